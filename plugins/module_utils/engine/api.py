@@ -1,0 +1,227 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The seam: what an engine is. Two engines implement it (embedded, containerd), and one in memory for the tests.
+
+Every method raises only errors.*. Typing only: nothing at run time needs to import this module.
+The conformance suites in tests/unit/conformance say precisely what each method does.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..oci.descriptor import Descriptor
+from ..oci.digest import Digest
+from ..oci.reference import Reference
+from .models import (
+    Container,
+    ContentInfo,
+    ExecResult,
+    ExecSpec,
+    Image,
+    IngestStatus,
+    Labels,
+    Mount,
+    SnapshotInfo,
+    TaskIO,
+    TaskState,
+    Usage,
+    Version,
+)
+
+
+class Ingest(t.Protocol):
+    """A blob being written. A context manager: leaving it without commit keeps the bytes for a resume."""
+
+    offset: int
+
+    def __enter__(self) -> Ingest: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def write(self, data: bytes) -> None:
+        """Append. More bytes than the expected size raise FailedPrecondition before they reach the disk."""
+
+    def truncate(self) -> None:
+        """Forget what was written: offset is 0 again."""
+
+    def commit(self, size: int, digest: Digest, labels: t.Optional[Labels] = None) -> None:
+        """Make the blob visible, durably. FailedPrecondition (and the bytes forgotten) unless size and digest agree.
+
+        AlreadyExists when another writer was faster (labels are set all the same). size 0 means "not known".
+        """
+
+
+class ContentStore(t.Protocol):
+    """Blobs by digest. A blob is visible once committed and never before."""
+
+    def info(self, digest: Digest) -> ContentInfo:
+        """NotFound when it is not committed in this namespace."""
+
+    def walk(self, labels: t.Optional[Labels] = None) -> t.Iterator[ContentInfo]:
+        """All blobs, or those that carry all the labels ("" as value: any value)."""
+
+    def open(self, descriptor: Descriptor) -> t.BinaryIO:
+        """A seekable reader. NotFound; DataLoss when the stored size is not the descriptor's."""
+
+    def label(self, digest: Digest, labels: Labels) -> None:
+        """Set labels (an empty value removes one); others stay. NotFound."""
+
+    def delete(self, digest: Digest) -> None:
+        """NotFound when absent."""
+
+    def writer(self, ref: str, expected: t.Optional[Descriptor] = None) -> Ingest:
+        """Begin or resume the ingest called ref. Unavailable when somebody else writes it (after a bounded wait);
+        AlreadyExists when expected.digest is committed already."""
+
+    def ingests(self) -> t.List[IngestStatus]:
+        """Unfinished ones."""
+
+    def abort(self, ref: str) -> None:
+        """Drop an ingest and its bytes. NotFound."""
+
+
+class ImageStore(t.Protocol):
+    """Names for descriptors."""
+
+    def get(self, name: str) -> Image: ...
+
+    def list(self) -> t.List[Image]:
+        """Sorted by name."""
+
+    def put(self, image: Image) -> Image:
+        """Create or replace target and labels; created_at stays that of the first put."""
+
+    def delete(self, name: str, target: t.Optional[Digest] = None) -> None:
+        """NotFound; FailedPrecondition when target is given and is not the record's. Collects garbage before it returns."""
+
+
+class Snapshotter(t.Protocol):
+    """Layered file systems (containerd core/snapshots). key is being changed, name is frozen."""
+
+    name: str
+    #: True where a layer can be prepared without its parent and be given it at commit, so that layers unpack in parallel.
+    rebases: bool
+
+    def stat(self, key: str) -> SnapshotInfo: ...
+
+    def mounts(self, key: str) -> t.List[Mount]:
+        """What to mount for an active snapshot or a view. NotFound."""
+
+    def prepare(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
+        """An active snapshot on a committed parent ("" none). AlreadyExists; NotFound parent."""
+
+    def view(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
+        """A read-only one."""
+
+    def commit(self, name: str, key: str, labels: t.Optional[Labels] = None, parent: t.Optional[str] = None) -> None:
+        """Freeze an active snapshot under name, durably. AlreadyExists name; NotFound key.
+
+        parent (only where rebases): the parent it gets; it must have been prepared with none.
+        """
+
+    def remove(self, key: str) -> None:
+        """FailedPrecondition when it has children; NotFound."""
+
+    def walk(self) -> t.List[SnapshotInfo]: ...
+
+    def usage(self, key: str) -> Usage: ...
+
+
+class ContainerStore(t.Protocol):
+    """Container records. Names (labels.NAME) are unique in a namespace."""
+
+    def get(self, container_id: str) -> Container: ...
+
+    def list(self, labels: t.Optional[Labels] = None) -> t.List[Container]:
+        """All, or those that carry all the labels ("" as value: any value)."""
+
+    def create(self, container: Container) -> Container:
+        """AlreadyExists for a taken id or name."""
+
+    def update(self, container: Container, fields: t.Sequence[str]) -> Container:
+        """Replace the fields named (labels, spec, extensions, image); NotFound; InvalidArgument for others."""
+
+    def delete(self, container_id: str) -> None:
+        """NotFound; FailedPrecondition while it has a task."""
+
+
+class TaskService(t.Protocol):
+    """What runs. A task belongs to one container and has the container's id."""
+
+    def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
+        """Make the container in the runtime, not started. AlreadyExists when there is a task (also a stopped one)."""
+
+    def start(self, container_id: str) -> TaskState: ...
+
+    def state(self, container_id: str) -> TaskState:
+        """NotFound when the container has no task."""
+
+    def list(self) -> t.List[TaskState]: ...
+
+    def signal(self, container_id: str, signal: int, everyone: bool = False) -> None:
+        """To the init process, or to all processes. NotFound; FailedPrecondition when it is not running."""
+
+    def wait(self, container_id: str, timeout: t.Optional[float] = None) -> TaskState:
+        """Until it has stopped. Unavailable when timeout (seconds) passes first."""
+
+    def delete(self, container_id: str, force: bool = False) -> TaskState:
+        """Take the task away and give its last state. FailedPrecondition while it runs, unless force (SIGKILL first)."""
+
+    def exec(self, container_id: str, spec: ExecSpec, timeout: t.Optional[float] = None) -> ExecResult: ...
+
+    def update(self, container_id: str, resources: t.Mapping[str, t.Any]) -> None:
+        """New limits (OCI linux.resources) for the running task."""
+
+    def pause(self, container_id: str) -> None: ...
+
+    def resume(self, container_id: str) -> None: ...
+
+
+class Engine(t.Protocol):
+    """One namespace of one engine. kind is embedded or containerd."""
+
+    kind: str
+    namespace: str
+    content: ContentStore
+    images: ImageStore
+    containers: ContainerStore
+    tasks: TaskService
+
+    def snapshotter(self, name: str = "") -> Snapshotter:
+        """The empty name is the best one for this host (overlayfs, else native). NotFound for unknown names."""
+
+    def lease(self, seconds: float = 86400.0) -> t.ContextManager[str]:
+        """What is written inside is safe from garbage collection until the end of the context."""
+
+    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount]) -> Descriptor:
+        """Extract a stored layer into mounts; the descriptor of the uncompressed tar (its digest is the diff id)."""
+
+    def sync(self, snapshotter: str = "") -> None:
+        """Make all that apply() wrote durable: to be called before the snapshots are committed."""
+
+    def container_dir(self, container_id: str) -> str:
+        """A directory of ours for a container's log and files; made on first use, removed with the container."""
+
+    def version(self) -> Version: ...
+
+    def close(self) -> None: ...
+
+
+class Resolved(t.NamedTuple):
+    """A reference's descriptor, and the document where the answer carried it (GET)."""
+
+    reference: Reference
+    descriptor: Descriptor
+    body: bytes
+    host: str
+
+
+class Resolver(t.Protocol):
+    def resolve(self, reference: Reference) -> Resolved: ...
+
+
+class Fetcher(t.Protocol):
+    def fetch(self, reference: Reference, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
+        """The blob's bytes from offset. Resumes by itself; at most descriptor.size - offset bytes."""

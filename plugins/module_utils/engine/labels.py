@@ -1,0 +1,41 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every label and extension name that we write, in one place.
+
+nerdctl's names are used where nerdctl reads them, so that nerdctl ps and inspect show our containers; containerd.io
+names are those of containerd's garbage collector. Labels are limited to 4096 bytes a pair, extensions are not.
+"""
+
+from __future__ import annotations
+
+# Containers (read by nerdctl).
+NAME = "nerdctl/name"
+NAMESPACE = "nerdctl/namespace"
+HOSTNAME = "nerdctl/hostname"
+NETWORKS = "nerdctl/networks"
+PLATFORM = "nerdctl/platform"
+STATE_DIR = "nerdctl/state-dir"
+EXTRA_HOSTS = "nerdctl/extraHosts"
+LOG_URI = "nerdctl/log-uri"
+MOUNTS = "nerdctl/mounts"
+STOP_TIMEOUT = "nerdctl/stop-timeout"
+STOP_SIGNAL = "containerd.io/restart.stop-signal"
+
+# Containers: ours.
+OURS = "fleet.containerd/"
+MANAGED = OURS + "managed"
+#: Extension: the canonical desired state of a container.
+DESIRED = "fleet.containerd.desired"
+
+# Content and snapshots (containerd's garbage collector).
+GC_REF_CONTENT = "containerd.io/gc.ref.content."
+GC_REF_SNAPSHOT = "containerd.io/gc.ref.snapshot."
+GC_ROOT = "containerd.io/gc.root"
+GC_EXPIRE = "containerd.io/gc.expire"
+SNAPSHOT_REF = "containerd.io/snapshot.ref"
+UNCOMPRESSED = "containerd.io/uncompressed"
+SOURCE = "containerd.io/distribution.source."
+
+#: What an image may never set on a container (rule 6 of docs/security: such labels steer daemons).
+RESERVED = ("containerd.io/", "nerdctl/", "io.cri-containerd", OURS)

@@ -1,0 +1,149 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The values that cross the seam. Frozen, no I/O. Times are seconds since the epoch (float), sizes bytes (int)."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..oci.descriptor import Descriptor
+from ..oci.digest import Digest
+
+Labels = t.Mapping[str, str]
+
+# Snapshot kinds (containerd core/snapshots: Kind).
+VIEW, ACTIVE, COMMITTED = "view", "active", "committed"
+
+# Task status (containerd task.Status).
+CREATED, RUNNING, STOPPED, PAUSED = "created", "running", "stopped", "paused"
+
+
+class ContentInfo(t.NamedTuple):
+    """A committed blob."""
+
+    digest: Digest
+    size: int
+    created_at: float = 0.0
+    labels: Labels = {}
+
+
+class IngestStatus(t.NamedTuple):
+    """A blob that is being written: offset bytes of total are there."""
+
+    ref: str
+    offset: int
+    total: int = 0
+    expected: str = ""
+    updated_at: float = 0.0
+
+
+class Image(t.NamedTuple):
+    """An image record: a name for a top descriptor."""
+
+    name: str
+    target: Descriptor
+    labels: Labels = {}
+    created_at: float = 0.0
+    updated_at: float = 0.0
+
+
+class Mount(t.NamedTuple):
+    """What to mount: type (overlay, bind), source, options as of mount(8)."""
+
+    type: str
+    source: str
+    options: t.Tuple[str, ...] = ()
+
+
+class SnapshotInfo(t.NamedTuple):
+    """key of a view or active snapshot, name of a committed one."""
+
+    name: str
+    parent: str
+    kind: str
+    labels: Labels = {}
+    created_at: float = 0.0
+    updated_at: float = 0.0
+
+
+class Usage(t.NamedTuple):
+    """Disk use of one snapshot without its parents: size in bytes, inodes."""
+
+    size: int
+    inodes: int
+
+
+class Runtime(t.NamedTuple):
+    """name is io.containerd.runc.v2; binary the OCI runtime that it drives (runc, crun or a path)."""
+
+    name: str = "io.containerd.runc.v2"
+    binary: str = "runc"
+
+
+class Container(t.NamedTuple):
+    """A container record. id is 64 hex digits; its human name is a label (engine/labels.py).
+
+    image is the record's name, informative. spec is the OCI runtime spec. extensions hold JSON objects by name.
+    """
+
+    id: str
+    image: str
+    spec: t.Mapping[str, t.Any]
+    snapshotter: str
+    snapshot_key: str
+    labels: Labels = {}
+    runtime: Runtime = Runtime()
+    extensions: t.Mapping[str, t.Mapping[str, t.Any]] = {}
+    created_at: float = 0.0
+    updated_at: float = 0.0
+
+
+class TaskIO(t.NamedTuple):
+    """How a task talks. terminal: a console (as in the spec's process.terminal). stdin: keep standard input open.
+
+    log_path: the json-file log ("" discards); a file is rotated at log_max_size bytes (0: never), log_max_files kept.
+    """
+
+    terminal: bool = False
+    stdin: bool = False
+    log_path: str = ""
+    log_max_size: int = 0
+    log_max_files: int = 1
+
+
+class TaskState(t.NamedTuple):
+    """What runs for a container. exit_status is 128 + signal where a signal ended it; times are 0.0 where unknown."""
+
+    container_id: str
+    status: str
+    pid: int = 0
+    exit_status: int = 0
+    started_at: float = 0.0
+    exited_at: float = 0.0
+    oom_killed: bool = False
+    log_path: str = ""
+
+
+class ExecSpec(t.NamedTuple):
+    """A process to run in a running container: process is an OCI process object."""
+
+    exec_id: str
+    process: t.Mapping[str, t.Any]
+    stdin: bytes = b""
+
+
+class ExecResult(t.NamedTuple):
+    """What an exec left behind."""
+
+    exit_status: int
+    stdout: bytes
+    stderr: bytes
+
+
+class Version(t.NamedTuple):
+    """engine: containerd or embedded; version and revision of what answers; runtime version where known."""
+
+    engine: str
+    version: str
+    revision: str = ""

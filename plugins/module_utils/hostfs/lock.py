@@ -1,0 +1,50 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Locks between processes: flock(2) on a file of ours, with a bounded wait."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import time
+import typing as t
+
+from ..errors import Unavailable, from_os_error
+
+DEFAULT_WAIT = 600.0
+
+
+@contextlib.contextmanager
+def locked(path: str, what: str, wait: float = DEFAULT_WAIT, shared: bool = False) -> t.Iterator[int]:
+    """Hold the lock file path for the length of the context; yields its file descriptor.
+
+    Raises Unavailable, naming what, when another process holds it for longer than wait seconds.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise from_os_error(error, f"opening the lock {path}") from error
+    try:
+        _acquire(fd, path, what, wait, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _acquire(fd: int, path: str, what: str, wait: float, kind: int) -> None:
+    deadline = time.monotonic() + wait
+    pause = 0.005
+    while True:
+        try:
+            fcntl.flock(fd, kind | fcntl.LOCK_NB)
+            return
+        except OSError as error:
+            if error.errno not in (errno.EWOULDBLOCK, errno.EINTR):
+                raise from_os_error(error, f"locking {path}") from error
+        if time.monotonic() >= deadline:
+            raise Unavailable(f"{what} is locked by another process for more than {wait:g} s (lock file {path})")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.25)

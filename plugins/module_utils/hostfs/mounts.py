@@ -1,0 +1,84 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mounts of the host: mount and unmount what the seam calls a Mount; read mountinfo."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import typing as t
+
+from ..errors import from_os_error
+from . import syscalls
+
+_FLAGS: t.Dict[str, int] = {
+    "ro": syscalls.MS_RDONLY,
+    "nosuid": syscalls.MS_NOSUID,
+    "nodev": syscalls.MS_NODEV,
+    "noexec": syscalls.MS_NOEXEC,
+    "noatime": syscalls.MS_NOATIME,
+    "relatime": syscalls.MS_RELATIME,
+    "bind": syscalls.MS_BIND,
+    "rbind": syscalls.MS_BIND | syscalls.MS_REC,
+}
+
+
+def mount(kind: str, source: str, target: str, options: t.Iterable[str] = ()) -> None:
+    """Mount source on target; options as of mount(8): known flags become flags, the rest is data."""
+    flags, data = 0, []
+    for option in options:
+        if option in _FLAGS:
+            flags |= _FLAGS[option]
+        elif option != "rw":
+            data.append(option)
+    try:
+        bind = flags & syscalls.MS_BIND
+        syscalls.mount(source, target, "" if bind else kind, flags, "" if bind else ",".join(data))
+        if bind and flags & syscalls.MS_RDONLY:
+            syscalls.mount("", target, "", flags | syscalls.MS_REMOUNT)
+    except OSError as error:
+        raise from_os_error(error, f"mounting {kind or 'bind'} on {target}") from error
+
+
+def unmount(target: str, lazy: bool = False) -> None:
+    """Unmount everything that is mounted on target itself; fine when nothing is."""
+    flags = syscalls.UMOUNT_NOFOLLOW | (syscalls.MNT_DETACH if lazy else 0)
+    while True:
+        try:
+            syscalls.umount(target, flags)
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT):
+                return
+            raise from_os_error(error, f"unmounting {target}") from error
+
+
+@contextlib.contextmanager
+def mounted(mounts: t.Sequence[t.Any], target: str) -> t.Iterator[str]:
+    """All mounts on target, one over the other, for the length of the context."""
+    done = 0
+    try:
+        for entry in mounts:
+            mount(entry.type, entry.source, target, entry.options)
+            done += 1
+        yield target
+    finally:
+        if done:
+            unmount(target, lazy=True)
+
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+def mount_points(below: str = "/") -> t.List[str]:
+    """The mount points of this mount namespace at or below a directory, in mount order."""
+    prefix = below.rstrip("/") + "/"
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        points = [_OCTAL.sub(lambda m: chr(int(m.group(1), 8)), line.split(" ", 5)[4]) for line in lines]
+    return [p for p in points if p + "/" == prefix or p.startswith(prefix)]
+
+
+def is_mount_point(path: str) -> bool:
+    return os.path.abspath(path) in mount_points(path)

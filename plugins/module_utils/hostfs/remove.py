@@ -1,0 +1,113 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Removing trees: by directory file descriptors, never by a joined path, never across a mount, never through a link."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+import typing as t
+
+from ..errors import from_os_error
+
+
+def remove_tree(path: str) -> bool:
+    """Remove a file or directory tree of ours; False when it was absent.
+
+    A mount inside stops the removal (EBUSY or another device): what is mounted is never touched.
+    """
+    parent, name = os.path.split(os.path.abspath(path))
+    try:
+        parent_fd = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise from_os_error(error, f"removing {path}") from error
+    try:
+        found = os.lstat(name, dir_fd=parent_fd)
+        if stat.S_ISDIR(found.st_mode):
+            _empty(parent_fd, name, found.st_dev)
+            os.rmdir(name, dir_fd=parent_fd)
+        else:
+            os.unlink(name, dir_fd=parent_fd)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise from_os_error(error, f"removing {path}") from error
+    finally:
+        os.close(parent_fd)
+    return True
+
+
+def _enter(parent_fd: int, name: str, device: int) -> int:
+    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
+    if os.fstat(fd).st_dev != device:
+        os.close(fd)
+        raise OSError(errno.EBUSY, "another file system is mounted there", name)
+    return fd
+
+
+def _empty(parent_fd: int, name: str, device: int) -> None:
+    """Depth first with an explicit stack of file descriptors: no depth of directories breaks it but RLIMIT_NOFILE."""
+    stack: t.List[t.Tuple[int, t.List[str], str]] = []
+    try:
+        fd = _enter(parent_fd, name, device)
+        stack.append((fd, _clear_files(fd), name))
+        while stack:
+            fd, directories, own = stack[-1]
+            if directories:
+                child = directories.pop()
+                child_fd = _enter(fd, child, device)
+                stack.append((child_fd, _clear_files(child_fd), child))
+                continue
+            stack.pop()
+            os.close(fd)
+            if stack:
+                os.rmdir(own, dir_fd=stack[-1][0])
+    finally:
+        for fd, _names, _own in stack:
+            os.close(fd)
+
+
+def _clear_files(fd: int) -> t.List[str]:
+    """Unlink everything that is no directory; the names of the directories."""
+    directories = []
+    with os.scandir(fd) as entries:
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_dir in found:
+        if is_dir:
+            directories.append(name)
+        else:
+            os.unlink(name, dir_fd=fd)
+    return directories
+
+
+def rename_then_remove(path: str) -> bool:
+    """Take the name away at once, then remove the tree; False when it was absent.
+
+    Killed in between, the next sweep() of the parent directory removes what is left.
+    """
+    parent, name = os.path.split(os.path.abspath(path))
+    doomed = os.path.join(parent, f".rm-{name[:64]}-{secrets.token_hex(4)}")
+    try:
+        os.rename(path, doomed)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise from_os_error(error, f"removing {path}") from error
+    remove_tree(doomed)
+    return True
+
+
+def sweep(directory: str) -> None:
+    """Remove what an interrupted rename_then_remove left in a directory."""
+    try:
+        names = os.listdir(directory)
+    except FileNotFoundError:
+        return
+    for name in names:
+        if name.startswith(".rm-"):
+            remove_tree(os.path.join(directory, name))

@@ -1,0 +1,59 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""System calls that the standard library lacks, through ctypes: mount, umount2, syncfs, openat2."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import typing as t
+
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
+MS_NOATIME, MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE, MS_RELATIME = 1024, 4096, 16384, 1 << 18, 1 << 19, 1 << 21
+MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
+RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT = 1, 2, 4, 8, 16
+_SYS_OPENAT2 = 437
+
+
+@functools.lru_cache(maxsize=None)
+def libc() -> t.Any:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), what)
+    return result
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """mount(2). OSError on failure."""
+    _check(
+        libc().mount(os.fsencode(source), os.fsencode(target), kind.encode(), ctypes.c_ulong(flags), os.fsencode(data) or None),
+        target,
+    )
+
+
+def umount(target: str, flags: int = UMOUNT_NOFOLLOW) -> None:
+    """umount2(2). OSError on failure."""
+    _check(libc().umount2(os.fsencode(target), flags), target)
+
+
+def syncfs(fd: int) -> None:
+    """syncfs(2): write back everything of the file system that fd is on; OSError tells write-back errors too."""
+    _check(libc().syncfs(fd), "syncfs")
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
+
+
+def openat2(dir_fd: int, path: bytes, flags: int, resolve: int, mode: int = 0) -> int:
+    """openat2(2): a new file descriptor, O_CLOEXEC. OSError; ENOSYS before Linux 5.6."""
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
+    return _check(
+        libc().syscall(_SYS_OPENAT2, dir_fd, ctypes.c_char_p(path), ctypes.byref(how), ctypes.sizeof(how)), os.fsdecode(path)
+    )

@@ -1,0 +1,21 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Chain ids (OCI image-spec, config.md#layer-chainid)."""
+
+from __future__ import annotations
+
+import hashlib
+import typing as t
+
+from .digest import Digest
+
+
+def chain_ids(diff_ids: t.Iterable[Digest]) -> t.List[Digest]:
+    """The chain id of every layer, bottom first."""
+    chain: t.List[Digest] = []
+    for diff_id in diff_ids:
+        if chain:
+            diff_id = Digest("sha256:" + hashlib.sha256(f"{chain[-1]} {diff_id}".encode()).hexdigest())
+        chain.append(diff_id)
+    return chain

@@ -1,0 +1,51 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Descriptors (OCI image-spec, descriptor.md)."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .digest import Digest
+from .documents import Reader
+from .platform import Platform
+
+
+class Descriptor(t.NamedTuple):
+    """What a blob is (media_type), which it is (digest) and how long (size, bytes)."""
+
+    media_type: str
+    digest: Digest
+    size: int
+    platform: t.Optional[Platform] = None
+    annotations: t.Mapping[str, str] = {}
+    artifact_type: str = ""
+
+    @classmethod
+    def from_json(cls, data: object, what: str) -> Descriptor:
+        """Raise InvalidArgument, naming what, unless data is a well-formed descriptor."""
+        read = Reader(data, what)
+        platform = None
+        if read.has("platform"):
+            sub = read.child("platform")
+            platform = Platform.normalised(sub.text("os", ""), sub.text("architecture", ""), sub.text("variant", ""))
+        return cls(
+            read.text("mediaType"),
+            Digest.parse(read.text("digest")),
+            read.size("size"),
+            platform,
+            read.text_map("annotations"),
+            read.text("artifactType", ""),
+        )
+
+    def to_json(self) -> t.Dict[str, t.Any]:
+        """The JSON form; optional fields only where set."""
+        out: t.Dict[str, t.Any] = {"mediaType": self.media_type, "digest": str(self.digest), "size": self.size}
+        if self.artifact_type:
+            out["artifactType"] = self.artifact_type
+        if self.platform:
+            out["platform"] = {k: v for k, v in self.platform._asdict().items() if v}
+        if self.annotations:
+            out["annotations"] = dict(self.annotations)
+        return out
