@@ -204,6 +204,12 @@ class Engine(t.Protocol):
     def container_dir(self, container_id: str) -> str:
         """A directory of ours for a container's log and files; made on first use, removed with the container."""
 
+    def lock(self, name: str) -> t.ContextManager[None]:
+        """Serialise with other processes of ours that change what is called name (in this namespace).
+
+        A flock on a file below data_root/locks; Unavailable, naming it, after a bounded wait.
+        """
+
     def version(self) -> Version: ...
 
     def close(self) -> None: ...

@@ -1,0 +1,80 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation fragment: how a module talks to registries."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
+  username:
+    description:
+      - User name for the registry. Needs O(password).
+      - When neither this nor O(token) is set, the credentials are looked up in O(auth_file).
+    type: str
+  password:
+    description:
+      - Password for the registry.
+    type: str
+  token:
+    description:
+      - A bearer token that is sent to the registry as it is.
+    type: str
+  auth_file:
+    description:
+      - A Docker C(config.json) with credentials or credential helpers.
+      - When not set, C($DOCKER_CONFIG/config.json) or C(~/.docker/config.json) is read where it exists.
+    type: path
+  validate_certs:
+    description:
+      - Whether the registry's TLS certificate must be valid.
+    type: bool
+    default: true
+  ca_path:
+    description:
+      - File with the certificate authorities to trust for the registry, in PEM format.
+    type: path
+  client_cert:
+    description:
+      - File with the client certificate to show to the registry, in PEM format.
+    type: path
+  client_key:
+    description:
+      - File with the private key of O(client_cert), in PEM format.
+    type: path
+  plain_http:
+    description:
+      - Talk plain HTTP to the registry.
+      - Registries on the loopback interface are tried with TLS first and with plain HTTP then, without this option.
+    type: bool
+    default: false
+  retries:
+    description:
+      - How often a failed request is tried again (connection errors, resets, HTTP 408, 429 and 5xx).
+    type: int
+    default: 3
+  retry_delay:
+    description:
+      - Seconds before the first retry. It doubles with each retry and has some random part.
+    type: float
+    default: 2.0
+  progress_timeout:
+    description:
+      - Seconds without a single byte after which a transfer counts as stalled. There is no limit for the whole transfer.
+    type: float
+    default: 300.0
+  http_proxy:
+    description:
+      - Proxy for registries that are spoken to over plain HTTP. When not set, E(http_proxy) of the task's environment is used.
+    type: str
+  https_proxy:
+    description:
+      - Proxy for registries that are spoken to over TLS. When not set, E(https_proxy) of the task's environment is used.
+    type: str
+  no_proxy:
+    description:
+      - Hosts that are reached without a proxy, separated by commas. When not set, E(no_proxy) of the task's environment is used.
+    type: str
+"""

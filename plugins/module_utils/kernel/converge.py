@@ -1,0 +1,101 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""desired -> observe -> plan -> apply: the one way in which a module changes anything.
+
+changed means "the plan has steps", so check mode and diff mode are properties of the plan and no promise of each module.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..errors import EngineError
+
+
+class Step(t.NamedTuple):
+    """One action: title as a user reads it, run does it, undo takes it back when a later step fails."""
+
+    title: str
+    run: t.Callable[[], t.Any]
+    undo: t.Optional[t.Callable[[], t.Any]] = None
+
+
+class Plan(t.NamedTuple):
+    """steps in order; before and after of the diff (rendered already); more keys for the result (recreated_because, ...)."""
+
+    steps: t.Sequence[Step] = ()
+    before: t.Mapping[str, t.Any] = {}
+    after: t.Mapping[str, t.Any] = {}
+    result: t.Mapping[str, t.Any] = {}
+
+
+class Resource(t.Protocol):
+    """A noun that playbooks manage. W is its desired value, H what was found (None: nothing)."""
+
+    def desired(self, params: t.Mapping[str, t.Any], engine: t.Any) -> t.Any:
+        """Parse the parameters. May read (also ask a registry), never writes. InvalidArgument names option and value."""
+
+    def observe(self, want: t.Any, engine: t.Any) -> t.Any:
+        """What is there now. Reads only."""
+
+    def plan(self, want: t.Any, have: t.Any, engine: t.Any) -> Plan:
+        """What has to be done. Reads only."""
+
+    def lock(self, want: t.Any, engine: t.Any) -> t.ContextManager[t.Any]:
+        """Held while a plan is made again and carried out, so that two playbooks at once serialise."""
+
+    def facts(self, want: t.Any, have: t.Any, engine: t.Any) -> t.Dict[str, t.Any]:
+        """The keys that describe the object in the result."""
+
+
+class Outcome(t.NamedTuple):
+    """What a module returns."""
+
+    changed: bool
+    actions: t.List[str]
+    diff: t.Dict[str, t.Any]
+    result: t.Dict[str, t.Any]
+
+
+def _apply(steps: t.Sequence[Step]) -> t.List[str]:
+    done: t.List[Step] = []
+    troubles: t.List[str] = []
+    try:
+        for step in steps:
+            try:
+                step.run()
+            except EngineError as error:
+                error.details.update(failed_action=step.title, actions=[one.title for one in done], undo_errors=troubles)
+                raise
+            done.append(step)
+    finally:
+        if len(done) < len(steps):
+            troubles.extend(_undo(done))
+    return [step.title for step in done]
+
+
+def _undo(done: t.Sequence[Step]) -> t.Iterator[str]:
+    """Take back what was done, last first; a failing undo does not stop the others."""
+    for step in reversed(done):
+        if step.undo:
+            try:
+                step.undo()
+            except EngineError as error:
+                yield f"{step.title}: {error}"
+
+
+def converge(resource: Resource, params: t.Mapping[str, t.Any], engine: t.Any, check_mode: bool) -> Outcome:
+    """Bring the object to its desired state; in check mode only tell the steps."""
+    want = resource.desired(params, engine)
+    have = resource.observe(want, engine)
+    plan = resource.plan(want, have, engine)
+    actions = [step.title for step in plan.steps]
+    if plan.steps and not check_mode:
+        with resource.lock(want, engine):
+            have = resource.observe(want, engine)
+            plan = resource.plan(want, have, engine)
+            actions = _apply(plan.steps)
+            have = resource.observe(want, engine)
+    result = {**plan.result, **resource.facts(want, have, engine)}
+    return Outcome(bool(actions), actions, {"before": dict(plan.before), "after": dict(plan.after)}, result)

@@ -1,0 +1,75 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Comparing what is wanted with what is there: one row an option, one comparer a kind."""
+
+from __future__ import annotations
+
+import typing as t
+
+STRICT, IGNORE, MORE = "strict", "ignore", "allow_more_present"
+
+
+class Field(t.NamedTuple):
+    """How one option is compared.
+
+    kind: value, list (ordered), set (order and doubles do not count) or dict. mode: strict, ignore, or allow_more_present
+    (what is there may have more; an explicitly empty value still means "must be empty"). live: can be changed without
+    making the object anew. secret: its value never shows in a diff.
+    """
+
+    option: str
+    kind: str = "value"
+    mode: str = STRICT
+    live: bool = False
+    secret: bool = False
+
+
+class Change(t.NamedTuple):
+    """One option that differs."""
+
+    field: Field
+    before: t.Any
+    after: t.Any
+
+
+def _frozen(value: t.Any) -> t.Any:
+    if isinstance(value, dict):
+        return frozenset((key, _frozen(item)) for key, item in value.items())
+    return tuple(_frozen(item) for item in value) if isinstance(value, (list, tuple)) else value
+
+
+def same(kind: str, mode: str, want: t.Any, have: t.Any) -> bool:
+    """True when have is as wanted, by the rules of Field."""
+    if mode == IGNORE or want == have:
+        return True
+    if kind == "value" or have is None:
+        return not want and not have if kind != "value" else False
+    more = mode == MORE and bool(want)
+    if kind == "set":
+        wanted, there = {_frozen(item) for item in want}, {_frozen(item) for item in have}
+        return wanted <= there if more else wanted == there
+    if kind == "dict":
+        return more and all(key in have and have[key] == value for key, value in want.items())
+    left = iter(have)
+    return more and all(any(item == other for other in left) for item in want)
+
+
+def compare(fields: t.Iterable[Field], want: t.Mapping[str, t.Any], have: t.Mapping[str, t.Any]) -> t.List[Change]:
+    """The options of want (None: not asked for) that differ from have."""
+    return [
+        Change(field, have.get(field.option), want[field.option])
+        for field in fields
+        if want.get(field.option) is not None and not same(field.kind, field.mode, want[field.option], have.get(field.option))
+    ]
+
+
+def render(changes: t.Iterable[Change]) -> t.Tuple[t.Dict[str, t.Any], t.Dict[str, t.Any]]:
+    """The before and after of a diff; secrets are replaced."""
+    before: t.Dict[str, t.Any] = {}
+    after: t.Dict[str, t.Any] = {}
+    for change in changes:
+        option = change.field.option
+        before[option] = "(secret)" if change.field.secret and change.before is not None else change.before
+        after[option] = "(secret, changed)" if change.field.secret else change.after
+    return before, after

@@ -1,0 +1,69 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The only room that knows AnsibleModule: parameters in, one result or one clear error out."""
+
+from __future__ import annotations
+
+import contextlib
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..engine.open import EngineOptions, open_engine
+from ..errors import EngineError, MissingLibrary
+from .converge import Resource, converge
+
+_INTERPRETERS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/bin/python")
+
+
+def _module(spec: t.Mapping[str, t.Any]) -> AnsibleModule:
+    return AnsibleModule(supports_check_mode=True, **spec)
+
+
+def _engine_options(params: t.Mapping[str, t.Any]) -> EngineOptions:
+    given = {name: params[name] for name in EngineOptions._fields if params.get(name) is not None}
+    return EngineOptions(**given)
+
+
+def _fail(module: AnsibleModule, error: EngineError) -> t.NoReturn:
+    """One clear message. A library that another interpreter of the host has is taken from there."""
+    if isinstance(error, MissingLibrary):
+        from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
+
+        if not has_respawned():
+            interpreter = probe_interpreters_for_module(_INTERPRETERS, error.library)
+            if interpreter:
+                respawn_module(interpreter)
+    details = {key: value for key, value in error.details.items() if value not in (None, "", [], 0)}
+    module.fail_json(msg=str(error), error=type(error).__name__, **details)
+    raise AssertionError("fail_json does not return")
+
+
+def run(resource: Resource, spec: t.Mapping[str, t.Any]) -> None:
+    """A module that manages a resource."""
+    module = _module(spec)
+    try:
+        with contextlib.closing(open_engine(_engine_options(module.params))) as engine:
+            outcome = converge(resource, module.params, engine, module.check_mode)
+    except EngineError as error:
+        _fail(module, error)
+    result = dict(outcome.result)
+    for warning in result.pop("warnings", ()):
+        module.warn(warning)
+    if outcome.changed:
+        result["diff"] = outcome.diff
+    if result.pop("failed", False):
+        module.fail_json(changed=outcome.changed, actions=outcome.actions, **result)
+    module.exit_json(changed=outcome.changed, actions=outcome.actions, **result)
+
+
+def run_query(query: t.Callable[[t.Mapping[str, t.Any], t.Any], t.Dict[str, t.Any]], spec: t.Mapping[str, t.Any]) -> None:
+    """A module that only reads: query(params, engine) gives the result."""
+    module = _module(spec)
+    try:
+        with contextlib.closing(open_engine(_engine_options(module.params))) as engine:
+            result = query(module.params, engine)
+    except EngineError as error:
+        _fail(module, error)
+    module.exit_json(changed=False, **result)

@@ -1,0 +1,159 @@
+#!/usr/bin/python
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: containerd_image
+short_description: Pull and remove container images
+version_added: 0.1.0
+author:
+  - fleet.containerd contributors (@fleet-containerd)
+description:
+  - Makes sure that an image is present on the target, or that it is absent.
+  - An image is pulled straight from its registry, layers in parallel; no C(ctr), C(nerdctl) or C(docker) is called.
+    What was transferred before an interruption is used again.
+  - A pulled image is durable when the task returns, also after a power cut.
+  - Check mode asks the registry where O(pull) says so, and tells the truth about a tag that has moved.
+requirements:
+  - requests (to pull; images that are present already need no library)
+  - runc or crun is not needed to pull
+attributes:
+  diff_mode:
+    support: full
+extends_documentation_fragment:
+  - fleet.containerd.attributes
+  - fleet.containerd.engine
+  - fleet.containerd.registry
+options:
+  name:
+    description:
+      - The image, as C([registry/]repository[:tag][@digest]). V(nginx) means C(docker.io/library/nginx:latest).
+      - With a digest the image is pinned. With a tag and a digest the task fails when the registry's tag has moved away from the digest.
+      - With O(state=absent) this may also be an image id (C(sha256:) and 64 hex digits), as the info modules return it.
+    type: str
+    required: true
+  tag:
+    description:
+      - The tag, where O(name) has none.
+    type: str
+    default: latest
+  digest:
+    description:
+      - Pins the image to this digest, as if O(name) had it.
+    type: str
+  state:
+    description:
+      - V(present) makes sure that the image is there and unpacked.
+      - V(absent) takes the name away and frees what no other image and no container uses.
+    type: str
+    choices: [present, absent]
+    default: present
+  pull:
+    description:
+      - When the registry is asked.
+      - V(missing) asks it only when the image is not there.
+      - V(always) asks it on every run, and pulls when the tag has moved. A registry that cannot be reached is an error.
+      - V(newer) is V(always), but an image that is there is good enough when the registry cannot be reached; a warning says so.
+      - V(never) never asks it; the task fails when the image is not there.
+    type: str
+    choices: [missing, always, newer, never]
+    default: missing
+  platform:
+    description:
+      - The platform to choose from a multi-platform image, as C(os/architecture[/variant]). The default is that of the target.
+    type: str
+  force:
+    description:
+      - With O(state=absent), remove the image's name although containers use the image. Those containers keep working.
+    type: bool
+    default: false
+  max_parallel:
+    description:
+      - How many blobs are transferred at the same time.
+    type: int
+    default: 3
+seealso:
+  - module: fleet.containerd.containerd_image_info
+  - module: fleet.containerd.containerd_container
+"""
+
+EXAMPLES = r"""
+- name: Have an image
+  fleet.containerd.containerd_image:
+    name: docker.io/library/nginx:1.27
+
+- name: Follow a tag
+  fleet.containerd.containerd_image:
+    name: registry.example.com/team/app:stable
+    pull: newer
+    username: robot
+    password: "{{ registry_password }}"
+
+- name: Pin an image, and fail when the tag has moved
+  fleet.containerd.containerd_image:
+    name: docker.io/library/busybox:1.36
+    digest: sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83
+
+- name: Remove an image
+  fleet.containerd.containerd_image:
+    name: docker.io/library/nginx:1.27
+    state: absent
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or in check mode would be done, in order.
+  returned: always
+  type: list
+  elements: str
+  sample: ["pull image docker.io/library/nginx:1.27"]
+image:
+  description: The image in the shape of C(docker image inspect). Empty when it is absent, and in check mode when it is not there yet.
+  returned: always
+  type: dict
+  sample:
+    Id: sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83
+    RepoTags: ["docker.io/library/nginx:1.27"]
+digest:
+  description: The digest that the name stands for, that is, of the index where the image has one.
+  returned: when the image is present, or known from the registry
+  type: str
+manifest_digest:
+  description: The digest of the manifest for the platform.
+  returned: when the image is present
+  type: str
+config_digest:
+  description: The digest of the image config, which Docker calls the image id.
+  returned: when the image is present
+  type: str
+pulled:
+  description: What the pull transferred.
+  returned: when an image was pulled
+  type: dict
+  sample: {"bytes": 70123456, "layers": 5, "layers_reused": 2, "seconds": 2.5}
+deleted:
+  description: The digests that were freed.
+  returned: when O(state=absent)
+  type: list
+  elements: str
+untagged:
+  description: The names that were taken away.
+  returned: when O(state=absent)
+  type: list
+  elements: str
+"""
+
+from ..module_utils.kernel.module import run
+from ..module_utils.resources.image import ImageResource
+from ..module_utils.specs.containerd_image import SPEC
+
+
+def main() -> None:
+    run(ImageResource(), SPEC)
+
+
+if __name__ == "__main__":
+    main()

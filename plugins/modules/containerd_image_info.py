@@ -1,0 +1,70 @@
+#!/usr/bin/python
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: containerd_image_info
+short_description: Show container images
+version_added: 0.1.0
+author:
+  - fleet.containerd contributors (@fleet-containerd)
+description:
+  - Returns the images of a namespace in the shape of C(docker image inspect).
+extends_documentation_fragment:
+  - fleet.containerd.attributes.info
+  - fleet.containerd.engine
+options:
+  name:
+    description:
+      - The images to show, by name or by image id (C(sha256:) and 64 hex digits). All images when not set.
+      - An image that is not there is left out of the result.
+    type: list
+    elements: str
+  platform:
+    description:
+      - The platform to show of a multi-platform image, as C(os/architecture[/variant]). The default is that of the target.
+    type: str
+seealso:
+  - module: fleet.containerd.containerd_image
+"""
+
+EXAMPLES = r"""
+- name: Show one image
+  fleet.containerd.containerd_image_info:
+    name: docker.io/library/nginx:1.27
+  register: result
+
+- name: Show all images that the kubelet sees
+  fleet.containerd.containerd_image_info:
+    namespace: k8s.io
+"""
+
+RETURN = r"""
+images:
+  description:
+    - The images, sorted by name, in the shape of C(docker image inspect), with C(Platforms), C(Unpacked) and C(UsedBy) besides.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - Id: sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83
+      RepoTags: ["docker.io/library/nginx:1.27"]
+      RepoDigests: ["docker.io/library/nginx@sha256:0a399eb16751829e1af26fea27b20c3ec28d7ab1fb72182879dcae1cca21206a"]
+      Unpacked: true
+      UsedBy: []
+"""
+
+from ..module_utils.kernel.module import run_query
+from ..module_utils.resources.image_info import image_info
+from ..module_utils.specs.containerd_image_info import SPEC
+
+
+def main() -> None:
+    run_query(image_info, SPEC)
+
+
+if __name__ == "__main__":
+    main()
