@@ -24,7 +24,8 @@ STOP_SIGNAL = "containerd.io/restart.stop-signal"
 
 # Containers: ours.
 OURS = "fleet.containerd/"
-MANAGED = OURS + "managed"
+#: A container that takes part in a recreation: the name that it will have or had, instead of NAME.
+STAGE = OURS + "stage"
 #: Extension: the canonical desired state of a container.
 DESIRED = "fleet.containerd.desired"
 

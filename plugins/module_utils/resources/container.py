@@ -1,0 +1,196 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""containerd_container: what is asked for, what is there, and the plan between them."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..engine import labels as L
+from ..engine.models import CREATED, STOPPED, Container, TaskState
+from ..errors import InvalidArgument, NotFound, printable
+from ..kernel.converge import Plan
+from ..kernel.field import IGNORE, Change, Field, compare
+from .container_options import comparison_modes, effective, fields_for, parse_given
+from .image_source import Found, Wanted, find_image, wanted_image
+
+if t.TYPE_CHECKING:
+    from ..engine.api import Engine
+
+_NAME_LIMIT = 76
+_OTHER_COMPARED = ("image",)
+
+
+class Want(t.NamedTuple):
+    """given: canonical values of the options that the task gives. image: None when the task names none."""
+
+    name: str
+    state: str
+    given: t.Dict[str, t.Any]
+    modes: t.Dict[str, str]
+    image: t.Optional[Wanted]
+    params: t.Mapping[str, t.Any]
+
+
+class Have(t.NamedTuple):
+    """container is None when there is none. stored is what it was made with (None: not made by us).
+
+    image is what the store has for the wanted image. leftovers are containers that an interrupted recreation left.
+    """
+
+    container: t.Optional[Container]
+    task: t.Optional[TaskState]
+    stored: t.Optional[t.Mapping[str, t.Any]]
+    image: t.Optional[Found]
+    leftovers: t.Tuple[Container, ...] = ()
+
+    @property
+    def running(self) -> bool:
+        return self.task is not None and self.task.status not in (STOPPED, CREATED)
+
+
+def check_name(name: str) -> str:
+    """A container name as nerdctl takes it: [a-zA-Z0-9][a-zA-Z0-9_.-]*, at most 76 characters."""
+    plain = name.replace("_", "a").replace(".", "a").replace("-", "a")
+    if not (plain.isalnum() and plain.isascii() and name[0].isalnum() and len(name) <= _NAME_LIMIT):
+        raise InvalidArgument(
+            f"name: {printable(name, 100)!r} is not a container name: letters, digits, hyphen, dot and underscore, "
+            f"a letter or digit first, at most {_NAME_LIMIT} characters"
+        )
+    return name
+
+
+def find_container(engine: Engine, name: str) -> t.Optional[Container]:
+    """The container of that human name (also one that nerdctl made), else the one whose id it is."""
+    found = engine.containers.list({L.NAME: name})
+    if found:
+        return found[0]
+    try:
+        return engine.containers.get(name)
+    except NotFound:
+        return None
+
+
+def task_of(engine: Engine, container: t.Optional[Container]) -> t.Optional[TaskState]:
+    try:
+        return engine.tasks.state(container.id) if container else None
+    except NotFound:
+        return None
+
+
+class ContainerResource:
+    """One container name."""
+
+    def __init__(self) -> None:
+        self._done: t.Dict[str, t.Any] = {}
+
+    def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Want:
+        name = check_name(params["name"])
+        if params["state"] == "absent":
+            return Want(name, "absent", {}, {}, None, params)
+        if params["cleanup"] and params["detach"]:
+            raise InvalidArgument("cleanup: needs detach=false")
+        given = parse_given(params)
+        image = wanted_image(params, "image") if params["image"] else None
+        return Want(name, params["state"], given, comparison_modes(params, _OTHER_COMPARED), image, params)
+
+    def observe(self, want: Want, engine: Engine) -> Have:
+        container = find_container(engine, want.name)
+        stored = container.extensions.get(L.DESIRED) if container else None
+        image = find_image(want.image, engine) if want.image else None
+        return Have(container, task_of(engine, container), stored, image, _leftovers(engine, want.name))
+
+    def lock(self, want: Want, engine: Engine) -> t.ContextManager[t.Any]:
+        return engine.lock(f"container {want.name}")
+
+    def plan(self, want: Want, have: Have, engine: Engine) -> Plan:
+        from .container_plan import Planner
+
+        self._done = {}
+        return Planner(engine, want, have, self._done).plan()
+
+    def facts(self, want: Want, have: Have, engine: Engine) -> t.Dict[str, t.Any]:
+        from .container_facts import container_facts
+
+        out: t.Dict[str, t.Any] = {"container": {}}
+        if "container" in self._done:
+            out.update(self._done)
+        elif have.container and want.state != "absent":
+            out["container"] = container_facts(engine, have.container, have.task)
+            if not want.params["detach"] and want.state == "started" and have.task and have.task.status == STOPPED:
+                out.update(status=have.task.exit_status)
+                out["container"]["Output"] = output_of(engine, have.container)
+        if out.get("status"):
+            out.update(failed=True, msg=f"the container {want.name} ended with exit status {out['status']}")
+        return out
+
+
+def output_of(engine: Engine, container: Container) -> str:
+    """What the container printed."""
+    from ..runtime.logs import read
+    from .container_steps import log_path
+
+    return read(log_path(engine, container.id)).decode("utf-8", "replace")
+
+
+def _leftovers(engine: Engine, name: str) -> t.Tuple[Container, ...]:
+    return tuple(engine.containers.list({L.STAGE: name}))
+
+
+class Differences(t.NamedTuple):
+    """changes of the options; image: a Change when the image differs. given is what the container is to be made with."""
+
+    changes: t.List[Change]
+    live: t.List[Change]
+    reset: t.List[str]
+
+
+def differences(want: Want, have: Have) -> Differences:
+    """What differs between a container that was made by us and what is asked for."""
+    if have.stored is None:
+        return Differences([], [], [])
+    stored = have.stored
+    had = effective(stored["given"], stored["defaults"])
+    if have.container is not None and want.given.get("labels") is not None:
+        had["labels"] = {k: v for k, v in have.container.labels.items() if not k.startswith(L.RESERVED)}
+    wanted_all = effective(want.given, stored["defaults"])
+    wanted = {option: wanted_all[option] for option in want.given}
+    found = compare(fields_for(want.given, want.modes), wanted, had)
+    image = image_change(want, have)
+    changes = [change for change in found if not change.field.live] + ([image] if image else [])
+    reset = sorted(set(stored["given"]) - set(want.given)) if changes else []
+    return Differences(changes, [change for change in found if change.field.live], reset)
+
+
+def image_change(want: Want, have: Have) -> t.Optional[Change]:
+    """The image as a difference: by digest, and by name where image_name_mismatch says so."""
+    if want.image is None or have.stored is None or want.modes.get("image", want.modes.get("*")) == IGNORE:
+        return None
+    stored = have.stored["image"]
+    before = {"name": stored["name"], "digest": stored["manifest"]}
+    if want.image.image_id:
+        if want.image.image_id in (stored["target"], stored["manifest"], stored["config"]):
+            return None
+        return Change(Field("image"), before, {"id": str(want.image.image_id)})
+    name = str(want.image.reference.record) if want.image.reference else ""
+    digest = _wanted_digest(want.image, have.image, stored)
+    if digest in (stored["target"], stored["manifest"], ""):
+        if stored["name"] == name or want.params["image_name_mismatch"] == "ignore":
+            return None
+    return Change(Field("image"), before, {"name": name, "digest": digest or stored["manifest"]})
+
+
+def _wanted_digest(want: Wanted, found: t.Optional[Found], stored: t.Mapping[str, t.Any]) -> str:
+    """The digest that the wanted image has or will have; empty when only the name can tell and it is the same."""
+    if want.remote:
+        same = found and found.record.target.digest == want.remote.digest and found.view
+        return str(found.view.manifest.digest) if found and found.view and same else str(want.remote.digest)
+    if want.reference and want.reference.digest:
+        return str(want.reference.digest)
+    if found and found.view:
+        return str(found.view.manifest.digest)
+    if found:
+        return str(found.record.target.digest)
+    same_name = want.reference is not None and stored["name"] == want.reference.record
+    return "" if same_name else "(not pulled yet)"

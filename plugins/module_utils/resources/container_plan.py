@@ -1,0 +1,205 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan for one container: which steps lead from what is there to what is asked for."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..engine import labels as L
+from ..engine.models import STOPPED, Container
+from ..errors import FailedPrecondition, InvalidArgument
+from ..kernel.converge import Plan, Step
+from ..kernel.field import render
+from . import container_steps as steps
+from .container import Have, Want, differences, output_of
+from .image_source import pull_steps, warnings_of
+
+if t.TYPE_CHECKING:
+    from ..engine.api import Engine
+
+
+class Planner:
+    """Makes the plan for one container. done is filled by the steps with what the result needs from them."""
+
+    def __init__(self, engine: Engine, want: Want, have: Have, done: t.Dict[str, t.Any]) -> None:
+        self.engine, self.want, self.have, self.done = engine, want, have, done
+        self.differ = differences(want, have)
+
+    def plan(self) -> Plan:
+        want, have = self.want, self.have
+        sweep = [self._remove(left, f"remove container {_name(left)}, left by an interrupted run") for left in have.leftovers]
+        if want.state == "absent":
+            if have.container is None:
+                return Plan(sweep)
+            found = [self._remove(have.container, f"remove container {want.name}", stop=True)]
+            return Plan(found + sweep, {"exists": True, "state": _state(have)}, {"exists": False})
+        if have.container is None:
+            made = self._create()
+        elif want.params["recreate"] or self.differ.changes or self._adopts():
+            made = self._recreate(have.container)
+        else:
+            made = self._change(have.container)
+        return made._replace(steps=[*sweep, *made.steps], result={**made.result, "warnings": self._warnings()})
+
+    def _warnings(self) -> t.List[str]:
+        return warnings_of(self.want.image, self.have.image) if self.want.image else []
+
+    def _pull(self) -> t.List[Step]:
+        if self.want.image is None:
+            raise InvalidArgument(f"image: needed to create the container {self.want.name}")
+        pulled: t.Dict[str, t.Any] = {}
+        return pull_steps(self.want.image, self.have.image, self.engine, pulled)
+
+    def _run_steps(self, get: t.Callable[[], Container], stop_first: bool = False) -> t.List[Step]:
+        """Start, and for detach=false wait and clean up."""
+        want, name = self.want, self.want.name
+        found = [Step(f"start container {name}", lambda: steps.start(self.engine, get()))]
+        if not want.params["detach"]:
+            found.append(Step(f"wait for container {name} to end", lambda: self._wait(get())))
+            if want.params["cleanup"]:
+                found.append(Step(f"remove container {name}", lambda: steps.remove(self.engine, get())))
+        return found
+
+    def _wait(self, container: Container) -> None:
+        from .container_facts import container_facts
+
+        state = self.engine.tasks.wait(container.id)
+        facts = container_facts(self.engine, container, state)
+        facts["Output"] = output_of(self.engine, container)
+        self.done.update(container=facts, status=state.exit_status)
+
+    def _create(self) -> Plan:
+        want = self.want
+        made: t.List[Container] = []
+        found = self._pull()
+        found.append(
+            Step(
+                f"create container {want.name}",
+                lambda: made.append(steps.create(self.engine, want)),
+                lambda: steps.remove(self.engine, made[0]),
+            )
+        )
+        if want.state == "started":
+            found += self._run_steps(lambda: made[0])
+        after = {"exists": True, "state": _wanted_state(want, self.have), **_shown(want)}
+        return Plan(found, {"exists": False}, after)
+
+    def _recreate(self, old: Container) -> Plan:
+        """Make the new one beside the old one, swap the names, and remove the old one when the new one runs."""
+        want, engine = self.want, self.engine
+        because = sorted(change.field.option for change in self.differ.changes)
+        because = because or ["recreate" if want.params["recreate"] else "adopt"]
+        made: t.List[Container] = []
+        was_running = self.have.running
+        found = self._pull()
+        title = f"create container {want.name} anew ({', '.join(because)}{' changed' if self.differ.changes else ''})"
+        if self.differ.reset:
+            title += f"; not asked for any more and reset to the image's default: {', '.join(self.differ.reset)}"
+        found.append(
+            Step(title, lambda: made.append(steps.create(engine, want, stage=L.NEXT)), lambda: steps.remove(engine, made[0]))
+        )
+        if was_running:
+            found.append(
+                Step(
+                    f"stop the old container {want.name}",
+                    lambda: steps.stop(engine, old, want.params),
+                    lambda: steps.start(engine, old),
+                )
+            )
+        found.append(
+            Step(
+                f"give the name {want.name} to the new container",
+                lambda: steps.swap(engine, want.name, old, made[0]),
+                lambda: steps.swap(engine, want.name, made[0], old),
+            )
+        )
+        if want.state == "started" or (want.state == "present" and was_running):
+            found.append(Step(f"start container {want.name}", lambda: steps.start(engine, made[0])))
+        found.append(Step(f"remove the old container {old.id[:12]}", lambda: steps.remove(engine, old)))
+        if want.state == "started" and not want.params["detach"]:
+            found += self._run_steps(lambda: made[0])[1:]
+        before, after = render(self.differ.changes + self.differ.live)
+        return Plan(
+            found,
+            {"state": _state(self.have), **before},
+            {"state": _wanted_state(want, self.have), **after},
+            {"recreated_because": because},
+        )
+
+    def _change(self, container: Container) -> Plan:
+        """Live updates and the run state of a container that stays."""
+        want, engine, have = self.want, self.engine, self.have
+        found: t.List[Step] = []
+        if self.differ.live:
+            options = ", ".join(sorted(change.field.option for change in self.differ.live))
+            found.append(
+                Step(
+                    f"update {options} of container {want.name}",
+                    lambda: steps.update(engine, container, want, self.differ.live),
+                )
+            )
+        found += self._state_steps(container)
+        before, after = render(self.differ.live)
+        if found[1 if self.differ.live else 0 :]:
+            before, after = {**before, "state": _state(have)}, {**after, "state": _wanted_state(want, have)}
+        return Plan(found, before, after)
+
+    def _state_steps(self, container: Container) -> t.List[Step]:
+        want, engine, have = self.want, self.engine, self.have
+        stop = Step(
+            f"stop container {want.name}",
+            lambda: steps.stop(engine, container, want.params),
+        )
+        if want.state == "stopped":
+            return [stop] if have.running else []
+        if want.state != "started":
+            return []
+        if want.params["restart"]:
+            return ([stop] if have.running else []) + self._run_steps(lambda: container)
+        if have.running:
+            if want.params["detach"]:
+                return []
+            return self._run_steps(lambda: container)[1:]
+        if not want.params["detach"] and have.task and have.task.status == STOPPED and have.task.exit_status == 0:
+            return []
+        return self._run_steps(lambda: container)
+
+    def _adopts(self) -> bool:
+        """True when a container that somebody else made is to be made anew; an error when it is not to be touched."""
+        if self.have.stored is not None or not self.want.given:
+            return False
+        if not self.want.params["adopt"]:
+            raise FailedPrecondition(
+                f"the container {self.want.name} was not made by this collection, so {', '.join(sorted(self.want.given))} "
+                "cannot be compared: name it without further options, or set adopt to make it anew"
+            )
+        return True
+
+    def _remove(self, container: Container, title: str, stop: bool = False) -> Step:
+        def run() -> None:
+            if stop:
+                steps.stop(self.engine, container, self.want.params)
+            steps.remove(self.engine, container)
+
+        return Step(title, run)
+
+
+def _name(container: Container) -> str:
+    return container.labels.get(L.NAME) or container.id[:12]
+
+
+def _state(have: Have) -> str:
+    return have.task.status if have.task else "created"
+
+
+def _wanted_state(want: Want, have: Have) -> str:
+    if want.state == "present":
+        return "running" if have.running else "created"
+    return {"started": "running" if want.params["detach"] else "stopped", "stopped": "stopped"}[want.state]
+
+
+def _shown(want: Want) -> t.Dict[str, t.Any]:
+    image = {"image": want.image.label} if want.image else {}
+    return {**image, **want.given}

@@ -1,0 +1,264 @@
+#!/usr/bin/python
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: containerd_container
+short_description: Manage containers
+version_added: 0.1.0
+author:
+  - fleet.containerd contributors (@fleet-containerd)
+description:
+  - Creates, starts, stops, changes and removes containers.
+  - An option that is not given is not compared. What was given is stored with the container, so that a comparison never guesses.
+  - A change that needs a new container makes it first, then stops the old one, and removes the old one only when the new one runs.
+    When the new one does not start, the old one is started again.
+requirements:
+  - runc or crun (engine V(embedded))
+  - requests (to pull images)
+attributes:
+  diff_mode:
+    support: full
+extends_documentation_fragment:
+  - fleet.containerd.attributes
+  - fleet.containerd.engine
+  - fleet.containerd.registry
+options:
+  name:
+    description:
+      - The container's name, unique in the namespace.
+    type: str
+    required: true
+  state:
+    description:
+      - V(present) makes sure that the container exists as asked, running or not.
+      - V(started) makes sure that it runs besides.
+      - V(stopped) makes sure that it exists as asked and does not run.
+      - V(absent) stops and removes it. Only O(name), O(force_kill), O(stop_timeout) and O(stop_signal) are looked at.
+    type: str
+    choices: [absent, present, started, stopped]
+    default: started
+  image:
+    description:
+      - The image, as C([registry/]repository[:tag][@digest]), or an image id (C(sha256:) and 64 hex digits).
+      - Needed to create a container.
+    type: str
+  pull:
+    description:
+      - When the registry is asked for the image, as in M(fleet.containerd.containerd_image).
+    type: str
+    choices: [missing, always, newer, never]
+    default: missing
+  platform:
+    description:
+      - The platform to choose from a multi-platform image, as C(os/architecture[/variant]). The default is that of the target.
+    type: str
+  image_name_mismatch:
+    description:
+      - What to do with a container whose image has another name but is the same image.
+      - V(recreate) makes the container anew, V(ignore) leaves it.
+    type: str
+    choices: [recreate, ignore]
+    default: ignore
+  command:
+    description:
+      - The command, as a list or as a string that is split like a shell would do.
+      - An empty list stands for the command of the image.
+    type: raw
+  entrypoint:
+    description:
+      - The entry point, as a list or as a string that is split like a shell would do.
+      - An empty list means none, also where the image has one.
+    type: raw
+  env:
+    description:
+      - Environment variables. They are added to those of the image, or replace them.
+      - Values must be strings; quote what YAML would take for a number or a boolean.
+    type: dict
+  user:
+    description:
+      - User, as C(name), C(uid), C(name:group) or C(uid:gid). Names are looked up in the image.
+    type: str
+  working_dir:
+    description:
+      - Working directory, absolute.
+    type: str
+  hostname:
+    description:
+      - Host name. The default is the first 12 digits of the container's id.
+    type: str
+  labels:
+    description:
+      - Labels. They are added to those of the image, and can be changed without a new container.
+    type: dict
+  volumes:
+    description:
+      - Directories and files of the host to mount, as C(source:target[:options]).
+      - Options, separated by commas, are V(ro), V(rw), V(z), V(Z), and one of the propagation modes
+        V(private), V(rprivate), V(shared), V(rshared), V(slave), V(rslave).
+    type: list
+    elements: str
+  read_only:
+    description:
+      - Whether the root file system is read-only.
+    type: bool
+  tty:
+    description:
+      - Whether the container has a terminal.
+    type: bool
+  interactive:
+    description:
+      - Whether standard input is kept open.
+    type: bool
+  network_mode:
+    description:
+      - V(none) gives the container a network namespace of its own with nothing but a loopback interface.
+      - V(host) lets it use the network of the host.
+      - A container whose O(network_mode) is not set gets V(none).
+    type: str
+    choices: [none, host]
+  log_driver:
+    description:
+      - V(json-file) keeps the output in a file in the format of Docker, V(none) throws it away.
+      - A container whose O(log_driver) is not set gets V(json-file).
+    type: str
+    choices: [json-file, none]
+  log_options:
+    description:
+      - Options for the log. V(max-size) is the size at which a file is rotated, for example V(10m); V(max-file) how many files are kept.
+    type: dict
+  runtime:
+    description:
+      - The OCI runtime, as a name (V(runc), V(crun)) or an absolute path.
+      - A container whose O(runtime) is not set gets V(runc).
+    type: str
+  stop_signal:
+    description:
+      - The signal that asks the container to stop, as a name or number. The default is that of the image, or C(SIGTERM).
+    type: str
+  stop_timeout:
+    description:
+      - Seconds between O(stop_signal) and C(SIGKILL). A container whose O(stop_timeout) is not set gets 10 seconds.
+    type: int
+  force_kill:
+    description:
+      - Stop the container with C(SIGKILL) at once.
+    type: bool
+    default: false
+    aliases: [forcekill]
+  detach:
+    description:
+      - With V(false) and O(state=started) the task waits until the container has ended, returns RV(status) and C(container.Output),
+        and fails when the exit status is not 0.
+      - A container that has ended with exit status 0 is then as asked, and is not started again.
+        Use O(restart) or O(recreate) to run it again, or O(cleanup) to have it removed.
+    type: bool
+    default: true
+  cleanup:
+    description:
+      - With O(detach=false), remove the container after it has ended.
+    type: bool
+    default: false
+  recreate:
+    description:
+      - Make a new container even when nothing differs.
+    type: bool
+    default: false
+  restart:
+    description:
+      - With O(state=started), stop and start a container that exists already. Works with O(name) alone.
+    type: bool
+    default: false
+  adopt:
+    description:
+      - Allow to make a container anew that was not made by this module, for example by C(nerdctl) or C(ctr).
+    type: bool
+    default: false
+  comparisons:
+    description:
+      - How single options are compared, as a dictionary of option names and V(strict), V(ignore) or V(allow_more_present).
+        The name V(*) stands for all options.
+      - By default lists are compared in order, while C(env), C(labels) and C(volumes) may have more than the task asks for.
+    type: dict
+seealso:
+  - module: fleet.containerd.containerd_container_info
+  - module: fleet.containerd.containerd_image
+"""
+
+EXAMPLES = r"""
+- name: Run a web server
+  fleet.containerd.containerd_container:
+    name: web
+    image: docker.io/library/nginx:1.27
+    network_mode: host
+    env:
+      NGINX_PORT: "8080"
+    volumes:
+      - /srv/www:/usr/share/nginx/html:ro
+
+- name: Run a job once and show what it printed
+  fleet.containerd.containerd_container:
+    name: migrate
+    image: registry.example.com/team/app:1.4
+    command: ["./manage", "migrate"]
+    detach: false
+  register: job
+
+- ansible.builtin.debug:
+    var: job.container.Output
+
+- name: Restart a container
+  fleet.containerd.containerd_container:
+    name: web
+    restart: true
+
+- name: Remove a container
+  fleet.containerd.containerd_container:
+    name: web
+    state: absent
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or in check mode would be done, in order.
+  returned: always
+  type: list
+  elements: str
+  sample: ["pull image docker.io/library/nginx:1.27", "create container web", "start container web"]
+container:
+  description:
+    - The container in the shape of C(docker inspect). Empty when it is absent, and in check mode when it is not there yet.
+    - C(Output) is there with O(detach=false).
+  returned: always
+  type: dict
+  sample:
+    Id: 3f4e0c6ef5f4c6a4b1b5a0d1f9a3b9b2f7a0c5d4e3f2a1b0c9d8e7f6a5b4c3d2
+    Name: /web
+    State: {"Status": "running", "Running": true, "Pid": 4711, "ExitCode": 0}
+status:
+  description: The exit status. 128 and the number of the signal where a signal ended the container.
+  returned: with O(detach=false)
+  type: int
+  sample: 0
+recreated_because:
+  description: The options that made a new container necessary.
+  returned: when the container is made anew
+  type: list
+  elements: str
+  sample: ["env", "image"]
+"""
+
+from ..module_utils.kernel.module import run
+from ..module_utils.resources.container import ContainerResource
+from ..module_utils.specs.containerd_container import SPEC
+
+
+def main() -> None:
+    run(ContainerResource(), SPEC)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+#!/usr/bin/python
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: containerd_container_info
+short_description: Show containers
+version_added: 0.1.0
+author:
+  - fleet.containerd contributors (@fleet-containerd)
+description:
+  - Returns the containers of a namespace in the shape of C(docker inspect), those made by C(nerdctl), C(ctr) or the kubelet too.
+extends_documentation_fragment:
+  - fleet.containerd.attributes.info
+  - fleet.containerd.engine
+options:
+  name:
+    description:
+      - The containers to show, by name, by id or by a unique beginning of an id. All containers when not set.
+      - A container that is not there is left out of the result.
+    type: list
+    elements: str
+  labels:
+    description:
+      - Show only containers that carry all these labels. An empty value stands for any value.
+    type: dict
+seealso:
+  - module: fleet.containerd.containerd_container
+"""
+
+EXAMPLES = r"""
+- name: Show one container
+  fleet.containerd.containerd_container_info:
+    name: web
+  register: result
+
+- name: Show all containers with a label
+  fleet.containerd.containerd_container_info:
+    labels:
+      tier: frontend
+"""
+
+RETURN = r"""
+exists:
+  description: Whether every container that was asked for is there.
+  returned: always
+  type: bool
+  sample: true
+container:
+  description: The container, when exactly one name was asked for; empty when it is not there.
+  returned: when O(name) has one element
+  type: dict
+containers:
+  description: The containers, sorted by name, in the shape of C(docker inspect).
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - Id: 3f4e0c6ef5f4c6a4b1b5a0d1f9a3b9b2f7a0c5d4e3f2a1b0c9d8e7f6a5b4c3d2
+      Name: /web
+      State: {"Status": "running", "Running": true, "Pid": 4711, "ExitCode": 0}
+"""
+
+from ..module_utils.kernel.module import run_query
+from ..module_utils.resources.container_info import container_info
+from ..module_utils.specs.containerd_container_info import SPEC
+
+
+def main() -> None:
+    run_query(container_info, SPEC)
+
+
+if __name__ == "__main__":
+    main()
