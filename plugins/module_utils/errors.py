@@ -3,19 +3,19 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The one exception tree. Every method of every Protocol in engine/api.py raises only these.
 
-    EngineError
-    ├── NotFound               the named thing is not there
-    ├── AlreadyExists          the name is taken
-    ├── InvalidArgument        the caller's value is wrong (names the option and the value)
-    ├── FailedPrecondition     right request, wrong state (digest mismatch, task running, ...)
-    ├── Unavailable            locked, timed out, daemon or registry gone: trying again may help
-    ├── Unauthenticated        who are you
-    ├── PermissionDenied       you may not (EACCES, EPERM, HTTP 403)
-    ├── Unimplemented          this engine, version or kernel cannot do it
-    ├── DataLoss               stored data are damaged
-    ├── ResourceExhausted      disk full, a limit of ours reached
-    ├── MissingLibrary         a Python library is not installed on the target
-    └── RegistryError          an HTTP answer of a registry that is none of the above
+EngineError
+├── NotFound               the named thing is not there
+├── AlreadyExists          the name is taken
+├── InvalidArgument        the caller's value is wrong (names the option and the value)
+├── FailedPrecondition     right request, wrong state (digest mismatch, task running, ...)
+├── Unavailable            locked, timed out, daemon or registry gone: trying again may help
+├── Unauthenticated        who are you
+├── PermissionDenied       you may not (EACCES, EPERM, HTTP 403)
+├── Unimplemented          this engine, version or kernel cannot do it
+├── DataLoss               stored data are damaged
+├── ResourceExhausted      disk full, a limit of ours reached
+├── MissingLibrary         a Python library is not installed on the target
+└── RegistryError          an HTTP answer of a registry that is none of the above
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ _BY_ERRNO: t.Dict[int, t.Type[EngineError]] = {
 
 
 def from_os_error(error: OSError, doing: str) -> EngineError:
-    """The engine error that stands for an OSError; doing says what was tried ("writing /var/lib/..."). """
+    """The engine error that stands for an OSError; doing says what was tried ("writing /var/lib/...")."""
     kind = _BY_ERRNO.get(error.errno or 0, EngineError)
     reason = error.strerror or str(error)
     return kind(f"{doing}: {printable(reason)}", errno=error.errno)

@@ -13,6 +13,8 @@ import typing as t
 
 from ..errors import from_os_error
 
+_DEPTH = 64
+
 
 def remove_tree(path: str) -> bool:
     """Remove a file or directory tree of ours; False when it was absent.
@@ -29,7 +31,7 @@ def remove_tree(path: str) -> bool:
     try:
         found = os.lstat(name, dir_fd=parent_fd)
         if stat.S_ISDIR(found.st_mode):
-            _empty(parent_fd, name, found.st_dev)
+            empty_directory(parent_fd, name)
             os.rmdir(name, dir_fd=parent_fd)
         else:
             os.unlink(name, dir_fd=parent_fd)
@@ -50,16 +52,24 @@ def _enter(parent_fd: int, name: str, device: int) -> int:
     return fd
 
 
-def _empty(parent_fd: int, name: str, device: int) -> None:
-    """Depth first with an explicit stack of file descriptors: no depth of directories breaks it but RLIMIT_NOFILE."""
+def empty_directory(parent_fd: int, name: str) -> None:
+    """Remove everything in the directory name of parent_fd. Directories deeper than _DEPTH are moved up first, so that no
+    depth needs more than that many file descriptors. OSError; EBUSY where something is mounted inside.
+    """
+    device = os.fstat(parent_fd).st_dev
+    top = _enter(parent_fd, name, device)
     stack: t.List[t.Tuple[int, t.List[str], str]] = []
     try:
-        fd = _enter(parent_fd, name, device)
-        stack.append((fd, _clear_files(fd), name))
+        stack.append((os.dup(top), _clear_files(top), name))
         while stack:
             fd, directories, own = stack[-1]
             if directories:
                 child = directories.pop()
+                if len(stack) >= _DEPTH:
+                    moved = f".rm-{secrets.token_hex(8)}"
+                    os.rename(child, moved, src_dir_fd=fd, dst_dir_fd=top)
+                    stack[0][1].append(moved)
+                    continue
                 child_fd = _enter(fd, child, device)
                 stack.append((child_fd, _clear_files(child_fd), child))
                 continue
@@ -68,6 +78,7 @@ def _empty(parent_fd: int, name: str, device: int) -> None:
             if stack:
                 os.rmdir(own, dir_fd=stack[-1][0])
     finally:
+        os.close(top)
         for fd, _names, _own in stack:
             os.close(fd)
 

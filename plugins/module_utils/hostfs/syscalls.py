@@ -17,7 +17,7 @@ RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RE
 _SYS_OPENAT2 = 437
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def libc() -> t.Any:
     return ctypes.CDLL(None, use_errno=True)
 

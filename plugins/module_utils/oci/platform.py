@@ -27,9 +27,26 @@ _ARCH = {
     "loongarch64": ("loong64", ""),
 }
 _KNOWN_ARCH = frozenset(
-    "386 amd64 arm arm64 loong64 mips mipsle mips64 mips64le ppc64 ppc64le riscv64 s390x wasm".split()
+    [
+        "386",
+        "amd64",
+        "arm",
+        "arm64",
+        "loong64",
+        "mips",
+        "mipsle",
+        "mips64",
+        "mips64le",
+        "ppc64",
+        "ppc64le",
+        "riscv64",
+        "s390x",
+        "wasm",
+    ]
 )
-_KNOWN_OS = frozenset("linux windows darwin freebsd netbsd openbsd solaris plan9 aix android wasip1".split())
+_KNOWN_OS = frozenset(
+    ["linux", "windows", "darwin", "freebsd", "netbsd", "openbsd", "solaris", "plan9", "aix", "android", "wasip1"]
+)
 
 
 class Platform(t.NamedTuple):

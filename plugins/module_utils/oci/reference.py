@@ -50,7 +50,9 @@ class Reference(t.NamedTuple):
         if colon > rest.rfind("/"):
             name, tag = rest[:colon], rest[colon + 1 :]
             if not _TAG.match(tag):
-                raise InvalidArgument(f"{option}: invalid tag {printable(tag, 160)!r} in image reference {printable(text, 300)!r}")
+                raise InvalidArgument(
+                    f"{option}: invalid tag {printable(tag, 160)!r} in image reference {printable(text, 300)!r}"
+                )
         domain, path = _split(name)
         problem = _problem(domain, path)
         if problem:

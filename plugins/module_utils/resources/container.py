@@ -175,9 +175,9 @@ def image_change(want: Want, have: Have) -> t.Optional[Change]:
         return Change(Field("image"), before, {"id": str(want.image.image_id)})
     name = str(want.image.reference.record) if want.image.reference else ""
     digest = _wanted_digest(want.image, have.image, stored)
-    if digest in (stored["target"], stored["manifest"], ""):
-        if stored["name"] == name or want.params["image_name_mismatch"] == "ignore":
-            return None
+    same_image = digest in (stored["target"], stored["manifest"], "")
+    if same_image and (stored["name"] == name or want.params["image_name_mismatch"] == "ignore"):
+        return None
     return Change(Field("image"), before, {"name": name, "digest": digest or stored["manifest"]})
 
 

@@ -25,7 +25,9 @@ def container_facts(engine: Engine, container: Container, task: t.Optional[TaskS
     args = list(process.get("args") or [])
     stored = container.extensions.get(L.DESIRED) or {}
     image = stored.get("image") or {}
-    mounts = [mount for mount in spec.get("mounts") or [] if "bind" in str(mount.get("type")) or "rbind" in (mount.get("options") or [])]
+    mounts = [
+        mount for mount in spec.get("mounts") or [] if "bind" in str(mount.get("type")) or "rbind" in (mount.get("options") or [])
+    ]
     name = container.labels.get(L.NAME) or container.id
     return {
         "Id": container.id,

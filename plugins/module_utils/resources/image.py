@@ -82,15 +82,10 @@ class ImageResource:
 
 def _records(want: Wanted, have: t.Optional[Found], engine: Engine) -> t.List[Image]:
     """The records to remove: the one that is named (and that a pin agrees with), or all that have the id."""
-    if want.reference is None:
-        records = []
-        while have:
-            records.append(have.record)
-            same = [r for r in engine.images.list() if r.target.digest == have.record.target.digest]
-            return same
-        return records
     if have is None:
         return []
+    if want.reference is None:
+        return [record for record in engine.images.list() if record.target.digest == have.record.target.digest]
     pin = want.reference.digest
     if pin and pin != have.record.target.digest:
         return []

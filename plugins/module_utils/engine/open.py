@@ -1,0 +1,55 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Choosing and opening the engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import typing as t
+
+from ..errors import FailedPrecondition, InvalidArgument, printable
+
+if t.TYPE_CHECKING:
+    from .api import Engine
+
+_ADDRESS = "/run/containerd/containerd.sock"
+
+
+class EngineOptions(t.NamedTuple):
+    """The engine options of every module. An empty snapshotter means the best one."""
+
+    engine: str = "auto"
+    address: str = _ADDRESS
+    namespace: str = "default"
+    data_root: str = "/var/lib/fleet-containerd"
+    state_root: str = "/run/fleet-containerd"
+    snapshotter: str = ""
+
+
+def choose(options: EngineOptions) -> str:
+    """containerd or embedded. Never a silent switch: it would make every container twice."""
+    if options.engine != "auto":
+        return options.engine
+    if os.path.exists(options.address):
+        return "containerd"
+    search = os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin"])
+    if shutil.which("containerd", path=search):
+        raise FailedPrecondition(
+            f"containerd is installed, but its socket {printable(options.address, 200)} is not there: start it (systemctl start "
+            "containerd), give its address, or set engine=embedded to work without it"
+        )
+    return "embedded"
+
+
+def open_engine(options: EngineOptions) -> Engine:
+    """Open the engine that the options name. InvalidArgument, FailedPrecondition."""
+    kind = choose(options)
+    if kind == "embedded":
+        if os.geteuid() != 0:
+            raise FailedPrecondition("the embedded engine needs root on the target: set become=true")
+        from ..engine_embedded.engine import EmbeddedEngine
+
+        return EmbeddedEngine(options.namespace, options.data_root, options.state_root, options.snapshotter)
+    raise InvalidArgument("engine: containerd is not implemented yet: set engine=embedded")

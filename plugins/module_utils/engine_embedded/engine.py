@@ -1,0 +1,175 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The embedded engine: images and containers with no daemon, only Python and an OCI runtime."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import re
+import secrets
+import time
+import typing as t
+
+from ..engine.models import Mount, Version
+from ..errors import InvalidArgument, NotFound, from_os_error, printable
+from ..hostfs.atomic import make_dir
+from ..hostfs.lock import locked
+from ..oci.descriptor import Descriptor
+from ..oci.media_types import OCI_LAYER
+from ..store.content import ContentStore
+from ..store.database import Database
+from .records import ContainerRecords, ImageRecords
+
+if t.TYPE_CHECKING:
+    from ..store.snapshots import Snapshotter
+    from .gc import Collected
+    from .tasks import EmbeddedTasks
+
+VERSION = "0.1.0"
+_NAMESPACE = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z")
+
+
+class EmbeddedEngine:
+    """One namespace of the store below data_root; run-time state is below state_root. See engine/api.py: Engine."""
+
+    kind = "embedded"
+
+    def __init__(self, namespace: str, data_root: str, state_root: str, snapshotter: str = "") -> None:
+        if not _NAMESPACE.match(namespace) or len(namespace) > 76:
+            raise InvalidArgument(
+                f"namespace: {printable(namespace, 100)!r} is not a namespace: letters and digits, with single . _ or - between "
+                "them, at most 76 characters"
+            )
+        for option, path in (("data_root", data_root), ("state_root", state_root)):
+            if not os.path.isabs(path):
+                raise InvalidArgument(f"{option}: {printable(path, 200)!r} is not an absolute path")
+        self.namespace, self._data_root, self._state_root = namespace, os.path.normpath(data_root), os.path.normpath(state_root)
+        self._default_snapshotter = snapshotter
+        self._lease = ""
+        self._database = Database(os.path.join(self._data_root, "metadata.db"))
+        self.content = ContentStore(os.path.join(self._data_root, "content"), self._database, namespace, self._lease_item)
+        self.images = ImageRecords(self._database, namespace, self.collect)
+        self.containers = ContainerRecords(self._database, namespace, self._has_task, self._container_removed)
+
+    @functools.cached_property
+    def tasks(self) -> EmbeddedTasks:
+        from .tasks import EmbeddedTasks
+
+        return EmbeddedTasks(self.namespace, self._data_root, self._state_root)
+
+    @functools.cached_property
+    def _snapshotters(self) -> t.Dict[str, Snapshotter]:
+        from ..store.snapshots import KINDS
+
+        root = os.path.join(self._data_root, "snapshots")
+        return {
+            name: kind(os.path.join(root, name), self._database, self.namespace, self._lease_item) for name, kind in KINDS.items()
+        }
+
+    def snapshotter(self, name: str = "") -> Snapshotter:
+        wanted = name or self._default_snapshotter or self._best_snapshotter()
+        if wanted not in self._snapshotters:
+            raise NotFound(
+                f"snapshotter: the embedded engine has no {printable(wanted, 80)!r}; it has {', '.join(sorted(self._snapshotters))}"
+            )
+        return self._snapshotters[wanted]
+
+    def _best_snapshotter(self) -> str:
+        """The one in use; else overlayfs where the kernel and the file system can do it. Writes nothing where nothing can be."""
+        for name in self._snapshotters:
+            if os.path.isdir(os.path.join(self._data_root, "snapshots", name)):
+                return name
+        if not os.access(self._data_root, os.W_OK):
+            return "overlayfs"
+        from ..store.snapshots import overlay_works
+
+        return "overlayfs" if overlay_works(self._data_root) else "native"
+
+    @contextlib.contextmanager
+    def lease(self, seconds: float = 86400.0) -> t.Iterator[str]:
+        outer, name = self._lease, self._lease or f"lease-{secrets.token_hex(8)}"
+        if not outer:
+            with self._database.write() as connection:
+                connection.execute("INSERT INTO leases VALUES (?,?,?)", (self.namespace, name, time.time() + seconds))
+        self._lease = name
+        try:
+            yield name
+        finally:
+            self._lease = outer
+            if not outer:
+                with self._database.write() as connection:
+                    connection.execute("DELETE FROM leases WHERE namespace=? AND id=?", (self.namespace, name))
+                    connection.execute("DELETE FROM lease_items WHERE namespace=? AND lease=?", (self.namespace, name))
+
+    def _lease_item(self, connection: t.Any, kind: str, key: str) -> None:
+        if self._lease:
+            connection.execute("INSERT OR IGNORE INTO lease_items VALUES (?,?,?,?)", (self.namespace, self._lease, kind, key))
+
+    def collect(self) -> Collected:
+        """Remove what no image, container or lease needs."""
+        from .gc import collect
+
+        found = collect(self._database, self.namespace, self.content, self._snapshotters)
+        for snapshotter in self._snapshotters.values():
+            snapshotter.sweep()
+        return found
+
+    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount]) -> Descriptor:
+        from ..store.diff_apply import apply_layer, size_limit
+        from ..store.targets import apply_target
+
+        target = apply_target(mounts)
+        with self.content.open(layer) as stream:
+            done = apply_layer(stream, layer.media_type, target.root, target.lowers, target.overlay, limit=size_limit(layer.size))
+        return Descriptor(OCI_LAYER, done.diff_id, done.size)
+
+    def sync(self, snapshotter: str = "") -> None:
+        from ..hostfs.syscalls import syncfs
+
+        try:
+            fd = os.open(self._data_root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                syncfs(fd)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise from_os_error(error, f"writing back {self._data_root}") from error
+        self.content.mark_synced()
+
+    def container_dir(self, container_id: str) -> str:
+        path = self._container_path(container_id)
+        make_dir(path)
+        return path
+
+    def _container_path(self, container_id: str) -> str:
+        return os.path.join(self._data_root, "containers", self.namespace, container_id)
+
+    def _has_task(self, container_id: str) -> bool:
+        try:
+            self.tasks.state(container_id)
+        except NotFound:
+            return False
+        return True
+
+    def _container_removed(self, container_id: str) -> None:
+        from ..hostfs.remove import rename_then_remove
+
+        rename_then_remove(self._container_path(container_id))
+
+    @contextlib.contextmanager
+    def lock(self, name: str) -> t.Iterator[None]:
+        directory = os.path.join(self._data_root, "locks")
+        make_dir(directory)
+        key = hashlib.sha256(f"{self.namespace}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        with locked(os.path.join(directory, key), printable(name, 200)):
+            yield
+
+    def version(self) -> Version:
+        return Version(self.kind, VERSION)
+
+    def close(self) -> None:
+        self._database.close()

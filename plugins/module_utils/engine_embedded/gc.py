@@ -1,0 +1,112 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Garbage collection: what no image, container or lease reaches is removed (containerd's rules: pkg/gc, metadata/gc.go).
+
+Rows go first, in one transaction; files after it. References are the gc.ref labels of blobs and the parents of snapshots.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import typing as t
+
+from ..engine.labels import GC_REF_CONTENT, GC_REF_SNAPSHOT, GC_ROOT
+from ..errors import FailedPrecondition, NotFound
+from ..oci.digest import Digest
+from ..store.content import ContentStore
+from ..store.database import Database
+from ..store.snapshots import Snapshotter
+
+_STALE_INGEST = 24 * 3600.0
+Node = t.Tuple[str, str]
+
+
+class Collected(t.NamedTuple):
+    """What was removed."""
+
+    blobs: t.List[str]
+    snapshots: t.List[str]
+
+
+def collect(database: Database, namespace: str, content: ContentStore, snapshotters: t.Mapping[str, Snapshotter]) -> Collected:
+    """Remove what is unreachable in a namespace."""
+    with database.write() as connection:
+        connection.execute("DELETE FROM leases WHERE namespace=? AND expires_at<?", (namespace, time.time()))
+        connection.execute(
+            "DELETE FROM lease_items WHERE namespace=? AND lease NOT IN (SELECT id FROM leases WHERE namespace=?)",
+            (namespace, namespace),
+        )
+        edges, roots = _graph(connection, namespace)
+        live: t.Set[Node] = set()
+        todo = list(roots)
+        while todo:
+            node = todo.pop()
+            if node not in live:
+                live.add(node)
+                todo.extend(edges.get(node, ()))
+        blobs = [node[1] for node in edges if node[0] == "content" and node not in live]
+        connection.executemany("DELETE FROM content WHERE namespace=? AND digest=?", [(namespace, digest) for digest in blobs])
+        dead = [node for node in edges if node[0].startswith("snapshots/") and node not in live]
+    content.remove_files(Digest(digest) for digest in blobs)
+    removed = _remove_snapshots(dead, snapshotters)
+    content.drop_stale_ingests(_STALE_INGEST)
+    return Collected(blobs, removed)
+
+
+def _graph(connection: t.Any, namespace: str) -> t.Tuple[t.Dict[Node, t.List[Node]], t.List[Node]]:
+    """Everything that can be removed, with what it refers to; and the roots."""
+    edges: t.Dict[Node, t.List[Node]] = {}
+    roots: t.List[Node] = []
+    for digest, text in connection.execute("SELECT digest, labels FROM content WHERE namespace=?", (namespace,)):
+        labels = json.loads(text)
+        node = ("content", digest)
+        edges[node] = [*_references(labels)]
+        if GC_ROOT in labels:
+            roots.append(node)
+    for snapshotter, key, parent, text in connection.execute(
+        "SELECT snapshotter, key, parent, labels FROM snapshots WHERE namespace=?", (namespace,)
+    ):
+        node = (f"snapshots/{snapshotter}", key)
+        edges[node] = [(node[0], parent)] if parent else []
+        if GC_ROOT in json.loads(text):
+            roots.append(node)
+    for (target,) in connection.execute("SELECT target FROM images WHERE namespace=?", (namespace,)):
+        roots.append(("content", json.loads(target)["digest"]))
+    for (text,) in connection.execute("SELECT record FROM containers WHERE namespace=?", (namespace,)):
+        record = json.loads(text)
+        roots.append((f"snapshots/{record['snapshotter']}", record["snapshot_key"]))
+    for kind, key in connection.execute("SELECT kind, key FROM lease_items WHERE namespace=?", (namespace,)):
+        roots.append((kind, key))
+    return edges, roots
+
+
+def _references(labels: t.Mapping[str, str]) -> t.Iterator[Node]:
+    for key, value in labels.items():
+        if key.startswith(GC_REF_CONTENT) or key == GC_REF_CONTENT.rstrip("."):
+            yield ("content", value)
+        elif key.startswith(GC_REF_SNAPSHOT):
+            yield (f"snapshots/{key[len(GC_REF_SNAPSHOT) :].partition('/')[0]}", value)
+
+
+def _remove_snapshots(dead: t.Sequence[Node], snapshotters: t.Mapping[str, Snapshotter]) -> t.List[str]:
+    """Children before parents."""
+    removed: t.List[str] = []
+    waiting = list(dead)
+    while waiting:
+        blocked = []
+        for node in waiting:
+            snapshotter = snapshotters.get(node[0].partition("/")[2])
+            try:
+                if snapshotter is not None:
+                    snapshotter.remove(node[1])
+                    removed.append(node[1])
+            except NotFound:
+                continue
+            except FailedPrecondition:
+                blocked.append(node)
+        if len(blocked) == len(waiting):
+            break
+        waiting = blocked
+    return removed

@@ -1,0 +1,322 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The content store: blobs in the layout of an OCI image directory, with ingests that can be resumed.
+
+A blob's file has its final name only when its bytes were verified. Its row in the database, in the namespace, makes it
+visible. The files are shared between namespaces, the rows are not.
+
+Bulk ingests (durable=False) leave the fsync to sync(): until then the row says synced=0, and a process that finds such a
+row and did not write it itself reads the blob again before it trusts it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import time
+import typing as t
+
+from ..engine.models import ContentInfo, IngestStatus, Labels
+from ..errors import AlreadyExists, DataLoss, EngineError, FailedPrecondition, NotFound, from_os_error, printable
+from ..hostfs.atomic import fsync_dir, make_dir, read_file, write_file
+from ..hostfs.lock import locked
+from ..hostfs.remove import remove_tree
+from ..oci.descriptor import Descriptor
+from ..oci.digest import Digest
+from .database import Database, dump
+
+_BLOCK = 1024 * 1024
+_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+
+LeaseItem = t.Callable[[t.Any, str, str], None]
+
+
+class ContentStore:
+    """Blobs below root, visible in one namespace. lease_item(connection, kind, key) puts what is written under the lease."""
+
+    def __init__(self, root: str, database: Database, namespace: str, lease_item: LeaseItem) -> None:
+        self._root, self._database, self._namespace, self._lease_item = root, database, namespace, lease_item
+        self._ours: t.Set[str] = set()
+
+    def blob_path(self, digest: Digest) -> str:
+        return os.path.join(self._root, "blobs", digest.algorithm, digest.hex)
+
+    @property
+    def gc_lock(self) -> str:
+        """Held shared while a blob is made visible, exclusively while files are removed."""
+        return os.path.join(self._root, "gc.lock")
+
+    def info(self, digest: Digest) -> ContentInfo:
+        row = self._database.one(
+            "SELECT size, created_at, labels, synced FROM content WHERE namespace=? AND digest=?", self._namespace, str(digest)
+        )
+        if row is None or not self._trusted(digest, row[0], row[3]):
+            raise NotFound(f"no content {digest} in namespace {self._namespace}")
+        return ContentInfo(digest, row[0], row[1], json.loads(row[2]))
+
+    def walk(self, labels: t.Optional[Labels] = None) -> t.Iterator[ContentInfo]:
+        rows = self._database.query(
+            "SELECT digest, size, created_at, labels FROM content WHERE namespace=? ORDER BY digest", self._namespace
+        )
+        for digest, size, created_at, text in rows:
+            own = json.loads(text)
+            if all(key in own and value in ("", own[key]) for key, value in (labels or {}).items()):
+                yield ContentInfo(Digest(digest), size, created_at, own)
+
+    def open(self, descriptor: Descriptor) -> t.BinaryIO:
+        info = self.info(descriptor.digest)
+        path = self.blob_path(descriptor.digest)
+        try:
+            stream = open(path, "rb")
+        except FileNotFoundError as error:
+            raise DataLoss(f"the blob {descriptor.digest} is missing on disk: pull the image again") from error
+        except OSError as error:
+            raise from_os_error(error, f"reading {path}") from error
+        size = os.fstat(stream.fileno()).st_size
+        if size != info.size or size != descriptor.size:
+            stream.close()
+            raise DataLoss(f"the blob {descriptor.digest} has {size} bytes on disk, not {descriptor.size}: pull the image again")
+        return stream
+
+    def label(self, digest: Digest, labels: Labels) -> None:
+        with self._database.write() as connection:
+            row = connection.execute(
+                "SELECT labels FROM content WHERE namespace=? AND digest=?", (self._namespace, str(digest))
+            ).fetchone()
+            if row is None:
+                raise NotFound(f"no content {digest} in namespace {self._namespace}")
+            merged = {key: value for key, value in {**json.loads(row[0]), **labels}.items() if value}
+            connection.execute(
+                "UPDATE content SET labels=? WHERE namespace=? AND digest=?", (dump(merged), self._namespace, str(digest))
+            )
+
+    def delete(self, digest: Digest) -> None:
+        """The row first, then the file, unless another namespace has the blob too."""
+        with self._database.write() as connection:
+            found = connection.execute(
+                "DELETE FROM content WHERE namespace=? AND digest=?", (self._namespace, str(digest))
+            ).rowcount
+        if not found:
+            raise NotFound(f"no content {digest} in namespace {self._namespace}")
+        self.remove_files([digest])
+
+    def remove_files(self, digests: t.Iterable[Digest]) -> None:
+        """Remove the files of blobs that no namespace has."""
+        if not os.path.isdir(self._root):
+            return
+        with locked(self.gc_lock, "the content store"):
+            for digest in digests:
+                if self._database.one("SELECT 1 FROM content WHERE digest=?", str(digest)) is None:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(self.blob_path(digest))
+
+    def writer(self, ref: str, expected: t.Optional[Descriptor] = None) -> Ingest:
+        if expected is not None and self._adopt(expected):
+            raise AlreadyExists(f"content {expected.digest} is there already")
+        make_dir(os.path.join(self._root, "ingest"))
+        return Ingest(self, ref, self._ingest_dir(ref), expected)
+
+    def ingests(self) -> t.List[IngestStatus]:
+        found = []
+        for name in _names(os.path.join(self._root, "ingest")):
+            directory = os.path.join(self._root, "ingest", name)
+            about = read_file(os.path.join(directory, "about"))
+            if about and json.loads(about)["namespace"] == self._namespace:
+                data = json.loads(about)
+                with contextlib.suppress(FileNotFoundError):
+                    stat = os.stat(os.path.join(directory, "data"))
+                    found.append(IngestStatus(data["ref"], stat.st_size, data["total"], data["expected"], stat.st_mtime))
+        return found
+
+    def abort(self, ref: str) -> None:
+        if not remove_tree(self._ingest_dir(ref)):
+            raise NotFound(f"no ingest {printable(ref, 120)}")
+
+    def drop_stale_ingests(self, older_than: float) -> None:
+        """Remove ingests that nobody has touched for older_than seconds."""
+        for name in _names(os.path.join(self._root, "ingest")):
+            directory = os.path.join(self._root, "ingest", name)
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - os.stat(directory).st_mtime > older_than:
+                    remove_tree(directory)
+
+    def _ingest_dir(self, ref: str) -> str:
+        name = hashlib.sha256(f"{self._namespace}\0{ref}".encode("utf-8", "surrogateescape")).hexdigest()
+        return os.path.join(self._root, "ingest", name)
+
+    def _trusted(self, digest: Digest, size: int, synced: int) -> bool:
+        """A row can be believed; one that was never synced is checked once against the file."""
+        if synced or digest in self._ours:
+            return True
+        if self.verify(digest, size):
+            with self._database.write() as connection:
+                connection.execute("UPDATE content SET synced=1 WHERE digest=?", (str(digest),))
+            return True
+        return False
+
+    def verify(self, digest: Digest, size: int) -> bool:
+        """Read the whole blob: True when size and digest are right."""
+        hasher, total = digest.hasher(), 0
+        try:
+            with open(self.blob_path(digest), "rb") as stream:
+                for block in iter(lambda: stream.read(_BLOCK), b""):
+                    hasher.update(block)
+                    total += len(block)
+        except OSError:
+            return False
+        return total == size and hasher.hexdigest() == digest.hex
+
+    def _adopt(self, expected: Descriptor) -> bool:
+        """True when the blob is here whole, in this namespace or (then taken over) in another."""
+        row = self._database.one("SELECT size, synced FROM content WHERE digest=? LIMIT 1", str(expected.digest))
+        if row is None or not self._trusted(expected.digest, row[0], row[1]):
+            return False
+        try:
+            if os.stat(self.blob_path(expected.digest)).st_size != row[0]:
+                return False
+        except OSError:
+            return False
+        with locked(self.gc_lock, "the content store", shared=True):
+            if self._database.one("SELECT 1 FROM content WHERE digest=?", str(expected.digest)) is None:
+                return False
+            self._insert(expected.digest, row[0], {}, bool(row[1]))
+        return True
+
+    def _insert(self, digest: Digest, size: int, labels: Labels, synced: bool) -> bool:
+        """Make the row; False when it was there (its labels are merged)."""
+        with self._database.write() as connection:
+            own = connection.execute(
+                "SELECT labels FROM content WHERE namespace=? AND digest=?", (self._namespace, str(digest))
+            ).fetchone()
+            merged = {key: value for key, value in {**(json.loads(own[0]) if own else {}), **labels}.items() if value}
+            connection.execute(
+                "INSERT INTO content VALUES (?,?,?,?,?,?) ON CONFLICT (namespace, digest) DO UPDATE SET labels=excluded.labels, "
+                "size=excluded.size, synced=excluded.synced",
+                (self._namespace, str(digest), size, dump(merged), time.time(), int(synced)),
+            )
+            self._lease_item(connection, "content", str(digest))
+        return own is None
+
+    def publish(self, data: str, digest: Digest, size: int, labels: Labels, durable: bool) -> bool:
+        """Give a verified file its name and its row; False when the row was there already."""
+        path = self.blob_path(digest)
+        make_dir(os.path.dirname(path))
+        if not os.path.exists(os.path.join(self._root, "oci-layout")):
+            write_file(os.path.join(self._root, "oci-layout"), _LAYOUT, 0o644, durable=False)
+        with locked(self.gc_lock, "the content store", shared=True):
+            os.rename(data, path)
+            if durable:
+                fsync_dir(os.path.dirname(path))
+            self._ours.add(digest)
+            return self._insert(digest, size, labels, durable)
+
+    def mark_synced(self) -> None:
+        """What this process wrote is durable now (after a syncfs)."""
+        if self._ours:
+            with self._database.write() as connection:
+                connection.executemany("UPDATE content SET synced=1 WHERE digest=?", [(d,) for d in self._ours])
+
+
+def _names(directory: str) -> t.List[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
+
+
+class Ingest:
+    """One blob being written (engine/api.py: Ingest). durable=False leaves the fsync to the engine's sync()."""
+
+    def __init__(self, store: ContentStore, ref: str, directory: str, expected: t.Optional[Descriptor]) -> None:
+        self._store, self._directory, self._expected = store, directory, expected
+        self.ref, self.offset, self.durable = ref, 0, True
+        self._data = os.path.join(directory, "data")
+        self._fd = -1
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Ingest:
+        what = f"the ingest {printable(self.ref, 120)}"
+        self._stack.enter_context(locked(self._directory + ".lock", what))
+        try:
+            self._open()
+        except OSError as error:
+            self._stack.close()
+            raise from_os_error(error, f"writing {self._data}") from error
+        return self
+
+    def _open(self) -> None:
+        os.makedirs(self._directory, 0o700, exist_ok=True)
+        about = {
+            "ref": self.ref,
+            "namespace": self._store._namespace,
+            "total": self._expected.size if self._expected else 0,
+            "expected": str(self._expected.digest) if self._expected else "",
+        }
+        if not os.path.exists(os.path.join(self._directory, "about")):
+            write_file(os.path.join(self._directory, "about"), dump(about).encode(), durable=False)
+        self._fd = os.open(self._data, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        self._hasher = self._expected.digest.hasher() if self._expected else hashlib.sha256()
+        while True:
+            block = os.read(self._fd, _BLOCK)
+            if not block:
+                break
+            self._hasher.update(block)
+            self.offset += len(block)
+        if self._expected and self.offset > self._expected.size:
+            self.truncate()
+
+    def __exit__(self, *exc: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        with contextlib.suppress(OSError):
+            if not os.path.exists(self._data):
+                os.unlink(self._directory + ".lock")
+        self._stack.close()
+
+    def write(self, data: bytes) -> None:
+        if self._expected and self.offset + len(data) > self._expected.size:
+            raise FailedPrecondition(
+                f"more than the {self._expected.size} bytes that were announced came for {self._expected.digest}"
+            )
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._fd, view) :]
+        except OSError as error:
+            self._drop()
+            raise from_os_error(error, f"writing {self._data}") from error
+        self._hasher.update(data)
+        self.offset += len(data)
+
+    def truncate(self) -> None:
+        os.ftruncate(self._fd, 0)
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        self._hasher = self._expected.digest.hasher() if self._expected else hashlib.sha256()
+        self.offset = 0
+
+    def _drop(self) -> None:
+        with contextlib.suppress(OSError, EngineError):
+            os.ftruncate(self._fd, 0)
+            remove_tree(self._directory)
+
+    def commit(self, size: int, digest: Digest, labels: t.Optional[Labels] = None) -> None:
+        found = Digest(f"{digest.algorithm}:{self._hasher.hexdigest()}")
+        if self._hasher.name != digest.algorithm or found != digest or (size and size != self.offset):
+            self._drop()
+            raise FailedPrecondition(
+                f"content does not match: expected {digest} with {size} bytes, got {found} with {self.offset} bytes"
+            )
+        try:
+            if self.durable:
+                os.fsync(self._fd)
+            made = self._store.publish(self._data, digest, self.offset, labels or {}, self.durable)
+        except OSError as error:
+            self._drop()
+            raise from_os_error(error, f"writing {self._data}") from error
+        remove_tree(self._directory)
+        if not made:
+            raise AlreadyExists(f"content {digest} is there already")

@@ -1,0 +1,91 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Copying a tree as it is: owners, modes, times, xattrs, hardlinks, devices, holes. For the native snapshotter."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import typing as t
+
+_BLOCK = 4 * 1024 * 1024
+_FICLONE = 0x40049409
+
+
+def copy_tree(source: str, target: str) -> None:
+    """Copy the directory source to the new directory target. Both are ours; links are copied, not followed."""
+    links: t.Dict[t.Tuple[int, int], str] = {}
+    os.mkdir(target, 0o700)
+    for base, directories, files in os.walk(source, followlinks=False):
+        relative = os.path.relpath(base, source)
+        for name in directories + files:
+            _copy(os.path.join(base, name), os.path.normpath(os.path.join(target, relative, name)), links)
+    for base, _directories, _files in os.walk(source, topdown=False, followlinks=False):
+        _metadata(base, os.path.normpath(os.path.join(target, os.path.relpath(base, source))), os.lstat(base))
+
+
+def copy_entry(source_fd: int, name: bytes, target_fd: int) -> None:
+    """Copy one entry that is no directory from a directory to another, under the same name."""
+    text = os.fsdecode(name)
+    _copy(f"/proc/self/fd/{source_fd}/{text}", f"/proc/self/fd/{target_fd}/{text}", {})
+
+
+def _copy(source: str, target: str, links: t.Dict[t.Tuple[int, int], str]) -> None:
+    found = os.lstat(source)
+    kind = stat.S_IFMT(found.st_mode)
+    identity = (found.st_dev, found.st_ino)
+    if kind == stat.S_IFDIR:
+        os.mkdir(target, 0o700)
+        return
+    if found.st_nlink > 1 and identity in links:
+        os.link(links[identity], target, follow_symlinks=False)
+        return
+    if found.st_nlink > 1:
+        links[identity] = target
+    if kind == stat.S_IFREG:
+        copy_file(source, target, found.st_size)
+    elif kind == stat.S_IFLNK:
+        os.symlink(os.readlink(source), target)
+    elif kind == stat.S_IFSOCK:
+        return
+    else:
+        os.mknod(target, found.st_mode, found.st_rdev)
+    _metadata(source, target, found)
+
+
+def _metadata(source: str, target: str, found: os.stat_result) -> None:
+    os.chown(target, found.st_uid, found.st_gid, follow_symlinks=False)
+    if not stat.S_ISLNK(found.st_mode):
+        os.chmod(target, stat.S_IMODE(found.st_mode))
+    for name in os.listxattr(source, follow_symlinks=False):
+        with contextlib.suppress(OSError):
+            os.setxattr(target, name, os.getxattr(source, name, follow_symlinks=False), follow_symlinks=False)
+    os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns), follow_symlinks=False)
+
+
+def copy_file(source: str, target: str, size: int) -> None:
+    """Copy the bytes of a file: a reflink where the file system can, else without its holes."""
+    import fcntl
+
+    with open(source, "rb") as reader, open(target, "xb") as writer:
+        try:
+            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
+            return
+        except OSError:
+            os.ftruncate(writer.fileno(), size)
+        offset = 0
+        while offset < size:
+            try:
+                offset = os.lseek(reader.fileno(), offset, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    return
+                raise
+            end = os.lseek(reader.fileno(), offset, os.SEEK_HOLE)
+            while offset < end:
+                block = os.pread(reader.fileno(), min(_BLOCK, end - offset), offset)
+                os.pwrite(writer.fileno(), block, offset)
+                offset += len(block)

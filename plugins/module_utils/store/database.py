@@ -1,0 +1,174 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The metadata database: SQLite, one file, durable at commit.
+
+Rollback journal in TRUNCATE mode with synchronous=FULL: a transaction that was acknowledged survives a power cut, reading
+creates no file, and a database on a read-only file system can be read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import threading
+import typing as t
+
+from ..errors import DataLoss, EngineError, PermissionDenied, ResourceExhausted, Unavailable
+from ..hostfs.atomic import make_dir
+
+_VERSION = 1
+_BUSY_SECONDS = 60.0
+_SCHEMA = """
+CREATE TABLE content (
+    namespace TEXT, digest TEXT, size INTEGER, labels TEXT, created_at REAL, synced INTEGER,
+    PRIMARY KEY (namespace, digest)) WITHOUT ROWID;
+CREATE INDEX content_digest ON content (digest);
+CREATE TABLE images (
+    namespace TEXT, name TEXT, target TEXT, labels TEXT, created_at REAL, updated_at REAL,
+    PRIMARY KEY (namespace, name)) WITHOUT ROWID;
+CREATE TABLE containers (
+    namespace TEXT, id TEXT, name TEXT, image TEXT, labels TEXT, record TEXT, created_at REAL, updated_at REAL,
+    PRIMARY KEY (namespace, id)) WITHOUT ROWID;
+CREATE UNIQUE INDEX containers_name ON containers (namespace, name) WHERE name != '';
+CREATE TABLE snapshots (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, snapshotter TEXT, namespace TEXT, key TEXT, parent TEXT, kind TEXT, labels TEXT,
+    created_at REAL, updated_at REAL, UNIQUE (snapshotter, namespace, key));
+CREATE INDEX snapshots_parent ON snapshots (snapshotter, namespace, parent);
+CREATE TABLE leases (namespace TEXT, id TEXT, expires_at REAL, PRIMARY KEY (namespace, id)) WITHOUT ROWID;
+CREATE TABLE lease_items (
+    namespace TEXT, lease TEXT, kind TEXT, key TEXT, PRIMARY KEY (namespace, lease, kind, key)) WITHOUT ROWID;
+"""
+
+Row = t.Tuple[t.Any, ...]
+
+
+def dump(value: t.Any) -> str:
+    """JSON as stored."""
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)
+
+
+class Database:
+    """A connection, opened on first use, made on first write. Safe to share between threads.
+
+    Every method raises DataLoss for a damaged file, Unavailable when another process keeps it locked.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._connection: t.Optional[sqlite3.Connection] = None
+        self._writable = False
+        self._lock = threading.RLock()
+        self._depth = 0
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection:
+                self._connection.close()
+                self._connection = None
+
+    def query(self, sql: str, *values: t.Any) -> t.List[Row]:
+        """Rows; none when the database does not exist yet."""
+        with self._lock, self._errors():
+            connection = self._connection or self._open_for_reading()
+            return connection.execute(sql, values).fetchall() if connection else []
+
+    def one(self, sql: str, *values: t.Any) -> t.Optional[Row]:
+        """The first row."""
+        found = self.query(sql, *values)
+        return found[0] if found else None
+
+    @contextlib.contextmanager
+    def write(self) -> t.Iterator[sqlite3.Connection]:
+        """A transaction: all of it, or nothing when the context is left by an exception. Contexts in contexts are one."""
+        with self._lock:
+            with self._errors():
+                connection = self._open_for_writing()
+                if self._depth == 0:
+                    connection.execute("BEGIN IMMEDIATE")
+            self._depth += 1
+            done = False
+            try:
+                with self._errors():
+                    yield connection
+                done = True
+            finally:
+                self._depth -= 1
+                if self._depth == 0:
+                    with self._errors():
+                        connection.execute("COMMIT" if done else "ROLLBACK")
+
+    def _open_for_reading(self) -> t.Optional[sqlite3.Connection]:
+        if not os.path.exists(self._path):
+            return None
+        self._connection = self._connect("ro")
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > _VERSION:
+            raise DataLoss(
+                f"{self._path} was written by a newer release (schema {version}, this one knows {_VERSION}): update the collection"
+            )
+        if version == 0:
+            self._connection.close()
+            self._connection = None
+        return self._connection
+
+    def _open_for_writing(self) -> sqlite3.Connection:
+        if self._connection and self._writable:
+            return self._connection
+        if self._connection:
+            self._connection.close()
+        make_dir(os.path.dirname(self._path))
+        old = os.umask(0o077)
+        try:
+            self._connection = self._connect("rwc")
+        finally:
+            os.umask(old)
+        self._writable = True
+        self._connection.execute("PRAGMA journal_mode=TRUNCATE")
+        self._connection.execute("PRAGMA synchronous=FULL")
+        if self._connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+            self._connection.execute("BEGIN IMMEDIATE")
+            if self._connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                for statement in _SCHEMA.split(";"):
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version={_VERSION}")
+            self._connection.execute("COMMIT")
+        return self._connection
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        path = self._path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+        return sqlite3.connect(
+            f"file:{path}?mode={mode}", uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
+
+    @contextlib.contextmanager
+    def _errors(self) -> t.Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise self._translate(error) from error
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)):
+                raise
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: sqlite3.Error) -> EngineError:
+        return DataLoss(
+            f"the metadata database {self._path} is damaged ({error}): stop the containers, move the file away and pull the images again"
+        )
+
+    def _translate(self, error: sqlite3.OperationalError) -> EngineError:
+        text = str(error)
+        if "locked" in text or "busy" in text:
+            return Unavailable(
+                f"the metadata database {self._path} is locked by another process for more than {_BUSY_SECONDS:g} s"
+            )
+        if "full" in text:
+            return ResourceExhausted(f"writing {self._path}: no space left on device")
+        if "readonly" in text or "unable to open" in text:
+            return PermissionDenied(f"the metadata database {self._path} cannot be written or opened: {text}")
+        if "no such table" in text or "no such column" in text or "malformed" in text:
+            return self._damaged(error)
+        return EngineError(f"the metadata database {self._path}: {text}")

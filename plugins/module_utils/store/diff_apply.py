@@ -1,0 +1,258 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Applying a layer: from a tar stream into a directory tree (OCI image-spec, layer.md), by directory descriptors only."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import typing as t
+
+from ..errors import InvalidArgument, from_os_error, printable
+from ..oci.digest import Digest
+from . import tar_reader as tar
+from .inflate import Inflater
+from .tree import Directory, Path, Tree, split
+
+_PREFIX, _OPAQUE, _META = b".wh.", b".wh..wh..opq", b".wh..wh."
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LEAST_LIMIT = 10 * 1024**3
+_ENTRIES_LIMIT = 5_000_000
+_UNSUPPORTED = (errno.ENOTSUP, errno.EPERM)
+
+
+class Applied(t.NamedTuple):
+    """diff_id: the digest of the uncompressed layer. size: its length in bytes."""
+
+    diff_id: Digest
+    size: int
+
+
+def size_limit(compressed: int) -> int:
+    """What a layer of this compressed size may unpack to: ten times as much, and at least 10 GiB."""
+    return max(_LEAST_LIMIT, 10 * compressed)
+
+
+def apply_layer(
+    stream: t.BinaryIO, media_type: str, root: str, lowers: t.Sequence[str] = (), overlay: bool = False, limit: int = _LEAST_LIMIT
+) -> Applied:
+    """Extract a layer into the directory root.
+
+    With overlay, root is an upper directory, lowers are the lower ones (top first), and whiteouts are those of overlayfs.
+    Without, root holds what the layers below have made, and whiteouts remove from it.
+    Raises InvalidArgument for what no layer may hold, DataLoss for a broken stream, ResourceExhausted beyond limit (bytes).
+    """
+    old_umask = os.umask(0)
+    try:
+        with Inflater(stream, media_type, limit) as source, Tree(root, lowers) as tree:
+            Applier(tree, overlay).run(tar.TarReader(source))
+            while source.read():
+                pass
+            return Applied(source.digest, source.size)
+    except OSError as error:
+        raise from_os_error(error, f"unpacking a layer into {root}") from error
+    finally:
+        os.umask(old_umask)
+
+
+class Applier:
+    """Writes entries into a tree."""
+
+    def __init__(self, tree: Tree, overlay: bool) -> None:
+        self._tree, self._overlay = tree, overlay
+        self._written: t.Set[Path] = set()
+        self._make: t.Dict[bytes, t.Callable[[Directory, bytes, tar.Entry], None]] = {
+            tar.HARDLINK: self._hardlink,
+            tar.SYMLINK: self._symlink,
+            tar.CHARACTER: self._device,
+            tar.BLOCK_DEVICE: self._device,
+            tar.FIFO: self._device,
+        }
+
+    def run(self, reader: tar.TarReader) -> None:
+        for count, entry in enumerate(reader):
+            if count >= _ENTRIES_LIMIT:
+                raise InvalidArgument(f"the layer has more than {_ENTRIES_LIMIT} entries")
+            try:
+                self._entry(entry, reader)
+            except OSError as error:
+                raise from_os_error(error, f"unpacking {printable(entry.name, 200)}") from error
+        self._tree.set_times()
+
+    def _entry(self, entry: tar.Entry, reader: tar.TarReader) -> None:
+        path = split(entry.name)
+        if not path:
+            if entry.kind == tar.DIRECTORY:
+                self._root(entry)
+            return
+        name = path[-1]
+        parent = self._tree.directory(path[:-1])
+        if name.startswith(_PREFIX):
+            self._whiteout(parent, name)
+            return
+        if not self._overlay:
+            self._note(parent.path, name)
+        if entry.kind == tar.REGULAR:
+            self._file(parent, name, entry, reader)
+        elif entry.kind == tar.DIRECTORY:
+            self._directory(parent, name, entry)
+        elif entry.kind in self._make:
+            self._make[entry.kind](parent, name, entry)
+        else:
+            raise InvalidArgument(
+                f"the layer has an entry of unknown type {printable(entry.kind)}: {printable(entry.name, 200)!r}"
+            )
+
+    def _note(self, parent: Path, name: bytes) -> None:
+        """For opaque directories on a plain tree: what this layer wrote stays."""
+        path = parent + (name,)
+        while path and path not in self._written:
+            self._written.add(path)
+            path = path[:-1]
+
+    def _whiteout(self, parent: Directory, name: bytes) -> None:
+        if name == _OPAQUE:
+            if self._overlay:
+                self._tree.set_opaque(parent, None)
+            else:
+                self._clear(parent)
+        elif name.startswith(_META):
+            return
+        else:
+            hidden = name[len(_PREFIX) :]
+            if hidden in (b"", b".", b".."):
+                raise InvalidArgument(f"the layer has a whiteout without a name: {printable(name, 80)!r}")
+            self._tree.white_out(parent, hidden, self._overlay)
+
+    def _clear(self, parent: Directory) -> None:
+        """Remove from a plain directory what lower layers put there."""
+        for text in os.listdir(parent.fd):
+            name = os.fsencode(text)
+            path = parent.path + (name,)
+            if path not in self._written:
+                self._tree.remove(parent, name)
+            elif stat.S_ISDIR(os.lstat(name, dir_fd=parent.fd).st_mode):
+                self._clear(self._tree.directory(path))
+
+    def _root(self, entry: tar.Entry) -> None:
+        top = self._tree.directory(())
+        self._metadata(top.fd, entry)
+        self._tree.times[()] = entry.mtime_ns
+
+    def _file(self, parent: Directory, name: bytes, entry: tar.Entry, reader: tar.TarReader) -> None:
+        try:
+            fd = os.open(name, _NEW_FILE, entry.mode & 0o777, dir_fd=parent.fd)
+        except FileExistsError:
+            self._tree.remove(parent, name)
+            fd = os.open(name, _NEW_FILE, entry.mode & 0o777, dir_fd=parent.fd)
+        try:
+            if entry.segments is not None:
+                self._sparse(fd, entry, reader)
+            elif entry.size:
+                for block in reader.blocks():
+                    while block:
+                        block = block[os.write(fd, block) :]
+            if entry.uid or entry.gid:
+                os.fchown(fd, entry.uid, entry.gid)
+            if entry.mode & 0o7000:
+                os.fchmod(fd, entry.mode & 0o7777)
+            if entry.xattrs:
+                self._xattrs(fd, entry)
+            os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
+        finally:
+            os.close(fd)
+
+    @staticmethod
+    def _sparse(fd: int, entry: tar.Entry, reader: tar.TarReader) -> None:
+        os.ftruncate(fd, entry.real_size)
+        blocks = reader.blocks()
+        rest = memoryview(b"")
+        for offset, length in entry.segments or ():
+            while length:
+                rest = rest or next(blocks)
+                done = os.pwrite(fd, rest[:length], offset)
+                rest, offset, length = rest[done:], offset + done, length - done
+
+    def _directory(self, parent: Directory, name: bytes, entry: tar.Entry) -> None:
+        self._tree.ensure_directory(parent, name)
+        fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent.fd)
+        try:
+            self._metadata(fd, entry)
+        finally:
+            os.close(fd)
+        self._tree.times[parent.path + (name,)] = entry.mtime_ns
+
+    def _metadata(self, fd: int, entry: tar.Entry) -> None:
+        os.fchown(fd, entry.uid, entry.gid)
+        os.fchmod(fd, entry.mode & 0o7777)
+        if entry.xattrs:
+            self._xattrs(fd, entry)
+
+    def _replace(self, parent: Directory, name: bytes, make: t.Callable[[], None]) -> None:
+        try:
+            make()
+        except FileExistsError:
+            self._tree.remove(parent, name)
+            make()
+
+    def _symlink(self, parent: Directory, name: bytes, entry: tar.Entry) -> None:
+        if not entry.link or len(entry.link) > 4095 or b"\0" in entry.link:
+            raise InvalidArgument(f"the layer has a symbolic link without a usable target: {printable(entry.name, 200)!r}")
+        self._replace(parent, name, lambda: os.symlink(entry.link, name, dir_fd=parent.fd))
+        self._finish(parent, name, entry)
+
+    def _hardlink(self, parent: Directory, name: bytes, entry: tar.Entry) -> None:
+        path = split(entry.link)
+        if not path:
+            raise InvalidArgument(f"the layer has a hard link without a target: {printable(entry.name, 200)!r}")
+        source = self._tree.directory(path[:-1])
+        if source.path + path[-1:] == parent.path + (name,):
+            return
+        try:
+            kind = os.lstat(path[-1], dir_fd=source.fd).st_mode
+        except FileNotFoundError as error:
+            if not self._tree.copy_up(source, path[-1]):
+                raise InvalidArgument(
+                    f"the layer has a hard link {printable(entry.name, 200)!r} to {printable(entry.link, 200)!r}, which is not there"
+                ) from error
+            kind = stat.S_IFREG
+        if stat.S_ISDIR(kind):
+            raise InvalidArgument(f"the layer has a hard link to a directory: {printable(entry.name, 200)!r}")
+        self._replace(
+            parent,
+            name,
+            lambda: os.link(path[-1], name, src_dir_fd=source.fd, dst_dir_fd=parent.fd, follow_symlinks=False),
+        )
+
+    def _device(self, parent: Directory, name: bytes, entry: tar.Entry) -> None:
+        kind = {tar.CHARACTER: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK, tar.FIFO: stat.S_IFIFO}[entry.kind]
+        try:
+            number = os.makedev(entry.major, entry.minor)
+        except OverflowError as error:
+            raise InvalidArgument(f"the layer has a device with an impossible number: {printable(entry.name, 200)!r}") from error
+        self._replace(parent, name, lambda: os.mknod(name, kind | (entry.mode & 0o7777), number, dir_fd=parent.fd))
+        self._finish(parent, name, entry)
+
+    def _finish(self, parent: Directory, name: bytes, entry: tar.Entry) -> None:
+        """Owner, mode, attributes and time of what cannot be opened."""
+        if entry.uid or entry.gid:
+            os.chown(name, entry.uid, entry.gid, dir_fd=parent.fd, follow_symlinks=False)
+        if entry.kind != tar.SYMLINK and entry.mode & 0o7000:
+            os.chmod(name, entry.mode & 0o7777, dir_fd=parent.fd)
+        if entry.xattrs:
+            self._xattrs(f"/proc/self/fd/{parent.fd}/{os.fsdecode(name)}", entry)
+        os.utime(name, ns=(entry.mtime_ns, entry.mtime_ns), dir_fd=parent.fd, follow_symlinks=False)
+
+    @staticmethod
+    def _xattrs(target: t.Union[int, str], entry: tar.Entry) -> None:
+        """overlayfs' own attributes would change what the kernel shows: they are never taken from a layer."""
+        for key, value in entry.xattrs.items():
+            if key.startswith((b"trusted.overlay.", b"user.overlay.")):
+                continue
+            try:
+                os.setxattr(target, key, value, follow_symlinks=isinstance(target, int))
+            except OSError as error:
+                if error.errno not in _UNSUPPORTED or not key.startswith((b"user.", b"system.")):
+                    raise

@@ -1,0 +1,250 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Snapshots: rows in the metadata database, one directory a snapshot. Two kinds: overlayfs and native (plain copies)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+import stat
+import time
+import typing as t
+
+from ..engine.models import ACTIVE, COMMITTED, VIEW, Labels, Mount, SnapshotInfo, Usage
+from ..errors import AlreadyExists, EngineError, FailedPrecondition, InvalidArgument, NotFound, from_os_error, printable
+from ..hostfs.atomic import make_dir
+from ..hostfs.remove import rename_then_remove
+from .database import Database, Row, dump
+
+LeaseItem = t.Callable[[t.Any, str, str], None]
+_COLUMNS = "number, key, parent, kind, labels, created_at, updated_at"
+
+
+class Snapshotter:
+    """What both kinds share: the rows, the life cycle and the rules of engine/api.py."""
+
+    name = ""
+    rebases = False
+
+    def __init__(self, root: str, database: Database, namespace: str, lease_item: LeaseItem) -> None:
+        self._root, self._database, self._namespace, self._lease_item = root, database, namespace, lease_item
+
+    def directory(self, number: int) -> str:
+        return os.path.join(self._root, str(number))
+
+    def tree(self, number: int) -> str:
+        """Where the files of one snapshot are."""
+        return os.path.join(self._root, str(number), "fs")
+
+    def _row(self, key: str) -> Row:
+        row = self._database.one(
+            f"SELECT {_COLUMNS} FROM snapshots WHERE snapshotter=? AND namespace=? AND key=?", self.name, self._namespace, key
+        )
+        if row is None:
+            raise NotFound(f"no snapshot {printable(key, 120)} in snapshotter {self.name}")
+        return row
+
+    def _info(self, row: Row) -> SnapshotInfo:
+        return SnapshotInfo(row[1], row[2], row[3], json.loads(row[4]), row[5], row[6])
+
+    def stat(self, key: str) -> SnapshotInfo:
+        return self._info(self._row(key))
+
+    def walk(self) -> t.List[SnapshotInfo]:
+        rows = self._database.query(
+            f"SELECT {_COLUMNS} FROM snapshots WHERE snapshotter=? AND namespace=? ORDER BY number", self.name, self._namespace
+        )
+        return [self._info(row) for row in rows]
+
+    def chain(self, parent: str) -> t.List[int]:
+        """The numbers of a committed snapshot and its ancestors, top first."""
+        numbers: t.List[int] = []
+        while parent:
+            row = self._row(parent)
+            numbers.append(row[0])
+            parent = row[2]
+        return numbers
+
+    def prepare(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
+        return self._make(key, parent, labels, ACTIVE)
+
+    def view(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
+        return self._make(key, parent, labels, VIEW)
+
+    def _make(self, key: str, parent: str, labels: t.Optional[Labels], kind: str) -> t.List[Mount]:
+        if not key:
+            raise InvalidArgument("a snapshot needs a key")
+        number = 0
+        try:
+            with self._database.write() as connection:
+                if parent and self._row(parent)[3] != COMMITTED:
+                    raise InvalidArgument(f"the parent {printable(parent, 120)} is not committed")
+                now = time.time()
+                try:
+                    number = t.cast(
+                        int,
+                        connection.execute(
+                            "INSERT INTO snapshots (snapshotter, namespace, key, parent, kind, labels, created_at, updated_at) "
+                            "VALUES (?,?,?,?,?,?,?,?)",
+                            (self.name, self._namespace, key, parent, kind, dump(dict(labels or {})), now, now),
+                        ).lastrowid,
+                    )
+                except sqlite3.IntegrityError as error:
+                    raise AlreadyExists(f"the snapshot {printable(key, 120)} exists already") from error
+                self._lease_item(connection, f"snapshots/{self.name}", key)
+                self._make_directory(number, self.chain(parent), kind)
+        except OSError as error:
+            raise from_os_error(error, f"making the snapshot {printable(key, 120)} in {self._root}") from error
+        return self.mounts(key)
+
+    def _make_directory(self, number: int, parents: t.List[int], kind: str) -> None:
+        """Numbers are used again only after a transaction that did not happen: what lies there is rubbish."""
+        make_dir(self._root)
+        rename_then_remove(self.directory(number))
+        os.mkdir(self.directory(number), 0o700)
+        self._fill(number, parents, kind)
+
+    def _fill(self, number: int, parents: t.List[int], kind: str) -> None:
+        raise NotImplementedError
+
+    def mounts(self, key: str) -> t.List[Mount]:
+        raise NotImplementedError
+
+    def commit(self, name: str, key: str, labels: t.Optional[Labels] = None, parent: t.Optional[str] = None) -> None:
+        with self._database.write() as connection:
+            row = self._row(key)
+            if row[3] != ACTIVE:
+                raise FailedPrecondition(f"the snapshot {printable(key, 120)} is not active")
+            if parent is not None and row[2] not in ("", parent):
+                raise InvalidArgument(f"the snapshot {printable(key, 120)} has the parent {row[2]} already")
+            if parent is not None and parent and not self.rebases:
+                raise InvalidArgument(f"the snapshotter {self.name} cannot give a snapshot a parent at commit")
+            if parent:
+                self._row(parent)
+            try:
+                connection.execute(
+                    "UPDATE snapshots SET key=?, kind=?, labels=?, parent=?, updated_at=? WHERE number=?",
+                    (name, COMMITTED, dump({**json.loads(row[4]), **(labels or {})}), parent or row[2], time.time(), row[0]),
+                )
+            except sqlite3.IntegrityError as error:
+                raise AlreadyExists(f"the snapshot {printable(name, 120)} exists already") from error
+            self._lease_item(connection, f"snapshots/{self.name}", name)
+
+    def remove(self, key: str) -> None:
+        with self._database.write() as connection:
+            row = self._row(key)
+            child = connection.execute(
+                "SELECT key FROM snapshots WHERE snapshotter=? AND namespace=? AND parent=? LIMIT 1",
+                (self.name, self._namespace, row[1]),
+            ).fetchone()
+            if child and row[3] == COMMITTED:
+                raise FailedPrecondition(f"the snapshot {printable(key, 120)} has children, {printable(child[0], 80)} for one")
+            connection.execute("DELETE FROM snapshots WHERE number=?", (row[0],))
+        rename_then_remove(self.directory(row[0]))
+
+    def usage(self, key: str) -> Usage:
+        return disk_usage(self.tree(self._row(key)[0]))
+
+    def sweep(self) -> None:
+        """Remove directories that no row names (an interrupted prepare or remove)."""
+        with contextlib.suppress(FileNotFoundError), self._database.write() as connection:
+            known = {str(row[0]) for row in connection.execute("SELECT number FROM snapshots WHERE snapshotter=?", (self.name,))}
+            for name in os.listdir(self._root):
+                if name not in known:
+                    rename_then_remove(os.path.join(self._root, name))
+
+
+def disk_usage(path: str) -> Usage:
+    """Bytes on disk and inodes of a tree, hardlinks once; links are not followed, mounts not entered."""
+    seen: t.Set[int] = set()
+    size = 0
+    try:
+        for _root, _dirs, files, fd in os.fwalk(path, follow_symlinks=False):
+            for found in [os.fstat(fd), *(os.lstat(name, dir_fd=fd) for name in files)]:
+                if found.st_ino not in seen:
+                    seen.add(found.st_ino)
+                    size += found.st_blocks * 512
+    except OSError as error:
+        raise from_os_error(error, f"reading {path}") from error
+    return Usage(size, len(seen))
+
+
+class Overlay(Snapshotter):
+    """overlayfs: one directory a layer, stacked by the kernel."""
+
+    name = "overlayfs"
+    rebases = True
+
+    def _fill(self, number: int, parents: t.List[int], kind: str) -> None:
+        os.mkdir(self.tree(number), 0o755)
+        if parents:
+            found = os.stat(self.tree(parents[0]))
+            os.chown(self.tree(number), found.st_uid, found.st_gid)
+            os.chmod(self.tree(number), stat.S_IMODE(found.st_mode))
+        if kind == ACTIVE:
+            os.mkdir(os.path.join(self.directory(number), "work"), 0o711)
+
+    def mounts(self, key: str) -> t.List[Mount]:
+        row = self._row(key)
+        if row[3] == COMMITTED:
+            raise FailedPrecondition(f"the snapshot {printable(key, 120)} is committed: make a view of it")
+        parents = [self.tree(number) for number in self.chain(row[2])]
+        if not parents:
+            return [Mount("bind", self.tree(row[0]), ("ro" if row[3] == VIEW else "rw", "rbind"))]
+        if row[3] == VIEW and len(parents) == 1:
+            return [Mount("bind", parents[0], ("ro", "rbind"))]
+        options = ["lowerdir=" + ":".join(parents)]
+        if row[3] == ACTIVE:
+            work = os.path.join(self.directory(row[0]), "work")
+            options = [f"workdir={work}", f"upperdir={self.tree(row[0])}", *options]
+        return [Mount("overlay", "overlay", tuple(options))]
+
+
+class Native(Snapshotter):
+    """Plain copies: for file systems on which overlayfs is not possible. Each snapshot is whole."""
+
+    name = "native"
+
+    def _fill(self, number: int, parents: t.List[int], kind: str) -> None:
+        if parents and kind == ACTIVE:
+            from .copy_tree import copy_tree
+
+            copy_tree(self.tree(parents[0]), self.tree(number))
+        else:
+            os.mkdir(self.tree(number), 0o755)
+
+    def mounts(self, key: str) -> t.List[Mount]:
+        row = self._row(key)
+        if row[3] == COMMITTED:
+            raise FailedPrecondition(f"the snapshot {printable(key, 120)} is committed: make a view of it")
+        if row[3] == VIEW:
+            parents = self.chain(row[2]) or [row[0]]
+            return [Mount("bind", self.tree(parents[0]), ("ro", "rbind"))]
+        return [Mount("bind", self.tree(row[0]), ("rw", "rbind"))]
+
+
+KINDS: t.Mapping[str, t.Type[Snapshotter]] = {"overlayfs": Overlay, "native": Native}
+
+
+def overlay_works(root: str) -> bool:
+    """Try a real overlay mount below root (a directory of ours)."""
+    import secrets
+
+    from ..hostfs import mounts as host_mounts
+    from ..hostfs.remove import remove_tree
+
+    base = os.path.join(root, f".probe-{secrets.token_hex(6)}")
+    make_dir(base)
+    try:
+        for name in ("lower", "upper", "work", "merged"):
+            os.mkdir(os.path.join(base, name))
+        options = tuple(f"{kind}dir={os.path.join(base, kind)}" for kind in ("lower", "upper", "work"))
+        with host_mounts.mounted([Mount("overlay", "overlay", options)], os.path.join(base, "merged")):
+            return True
+    except EngineError:
+        return False
+    finally:
+        remove_tree(base)

@@ -1,0 +1,325 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading a tar stream: ustar, GNU (long names, base-256 numbers, sparse files) and PAX, bounded and validated.
+
+Sources: POSIX pax(1), GNU tar's tar.h. What a stranger can write is limited before memory or disk is given to it.
+"""
+
+from __future__ import annotations
+
+import struct
+import typing as t
+
+from ..errors import DataLoss, InvalidArgument, printable
+
+BLOCK = 512
+_PAX_LIMIT = 1024 * 1024
+_NAME_LIMIT = 64 * 1024
+_SPARSE_LIMIT = 100_000
+_MAX = 2**63 - 1
+
+REGULAR, HARDLINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
+_HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s6s2s32s32s8s8s155s12s")
+
+Segments = t.List[t.Tuple[int, int]]
+
+
+class Entry:
+    """One member. size is that of its data in the stream; real_size and segments (offset, length) tell a sparse file's."""
+
+    __slots__ = (
+        "gid",
+        "kind",
+        "link",
+        "major",
+        "minor",
+        "mode",
+        "mtime_ns",
+        "name",
+        "real_size",
+        "segments",
+        "size",
+        "uid",
+        "xattrs",
+    )
+
+    def __init__(self) -> None:
+        self.name = self.link = b""
+        self.kind = REGULAR
+        self.mode = self.uid = self.gid = self.size = self.mtime_ns = self.major = self.minor = 0
+        self.real_size = 0
+        self.segments: t.Optional[Segments] = None
+        self.xattrs: t.Dict[bytes, bytes] = {}
+
+
+class Source(t.Protocol):
+    def read(self) -> bytes:
+        """The next block of any length; empty at the end."""
+
+
+class TarReader:
+    """Iterate over the entries; read an entry's data with blocks() before the next one (what is left is skipped)."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._buffer = memoryview(b"")
+        self._left = 0
+        self._padding = 0
+        self._globals: t.Dict[bytes, bytes] = {}
+
+    def _exactly(self, count: int) -> bytes:
+        if len(self._buffer) >= count:
+            found = bytes(self._buffer[:count])
+            self._buffer = self._buffer[count:]
+            return found
+        parts, missing = [self._buffer], count - len(self._buffer)
+        while missing > 0:
+            block = self._source.read()
+            if not block:
+                raise DataLoss("the layer ends in the middle of an entry")
+            view = memoryview(block)
+            parts.append(view[:missing])
+            self._buffer = view[missing:]
+            missing -= len(parts[-1])
+        return b"".join(parts)
+
+    def blocks(self) -> t.Iterator[memoryview]:
+        """The data of the current entry."""
+        while self._left:
+            if not self._buffer:
+                block = self._source.read()
+                if not block:
+                    raise DataLoss("the layer ends in the middle of a file")
+                self._buffer = memoryview(block)
+            found = self._buffer[: self._left]
+            self._left -= len(found)
+            self._buffer = self._buffer[len(found) :]
+            yield found
+
+    def _skip(self) -> None:
+        for _block in self.blocks():
+            pass
+        if self._padding:
+            self._exactly(self._padding)
+            self._padding = 0
+
+    def _data(self, size: int, limit: int, what: str) -> bytes:
+        if size > limit:
+            raise InvalidArgument(f"{what} of {size} bytes in a layer; the limit is {limit}")
+        data = self._exactly(size)
+        self._exactly(-size % BLOCK)
+        return data
+
+    def __iter__(self) -> t.Iterator[Entry]:
+        records: t.Dict[bytes, bytes] = {}
+        long_name = long_link = b""
+        while True:
+            self._skip()
+            header = self._header()
+            if header is None:
+                return
+            entry, kind, size = header
+            if kind in (b"x", b"X"):
+                records = {**records, **parse_pax(self._data(size, _PAX_LIMIT, "a PAX header"))}
+            elif kind == b"g":
+                self._globals.update(parse_pax(self._data(size, _PAX_LIMIT, "a global PAX header")))
+            elif kind == b"L":
+                long_name = self._data(size, _NAME_LIMIT, "a name").rstrip(b"\0")
+            elif kind == b"K":
+                long_link = self._data(size, _NAME_LIMIT, "a link target").rstrip(b"\0")
+            else:
+                entry.name, entry.link = long_name or entry.name, long_link or entry.link
+                self._finish(entry, {**self._globals, **records} if records or self._globals else {})
+                yield entry
+                records, long_name, long_link = {}, b"", b""
+
+    def _header(self) -> t.Optional[t.Tuple[Entry, bytes, int]]:
+        """The next header block; None at the end of the archive (two zero blocks, or the end of the stream)."""
+        if not self._buffer:
+            self._buffer = memoryview(self._source.read())
+            if not self._buffer:
+                return None
+        raw = self._exactly(BLOCK)
+        if not raw.strip(b"\0"):
+            self._drain()
+            return None
+        fields = _HEADER.unpack(raw)
+        total = sum(raw[:148]) + 256 + sum(raw[156:])
+        if number(fields[6], "checksum") not in (total, _signed(raw)):
+            raise InvalidArgument("the layer is not a tar archive: a header's checksum is wrong")
+        entry = Entry()
+        entry.name, entry.link = fields[0].partition(b"\0")[0], fields[8].partition(b"\0")[0]
+        if fields[9] == b"ustar\0" and fields[15][:1] != b"\0":
+            entry.name = fields[15].partition(b"\0")[0] + b"/" + entry.name
+        entry.mode, entry.uid, entry.gid = number(fields[1], "mode"), number(fields[2], "uid"), number(fields[3], "gid")
+        entry.size, entry.mtime_ns = number(fields[4], "size"), number(fields[5], "mtime", signed=True) * 10**9
+        kind = fields[7]
+        if kind in (CHARACTER, BLOCK_DEVICE):
+            entry.major, entry.minor = number(fields[13], "devmajor"), number(fields[14], "devminor")
+        if kind in (b"\0", b"7"):
+            kind = DIRECTORY if entry.name.endswith(b"/") and kind == b"\0" else REGULAR
+        entry.kind = kind
+        if kind == b"S":
+            entry.kind = REGULAR
+            self._old_sparse(entry, raw)
+        return entry, kind, entry.size
+
+    def _drain(self) -> None:
+        """What comes after the end marker belongs to the stream and its digest, and to no file."""
+        self._buffer = memoryview(b"")
+        while self._source.read():
+            pass
+
+    def _old_sparse(self, entry: Entry, raw: bytes) -> None:
+        segments: Segments = []
+        _sparse_table(raw[386:482], segments)
+        extended = raw[482]
+        while extended:
+            block = self._exactly(BLOCK)
+            _sparse_table(block[:504], segments)
+            extended = block[504]
+        entry.segments, entry.real_size = segments, number(raw[483:495], "real size")
+
+    def _finish(self, entry: Entry, records: t.Mapping[bytes, bytes]) -> None:
+        if records:
+            apply_pax(entry, records)
+        if entry.kind not in (REGULAR, b"S"):
+            self._left, self._padding = 0, 0
+            if entry.size and entry.kind not in (HARDLINK, SYMLINK, DIRECTORY, CHARACTER, BLOCK_DEVICE, FIFO):
+                self._left, self._padding = entry.size, -entry.size % BLOCK
+            return
+        self._left, self._padding = entry.size, -entry.size % BLOCK
+        if records.get(b"GNU.sparse.major") == b"1":
+            self._sparse_1_0(entry)
+        if entry.segments is not None:
+            _check_segments(entry)
+
+    def _sparse_1_0(self, entry: Entry) -> None:
+        """The map stands before the data: decimal numbers, one a line, padded to a block."""
+        if entry.size < BLOCK:
+            raise InvalidArgument(f"the sparse map of {printable(entry.name, 200)} is missing")
+        numbers: t.List[int] = []
+        rest, used = b"", 0
+        while not numbers or len(numbers) < 1 + 2 * numbers[0]:
+            if used >= entry.size:
+                raise InvalidArgument(f"the sparse map of {printable(entry.name, 200)} does not end")
+            lines = (rest + self._exactly(BLOCK)).split(b"\n")
+            used += BLOCK
+            rest = lines.pop()
+            numbers += [_decimal(line) for line in lines if line.strip(b"\0")]
+            if numbers and numbers[0] > _SPARSE_LIMIT:
+                raise InvalidArgument(f"the sparse map of {printable(entry.name, 200)} has {numbers[0]} entries")
+        count = numbers[0]
+        entry.segments = list(zip(numbers[1 : 1 + 2 * count : 2], numbers[2 : 2 + 2 * count : 2]))
+        entry.size -= used
+        self._left = entry.size
+
+
+def _signed(raw: bytes) -> int:
+    """The checksum as some old tars made it, with signed characters."""
+    return sum(b - 256 if b > 127 else b for b in raw[:148] + raw[156:]) + 256
+
+
+def number(field: bytes, what: str, signed: bool = False) -> int:
+    """A numeric header field: octal digits, or base-256 with the first bit set. Negative only where signed."""
+    if field[:1] in (b"\x80", b"\xff"):
+        value = int.from_bytes(field[1:], "big") if field[0] == 0x80 else int.from_bytes(field, "big", signed=True)
+    else:
+        text = field.partition(b"\0")[0].strip()
+        try:
+            value = int(text, 8) if text else 0
+        except ValueError as error:
+            raise InvalidArgument(f"the {what} field of a tar header is not a number: {printable(text, 40)!r}") from error
+    if not (-_MAX if signed else 0) <= value <= _MAX:
+        raise InvalidArgument(f"the {what} field of a tar header is out of range: {value}")
+    return value
+
+
+def _decimal(text: bytes) -> int:
+    if not text.isdigit() or len(text) > 19:
+        raise InvalidArgument(f"a number was expected in a tar header: {printable(text, 40)!r}")
+    return int(text)
+
+
+def parse_pax(data: bytes) -> t.Dict[bytes, bytes]:
+    """The records of a PAX header: "<length> <key>=<value>\\n"."""
+    records: t.Dict[bytes, bytes] = {}
+    maps: t.List[bytes] = []
+    while data:
+        digits, space, _rest = data[:24].partition(b" ")
+        length = _decimal(digits) if space else 0
+        record = data[len(digits) + 1 : length]
+        if not space or length <= len(digits) + 1 or length > len(data) or record[-1:] != b"\n":
+            raise InvalidArgument("a PAX header is malformed")
+        key, equals, value = record[:-1].partition(b"=")
+        if not equals or not key or b"\0" in key:
+            raise InvalidArgument("a PAX header has a record without a key")
+        if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
+            maps.append(value)
+        records[key] = value
+        data = data[length:]
+    if maps:
+        records[b"GNU.sparse.map"] = b",".join(maps)
+    return records
+
+
+def _seconds(text: bytes) -> int:
+    """Decimal seconds with a fraction, in nanoseconds."""
+    whole, _dot, fraction = text.partition(b".")
+    negative = whole.startswith(b"-")
+    value = _decimal(whole.lstrip(b"-")) * 10**9
+    part = _decimal((fraction + b"000000000")[:9]) if fraction else 0
+    if value > _MAX:
+        raise InvalidArgument(f"a time in a PAX header is out of range: {printable(text, 40)}")
+    return -value - part if negative else value + part
+
+
+def apply_pax(entry: Entry, records: t.Mapping[bytes, bytes]) -> None:
+    """Put the records of PAX headers over the fields of the plain header. An empty value deletes a record."""
+    for key, value in records.items():
+        if key.startswith(b"SCHILY.xattr."):
+            entry.xattrs[key[13:]] = value
+        elif not value:
+            continue
+        elif key == b"path":
+            entry.name = value
+        elif key == b"linkpath":
+            entry.link = value
+        elif key == b"size":
+            entry.size = _decimal(value)
+        elif key == b"uid":
+            entry.uid = _decimal(value)
+        elif key == b"gid":
+            entry.gid = _decimal(value)
+        elif key == b"mtime":
+            entry.mtime_ns = _seconds(value)
+        elif key == b"GNU.sparse.name":
+            entry.name = value
+        elif key in (b"GNU.sparse.size", b"GNU.sparse.realsize"):
+            entry.real_size = _decimal(value)
+        elif key == b"GNU.sparse.map":
+            numbers = [_decimal(part) for part in value.split(b",")]
+            if len(numbers) % 2 or len(numbers) > 2 * _SPARSE_LIMIT:
+                raise InvalidArgument(f"the sparse map of {printable(entry.name, 200)} is malformed")
+            entry.segments = list(zip(numbers[::2], numbers[1::2]))
+
+
+def _sparse_table(raw: bytes, segments: Segments) -> None:
+    for start in range(0, len(raw) - 23, 24):
+        if not raw[start : start + 1].strip(b"\0"):
+            return
+        segments.append((number(raw[start : start + 12], "sparse offset"), number(raw[start + 12 : start + 24], "sparse length")))
+        if len(segments) > _SPARSE_LIMIT:
+            raise InvalidArgument(f"a sparse map has more than {_SPARSE_LIMIT} entries")
+
+
+def _check_segments(entry: Entry) -> None:
+    """In order, inside the file, and as many bytes as the stream has."""
+    end = 0
+    for offset, length in entry.segments or ():
+        if offset < end or offset + length > entry.real_size:
+            raise InvalidArgument(f"the sparse map of {printable(entry.name, 200)} is not in order or leaves the file")
+        end = offset + length
+    if sum(length for _offset, length in entry.segments or ()) != entry.size:
+        raise InvalidArgument(f"the sparse map of {printable(entry.name, 200)} does not fit its data")

@@ -1,0 +1,337 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A directory tree that layers are written into: every name is used relative to a directory descriptor, no link is followed.
+
+Directories are found by walking from the root one component at a time. Symbolic links in the path of an entry are resolved
+inside the root, as the container would see them. For an overlay the root is the layer's own (upper) directory, and what is
+below it is seen through lowers: a directory that only a lower layer has is made here with the lower one's owner, mode, times
+and attributes, as the kernel's copy-up would.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import errno
+import os
+import stat
+import typing as t
+
+from ..errors import InvalidArgument, from_os_error, printable
+from ..hostfs.remove import empty_directory
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPAQUE = "trusted.overlay.opaque"
+_LINK_LIMIT = 255
+_OPEN_DIRECTORIES = 96
+
+Path = t.Tuple[bytes, ...]
+
+
+def split(name: bytes) -> Path:
+    """The components of a member's name. InvalidArgument for .. and for what no file system can hold."""
+    parts = tuple(part for part in name.split(b"/") if part not in (b"", b"."))
+    for part in parts:
+        if part == b".." or b"\0" in part:
+            raise InvalidArgument(f"the layer has an entry that leaves its tree: {printable(name, 200)!r}")
+        if len(part) > 255:
+            raise InvalidArgument(f"the layer has a name of {len(part)} bytes; a file system takes 255: {printable(part, 60)!r}")
+    if len(parts) > 1024:
+        raise InvalidArgument(f"the layer has a path of {len(parts)} components: {printable(name, 60)!r}")
+    return parts
+
+
+class Directory:
+    """An open directory of the tree: its resolved path, and the indexes of the lower layers that show through it.
+
+    The descriptor is closed with the last reference, so that nobody ever uses a number that means something else by now.
+    """
+
+    __slots__ = ("fd", "lowers", "path")
+
+    def __init__(self, path: Path, fd: int, lowers: t.Tuple[int, ...]) -> None:
+        self.path, self.fd, self.lowers = path, fd, lowers
+
+    def __del__(self) -> None:
+        os.close(self.fd)
+
+
+class Tree:
+    """The tree below root. lowers are the roots of the lower layers, top first. A context manager."""
+
+    def __init__(self, root: str, lowers: t.Sequence[str] = ()) -> None:
+        self._roots: t.List[int] = []
+        self._open: collections.OrderedDict[Path, Directory] = collections.OrderedDict()
+        self.times: t.Dict[Path, int] = {}
+        self._known: t.Dict[Path, Path] = {}
+        try:
+            for path in (root, *lowers):
+                self._roots.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        except OSError as error:
+            self.close()
+            raise from_os_error(error, f"opening {path}") from error
+        self._top = Directory((), os.dup(self._roots[0]), tuple(range(1, len(self._roots))))
+
+    def close(self) -> None:
+        self._open.clear()
+        for fd in self._roots:
+            os.close(fd)
+        self._roots = []
+
+    def __enter__(self) -> Tree:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # Finding directories
+
+    def directory(self, wanted: Path) -> Directory:
+        """The directory that the path means, links resolved inside the tree; made with mode 0755 where it is missing."""
+        known = self._known.get(wanted)
+        if known is not None:
+            found = self._open.get(known)
+            if found is not None:
+                self._open.move_to_end(known)
+                return found
+        found = self._walk(wanted)
+        self._known[wanted] = found.path
+        return found
+
+    def _walk(self, wanted: Path) -> Directory:
+        current, rest, links = self._top, list(reversed(wanted)), 0
+        while rest:
+            name = rest.pop()
+            if name == b"..":
+                current = self._walk(current.path[:-1])
+                continue
+            target = self._link(current, name)
+            if target is None:
+                current = self._child(current, name)
+                continue
+            links += 1
+            if links > _LINK_LIMIT:
+                raise InvalidArgument(f"too many symbolic links in the path {printable(b'/'.join(wanted), 200)!r} of the layer")
+            if target.startswith(b"/"):
+                current = self._top
+            rest.extend(part for part in reversed(target.split(b"/")) if part not in (b"", b"."))
+        return current
+
+    def _link(self, parent: Directory, name: bytes) -> t.Optional[bytes]:
+        """The target when name is a symbolic link, here or (not hidden) in a lower layer."""
+        if parent.path + (name,) in self._open:
+            return None
+        try:
+            found = os.lstat(name, dir_fd=parent.fd)
+            return os.readlink(name, dir_fd=parent.fd) if stat.S_ISLNK(found.st_mode) else None
+        except FileNotFoundError:
+            lower = self.lower(parent, name)
+        if lower is None or not stat.S_ISLNK(lower[1].st_mode):
+            return None
+        with self._lower_parent(lower[0], parent.path) as fd:
+            return os.readlink(name, dir_fd=fd)
+
+    def _child(self, parent: Directory, name: bytes) -> Directory:
+        """The real directory name in parent, opened; made when it is missing. What is no directory is replaced."""
+        path = parent.path + (name,)
+        found = self._open.get(path)
+        if found is not None:
+            self._open.move_to_end(path)
+            return found
+        try:
+            fd = os.open(name, _DIRECTORY, dir_fd=parent.fd)
+        except FileNotFoundError:
+            self.make_directory(parent, name)
+            fd = os.open(name, _DIRECTORY, dir_fd=parent.fd)
+        except NotADirectoryError:
+            self.remove(parent, name)
+            self.make_directory(parent, name)
+            fd = os.open(name, _DIRECTORY, dir_fd=parent.fd)
+        return self._remember(path, fd, parent)
+
+    def _remember(self, path: Path, fd: int, parent: Directory) -> Directory:
+        lowers: t.Tuple[int, ...] = ()
+        if parent.lowers and not self._opaque(fd):
+            lowers = tuple(self._lower_directories(parent, path[-1]))
+        while len(self._open) >= _OPEN_DIRECTORIES:
+            self._open.popitem(last=False)
+        self._open[path] = found = Directory(path, fd, lowers)
+        return found
+
+    def forget(self, path: Path) -> None:
+        """The directory at path is gone: nothing below it is known any more."""
+        length = len(path)
+        for known in [one for one in self._open if one[:length] == path]:
+            del self._open[known]
+        for times in [one for one in self.times if one[:length] == path]:
+            del self.times[times]
+        self._known.clear()
+
+    # Lower layers
+
+    @contextlib.contextmanager
+    def _lower_parent(self, index: int, path: Path) -> t.Iterator[int]:
+        """The directory path of a lower layer; every component is a real directory there."""
+        fd = os.dup(self._roots[index])
+        try:
+            for name in path:
+                following = os.open(name, _DIRECTORY, dir_fd=fd)
+                os.close(fd)
+                fd = following
+            yield fd
+        finally:
+            os.close(fd)
+
+    def lower(self, parent: Directory, name: bytes) -> t.Optional[t.Tuple[int, os.stat_result]]:
+        """The topmost lower layer that has name in parent, and what it is; None when none has, or a whiteout hides it."""
+        for index in parent.lowers:
+            with self._lower_parent(index, parent.path) as fd:
+                try:
+                    found = os.lstat(name, dir_fd=fd)
+                except FileNotFoundError:
+                    continue
+            return None if is_whiteout(found) else (index, found)
+        return None
+
+    def _lower_directories(self, parent: Directory, name: bytes) -> t.Iterator[int]:
+        """The lower layers whose directory name shows through, by the kernel's rules: down to an opaque one or a non-directory."""
+        for index in parent.lowers:
+            with self._lower_parent(index, parent.path) as fd:
+                try:
+                    child = os.open(name, _DIRECTORY, dir_fd=fd)
+                except FileNotFoundError:
+                    continue
+                except OSError:
+                    return
+            opaque = self._opaque(child)
+            os.close(child)
+            yield index
+            if opaque:
+                return
+
+    @staticmethod
+    def _opaque(fd: int) -> bool:
+        try:
+            return os.getxattr(fd, _OPAQUE) == b"y"
+        except OSError:
+            return False
+
+    def copy_up(self, parent: Directory, name: bytes) -> bool:
+        """Bring a file of a lower layer here, with all its attributes; False when no lower layer has it."""
+        found = self.lower(parent, name)
+        if found is None or stat.S_ISDIR(found[1].st_mode):
+            return False
+        from .copy_tree import copy_entry
+
+        with self._lower_parent(found[0], parent.path) as fd:
+            copy_entry(fd, name, parent.fd)
+        return True
+
+    # Changing the tree
+
+    def ensure_directory(self, parent: Directory, name: bytes) -> None:
+        """Make the directory unless this tree has one of that name already."""
+        if parent.path + (name,) in self._open:
+            return
+        try:
+            found = os.lstat(name, dir_fd=parent.fd)
+        except FileNotFoundError:
+            self.make_directory(parent, name)
+            return
+        if not stat.S_ISDIR(found.st_mode):
+            self.make_directory(parent, name)
+
+    def make_directory(self, parent: Directory, name: bytes, mode: int = 0o755) -> None:
+        """A new directory with the metadata of the lower one where there is one. Over a whiteout it becomes opaque."""
+        opaque = False
+        try:
+            os.mkdir(name, mode, dir_fd=parent.fd)
+        except FileExistsError:
+            opaque = is_whiteout(os.lstat(name, dir_fd=parent.fd))
+            self.remove(parent, name)
+            os.mkdir(name, mode, dir_fd=parent.fd)
+        if opaque and parent.lowers:
+            self.set_opaque(parent, name)
+            return
+        found = self.lower(parent, name) if parent.lowers else None
+        if found is None or not stat.S_ISDIR(found[1].st_mode):
+            return
+        self._copy_metadata(parent, name, found)
+
+    def _copy_metadata(self, parent: Directory, name: bytes, found: t.Tuple[int, os.stat_result]) -> None:
+        fd = os.open(name, _DIRECTORY, dir_fd=parent.fd)
+        try:
+            os.fchown(fd, found[1].st_uid, found[1].st_gid)
+            os.fchmod(fd, stat.S_IMODE(found[1].st_mode))
+            with self._lower_parent(found[0], parent.path + (name,)) as lower:
+                for attribute in os.listxattr(lower):
+                    if not attribute.startswith("trusted.overlay."):
+                        os.setxattr(fd, attribute, os.getxattr(lower, attribute))
+        finally:
+            os.close(fd)
+        self.times.setdefault(parent.path + (name,), found[1].st_mtime_ns)
+
+    def remove(self, parent: Directory, name: bytes) -> None:
+        """Take away what this tree itself has under the name; fine when it has nothing."""
+        try:
+            if stat.S_ISDIR(os.lstat(name, dir_fd=parent.fd).st_mode):
+                self.forget(parent.path + (name,))
+                empty_directory(parent.fd, os.fsdecode(name))
+                os.rmdir(name, dir_fd=parent.fd)
+            else:
+                os.unlink(name, dir_fd=parent.fd)
+        except FileNotFoundError:
+            return
+
+    def white_out(self, parent: Directory, name: bytes, overlay: bool) -> None:
+        """Make the name absent, in an overlay by a whiteout where a lower layer has it."""
+        self.remove(parent, name)
+        if overlay and (not parent.lowers or self.lower(parent, name) is not None):
+            os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent.fd)
+
+    def set_opaque(self, parent: Directory, name: t.Optional[bytes]) -> None:
+        """Hide what lower layers have in parent/name (in parent itself for None)."""
+        fd = os.dup(parent.fd) if name is None else os.open(name, _DIRECTORY, dir_fd=parent.fd)
+        try:
+            os.setxattr(fd, _OPAQUE, b"y")
+        except OSError as error:
+            raise from_os_error(error, "marking a directory as opaque") from error
+        finally:
+            os.close(fd)
+        path = parent.path if name is None else parent.path + (name,)
+        for known in [one for one in self._open if one[: len(path)] == path]:
+            self._open[known].lowers = ()
+        if name is None:
+            parent.lowers = ()
+
+    def set_times(self) -> None:
+        """Give the directories their times, after everything in them was written."""
+        self._known.clear()
+        for directory in [self._top, *self._open.values()]:
+            directory.lowers = ()
+        for path, nanoseconds in sorted(self.times.items(), reverse=True):
+            if path:
+                try:
+                    parent = self._existing(path[:-1])
+                    os.utime(path[-1], ns=(nanoseconds, nanoseconds), dir_fd=parent.fd, follow_symlinks=False)
+                except OSError as error:
+                    if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                        raise
+            else:
+                os.utime(self._top.fd, ns=(nanoseconds, nanoseconds))
+
+    def _existing(self, path: Path) -> Directory:
+        """The directory at a resolved path. OSError (ENOENT, ENOTDIR) when it is gone."""
+        current = self._top
+        for name in path:
+            child = self._open.get(current.path + (name,))
+            if child is None:
+                child = self._remember(current.path + (name,), os.open(name, _DIRECTORY, dir_fd=current.fd), current)
+            current = child
+        return current
+
+
+def is_whiteout(found: os.stat_result) -> bool:
+    """overlayfs: a character device 0/0 stands for "not there"."""
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
