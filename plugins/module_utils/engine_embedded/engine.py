@@ -95,11 +95,11 @@ class EmbeddedEngine:
         if not outer:
             with self._database.write() as connection:
                 connection.execute("INSERT INTO leases VALUES (?,?,?)", (self.namespace, name, time.time() + seconds))
-        self._lease = name
+        self._lease, self.content.bulk = name, True
         try:
             yield name
         finally:
-            self._lease = outer
+            self._lease, self.content.bulk = outer, bool(outer)
             if not outer:
                 with self._database.write() as connection:
                     connection.execute("DELETE FROM leases WHERE namespace=? AND id=?", (self.namespace, name))

@@ -97,17 +97,15 @@ def find_image(want: Wanted, engine: Engine) -> t.Optional[Found]:
         record = engine.images.get(want.reference.record) if want.reference else _by_id(want, engine)
     except NotFound:
         return None
-    return look_at(engine, record, want.platform)
+    return look_at(engine, record, want.platform, want.params.get("snapshotter") or "")
 
 
-def look_at(engine: Engine, record: Image, platform: t.Optional[Platform]) -> Found:
+def look_at(engine: Engine, record: Image, platform: t.Optional[Platform], snapshotter: str = "") -> Found:
     """How whole an image is."""
-    from ..image.inspect import missing, view
+    from ..image.inspect import inspect
 
-    lacks = tuple(missing(engine, record, platform or Platform.host()))
-    if lacks:
-        return Found(record, None, lacks)
-    return Found(record, view(engine, record, platform or Platform.host()))
+    found = inspect(engine, record, platform or Platform.host(), snapshotter)
+    return Found(record, None if found.missing else found.view, found.missing)
 
 
 def _by_id(want: Wanted, engine: Engine) -> Image:

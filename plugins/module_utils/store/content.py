@@ -40,6 +40,8 @@ class ContentStore:
     def __init__(self, root: str, database: Database, namespace: str, lease_item: LeaseItem) -> None:
         self._root, self._database, self._namespace, self._lease_item = root, database, namespace, lease_item
         self._ours: t.Set[str] = set()
+        #: True while somebody (a lease's holder) will call sync() before anything refers to what is written.
+        self.bulk = False
 
     def blob_path(self, digest: Digest) -> str:
         return os.path.join(self._root, "blobs", digest.algorithm, digest.hex)
@@ -53,7 +55,7 @@ class ContentStore:
         row = self._database.one(
             "SELECT size, created_at, labels, synced FROM content WHERE namespace=? AND digest=?", self._namespace, str(digest)
         )
-        if row is None or not self._trusted(digest, row[0], row[3]):
+        if row is None or not self._whole(digest, row[0]) or not self._trusted(digest, row[0], row[3]):
             raise NotFound(f"no content {digest} in namespace {self._namespace}")
         return ContentInfo(digest, row[0], row[1], json.loads(row[2]))
 
@@ -147,11 +149,19 @@ class ContentStore:
         name = hashlib.sha256(f"{self._namespace}\0{ref}".encode("utf-8", "surrogateescape")).hexdigest()
         return os.path.join(self._root, "ingest", name)
 
+    def _whole(self, digest: Digest, size: int) -> bool:
+        """The file is there with its size; a damaged blob counts as absent, so that the next pull brings it anew."""
+        try:
+            return os.stat(self.blob_path(digest)).st_size == size
+        except OSError:
+            return False
+
     def _trusted(self, digest: Digest, size: int, synced: int) -> bool:
         """A row can be believed; one that was never synced is checked once against the file."""
         if synced or digest in self._ours:
             return True
         if self.verify(digest, size):
+            _fsync_file(self.blob_path(digest))
             with self._database.write() as connection:
                 connection.execute("UPDATE content SET synced=1 WHERE digest=?", (str(digest),))
             return True
@@ -172,12 +182,7 @@ class ContentStore:
     def _adopt(self, expected: Descriptor) -> bool:
         """True when the blob is here whole, in this namespace or (then taken over) in another."""
         row = self._database.one("SELECT size, synced FROM content WHERE digest=? LIMIT 1", str(expected.digest))
-        if row is None or not self._trusted(expected.digest, row[0], row[1]):
-            return False
-        try:
-            if os.stat(self.blob_path(expected.digest)).st_size != row[0]:
-                return False
-        except OSError:
+        if row is None or not self._whole(expected.digest, row[0]) or not self._trusted(expected.digest, row[0], row[1]):
             return False
         with locked(self.gc_lock, "the content store", shared=True):
             if self._database.one("SELECT 1 FROM content WHERE digest=?", str(expected.digest)) is None:
@@ -220,6 +225,18 @@ class ContentStore:
                 connection.executemany("UPDATE content SET synced=1 WHERE digest=?", [(d,) for d in self._ours])
 
 
+def _fsync_file(path: str) -> None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        fsync_dir(os.path.dirname(path))
+    except OSError as error:
+        raise from_os_error(error, f"writing back {path}") from error
+
+
 def _names(directory: str) -> t.List[str]:
     try:
         return sorted(os.listdir(directory))
@@ -228,11 +245,11 @@ def _names(directory: str) -> t.List[str]:
 
 
 class Ingest:
-    """One blob being written (engine/api.py: Ingest). durable=False leaves the fsync to the engine's sync()."""
+    """One blob being written (engine/api.py: Ingest). Not durable (bulk): the fsync is left to the engine's sync()."""
 
     def __init__(self, store: ContentStore, ref: str, directory: str, expected: t.Optional[Descriptor]) -> None:
         self._store, self._directory, self._expected = store, directory, expected
-        self.ref, self.offset, self.durable = ref, 0, True
+        self.ref, self.offset, self.durable = ref, 0, not store.bulk
         self._data = os.path.join(directory, "data")
         self._fd = -1
         self._stack = contextlib.ExitStack()

@@ -1,0 +1,106 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looking at an image in a store: its manifest and config for a platform, and what of it is missing."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..errors import DataLoss, EngineError, InvalidArgument, NotFound
+from ..oci.chain_id import chain_ids
+from ..oci.descriptor import Descriptor
+from ..oci.digest import Digest
+from ..oci.documents import MANIFEST_LIMIT
+from ..oci.image_config import ImageConfig
+from ..oci.manifest import Index, Manifest, parse
+from ..oci.platform import Platform
+
+if t.TYPE_CHECKING:
+    from ..engine.api import ContentStore, Engine
+    from ..engine.models import Image
+
+INDEX_DEPTH = 2
+CONFIG_LIMIT = 8 * 1024 * 1024
+
+
+class ImageView(t.NamedTuple):
+    """An image for one platform. chain: the chain ids, bottom first. size: bytes of config and layers as stored."""
+
+    manifest: Descriptor
+    config: Descriptor
+    layers: t.Tuple[Descriptor, ...]
+    image_config: ImageConfig
+    chain: t.Tuple[Digest, ...]
+
+    @property
+    def size(self) -> int:
+        return self.config.size + sum(layer.size for layer in self.layers)
+
+    @property
+    def chain_id(self) -> str:
+        """The snapshot that a container starts from; empty for an image without layers."""
+        return self.chain[-1] if self.chain else ""
+
+
+class Inspection(t.NamedTuple):
+    """view is None when manifest or config are missing. missing: in words, what lacks."""
+
+    view: t.Optional[ImageView]
+    missing: t.Tuple[str, ...]
+
+
+def read_blob(content: ContentStore, descriptor: Descriptor, limit: int = MANIFEST_LIMIT) -> bytes:
+    """A small blob whole. DataLoss when it is not what its digest says."""
+    if descriptor.size > limit:
+        raise InvalidArgument(f"{descriptor.digest} has {descriptor.size} bytes; the limit is {limit}")
+    with content.open(descriptor) as stream:
+        data = stream.read(descriptor.size + 1)
+    hasher = descriptor.digest.hasher()
+    hasher.update(data)
+    if hasher.hexdigest() != descriptor.digest.hex:
+        raise DataLoss(f"the blob {descriptor.digest} is damaged on disk: pull the image again")
+    return data
+
+
+def make_view(manifest_descriptor: Descriptor, manifest: Manifest, config: bytes) -> ImageView:
+    """InvalidArgument when config and manifest do not fit together."""
+    image_config = ImageConfig.parse(config, f"the image config {manifest.config.digest}")
+    if len(image_config.diff_ids) != len(manifest.layers):
+        raise InvalidArgument(
+            f"the manifest {manifest_descriptor.digest} has {len(manifest.layers)} layers, its config {len(image_config.diff_ids)}"
+        )
+    chain = tuple(chain_ids(image_config.diff_ids))
+    return ImageView(manifest_descriptor, manifest.config, manifest.layers, image_config, chain)
+
+
+def find_manifest(content: ContentStore, top: Descriptor, platform: Platform) -> t.Tuple[Descriptor, Manifest]:
+    """The manifest for a platform, from what is stored."""
+    descriptor = top
+    for _depth in range(INDEX_DEPTH + 1):
+        document = parse(read_blob(content, descriptor), descriptor.media_type, f"the document {descriptor.digest}")
+        if not isinstance(document, Index):
+            return descriptor, document
+        descriptor = document.choose(platform)
+    raise InvalidArgument(f"the index {top.digest} has indexes in indexes, deeper than {INDEX_DEPTH}")
+
+
+def inspect(engine: Engine, record: Image, platform: Platform, snapshotter: str = "") -> Inspection:
+    """What there is of an image; cheap enough for every run of a task."""
+    try:
+        descriptor, manifest = find_manifest(engine.content, record.target, platform)
+        view = make_view(descriptor, manifest, read_blob(engine.content, manifest.config, CONFIG_LIMIT))
+    except (NotFound, DataLoss) as error:
+        return Inspection(None, (str(error),))
+    missing: t.List[str] = []
+    for layer in view.layers:
+        try:
+            engine.content.info(layer.digest)
+        except NotFound:
+            missing.append(f"the layer {layer.digest[:19]} is not there or damaged")
+    if view.chain:
+        try:
+            engine.snapshotter(snapshotter).stat(view.chain_id)
+        except EngineError:
+            missing.append("it is not unpacked")
+    return Inspection(view, tuple(missing))
