@@ -136,7 +136,32 @@ class Layout:
         return dict(descriptor)
 
 
-_APPLETS = "sh ls cat echo sleep true false id env hostname pwd ps kill mount tty stty test touch rm mkdir ip head tail wc".split()
+_APPLETS = [
+    "sh",
+    "ls",
+    "cat",
+    "echo",
+    "sleep",
+    "true",
+    "false",
+    "id",
+    "env",
+    "hostname",
+    "pwd",
+    "ps",
+    "kill",
+    "mount",
+    "tty",
+    "stty",
+    "test",
+    "touch",
+    "rm",
+    "mkdir",
+    "ip",
+    "head",
+    "tail",
+    "wc",
+]
 DEFAULT_ENV = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
 
 

@@ -88,7 +88,9 @@ def make_ca(directory: pathlib.Path) -> t.Tuple[str, str, str]:
     extension = directory / "extension"
     extension.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
     run = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout"]
-    subprocess.run([*run, f"{ca}.key", "-x509", "-days", "2", "-subj", "/CN=test ca", "-out", ca], check=True, capture_output=True)
+    subprocess.run(
+        [*run, f"{ca}.key", "-x509", "-days", "2", "-subj", "/CN=test ca", "-out", ca], check=True, capture_output=True
+    )
     subprocess.run([*run, key, "-subj", "/CN=127.0.0.1", "-out", request], check=True, capture_output=True)
     sign = ["openssl", "x509", "-req", "-in", request, "-CA", ca, "-CAkey", f"{ca}.key", "-CAcreateserial", "-days", "2"]
     subprocess.run([*sign, "-extfile", str(extension), "-out", certificate], check=True, capture_output=True)

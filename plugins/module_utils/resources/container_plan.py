@@ -98,7 +98,7 @@ class Planner:
         if self.differ.reset:
             title += f"; not asked for any more and reset to the image's default: {', '.join(self.differ.reset)}"
         found.append(
-            Step(title, lambda: made.append(steps.create(engine, want, stage=L.NEXT)), lambda: steps.remove(engine, made[0]))
+            Step(title, lambda: made.append(steps.create(engine, want, stage=True)), lambda: steps.remove(engine, made[0]))
         )
         if was_running:
             found.append(

@@ -1,0 +1,292 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks of the embedded engine: a bundle, a shim and an OCI runtime for each container."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import time
+import typing as t
+
+from ..engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, ExecResult, ExecSpec, Mount, TaskIO, TaskState
+from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, Unavailable, printable
+from ..hostfs.atomic import make_dir, read_file, write_file
+from ..runtime.bundle import Bundle
+from ..runtime.processes import Process, boot_id
+from ..runtime.runc import Runtime, failure, last_message
+
+_UNKNOWN = 255
+_CREATE_SECONDS = 60.0
+_RECORD_SECONDS = 10.0
+_KILL = 9
+
+
+class EmbeddedTasks:
+    """TaskService (engine/api.py) for one namespace."""
+
+    def __init__(self, namespace: str, data_root: str, state_root: str) -> None:
+        self._namespace, self._data_root = namespace, data_root
+        self._state = os.path.join(state_root, namespace)
+        self._runtime_root = os.path.join(state_root, "runc", namespace)
+
+    def _bundle(self, container_id: str) -> Bundle:
+        return Bundle(os.path.join(self._state, container_id))
+
+    def _exit_file(self, container_id: str) -> str:
+        return os.path.join(self._data_root, "containers", self._namespace, container_id, "exit.json")
+
+    def _runtime(self, facts: t.Mapping[str, t.Any]) -> Runtime:
+        return Runtime(facts["runtime"], self._runtime_root)
+
+    # Making and starting
+
+    def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
+        with contextlib.suppress(NotFound):
+            raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {self.state(container.id).status}")
+        runtime = Runtime(container.runtime.binary, self._runtime_root)
+        bundle = self._bundle(container.id)
+        make_dir(os.path.dirname(self._exit_file(container.id)))
+        try:
+            bundle.make(container.spec, rootfs)
+            pid, shim = self._start_shim(container, bundle, runtime, io)
+            facts = {
+                "boot": boot_id(),
+                "init": list(Process.of(pid)),
+                "shim": list(shim),
+                "runtime": runtime.binary,
+                "log": io.log_path,
+                "started_at": 0.0,
+            }
+            bundle.record(facts)
+        except EngineError:
+            self._clean(container.id, runtime)
+            raise
+        return TaskState(container.id, CREATED, pid, log_path=io.log_path)
+
+    def _start_shim(self, container: Container, bundle: Bundle, runtime: Runtime, io: TaskIO) -> t.Tuple[int, Process]:
+        """Start the shim and wait until it has made the container; the process id of the container's init."""
+        from ..libexec.install import command
+
+        make_dir(self._runtime_root)
+        answer, ours = os.pipe()
+        flags = ("t" if io.terminal else "") + ("i" if io.stdin else "") + "-"
+        arguments = [container.id, bundle.path, runtime.binary, runtime.root, self._exit_file(container.id), io.log_path]
+        arguments += [str(io.log_max_size), str(io.log_max_files), flags, str(ours)]
+        try:
+            process = subprocess.Popen(
+                [*command(self._data_root), *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                env={"PATH": os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+                start_new_session=True,
+                pass_fds=(ours,),
+                preexec_fn=_become_subreaper,
+            )
+        except OSError as error:
+            os.close(answer)
+            raise FailedPrecondition(f"the shim cannot be started: {error.strerror}") from error
+        finally:
+            os.close(ours)
+        shim = Process.of(process.pid)
+        # The shim is nobody's business but its own from here on: no warning when this object goes.
+        process.returncode = 0
+        with open(answer, "rb") as stream:
+            text = _read_answer(stream.fileno(), _CREATE_SECONDS)
+        if not text.strip().isdigit():
+            message = last_message(os.path.join(bundle.path, "runtime.log"))
+            if message:
+                raise failure("create", message)
+            raise Unavailable(
+                "the shim ended before the container was made" if text != b"failed\n" else "the runtime failed silently"
+            )
+        return int(text), shim
+
+    def start(self, container_id: str) -> TaskState:
+        bundle = self._bundle(container_id)
+        facts = self._facts(container_id)
+        state = self.state(container_id)
+        if state.status != CREATED:
+            raise FailedPrecondition(f"the container {container_id[:12]} cannot be started: it is {state.status}")
+        self._runtime(facts).run("start", container_id, log=os.path.join(bundle.path, "start.log"))
+        bundle.record({**facts, "started_at": time.time()})
+        return self.state(container_id)
+
+    # Looking
+
+    def _facts(self, container_id: str) -> t.Dict[str, t.Any]:
+        facts = self._bundle(container_id).facts()
+        if facts is None:
+            raise NotFound(f"the container {printable(container_id, 80)} has no task")
+        return facts
+
+    def state(self, container_id: str) -> TaskState:
+        bundle = self._bundle(container_id)
+        facts = bundle.facts()
+        ended = self._ended(container_id)
+        if facts is None:
+            if ended is None:
+                raise NotFound(f"the container {printable(container_id, 80)} has no task")
+            return _stopped(container_id, {}, ended)
+        init = Process(*facts["init"])
+        if ended is None and facts["boot"] == boot_id():
+            if init.alive:
+                status = CREATED if not facts["started_at"] else PAUSED if facts.get("paused") else RUNNING
+                return TaskState(container_id, status, init.pid, 0, facts["started_at"], 0.0, False, facts["log"])
+            # It has just ended: the shim is about to say how.
+            Process(*facts["shim"]).wait(_RECORD_SECONDS)
+            ended = self._ended(container_id)
+        return _stopped(container_id, facts, ended)
+
+    def _ended(self, container_id: str) -> t.Optional[t.Dict[str, t.Any]]:
+        data = read_file(self._exit_file(container_id))
+        try:
+            found = json.loads(data) if data else None
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) else None
+
+    def list(self) -> t.List[TaskState]:
+        try:
+            names = sorted(os.listdir(self._state))
+        except FileNotFoundError:
+            return []
+        found = []
+        for name in names:
+            if not name.startswith("."):
+                with contextlib.suppress(NotFound):
+                    found.append(self.state(name))
+        return found
+
+    def wait(self, container_id: str, timeout: t.Optional[float] = None) -> TaskState:
+        state = self.state(container_id)
+        if state.status == STOPPED:
+            return state
+        facts = self._facts(container_id)
+        if not Process(*facts["init"]).wait(timeout):
+            raise Unavailable(f"the container {container_id[:12]} has not ended within {timeout:g} s")
+        return self.state(container_id)
+
+    # Changing
+
+    def signal(self, container_id: str, signal: int, everyone: bool = False) -> None:
+        facts, state = self._facts(container_id), self.state(container_id)
+        if state.status == STOPPED:
+            raise FailedPrecondition(f"the container {container_id[:12]} does not run")
+        if everyone:
+            self._runtime(facts).run("kill", "--all", container_id, str(signal))
+        elif not Process(*facts["init"]).signal(signal):
+            raise FailedPrecondition(f"the container {container_id[:12]} does not run")
+
+    def pause(self, container_id: str) -> None:
+        self._freeze(container_id, "pause", RUNNING)
+
+    def resume(self, container_id: str) -> None:
+        self._freeze(container_id, "resume", PAUSED)
+
+    def _freeze(self, container_id: str, verb: str, wanted: str) -> None:
+        facts, state = self._facts(container_id), self.state(container_id)
+        if state.status != wanted:
+            raise FailedPrecondition(f"the container {container_id[:12]} cannot {verb}: it is {state.status}")
+        self._runtime(facts).run(verb, container_id)
+        self._bundle(container_id).record({**facts, "paused": verb == "pause"})
+
+    def update(self, container_id: str, resources: t.Mapping[str, t.Any]) -> None:
+        facts = self._facts(container_id)
+        self._runtime(facts).run("update", "--resources", "-", container_id, input=json.dumps(resources).encode())
+
+    def exec(self, container_id: str, spec: ExecSpec, timeout: t.Optional[float] = None) -> ExecResult:
+        facts, state = self._facts(container_id), self.state(container_id)
+        if state.status != RUNNING:
+            raise FailedPrecondition(f"the container {container_id[:12]} does not run: it is {state.status}")
+        bundle = self._bundle(container_id)
+        base = os.path.join(bundle.path, f"exec-{spec.exec_id}")
+        write_file(base + ".json", json.dumps(spec.process).encode(), durable=False)
+        runtime = self._runtime(facts)
+        command = [runtime.binary, "--root", runtime.root, "--log", base + ".log", "--log-format", "json", "exec"]
+        try:
+            done = subprocess.run(
+                [*command, "--process", base + ".json", container_id],
+                input=spec.stdin,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise Unavailable(f"the command in the container {container_id[:12]} has not ended within {timeout:g} s") from None
+        finally:
+            message = last_message(base + ".log")
+            for suffix in (".json", ".log"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(base + suffix)
+        if done.returncode and message:
+            raise failure("exec", message)
+        return ExecResult(done.returncode, done.stdout, done.stderr)
+
+    def delete(self, container_id: str, force: bool = False) -> TaskState:
+        try:
+            state = self.state(container_id)
+        except NotFound:
+            if force:
+                self._clean(container_id, None)
+            raise
+        if state.status in (RUNNING, PAUSED, CREATED) and not force and state.status != CREATED:
+            raise FailedPrecondition(f"the container {container_id[:12]} is {state.status}: stop it first")
+        facts = self._bundle(container_id).facts()
+        self._clean(container_id, self._runtime(facts) if facts else None)
+        return state._replace(status=STOPPED)
+
+    def _clean(self, container_id: str, runtime: t.Optional[Runtime]) -> None:
+        """Whatever is left of a task goes: processes, the runtime's state, the mount, the bundle, the exit status."""
+        bundle = self._bundle(container_id)
+        facts = bundle.facts()
+        if runtime is None:
+            with contextlib.suppress(NotFound):
+                runtime = Runtime("runc", self._runtime_root)
+        if runtime is not None and os.path.isdir(os.path.join(self._runtime_root, container_id)):
+            runtime.delete(container_id, force=True)
+        if facts and facts["boot"] == boot_id():
+            shim = Process(*facts["shim"])
+            if not shim.wait(_RECORD_SECONDS):
+                shim.signal(_KILL)
+        bundle.remove()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._exit_file(container_id))
+
+
+def _become_subreaper() -> None:
+    """In the child, before execve: it survives that, and the shim needs no ctypes for it (prctl(2), PR_SET_CHILD_SUBREAPER)."""
+    from ..hostfs.syscalls import libc
+
+    libc().prctl(36, 1, 0, 0, 0)
+
+
+def _read_answer(fd: int, timeout: float) -> bytes:
+    """What the shim says; empty when it ends without a word. Unavailable after timeout seconds."""
+    import select
+
+    poller = select.poll()
+    poller.register(fd, select.POLLIN | select.POLLHUP)
+    if not poller.poll(timeout * 1000):
+        raise Unavailable(f"the runtime has not made the container within {timeout:g} s")
+    return os.read(fd, 64)
+
+
+def _stopped(container_id: str, facts: t.Mapping[str, t.Any], ended: t.Optional[t.Mapping[str, t.Any]]) -> TaskState:
+    """An end that nobody saw (a killed shim, a reboot) has the status 255, as in containerd."""
+    ended = ended or {}
+    return TaskState(
+        container_id,
+        STOPPED,
+        0,
+        int(ended.get("exit_status", _UNKNOWN)),
+        float(facts.get("started_at", 0.0)),
+        float(ended.get("exited_at", 0.0)),
+        bool(ended.get("oom_killed")),
+        str(facts.get("log", "")),
+    )

@@ -1,0 +1,351 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The shim: one small process a container, which outlives the module that started it.
+
+It makes the container (<runtime> create), holds its output and console, writes the log, waits for its end and records the
+exit status. It is started as a child subreaper (PR_SET_CHILD_SUBREAPER survives execve), so that the container's init
+process becomes its child when the runtime exits. Starting, signals and removal need nothing from it.
+
+It stays in memory as long as the container runs, so it imports next to nothing: no typing, json, subprocess, ctypes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from select import POLLERR, POLLHUP, POLLIN, poll
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import typing as t
+
+_CHUNK = 64 * 1024
+_LONGEST_LINE = 16 * 1024
+_DRAIN_SECONDS = 2.0
+_ESCAPES = {number: f"\\u{number:04x}" for number in [*range(32), 0x7F, 0x2028, 0x2029]}
+_ESCAPES.update({ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t", ord('"'): '\\"', ord("\\"): "\\\\"})
+
+
+def escape(data: bytes) -> str:
+    """The inside of a JSON string; bytes that are no UTF-8 become U+FFFD."""
+    return data.decode("utf-8", "replace").translate(_ESCAPES)
+
+
+def write_file(path: str, text: str) -> None:
+    """Replace a file: whole or not at all, durable."""
+    fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    os.write(fd, text.encode())
+    os.fsync(fd)
+    os.close(fd)
+    os.rename(path + ".new", path)
+
+
+class Log:
+    """Docker's json-file format, rotated by size. A disk that is full or slow never stops the container: lines are dropped."""
+
+    def __init__(self, path: str, max_size: int, max_files: int) -> None:
+        self._path, self._max_size, self._max_files = path, max_size, max(1, max_files)
+        self._partial: dict[str, bytes] = {}
+        self._fd = -1
+        self._size = 0
+        self.dropped = 0
+        self._open()
+
+    def _open(self) -> None:
+        if not self._path:
+            return
+        try:
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            self._size = os.fstat(self._fd).st_size
+        except OSError:
+            self._fd = -1
+
+    def feed(self, stream: str, data: bytes) -> None:
+        """Take what came on a stream; whole lines are written, and pieces of very long ones."""
+        lines = (self._partial.pop(stream, b"") + data).split(b"\n")
+        rest = lines.pop()
+        now = time.time_ns()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now % 10**9:09d}Z"
+        out = [self._line(line + b"\n", stream, stamp) for line in lines]
+        while len(rest) >= _LONGEST_LINE:
+            out.append(self._line(rest[:_LONGEST_LINE], stream, stamp))
+            rest = rest[_LONGEST_LINE:]
+        if rest:
+            self._partial[stream] = rest
+        for text in out:
+            self._write(text)
+
+    def finish(self) -> None:
+        """Write the last lines, which have no end of line."""
+        for stream in list(self._partial):
+            rest = self._partial.pop(stream)
+            now = time.time_ns()
+            stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now % 10**9:09d}Z"
+            self._write(self._line(rest, stream, stamp))
+
+    @staticmethod
+    def _line(line: bytes, stream: str, stamp: str) -> bytes:
+        return f'{{"log":"{escape(line)}","stream":"{stream}","time":"{stamp}"}}\n'.encode()
+
+    def _write(self, text: bytes) -> None:
+        if not self._path:
+            return
+        try:
+            if self._max_size and self._size + len(text) > self._max_size and self._size:
+                self._rotate()
+            if self._fd < 0:
+                self._open()
+            if self._fd < 0:
+                self.dropped += 1
+                return
+            self._size += os.write(self._fd, text)
+        except OSError:
+            self.dropped += 1
+
+    def _rotate(self) -> None:
+        os.close(self._fd)
+        self._fd = -1
+        for number in range(self._max_files - 1, 0, -1):
+            older = self._path if number == 1 else f"{self._path}.{number - 1}"
+            try:
+                os.rename(older, f"{self._path}.{number}")
+            except FileNotFoundError:
+                continue
+        if self._max_files == 1:
+            os.unlink(self._path)
+        self._open()
+
+
+class Shim:
+    """argv: container id, bundle, runtime binary, runtime root, exit file, log file, max size, max files, flags (t: terminal,
+    i: keep standard input open), descriptor for the answer."""
+
+    def __init__(self, argv: list[str]) -> None:
+        self.container_id, self.bundle, self.runtime, self.root, self.exit_file, log, size, files, flags, ready = argv
+        self.terminal, self.keep_stdin, self.ready = "t" in flags, "i" in flags, int(ready)
+        self.log = Log(log, int(size), int(files))
+        self.init = 0
+        self.status = -1
+        self.streams: dict[int, str] = {}
+
+    def run(self) -> int:
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        # An answer says what happened; a closed pipe without one says that we died.
+        if not self.create():
+            os.write(self.ready, b"failed\n")
+            return 1
+        memory = memory_events(self.init)
+        os.write(self.ready, f"{self.init}\n".encode())
+        os.close(self.ready)
+        raise_priority()
+        self.loop()
+        self.log.finish()
+        killed = oom_kills(memory)
+        write_file(
+            self.exit_file,
+            f'{{"pid":{self.init},"exit_status":{exit_status(self.status)},"exited_at":{time.time():.6f},'
+            f'"oom_killed":{"true" if killed else "false"},"dropped":{self.log.dropped}}}\n',
+        )
+        return 0
+
+    def create(self) -> bool:
+        """<runtime> create; False when it failed (its log file in the bundle says why)."""
+        null = os.open("/dev/null", os.O_RDWR)
+        listener = None
+        console = []
+        if self.terminal:
+            listener, console = open_console_socket(self.bundle)
+            stdio, ours = (null, null, null), []
+        else:
+            pipes = [os.pipe(), os.pipe()]
+            stdin = null
+            if self.keep_stdin:
+                stdin, keep = os.pipe()
+                os.set_inheritable(keep, False)
+            stdio, ours = (stdin, pipes[0][1], pipes[1][1]), [pipes[0][0], pipes[1][0]]
+            self.streams = dict(zip(ours, ("stdout", "stderr")))
+        command = [self.runtime, "--root", self.root, "--log", f"{self.bundle}/runtime.log", "--log-format", "json", "create"]
+        command += ["--bundle", self.bundle, "--pid-file", f"{self.bundle}/init.pid", *console, self.container_id]
+        child = spawn(command, stdio)
+        for fd in set(stdio) - {null}:
+            os.close(fd)
+        if listener is not None and (master := receive_console(listener, child)) >= 0:
+            self.streams = {master: "stdout"}
+        _pid, status = os.waitpid(child, 0) if child else (0, self.status)
+        if status != 0:
+            return False
+        with open(f"{self.bundle}/init.pid", encoding="ascii") as stream:
+            self.init = int(stream.read())
+        return True
+
+    def reap(self) -> None:
+        """Collect what has ended: the init process, and orphans that became ours."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                if self.status < 0:
+                    self.status = 255 << 8
+                return
+            if pid == 0:
+                return
+            if pid == self.init:
+                self.status = status
+
+    def loop(self) -> None:
+        """Copy output to the log until the init process has ended and all of its output has come."""
+        poller = poll()
+        for fd in self.streams:
+            os.set_blocking(fd, False)
+            poller.register(fd, POLLIN | POLLHUP | POLLERR)
+        end = os.pidfd_open(self.init)
+        poller.register(end, POLLIN)
+        deadline = 0.0
+        while self.streams or self.status < 0:
+            left = max(0.0, deadline - time.monotonic()) * 1000 if deadline else None
+            events = poller.poll(left)
+            for fd, _event in events:
+                if fd == end:
+                    self.reap()
+                    poller.unregister(end)
+                    deadline = time.monotonic() + _DRAIN_SECONDS
+                elif not self.copy(fd):
+                    poller.unregister(fd)
+                    os.close(fd)
+                    del self.streams[fd]
+            if deadline and not events:
+                return
+            if self.status < 0:
+                self.reap_orphans()
+
+    def reap_orphans(self) -> None:
+        """Without the init process: its status is read when its descriptor says that it has ended."""
+        try:
+            while True:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if found is None or found.si_pid == self.init:
+                    return
+                os.waitpid(found.si_pid, 0)
+        except ChildProcessError:
+            return
+
+    def copy(self, fd: int) -> bool:
+        """One read; False at the end of the stream."""
+        try:
+            data = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            data = b""
+        if data:
+            self.log.feed(self.streams[fd], data)
+        return bool(data)
+
+
+def exit_status(status: int) -> int:
+    """128 + signal where a signal ended the process (the field's convention)."""
+    return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def spawn(command: list[str], stdio: tuple[int, int, int]) -> int:
+    """fork and exec with these three descriptors; the process id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        for number, fd in enumerate(stdio):
+            os.dup2(fd, number)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.execvp(command[0], command)
+    except OSError:
+        os._exit(127)
+    return 0
+
+
+def open_console_socket(bundle: str) -> t.Any:
+    """A listening socket for the runtime to send the console's master to, and the option that names it.
+
+    The path goes through /proc, since a socket's path may have 107 bytes only.
+    """
+    import _socket
+
+    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    directory = os.open(bundle, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.unlink("console.sock", dir_fd=directory)
+    except FileNotFoundError:
+        pass
+    os.set_inheritable(directory, True)
+    path = f"/proc/self/fd/{directory}/console.sock"
+    listener.bind(path)
+    listener.listen(1)
+    return listener, ["--console-socket", path]
+
+
+def receive_console(listener: t.Any, child: int) -> int:
+    """The console's master (SCM_RIGHTS); -1 when the runtime ends without sending one."""
+    import _socket
+
+    poller = poll()
+    poller.register(listener.fileno(), POLLIN)
+    end = os.pidfd_open(child)
+    poller.register(end, POLLIN)
+    ready = {fd for fd, _event in poller.poll(60_000)}
+    os.close(end)
+    if listener.fileno() not in ready:
+        return -1
+    fd, _address = listener._accept()
+    connection = _socket.socket(fileno=fd)
+    _data, ancillary, _flags, _sender = connection.recvmsg(4096, _socket.CMSG_SPACE(4))
+    connection.close()
+    listener.close()
+    for level, kind, data in ancillary:
+        if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+            return int.from_bytes(data[:4], sys.byteorder)
+    return -1
+
+
+def raise_priority() -> None:
+    """Be the last one that the kernel kills for memory. After create, so that the container does not inherit it."""
+    try:
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        os.write(fd, b"-998")
+        os.close(fd)
+    except OSError:
+        return
+
+
+def memory_events(pid: int) -> str:
+    """The file that counts the processes killed for memory in the control group of a process; empty where there is none."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8") as stream:
+            lines = [line.rstrip("\n").split(":", 2) for line in stream]
+    except OSError:
+        return ""
+    for _number, controllers, path in lines:
+        if "memory" in controllers.split(","):
+            return f"/sys/fs/cgroup/memory{path}/memory.oom_control"
+    for number, _controllers, path in lines:
+        if number == "0":
+            return f"/sys/fs/cgroup{path}/memory.events"
+    return ""
+
+
+def oom_kills(path: str) -> int:
+    try:
+        with open(path, encoding="ascii") as stream:
+            for line in stream:
+                word, _space, count = line.partition(" ")
+                if word == "oom_kill":
+                    return int(count)
+    except (OSError, ValueError):
+        return 0
+    return 0
+
+
+def main() -> None:
+    """Entered with the path of the zip file and the arguments of Shim (see install.command)."""
+    os._exit(Shim(sys.argv[2:]).run())

@@ -1,0 +1,220 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is done to a container, over the engine's interfaces: making, starting, stopping, removing, swapping names."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import typing as t
+
+from ..engine import labels as L
+from ..engine.models import CREATED, STOPPED, Container, Runtime, TaskIO
+from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from ..oci.platform import Platform
+from .container_options import effective, image_defaults
+from .image_source import find_image
+
+if t.TYPE_CHECKING:
+    from ..engine.api import Engine
+    from ..image.inspect import ImageView
+    from ..kernel.field import Change
+    from .container import Want
+
+SCHEMA = 1
+_KILL, _TERM = 9, 15
+_KILL_SECONDS = 30.0
+
+
+def log_path(engine: Engine, container_id: str) -> str:
+    """Where the output of a container is kept."""
+    return os.path.join(engine.container_dir(container_id), f"{container_id}-json.log")
+
+
+def create(engine: Engine, want: Want, stage: bool = False) -> Container:
+    """Make the record and the snapshot, not started. stage: under no name yet, to be swapped in. On failure nothing is left."""
+    from ..runtime import rootfs
+    from ..runtime.cgroups import host_facts
+    from ..runtime.spec import build
+    from ..runtime.users import resolve_user
+
+    if want.image is None:
+        raise InvalidArgument(f"image: needed to create the container {want.name}")
+    found = find_image(want.image, engine)
+    if found is None or found.view is None:
+        raise NotFound(f"the image {want.image.label} is not there")
+    defaults = image_defaults(found.view.image_config)
+    options = effective(want.given, defaults)
+    args = (*options["entrypoint"], *options["command"])
+    if not args:
+        raise InvalidArgument(f"command: the image {want.image.label} has neither a command nor an entry point: give one")
+    container_id = secrets.token_hex(32)
+    store = engine.snapshotter(want.params.get("snapshotter") or "")
+    with engine.lease():
+        mounts = store.prepare(container_id, found.view.chain_id)
+        try:
+            with rootfs.opened(mounts, engine.container_dir(container_id)) as root:
+                rootfs.check_rootfs(root)
+                rootfs.check_working_dir(root, options["working_dir"])
+                user = resolve_user(root, options["user"])
+            request = _request(engine, want, container_id, options, args, user)
+            container = Container(
+                id=container_id,
+                image=found.record.name,
+                spec=build(request, host_facts()),
+                snapshotter=store.name,
+                snapshot_key=container_id,
+                labels=_labels(engine, want, options, stage, container_id),
+                runtime=Runtime(binary=options["runtime"]),
+                extensions={L.DESIRED: _stored(want, found.view, found.record, defaults, options)},
+            )
+            return engine.containers.create(container)
+        except EngineError:
+            with contextlib.suppress(NotFound):
+                store.remove(container_id)
+            raise
+
+
+def _request(
+    engine: Engine, want: Want, container_id: str, options: t.Mapping[str, t.Any], args: t.Tuple[str, ...], user: t.Any
+) -> t.Any:
+    from ..runtime.spec import SpecRequest
+
+    for volume in options["volumes"]:
+        if not os.path.lexists(volume["source"]):
+            raise InvalidArgument(f"volumes: the source {volume['source']} is not there on the target: create it first")
+    return SpecRequest(
+        container_id=container_id,
+        namespace=engine.namespace,
+        args=args,
+        env=options["env"],
+        user=user,
+        working_dir=options["working_dir"],
+        hostname=options["hostname"] or container_id[:12],
+        network_mode=options["network_mode"],
+        read_only=options["read_only"],
+        tty=options["tty"],
+        volumes=tuple(options["volumes"]),
+    )
+
+
+def _labels(engine: Engine, want: Want, options: t.Mapping[str, t.Any], stage: bool, container_id: str) -> t.Dict[str, str]:
+    """The labels of the image and the task, and those that nerdctl reads."""
+    return {
+        **options["labels"],
+        L.STAGE if stage else L.NAME: want.name,
+        L.NAMESPACE: engine.namespace,
+        L.HOSTNAME: options["hostname"] or container_id[:12],
+        L.NETWORKS: f'["{options["network_mode"]}"]',
+        L.PLATFORM: str(want.image.platform or Platform.host()) if want.image else "",
+        L.EXTRA_HOSTS: "[]",
+    }
+
+
+def _stored(
+    want: Want, view: ImageView, record: t.Any, defaults: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any]
+) -> t.Dict[str, t.Any]:
+    """What later runs compare with. effective is for facts only."""
+    return {
+        "schema": SCHEMA,
+        "given": want.given,
+        "defaults": dict(defaults),
+        "effective": {**options, "labels": {}},
+        "image": {
+            "name": record.name,
+            "target": str(record.target.digest),
+            "manifest": str(view.manifest.digest),
+            "config": str(view.config.digest),
+        },
+    }
+
+
+def start(engine: Engine, container: Container) -> None:
+    """Start it; what is left of an earlier run goes first."""
+    with contextlib.suppress(NotFound):
+        state = engine.tasks.state(container.id)
+        if state.status not in (STOPPED, CREATED):
+            return
+        engine.tasks.delete(container.id, force=True)
+    options = (container.extensions.get(L.DESIRED) or {}).get("effective") or {}
+    log = options.get("log_options") or {}
+    io = TaskIO(
+        terminal=bool((container.spec.get("process") or {}).get("terminal")),
+        stdin=bool(options.get("interactive")),
+        log_path="" if options.get("log_driver") == "none" else log_path(engine, container.id),
+        log_max_size=int(log.get("max-size", 0)),
+        log_max_files=int(log.get("max-file", 1)),
+    )
+    mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
+    engine.tasks.create(container, mounts, io)
+    try:
+        engine.tasks.start(container.id)
+    except EngineError:
+        with contextlib.suppress(EngineError):
+            engine.tasks.delete(container.id, force=True)
+        raise
+
+
+def stop(engine: Engine, container: Container, params: t.Mapping[str, t.Any]) -> None:
+    """Ask it to stop, and kill it when it does not within its stop timeout. The stopped task stays, with its exit status."""
+    stored = (container.extensions.get(L.DESIRED) or {}).get("effective") or {}
+    timeout = params.get("stop_timeout")
+    timeout = stored.get("stop_timeout", 10) if timeout is None else timeout
+    number = stored.get("stop_signal") or _TERM
+    if params.get("stop_signal") is not None:
+        from ..runtime.signals import parse_signal
+
+        number = parse_signal(params["stop_signal"])
+    try:
+        if engine.tasks.state(container.id).status == STOPPED:
+            return
+        if not params.get("force_kill"):
+            engine.tasks.signal(container.id, number)
+            with contextlib.suppress(Unavailable):
+                engine.tasks.wait(container.id, timeout)
+                return
+        engine.tasks.signal(container.id, _KILL)
+        engine.tasks.wait(container.id, _KILL_SECONDS)
+    except FailedPrecondition:
+        # It ended by itself in between.
+        engine.tasks.wait(container.id, _KILL_SECONDS)
+    except NotFound:
+        return
+
+
+def remove(engine: Engine, container: Container) -> None:
+    """Take away task, record and snapshot; fine when some of it is gone already."""
+    with contextlib.suppress(NotFound):
+        engine.tasks.delete(container.id, force=True)
+    with contextlib.suppress(NotFound):
+        engine.containers.delete(container.id)
+    with contextlib.suppress(NotFound):
+        engine.snapshotter(container.snapshotter).remove(container.snapshot_key)
+
+
+def swap(engine: Engine, name: str, old: Container, new: Container) -> None:
+    """Give the name from one container to another. Killed in between, the next run removes both leftovers."""
+    _rename(engine, old, {L.STAGE: name}, L.NAME)
+    _rename(engine, new, {L.NAME: name}, L.STAGE)
+
+
+def _rename(engine: Engine, container: Container, add: t.Mapping[str, str], drop: str) -> None:
+    labels = {key: value for key, value in engine.containers.get(container.id).labels.items() if key != drop}
+    engine.containers.update(container._replace(labels={**labels, **add}), ["labels"])
+
+
+def update(engine: Engine, container: Container, want: Want, changes: t.Sequence[Change]) -> None:
+    """Options that change without a new container: labels, stop signal, stop timeout."""
+    stored = dict(container.extensions[L.DESIRED])
+    stored["given"] = {**stored["given"], **{change.field.option: want.given[change.field.option] for change in changes}}
+    stored["effective"] = {**effective(stored["given"], stored["defaults"]), "labels": {}}
+    labels = dict(container.labels)
+    for change in changes:
+        if change.field.option == "labels":
+            kept = {key: value for key, value in labels.items() if key.startswith(L.RESERVED)}
+            more = {} if change.field.mode == "strict" else labels
+            labels = {**more, **effective(stored["given"], stored["defaults"])["labels"], **kept}
+    extensions = {**container.extensions, L.DESIRED: stored}
+    engine.containers.update(container._replace(labels=labels, extensions=extensions), ["labels", "extensions"])

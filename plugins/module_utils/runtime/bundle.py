@@ -1,0 +1,56 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Bundles: the directory that an OCI runtime starts a container from (runtime-spec, bundle.md)."""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+from ..engine.models import Mount
+from ..errors import from_os_error
+from ..hostfs import mounts as host_mounts
+from ..hostfs.atomic import make_dir, read_file, write_file
+from ..hostfs.remove import rename_then_remove
+
+_RECORD = "task.json"
+
+
+class Bundle:
+    """The bundle of one container below the state directory of its namespace. It is gone after a reboot."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    @property
+    def rootfs(self) -> str:
+        return os.path.join(self.path, "rootfs")
+
+    def make(self, spec: t.Mapping[str, t.Any], mounts: t.Sequence[Mount]) -> None:
+        """Write config.json and mount the root file system. What an interrupted try left is removed first."""
+        self.remove()
+        make_dir(self.rootfs)
+        write_file(os.path.join(self.path, "config.json"), json.dumps(spec).encode(), durable=False)
+        for entry in mounts:
+            host_mounts.mount(entry.type, entry.source, self.rootfs, entry.options)
+
+    def remove(self) -> bool:
+        """Unmount and remove; False when there was none."""
+        try:
+            if os.path.isdir(self.rootfs):
+                host_mounts.unmount(self.rootfs, lazy=True)
+        except OSError as error:
+            raise from_os_error(error, f"unmounting {self.rootfs}") from error
+        return rename_then_remove(self.path)
+
+    def record(self, facts: t.Mapping[str, t.Any]) -> None:
+        """Write down what runs."""
+        write_file(os.path.join(self.path, _RECORD), json.dumps(facts).encode(), durable=False)
+
+    def facts(self) -> t.Optional[t.Dict[str, t.Any]]:
+        """What record() wrote last; None when there is no whole bundle."""
+        data = read_file(os.path.join(self.path, _RECORD))
+        found: t.Dict[str, t.Any] = json.loads(data) if data else {}
+        return found or None

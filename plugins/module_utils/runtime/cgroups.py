@@ -1,0 +1,37 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What kind of control groups the host has."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+_ROOT = "/sys/fs/cgroup"
+
+
+class HostFacts(t.NamedTuple):
+    """cgroup: 1 or 2. systemd: runs here and can be asked for cgroups. last_cap: the highest capability the kernel knows."""
+
+    cgroup: int = 1
+    systemd: bool = False
+    last_cap: int = 40
+
+
+def host_facts() -> HostFacts:
+    """The facts of this machine. Hybrid hierarchies count as version 1, as for runc."""
+    unified = os.path.exists(os.path.join(_ROOT, "cgroup.controllers"))
+    try:
+        with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as stream:
+            last_cap = int(stream.read())
+    except (OSError, ValueError):
+        last_cap = 40
+    return HostFacts(2 if unified else 1, os.path.isdir("/run/systemd/system"), last_cap)
+
+
+def cgroups_path(namespace: str, container_id: str, host: HostFacts) -> str:
+    """systemd's form where systemd manages version 2; else an absolute path (a relative one would nest below the caller's)."""
+    if host.cgroup == 2 and host.systemd:
+        return f"system.slice:fleet-{namespace}:{container_id}"
+    return f"/{namespace}/{container_id}"

@@ -1,0 +1,78 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Processes that are told apart even when a number is used again: process id, start time and boot."""
+
+from __future__ import annotations
+
+import os
+import select
+import typing as t
+
+
+def boot_id() -> str:
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+        return stream.read().strip()
+
+
+def start_time(pid: int) -> int:
+    """In clock ticks since boot (proc(5), stat field 22); 0 when there is no such process, or it is a zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            fields = stream.read().rpartition(b")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+class Process(t.NamedTuple):
+    """A process of this boot."""
+
+    pid: int
+    started: int
+
+    @classmethod
+    def of(cls, pid: int) -> Process:
+        return cls(pid, start_time(pid))
+
+    @property
+    def alive(self) -> bool:
+        return self.started > 0 and start_time(self.pid) == self.started
+
+    def signal(self, number: int) -> bool:
+        """False when it has ended. Never reaches another process of the same number."""
+        descriptor = self._open()
+        if descriptor < 0:
+            return False
+        try:
+            import signal
+
+            signal.pidfd_send_signal(descriptor, number)
+        except ProcessLookupError:
+            return False
+        finally:
+            os.close(descriptor)
+        return True
+
+    def wait(self, timeout: t.Optional[float]) -> bool:
+        """True when it has ended within timeout seconds (None: for ever)."""
+        descriptor = self._open()
+        if descriptor < 0:
+            return True
+        try:
+            poller = select.poll()
+            poller.register(descriptor, select.POLLIN)
+            return bool(poller.poll(None if timeout is None else max(0.0, timeout) * 1000))
+        finally:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        """A descriptor for exactly this process; -1 when it has ended."""
+        try:
+            descriptor = os.pidfd_open(self.pid)
+        except ProcessLookupError:
+            return -1
+        if not self.alive:
+            os.close(descriptor)
+            return -1
+        return descriptor

@@ -1,0 +1,74 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looking into a root file system before a runtime is let loose on it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+import typing as t
+
+from ..engine.models import Mount
+from ..errors import FailedPrecondition, from_os_error
+from ..hostfs import mounts as host_mounts
+from ..hostfs import syscalls
+from ..hostfs.atomic import make_dir
+
+_SPECIAL = ("dev", "proc", "sys")
+
+
+@contextlib.contextmanager
+def opened(mounts: t.Sequence[Mount], directory: str) -> t.Iterator[int]:
+    """A descriptor of the root directory of a mounted snapshot.
+
+    The mount is taken out of the name space at once: it lives as long as the descriptor, and nothing is left when we are killed.
+    """
+    make_dir(directory)
+    point = os.path.join(directory, f".look-{secrets.token_hex(8)}")
+    try:
+        os.mkdir(point, 0o700)
+        try:
+            with host_mounts.mounted(mounts, point):
+                fd = os.open(point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        finally:
+            os.rmdir(point)
+    except OSError as error:
+        raise from_os_error(error, f"looking into the root file system at {point}") from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def check_rootfs(root_fd: int) -> None:
+    """Refuse a root file system whose /dev, /proc or /sys is there and no real directory.
+
+    runc before 1.3.6 follows such a link and writes to the host (CVE-2026-41579).
+    """
+    for name in _SPECIAL:
+        try:
+            found = os.lstat(name, dir_fd=root_fd)
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISDIR(found.st_mode):
+            raise FailedPrecondition(
+                f"the image's /{name} is not a directory: such an image can write to the host, it is refused"
+            )
+
+
+def check_working_dir(root_fd: int, path: str) -> None:
+    """FailedPrecondition when the working directory is there and is no directory inside the root file system."""
+    try:
+        fd = syscalls.openat2(root_fd, path.lstrip("/").encode() or b".", os.O_PATH, syscalls.RESOLVE_IN_ROOT)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise from_os_error(error, f"the working directory {path} in the image") from error
+    try:
+        if not stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise FailedPrecondition(f"working_dir: {path} is not a directory in the image")
+    finally:
+        os.close(fd)

@@ -1,0 +1,152 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Driving an OCI runtime (runc, crun) through its command line, and saying in few words what went wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import typing as t
+
+from ..errors import (
+    AlreadyExists,
+    EngineError,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    Unavailable,
+    Unimplemented,
+    printable,
+)
+from ..hostfs.atomic import read_file
+
+_SECONDS = 60.0
+_SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#: Releases before these have known ways out of the container (see docs/security.md).
+_FIXED = ((1, 2, 8), (1, 3, 3))
+
+
+def find_binary(name: str) -> str:
+    """The absolute path of a runtime. NotFound says what to install."""
+    found = shutil.which(name, path=os.environ.get("PATH", "") + os.pathsep + _SEARCH)
+    if not found:
+        package = os.path.basename(name)
+        raise NotFound(
+            f"runtime: {printable(name, 100)} is not installed on the target: install the package {printable(package, 40)}"
+        )
+    return found
+
+
+class Runtime:
+    """One runtime binary over one state directory (--root)."""
+
+    def __init__(self, binary: str, root: str) -> None:
+        self.binary, self.root = find_binary(binary), root
+
+    def run(self, *arguments: str, log: str = "", timeout: float = _SECONDS, **more: t.Any) -> subprocess.CompletedProcess[bytes]:
+        """Run <runtime> --root R arguments. Raises what the failure means."""
+        command = [self.binary, "--root", self.root, *(["--log", log, "--log-format", "json"] if log else []), *arguments]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=timeout, check=False, **more)
+        except subprocess.TimeoutExpired:
+            raise Unavailable(f"{os.path.basename(self.binary)} {arguments[0]} did not end within {timeout:g} s") from None
+        except OSError as error:
+            raise FailedPrecondition(f"{self.binary} cannot be run: {error.strerror}") from error
+        if done.returncode:
+            raise failure(arguments[0], last_message(log) or done.stderr.decode("utf-8", "replace"))
+        return done
+
+    def delete(self, container_id: str, force: bool = False) -> None:
+        """Remove the runtime's state; fine when there is none."""
+        try:
+            self.run("delete", *(["--force"] if force else []), container_id)
+        except NotFound:
+            return
+
+
+def last_message(log: str) -> str:
+    """The last error of a runtime's JSON log."""
+    data = read_file(log) if log else None
+    for line in reversed((data or b"").splitlines()):
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and entry.get("level") in ("error", "fatal"):
+            return str(entry.get("msg", ""))
+    return ""
+
+
+_MEANINGS: t.Tuple[t.Tuple[str, t.Type[EngineError], str], ...] = (
+    (
+        r'exec: \\?"?(?P<what>[^"\\]+)\\?"?: executable file not found',
+        InvalidArgument,
+        "the command {what} is not in the image's PATH",
+    ),
+    (
+        r'exec: \\?"?(?P<what>[^"\\]+)\\?"?: (?:stat .*: )?no such file or directory',
+        InvalidArgument,
+        "the command {what} is not in the image",
+    ),
+    (r"executable file `(?P<what>[^`]+)` not found", InvalidArgument, "the command {what} is not in the image's PATH"),
+    (r'exec: \\?"?(?P<what>[^"\\]+)\\?"?: permission denied', InvalidArgument, "the command {what} may not be executed"),
+    (
+        r"exec format error",
+        InvalidArgument,
+        "the command is not made for this machine (another architecture, or a script without #!)",
+    ),
+    (
+        r'mounting "(?P<what>[^"]+)".*: not a directory',
+        InvalidArgument,
+        "a file cannot be mounted on a directory, nor the other way round: {what}",
+    ),
+    (r'(?:mounting|mount) "?(?P<what>/[^" ]+)"?.*no such file', InvalidArgument, "the volume's source {what} is not there"),
+    (
+        r"container (?:with given ID|.*) already exists|container with id exists",
+        AlreadyExists,
+        "the runtime has a container of that id",
+    ),
+    (
+        r"container .*does not exist|container not running|error opening file .*status|no such process",
+        NotFound,
+        "it does not run",
+    ),
+    (r"cannot pause|cannot resume|container not paused|container not running or created", FailedPrecondition, "{all}"),
+    (r"operation not permitted|permission denied", PermissionDenied, "{all}"),
+    (r"systemd not running", Unimplemented, "{all}"),
+)
+
+
+def failure(verb: str, text: str) -> EngineError:
+    """The error that a runtime's message stands for: short where we know it, its last clauses where we do not."""
+    message = text.strip().splitlines()[-1] if text.strip() else "no message"
+    for pattern, kind, words in _MEANINGS:
+        found = re.search(pattern, message)
+        if found:
+            names = {key: printable(value, 200) for key, value in found.groupdict().items() if value}
+            return kind(words.format(all=_tail(message), **names))
+    return FailedPrecondition(f"the runtime cannot {verb} the container: {_tail(message)}")
+
+
+def _tail(message: str) -> str:
+    clauses = [part.strip() for part in re.sub(r"^time=.*?msg=", "", message).split(": ") if part.strip()]
+    return printable(": ".join(clauses[-3:]), 300)
+
+
+def version_warnings(text: str) -> t.List[str]:
+    """From the output of runc --version: a warning where the release has known holes."""
+    found = re.search(r"runc version (\d+)\.(\d+)\.(\d+)", text)
+    if not found:
+        return []
+    version = tuple(int(part) for part in found.groups())
+    if any(version[:2] == fixed[:2] and version >= fixed for fixed in _FIXED) or version[:2] > _FIXED[-1][:2]:
+        return []
+    return [
+        f"runc {'.'.join(map(str, version))} may have known holes (CVE-2025-31133, CVE-2025-52565, CVE-2025-52881) unless your "
+        "distribution has fixed them: 1.2.8, 1.3.3 or newer has the fixes"
+    ]

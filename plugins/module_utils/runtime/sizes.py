@@ -1,0 +1,21 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sizes as people write them: 512, 64k, 10m, 1.5g, 2GiB. Powers of 1024, as Docker has it."""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import InvalidArgument, printable
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?\Z", re.IGNORECASE)
+_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+
+
+def parse_size(value: object, option: str) -> int:
+    """Bytes. InvalidArgument names option and value."""
+    found = _SIZE.match(str(value).strip())
+    if not found:
+        raise InvalidArgument(f"{option}: {printable(value, 60)!r} is not a size (examples: 512, 64k, 10m, 1.5g)")
+    return int(float(found.group(1)) * 1024 ** _POWER[found.group(2).lower()])

@@ -1,0 +1,94 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Users inside a root file system: names are looked up in its /etc/passwd and /etc/group, which a stranger wrote."""
+
+from __future__ import annotations
+
+import os
+import stat
+import typing as t
+
+from ..errors import InvalidArgument, from_os_error, printable
+from ..hostfs import syscalls
+
+_FILE_LIMIT = 4 * 1024 * 1024
+_ID_LIMIT = 2**31
+
+
+class User(t.NamedTuple):
+    """What a process runs as. groups are the additional ones; home is empty where /etc/passwd does not tell."""
+
+    uid: int = 0
+    gid: int = 0
+    groups: t.Tuple[int, ...] = ()
+    home: str = ""
+
+
+def read_inside(root_fd: int, path: str, limit: int = _FILE_LIMIT) -> bytes:
+    """A regular file of a root file system, links resolved inside it; empty when there is none. Never blocks on a fifo."""
+    try:
+        fd = syscalls.openat2(root_fd, path.encode(), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, syscalls.RESOLVE_IN_ROOT)
+    except OSError:
+        return b""
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return b""
+        data = b""
+        while len(data) < limit:
+            block = os.read(fd, limit - len(data))
+            if not block:
+                break
+            data += block
+        return data
+    except OSError as error:
+        raise from_os_error(error, f"reading {path} of the image") from error
+    finally:
+        os.close(fd)
+
+
+def _lines(data: bytes, fields: int) -> t.Iterator[t.List[str]]:
+    for line in data.decode("utf-8", "surrogateescape").split("\n"):
+        parts = line.split(":")
+        if len(parts) >= fields and not line.startswith("#"):
+            yield parts
+
+
+def _id(text: str) -> int:
+    """A number of /etc/passwd or /etc/group; -1 for what is none in range."""
+    return int(text) if text.isdigit() and len(text) < 11 and int(text) < _ID_LIMIT else -1
+
+
+def _number(text: str, what: str, option: str) -> t.Optional[int]:
+    """A numeric id, or None for a name. Digits are an id first."""
+    if not text.lstrip("+-").isdigit():
+        return None
+    if not text.isdigit() or int(text) >= _ID_LIMIT:
+        raise InvalidArgument(f"{option}: the {what} {printable(text, 40)} is out of range: 0 to {_ID_LIMIT - 1}")
+    return int(text)
+
+
+def resolve_user(root_fd: int, text: str, option: str = "user") -> User:
+    """user[:group] in the root file system at root_fd. InvalidArgument names option and value."""
+    if not text:
+        text = "0"
+    name, _colon, group = text.partition(":")
+    passwd = list(_lines(read_inside(root_fd, "etc/passwd"), 4))
+    uid, gid, home = _number(name, "user id", option), 0, ""
+    for entry in passwd:
+        if (entry[0] == name if uid is None else _id(entry[2]) == uid) and _id(entry[2]) >= 0:
+            name, uid, gid, home = entry[0], _id(entry[2]), max(0, _id(entry[3])), entry[5] if len(entry) > 5 else ""
+            break
+    if uid is None:
+        raise InvalidArgument(f"{option}: the image has no user {printable(name, 80)!r} in its /etc/passwd")
+    groups = list(_lines(read_inside(root_fd, "etc/group"), 3))
+    if group:
+        number = _number(group, "group id", option)
+        for entry in groups:
+            if number is None and entry[0] == group and _id(entry[2]) >= 0:
+                number = _id(entry[2])
+        if number is None:
+            raise InvalidArgument(f"{option}: the image has no group {printable(group, 80)!r} in its /etc/group")
+        return User(uid, number, (), home)
+    members = {_id(entry[2]) for entry in groups if len(entry) > 3 and name in entry[3].split(",") and _id(entry[2]) >= 0}
+    return User(uid, gid, tuple(sorted(members | {gid})), home)
