@@ -34,7 +34,8 @@ from .models import (
 class Ingest(t.Protocol):
     """A blob being written. A context manager: leaving it without commit keeps the bytes for a resume."""
 
-    offset: int
+    @property
+    def offset(self) -> int: ...
 
     def __enter__(self) -> Ingest: ...
 
@@ -100,9 +101,12 @@ class ImageStore(t.Protocol):
 class Snapshotter(t.Protocol):
     """Layered file systems (containerd core/snapshots). key is being changed, name is frozen."""
 
-    name: str
-    #: True where a layer can be prepared without its parent and be given it at commit, so that layers unpack in parallel.
-    rebases: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def rebases(self) -> bool:
+        """True where a layer can be prepared without its parent and be given it at commit: one sync serves all layers."""
 
     def stat(self, key: str) -> SnapshotInfo: ...
 
@@ -182,12 +186,23 @@ class TaskService(t.Protocol):
 class Engine(t.Protocol):
     """One namespace of one engine. kind is embedded or containerd."""
 
-    kind: str
-    namespace: str
-    content: ContentStore
-    images: ImageStore
-    containers: ContainerStore
-    tasks: TaskService
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def content(self) -> ContentStore: ...
+
+    @property
+    def images(self) -> ImageStore: ...
+
+    @property
+    def containers(self) -> ContainerStore: ...
+
+    @property
+    def tasks(self) -> TaskService: ...
 
     def snapshotter(self, name: str = "") -> Snapshotter:
         """The empty name is the best one for this host (overlayfs, else native). NotFound for unknown names."""

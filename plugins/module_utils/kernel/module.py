@@ -18,7 +18,7 @@ _INTERPRETERS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/bin/p
 
 
 def _module(spec: t.Mapping[str, t.Any]) -> AnsibleModule:
-    return AnsibleModule(supports_check_mode=True, **spec)
+    return AnsibleModule(supports_check_mode=True, **spec)  # type: ignore[no-untyped-call]  # ansible-core has no types
 
 
 def _engine_options(params: t.Mapping[str, t.Any]) -> EngineOptions:
@@ -29,12 +29,12 @@ def _engine_options(params: t.Mapping[str, t.Any]) -> EngineOptions:
 def _fail(module: AnsibleModule, error: EngineError) -> t.NoReturn:
     """One clear message. A library that another interpreter of the host has is taken from there."""
     if isinstance(error, MissingLibrary):
-        from ansible.module_utils.common.respawn import has_respawned, probe_interpreters_for_module, respawn_module
+        from ansible.module_utils.common import respawn
 
-        if not has_respawned():
-            interpreter = probe_interpreters_for_module(_INTERPRETERS, error.library)
-            if interpreter:
-                respawn_module(interpreter)
+        known: t.Any = respawn
+        interpreter = None if known.has_respawned() else known.probe_interpreters_for_module(_INTERPRETERS, error.library)
+        if interpreter:
+            known.respawn_module(interpreter)
     details = {key: value for key, value in error.details.items() if value not in (None, "", [], 0)}
     module.fail_json(msg=str(error), error=type(error).__name__, **details)
     raise AssertionError("fail_json does not return")

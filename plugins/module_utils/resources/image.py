@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from ..errors import FailedPrecondition, InvalidArgument, NotFound
@@ -55,7 +56,7 @@ class ImageResource:
             return Plan(result=result)
         for record in records:
             _check_unused(record, want, engine)
-        steps = [Step(f"remove image {record.name}", lambda record=record: self._remove(record, engine)) for record in records]
+        steps = [Step(f"remove image {record.name}", functools.partial(self._remove, record, engine)) for record in records]
         return Plan(steps, summary(have), {"exists": False}, result)
 
     def _remove(self, record: Image, engine: Engine) -> None:
