@@ -20,6 +20,7 @@ _PREFIX, _OPAQUE, _META = b".wh.", b".wh..wh..opq", b".wh..wh."
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LEAST_LIMIT = 10 * 1024**3
 _ENTRIES_LIMIT = 5_000_000
+_DEVICES = {tar.CHARACTER: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK, tar.FIFO: stat.S_IFIFO}
 _UNSUPPORTED = (errno.ENOTSUP, errno.EPERM)
 
 
@@ -63,13 +64,6 @@ class Applier:
     def __init__(self, tree: Tree, overlay: bool) -> None:
         self._tree, self._overlay = tree, overlay
         self._written: t.Set[Path] = set()
-        self._make: t.Dict[bytes, t.Callable[[Directory, bytes, tar.Entry], None]] = {
-            tar.HARDLINK: self._hardlink,
-            tar.SYMLINK: self._symlink,
-            tar.CHARACTER: self._device,
-            tar.BLOCK_DEVICE: self._device,
-            tar.FIFO: self._device,
-        }
 
     def run(self, reader: tar.TarReader) -> None:
         for count, entry in enumerate(reader):
@@ -98,8 +92,12 @@ class Applier:
             self._file(parent, name, entry, reader)
         elif entry.kind == tar.DIRECTORY:
             self._directory(parent, name, entry)
-        elif entry.kind in self._make:
-            self._make[entry.kind](parent, name, entry)
+        elif entry.kind == tar.SYMLINK:
+            self._symlink(parent, name, entry)
+        elif entry.kind == tar.HARDLINK:
+            self._hardlink(parent, name, entry)
+        elif entry.kind in _DEVICES:
+            self._device(parent, name, entry)
         else:
             raise InvalidArgument(
                 f"the layer has an entry of unknown type {printable(entry.kind)}: {printable(entry.name, 200)!r}"
@@ -227,7 +225,7 @@ class Applier:
         )
 
     def _device(self, parent: Directory, name: bytes, entry: tar.Entry) -> None:
-        kind = {tar.CHARACTER: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK, tar.FIFO: stat.S_IFIFO}[entry.kind]
+        kind = _DEVICES[entry.kind]
         try:
             number = os.makedev(entry.major, entry.minor)
         except OverflowError as error:

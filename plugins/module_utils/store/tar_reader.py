@@ -145,8 +145,8 @@ class TarReader:
             self._drain()
             return None
         fields = _HEADER.unpack(raw)
-        total = sum(raw[:148]) + 256 + sum(raw[156:])
-        if number(fields[6], "checksum") not in (total, _signed(raw)):
+        checksum = number(fields[6], "checksum")
+        if checksum != sum(raw) - sum(raw[148:156]) + 256 and checksum != _signed(raw):
             raise InvalidArgument("the layer is not a tar archive: a header's checksum is wrong")
         entry = Entry()
         entry.name, entry.link = fields[0].partition(b"\0")[0], fields[8].partition(b"\0")[0]

@@ -75,6 +75,8 @@ class Tree:
 
     def close(self) -> None:
         self._open.clear()
+        self._known.clear()
+        self.__dict__.pop("_top", None)
         for fd in self._roots:
             os.close(fd)
         self._roots = []

@@ -1,0 +1,36 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One action of ours as a whole process, for the benchmarks: python -m ...tools.bench.act pull|start|... arguments."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import typing as t
+
+from ...plugins.module_utils.engine_embedded.engine import EmbeddedEngine
+from ...plugins.module_utils.oci.platform import Platform
+from ...plugins.module_utils.oci.reference import Reference
+
+
+def pull_image(reference: str, root: str) -> t.Dict[str, t.Any]:
+    """Pull and unpack, durable; prints the peak memory in KiB."""
+    from ...plugins.module_utils.image.pull import pull
+    from ...plugins.module_utils.registry.client import RegistryClient, RegistryOptions
+
+    engine = EmbeddedEngine("default", f"{root}/data", f"{root}/state")
+    client = RegistryClient(RegistryOptions())
+    started = time.monotonic()
+    result = pull(engine, client, Reference.parse(reference), Platform.host())
+    client.close()
+    engine.close()
+    # VmHWM, not ru_maxrss: that one is inherited from the process that started us.
+    with open("/proc/self/status", encoding="ascii") as stream:
+        peak = next(int(line.split()[1]) for line in stream if line.startswith("VmHWM"))
+    return {"peak": peak, "seconds": time.monotonic() - started, **result.facts()}
+
+
+if __name__ == "__main__":
+    print(json.dumps(pull_image(*sys.argv[1:])))
