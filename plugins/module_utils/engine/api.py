@@ -210,6 +210,9 @@ class Engine(t.Protocol):
     def lease(self, seconds: float = 86400.0) -> t.ContextManager[str]:
         """What is written inside is safe from garbage collection until the end of the context."""
 
+    def transaction(self) -> t.ContextManager[t.Any]:
+        """Short work that belongs together: all of it or nothing where the engine can, else under a lease."""
+
     def apply(self, layer: Descriptor, mounts: t.Sequence[Mount]) -> Descriptor:
         """Extract a stored layer into mounts; the descriptor of the uncompressed tar (its digest is the diff id)."""
 

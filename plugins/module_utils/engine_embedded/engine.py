@@ -105,6 +105,9 @@ class EmbeddedEngine:
                     connection.execute("DELETE FROM leases WHERE namespace=? AND id=?", (self.namespace, name))
                     connection.execute("DELETE FROM lease_items WHERE namespace=? AND lease=?", (self.namespace, name))
 
+    def transaction(self) -> t.ContextManager[t.Any]:
+        return self._database.write()
+
     def _lease_item(self, connection: t.Any, kind: str, key: str) -> None:
         if self._lease:
             connection.execute("INSERT OR IGNORE INTO lease_items VALUES (?,?,?,?)", (self.namespace, self._lease, kind, key))

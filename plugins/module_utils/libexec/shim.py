@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The shim: one small process a container, which outlives the module that started it.
 
-It makes the container (<runtime> create), holds its output and console, writes the log, waits for its end and records the
-exit status. It is started as a child subreaper (PR_SET_CHILD_SUBREAPER survives execve), so that the container's init
+It waits until the container is made (<runtime> create), holds its output and console, writes the log, waits for its end and
+records the exit status. It is started as a child subreaper (PR_SET_CHILD_SUBREAPER survives execve), so that the container's init
 process becomes its child when the runtime exits. Starting, signals and removal need nothing from it.
 
 It stays in memory as long as the container runs, so it imports next to nothing: no typing, json, subprocess, ctypes.
@@ -13,14 +13,14 @@ It stays in memory as long as the container runs, so it imports next to nothing:
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
+from _signal import SIGCHLD, signal  # the module signal would bring enum, functools and collections
 from select import POLLERR, POLLHUP, POLLIN, poll
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    import typing as t
+    pass
 
 _CHUNK = 64 * 1024
 _LONGEST_LINE = 16 * 1024
@@ -120,26 +120,29 @@ class Log:
 
 
 class Shim:
-    """argv: container id, bundle, runtime binary, runtime root, exit file, log file, max size, max files, flags (t: terminal,
-    i: keep standard input open), descriptor for the answer."""
+    """argv: bundle, exit file, log file, its max size, how many files, descriptor for the answer, and descriptors of the
+    container's side: "console" and a listening socket, or "pipes" and the reading ends of standard output and standard error.
+
+    The runtime was started in this process before it became Python: its create is our one child.
+    """
 
     def __init__(self, argv: list[str]) -> None:
-        self.container_id, self.bundle, self.runtime, self.root, self.exit_file, log, size, files, flags, ready = argv
-        self.terminal, self.keep_stdin, self.ready = "t" in flags, "i" in flags, int(ready)
+        self.bundle, self.exit_file, log, size, files, answer, self.kind, *fds = argv
+        self.answer, self.fds = int(answer), [int(fd) for fd in fds]
         self.log = Log(log, int(size), int(files))
         self.init = 0
         self.status = -1
         self.streams: dict[int, str] = {}
 
     def run(self) -> int:
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal(SIGCHLD, lambda number, frame: None)
         # An answer says what happened; a closed pipe without one says that we died.
-        if not self.create():
-            os.write(self.ready, b"failed\n")
+        if not self.made():
+            os.write(self.answer, b"failed\n")
             return 1
         memory = memory_events(self.init)
-        os.write(self.ready, f"{self.init}\n".encode())
-        os.close(self.ready)
+        os.write(self.answer, f"{self.init}\n".encode())
+        os.close(self.answer)
         raise_priority()
         self.loop()
         self.log.finish()
@@ -151,30 +154,14 @@ class Shim:
         )
         return 0
 
-    def create(self) -> bool:
-        """<runtime> create; False when it failed (its log file in the bundle says why)."""
-        null = os.open("/dev/null", os.O_RDWR)
-        listener = None
-        console = []
-        if self.terminal:
-            listener, console = open_console_socket(self.bundle)
-            stdio, ours = (null, null, null), []
+    def made(self) -> bool:
+        """Wait for <runtime> create; False when it failed (its log file in the bundle says why)."""
+        if self.kind == "console":
+            master = receive_console(self.fds[0])
+            self.streams = {master: "stdout"} if master >= 0 else {}
         else:
-            pipes = [os.pipe(), os.pipe()]
-            stdin = null
-            if self.keep_stdin:
-                stdin, keep = os.pipe()
-                os.set_inheritable(keep, False)
-            stdio, ours = (stdin, pipes[0][1], pipes[1][1]), [pipes[0][0], pipes[1][0]]
-            self.streams = dict(zip(ours, ("stdout", "stderr")))
-        command = [self.runtime, "--root", self.root, "--log", f"{self.bundle}/runtime.log", "--log-format", "json", "create"]
-        command += ["--bundle", self.bundle, "--pid-file", f"{self.bundle}/init.pid", *console, self.container_id]
-        child = spawn(command, stdio)
-        for fd in set(stdio) - {null}:
-            os.close(fd)
-        if listener is not None and (master := receive_console(listener, child)) >= 0:
-            self.streams = {master: "stdout"}
-        _pid, status = os.waitpid(child, 0) if child else (0, self.status)
+            self.streams = dict(zip(self.fds, ("stdout", "stderr")))
+        _pid, status = os.waitpid(-1, 0)
         if status != 0:
             return False
         with open(f"{self.bundle}/init.pid", encoding="ascii") as stream:
@@ -250,55 +237,17 @@ def exit_status(status: int) -> int:
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def spawn(command: list[str], stdio: tuple[int, int, int]) -> int:
-    """fork and exec with these three descriptors; the process id."""
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        for number, fd in enumerate(stdio):
-            os.dup2(fd, number)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.execvp(command[0], command)
-    except OSError:
-        os._exit(127)
-    return 0
-
-
-def open_console_socket(bundle: str) -> t.Any:
-    """A listening socket for the runtime to send the console's master to, and the option that names it.
-
-    The path goes through /proc, since a socket's path may have 107 bytes only.
-    """
-    import _socket
-
-    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    directory = os.open(bundle, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.unlink("console.sock", dir_fd=directory)
-    except FileNotFoundError:
-        pass
-    os.set_inheritable(directory, True)
-    path = f"/proc/self/fd/{directory}/console.sock"
-    listener.bind(path)
-    listener.listen(1)
-    return listener, ["--console-socket", path]
-
-
-def receive_console(listener: t.Any, child: int) -> int:
-    """The console's master (SCM_RIGHTS); -1 when the runtime ends without sending one."""
+def receive_console(number: int) -> int:
+    """The console's master, sent by the runtime over a listening socket (SCM_RIGHTS); -1 when it ends without sending one."""
     import _socket
 
     poller = poll()
-    poller.register(listener.fileno(), POLLIN)
-    end = os.pidfd_open(child)
-    poller.register(end, POLLIN)
-    ready = {fd for fd, _event in poller.poll(60_000)}
-    os.close(end)
-    if listener.fileno() not in ready:
-        return -1
-    fd, _address = listener._accept()
-    connection = _socket.socket(fileno=fd)
+    poller.register(number, POLLIN)
+    while not poller.poll(20):
+        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+            return -1
+    listener: t.Any = _socket.socket(fileno=number)
+    connection = _socket.socket(fileno=listener._accept()[0])
     _data, ancillary, _flags, _sender = connection.recvmsg(4096, _socket.CMSG_SPACE(4))
     connection.close()
     listener.close()

@@ -52,7 +52,7 @@ def create(engine: Engine, want: Want, stage: bool = False) -> Container:
         raise InvalidArgument(f"command: the image {want.image.label} has neither a command nor an entry point: give one")
     container_id = secrets.token_hex(32)
     store = engine.snapshotter(want.params.get("snapshotter") or "")
-    with engine.lease():
+    with engine.transaction():
         mounts = store.prepare(container_id, found.view.chain_id)
         try:
             with rootfs.opened(mounts, engine.container_dir(container_id)) as root:
