@@ -246,8 +246,8 @@ def receive_console(number: int) -> int:
     while not poller.poll(20):
         if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
             return -1
-    listener: t.Any = _socket.socket(fileno=number)
-    connection = _socket.socket(fileno=listener._accept()[0])
+    listener = _socket.socket(fileno=number)
+    connection = _socket.socket(fileno=listener._accept()[0])  # type: ignore[attr-defined]  # typeshed knows the module socket only
     _data, ancillary, _flags, _sender = connection.recvmsg(4096, _socket.CMSG_SPACE(4))
     connection.close()
     listener.close()
