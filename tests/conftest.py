@@ -1,0 +1,40 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures that many tests use: a registry with an image, and roots for the embedded engine that are cleaned up."""
+
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
+from ansible_collections.fleet.containerd.tests.support.leftovers import clean_up
+from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
+
+
+@pytest.fixture(scope="session")
+def registry() -> t.Iterator[Registry]:
+    """A plain docker-registry on loopback for the whole session: use repository names of your own in it."""
+    with running_registry() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def busybox(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of a small image that runs, in the registry."""
+    layout = Layout(tmp_path_factory.mktemp("busybox"))
+    registry.push(layout.path, busybox_image(layout), "busybox", "1")
+    return f"{registry.address}/busybox:1"
+
+
+@pytest.fixture
+def roots(tmp_path: pathlib.Path) -> t.Iterator[t.Dict[str, str]]:
+    """Options of a module for an embedded engine of the test's own; containers and mounts are gone afterwards."""
+    data_root, state_root = tmp_path / "data", tmp_path / "state"
+    try:
+        yield {"engine": "embedded", "data_root": str(data_root), "state_root": str(state_root)}
+    finally:
+        clean_up(data_root, state_root)

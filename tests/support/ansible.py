@@ -1,0 +1,171 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running ansible-playbook on this machine for a few tasks, and reading what each of them returned."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import typing as t
+
+HERE = pathlib.Path(__file__).resolve().parent
+#: The directory with ansible_collections in it, through which this very file was imported or could be.
+COLLECTIONS = HERE.parent.parent / ".build" / "link"
+COLLECTION = "fleet.containerd."
+
+Task = t.Mapping[str, t.Any]
+
+
+class TaskResult(t.NamedTuple):
+    """One task on the one host. status: ok, failed, skipped or unreachable; result: all that the module returned."""
+
+    name: str
+    status: str
+    result: t.Dict[str, t.Any]
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.result.get("changed"))
+
+    @property
+    def failed(self) -> bool:
+        return self.status in ("failed", "unreachable")
+
+    @property
+    def msg(self) -> str:
+        return str(self.result.get("msg", ""))
+
+    @property
+    def actions(self) -> t.List[str]:
+        return list(self.result.get("actions", []))
+
+    def get(self, key: str, default: t.Any = None) -> t.Any:
+        return self.result.get(key, default)
+
+    def value(self, key: str) -> t.Any:
+        """One key of the result; a KeyError that shows the result where it is missing."""
+        if key not in self.result:
+            raise KeyError(f"{key} is not in {self.result}")
+        return self.result[key]
+
+
+class Play(t.NamedTuple):
+    """What one ansible-playbook run did. results has one entry a task that ran, in order."""
+
+    returncode: int
+    results: t.List[TaskResult]
+    output: str
+
+    @property
+    def changed(self) -> int:
+        """The number of tasks that changed something."""
+        return sum(one.changed for one in self.results)
+
+    @property
+    def last(self) -> TaskResult:
+        return self.results[-1]
+
+
+class PlayFailed(AssertionError):
+    """A playbook that ended otherwise than the test wanted; the message has its output."""
+
+
+def task(module: str, **options: t.Any) -> t.Dict[str, t.Any]:
+    """A task of this collection, with a name that tells what it does."""
+    label = options.get("name") or ""
+    return {"name": f"{module} {label}".strip(), COLLECTION + module: options}
+
+
+@contextlib.contextmanager
+def started(
+    tasks: t.Sequence[Task],
+    check: bool = False,
+    diff: bool = False,
+    defaults: t.Optional[t.Mapping[str, t.Any]] = None,
+    variables: t.Optional[t.Mapping[str, t.Any]] = None,
+    environment: t.Optional[t.Mapping[str, str]] = None,
+    interpreter: str = sys.executable,
+    arguments: t.Sequence[str] = (),
+    group: bool = True,
+) -> t.Iterator[t.Tuple[subprocess.Popen[str], pathlib.Path]]:
+    """A running ansible-playbook and the file with its results, for tests that disturb it. Its files go at the end.
+
+    defaults: options of every task of this collection (its action group). group: give it a process group of its own.
+    """
+    base = pathlib.Path(tempfile.mkdtemp(prefix="fleet-play-"))
+    process: t.Optional[subprocess.Popen[str]] = None
+    try:
+        play = {
+            "hosts": "localhost",
+            "gather_facts": False,
+            "module_defaults": {"group/fleet.containerd.containerd": dict(defaults or {})},
+            "vars": {"ansible_python_interpreter": interpreter, **(variables or {})},
+            "tasks": list(tasks),
+        }
+        (base / "play.json").write_text(json.dumps([play]))
+        results = base / "results"
+        command = [str(pathlib.Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local"]
+        command += ["--check"] * check + ["--diff"] * diff + [*arguments, str(base / "play.json")]
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            cwd=base,
+            env=_environment(base, results, environment or {}),
+            start_new_session=group,
+        )
+        yield process, results
+    finally:
+        if process and process.poll() is None:
+            process.kill()
+        if process:
+            process.communicate()
+        shutil.rmtree(base, ignore_errors=True)
+
+
+def _environment(base: pathlib.Path, results: pathlib.Path, more: t.Mapping[str, str]) -> t.Dict[str, str]:
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "CONTAINERD_", "PYTEST_"))
+    }
+    environment.update(
+        ANSIBLE_HOME=str(base / "home"),
+        ANSIBLE_LOCAL_TEMP=str(base / "local"),
+        ANSIBLE_REMOTE_TEMP=str(base / "remote"),
+        ANSIBLE_COLLECTIONS_PATH=str(COLLECTIONS),
+        ANSIBLE_CALLBACK_PLUGINS=str(HERE / "callback_plugins"),
+        ANSIBLE_CALLBACKS_ENABLED="recorder",
+        ANSIBLE_NOCOLOR="1",
+        ANSIBLE_RETRY_FILES_ENABLED="0",
+        FLEET_RESULTS=str(results),
+        LC_ALL="C.UTF-8",
+    )
+    environment.update(more)
+    return environment
+
+
+def play(tasks: t.Sequence[Task], failing: bool = False, timeout: float = 300, **how: t.Any) -> Play:
+    """Run tasks to the end (check, diff, defaults, ...: see started).
+
+    Raises PlayFailed when a task fails that should not, or when none fails although failing is set.
+    """
+    with started(tasks, **how) as (process, results):
+        output = process.communicate(timeout=timeout)[0]
+        lines = results.read_text().splitlines() if results.exists() else []
+    done = Play(process.returncode, [TaskResult(**json.loads(line)) for line in lines], output)
+    if failing != bool(done.returncode) or (failing and not any(one.failed for one in done.results)):
+        raise PlayFailed(f"ansible-playbook ended with {done.returncode}:\n{output}")
+    return done
+
+
+def run(module: str, check: bool = False, diff: bool = False, failing: bool = False, **options: t.Any) -> TaskResult:
+    """Run one module of this collection as one task."""
+    return play([task(module, **options)], check=check, diff=diff, failing=failing).last
