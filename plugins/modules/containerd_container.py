@@ -251,13 +251,14 @@ recreated_because:
   sample: ["env", "image"]
 """
 
+from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.container import ContainerResource
 from ..module_utils.specs.containerd_container import SPEC
 
 
 def main() -> None:
-    run(ContainerResource(), SPEC)
+    run(ContainerResource(), SPEC, cache)
 
 
 if __name__ == "__main__":

@@ -64,13 +64,14 @@ containers:
       State: {"Status": "running", "Running": true, "Pid": 4711, "ExitCode": 0}
 """
 
+from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run_query
 from ..module_utils.resources.container_info import container_info
 from ..module_utils.specs.containerd_container_info import SPEC
 
 
 def main() -> None:
-    run_query(container_info, SPEC)
+    run_query(container_info, SPEC, cache)
 
 
 if __name__ == "__main__":

@@ -146,13 +146,14 @@ untagged:
   elements: str
 """
 
+from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.image import ImageResource
 from ..module_utils.specs.containerd_image import SPEC
 
 
 def main() -> None:
-    run(ImageResource(), SPEC)
+    run(ImageResource(), SPEC, cache)
 
 
 if __name__ == "__main__":

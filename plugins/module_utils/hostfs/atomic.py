@@ -47,11 +47,23 @@ def write_file(path: str, data: bytes, mode: int = 0o600, durable: bool = True) 
 
 
 def make_dir(path: str, mode: int = 0o700) -> None:
-    """Make a directory of ours, parents too; a directory that is there keeps its mode."""
+    """Make a directory of ours; parents that are missing get the same mode. A directory that is there keeps its mode."""
     try:
-        os.makedirs(path, mode=mode, exist_ok=True)
+        _make_dir(path, mode)
     except OSError as error:
         raise from_os_error(error, f"making the directory {path}") from error
+
+
+def _make_dir(path: str, mode: int) -> None:
+    # os.makedirs gives the parents the mode that the umask leaves.
+    try:
+        os.mkdir(path, mode)
+    except FileNotFoundError:
+        _make_dir(os.path.dirname(path), mode)
+        _make_dir(path, mode)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise
 
 
 def read_file(path: str, limit: int = 16 * 1024 * 1024) -> t.Optional[bytes]:

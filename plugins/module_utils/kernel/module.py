@@ -12,6 +12,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..engine.open import EngineOptions, open_engine
 from ..errors import EngineError, MissingLibrary
+from .bytecode import Cache
 from .converge import Resource, converge
 
 _INTERPRETERS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/bin/python")
@@ -40,7 +41,7 @@ def _fail(module: AnsibleModule, error: EngineError) -> t.NoReturn:
     raise AssertionError("fail_json does not return")
 
 
-def run(resource: Resource, spec: t.Mapping[str, t.Any]) -> None:
+def run(resource: Resource, spec: t.Mapping[str, t.Any], cache: Cache) -> None:
     """A module that manages a resource."""
     module = _module(spec)
     try:
@@ -48,6 +49,8 @@ def run(resource: Resource, spec: t.Mapping[str, t.Any]) -> None:
             outcome = converge(resource, module.params, engine, module.check_mode)
     except EngineError as error:
         _fail(module, error)
+    if not module.check_mode:
+        cache.save()
     result = dict(outcome.result)
     for warning in result.pop("warnings", ()):
         module.warn(warning)
@@ -58,7 +61,9 @@ def run(resource: Resource, spec: t.Mapping[str, t.Any]) -> None:
     module.exit_json(changed=outcome.changed, actions=outcome.actions, **result)
 
 
-def run_query(query: t.Callable[[t.Mapping[str, t.Any], t.Any], t.Dict[str, t.Any]], spec: t.Mapping[str, t.Any]) -> None:
+def run_query(
+    query: t.Callable[[t.Mapping[str, t.Any], t.Any], t.Dict[str, t.Any]], spec: t.Mapping[str, t.Any], cache: Cache
+) -> None:
     """A module that only reads: query(params, engine) gives the result."""
     module = _module(spec)
     try:
@@ -66,4 +71,6 @@ def run_query(query: t.Callable[[t.Mapping[str, t.Any], t.Any], t.Dict[str, t.An
             result = query(module.params, engine)
     except EngineError as error:
         _fail(module, error)
+    if not module.check_mode:
+        cache.save()
     module.exit_json(changed=False, **result)

@@ -1,0 +1,270 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""gRPC calls to containerd's socket (grpc.io, "gRPC over HTTP2"). Everything else in the collection speaks to it through this.
+
+A message is a dictionary (protobuf.py), a method is named without its common prefix: images.v1.Images/Get. Each call has a
+connection of its own while it lasts, so threads may call at once; connections are used again.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import struct
+import threading
+import time
+import typing as t
+import urllib.parse
+
+from .. import errors
+from . import http2, protobuf
+from .descriptors import METHODS
+
+Message = t.Dict[str, t.Any]
+
+PREFIX = "containerd.services."
+#: Of a message, in both directions (containerd's own default).
+LIMIT = 16 * 1024 * 1024
+DEFAULT_SECONDS = 60.0
+_IDLE = 4
+
+_BY_STATUS: t.Dict[int, t.Type[errors.EngineError]] = {
+    1: errors.Unavailable,
+    3: errors.InvalidArgument,
+    4: errors.Unavailable,
+    5: errors.NotFound,
+    6: errors.AlreadyExists,
+    7: errors.PermissionDenied,
+    8: errors.ResourceExhausted,
+    9: errors.FailedPrecondition,
+    10: errors.Unavailable,
+    11: errors.InvalidArgument,
+    12: errors.Unimplemented,
+    14: errors.Unavailable,
+    15: errors.DataLoss,
+    16: errors.Unauthenticated,
+}
+#: What the Go side puts at the end of a message that crossed its ttrpc, and what means one thing in every version.
+_SUFFIX = re.compile(r"(: (unknown|not found|already exists|failed precondition|invalid argument|unavailable))+\Z")
+_SUFFIX_KINDS = {"not found": errors.NotFound, "already exists": errors.AlreadyExists}
+
+
+class Method(t.NamedTuple):
+    path: str
+    request: str
+    answer: str
+    kind: str
+
+
+@functools.cache
+def _methods() -> t.Dict[str, Method]:
+    words = METHODS.split()
+    return {words[i]: Method("/" + words[i], words[i + 1], words[i + 2], words[i + 3]) for i in range(0, len(words), 4)}
+
+
+def error_of(status: int, message: str) -> errors.EngineError:
+    """The error that a gRPC status stands for. UNKNOWN is what shims and runtimes say: their text is all there is."""
+    text = message.strip()
+    kind = _BY_STATUS.get(status, errors.EngineError)
+    found = _SUFFIX.search(text)
+    if found:
+        text = text[: found.start()]
+        if kind is errors.EngineError:
+            kind = _SUFFIX_KINDS.get(found.group(2), kind)
+    return kind("containerd: " + errors.printable(text or "no reason given", 1000), grpc_status=status)
+
+
+class Channel:
+    """The socket at address, in one namespace. lease: what calls create is kept by it ("" none)."""
+
+    def __init__(self, address: str, namespace: str) -> None:
+        self.address, self.namespace, self.lease = address, namespace, ""
+        self._idle: t.List[http2.Connection] = []
+        self._lock = threading.Lock()
+
+    def call(
+        self, method: str, request: t.Optional[protobuf.Values] = None, timeout: t.Optional[float] = DEFAULT_SECONDS
+    ) -> Message:
+        """One request, one answer. timeout in seconds; Unavailable when it passes."""
+        with self.open(method, timeout) as stream:
+            stream.send(request or {}, end=True)
+            answer = stream.receive()
+            while stream.receive() is not None:
+                pass
+        if answer is None:
+            raise errors.DataLoss(f"containerd has not answered {method}")
+        return answer
+
+    def stream(
+        self, method: str, request: t.Optional[protobuf.Values] = None, timeout: t.Optional[float] = DEFAULT_SECONDS
+    ) -> t.Iterator[Message]:
+        """One request, many answers. timeout is for each of them."""
+        with self.open(method, timeout, whole=False) as stream:
+            stream.send(request or {}, end=True)
+            while True:
+                answer = stream.receive()
+                if answer is None:
+                    return
+                yield answer
+
+    def open(self, method: str, timeout: t.Optional[float] = DEFAULT_SECONDS, whole: bool = True) -> Stream:
+        """A call whose messages are sent and received one by one; a context manager.
+
+        whole: timeout is for the whole call, and the daemon is told about it; else for each message.
+        """
+        return Stream(self, _methods()[PREFIX + method], timeout, whole)
+
+    def close(self) -> None:
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def take(self, deadline: t.Optional[float]) -> http2.Connection:
+        """A connection that is free, or a new one."""
+        while True:
+            with self._lock:
+                connection = self._idle.pop() if self._idle else None
+            if connection is None:
+                break
+            if connection.usable():
+                connection.deadline = deadline
+                return connection
+            connection.close()
+        try:
+            return http2.Connection(self.address, deadline)
+        except OSError as error:
+            raise self._unreachable(error) from error
+
+    def give(self, connection: http2.Connection) -> None:
+        """A connection that is free again."""
+        with self._lock:
+            if len(self._idle) < _IDLE and connection.ended and connection.finished:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def _unreachable(self, error: OSError) -> errors.EngineError:
+        where = f"containerd's socket {errors.printable(self.address, 200)}"
+        if isinstance(error, PermissionError):
+            return errors.PermissionDenied(f"{where} may not be used by this user (uid {os.geteuid()}): set become=true")
+        if isinstance(error, FileNotFoundError):
+            return errors.Unavailable(f"{where} is not there: start containerd, or set address")
+        if isinstance(error, ConnectionRefusedError):
+            return errors.Unavailable(f"nobody answers on {where}: start containerd")
+        return errors.Unavailable(f"{where} cannot be reached: {errors.printable(error.strerror or str(error), 200)}")
+
+
+class Stream:
+    """One call in progress. Leaving the context before the daemon has ended the call cancels it."""
+
+    def __init__(self, channel: Channel, method: Method, timeout: t.Optional[float], whole: bool) -> None:
+        self._channel, self._method, self._timeout, self._whole = channel, method, timeout, whole
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._data, self._over = bytearray(), False
+        self._seen: t.Dict[bytes, bytes] = {}
+        self._connection = channel.take(self._deadline)
+        self._connection.begin(self._headers())
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _headers(self) -> t.List[t.Tuple[bytes, bytes]]:
+        headers = [
+            (b":method", b"POST"),
+            (b":scheme", b"http"),
+            (b":path", self._method.path.encode()),
+            (b":authority", b"localhost"),
+            (b"te", b"trailers"),
+            (b"content-type", b"application/grpc"),
+            (b"user-agent", b"fleet.containerd"),
+            (b"containerd-namespace", self._channel.namespace.encode("ascii", "replace")),
+        ]
+        if self._channel.lease:
+            headers.append((b"containerd-lease", self._channel.lease.encode()))
+        if self._whole and self._timeout is not None:
+            headers.append((b"grpc-timeout", b"%dm" % max(1, int(self._timeout * 1000))))
+        return headers
+
+    def send(self, message: protobuf.Values, end: bool = False) -> None:
+        """Send one message; end: no more will follow."""
+        data = protobuf.encode(self._method.request, message)
+        if len(data) > LIMIT:
+            raise errors.ResourceExhausted(f"a message of {len(data)} bytes for {self._method.path}; the limit is {LIMIT}")
+        self._waiting(lambda: self._connection.send(struct.pack(">BI", 0, len(data)) + data, end))
+
+    def finish(self) -> None:
+        """No more messages will be sent."""
+        self._waiting(lambda: self._connection.send(b"", end=True))
+
+    def receive(self) -> t.Optional[Message]:
+        """The next message, None at the end of a call that went well; else the error that it ended with."""
+        while not self._over:
+            message = self._message()
+            if message is not None:
+                return message
+            event = self._waiting(self._connection.receive)
+            if event is None:
+                self._over = True
+                self._check()
+            elif isinstance(event, bytes):
+                self._data += event
+            else:
+                self._seen.update(event)
+        return None
+
+    def _waiting(self, act: t.Callable[[], t.Any]) -> t.Any:
+        if not self._whole:
+            self._connection.deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        try:
+            return act()
+        except http2.TimedOut:
+            raise errors.Unavailable(f"containerd has not answered {self._method.path[1:]} within {self._timeout:g} s") from None
+        except http2.Reset as reset:
+            raise errors.Unavailable(f"containerd has given up {self._method.path[1:]} (HTTP/2 code {reset.code})") from reset
+        except http2.Broken as broken:
+            raise errors.Unavailable(
+                f"the connection to containerd broke in {self._method.path[1:]}: {errors.printable(broken, 200)}"
+            ) from broken
+
+    def _message(self) -> t.Optional[Message]:
+        """The message that has come whole."""
+        if len(self._data) < 5:
+            return None
+        packed, length = struct.unpack_from(">BI", self._data)
+        if packed or length > LIMIT + 1024:
+            raise errors.DataLoss(f"containerd answers {self._method.path[1:]} with a message that cannot be read")
+        if len(self._data) < 5 + length:
+            return None
+        data = bytes(memoryview(self._data)[5 : 5 + length])
+        del self._data[: 5 + length]
+        try:
+            return protobuf.decode(self._method.answer, data)
+        except protobuf.Malformed as error:
+            raise errors.DataLoss(f"containerd's answer to {self._method.path[1:]} cannot be read: {error}") from error
+
+    def _check(self) -> None:
+        """Raise what the call ended with."""
+        http, status = self._seen.get(b":status", b""), self._seen.get(b"grpc-status", b"")
+        if http != b"200" and not status:
+            raise errors.Unavailable(
+                f"{errors.printable(self._channel.address, 200)} does not speak gRPC as containerd does (HTTP {http.decode('ascii', 'replace')})"
+            )
+        if self._data and status == b"0":
+            raise errors.DataLoss(f"containerd's answer to {self._method.path[1:]} is cut off")
+        if status != b"0":
+            text = urllib.parse.unquote_to_bytes(self._seen.get(b"grpc-message", b"")).decode("utf-8", "replace")
+            raise error_of(int(status) if status.isdigit() else 2, text)
+
+    def close(self) -> None:
+        """Free the connection."""
+        if self._connection.ended and self._connection.finished:
+            self._channel.give(self._connection)
+        else:
+            self._connection.cancel()
+        self._over = True

@@ -1,0 +1,127 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The rows that go through ansible: the cost of a task that changes nothing, and the size of what is sent to a target."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import typing as t
+
+from ...tests.support.registry import running_registry
+from .corpus import ROOT, fresh_filesystem
+from .rows import Ours, Row
+
+_TASKS = 10
+_TRIVIAL = """#!/usr/bin/python
+from ansible.module_utils.basic import AnsibleModule
+AnsibleModule(argument_spec={}, supports_check_mode=True).exit_json(changed=False)
+"""
+#: KiB of what ansible-core 2.19 builds for ping, and for docker_container and docker_image_pull of community.docker 5.3.
+_PING = 553
+_PEERS = {"containerd_container": ("docker_container", 1215), "containerd_image": ("docker_image_pull", 896)}
+
+
+def _environment(base: pathlib.Path) -> t.Dict[str, str]:
+    return {
+        **os.environ,
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".build" / "link"),
+        "ANSIBLE_LIBRARY": str(base),
+        "ANSIBLE_HOME": str(base / "home"),
+        "ANSIBLE_LOCALHOST_WARNING": "False",
+        "LC_ALL": "C.UTF-8",
+        "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+
+
+def _play(base: pathlib.Path, name: str, task: str) -> pathlib.Path:
+    path = base / f"{name}.yml"
+    path.write_text(
+        "- hosts: localhost\n  connection: local\n  gather_facts: false\n"
+        f"  vars: {{ansible_python_interpreter: {sys.executable}}}\n  tasks:\n"
+        + f"    - {task}\n" * (_TASKS if task else 0)
+        + ("" if task else "    []\n")
+    )
+    return path
+
+
+def noop(runs: int) -> t.List[Row]:
+    """P4: a task that finds all as asked, against a module that does nothing; an empty play is subtracted from both."""
+    with fresh_filesystem("4G") as base, running_registry() as registry, contextlib.ExitStack() as stack:
+        work = pathlib.Path(tempfile.mkdtemp(prefix="fleet-bench-"))
+        stack.callback(shutil.rmtree, work)
+        ours = Ours(base, registry)
+        stack.callback(ours.close)
+        (work / "trivial.py").write_text(_TRIVIAL)
+        options = f"engine: embedded, data_root: {base}/ours, state_root: {ours.state}"
+        plays = {
+            "empty": _play(work, "empty", ""),
+            "trivial": _play(work, "trivial", "trivial:"),
+            "image present": _play(work, "image", f"fleet.containerd.containerd_image: {{name: '{ours.reference}', {options}}}"),
+            "container running": _play(
+                work,
+                "container",
+                f"fleet.containerd.containerd_container: {{name: web, image: '{ours.reference}', command: [sleep, '1000'], "
+                f"env: {{A: b}}, {options}}}",
+            ),
+        }
+        env = _environment(work)
+
+        def run(name: str) -> float:
+            started = time.monotonic()
+            command = ["ansible-playbook", "-i", "localhost,", str(plays[name])]
+            done = subprocess.run(command, env=env, check=True, capture_output=True, text=True)
+            seconds = time.monotonic() - started
+            if "changed=0" not in done.stdout and name != "empty" and seen[name]:
+                raise RuntimeError(f"{name}: not idempotent: {done.stdout[-500:]}")
+            seen[name] = True
+            return seconds
+
+        seen = dict.fromkeys(plays, False)
+        for name in plays:
+            run(name)
+        found: t.Dict[str, t.List[float]] = {name: [] for name in plays}
+        for _run in range(runs):
+            for name in plays:
+                found[name].append(run(name))
+        medians = {name: statistics.median(values) for name, values in found.items()}
+    base_cost = medians["trivial"] - medians["empty"]
+    return [
+        Row("P4", f"no-op: {name}", "trivial module", (medians[name] - medians["empty"]) / base_cost, 1.15, runs)
+        for name in ("image present", "container running")
+    ]
+
+
+def payload(runs: int) -> t.List[Row]:
+    """P10: what ansible-core sends for one task. The peers' sizes are known as multiples of ping's, which is measured too."""
+    sizes: t.Dict[str, int] = {}
+    work = pathlib.Path(tempfile.mkdtemp(prefix="fleet-bench-"))
+    try:
+        tasks = "ansible.builtin.ping:", *(f"fleet.containerd.{module}: {{name: x, engine: embedded}}" for module in _PEERS)
+        play = _play(work, "payload", "\n    - ".join(tasks))
+        env = {**_environment(work), "ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_REMOTE_TEMP": str(work / "remote")}
+        command = ["ansible-playbook", "-i", "localhost,", "--check", str(play)]
+        subprocess.run(command, env=env, check=False, capture_output=True)
+        for path in (work / "remote").glob("*/AnsiballZ_*.py"):
+            sizes[path.stem.partition("_")[2]] = path.stat().st_size
+    finally:
+        shutil.rmtree(work)
+    return [
+        Row(
+            "P10",
+            f"payload of {module}, {sizes[module] / 1024:.0f} KiB",
+            peer,
+            sizes[module] / sizes["ping"] / (kib / _PING),
+            0.9,
+            1,
+        )
+        for module, (peer, kib) in _PEERS.items()
+    ]

@@ -1,0 +1,239 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The benchmark rows. Each is measured in one interleaved run: ours and the others by turns, medians, given as a ratio."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import typing as t
+
+from ...plugins.module_utils.engine.models import TaskIO
+from ...plugins.module_utils.engine_embedded.engine import EmbeddedEngine
+from ...plugins.module_utils.image.pull import pull
+from ...plugins.module_utils.oci.platform import Platform
+from ...plugins.module_utils.oci.reference import Reference
+from ...plugins.module_utils.registry.client import RegistryClient, RegistryOptions
+from ...plugins.module_utils.resources import container as resource
+from ...plugins.module_utils.resources import container_steps as steps
+from ...tests.support.registry import Registry, running_registry
+from .corpus import Daemon, daemon, fresh_filesystem, push
+
+ACT = "ansible_collections.fleet.containerd.tools.bench.act"
+SUITES = {"2.1": "sid", "1.6": "bookworm"}
+IMAGES = ("debian-like", "many-files")
+
+
+class Row(t.NamedTuple):
+    """One measured ratio (smaller is better), or for P8 MiB; goal 0 where there is none."""
+
+    row: str
+    what: str
+    against: str
+    ratio: float
+    goal: float
+    runs: int
+
+
+def timed(action: t.Callable[[], t.Any]) -> float:
+    started = time.monotonic()
+    action()
+    return time.monotonic() - started
+
+
+def interleaved(actions: t.Mapping[str, t.Callable[[], float]], runs: int) -> t.Dict[str, float]:
+    """The medians of several measures that are taken by turns."""
+    found: t.Dict[str, t.List[float]] = {name: [] for name in actions}
+    for _run in range(runs):
+        for name, action in actions.items():
+            os.sync()
+            found[name].append(action())
+    return {name: statistics.median(values) for name, values in found.items()}
+
+
+def _podman(base: pathlib.Path) -> t.List[str]:
+    config = base / "containers.conf"
+    config.write_text('[engine]\nevents_logger="file"\ncgroup_manager="cgroupfs"\n[containers]\nlog_driver="k8s-file"\n')
+    return ["podman", "--root", str(base / "podman"), "--runroot", str(base / "podman-run"), "--runtime", "runc"]
+
+
+def _act(reference: str, root: pathlib.Path) -> t.Dict[str, t.Any]:
+    done = subprocess.run([sys.executable, "-m", ACT, reference, str(root)], stdout=subprocess.PIPE, check=True)
+    return t.cast(t.Dict[str, t.Any], json.loads(done.stdout))
+
+
+def _ctr_pull(found: Daemon, reference: str, base: pathlib.Path) -> float:
+    def action() -> None:
+        found.run("images", "pull", "--plain-http", reference)
+        subprocess.run(["sync", "-f", base], check=True)
+
+    seconds = timed(action)
+    found.run("images", "rm", "--sync", reference)
+    return seconds
+
+
+def pulls(runs: int) -> t.List[Row]:
+    """P1: cold pull and unpack, durable, whole processes. P8: the peak memory of ours on the way."""
+    rows = []
+    with fresh_filesystem() as base, running_registry() as registry, contextlib.ExitStack() as stack:
+        daemons = {version: stack.enter_context(daemon(suite, base)) for version, suite in SUITES.items()}
+        for name in IMAGES:
+            reference = push(registry, name)
+            peaks = []
+
+            def ours(reference: str = reference, peaks: t.List[float] = peaks) -> float:
+                seconds = timed(lambda: peaks.append(_act(reference, base / "ours")["peak"] / 1024))
+                shutil.rmtree(base / "ours")
+                return seconds
+
+            actions: t.Dict[str, t.Callable[[], float]] = {"ours": ours}
+            for version, found in daemons.items():
+                actions[f"ctr {version}"] = lambda found=found, reference=reference: _ctr_pull(found, reference, base)
+            if shutil.which("podman"):
+                actions["podman"] = lambda reference=reference: _podman_pull(reference, base)
+            medians = interleaved(actions, runs)
+            for against, seconds in medians.items():
+                if against != "ours":
+                    goal = 0.7 if against == "ctr 2.1" else 0
+                    rows.append(Row("P1", f"pull {name}, durable", against, medians["ours"] / seconds, goal, runs))
+            rows.append(Row("P8", f"peak MiB pulling {name}", "absolute", max(peaks), 80, runs))
+    return rows
+
+
+def _podman_pull(reference: str, base: pathlib.Path) -> float:
+    podman = _podman(base)
+
+    def action() -> None:
+        subprocess.run([*podman, "pull", "-q", "--tls-verify=false", reference], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(["sync", "-f", base], check=True)
+
+    seconds = timed(action)
+    subprocess.run([*podman, "rmi", "-f", reference], check=True, stdout=subprocess.DEVNULL)
+    return seconds
+
+
+PARAMETERS: t.Dict[str, t.Any] = {
+    "state": "started",
+    "pull": "missing",
+    "image_name_mismatch": "ignore",
+    "detach": True,
+    "cleanup": False,
+    "platform": None,
+}
+
+
+class Ours:
+    """The embedded engine with one image, called from this running Python."""
+
+    def __init__(self, base: pathlib.Path, registry: Registry) -> None:
+        self.state = tempfile.mkdtemp(prefix="fleet-bench-", dir="/run")
+        self.engine = EmbeddedEngine("default", str(base / "ours"), self.state)
+        self.reference = push(registry, "busybox")
+        client = RegistryClient(RegistryOptions())
+        pull(self.engine, client, Reference.parse(self.reference), Platform.host())
+        client.close()
+        self.count = 0
+
+    def start(self) -> None:
+        """Make and start a container, as the module does."""
+        self.count += 1
+        options = {**PARAMETERS, "name": f"c{self.count}", "image": self.reference, "command": ["sleep", "1000"]}
+        want = resource.ContainerResource().desired(options, self.engine)
+        made = steps.create(self.engine, want)
+        mounts = self.engine.snapshotter().mounts(made.snapshot_key)
+        self.engine.tasks.create(made, mounts, TaskIO(log_path=steps.log_path(self.engine, made.id)))
+        self.engine.tasks.start(made.id)
+
+    def remove_all(self) -> None:
+        for made in self.engine.containers.list():
+            steps.remove(self.engine, made)
+
+    def close(self) -> None:
+        self.remove_all()
+        self.engine.close()
+        shutil.rmtree(self.state)
+
+
+def _ctr_start(found: Daemon, reference: str, names: t.List[str]) -> float:
+    names.append(f"c{len(names)}")
+    return timed(lambda: found.run("run", "-d", reference, names[-1], "sleep", "1000"))
+
+
+def _ctr_clean(found: Daemon, names: t.List[str]) -> None:
+    for name in names:
+        subprocess.run([*found.ctr, "task", "kill", "-s", "9", name], check=False, capture_output=True)
+    time.sleep(1)
+    for name in names:
+        subprocess.run([*found.ctr, "task", "rm", name], check=False, capture_output=True)
+        subprocess.run([*found.ctr, "container", "rm", name], check=False, capture_output=True)
+
+
+def starts(runs: int) -> t.List[Row]:
+    """P6: start detached, no network: the core called from a running Python against the command lines."""
+    with fresh_filesystem("4G") as base, running_registry() as registry, contextlib.ExitStack() as stack:
+        ours = Ours(base, registry)
+        stack.callback(ours.close)
+        actions: t.Dict[str, t.Callable[[], float]] = {"ours": lambda: timed(ours.start)}
+        for version, suite in SUITES.items():
+            found, names = stack.enter_context(daemon(suite, base)), t.cast(t.List[str], [])
+            found.run("images", "pull", "--plain-http", ours.reference)
+            stack.callback(_ctr_clean, found, names)
+            actions[f"ctr {version}"] = lambda found=found, names=names: _ctr_start(found, ours.reference, names)
+        if shutil.which("podman"):
+            podman = _podman(base)
+            subprocess.run([*podman, "pull", "-q", "--tls-verify=false", ours.reference], check=True, stdout=subprocess.DEVNULL)
+            command = [*podman, "run", "-d", "--network=none", "--cgroups=enabled", ours.reference, "sleep", "1000"]
+            actions["podman"] = lambda: timed(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+            stack.callback(lambda: subprocess.run([*podman, "rm", "-f", "-a", "-t", "0"], check=True, stdout=subprocess.DEVNULL))
+        medians = interleaved(actions, runs * 2)
+    goals = {"ctr 2.1": 0.5, "podman": 0.35}
+    return [
+        Row("P6", "start a container, detached", against, medians["ours"] / seconds, goals.get(against, 0), runs * 2)
+        for against, seconds in medians.items()
+        if against != "ours"
+    ]
+
+
+def _pss(word: str) -> float:
+    """MiB of proportional set size of each process whose command line has the word, as a mean."""
+    sizes = []
+    for entry in pathlib.Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and word in entry.joinpath("cmdline").read_text():
+                lines = entry.joinpath("smaps_rollup").read_text().splitlines()
+                sizes += [int(line.split()[1]) / 1024 for line in lines if line.startswith("Pss:")]
+    return statistics.mean(sizes)
+
+
+def memory(runs: int) -> t.List[Row]:
+    """P7: the memory of a shim (PSS), at 10 and 50 containers."""
+    rows = []
+    with fresh_filesystem("4G") as base, running_registry() as registry, contextlib.ExitStack() as stack:
+        ours = Ours(base, registry)
+        stack.callback(ours.close)
+        sizes: t.Dict[int, float] = {}
+        for count in (10, 50):
+            while ours.count < count:
+                ours.start()
+            sizes[count] = _pss(f"{base}/ours/libexec/")
+        ours.remove_all()
+        for version, suite in SUITES.items():
+            found, names = stack.enter_context(daemon(suite, base)), t.cast(t.List[str], [])
+            found.run("images", "pull", "--plain-http", ours.reference)
+            stack.callback(_ctr_clean, found, names)
+            for count in (10, 50):
+                while len(names) < count:
+                    _ctr_start(found, ours.reference, names)
+                theirs = _pss(f"{found.ctr[0].rpartition('/')[0]}/containerd-shim-runc-v2")
+                goal = 0.7 if version == "2.1" else 1.1
+                rows.append(Row("P7", f"memory of a shim, {count} containers", f"shim {version}", sizes[count] / theirs, goal, 1))
+    return rows
