@@ -35,12 +35,11 @@ if wanted:
 
 def pip_version() -> str:
     """The version of pip that this ansible-test asks for."""
-    package = pathlib.Path(next(iter(ansible_test.__path__)))
-    for path in package.rglob("*.py"):
-        found = re.search(r"""pip_version\s*=\s*['"]([0-9.]+)['"]|['"]pip['"]:\s*['"]([0-9.]+)['"]""", path.read_text())
-        if found:
-            return found.group(1) or found.group(2)
-    sys.exit("the version of pip that ansible-test uses is not found: look at its requirements.py")
+    source = pathlib.Path(next(iter(ansible_test.__path__)), "_internal", "python_requirements.py").read_text()
+    found = re.search(r"""\bpip=['"]([0-9.]+)['"]""", source)
+    if not found:
+        sys.exit("the version of pip that this ansible-test asks for is not found in its python_requirements.py")
+    return found.group(1)
 
 
 def sanity(arguments: t.Sequence[str]) -> int:
