@@ -1,0 +1,180 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The house rules that a parser can hold: who may import whom, where ansible is known, how long things are."""
+
+from __future__ import annotations
+
+import ast
+import pathlib
+import sys
+import typing as t
+
+HEADER = (
+    "# Copyright (c) 2026, fleet.containerd contributors\n"
+    "# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)\n"
+    "# SPDX-License-Identifier: GPL-3.0-or-later\n"
+)
+_TOOLS = {"errors", "oci", "hostfs"}
+_VALUES = {*_TOOLS, "engine"}
+_ENGINE = {*_VALUES, "store", "runtime", "network", "registry", "image", "libexec"}
+#: What each room may import besides itself. engine holds the Protocols and values, which all may know; engine.open, the one
+#: file of that directory that chooses an engine, counts as a room above the engines.
+ARROWS: t.Dict[str, t.Set[str]] = {
+    "errors": set(),
+    "oci": {"errors"},
+    "hostfs": {"errors"},
+    "engine": {"errors", "oci"},
+    "rpc": _VALUES,
+    "store": _VALUES,
+    "runtime": _VALUES,
+    "network": _VALUES,
+    "registry": _VALUES,
+    "image": _VALUES,
+    "configfile": _VALUES,
+    "libexec": {*_TOOLS, "runtime", "network"},
+    "engine_embedded": _ENGINE,
+    "engine_containerd": {*_ENGINE, "rpc"},
+    "engine.open": {*_VALUES, "engine_embedded", "engine_containerd"},
+    "kernel": {*_VALUES, "engine.open"},
+    "resources": {*_VALUES, "engine.open", "kernel", "image", "registry", "runtime", "network", "configfile"},
+    "specs": set(),
+    "modules": {"kernel", "resources", "specs"},
+}
+ANSIBLE_ROOMS = {"kernel", "resources", "specs", "modules"}
+LIBRARIES = {"google", "grpc", "isal", "pyroute2", "requests", "tomlkit", "urllib3", "zstandard"}
+FILE_LINES, FUNCTION_LINES, MODULE_LINES = 450, 60, 45
+
+
+class Import(t.NamedTuple):
+    """One imported module: its dotted name, absolute ("plugins.module_utils.oci.digest" for our own); top: not in a function."""
+
+    name: str
+    line: int
+    top: bool
+
+
+def imports(path: pathlib.Path, collection: pathlib.Path) -> t.List[Import]:
+    """All imports of a file, those inside functions and under TYPE_CHECKING too."""
+    package = path.relative_to(collection).parent.parts
+    found: t.List[Import] = []
+    tree = ast.parse(path.read_text(), str(path))
+    late = {id(node) for function in ast.walk(tree) if isinstance(function, _FUNCTIONS) for node in ast.walk(function)}
+    for node in ast.walk(tree):
+        top = id(node) not in late
+        if isinstance(node, ast.Import):
+            found += [Import(alias.name, node.lineno, top) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = list(package[: len(package) - node.level + 1]) if node.level else []
+            base += (node.module or "").split(".") if node.module else []
+            for alias in node.names:
+                below = collection.joinpath(*base, alias.name)
+                inner = node.level and (below.with_suffix(".py").exists() or below.is_dir())
+                found.append(Import(".".join([*base, alias.name] if inner else base), node.lineno, top))
+    return found
+
+
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def room_of(name: str) -> str:
+    """The room of one of our modules, by its dotted name; empty for others."""
+    parts = name.split(".")
+    if parts[:2] == ["plugins", "modules"]:
+        return "modules"
+    if parts[:2] != ["plugins", "module_utils"] or len(parts) < 3:
+        return ""
+    return "engine.open" if parts[2:4] == ["engine", "open"] else parts[2]
+
+
+def _dotted(path: pathlib.Path, collection: pathlib.Path) -> str:
+    return ".".join(path.relative_to(collection).with_suffix("").parts)
+
+
+def _import_problems(path: pathlib.Path, collection: pathlib.Path) -> t.Iterator[str]:
+    room = room_of(_dotted(path, collection))
+    if room not in ARROWS:
+        yield f"the room {room} is not in the table of ARROWS"
+        return
+    for one in imports(path, collection):
+        first = one.name.split(".")[0]
+        other = room_of(one.name)
+        if other and other != room and other not in ARROWS[room]:
+            yield f"line {one.line}: {room} must not import {other} ({one.name})"
+        elif first == "ansible" and room not in ANSIBLE_ROOMS:
+            yield f"line {one.line}: {room} must not know ansible ({one.name})"
+        elif not other and first not in {"ansible", "plugins", *LIBRARIES, *sys.stdlib_module_names}:
+            yield f"line {one.line}: {one.name} is neither ours, nor of the standard library, nor a library that we name"
+        elif first in LIBRARIES and one.top:
+            yield f"line {one.line}: {first} must be imported inside a function, so that those who do not need it need not have it"
+
+
+def _code_lines(path: pathlib.Path) -> int:
+    """Lines of code of a module file: not its documentation, comments and blank lines."""
+    text = path.read_text()
+    hidden: t.Set[int] = set()
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            hidden.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    lines = enumerate(text.splitlines(), 1)
+    return sum(1 for number, line in lines if number not in hidden and line.strip() and not line.lstrip().startswith("#"))
+
+
+def _form_problems(path: pathlib.Path, collection: pathlib.Path) -> t.Iterator[str]:
+    text = path.read_text()
+    room = room_of(_dotted(path, collection))
+    tree = ast.parse(text)
+    if HEADER not in text.replace("#!/usr/bin/python\n", "", 1)[: len(HEADER)]:
+        yield "does not begin with the three lines of the licence header"
+    if path.name == "utils.py":
+        yield "a room that wants a utils.py is the wrong room"
+    if "check_mode" in text and room not in ("kernel", "modules"):
+        yield "only the kernel may know check_mode"
+    if room == "modules" and _code_lines(path) > MODULE_LINES:
+        yield f"has {_code_lines(path)} lines of code; a module is documentation and one call (at most {MODULE_LINES})"
+    if len(text.splitlines()) > FILE_LINES and room not in ("modules", "specs") and "enerated by tools/" not in text:
+        yield f"has {len(text.splitlines())} lines, and {FILE_LINES} are allowed"
+    for node in ast.walk(tree):
+        if isinstance(node, _FUNCTIONS) and (node.end_lineno or 0) - node.lineno >= FUNCTION_LINES:
+            yield f"line {node.lineno}: {node.name} has more than {FUNCTION_LINES} lines"
+        if isinstance(node, ast.ExceptHandler) and _blanket(node.type):
+            yield f"line {node.lineno}: a blanket except"
+
+
+def _blanket(kind: t.Optional[ast.expr]) -> bool:
+    kinds = kind.elts if isinstance(kind, ast.Tuple) else [kind]
+    return any(one is None or (isinstance(one, ast.Name) and one.id in ("Exception", "BaseException")) for one in kinds)
+
+
+def _syntax_problems(path: pathlib.Path) -> t.Iterator[str]:
+    try:
+        ast.parse(path.read_text(), feature_version=(3, 9))
+    except SyntaxError as error:
+        yield f"line {error.lineno}: not Python 3.9: {error.msg}"
+
+
+def problems(collection: pathlib.Path) -> t.List[str]:
+    """Every breach of the house rules in plugins/, one line each."""
+    found = []
+    for path in sorted(collection.glob("plugins/**/*.py")):
+        lines = list(_syntax_problems(path))
+        if not lines and path.relative_to(collection).parts[1] in ("module_utils", "modules"):
+            lines += [*_import_problems(path, collection), *_form_problems(path, collection)]
+        found += [f"{path.relative_to(collection)}: {line}" for line in lines]
+    return found
+
+
+def closure(paths: t.Iterable[pathlib.Path], collection: pathlib.Path) -> t.Set[str]:
+    """The dotted names of these files and of all of ours that they import, directly or not."""
+    pending = [_dotted(path, collection) for path in paths]
+    found: t.Set[str] = set()
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending += [
+                one.name
+                for one in imports(collection.joinpath(*name.split(".")).with_suffix(".py"), collection)
+                if room_of(one.name)
+            ]
+    return found
