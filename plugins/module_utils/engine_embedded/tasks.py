@@ -71,11 +71,13 @@ class EmbeddedTasks:
         self, container: Container, bundle: Bundle, runtime: Runtime, rootfs: t.Sequence[Mount], io: TaskIO
     ) -> t.Tuple[int, Process]:
         """Make the bundle, start runtime and shim, and wait until the container is made: its init, and the shim."""
+        from ..libexec.install import command
+
         make_dir(self._runtime_root)
         bundle.make(container.spec, rootfs)
         with Launch(bundle, runtime, container.id, io.terminal, io.stdin) as launch:
             arguments = [bundle.path, self._exit_file(container.id), io.log_path, str(io.log_max_size), str(io.log_max_files)]
-            shim = launch.start(self._data_root, arguments)
+            shim = launch.start([*command(self._data_root), *arguments])
             text = launch.answer(_CREATE_SECONDS)
         if not text.strip().isdigit():
             message = last_message(os.path.join(bundle.path, "runtime.log"))

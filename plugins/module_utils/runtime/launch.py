@@ -63,13 +63,11 @@ class Launch:
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
 
-    def start(self, data_root: str, arguments: t.Sequence[str]) -> Process:
-        """Start both; the shim. arguments are those of libexec/shim.py up to the log's."""
-        from ..libexec.install import command
-
+    def start(self, command: t.Sequence[str]) -> Process:
+        """Start both; the shim. command is the shim's with its arguments up to the log's."""
         try:
             process = subprocess.Popen(
-                [*command(data_root), *arguments, str(self._answering), *self._shim],
+                [*command, str(self._answering), *self._shim],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
