@@ -11,7 +11,6 @@ from __future__ import annotations
 import ast
 import importlib.util
 import pathlib
-import pprint
 import sys
 import typing as t
 
@@ -80,11 +79,23 @@ def options_of(path: pathlib.Path) -> t.Dict[str, t.Any]:
     return dict(sorted(found.items()))
 
 
+def literal(value: t.Any, indent: int) -> str:
+    """Python source of a value: a dictionary on one line where it fits, else one entry a line."""
+    if isinstance(value, str) and value.startswith("(env_fallback,"):
+        return value
+    if not isinstance(value, dict):
+        return repr(value)
+    line = "{" + ", ".join(f"{key!r}: {literal(item, 0)}" for key, item in value.items()) + "}"
+    if indent > 4 and len(line) + indent <= 120 and "options" not in value:
+        return line
+    inner = " " * (indent + 4)
+    return "{\n" + "".join(f"{inner}{key!r}: {literal(item, indent + 4)},\n" for key, item in value.items()) + " " * indent + "}"
+
+
 def render(path: pathlib.Path) -> str:
+    """The text of a module's file in specs/."""
     arguments = {name: argument(name, option) for name, option in options_of(path).items()}
-    text = pprint.pformat({"argument_spec": arguments}, width=120, sort_dicts=False)
-    for variable in ENVIRONMENT.values():
-        text = text.replace(f"\"(env_fallback, ['{variable}'])\"", f'(env_fallback, ["{variable}"])')
+    text = literal({"argument_spec": arguments}, 0)
     imports = "\nfrom ansible.module_utils.basic import env_fallback\n" if "env_fallback" in text else ""
     return HEADER.format(module=path.stem, imports=imports, spec=text)
 

@@ -1,10 +1,9 @@
-#!/usr/bin/env python3
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Set up this checkout: Debian packages, .venv, and .build/link, through which Python and Ansible find the collection.
 
-Usage: tools/setup [--bench]. What is there already is left alone, so that a second run takes a fraction of a second.
+Usage: python3 tools/setup.py [--bench]. What is there already is left alone, so that a second run takes a fraction of a second.
 """
 
 from __future__ import annotations
