@@ -58,7 +58,13 @@ class Cache:
     def find_spec(self, name: str, path: t.Any = None, target: t.Any = None) -> t.Any:
         """importlib.abc.MetaPathFinder."""
         found = self._code.get(name)
-        return importlib.util.spec_from_loader(name, t.cast(t.Any, self), is_package=found[0]) if found else None
+        if not found:
+            return None
+        spec = importlib.util.spec_from_loader(name, t.cast(t.Any, self), is_package=found[0])
+        if spec and found[0]:
+            # What is not kept yet comes out of the zip file.
+            spec.submodule_search_locations = [os.path.join(self._loader.archive, *name.split("."))]
+        return spec
 
     def create_module(self, spec: t.Any) -> None:
         """importlib.abc.Loader: the default is right."""

@@ -1,0 +1,68 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Fixtures: an engine of the test's own that must leave nothing on the host, the host itself, and things in registries."""
+
+from __future__ import annotations
+
+import pathlib
+import secrets
+import typing as t
+
+import pytest
+import testinfra
+
+from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, hand_made_layers
+from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
+from ansible_collections.fleet.containerd.tests.support.site import Site
+
+
+@pytest.fixture(scope="session")
+def host() -> t.Any:
+    """This machine, as pytest-testinfra sees it."""
+    return testinfra.get_host("local://")
+
+
+@pytest.fixture
+def site(tmp_path: pathlib.Path) -> t.Iterator[Site]:
+    """A fresh engine. When the test is over and its containers are removed, nothing of them may be left on the host."""
+    made = Site(tmp_path, f"test-{secrets.token_hex(4)}")
+    try:
+        yield made
+        made.remove_containers()
+        assert made.leftovers() == []
+    finally:
+        made.close()
+
+
+@pytest.fixture
+def layout(tmp_path: pathlib.Path) -> Layout:
+    """A place to build images in."""
+    return Layout(tmp_path / "layout")
+
+
+@pytest.fixture(scope="session")
+def hand_made(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The name of an image with whiteouts, links across layers and odd names."""
+    layout = Layout(tmp_path_factory.mktemp("handmade"))
+    registry.push(layout.path, layout.image(hand_made_layers()), "handmade", "1")
+    return f"{registry.address}/handmade:1"
+
+
+@pytest.fixture(scope="session")
+def two_platforms(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> t.Tuple[str, t.Dict[str, str]]:
+    """The name of an index for amd64 and arm64, and the digest of each architecture's manifest."""
+    layout = Layout(tmp_path_factory.mktemp("index"))
+    ours = busybox_image(layout, Labels={"for": "amd64"})
+    other = layout.image(hand_made_layers()[:1], {"Labels": {"for": "arm64"}}, architecture="arm64")
+    registry.push(layout.path, layout.index([other, ours]), "index", "1")
+    return f"{registry.address}/index:1", {"amd64": str(ours["digest"]), "arm64": str(other["digest"])}
+
+
+@pytest.fixture(scope="session")
+def locked_registry(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Registry]:
+    """A registry with TLS by a private authority and basic authentication, and the image busybox:1 in it."""
+    with running_registry(tls=True, username="robot", password="s3cret-word") as running:
+        layout = Layout(tmp_path_factory.mktemp("locked"))
+        running.push(layout.path, busybox_image(layout), "busybox", "1")
+        yield running

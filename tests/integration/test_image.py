@@ -1,0 +1,240 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""containerd_image through ansible-playbook, against real registries."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import pathlib
+import subprocess
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
+from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
+from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
+from ansible_collections.fleet.containerd.tests.support.site import Site
+
+
+def image(name: str, ignore_errors: bool = False, **options: t.Any) -> Task:
+    return {**task("containerd_image", name=name, **options), "ignore_errors": ignore_errors}
+
+
+def container(name: str, **options: t.Any) -> Task:
+    return task("containerd_container", name=name, **options)
+
+
+def blobs(site: Site) -> t.Dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in site.data.glob("content/blobs/sha256/*")}
+
+
+def test_present_and_absent(site: Site, host: t.Any, hand_made: str) -> None:
+    (pulled,) = site.converge(image(hand_made))
+    assert pulled.actions == [f"pull image {hand_made}"]
+    facts = pulled.value("image")
+    assert facts["RepoTags"] == [hand_made]
+    assert facts["RepoDigests"] == [f"{hand_made.rpartition(':')[0]}@{pulled.value('digest')}"]
+    assert facts["Id"] == pulled.value("config_digest")
+    assert facts["Unpacked"] is True
+    assert pulled.value("pulled")["layers"] == 3
+    stored = blobs(site)
+    assert {pulled.value(key)[7:] for key in ("digest", "config_digest")} < set(stored)
+    assert len(stored) == 5
+    for name, content in stored.items():
+        assert hashlib.sha256(content).hexdigest() == name
+    for path in (site.data, site.data / "metadata.db"):
+        assert host.file(str(path)).mode & 0o077 == 0
+    (removed,) = site.converge(image(hand_made, state="absent"))
+    assert removed.actions == [f"remove image {hand_made}"]
+    assert removed.value("untagged") == [hand_made]
+    assert sorted(removed.value("deleted")) == sorted(f"sha256:{name}" for name in stored)
+    assert removed.value("image") == {}
+    assert blobs(site) == {}
+    assert list(site.data.glob("snapshots/*/*")) == []
+
+
+def test_diff(site: Site, busybox: str) -> None:
+    before = site.predict(image(busybox), diff=True).last.value("diff")
+    assert before == {"before": {"exists": False}, "after": {"exists": True, "name": busybox}}
+    pulled = site.play(image(busybox), diff=True)
+    assert pulled.last.value("diff") == before
+    assert '+    "exists": true' in pulled.output
+    gone = site.play(image(busybox, state="absent"), diff=True).last.value("diff")
+    assert gone["before"] == {"exists": True, "name": busybox, "digest": pulled.last.value("digest")}
+    assert gone["after"] == {"exists": False}
+
+
+def test_check_mode_on_a_read_only_root(site: Site, busybox: str, hand_made: str) -> None:
+    tasks = [image(hand_made), image(busybox, pull="always"), image(busybox, state="absent", force=True)]
+    tasks += [container("new", image=busybox, command=["true"]), container("web", image=busybox, env={"A": "2"})]
+    tasks += [container("web", state="absent")]
+    site.play(image(busybox), container("web", image=busybox, command=["sleep", "1000"], stop_signal="KILL", env={"A": "1"}))
+    writable = site.play(*tasks, check=True)
+    for root in (site.data, site.state):
+        subprocess.run(["mount", "--rbind", str(root), str(root)], check=True)
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(root)], check=True)
+    try:
+        with pytest.raises(OSError):
+            (site.data / "probe").write_text("")
+        predicted = site.predict(*tasks)
+    finally:
+        for root in (site.data, site.state):
+            subprocess.run(["umount", "-l", str(root)], check=True)
+    assert [one.actions for one in predicted.results] == [one.actions for one in writable.results]
+    assert [one.changed for one in predicted.results] == [True, False, True, True, True, True]
+
+
+def test_pull_policies(site: Site, registry: Registry, layout: Layout) -> None:
+    name = f"{registry.address}/moving:1"
+    first = registry.push(layout.path, busybox_image(layout, Labels={"release": "1"}), "moving", "1")
+    (never,) = site.play(image(name, pull="never", ignore_errors=True)).results
+    assert never.failed
+    assert never.msg == f"the image {name} cannot be used (it is not there), and pull is never"
+    site.play(image(name))
+    second = registry.push(layout.path, busybox_image(layout, Labels={"release": "2"}), "moving", "1")
+    for policy in ("never", "missing"):
+        same = site.play(image(name, pull=policy)).last
+        assert not same.changed
+        assert same.value("digest") == first
+    (moved,) = site.converge(image(name, pull="always"), diff=True)
+    assert moved.actions == [f"pull image {name} (the registry has {second[:19]}, here is {first[:19]})"]
+    assert moved.value("diff")["before"]["digest"] == first
+    assert moved.value("diff")["after"]["digest"] == second
+    assert moved.value("image")["Config"]["Labels"] == {"release": "2"}
+    assert moved.value("pulled")["layers_reused"] == 1
+    third = registry.push(layout.path, busybox_image(layout, Labels={"release": "3"}), "moving", "1")
+    (moved,) = site.converge(image(name, pull="newer"))
+    assert moved.value("digest") == third
+
+
+def test_pull_without_the_registry(site: Site, layout: Layout) -> None:
+    with running_registry() as gone:
+        name = f"{gone.address}/busybox:1"
+        gone.push(layout.path, busybox_image(layout), "busybox", "1")
+        site.play(image(name))
+    quick = {"retries": 0}
+    newer, always, missing = site.play(
+        image(name, pull="newer", **quick), image(name, pull="always", ignore_errors=True, **quick), image(name)
+    ).results
+    assert not newer.changed
+    (warning,) = newer.value("warnings")
+    assert warning.startswith(f"the registry could not be asked for a newer {name}: ")
+    assert always.failed
+    assert gone.address in always.msg
+    assert not missing.changed
+    assert "warnings" not in missing.result
+    site.play(image(name, state="absent"))
+    lost = site.play(image(name, pull="newer", ignore_errors=True, **quick)).last
+    assert lost.failed
+    assert gone.address in lost.msg
+
+
+def test_platforms(site: Site, two_platforms: t.Tuple[str, t.Dict[str, str]]) -> None:
+    name, digests = two_platforms
+    (host_platform,) = site.converge(image(name))
+    assert host_platform.value("manifest_digest") == digests["amd64"]
+    assert host_platform.value("image")["Architecture"] == "amd64"
+    (arm,) = site.converge(image(name, platform="linux/arm64"))
+    assert arm.actions[0].startswith(f"pull image {name} for linux/arm64")
+    assert arm.value("manifest_digest") == digests["arm64"]
+    assert arm.value("digest") == host_platform.value("digest")
+    assert arm.value("image")["Config"]["Labels"] == {"for": "arm64"}
+    (absent,) = site.play(image(name, platform="linux/riscv64", ignore_errors=True)).results
+    assert absent.failed
+    assert "linux/riscv64" in absent.msg
+    assert "linux/arm64" in absent.msg
+
+
+def test_pinned_by_digest(site: Site, registry: Registry, layout: Layout) -> None:
+    repository = f"{registry.address}/pinned"
+    first = registry.push(layout.path, busybox_image(layout, Labels={"release": "1"}), "pinned", "1")
+    (pinned,) = site.converge(image(f"{repository}:1", digest=first))
+    assert pinned.value("digest") == first
+    second = registry.push(layout.path, busybox_image(layout, Labels={"release": "2"}), "pinned", "1")
+    same, moved, other, by_digest = site.play(
+        image(f"{repository}:1@{first}"),
+        image(f"{repository}:1", digest=first, pull="always", ignore_errors=True),
+        image(f"{repository}:1", digest=second, state="absent"),
+        image(f"{repository}@{first}"),
+    ).results
+    assert not same.changed
+    assert moved.failed
+    assert first in moved.msg
+    assert second in moved.msg
+    assert not other.changed
+    assert by_digest.value("image")["RepoDigests"] == [f"{repository}@{first}"]
+
+
+def test_image_ids(site: Site, busybox: str) -> None:
+    pulled = site.play(image(busybox)).last
+    by_id = pulled.value("config_digest")
+    (missing,) = site.play(image("sha256:" + "0" * 64, ignore_errors=True)).results
+    assert missing.failed
+    assert missing.msg.startswith("the image sha256:000")
+    (removed,) = site.converge(image(by_id, state="absent"))
+    assert removed.value("untagged") == [busybox]
+
+
+def test_basic_authentication_and_a_private_authority(site: Site, locked_registry: Registry, tmp_path: pathlib.Path) -> None:
+    name = f"{locked_registry.address}/busybox:1"
+    trusted = {"ca_path": locked_registry.ca, "retries": 0}
+    right = {"username": locked_registry.username, "password": locked_registry.password}
+    (nobody, wrong, distrusted) = site.play(
+        image(name, ignore_errors=True, **trusted),
+        image(name, ignore_errors=True, username="robot", password="a-wrong-word", **trusted),
+        image(name, ignore_errors=True, retries=0, **right),
+    ).results
+    for refused in (nobody, wrong):
+        assert refused.failed
+        assert refused.value("error") == "Unauthenticated"
+        assert locked_registry.address in refused.msg
+    assert "a-wrong-word" not in json.dumps(wrong.result)
+    assert distrusted.failed
+    assert "certificate" in distrusted.msg
+    assert "ca_path" in distrusted.msg
+    assert not site.data.exists() or blobs(site) == {}
+    (pulled,) = site.converge(image(name, **trusted, **right), arguments=["-vvv"])
+    assert pulled.value("image")["RepoTags"] == [name]
+    site.play(image(name, state="absent"))
+    pair = base64.b64encode(f"{locked_registry.username}:{locked_registry.password}".encode()).decode()
+    (tmp_path / "config.json").write_text(json.dumps({"auths": {locked_registry.address: {"auth": pair}}}))
+    (pulled, unsafe) = site.play(
+        image(name, auth_file=str(tmp_path / "config.json"), **trusted),
+        image(name, pull="always", validate_certs=False, retries=0, **right),
+    ).results
+    assert pulled.changed
+    assert not unsafe.changed
+
+
+def test_a_password_shows_nowhere(site: Site, locked_registry: Registry) -> None:
+    options = {"username": "robot", "password": locked_registry.password, "ca_path": locked_registry.ca}
+    done = site.play(image(f"{locked_registry.address}/busybox:1", **options), diff=True, arguments=["-vvv"])
+    assert locked_registry.password not in done.output
+    assert locked_registry.password not in json.dumps(done.last.result)
+    for path in site.data.rglob("*"):
+        if path.is_file() and "blobs" not in path.parts:
+            assert locked_registry.password.encode() not in path.read_bytes()
+
+
+def test_absent_while_a_container_uses_it(site: Site, host: t.Any, busybox: str) -> None:
+    made = site.play(container("user", image=busybox, command=["sleep", "1000"], stop_signal="KILL")).last
+    (refused,) = site.play(image(busybox, state="absent", ignore_errors=True)).results
+    assert refused.failed
+    assert refused.msg == f"the image {busybox} is used by the containers user: remove them first, or set force"
+    (forced,) = site.converge(image(busybox, state="absent", force=True))
+    assert forced.value("untagged") == [busybox]
+    assert host.file(f"/proc/{made.value('container')['State']['Pid']}").exists
+    restarted = site.play(container("user", restart=True)).last
+    assert restarted.value("container")["State"]["Running"] is True
+
+
+def test_damage_is_noticed_and_repaired(site: Site, busybox: str) -> None:
+    pulled = site.play(image(busybox)).last
+    (site.data / "content" / "blobs" / "sha256" / pulled.value("config_digest")[7:]).unlink()
+    (repaired,) = site.converge(image(busybox))
+    assert "damaged or not whole" in repaired.actions[0]
+    assert repaired.value("image") == {**pulled.value("image"), "Metadata": repaired.value("image")["Metadata"]}
