@@ -9,7 +9,7 @@ import os
 import shutil
 import typing as t
 
-from ..errors import FailedPrecondition, InvalidArgument, printable
+from ..errors import FailedPrecondition, printable
 
 if t.TYPE_CHECKING:
     from .api import Engine
@@ -52,4 +52,6 @@ def open_engine(options: EngineOptions) -> Engine:
         from ..engine_embedded.engine import EmbeddedEngine
 
         return EmbeddedEngine(options.namespace, options.data_root, options.state_root, options.snapshotter)
-    raise InvalidArgument("engine: containerd is not implemented yet: set engine=embedded")
+    from ..engine_containerd.engine import ContainerdEngine
+
+    return ContainerdEngine(options.address, options.namespace, options.snapshotter, options.data_root)

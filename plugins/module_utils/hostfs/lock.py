@@ -18,17 +18,17 @@ DEFAULT_WAIT = 600.0
 
 
 @contextlib.contextmanager
-def locked(path: str, what: str, wait: float = DEFAULT_WAIT, shared: bool = False) -> t.Iterator[int]:
+def locked(path: str, what: str, wait: t.Optional[float] = None, shared: bool = False) -> t.Iterator[int]:
     """Hold the lock file path for the length of the context; yields its file descriptor.
 
-    Raises Unavailable, naming what, when another process holds it for longer than wait seconds.
+    Raises Unavailable, naming what, when another process holds it for longer than wait seconds (DEFAULT_WAIT).
     """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise from_os_error(error, f"opening the lock {path}") from error
     try:
-        _acquire(fd, path, what, wait, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        _acquire(fd, path, what, DEFAULT_WAIT if wait is None else wait, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
         yield fd
     finally:
         os.close(fd)

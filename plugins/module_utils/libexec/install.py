@@ -14,12 +14,13 @@ import importlib.util
 import os
 import sys
 import typing as t
+import urllib.parse
 
 from ..errors import EngineError
 from ..hostfs.atomic import make_dir, write_file
-from . import shim
+from . import logger, shim
 
-_MODULES = (("shim", shim),)
+_MODULES = (("logger", logger), ("shim", shim))
 #: Run with -c rather than as a zipapp's __main__: runpy and what it imports would stay in memory.
 COMMAND = "import sys;sys.path.insert(0,sys.argv[1]);import shim;shim.main()"
 _MAIN = "import shim\n\nshim.main()\n"
@@ -86,3 +87,10 @@ def interpreter() -> str:
 def command(data_root: str) -> t.List[str]:
     """What starts the shim, to be followed by its arguments."""
     return [interpreter(), "-I", "-S", "-E", "-c", COMMAND, install(data_root)]
+
+
+def log_uri(data_root: str, directory: str, path: str, max_size: int, max_files: int) -> str:
+    """What makes containerd's shim start our log writer (logger.main). One query pair only: their order is not kept."""
+    arguments = ", ".join(map(repr, (directory, path, max_size, max_files)))
+    code = f"import sys;sys.path.insert(0,{install(data_root)!r});import logger,shim;logger.main(shim, {arguments})"
+    return f"binary://{interpreter()}?-ISEc={urllib.parse.quote(code, safe='')}"

@@ -252,9 +252,8 @@ class Stream:
         """Raise what the call ended with."""
         http, status = self._seen.get(b":status", b""), self._seen.get(b"grpc-status", b"")
         if http != b"200" and not status:
-            raise errors.Unavailable(
-                f"{errors.printable(self._channel.address, 200)} does not speak gRPC as containerd does (HTTP {http.decode('ascii', 'replace')})"
-            )
+            where = errors.printable(self._channel.address, 200)
+            raise errors.Unavailable(f"{where} does not speak gRPC as containerd does (HTTP status {errors.printable(http, 20)})")
         if self._data and status == b"0":
             raise errors.DataLoss(f"containerd's answer to {self._method.path[1:]} is cut off")
         if status != b"0":

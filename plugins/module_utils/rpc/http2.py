@@ -10,6 +10,7 @@ So what we allow the peer to send is unbounded, and what we may send is what the
 from __future__ import annotations
 
 import collections
+import contextlib
 import select
 import socket
 import struct
@@ -128,10 +129,8 @@ class Connection:
         if not self.ended and not self._closing:
             self.deadline = time.monotonic() + 1.0
             self._put(_RST_STREAM, 0, self._id, struct.pack(">I", _CANCEL))
-            try:
+            with contextlib.suppress(Broken, TimedOut):
                 self._flush()
-            except (Broken, TimedOut):
-                pass
         self.close()
 
     def close(self) -> None:

@@ -1,0 +1,279 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""ContentStore over containerd's content service."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+import typing as t
+
+from ..engine.models import ContentInfo, IngestStatus, Labels
+from ..errors import (
+    AlreadyExists,
+    DataLoss,
+    EngineError,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+    Unimplemented,
+    printable,
+)
+from ..hostfs import lock
+from ..oci.descriptor import Descriptor
+from ..oci.digest import Digest
+from .values import Message, label_filter, seconds
+
+if t.TYPE_CHECKING:
+    from ..rpc.channel import Channel, Stream
+
+_STAT, _WRITE, _COMMIT = 0, 1, 2
+_PIECE = 1024 * 1024
+_AHEAD = 4
+_STALL_SECONDS = 120.0
+
+
+def _info(message: Message) -> ContentInfo:
+    return ContentInfo(Digest.parse(message["digest"]), message["size"], seconds(message["created_at"]), dict(message["labels"]))
+
+
+class ContentProxy:
+    """Blobs of one namespace."""
+
+    def __init__(self, rpc: Channel) -> None:
+        self._rpc = rpc
+
+    def info(self, digest: Digest) -> ContentInfo:
+        return _info(self._rpc.call("content.v1.Content/Info", {"digest": str(digest)})["info"])
+
+    def walk(self, labels: t.Optional[Labels] = None) -> t.Iterator[ContentInfo]:
+        for answer in self._rpc.stream("content.v1.Content/List", {"filters": label_filter(labels)}):
+            yield from map(_info, answer["info"])
+
+    def open(self, descriptor: Descriptor) -> t.BinaryIO:
+        size = self.info(descriptor.digest).size
+        if size != descriptor.size:
+            raise DataLoss(f"the blob {descriptor.digest} has {size} bytes, not {descriptor.size}: pull the image again")
+        return t.cast(t.BinaryIO, io.BufferedReader(_Reader(self._rpc, descriptor), _PIECE))
+
+    def label(self, digest: Digest, labels: Labels) -> None:
+        info = {"digest": str(digest), "labels": {key: value for key, value in labels.items() if value}}
+        mask = {"paths": [f"labels.{key}" for key in labels]}
+        self._rpc.call("content.v1.Content/Update", {"info": info, "update_mask": mask})
+
+    def delete(self, digest: Digest) -> None:
+        self._rpc.call("content.v1.Content/Delete", {"digest": str(digest)})
+
+    def writer(self, ref: str, expected: t.Optional[Descriptor] = None) -> IngestProxy:
+        ingest = IngestProxy(self, self._rpc, ref, expected)
+        ingest.begin()
+        return ingest
+
+    def ingests(self) -> t.List[IngestStatus]:
+        found = self._rpc.call("content.v1.Content/ListStatuses")["statuses"]
+        return [
+            IngestStatus(one["ref"], one["offset"], one["total"], one["expected"], seconds(one["updated_at"])) for one in found
+        ]
+
+    def abort(self, ref: str) -> None:
+        self._rpc.call("content.v1.Content/Abort", {"ref": ref})
+
+
+class _Reader(io.RawIOBase):
+    """A blob as a seekable stream: reading on is one call, seeking ends it."""
+
+    def __init__(self, rpc: Channel, descriptor: Descriptor) -> None:
+        super().__init__()
+        self._rpc, self._descriptor = rpc, descriptor
+        self._position = 0
+        self._pieces: t.Optional[t.Iterator[Message]] = None
+        self._rest = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._descriptor.size}[whence]
+        if base + offset != self._position:
+            self._stop()
+            self._position = max(0, base + offset)
+        return self._position
+
+    def readinto(self, buffer: t.Any) -> int:
+        if self._position >= self._descriptor.size:
+            return 0
+        if not self._rest:
+            if self._pieces is None:
+                request = {"digest": str(self._descriptor.digest), "offset": self._position}
+                self._pieces = self._rpc.stream("content.v1.Content/Read", request, _STALL_SECONDS)
+            piece = next(self._pieces, None)
+            if piece is None:
+                raise DataLoss(f"the blob {self._descriptor.digest} ends after {self._position} bytes: pull the image again")
+            self._rest = memoryview(piece["data"])
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        self._position += count
+        return count
+
+    def close(self) -> None:
+        self._stop()
+        super().close()
+
+    def _stop(self) -> None:
+        pieces, self._pieces, self._rest = self._pieces, None, memoryview(b"")
+        if pieces is not None:
+            t.cast(t.Generator[Message, None, None], pieces).close()
+
+
+class IngestProxy:
+    """A blob being written (engine/api.py: Ingest) through one Write call, which holds the daemon's lock on the ref."""
+
+    def __init__(self, content: ContentProxy, rpc: Channel, ref: str, expected: t.Optional[Descriptor]) -> None:
+        if expected is not None and expected.digest.algorithm != "sha256":
+            raise Unimplemented(f"containerd stores no content under {expected.digest.algorithm} digests: {expected.digest}")
+        self._content, self._rpc, self.ref, self._expected = content, rpc, ref, expected
+        self._stream: t.Optional[Stream] = None
+        self._unanswered = 0
+        self.offset = 0
+
+    def __enter__(self) -> IngestProxy:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        try:
+            self._end()
+        except EngineError:
+            if exc[0] is None:
+                raise
+
+    def begin(self) -> None:
+        """Open the ingest. AlreadyExists when the blob is there (or was in another namespace, and now is in this one too).
+
+        Unavailable when somebody else has it open for too long.
+        """
+        deadline, pause = time.monotonic() + lock.DEFAULT_WAIT, 0.01
+        while True:
+            try:
+                self._stat()
+                break
+            except Unavailable as error:
+                if "locked" not in str(error):
+                    raise
+                if time.monotonic() >= deadline:
+                    raise Unavailable(
+                        f"the ingest {printable(self.ref, 120)} is written by another process for more than {lock.DEFAULT_WAIT:g} s"
+                    ) from error
+                time.sleep(pause)
+                pause = min(pause * 1.5, 0.25)
+        if self._expected and self.offset and self.offset >= self._expected.size:
+            self._whole_already(self._expected)
+
+    def _stat(self) -> None:
+        """Begin the call; the answer says where to go on."""
+        stream = self._rpc.open("content.v1.Content/Write", _STALL_SECONDS, whole=False)
+        expected = self._expected
+        request = {"action": _STAT, "ref": self.ref}
+        if expected:
+            request.update(total=expected.size, expected=str(expected.digest))
+        try:
+            stream.send(request)
+            answer = stream.receive()
+        except EngineError:
+            stream.close()
+            raise
+        if answer is None:
+            stream.close()
+            raise DataLoss("containerd has not answered to the beginning of an ingest")
+        self._stream, self._unanswered, self.offset = stream, 0, answer["offset"]
+
+    def _whole_already(self, expected: Descriptor) -> None:
+        """All bytes are there: another namespace has the blob, or an earlier try did not come to its end."""
+        try:
+            self.commit(expected.size, expected.digest)
+        except FailedPrecondition:
+            self._stat()
+            return
+        raise AlreadyExists(f"content {expected.digest} is there already")
+
+    def write(self, data: bytes) -> None:
+        if self._expected and self.offset + len(data) > self._expected.size:
+            raise FailedPrecondition(
+                f"more than the {self._expected.size} bytes that were announced came for {self._expected.digest}"
+            )
+        view = memoryview(data)
+        for start in range(0, len(view), _PIECE):
+            piece = view[start : start + _PIECE]
+            self._send({"action": _WRITE, "offset": self.offset, "data": piece})
+            self.offset += len(piece)
+            if self._unanswered >= _AHEAD:
+                self._answer()
+
+    def _send(self, request: Message, end: bool = False) -> None:
+        if self._stream is None:
+            self._stat()
+        stream = t.cast("Stream", self._stream)
+        stream.send(request, end)
+        self._unanswered += 1
+
+    def _answer(self) -> None:
+        if t.cast("Stream", self._stream).receive() is None:
+            raise DataLoss(f"containerd ended the ingest {printable(self.ref, 120)} too early")
+        self._unanswered -= 1
+
+    def truncate(self) -> None:
+        if self.offset:
+            self._forget()
+
+    def _forget(self) -> None:
+        self._end()
+        with contextlib.suppress(NotFound):
+            self._content.abort(self.ref)
+        self.offset = 0
+
+    def _end(self) -> None:
+        """End the call, so that the daemon has let go of the ref when this returns; what was written stays."""
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            with stream:
+                stream.finish()
+                while stream.receive() is not None:
+                    pass
+
+    def commit(self, size: int, digest: Digest, labels: t.Optional[Labels] = None) -> None:
+        request = {"action": _COMMIT, "offset": self.offset, "total": size, "expected": str(digest), "labels": dict(labels or {})}
+        if digest.algorithm != "sha256":
+            raise Unimplemented(f"containerd stores no content under {digest.algorithm} digests: {digest}")
+        try:
+            self._send(request, end=True)
+            stream = t.cast("Stream", self._stream)
+            with stream:
+                while stream.receive() is not None:
+                    pass
+            self._stream = None
+        except AlreadyExists:
+            self._drop()
+            if labels:
+                self._content.label(digest, labels)
+            raise
+        except (FailedPrecondition, InvalidArgument) as error:
+            self._drop()
+            raise FailedPrecondition(
+                f"content does not match: expected {digest} with {size} bytes, got {self.offset} bytes: {error}"
+            ) from error
+
+    def _drop(self) -> None:
+        """After a call that has failed."""
+        self._stream = None
+        with contextlib.suppress(NotFound):
+            self._content.abort(self.ref)
+        self.offset = 0

@@ -1,0 +1,154 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The containerd engine: one namespace of a daemon behind its socket. See engine/api.py: Engine."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import re
+import typing as t
+
+from ..engine.models import Mount, Version
+from ..errors import InvalidArgument, NotFound, Unimplemented, from_os_error, printable
+from ..hostfs import lock as host_lock
+from ..hostfs.atomic import make_dir
+from ..oci.descriptor import Descriptor
+from ..oci.media_types import OCI_LAYER
+from ..rpc.channel import Channel
+from .containers import ContainerProxy
+from .content import ContentProxy
+from .images import ImageProxy
+from .leases import lease
+from .snapshots import SnapshotProxy
+from .values import Message, descriptor_message, descriptor_of, mount_messages
+
+if t.TYPE_CHECKING:
+    from .tasks import TaskProxy
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z")
+_SNAPSHOTTER, _CONTENT = "io.containerd.snapshotter.v1", "io.containerd.content.v1"
+_BEST = ("overlayfs", "native")
+_APPLY_SECONDS = 3600.0
+
+
+class ContainerdEngine:
+    """address: the socket, a path or unix://path. data_root: where logs and locks of ours are kept."""
+
+    kind = "containerd"
+
+    def __init__(self, address: str, namespace: str, snapshotter: str = "", data_root: str = "/var/lib/fleet-containerd") -> None:
+        if not _NAMESPACE.match(namespace) or len(namespace) > 76:
+            raise InvalidArgument(
+                f"namespace: {printable(namespace, 100)!r} is not a namespace: letters and digits, with single . _ or - between "
+                "them, at most 76 characters"
+            )
+        path = address[len("unix://") :] if address.startswith("unix://") else address
+        for option, value in (("address", path), ("data_root", data_root)):
+            if not os.path.isabs(value):
+                raise InvalidArgument(f"{option}: {printable(value, 200)!r} is not an absolute path")
+        self.namespace, self._data_root, self._default_snapshotter = namespace, os.path.normpath(data_root), snapshotter
+        self._rpc = Channel(path, namespace)
+        self.content = ContentProxy(self._rpc)
+        self.images = ImageProxy(self._rpc)
+        self.containers = ContainerProxy(self._rpc, self._container_removed)
+
+    @functools.cached_property
+    def tasks(self) -> TaskProxy:
+        from .tasks import TaskProxy
+
+        return TaskProxy(self._rpc, self._container_path, self._data_root)
+
+    @functools.cached_property
+    def _plugins(self) -> t.Dict[t.Tuple[str, str], Message]:
+        """Snapshotters and the content store of the daemon that work, by type and id."""
+        filters = [f"type=={_SNAPSHOTTER}", f"type=={_CONTENT}"]
+        found = self._rpc.call("introspection.v1.Introspection/Plugins", {"filters": filters})["plugins"]
+        return {(one["type"], one["id"]): one for one in found if one["init_err"] is None}
+
+    def snapshotter(self, name: str = "") -> SnapshotProxy:
+        wanted = name or self._default_snapshotter
+        names = sorted(plugin for kind, plugin in self._plugins if kind == _SNAPSHOTTER)
+        if not wanted:
+            wanted = next((best for best in _BEST if best in names), "")
+        if wanted not in names:
+            raise NotFound(f"snapshotter: this containerd has no {printable(wanted, 80)!r} that works; it has {', '.join(names)}")
+        return SnapshotProxy(self._rpc, wanted)
+
+    def lease(self, seconds: float = 86400.0) -> t.ContextManager[str]:
+        return lease(self._rpc, seconds)
+
+    def transaction(self) -> t.ContextManager[t.Any]:
+        return self.lease(3600.0)
+
+    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount]) -> Descriptor:
+        """By our own applier where the mounts lead to directories of this host, else by the daemon."""
+        from ..store.targets import apply_target
+
+        try:
+            target = apply_target(mounts)
+        except Unimplemented:
+            return self._apply_there(layer, mounts)
+        if not os.path.isdir(target.root):
+            return self._apply_there(layer, mounts)
+        from ..store.diff_apply import apply_layer, size_limit
+
+        with self.content.open(layer) as stream:
+            done = apply_layer(stream, layer.media_type, target.root, target.lowers, target.overlay, limit=size_limit(layer.size))
+        return Descriptor(OCI_LAYER, done.diff_id, done.size)
+
+    def _apply_there(self, layer: Descriptor, mounts: t.Sequence[Mount]) -> Descriptor:
+        request = {"diff": descriptor_message(layer), "mounts": mount_messages(mounts), "sync_fs": True}
+        return descriptor_of(self._rpc.call("diff.v1.Diff/Apply", request, _APPLY_SECONDS)["applied"])
+
+    def sync(self, snapshotter: str = "") -> None:
+        from ..hostfs.syscalls import syncfs
+
+        name = self.snapshotter(snapshotter).name
+        done: t.Set[int] = set()
+        for key in ((_SNAPSHOTTER, name), (_CONTENT, "content")):
+            root = self._plugins[key]["exports"].get("root", "") if key in self._plugins else ""
+            if not os.path.isdir(root):
+                continue
+            try:
+                fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    device = os.fstat(fd).st_dev
+                    if device not in done:
+                        syncfs(fd)
+                    done.add(device)
+                finally:
+                    os.close(fd)
+            except OSError as error:
+                raise from_os_error(error, f"writing back {root}") from error
+
+    def container_dir(self, container_id: str) -> str:
+        path = self._container_path(container_id)
+        make_dir(path)
+        return path
+
+    def _container_path(self, container_id: str) -> str:
+        return os.path.join(self._data_root, "containers", self.namespace, container_id)
+
+    def _container_removed(self, container_id: str) -> None:
+        from ..hostfs.remove import rename_then_remove
+
+        rename_then_remove(self._container_path(container_id))
+
+    @contextlib.contextmanager
+    def lock(self, name: str) -> t.Iterator[None]:
+        directory = os.path.join(self._data_root, "locks")
+        make_dir(directory)
+        key = hashlib.sha256(f"{self._rpc.address}\0{self.namespace}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+        with host_lock.locked(os.path.join(directory, key), printable(name, 200), host_lock.DEFAULT_WAIT):
+            yield
+
+    def version(self) -> Version:
+        found = self._rpc.call("version.v1.Version/Version")
+        return Version(self.kind, found["version"], found["revision"])
+
+    def close(self) -> None:
+        self._rpc.close()

@@ -1,0 +1,88 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Snapshotter over containerd's snapshot service."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..engine.models import ACTIVE, COMMITTED, VIEW, Labels, Mount, SnapshotInfo, Usage
+from ..errors import FailedPrecondition, InvalidArgument, NotFound, printable
+from .values import Message, mounts_of, seconds
+
+if t.TYPE_CHECKING:
+    from ..rpc.channel import Channel
+
+_KINDS = {1: VIEW, 2: ACTIVE, 3: COMMITTED}
+_REMOVE_SECONDS = 600.0
+
+
+def _info(message: Message) -> SnapshotInfo:
+    return SnapshotInfo(
+        message["name"],
+        message["parent"],
+        _KINDS.get(message["kind"], ""),
+        dict(message["labels"]),
+        seconds(message["created_at"]),
+        seconds(message["updated_at"]),
+    )
+
+
+class SnapshotProxy:
+    """One snapshotter of the daemon."""
+
+    #: containerd before 2.2 cannot give a snapshot its parent at commit.
+    rebases = False
+
+    def __init__(self, rpc: Channel, name: str) -> None:
+        self._rpc, self.name = rpc, name
+
+    def _call(self, method: str, timeout: float = 60.0, **request: t.Any) -> Message:
+        return self._rpc.call(f"snapshots.v1.Snapshots/{method}", {"snapshotter": self.name, **request}, timeout)
+
+    def stat(self, key: str) -> SnapshotInfo:
+        try:
+            found = _info(self._call("Stat", key=key)["info"])
+        except NotFound as error:
+            raise NotFound(f"no snapshot {printable(key, 120)} in {self.name}") from error
+        if self._rpc.lease:
+            # What somebody relies on while a lease is open must stay, also when it was there before.
+            resource = {"id": key, "type": f"snapshots/{self.name}"}
+            self._rpc.call("leases.v1.Leases/AddResource", {"id": self._rpc.lease, "resource": resource})
+        return found
+
+    def mounts(self, key: str) -> t.List[Mount]:
+        return mounts_of(self._call("Mounts", key=key)["mounts"])
+
+    def prepare(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
+        return self._make("Prepare", key, parent, labels)
+
+    def view(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
+        return self._make("View", key, parent, labels)
+
+    def _make(self, method: str, key: str, parent: str, labels: t.Optional[Labels]) -> t.List[Mount]:
+        if not key:
+            raise InvalidArgument("a snapshot's key is empty")
+        return mounts_of(self._call(method, key=key, parent=parent, labels=dict(labels or {}))["mounts"])
+
+    def commit(self, name: str, key: str, labels: t.Optional[Labels] = None, parent: t.Optional[str] = None) -> None:
+        if not name:
+            raise InvalidArgument("a snapshot's name is empty")
+        if parent is not None:
+            raise InvalidArgument(f"{self.name} of this containerd cannot give a snapshot its parent at commit")
+        own = _info(self._call("Stat", key=key)["info"])
+        if own.kind != ACTIVE:
+            raise FailedPrecondition(f"the snapshot {printable(key, 120)} is {own.kind}: only an active one can be committed")
+        self._call("Commit", _REMOVE_SECONDS, name=name, key=key, labels={**own.labels, **(labels or {})})
+
+    def remove(self, key: str) -> None:
+        self._call("Remove", _REMOVE_SECONDS, key=key)
+
+    def walk(self) -> t.List[SnapshotInfo]:
+        answers = self._rpc.stream("snapshots.v1.Snapshots/List", {"snapshotter": self.name})
+        return [_info(one) for answer in answers for one in answer["info"]]
+
+    def usage(self, key: str) -> Usage:
+        found = self._call("Usage", key=key)
+        return Usage(found["size"], found["inodes"])

@@ -1,0 +1,239 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""TaskService over containerd's task service. Output goes to a json-file log through our log writer (libexec/logger.py).
+
+Beside the log, in the container's directory: task.json (what we started), exit.json (how it ended, written by the log writer).
+They answer what the daemon forgets when it is restarted: the exit status of a container that ended meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+import typing as t
+
+from ..engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, ExecResult, ExecSpec, Mount, TaskIO, TaskState
+from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, Unavailable, printable
+from ..hostfs.atomic import make_dir, read_file, write_file
+from ..runtime.runc import failure
+from .values import Message, json_any, mount_messages, seconds
+
+if t.TYPE_CHECKING:
+    from ..rpc.channel import Channel
+
+_LINUX_RESOURCES = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
+# containerd.v1.types.Status
+_STATUS = {1: CREATED, 2: RUNNING, 3: STOPPED, 4: PAUSED, 5: PAUSED}
+_UNKNOWN = 255
+_KILL = 9
+_CREATE_SECONDS = 120.0
+_KILL_SECONDS = 30.0
+_LOG_SECONDS = 5.0
+
+
+class TaskProxy:
+    """Tasks of one namespace. directory gives the path of a container's directory, which need not be there."""
+
+    def __init__(self, rpc: Channel, directory: t.Callable[[str], str], data_root: str) -> None:
+        self._rpc, self._directory, self._data_root = rpc, directory, data_root
+
+    def _call(self, method: str, container_id: str, timeout: t.Optional[float] = 60.0, **request: t.Any) -> Message:
+        return self._rpc.call(f"tasks.v1.Tasks/{method}", {"container_id": container_id, **request}, timeout)
+
+    # Making and starting
+
+    def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
+        with contextlib.suppress(NotFound):
+            raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {self.state(container.id).status}")
+        directory = self._directory(container.id)
+        make_dir(directory)
+        self._forget(container.id)
+        stdio = self._stdio(directory, io)
+        self._record(container.id, {"log": io.log_path, "started_at": 0.0})
+        try:
+            made = self._call(
+                "Create", container.id, _CREATE_SECONDS, rootfs=mount_messages(rootfs), terminal=io.terminal, **stdio
+            )
+        except EngineError as error:
+            self._forget(container.id)
+            raise _explained("create", error) from error
+        return TaskState(container.id, CREATED, made["pid"], log_path=io.log_path)
+
+    def _stdio(self, directory: str, io: TaskIO) -> t.Dict[str, str]:
+        from ..libexec.install import log_uri
+
+        uri = log_uri(self._data_root, directory, io.log_path, io.log_max_size, io.log_max_files)
+        found = {"stdout": uri, "stderr": "" if io.terminal else uri}
+        if io.stdin:
+            # Nobody ever opens it for writing, so it never ends.
+            found["stdin"] = os.path.join(directory, "stdin")
+            with contextlib.suppress(FileExistsError):
+                os.mkfifo(found["stdin"], 0o600)
+        return found
+
+    def start(self, container_id: str) -> TaskState:
+        state = self.state(container_id)
+        if state.status != CREATED:
+            raise FailedPrecondition(f"the container {container_id[:12]} cannot be started: it is {state.status}")
+        try:
+            self._call("Start", container_id, _CREATE_SECONDS)
+        except EngineError as error:
+            raise _explained("start", error) from error
+        self._record(container_id, {"log": state.log_path, "started_at": time.time()})
+        return self.state(container_id)
+
+    # What we remember
+
+    def _file(self, container_id: str, name: str) -> str:
+        return os.path.join(self._directory(container_id), name)
+
+    def _record(self, container_id: str, facts: t.Mapping[str, t.Any]) -> None:
+        write_file(self._file(container_id, "task.json"), json.dumps(facts).encode(), durable=False)
+
+    def _read(self, container_id: str, name: str) -> t.Optional[t.Dict[str, t.Any]]:
+        data = read_file(self._file(container_id, name))
+        try:
+            found = json.loads(data) if data else None
+        except ValueError:
+            return None
+        return found if isinstance(found, dict) else None
+
+    def _forget(self, container_id: str) -> None:
+        for name in ("task.json", "exit.json", "stdin"):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._file(container_id, name))
+
+    # Looking
+
+    def state(self, container_id: str) -> TaskState:
+        try:
+            return self._of(self._call("Get", container_id)["process"])
+        except NotFound:
+            return self._remembered(container_id)
+
+    def _remembered(self, container_id: str) -> TaskState:
+        """A task that the daemon does not know any more: it was restarted, or the host was. Else NotFound."""
+        task, ended = self._read(container_id, "task.json"), self._read(container_id, "exit.json")
+        if task is None and ended is None:
+            raise NotFound(f"the container {printable(container_id, 80)} has no task")
+        return self._merged(TaskState(container_id, STOPPED, 0, _UNKNOWN), task or {}, ended or {})
+
+    def _of(self, process: Message) -> TaskState:
+        container_id = process["container_id"] or process["id"]
+        status = _STATUS.get(process["status"], STOPPED)
+        state = TaskState(
+            container_id,
+            status,
+            0 if status == STOPPED else process["pid"],
+            process["exit_status"] if status == STOPPED else 0,
+            exited_at=seconds(process["exited_at"]) if status == STOPPED else 0.0,
+        )
+        ended = self._read(container_id, "exit.json") if status == STOPPED else None
+        return self._merged(state, self._read(container_id, "task.json") or {}, ended or {})
+
+    @staticmethod
+    def _merged(state: TaskState, task: t.Mapping[str, t.Any], ended: t.Mapping[str, t.Any]) -> TaskState:
+        """What the daemon says, and what it does not know."""
+        started = float(task.get("started_at") or 0.0)
+        state = state._replace(log_path=str(task.get("log", "")), started_at=started)
+        if not ended:
+            return state
+        return state._replace(
+            exit_status=int(ended.get("exit_status", state.exit_status)),
+            exited_at=float(ended.get("exited_at", state.exited_at)),
+            # The restart monitor may have started it again since we did.
+            started_at=max(started, float(ended.get("started_at", 0.0))) if started else 0.0,
+            oom_killed=bool(ended.get("oom_killed")),
+        )
+
+    def list(self) -> t.List[TaskState]:
+        return [self._of(one) for one in self._rpc.call("tasks.v1.Tasks/List")["tasks"]]
+
+    def wait(self, container_id: str, timeout: t.Optional[float] = None) -> TaskState:
+        started = time.monotonic()
+        state = self.state(container_id)
+        if state.status != STOPPED:
+            try:
+                self._call("Wait", container_id, None if timeout is None else max(timeout, 0.001))
+            except NotFound:
+                return self._remembered(container_id)
+            except Unavailable as error:
+                if timeout is None or time.monotonic() - started < timeout:
+                    raise
+                raise Unavailable(f"the container {container_id[:12]} has not ended within {timeout:g} s") from error
+        self._wait_for_log(container_id)
+        return self.state(container_id)
+
+    def _wait_for_log(self, container_id: str) -> None:
+        """Until the log writer has written the last line; not for ever, since a process left behind may hold the output."""
+        deadline = time.monotonic() + _LOG_SECONDS
+        while (
+            os.path.exists(self._file(container_id, "task.json"))
+            and not os.path.exists(self._file(container_id, "exit.json"))
+            and time.monotonic() < deadline
+        ):
+            time.sleep(0.005)
+
+    # Changing
+
+    def _in(self, container_id: str, *wanted: str) -> TaskState:
+        state = self.state(container_id)
+        if state.status not in wanted:
+            raise FailedPrecondition(f"the container {container_id[:12]} is {state.status}")
+        return state
+
+    def signal(self, container_id: str, signal: int, everyone: bool = False) -> None:
+        self._in(container_id, CREATED, RUNNING, PAUSED)
+        try:
+            self._call("Kill", container_id, signal=signal, all=everyone)
+        except NotFound as error:
+            raise FailedPrecondition(f"the container {container_id[:12]} does not run") from error
+
+    def pause(self, container_id: str) -> None:
+        self._in(container_id, RUNNING)
+        self._call("Pause", container_id)
+
+    def resume(self, container_id: str) -> None:
+        self._in(container_id, PAUSED)
+        self._call("Resume", container_id)
+
+    def update(self, container_id: str, resources: t.Mapping[str, t.Any]) -> None:
+        self._in(container_id, CREATED, RUNNING, PAUSED)
+        self._call("Update", container_id, resources=json_any(_LINUX_RESOURCES, dict(resources)))
+
+    def exec(self, container_id: str, spec: ExecSpec, timeout: t.Optional[float] = None) -> ExecResult:
+        from .execs import run
+
+        self._in(container_id, RUNNING)
+        return run(self._rpc, container_id, self._directory(container_id), spec, timeout)
+
+    def delete(self, container_id: str, force: bool = False) -> TaskState:
+        state = self.state(container_id)
+        if state.status in (RUNNING, PAUSED):
+            if not force:
+                raise FailedPrecondition(f"the container {container_id[:12]} is {state.status}: stop it first")
+            self._kill(container_id, state.status)
+            state = self.state(container_id)
+        with contextlib.suppress(NotFound):
+            self._call("Delete", container_id)
+        self._forget(container_id)
+        return state._replace(status=STOPPED)
+
+    def _kill(self, container_id: str, status: str) -> None:
+        with contextlib.suppress(NotFound):
+            self._call("Kill", container_id, signal=_KILL, all=True)
+            if status == PAUSED:
+                # A frozen process does not die before it is thawed.
+                with contextlib.suppress(EngineError):
+                    self._call("Resume", container_id)
+            self._call("Wait", container_id, _KILL_SECONDS)
+
+
+def _explained(verb: str, error: EngineError) -> EngineError:
+    """What a runtime says comes with no status: it is told as the embedded engine tells it."""
+    if type(error) not in (EngineError, NotFound) or "runtime" not in str(error):
+        return error
+    return failure(verb, str(error))

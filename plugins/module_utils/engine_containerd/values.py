@@ -1,0 +1,73 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What containerd's messages and our values have in common: times, label filters, descriptors, mounts, JSON in an Any."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from ..engine.models import Labels, Mount
+from ..errors import DataLoss, printable
+from ..oci.descriptor import Descriptor
+from ..oci.digest import Digest
+
+Message = t.Mapping[str, t.Any]
+
+
+def seconds(timestamp: t.Optional[Message]) -> float:
+    """A google.protobuf.Timestamp as seconds since the epoch; 0.0 for none (Go's zero time lies before the epoch)."""
+    if not timestamp or timestamp["seconds"] < 0:
+        return 0.0
+    return float(timestamp["seconds"]) + float(timestamp["nanos"]) / 1e9
+
+
+def label_filter(labels: t.Optional[Labels]) -> t.List[str]:
+    """A filter of containerd's (filters/filter.go) for what carries all the labels; an empty value asks for any value."""
+    if not labels:
+        return []
+    parts = [f"labels.{json.dumps(key)}" + (f"=={json.dumps(value)}" if value else "") for key, value in labels.items()]
+    return [",".join(parts)]
+
+
+def descriptor_message(descriptor: Descriptor) -> t.Dict[str, t.Any]:
+    """containerd.types.Descriptor. It has no platform and no artifact type."""
+    return {
+        "media_type": descriptor.media_type,
+        "digest": str(descriptor.digest),
+        "size": descriptor.size,
+        "annotations": dict(descriptor.annotations),
+    }
+
+
+def descriptor_of(message: t.Optional[Message]) -> Descriptor:
+    if message is None:
+        raise DataLoss("containerd has a record without a descriptor")
+    return Descriptor(message["media_type"], Digest.parse(message["digest"]), message["size"], annotations=message["annotations"])
+
+
+def mounts_of(messages: t.Iterable[Message]) -> t.List[Mount]:
+    return [Mount(entry["type"], entry["source"], tuple(entry["options"])) for entry in messages]
+
+
+def mount_messages(mounts: t.Iterable[Mount]) -> t.List[t.Dict[str, t.Any]]:
+    return [{"type": mount.type, "source": mount.source, "options": list(mount.options)} for mount in mounts]
+
+
+def json_any(type_url: str, value: t.Any) -> t.Dict[str, t.Any]:
+    """A google.protobuf.Any that holds JSON, as containerd's typeurl does."""
+    return {"type_url": type_url, "value": json.dumps(value, separators=(",", ":")).encode()}
+
+
+def json_of(message: t.Optional[Message], what: str) -> t.Dict[str, t.Any]:
+    """The JSON object in an Any; empty for none. DataLoss for what is no JSON object."""
+    if not message or not message["value"]:
+        return {}
+    try:
+        found = json.loads(message["value"])
+    except (ValueError, RecursionError) as error:
+        raise DataLoss(f"{what} is not JSON: {printable(error, 100)}") from error
+    if not isinstance(found, dict):
+        raise DataLoss(f"{what} is not a JSON object")
+    return found

@@ -1,0 +1,187 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The log writer of the containerd engine: what containerd's shim starts for a binary:// log (containerd, runtime/v2/README.md).
+
+It has the container's output on the descriptors 3 and 4, and the bundle as its working directory. It writes the json-file log,
+and when the container has ended it asks the shim for the exit status and records it, since a daemon that was down at that
+moment forgets it (1.7 and 2.x). Like the shim it stays in memory, so it imports next to nothing; what it shares with the shim
+comes as an argument, since in the zip file there is no package.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from _signal import SIG_DFL, SIGTERM, set_wakeup_fd, signal
+from select import POLLHUP, POLLIN, poll
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import typing as t
+
+_STREAMS = {3: "stdout", 4: "stderr"}
+_READY = 5
+_CHUNK = 64 * 1024
+
+
+def main(shim: t.Any, directory: str, path: str, max_size: int, max_files: int) -> None:
+    """shim: the module. directory: where exit.json goes. path: the log, rotated at max_size bytes (0 never)."""
+    log = shim.Log(path, max_size, max_files)
+    started = time.time()
+    stop = wake_on_sigterm()
+    try:
+        os.unlink(f"{directory}/exit.json")
+    except OSError:
+        pass
+    os.close(_READY)
+    shim.raise_priority()
+    copy(log, stop)
+    log.finish()
+    # From here on there is nothing to lose.
+    signal(SIGTERM, SIG_DFL)
+    ended = wait_for_end(os.environ.get("CONTAINER_ID", ""))
+    if ended:
+        status, exited_at = ended
+        killed = shim.oom_kills(memory_events())
+        shim.write_file(
+            f"{directory}/exit.json",
+            f'{{"exit_status":{status},"started_at":{started:.6f},"exited_at":{exited_at:.6f},'
+            f'"oom_killed":{"true" if killed else "false"},"dropped":{log.dropped}}}\n',
+        )
+    os._exit(0)
+
+
+def wake_on_sigterm() -> int:
+    """The shim sends SIGTERM when the task is deleted: what is in the pipes then is still written. A descriptor to poll."""
+    reader, writer = os.pipe()
+    for fd in (reader, writer):
+        os.set_blocking(fd, False)
+    signal(SIGTERM, lambda number, frame: None)
+    set_wakeup_fd(writer)
+    return reader
+
+
+def copy(log: t.Any, stop: int) -> None:
+    """Output to the log, until both streams have ended, or until stop is readable and nothing is left in the pipes."""
+    poller = poll()
+    poller.register(stop, POLLIN)
+    left = dict(_STREAMS)
+    for fd in left:
+        os.set_blocking(fd, False)
+        poller.register(fd, POLLIN | POLLHUP)
+    stopping = False
+    while left:
+        events = poller.poll(0 if stopping else None)
+        if stopping and not events:
+            return
+        for fd, _event in events:
+            if fd == stop:
+                stopping = True
+                poller.unregister(stop)
+                continue
+            try:
+                data = os.read(fd, _CHUNK)
+            except BlockingIOError:
+                continue
+            if data:
+                log.feed(left[fd], data)
+            else:
+                poller.unregister(fd)
+                del left[fd]
+
+
+def shim_address() -> t.Tuple[str, int]:
+    """Socket and protocol version of the shim that started us, from the bundle."""
+    try:
+        with open("bootstrap.json", encoding="utf-8") as stream:
+            import json
+
+            found = json.load(stream)
+        return str(found["address"]), int(found["version"])
+    except FileNotFoundError:
+        pass
+    with open("address", encoding="utf-8") as stream:
+        return stream.read().strip(), 2
+
+
+def wait_for_end(container_id: str) -> t.Optional[t.Tuple[int, float]]:
+    """Exit status and time from the shim's Wait (ttrpc); None when it does not say."""
+    import _socket
+
+    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    try:
+        address, version = shim_address()
+        connection.connect(address.replace("unix://", "", 1))
+        identifier = container_id.encode()
+        request = field(1, b"containerd.task.v%d.Task" % version) + field(2, b"Wait") + field(3, field(1, identifier))
+        connection.sendall(len(request).to_bytes(4, "big") + b"\x00\x00\x00\x01\x01\x00" + request)
+        header = exactly(connection, 10)
+        answer = parse(exactly(connection, int.from_bytes(header[:4], "big")))
+    except (OSError, ValueError, KeyError):
+        return None
+    if 2 not in answer:
+        return None
+    found = parse(answer[2])
+    when = parse(found.get(2, b""))
+    return found.get(1, 0), when.get(1, 0) + when.get(2, 0) / 1e9
+
+
+def exactly(connection: t.Any, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        part = connection.recv(count - len(data))
+        if not part:
+            raise OSError("the shim has ended")
+        data += part
+    return data
+
+
+def field(number: int, data: bytes) -> bytes:
+    """A length-delimited protobuf field of less than 128 bytes, or of less than 16384."""
+    size = bytes((len(data),)) if len(data) < 128 else bytes((len(data) & 0x7F | 0x80, len(data) >> 7))
+    return bytes((number << 3 | 2,)) + size + data
+
+
+def parse(data: bytes) -> t.Dict[int, t.Any]:
+    """Varint and length-delimited protobuf fields by number. ValueError."""
+    found: t.Dict[int, t.Any] = {}
+    position = 0
+
+    def varint() -> int:
+        nonlocal position
+        value = shift = 0
+        while position < len(data):
+            byte = data[position]
+            position += 1
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+            shift += 7
+        raise ValueError("cut off")
+
+    while position < len(data):
+        tag = varint()
+        number = varint()
+        if tag & 7 == 2:
+            found[tag >> 3] = data[position : position + number]
+            position += number
+        elif tag & 7 == 0:
+            found[tag >> 3] = number
+        else:
+            raise ValueError("unexpected wire type")
+    return found
+
+
+def memory_events() -> str:
+    """The file that counts the container's processes killed for memory; its control group is there until the task is deleted."""
+    import json
+
+    with open("config.json", encoding="utf-8") as stream:
+        path = str((json.load(stream).get("linux") or {}).get("cgroupsPath", ""))
+    parts = path.split(":")
+    if len(parts) == 3:
+        path = f"/{parts[0]}/{parts[1]}-{parts[2]}.scope"
+    if os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+        return f"/sys/fs/cgroup{path}/memory.events"
+    return f"/sys/fs/cgroup/memory{path}/memory.oom_control"
