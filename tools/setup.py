@@ -58,7 +58,9 @@ def environment() -> None:
     if stamp.exists() and stamp.read_text() == wanted:
         return
     if sys.version_info < (3, 11):
-        sys.exit(f"ansible-core 2.19 needs Python 3.11 or later on the controller, and {sys.executable} is {sys.version.split()[0]}")
+        sys.exit(
+            f"ansible-core 2.19 needs Python 3.11 or later on the controller, and {sys.executable} is {sys.version.split()[0]}"
+        )
     print("venv: installing requirements/test.txt into .venv", flush=True)
     venv.create(VENV, clear=True, with_pip=True)
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -85,7 +86,7 @@ def task(module: str, **options: t.Any) -> t.Dict[str, t.Any]:
 
 @contextlib.contextmanager
 def started(
-    tasks: t.Sequence[Task],
+    tasks: t.Union[t.Sequence[Task], pathlib.Path],
     check: bool = False,
     diff: bool = False,
     defaults: t.Optional[t.Mapping[str, t.Any]] = None,
@@ -97,22 +98,25 @@ def started(
 ) -> t.Iterator[t.Tuple[subprocess.Popen[str], pathlib.Path]]:
     """A running ansible-playbook and the file with its results, for tests that disturb it. Its files go at the end.
 
-    defaults: options of every task of this collection (its action group). group: give it a process group of its own.
+    tasks: or a playbook's path. defaults: options of every task of this collection (its action group).
+    group: give it a process group of its own.
     """
     base = pathlib.Path(tempfile.mkdtemp(prefix="fleet-play-"))
     process: t.Optional[subprocess.Popen[str]] = None
     try:
-        play = {
-            "hosts": "localhost",
-            "gather_facts": False,
-            "module_defaults": {"group/fleet.containerd.containerd": dict(defaults or {})},
-            "vars": {"ansible_python_interpreter": interpreter, **(variables or {})},
-            "tasks": list(tasks),
-        }
-        (base / "play.json").write_text(json.dumps([play]))
+        playbook = tasks if isinstance(tasks, pathlib.Path) else base / "play.json"
+        if not isinstance(tasks, pathlib.Path):
+            play = {
+                "hosts": "localhost",
+                "gather_facts": False,
+                "module_defaults": {"group/fleet.containerd.containerd": dict(defaults or {})},
+                "tasks": list(tasks),
+            }
+            playbook.write_text(json.dumps([play]))
+        (base / "variables.json").write_text(json.dumps({"ansible_python_interpreter": interpreter, **(variables or {})}))
         results = base / "results"
         command = [str(pathlib.Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local"]
-        command += ["--check"] * check + ["--diff"] * diff + [*arguments, str(base / "play.json")]
+        command += ["--check"] * check + ["--diff"] * diff + ["-e", f"@{base / 'variables.json'}", *arguments, str(playbook)]
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -126,9 +130,12 @@ def started(
         yield process, results
     finally:
         if process and process.poll() is None:
+            if group:
+                os.killpg(process.pid, signal.SIGKILL)
             process.kill()
-        if process:
-            process.communicate()
+        if process and process.stdout:
+            process.stdout.close()
+            process.wait()
         shutil.rmtree(base, ignore_errors=True)
 
 
@@ -152,7 +159,7 @@ def _environment(base: pathlib.Path, results: pathlib.Path, more: t.Mapping[str,
     return environment
 
 
-def play(tasks: t.Sequence[Task], failing: bool = False, timeout: float = 300, **how: t.Any) -> Play:
+def play(tasks: t.Union[t.Sequence[Task], pathlib.Path], failing: bool = False, timeout: float = 300, **how: t.Any) -> Play:
     """Run tasks to the end (check, diff, defaults, ...: see started).
 
     Raises PlayFailed when a task fails that should not, or when none fails although failing is set.

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# make check: the fast loop. make test: everything, as CI runs it. make demo, make bench: see README.md and CONTRIBUTING.md.
+PYTHON := .venv/bin/python
+.PHONY: help setup check test demo bench generate clean
+
+help:
+	@echo "make demo      pull, run and remove containers on this machine, and look at it"
+	@echo "make check     lint, types, unit tests, generated files (2 minutes)"
+	@echo "make test      everything that CI runs"
+	@echo "make bench     the benchmarks (ROWS=P1,P4 for some)"
+	@echo "make generate  write the generated files"
+
+setup:
+	@python3 tools/setup.py
+
+check: setup
+	@$(PYTHON) tools/gates.py check
+	@$(PYTHON) -m pytest -q tests/unit
+
+test: setup
+	@$(PYTHON) tools/gates.py all
+	@$(PYTHON) -m pytest -q tests/unit tests/integration
+
+demo: setup
+	@$(PYTHON) tools/demo.py $(if $(IMAGE),--image $(IMAGE))
+
+bench:
+	@python3 tools/setup.py --bench
+	@PYTHONPATH=.build/link PATH="$(CURDIR)/.venv/bin:$$PATH" ROWS="$(ROWS)" RUNS="$(or $(RUNS),5)" $(PYTHON) -m ansible_collections.fleet.containerd.tools.bench
+
+generate: setup
+	@$(PYTHON) tools/specs.py
+	@$(PYTHON) tools/readme.py
+
+clean:
+	rm -rf .build/sanity .build/galaxy .mypy_cache .ruff_cache tests/output
