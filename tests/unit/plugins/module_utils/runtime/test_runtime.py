@@ -1,0 +1,227 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Values of the runtime room: signals, sizes, volumes, users, the spec, and what a runtime's messages mean."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unimplemented
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.cgroups import HostFacts, cgroups_path
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.rootfs import check_rootfs, check_working_dir
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.runc import failure, version_warnings
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.signals import parse_signal, signal_name
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.sizes import parse_size
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.spec import DEFAULT_CAPABILITIES, SpecRequest, build
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.users import User, resolve_user
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.volumes import parse_volume
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("TERM", 15), ("SIGTERM", 15), ("15", 15), (15, 15), ("sigkill", 9), ("RTMIN+3", 37), ("SIGRTMIN", 34), ("RTMAX-1", 63)]
+)
+def test_signal(text: t.Any, number: int) -> None:
+    assert parse_signal(text) == number
+    assert parse_signal(signal_name(number)) == number
+
+
+@pytest.mark.parametrize("text", ["", "NOPE", "0", "65", "-1", "RTMIN+31", "RTMIN-1", "SIGRTMAX+1", "1.5"])
+def test_bad_signal(text: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"^stop_signal: "):
+        parse_signal(text)
+
+
+@pytest.mark.parametrize(("text", "size"), [("512", 512), ("64k", 65536), ("10m", 10485760), ("1.5g", 1610612736), ("2GiB", 2**31), (7, 7), ("1 kb", 1024)])
+def test_size(text: t.Any, size: int) -> None:
+    assert parse_size(text, "x") == size
+
+
+@pytest.mark.parametrize("text", ["", "k", "-1", "1x", "1.2.3m"])
+def test_bad_size(text: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"^max-size: "):
+        parse_size(text, "max-size")
+
+
+def test_volume() -> None:
+    volume = parse_volume("/a//b/:/c/./d/:ro,rshared")
+    assert (volume.source, volume.target, volume.options) == ("/a/b", "/c/d", ("ro", "rshared"))
+    assert parse_volume("/a:/b:rw") == parse_volume("/a/:/b")
+
+
+@pytest.mark.parametrize("text", ["", "/a", "/a:", ":/b", "/a:/b:bad", "/a:/b:ro,rw", "/a:/b:shared,private", "/a:b", "/a:/", "./a:/b", "/a/../b:/c", "/a:/b:ro:x", None])
+def test_bad_volume(text: t.Any) -> None:
+    with pytest.raises(InvalidArgument, match=r"^volumes: "):
+        parse_volume(text)
+
+
+def test_named_volumes_say_that_they_come_later() -> None:
+    with pytest.raises(Unimplemented, match=r"^volumes: 'data:/x' names a volume"):
+        parse_volume("data:/x")
+
+
+@pytest.fixture
+def root(tmp_path: pathlib.Path) -> t.Iterator[int]:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\nbroken\nbig:x:99999999999:1::/:\n")
+    (tmp_path / "etc/group").write_text("root:x:0:\nweb:x:34:\nextra:x:50:web,other\nmore:x:60:web\n")
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    yield fd
+    os.close(fd)
+
+
+@pytest.mark.parametrize(
+    ("text", "user"),
+    [
+        ("", User(0, 0, (0,), "/root")),
+        ("web", User(33, 34, (34, 50, 60), "/srv")),
+        ("33", User(33, 34, (34, 50, 60), "/srv")),
+        ("web:extra", User(33, 50, (), "/srv")),
+        ("1234:5", User(1234, 5, (), "")),
+        ("1234", User(1234, 0, (0,), "")),
+    ],
+)
+def test_user(root: int, text: str, user: User) -> None:
+    assert resolve_user(root, text) == user
+
+
+@pytest.mark.parametrize("text", ["nobody", "web:nogroup", "2147483648", "-1", "0:2147483648", "big"])
+def test_bad_user(root: int, text: str) -> None:
+    with pytest.raises(InvalidArgument, match=r"^user: "):
+        resolve_user(root, text)
+
+
+def test_passwd_that_leads_out_of_the_image_or_blocks_is_not_read(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "secret").write_text("web:x:0:0::/:\n")
+    image = tmp_path / "image"
+    (image / "etc").mkdir(parents=True)
+    (image / "etc/passwd").symlink_to(tmp_path / "secret")
+    os.mkfifo(image / "etc/group")
+    fd = os.open(image, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with pytest.raises(InvalidArgument, match="the image has no user 'web'"):
+            resolve_user(fd, "web")
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("name", ["dev", "proc", "sys"])
+def test_a_rootfs_that_could_write_to_the_host_is_refused(tmp_path: pathlib.Path, name: str) -> None:
+    (tmp_path / name).symlink_to("/tmp")
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with pytest.raises(FailedPrecondition, match=f"the image's /{name} is not a directory"):
+            check_rootfs(fd)
+        os.unlink(name, dir_fd=fd)
+        check_rootfs(fd)
+        os.mkdir(name, dir_fd=fd)
+        check_rootfs(fd)
+    finally:
+        os.close(fd)
+
+
+def test_working_dir(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "out").symlink_to("/proc/self/fd")
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        check_working_dir(fd, "/")
+        check_working_dir(fd, "/not/there/yet")
+        check_working_dir(fd, "/out")
+        with pytest.raises(FailedPrecondition, match="working_dir: /file is not a directory"):
+            check_working_dir(fd, "/file")
+    finally:
+        os.close(fd)
+
+
+def request(**more: t.Any) -> SpecRequest:
+    values: t.Dict[str, t.Any] = {
+        "container_id": "c" * 64,
+        "namespace": "default",
+        "args": ("sh",),
+        "env": {"A": "b"},
+        "user": User(),
+        "working_dir": "/",
+        "hostname": "host",
+    }
+    return SpecRequest(**{**values, **more})
+
+
+V1, V2, V2_SYSTEMD = HostFacts(1, False), HostFacts(2, False), HostFacts(2, True)
+
+
+def namespaces(spec: t.Mapping[str, t.Any]) -> t.List[str]:
+    return sorted(one["type"] for one in spec["linux"]["namespaces"])
+
+
+def test_spec_defaults() -> None:
+    spec = build(request(), V1)
+    process = spec["process"]
+    assert process["env"] == ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=host", "A=b"]
+    assert process["capabilities"]["bounding"] == list(DEFAULT_CAPABILITIES)
+    assert len(DEFAULT_CAPABILITIES) == 14
+    assert "inheritable" not in process["capabilities"]
+    assert "ambient" not in process["capabilities"]
+    assert {"/proc/kcore", "/sys/firmware"} <= set(spec["linux"]["maskedPaths"])
+    assert "/proc/sys" in spec["linux"]["readonlyPaths"]
+    assert spec["linux"]["seccomp"]["defaultAction"] == "SCMP_ACT_ERRNO"
+    assert spec["linux"]["resources"]["devices"] == [{"allow": False, "access": "rwm"}]
+    json.dumps(spec)
+
+
+def test_spec_follows_the_control_groups_of_the_host() -> None:
+    assert namespaces(build(request(), V1)) == ["ipc", "mount", "network", "pid", "uts"]
+    assert namespaces(build(request(), V2)) == ["cgroup", "ipc", "mount", "network", "pid", "uts"]
+    assert cgroups_path("default", "id", V1) == "/default/id"
+    assert cgroups_path("default", "id", V2_SYSTEMD) == "system.slice:fleet-default:id"
+
+
+def test_spec_with_the_host_network() -> None:
+    spec = build(request(network_mode="host"), V1)
+    assert "network" not in namespaces(spec)
+    mounts = {one["destination"]: one for one in spec["mounts"]}
+    assert mounts["/sys"]["type"] == "bind"
+    assert mounts["/etc/resolv.conf"]["options"] == ["rbind", "ro"]
+
+
+def test_spec_of_terminal_user_and_volumes() -> None:
+    volumes = ({"source": "/a", "target": "/x/y", "options": []}, {"source": "/b", "target": "/x", "options": ["ro", "z"]})
+    spec = build(request(tty=True, read_only=True, user=User(5, 6, (7,), "/home"), volumes=volumes), V1)
+    assert spec["root"]["readonly"] is True
+    assert spec["process"]["terminal"] is True
+    assert {"TERM=xterm", "HOME=/home"} <= set(spec["process"]["env"])
+    assert spec["process"]["capabilities"]["effective"] == []
+    assert spec["process"]["user"]["additionalGids"] == [7]
+    assert [one["destination"] for one in spec["mounts"][-2:]] == ["/x", "/x/y"]
+    assert spec["mounts"][-2]["options"] == ["rbind", "ro", "rprivate"]
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "words"),
+    [
+        ('runc create failed: unable to start container process: exec: "nope": executable file not found in $PATH', InvalidArgument, "the command nope is not in the image's PATH"),
+        ('runc create failed: unable to start container process: exec: "/nope": stat /nope: no such file or directory', InvalidArgument, "the command /nope is not in the image"),
+        ('runc create failed: unable to start container process: exec: "/etc/passwd": permission denied', InvalidArgument, "may not be executed"),
+        ("exec /bin/x: exec format error", InvalidArgument, "another architecture"),
+        ("container with given ID already exists", AlreadyExists, "of that id"),
+        ("container does not exist", NotFound, "does not run"),
+        ("a: b: c: d: e", FailedPrecondition, "c: d: e"),
+    ],
+)
+def test_what_a_runtime_says(message: str, kind: t.Type[Exception], words: str) -> None:
+    error = failure("create", message)
+    assert type(error) is kind
+    assert words in str(error)
+
+
+def test_old_runc_is_warned_of() -> None:
+    assert "CVE-2025-31133" in version_warnings("runc version 1.1.5+ds1")[0]
+    assert version_warnings("runc version 1.3.3") == []
+    assert version_warnings("runc version 1.2.8") == []
+    assert version_warnings("runc version 1.4.1") == []
+    assert version_warnings("crun version 1.8") == []
