@@ -38,10 +38,14 @@ def binaries(version: str) -> pathlib.Path:
 
 
 class Daemon:
-    """One containerd. base holds config, root, state, socket and log; start() and kill() may be called repeatedly."""
+    """One containerd. base holds config, root, state, socket and log; start() and kill() may be called repeatedly.
 
-    def __init__(self, version: str, base: pathlib.Path, cri: bool = False) -> None:
-        self.version, self.base, self.cri = version, base, cri
+    cri: with the kubelet's interface. collects: False when garbage is to be collected on demand only, for tests whose
+    snapshots nothing refers to.
+    """
+
+    def __init__(self, version: str, base: pathlib.Path, cri: bool = False, collects: bool = True) -> None:
+        self.version, self.base, self.cri, self.collects = version, base, cri, collects
         self.bin = binaries(version)
         self.root, self.state, self.address = base / "root", base / "state", str(base / "containerd.sock")
         self.log = base / "log"
@@ -68,6 +72,8 @@ disabled_plugins = [{cri}{", ".join(json.dumps(name) for name in snapshotters)}]
 [plugins."io.containerd.nri.v1.nri"]
   disable = true
 """
+        if not self.collects:
+            text += '[plugins."io.containerd.gc.v1.scheduler"]\n  mutation_threshold = 0\n  startup_delay = "1h"\n'
         path = self.base / "config.toml"
         path.write_text(text)
         return path
@@ -136,10 +142,12 @@ def _end(bundle: pathlib.Path) -> None:
 
 
 @contextlib.contextmanager
-def running_containerd(version: str, cri: bool = False, base: t.Union[str, pathlib.Path] = "") -> t.Iterator[Daemon]:
+def running_containerd(
+    version: str, cri: bool = False, base: t.Union[str, pathlib.Path] = "", collects: bool = True
+) -> t.Iterator[Daemon]:
     """A daemon for the length of the context, below a temporary directory (or base, which stays)."""
     directory = pathlib.Path(base or tempfile.mkdtemp(prefix=f"fleet-containerd-{version}-"))
-    daemon = Daemon(version, directory, cri)
+    daemon = Daemon(version, directory, cri, collects)
     try:
         yield daemon.start()
     finally:
