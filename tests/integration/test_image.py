@@ -107,8 +107,7 @@ def test_pull_policies(site: Site, registry: Registry, layout: Layout) -> None:
     assert moved.value("image")["Config"]["Labels"] == {"release": "2"}
     assert moved.value("pulled")["layers_reused"] == 1
     third = registry.push(layout.path, busybox_image(layout, Labels={"release": "3"}), "moving", "1")
-    (moved,) = site.converge(image(name, pull="newer"))
-    assert moved.value("digest") == third
+    assert site.play(image(name, pull="newer")).last.value("digest") == third
 
 
 def test_pull_without_the_registry(site: Site, layout: Layout) -> None:
@@ -135,7 +134,7 @@ def test_pull_without_the_registry(site: Site, layout: Layout) -> None:
 
 def test_platforms(site: Site, two_platforms: t.Tuple[str, t.Dict[str, str]]) -> None:
     name, digests = two_platforms
-    (host_platform,) = site.converge(image(name))
+    host_platform = site.play(image(name)).last
     assert host_platform.value("manifest_digest") == digests["amd64"]
     assert host_platform.value("image")["Architecture"] == "amd64"
     (arm,) = site.converge(image(name, platform="linux/arm64"))
@@ -152,7 +151,7 @@ def test_platforms(site: Site, two_platforms: t.Tuple[str, t.Dict[str, str]]) ->
 def test_pinned_by_digest(site: Site, registry: Registry, layout: Layout) -> None:
     repository = f"{registry.address}/pinned"
     first = registry.push(layout.path, busybox_image(layout, Labels={"release": "1"}), "pinned", "1")
-    (pinned,) = site.converge(image(f"{repository}:1", digest=first))
+    pinned = site.play(image(f"{repository}:1", digest=first)).last
     assert pinned.value("digest") == first
     second = registry.push(layout.path, busybox_image(layout, Labels={"release": "2"}), "pinned", "1")
     same, moved, other, by_digest = site.play(

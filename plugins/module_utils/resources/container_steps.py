@@ -35,6 +35,7 @@ def log_path(engine: Engine, container_id: str) -> str:
 
 def create(engine: Engine, want: Want, stage: bool = False) -> Container:
     """Make the record and the snapshot, not started. stage: under no name yet, to be swapped in. On failure nothing is left."""
+    from ..hostfs.remove import remove_tree
     from ..runtime import rootfs
     from ..runtime.cgroups import host_facts
     from ..runtime.spec import build
@@ -72,6 +73,7 @@ def create(engine: Engine, want: Want, stage: bool = False) -> Container:
             )
             return engine.containers.create(container)
         except EngineError:
+            remove_tree(engine.container_dir(container_id))
             with contextlib.suppress(NotFound):
                 store.remove(container_id)
             raise
