@@ -10,11 +10,13 @@ import pathlib
 import sys
 import typing as t
 
+# REUSE-IgnoreStart: this is not the licence of this file, although it is the same
 HEADER = (
     "# Copyright (c) 2026, fleet.containerd contributors\n"
     "# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)\n"
     "# SPDX-License-Identifier: GPL-3.0-or-later\n"
 )
+# REUSE-IgnoreEnd
 _TOOLS = {"errors", "oci", "hostfs"}
 _VALUES = {*_TOOLS, "engine"}
 _ENGINE = {*_VALUES, "store", "runtime", "network", "registry", "image", "libexec"}
