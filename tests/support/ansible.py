@@ -95,11 +95,13 @@ def started(
     interpreter: str = sys.executable,
     arguments: t.Sequence[str] = (),
     group: bool = True,
+    under: t.Sequence[str] = (),
 ) -> t.Iterator[t.Tuple[subprocess.Popen[str], pathlib.Path]]:
     """A running ansible-playbook and the file with its results, for tests that disturb it. Its files go at the end.
 
     tasks: or a playbook's path. defaults: options of every task of this collection (its action group).
     group: give it a process group of its own.
+    under: a command that runs ansible-playbook, as env(1) would.
     """
     base = pathlib.Path(tempfile.mkdtemp(prefix="fleet-play-"))
     process: t.Optional[subprocess.Popen[str]] = None
@@ -115,7 +117,7 @@ def started(
             playbook.write_text(json.dumps([play]))
         (base / "variables.json").write_text(json.dumps({"ansible_python_interpreter": interpreter, **(variables or {})}))
         results = base / "results"
-        command = [str(pathlib.Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local"]
+        command = [*under, str(pathlib.Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local"]
         command += ["--check"] * check + ["--diff"] * diff + ["-e", f"@{base / 'variables.json'}", *arguments, str(playbook)]
         process = subprocess.Popen(
             command,
