@@ -40,7 +40,7 @@ GATES = [
     Gate("format (ruff)", ["ruff", "format", "--check", "--quiet", "."], True),
     Gate("generated argument specs", ["python", "tools/specs.py", "--check"], True),
     Gate("generated part of README.md", ["python", "tools/readme.py", "--check"], True),
-    Gate("documentation (antsibull-docs)", ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "."], silent=True),
+    Gate("documentation (antsibull-docs)", ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=all", "."], silent=True),
     Gate("changelog fragments", ["antsibull-changelog", "lint"]),
     Gate("YAML", ["yamllint", "--strict", "."]),
     Gate("licences (reuse)", ["reuse", "lint", "--lines"]),
