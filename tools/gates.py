@@ -32,6 +32,7 @@ class Gate(t.NamedTuple):
 
 
 MYPY = ["mypy", "--config-file", str(ROOT / ".mypy.ini"), "--cache-dir", str(ROOT / ".mypy_cache")]
+DOCS = ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=all", "."]
 GATES = [
     Gate("ansible-test sanity", ["python", "tools/sanity.py"]),
     Gate("ansible-lint, production profile", ["ansible-lint", "--offline", "-q"]),
@@ -40,7 +41,11 @@ GATES = [
     Gate("format (ruff)", ["ruff", "format", "--check", "--quiet", "."], True),
     Gate("generated argument specs", ["python", "tools/specs.py", "--check"], True),
     Gate("generated part of README.md", ["python", "tools/readme.py", "--check"], True),
-    Gate("documentation (antsibull-docs)", ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=all", "."], silent=True),
+    Gate(
+        "documentation (antsibull-docs)",
+        ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=all", "."],
+        silent=True,
+    ),
     Gate("changelog fragments", ["antsibull-changelog", "lint"]),
     Gate("YAML", ["yamllint", "--strict", "."]),
     Gate("licences (reuse)", ["reuse", "lint", "--lines"]),

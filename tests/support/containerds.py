@@ -60,7 +60,9 @@ class Daemon:
         snapshotters = [f"io.containerd.snapshotter.v1.{name}" for name in _PLUGINS]
         cri = "" if self.cri else '"io.containerd.grpc.v1.cri", '
         if self.version.startswith("2"):
-            cri = "" if self.cri else '"io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", '
+            cri = (
+                "" if self.cri else '"io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", '
+            )
         text = f"""version = 2
 root = "{self.root}"
 state = "{self.state}"

@@ -93,7 +93,7 @@ class Cache:
         if code:
             self._write({**self._code, **code})
 
-    def _write(self, code: t.Mapping[str, t.Tuple[bool, t.Any]]) -> None:
+    def _write(self, code: t.Dict[str, t.Any]) -> None:
         from ..errors import EngineError
         from ..hostfs.atomic import make_dir, write_file
 

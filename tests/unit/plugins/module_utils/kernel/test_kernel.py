@@ -12,7 +12,16 @@ import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError, FailedPrecondition
 from ansible_collections.fleet.containerd.plugins.module_utils.kernel.converge import Plan, Step, converge
-from ansible_collections.fleet.containerd.plugins.module_utils.kernel.field import IGNORE, MORE, STRICT, Change, Field, compare, render, same
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.field import (
+    IGNORE,
+    MORE,
+    STRICT,
+    Change,
+    Field,
+    compare,
+    render,
+    same,
+)
 
 
 @pytest.mark.parametrize(

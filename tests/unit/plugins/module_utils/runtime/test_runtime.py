@@ -12,7 +12,13 @@ import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unimplemented
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    Unimplemented,
+)
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.cgroups import HostFacts, cgroups_path
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.rootfs import check_rootfs, check_working_dir
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.runc import failure, version_warnings
@@ -24,7 +30,8 @@ from ansible_collections.fleet.containerd.plugins.module_utils.runtime.volumes i
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("TERM", 15), ("SIGTERM", 15), ("15", 15), (15, 15), ("sigkill", 9), ("RTMIN+3", 37), ("SIGRTMIN", 34), ("RTMAX-1", 63)]
+    ("text", "number"),
+    [("TERM", 15), ("SIGTERM", 15), ("15", 15), (15, 15), ("sigkill", 9), ("RTMIN+3", 37), ("SIGRTMIN", 34), ("RTMAX-1", 63)],
 )
 def test_signal(text: t.Any, number: int) -> None:
     assert parse_signal(text) == number
@@ -37,7 +44,10 @@ def test_bad_signal(text: str) -> None:
         parse_signal(text)
 
 
-@pytest.mark.parametrize(("text", "size"), [("512", 512), ("64k", 65536), ("10m", 10485760), ("1.5g", 1610612736), ("2GiB", 2**31), (7, 7), ("1 kb", 1024)])
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("512", 512), ("64k", 65536), ("10m", 10485760), ("1.5g", 1610612736), ("2GiB", 2**31), (7, 7), ("1 kb", 1024)],
+)
 def test_size(text: t.Any, size: int) -> None:
     assert parse_size(text, "x") == size
 
@@ -54,7 +64,24 @@ def test_volume() -> None:
     assert parse_volume("/a:/b:rw") == parse_volume("/a/:/b")
 
 
-@pytest.mark.parametrize("text", ["", "/a", "/a:", ":/b", "/a:/b:bad", "/a:/b:ro,rw", "/a:/b:shared,private", "/a:b", "/a:/", "./a:/b", "/a/../b:/c", "/a:/b:ro:x", None])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "/a",
+        "/a:",
+        ":/b",
+        "/a:/b:bad",
+        "/a:/b:ro,rw",
+        "/a:/b:shared,private",
+        "/a:b",
+        "/a:/",
+        "./a:/b",
+        "/a/../b:/c",
+        "/a:/b:ro:x",
+        None,
+    ],
+)
 def test_bad_volume(text: t.Any) -> None:
     with pytest.raises(InvalidArgument, match=r"^volumes: "):
         parse_volume(text)
@@ -68,7 +95,9 @@ def test_named_volumes_say_that_they_come_later() -> None:
 @pytest.fixture
 def root(tmp_path: pathlib.Path) -> t.Iterator[int]:
     (tmp_path / "etc").mkdir()
-    (tmp_path / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\nbroken\nbig:x:99999999999:1::/:\n")
+    (tmp_path / "etc/passwd").write_text(
+        "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\nbroken\nbig:x:99999999999:1::/:\n"
+    )
     (tmp_path / "etc/group").write_text("root:x:0:\nweb:x:34:\nextra:x:50:web,other\nmore:x:60:web\n")
     fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     yield fd
@@ -204,9 +233,21 @@ def test_spec_of_terminal_user_and_volumes() -> None:
 @pytest.mark.parametrize(
     ("message", "kind", "words"),
     [
-        ('runc create failed: unable to start container process: exec: "nope": executable file not found in $PATH', InvalidArgument, "the command nope is not in the image's PATH"),
-        ('runc create failed: unable to start container process: exec: "/nope": stat /nope: no such file or directory', InvalidArgument, "the command /nope is not in the image"),
-        ('runc create failed: unable to start container process: exec: "/etc/passwd": permission denied', InvalidArgument, "may not be executed"),
+        (
+            'runc create failed: unable to start container process: exec: "nope": executable file not found in $PATH',
+            InvalidArgument,
+            "the command nope is not in the image's PATH",
+        ),
+        (
+            'runc create failed: unable to start container process: exec: "/nope": stat /nope: no such file or directory',
+            InvalidArgument,
+            "the command /nope is not in the image",
+        ),
+        (
+            'runc create failed: unable to start container process: exec: "/etc/passwd": permission denied',
+            InvalidArgument,
+            "may not be executed",
+        ),
         ("exec /bin/x: exec format error", InvalidArgument, "another architecture"),
         ("container with given ID already exists", AlreadyExists, "of that id"),
         ("container does not exist", NotFound, "does not run"),
