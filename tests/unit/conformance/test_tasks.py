@@ -1,0 +1,239 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""TaskService: what runs, over the engines that run real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import secrets
+import signal
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import (
+    CREATED,
+    PAUSED,
+    RUNNING,
+    STOPPED,
+    Container,
+    ExecSpec,
+    TaskIO,
+)
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
+    AlreadyExists,
+    EngineError,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+)
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.cgroups import host_facts
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.logs import read as read_log
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.spec import SpecRequest, build
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.users import User
+from ansible_collections.fleet.containerd.plugins.module_utils.store.diff_apply import apply_layer
+from ansible_collections.fleet.containerd.tests.support.images import busybox_layer
+
+REAL = ("embedded-overlayfs", "containerd-1.6", "containerd-1.7", "containerd-2.1")
+pytestmark = pytest.mark.parametrize("harness", REAL, indirect=True)
+
+
+class Box:
+    """Containers with a busybox in them, removed at the end."""
+
+    def __init__(self, engine: Engine, harness: t.Any) -> None:
+        self.engine, self._harness = engine, harness
+        self.made: t.List[Container] = []
+
+    def container(self, *args: str, tty: bool = False) -> Container:
+        container_id = secrets.token_hex(32)
+        store = self.engine.snapshotter()
+        with self.engine.lease():
+            with self._harness.view(store.prepare(container_id)) as root:
+                layer = root.parent / "layer.tar"
+                layer.write_bytes(busybox_layer())
+                with layer.open("rb") as stream:
+                    apply_layer(stream, "application/vnd.oci.image.layer.v1.tar", str(root))
+            env = {"PATH": "/bin"}
+            request = SpecRequest(container_id, self.engine.namespace, args, env, User(), "/", "box", tty=tty)
+            made = Container(container_id, "none", build(request, host_facts()), store.name, container_id)
+            self.made.append(self.engine.containers.create(made))
+        return self.made[-1]
+
+    def log(self, container: Container) -> str:
+        return os.path.join(self.engine.container_dir(container.id), "out.log")
+
+    def create(self, *args: str, tty: bool = False, **io: t.Any) -> Container:
+        made = self.container(*args, tty=tty)
+        mounts = self.engine.snapshotter().mounts(made.snapshot_key)
+        self.engine.tasks.create(made, mounts, TaskIO(terminal=tty, log_path=self.log(made), **io))
+        return made
+
+    def run(self, *args: str, **more: t.Any) -> Container:
+        made = self.create(*args, **more)
+        self.engine.tasks.start(made.id)
+        return made
+
+    def output(self, container: Container, *streams: str) -> str:
+        return read_log(self.log(container), streams or ("stdout", "stderr")).decode()
+
+    def close(self) -> None:
+        for made in self.made:
+            for action in (
+                lambda: self.engine.tasks.delete(made.id, force=True),
+                lambda: self.engine.containers.delete(made.id),
+                lambda: self.engine.snapshotter().remove(made.snapshot_key),
+            ):
+                try:
+                    action()
+                except NotFound:
+                    continue
+
+
+@pytest.fixture
+def box(engine: Engine, harness: t.Any) -> t.Iterator[Box]:
+    found = Box(engine, harness)
+    yield found
+    found.close()
+
+
+def until(check: t.Callable[[], t.Any], seconds: float = 10.0) -> t.Any:
+    """Wait until something is true; it is given back."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = check()
+        if found:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("it did not come true in time")
+
+
+def test_a_task_goes_through_its_life(box: Box) -> None:
+    tasks = box.engine.tasks
+    made = box.container("sh", "-c", "echo out; echo err >&2; exit 3")
+    with pytest.raises(NotFound):
+        tasks.state(made.id)
+    mounts = box.engine.snapshotter().mounts(made.snapshot_key)
+    assert tasks.create(made, mounts, TaskIO(log_path=box.log(made))).status == CREATED
+    with pytest.raises(AlreadyExists):
+        tasks.create(made, mounts, TaskIO())
+    tasks.start(made.id)
+    state = tasks.wait(made.id, 10)
+    assert (state.status, state.exit_status) == (STOPPED, 3)
+    assert tasks.wait(made.id, 10).exit_status == 3
+    assert (box.output(made, "stdout"), box.output(made, "stderr")) == ("out\n", "err\n")
+    with pytest.raises(FailedPrecondition):
+        box.engine.containers.delete(made.id)
+    assert tasks.delete(made.id).exit_status == 3
+    with pytest.raises(NotFound):
+        tasks.state(made.id)
+
+
+def test_a_running_task(box: Box) -> None:
+    made = box.run("sleep", "1000")
+    tasks = box.engine.tasks
+    state = tasks.state(made.id)
+    assert state.status == RUNNING
+    assert pathlib.Path(f"/proc/{state.pid}/cmdline").read_bytes() == b"sleep\x001000\x00"
+    assert made.id in [one.container_id for one in tasks.list()]
+    with pytest.raises(Unavailable):
+        tasks.wait(made.id, 0.2)
+    with pytest.raises(FailedPrecondition):
+        tasks.delete(made.id)
+    tasks.signal(made.id, signal.SIGKILL)
+    assert tasks.wait(made.id, 10).exit_status == 128 + signal.SIGKILL
+    with pytest.raises((FailedPrecondition, NotFound)):
+        tasks.signal(made.id, signal.SIGTERM)
+
+
+def test_delete_by_force_leaves_nothing(box: Box) -> None:
+    made = box.run("sleep", "1000")
+    pid = box.engine.tasks.state(made.id).pid
+    box.engine.tasks.delete(made.id, force=True)
+    assert not os.path.exists(f"/proc/{pid}")
+    assert made.id not in pathlib.Path("/proc/self/mountinfo").read_text()
+    assert not os.path.exists(f"/sys/fs/cgroup/memory/{box.engine.namespace}/{made.id}")
+
+
+def test_another_process_of_ours_sees_the_task(box: Box, harness: t.Any) -> None:
+    made = box.run("sleep", "1000")
+    other = harness.open()
+    assert other.tasks.state(made.id).pid == box.engine.tasks.state(made.id).pid
+    other.tasks.delete(made.id, force=True)
+    with pytest.raises(NotFound):
+        box.engine.tasks.state(made.id)
+
+
+def test_a_terminal(box: Box) -> None:
+    made = box.run("sh", "-c", "tty; stty size; exit 4", tty=True)
+    assert box.engine.tasks.wait(made.id, 10).exit_status == 4
+    assert "/dev/pts/" in until(lambda: box.output(made))
+
+
+def test_standard_input_is_kept_open_when_asked(box: Box) -> None:
+    kept = box.run("cat", stdin=True)
+    ended = box.run("cat")
+    assert box.engine.tasks.wait(ended.id, 10).exit_status == 0
+    assert box.engine.tasks.state(kept.id).status == RUNNING
+
+
+@pytest.mark.parametrize("command", ["nope", "/nope", "/etc/passwd"])
+def test_a_bad_command_is_named_and_leaves_nothing(box: Box, command: str) -> None:
+    with pytest.raises((InvalidArgument, FailedPrecondition, EngineError), match=command):
+        box.run(command)
+    with pytest.raises(NotFound):
+        box.engine.tasks.state(box.made[-1].id)
+    assert box.made[-1].id not in pathlib.Path("/proc/self/mountinfo").read_text()
+
+
+def test_exec(box: Box) -> None:
+    made = box.run("sleep", "1000")
+    process = {**made.spec["process"], "args": ["sh", "-c", "cat; echo err >&2; exit 7"], "terminal": False}
+    found = box.engine.tasks.exec(made.id, ExecSpec("e1", process, b"from stdin"), 20)
+    assert (found.exit_status, found.stdout, found.stderr) == (7, b"from stdin", b"err\n")
+    with pytest.raises(EngineError, match="nope"):
+        box.engine.tasks.exec(made.id, ExecSpec("e2", {**process, "args": ["nope"]}), 20)
+
+
+def test_pause_and_resume(box: Box) -> None:
+    made = box.run("sleep", "1000")
+    box.engine.tasks.pause(made.id)
+    assert box.engine.tasks.state(made.id).status == PAUSED
+    box.engine.tasks.resume(made.id)
+    assert box.engine.tasks.state(made.id).status == RUNNING
+
+
+def test_update_changes_the_limits_of_what_runs(box: Box) -> None:
+    made = box.run("sleep", "1000")
+    box.engine.tasks.update(made.id, {"memory": {"limit": 64 * 1024 * 1024}})
+    path = pathlib.Path(f"/sys/fs/cgroup/memory/{box.engine.namespace}/{made.id}/memory.limit_in_bytes")
+    assert int(path.read_text()) == 64 * 1024 * 1024
+
+
+def test_the_log_is_json_and_rotates(box: Box) -> None:
+    made = box.run(
+        "sh", "-c", 'i=0; while [ $i -lt 200 ]; do echo "line $i"; i=$((i+1)); done', log_max_size=4000, log_max_files=3
+    )
+    box.engine.tasks.wait(made.id, 20)
+    until(lambda: "line 199" in box.output(made))
+    files = sorted(pathlib.Path(box.log(made)).parent.glob("out.log*"))
+    assert [path.name for path in files] == ["out.log", "out.log.1", "out.log.2"]
+    for path in files:
+        assert path.stat().st_size <= 4000
+        for line in path.read_text().splitlines():
+            assert set(json.loads(line)) == {"log", "stream", "time"}
+    assert box.output(made).endswith("line 198\nline 199\n")
+
+
+def test_strange_output_is_kept_as_well_as_can_be(box: Box) -> None:
+    made = box.run("sh", "-c", "printf 'a\\377b\"\\\\\\t\\033[1mx'; printf '%020000d\\n' 5")
+    box.engine.tasks.wait(made.id, 20)
+    found = until(lambda: box.output(made))
+    assert found.startswith('a\ufffdb"\\\t\x1b[1mx0000')
+    assert len(found) == 11 + 20001
