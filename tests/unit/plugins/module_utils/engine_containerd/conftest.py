@@ -1,0 +1,103 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Live daemons of three versions, an engine on each, and a busybox image pulled into it."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import secrets
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container, TaskIO
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
+from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import PullResult, pull
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
+from ansible_collections.fleet.containerd.plugins.module_utils.registry.client import RegistryClient
+from ansible_collections.fleet.containerd.plugins.module_utils.registry.options import RegistryOptions
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.cgroups import host_facts
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.spec import SpecRequest, build
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.users import User
+from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd
+
+
+@pytest.fixture(scope="session", params=sorted(RELEASES))
+def daemon(request: pytest.FixtureRequest) -> t.Iterator[Daemon]:
+    """For tests that leave the daemon running and clean."""
+    with running_containerd(request.param, cri=True) as running:
+        yield running
+
+
+class Live:
+    """An engine on a daemon, and what tests do with it again and again."""
+
+    def __init__(self, daemon: Daemon, data_root: pathlib.Path, namespace: str = "default") -> None:
+        self.daemon, self.data_root = daemon, data_root
+        self.engine = ContainerdEngine(daemon.address, namespace, "", str(data_root))
+
+    def pull(self, name: str, engine: t.Any = None) -> PullResult:
+        with contextlib.closing(RegistryClient(RegistryOptions(plain_http=True))) as client:
+            return pull(engine or self.engine, client, Reference.parse(name, "name"), Platform.host())
+
+    def make(self, image: PullResult, *args: str, tty: bool = False, **more: t.Any) -> Container:
+        """A container record with its snapshot."""
+        engine, container_id = self.engine, secrets.token_hex(32)
+        request = SpecRequest(
+            container_id=container_id,
+            namespace=engine.namespace,
+            args=args,
+            env={"PATH": "/bin"},
+            user=User(0, 0, ()),
+            working_dir="/",
+            hostname="test",
+            network_mode="none",
+            read_only=False,
+            tty=tty,
+            volumes=(),
+        )
+        store = engine.snapshotter()
+        with engine.lease():
+            store.prepare(container_id, image.view.chain_id)
+            spec = build(request, host_facts())
+            return engine.containers.create(Container(container_id, image.image.name, spec, store.name, container_id, **more))
+
+    def io(self, container: Container, tty: bool = False, **more: t.Any) -> TaskIO:
+        return TaskIO(terminal=tty, log_path=f"{self.engine.container_dir(container.id)}/{container.id}-json.log", **more)
+
+    def run(self, container: Container, tty: bool = False, **more: t.Any) -> None:
+        mounts = self.engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
+        self.engine.tasks.create(container, mounts, self.io(container, tty, **more))
+        self.engine.tasks.start(container.id)
+
+    def remove(self, container: Container) -> None:
+        engine = self.engine
+        with contextlib.suppress(Exception):
+            engine.tasks.delete(container.id, force=True)
+        engine.containers.delete(container.id)
+        engine.snapshotter(container.snapshotter).remove(container.snapshot_key)
+
+    def nothing_left(self) -> None:
+        """No lease, ingest, task or mount is left in the daemon."""
+        rpc = self.engine._rpc
+        assert rpc.call("leases.v1.Leases/List")["leases"] == []
+        assert self.engine.content.ingests() == []
+        assert self.engine.tasks.list() == []
+        assert [info.name for info in self.engine.snapshotter().walk() if info.name.startswith("extract-")] == []
+
+
+@pytest.fixture
+def live(daemon: Daemon, tmp_path: pathlib.Path) -> t.Iterator[Live]:
+    found = Live(daemon, tmp_path / "data")
+    try:
+        yield found
+        found.nothing_left()
+    finally:
+        for container in found.engine.containers.list():
+            found.remove(container)
+        for image in found.engine.images.list():
+            found.engine.images.delete(image.name)
+        found.engine.close()

@@ -1,0 +1,215 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks on live daemons: logs with no client attached, exit statuses, signals, what survives a daemon that is killed."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import signal
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import (
+    CREATED,
+    PAUSED,
+    RUNNING,
+    STOPPED,
+    ExecSpec,
+    TaskState,
+)
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    Unavailable,
+)
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.logs import read
+from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, running_containerd
+
+from .conftest import Live
+
+
+def ended(live: Live, container_id: str) -> TaskState:
+    return live.engine.tasks.wait(container_id, 20)
+
+
+def entries(path: str) -> t.List[t.Dict[str, str]]:
+    return [json.loads(line) for line in pathlib.Path(path).read_text().splitlines()]
+
+
+def test_output_goes_to_a_json_file(live: Live, busybox: str) -> None:
+    container = live.make(live.pull(busybox), "sh", "-c", "echo out; echo err >&2; exit 42")
+    live.run(container)
+    state = ended(live, container.id)
+    assert (state.status, state.exit_status, state.oom_killed) == (STOPPED, 42, False)
+    assert state.started_at <= state.exited_at <= time.time()
+    assert state.log_path == live.io(container).log_path
+    found = sorted((one["stream"], one["log"]) for one in entries(state.log_path))
+    assert found == [("stderr", "err\n"), ("stdout", "out\n")]
+    assert live.engine.tasks.delete(container.id).exit_status == 42
+    with pytest.raises(NotFound):
+        live.engine.tasks.state(container.id)
+
+
+def test_a_terminal(live: Live, busybox: str) -> None:
+    container = live.make(live.pull(busybox), "sh", "-c", "tty; echo err >&2", tty=True)
+    live.run(container, tty=True)
+    state = ended(live, container.id)
+    assert state.exit_status == 0
+    assert [(one["stream"], one["log"]) for one in entries(state.log_path)] == [
+        ("stdout", "/dev/pts/0\r\n"),
+        ("stdout", "err\r\n"),
+    ]
+    live.engine.tasks.delete(container.id)
+
+
+def test_rotation_and_nothing_is_lost_in_between(live: Live, busybox: str) -> None:
+    container = live.make(live.pull(busybox), "sh", "-c", "for i in $(seq 2000); do echo line $i; done")
+    live.run(container, log_max_size=20_000, log_max_files=20)
+    state = ended(live, container.id)
+    assert len(list(pathlib.Path(state.log_path).parent.glob("*-json.log*"))) > 3
+    assert read(state.log_path).decode().splitlines() == [f"line {i}" for i in range(1, 2001)]
+    live.engine.tasks.delete(container.id)
+
+
+def test_no_log(live: Live, busybox: str) -> None:
+    container = live.make(live.pull(busybox), "sh", "-c", "echo lost; exit 3")
+    mounts = live.engine.snapshotter().mounts(container.snapshot_key)
+    live.engine.tasks.create(container, mounts, live.io(container)._replace(log_path=""))
+    assert live.engine.tasks.start(container.id).status in (RUNNING, STOPPED)
+    assert ended(live, container.id).exit_status == 3
+    assert list(pathlib.Path(live.engine.container_dir(container.id)).glob("*.log")) == []
+    live.engine.tasks.delete(container.id)
+
+
+@pytest.mark.parametrize("tty", [False, True])
+def test_standard_input_is_kept_open(live: Live, busybox: str, tty: bool) -> None:
+    container = live.make(live.pull(busybox), "cat", tty=tty)
+    live.run(container, tty=tty, stdin=True)
+    with pytest.raises(Unavailable):
+        live.engine.tasks.wait(container.id, 0.5)
+    live.engine.tasks.delete(container.id, force=True)
+
+
+def test_life(live: Live, busybox: str) -> None:
+    tasks = live.engine.tasks
+    container = live.make(live.pull(busybox), "sleep", "1000")
+    mounts = live.engine.snapshotter().mounts(container.snapshot_key)
+    made = tasks.create(container, mounts, live.io(container))
+    assert made.status == CREATED
+    assert made.pid > 0
+    with pytest.raises(AlreadyExists):
+        tasks.create(container, mounts, live.io(container))
+    assert tasks.start(container.id).status == RUNNING
+    with pytest.raises(FailedPrecondition):
+        tasks.start(container.id)
+    assert container.id in live.daemon.ctr("task", "ls").stdout
+    tasks.pause(container.id)
+    assert tasks.state(container.id).status == PAUSED
+    tasks.resume(container.id)
+    assert tasks.state(container.id).status == RUNNING
+    assert [one.container_id for one in tasks.list()] == [container.id]
+    for forbidden in (lambda: tasks.delete(container.id), lambda: live.engine.containers.delete(container.id)):
+        with pytest.raises(FailedPrecondition):
+            forbidden()
+    with pytest.raises(Unavailable):
+        tasks.wait(container.id, 0.1)
+    tasks.signal(container.id, signal.SIGKILL)
+    assert ended(live, container.id).exit_status == 137
+    with pytest.raises(FailedPrecondition):
+        tasks.signal(container.id, signal.SIGTERM)
+    with pytest.raises(FailedPrecondition):
+        live.engine.containers.delete(container.id)
+    tasks.delete(container.id)
+    with pytest.raises(NotFound):
+        tasks.delete(container.id)
+
+
+def test_what_others_kill_is_noticed(live: Live, busybox: str) -> None:
+    container = live.make(live.pull(busybox), "sleep", "1000")
+    live.run(container)
+    live.daemon.ctr("task", "kill", "-s", "9", container.id)
+    assert ended(live, container.id).exit_status == 137
+    live.daemon.ctr("task", "rm", container.id)
+    assert live.engine.tasks.state(container.id).exit_status == 137
+    live.engine.tasks.delete(container.id)
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_forced_removal(live: Live, busybox: str, paused: bool) -> None:
+    container = live.make(live.pull(busybox), "sh", "-c", "trap '' TERM; while :; do sleep 1; done")
+    live.run(container)
+    if paused:
+        live.engine.tasks.pause(container.id)
+    assert live.engine.tasks.delete(container.id, force=True).exit_status == 137
+    assert live.daemon.shims() == []
+
+
+def test_a_command_that_is_not_there(live: Live, busybox: str) -> None:
+    container = live.make(live.pull(busybox), "no-such-command")
+    with pytest.raises(InvalidArgument, match="the command no-such-command is not in the image"):
+        live.run(container)
+    with pytest.raises(NotFound):
+        live.engine.tasks.state(container.id)
+
+
+def test_exec(live: Live, busybox: str) -> None:
+    container = live.make(live.pull(busybox), "sleep", "1000")
+    live.run(container)
+    process = {"args": ["sh", "-c", "cat; echo err >&2; exit 7"], "cwd": "/", "env": ["PATH=/bin"]}
+    done = live.engine.tasks.exec(container.id, ExecSpec("one", process, b"x" * 200_000), 20)
+    assert (done.exit_status, done.stdout, done.stderr) == (7, b"x" * 200_000, b"err\n")
+    process["args"] = ["true"]
+    assert live.engine.tasks.exec(container.id, ExecSpec("two", process)).exit_status == 0
+    process["args"] = ["sleep", "100"]
+    with pytest.raises(Unavailable):
+        live.engine.tasks.exec(container.id, ExecSpec("three", process), 0.5)
+    process["args"] = ["no-such-command"]
+    with pytest.raises(InvalidArgument, match="no-such-command"):
+        live.engine.tasks.exec(container.id, ExecSpec("four", process))
+    assert list(pathlib.Path(live.engine.container_dir(container.id)).glob("exec-*")) == []
+    live.engine.tasks.delete(container.id, force=True)
+
+
+def test_new_limits(live: Live, busybox: str) -> None:
+    container = live.make(live.pull(busybox), "sleep", "1000")
+    live.run(container)
+    live.engine.tasks.update(container.id, {"memory": {"limit": 64 * 1024 * 1024}})
+    process = {"args": ["sh", "-c", "cat /proc/self/cgroup"], "cwd": "/", "env": ["PATH=/bin"]}
+    assert live.engine.tasks.exec(container.id, ExecSpec("one", process), 20).exit_status == 0
+    limit = pathlib.Path(f"/sys/fs/cgroup/memory/default/{container.id}/memory.limit_in_bytes")
+    assert int(limit.read_text()) == 64 * 1024 * 1024
+    live.engine.tasks.delete(container.id, force=True)
+
+
+@pytest.mark.parametrize("version", sorted(RELEASES))
+def test_a_daemon_that_is_killed(version: str, busybox: str, tmp_path: pathlib.Path) -> None:
+    """Containers and logs go on; one that ends meanwhile keeps its exit status, also where the daemon forgets it."""
+    with running_containerd(version) as daemon:
+        live = Live(daemon, tmp_path / "data")
+        image = live.pull(busybox)
+        stays = live.make(image, "sh", "-c", "while :; do echo tick; sleep 0.1; done")
+        ends = live.make(image, "sh", "-c", "sleep 1; echo last; exit 42")
+        live.run(stays)
+        live.run(ends)
+        daemon.kill()
+        with pytest.raises(Unavailable):
+            live.engine.tasks.state(stays.id)
+        time.sleep(1.5)
+        before = len(read(live.io(stays).log_path))
+        daemon.start()
+        state = ended(live, ends.id)
+        assert (state.status, state.exit_status) == (STOPPED, 42)
+        assert read(state.log_path) == b"last\n"
+        assert live.engine.tasks.state(stays.id).status == RUNNING
+        time.sleep(0.3)
+        assert len(read(live.io(stays).log_path)) > before > 0
+        for container in (stays, ends):
+            live.engine.tasks.delete(container.id, force=True)
+            live.remove(container)
+        live.nothing_left()
