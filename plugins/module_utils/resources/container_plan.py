@@ -41,10 +41,15 @@ class Planner:
             made = self._recreate(have.container)
         else:
             made = self._change(have.container)
-        return made._replace(steps=[*sweep, *made.steps], result={**made.result, "warnings": self._warnings()})
+        makes = have.container is None or bool(made.result)
+        return made._replace(steps=[*sweep, *made.steps], result={**made.result, "warnings": self._warnings(makes)})
 
-    def _warnings(self) -> t.List[str]:
-        return warnings_of(self.want.image, self.have.image) if self.want.image else []
+    def _warnings(self, makes: bool) -> t.List[str]:
+        """About the registry, and about the runtime when a container is made."""
+        from ..runtime.runc import runtime_warnings
+
+        found = warnings_of(self.want.image, self.have.image) if self.want.image else []
+        return found + (runtime_warnings(self.want.given.get("runtime") or "runc") if makes else [])
 
     def _pull(self) -> t.List[Step]:
         if self.want.image is None:

@@ -27,7 +27,7 @@ from ..hostfs.atomic import read_file
 
 _SECONDS = 60.0
 _SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#: Releases before these have known ways out of the container (see docs/security.md).
+#: Releases before these have known ways out of the container (CVE-2025-31133, CVE-2025-52565, CVE-2025-52881).
 _FIXED = ((1, 2, 8), (1, 3, 3))
 
 
@@ -136,6 +136,15 @@ def failure(verb: str, text: str) -> EngineError:
 def _tail(message: str) -> str:
     clauses = [part.strip() for part in re.sub(r"^time=.*?msg=", "", message).split(": ") if part.strip()]
     return printable(": ".join(clauses[-3:]), 300)
+
+
+def runtime_warnings(name: str) -> t.List[str]:
+    """What a user should know about the installed runtime. A runtime that is not there is another one's error."""
+    try:
+        done = subprocess.run([find_binary(name), "--version"], capture_output=True, timeout=_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired, NotFound):
+        return []
+    return version_warnings(done.stdout.decode("utf-8", "replace"))
 
 
 def version_warnings(text: str) -> t.List[str]:
