@@ -15,7 +15,7 @@ setup:
 
 check: setup
 	@$(PYTHON) tools/gates.py check
-	@$(PYTHON) -m pytest -q tests/unit
+	@$(PYTHON) -m pytest -q -m "not daemon" tests/unit
 
 test: setup
 	@$(PYTHON) tools/gates.py all

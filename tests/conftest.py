@@ -15,6 +15,13 @@ from ansible_collections.fleet.containerd.tests.support.leftovers import clean_u
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
 
 
+def pytest_collection_modifyitems(items: t.List[pytest.Item]) -> None:
+    """Mark what runs against a daemon: that engine's own tests, and parameters such as containerd-1.7."""
+    for item in items:
+        if "engine_containerd" in item.path.parts or "containerd-" in getattr(getattr(item, "callspec", None), "id", ""):
+            item.add_marker(pytest.mark.daemon)
+
+
 @pytest.fixture(scope="session")
 def registry() -> t.Iterator[Registry]:
     """A plain docker-registry on loopback for the whole session: use repository names of your own in it."""
