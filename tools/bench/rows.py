@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -88,14 +89,14 @@ def pulls(runs: int) -> t.List[Row]:
         daemons = {version: stack.enter_context(daemon(suite, base)) for version, suite in SUITES.items()}
         for name in IMAGES:
             reference = push(registry, name)
-            peaks = []
+            peaks: t.List[float] = []
 
-            def ours(reference: str = reference, peaks: t.List[float] = peaks) -> float:
+            def ours(reference: str, peaks: t.List[float]) -> float:
                 seconds = timed(lambda: peaks.append(_act(reference, base / "ours")["peak"] / 1024))
                 shutil.rmtree(base / "ours")
                 return seconds
 
-            actions: t.Dict[str, t.Callable[[], float]] = {"ours": ours}
+            actions: t.Dict[str, t.Callable[[], float]] = {"ours": functools.partial(ours, reference, peaks)}
             for version, found in daemons.items():
                 actions[f"ctr {version}"] = lambda found=found, reference=reference: _ctr_pull(found, reference, base)
             if shutil.which("podman"):

@@ -256,7 +256,7 @@ def test_spec_of_terminal_user_and_volumes() -> None:
 )
 def test_what_a_runtime_says(message: str, kind: t.Type[Exception], words: str) -> None:
     error = failure("create", message)
-    assert type(error) is kind
+    assert error.__class__ is kind
     assert words in str(error)
 
 
