@@ -15,7 +15,7 @@ import time
 import typing as t
 
 from ..engine.models import Mount, Version
-from ..errors import InvalidArgument, NotFound, from_os_error, printable
+from ..errors import InvalidArgument, NotFound, Unavailable, from_os_error, printable
 from ..hostfs.atomic import make_dir
 from ..hostfs.lock import locked
 from ..oci.descriptor import Descriptor
@@ -53,7 +53,9 @@ class EmbeddedEngine:
         self._database = Database(os.path.join(self._data_root, "metadata.db"))
         self.content = ContentStore(os.path.join(self._data_root, "content"), self._database, namespace, self._lease_item)
         self.images = ImageRecords(self._database, namespace, self.collect)
-        self.containers = ContainerRecords(self._database, namespace, self._has_task, self._container_removed)
+        self.containers = ContainerRecords(
+            self._database, namespace, self._has_task, self._container_removed, self._sweep_containers
+        )
 
     @functools.cached_property
     def tasks(self) -> EmbeddedTasks:
@@ -67,7 +69,8 @@ class EmbeddedEngine:
 
         root = os.path.join(self._data_root, "snapshots")
         return {
-            name: kind(os.path.join(root, name), self._database, self.namespace, self._lease_item) for name, kind in KINDS.items()
+            name: kind(os.path.join(root, name), self._database, self.namespace, self._lease_item, self._is_leased)
+            for name, kind in KINDS.items()
         }
 
     def snapshotter(self, name: str = "") -> Snapshotter:
@@ -91,22 +94,41 @@ class EmbeddedEngine:
 
     @contextlib.contextmanager
     def lease(self, seconds: float = 86400.0) -> t.Iterator[str]:
-        outer, name = self._lease, self._lease or f"lease-{secrets.token_hex(8)}"
-        if not outer:
+        if self._lease:
+            yield self._lease
+            return
+        name = f"lease-{secrets.token_hex(8)}"
+        lock = self._lock_path("leases")
+        with locked(lock, "the leases", shared=True):
             with self._database.write() as connection:
                 connection.execute("INSERT INTO leases VALUES (?,?,?)", (self.namespace, name, time.time() + seconds))
-        self._lease, self.content.bulk = name, True
-        try:
-            yield name
-        finally:
-            self._lease, self.content.bulk = outer, bool(outer)
-            if not outer:
+            self._lease, self.content.bulk = name, True
+            try:
+                yield name
+            finally:
+                self._lease, self.content.bulk = "", False
                 with self._database.write() as connection:
                     connection.execute("DELETE FROM leases WHERE namespace=? AND id=?", (self.namespace, name))
                     connection.execute("DELETE FROM lease_items WHERE namespace=? AND lease=?", (self.namespace, name))
+        if self._end_dead_leases(lock):
+            self.collect()
+
+    def _end_dead_leases(self, lock: str) -> bool:
+        """A killed process leaves its lease behind, but not its lock: who can have that alone knows that all leases are dead."""
+        dead = False
+        with contextlib.suppress(Unavailable), locked(lock, "the leases", wait=0):
+            dead = self._database.one("SELECT 1 FROM leases WHERE namespace=?", self.namespace) is not None
+            if dead:
+                with self._database.write() as connection:
+                    connection.execute("DELETE FROM leases WHERE namespace=?", (self.namespace,))
+                    connection.execute("DELETE FROM lease_items WHERE namespace=?", (self.namespace,))
+        return dead
 
     def transaction(self) -> t.ContextManager[t.Any]:
         return self._database.write()
+
+    def _is_leased(self) -> bool:
+        return bool(self._lease)
 
     def _lease_item(self, connection: t.Any, kind: str, key: str) -> None:
         if self._lease:
@@ -163,12 +185,27 @@ class EmbeddedEngine:
 
         rename_then_remove(self._container_path(container_id))
 
-    @contextlib.contextmanager
-    def lock(self, name: str) -> t.Iterator[None]:
+    def _sweep_containers(self, known: t.Collection[str]) -> None:
+        """Remove what killed runs left: directories of containers that are not there."""
+        from ..hostfs.mounts import mount_points, unmount
+        from ..hostfs.remove import rename_then_remove
+
+        directory = self._container_path("")
+        with contextlib.suppress(FileNotFoundError):
+            for name in set(os.listdir(directory)).difference(known):
+                for point in mount_points(os.path.join(directory, name)):
+                    unmount(point, lazy=True)
+                rename_then_remove(os.path.join(directory, name))
+
+    def _lock_path(self, name: str) -> str:
         directory = os.path.join(self._data_root, "locks")
         make_dir(directory)
+        return os.path.join(directory, name)
+
+    @contextlib.contextmanager
+    def lock(self, name: str) -> t.Iterator[None]:
         key = hashlib.sha256(f"{self.namespace}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
-        with locked(os.path.join(directory, key), printable(name, 200)):
+        with locked(self._lock_path(key), printable(name, 200)):
             yield
 
     def version(self) -> Version:

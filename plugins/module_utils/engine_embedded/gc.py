@@ -14,7 +14,6 @@ import typing as t
 
 from ..engine.labels import GC_REF_CONTENT, GC_REF_SNAPSHOT, GC_ROOT
 from ..errors import FailedPrecondition, NotFound
-from ..oci.digest import Digest
 from ..store.content import ContentStore
 from ..store.database import Database
 from ..store.snapshots import Snapshotter
@@ -49,7 +48,7 @@ def collect(database: Database, namespace: str, content: ContentStore, snapshott
         blobs = [node[1] for node in edges if node[0] == "content" and node not in live]
         connection.executemany("DELETE FROM content WHERE namespace=? AND digest=?", [(namespace, digest) for digest in blobs])
         dead = [node for node in edges if node[0].startswith("snapshots/") and node not in live]
-    content.remove_files(Digest(digest) for digest in blobs)
+    content.sweep()
     removed = _remove_snapshots(dead, snapshotters)
     content.drop_stale_ingests(_STALE_INGEST)
     return Collected(blobs, removed)

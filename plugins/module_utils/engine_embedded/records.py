@@ -65,7 +65,10 @@ class ImageRecords:
 
 
 class ContainerRecords:
-    """ContainerStore. has_task tells whether a container has a task; removed is called with the id of a removed one."""
+    """ContainerStore. has_task tells whether a container has a task; removed is called with the id of a removed one.
+
+    sweep is called with the ids of all containers in the transaction that makes one: nobody else is making one then.
+    """
 
     def __init__(
         self,
@@ -73,9 +76,10 @@ class ContainerRecords:
         namespace: str,
         has_task: t.Callable[[str], bool],
         removed: t.Callable[[str], None],
+        sweep: t.Callable[[t.Collection[str]], None],
     ) -> None:
         self._database, self._namespace = database, namespace
-        self._has_task, self._removed = has_task, removed
+        self._has_task, self._removed, self._sweep = has_task, removed, sweep
 
     @staticmethod
     def _container(row: Row) -> Container:
@@ -136,6 +140,7 @@ class ContainerRecords:
                 raise AlreadyExists(
                     f"a container with the name {name} or the id {container.id[:12]} exists already in namespace {self._namespace}"
                 ) from error
+            self._sweep({row[0] for row in connection.execute("SELECT id FROM containers WHERE namespace=?", (self._namespace,))})
         return container._replace(created_at=now, updated_at=now)
 
     def update(self, container: Container, fields: t.Sequence[str]) -> Container:
@@ -144,6 +149,7 @@ class ContainerRecords:
                 raise InvalidArgument(f"{field} of a container cannot be updated; these can: {', '.join(_UPDATABLE)}")
         with self._database.write() as connection:
             merged = self.get(container.id)._replace(**{field: getattr(container, field) for field in fields})
+            merged = merged._replace(updated_at=time.time())
             record = {
                 "spec": merged.spec,
                 "snapshotter": merged.snapshotter,
@@ -159,7 +165,7 @@ class ContainerRecords:
                         merged.image,
                         dump(dict(merged.labels)),
                         dump(record),
-                        time.time(),
+                        merged.updated_at,
                         self._namespace,
                         merged.id,
                     ),

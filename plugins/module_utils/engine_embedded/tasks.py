@@ -15,9 +15,10 @@ import typing as t
 from ..engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, ExecResult, ExecSpec, Mount, TaskIO, TaskState
 from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, Unavailable, printable
 from ..hostfs.atomic import make_dir, read_file, write_file
+from ..hostfs.remove import sweep
 from ..runtime.bundle import Bundle
 from ..runtime.launch import Launch
-from ..runtime.processes import Process, boot_id
+from ..runtime.processes import Process, boot_id, with_argument
 from ..runtime.runc import Runtime, failure, last_message
 
 _UNKNOWN = 255
@@ -50,6 +51,8 @@ class EmbeddedTasks:
             raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {self.state(container.id).status}")
         runtime = Runtime(container.runtime.binary, self._runtime_root)
         bundle = self._bundle(container.id)
+        sweep(self._state)
+        self._clean(container.id)
         make_dir(os.path.dirname(self._exit_file(container.id)))
         try:
             pid, shim = self._make(container, bundle, runtime, rootfs, io)
@@ -63,7 +66,7 @@ class EmbeddedTasks:
             }
             bundle.record(facts)
         except EngineError:
-            self._clean(container.id, runtime)
+            self._clean(container.id)
             raise
         return TaskState(container.id, CREATED, pid, log_path=io.log_path)
 
@@ -74,7 +77,7 @@ class EmbeddedTasks:
         from ..libexec.install import command
 
         make_dir(self._runtime_root)
-        bundle.make(container.spec, rootfs)
+        bundle.make(container.spec, rootfs, runtime.binary)
         with Launch(bundle, runtime, container.id, io.terminal, io.stdin) as launch:
             arguments = [bundle.path, self._exit_file(container.id), io.log_path, str(io.log_max_size), str(io.log_max_files)]
             shim = launch.start([*command(self._data_root), *arguments])
@@ -214,33 +217,45 @@ class EmbeddedTasks:
             state = self.state(container_id)
         except NotFound:
             if force:
-                self._clean(container_id, None)
+                self._clean(container_id)
             raise
         if state.status in (RUNNING, PAUSED, CREATED) and not force and state.status != CREATED:
             raise FailedPrecondition(f"the container {container_id[:12]} is {state.status}: stop it first")
-        facts = self._bundle(container_id).facts()
-        self._clean(container_id, self._runtime(facts) if facts else None)
+        self._clean(container_id)
         return state._replace(status=STOPPED)
 
-    def _clean(self, container_id: str, runtime: t.Optional[Runtime]) -> None:
+    def _clean(self, container_id: str) -> None:
         """Whatever is left of a task goes: processes, the runtime's state, the mount, the bundle, the exit status."""
         bundle = self._bundle(container_id)
         facts = bundle.facts()
-        if runtime is None:
-            with contextlib.suppress(NotFound):
-                runtime = Runtime("runc", self._runtime_root)
-        if facts and facts["boot"] == boot_id() and Process(*facts["init"]).signal(_KILL):
-            # Faster than leaving it to <runtime> delete --force, which looks only every 100 ms.
-            Process(*facts["init"]).wait(_RECORD_SECONDS)
-        if runtime is not None and os.path.isdir(os.path.join(self._runtime_root, container_id)):
-            runtime.delete(container_id, force=True)
-        if facts and facts["boot"] == boot_id():
-            shim = Process(*facts["shim"])
+        if facts:
+            shims = [Process(*facts["shim"])] if facts["boot"] == boot_id() else []
+            if shims and Process(*facts["init"]).signal(_KILL):
+                # Faster than leaving it to <runtime> delete --force, which looks only every 100 ms.
+                Process(*facts["init"]).wait(_RECORD_SECONDS)
+        else:
+            shims = self._makers(bundle)
+        if os.path.isdir(os.path.join(self._runtime_root, container_id)):
+            Runtime(bundle.runtime or "runc", self._runtime_root).delete(container_id, force=True)
+        for shim in shims:
             if not shim.wait(_RECORD_SECONDS):
                 shim.signal(_KILL)
         bundle.remove()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._exit_file(container_id))
+
+    def _makers(self, bundle: Bundle) -> t.List[Process]:
+        """The shim of a run that was killed while it made the task. Its runtime is waited for: it cleans up after itself,
+        or has made a container that can be deleted."""
+        if not os.path.isdir(bundle.path):
+            return []
+        shims = []
+        for process, arguments in with_argument(bundle.path):
+            if "create" in arguments:
+                process.wait(_CREATE_SECONDS)
+            else:
+                shims.append(process)
+        return shims
 
 
 def _stopped(container_id: str, facts: t.Mapping[str, t.Any], ended: t.Optional[t.Mapping[str, t.Any]]) -> TaskState:

@@ -23,19 +23,32 @@ def locked(path: str, what: str, wait: t.Optional[float] = None, shared: bool = 
 
     Raises Unavailable, naming what, when another process holds it for longer than wait seconds (DEFAULT_WAIT).
     """
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise from_os_error(error, f"opening the lock {path}") from error
-    try:
-        _acquire(fd, path, what, DEFAULT_WAIT if wait is None else wait, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        yield fd
-    finally:
-        os.close(fd)
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    deadline = time.monotonic() + (DEFAULT_WAIT if wait is None else wait)
+    while True:
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise from_os_error(error, f"opening the lock {path}") from error
+        try:
+            _acquire(fd, path, what, deadline, kind)
+            # Its last holder may have removed the file while we waited: then it locks nothing any more.
+            if _is(path, fd):
+                yield fd
+                return
+        finally:
+            os.close(fd)
 
 
-def _acquire(fd: int, path: str, what: str, wait: float, kind: int) -> None:
-    deadline = time.monotonic() + wait
+def _is(path: str, fd: int) -> bool:
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
+def _acquire(fd: int, path: str, what: str, deadline: float, kind: int) -> None:
+    started = time.monotonic()
     pause = 0.005
     while True:
         try:
@@ -45,6 +58,8 @@ def _acquire(fd: int, path: str, what: str, wait: float, kind: int) -> None:
             if error.errno not in (errno.EWOULDBLOCK, errno.EINTR):
                 raise from_os_error(error, f"locking {path}") from error
         if time.monotonic() >= deadline:
-            raise Unavailable(f"{what} is locked by another process for more than {wait:g} s (lock file {path})")
+            raise Unavailable(
+                f"{what} is locked by another process for more than {time.monotonic() - started:.1f} s (lock file {path})"
+            )
         time.sleep(pause)
         pause = min(pause * 1.5, 0.25)

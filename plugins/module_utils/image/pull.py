@@ -118,13 +118,14 @@ class _Pull:
             raise InvalidArgument(f"the blob {descriptor.digest} has {descriptor.size} bytes; the limit is {limit}")
         try:
             with self._engine.content.writer(_ref(descriptor), descriptor) as ingest:
+                resumed = ingest.offset > 0
                 try:
                     self._transfer(ingest, descriptor)
                 except FailedPrecondition:
-                    if not ingest.offset:
+                    ingest.truncate()
+                    if not resumed:
                         raise
                     # What an earlier try left may be the reason.
-                    ingest.truncate()
                     self._transfer(ingest, descriptor)
         except AlreadyExists:
             self._engine.content.label(descriptor.digest, self._source)

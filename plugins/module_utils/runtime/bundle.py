@@ -16,6 +16,7 @@ from ..hostfs.atomic import make_dir, read_file, write_file
 from ..hostfs.remove import rename_then_remove
 
 _RECORD = "task.json"
+_RUNTIME = "runtime"
 
 
 class Bundle:
@@ -28,10 +29,10 @@ class Bundle:
     def rootfs(self) -> str:
         return os.path.join(self.path, "rootfs")
 
-    def make(self, spec: t.Mapping[str, t.Any], mounts: t.Sequence[Mount]) -> None:
-        """Write config.json and mount the root file system. What an interrupted try left is removed first."""
-        self.remove()
+    def make(self, spec: t.Mapping[str, t.Any], mounts: t.Sequence[Mount], runtime: str) -> None:
+        """Write config.json and mount the root file system. runtime: the binary that is about to make the container."""
         make_dir(self.rootfs)
+        os.symlink(runtime, os.path.join(self.path, _RUNTIME))
         write_file(os.path.join(self.path, "config.json"), json.dumps(spec).encode(), durable=False)
         for entry in mounts:
             host_mounts.mount(entry.type, entry.source, self.rootfs, entry.options)
@@ -44,6 +45,14 @@ class Bundle:
         except OSError as error:
             raise from_os_error(error, f"unmounting {self.rootfs}") from error
         return rename_then_remove(self.path)
+
+    @property
+    def runtime(self) -> str:
+        """The binary that make() was told; empty when there is no bundle."""
+        try:
+            return os.readlink(os.path.join(self.path, _RUNTIME))
+        except FileNotFoundError:
+            return ""
 
     def record(self, facts: t.Mapping[str, t.Any]) -> None:
         """Write down what runs."""

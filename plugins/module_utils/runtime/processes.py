@@ -15,6 +15,19 @@ def boot_id() -> str:
         return stream.read().strip()
 
 
+def with_argument(text: str) -> t.Iterator[t.Tuple[Process, t.List[str]]]:
+    """The processes that have exactly this argument, with all their arguments."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/cmdline", "rb") as stream:
+                    arguments = os.fsdecode(stream.read()).split("\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if text in arguments:
+                yield Process.of(int(name)), arguments
+
+
 def start_time(pid: int) -> int:
     """In clock ticks since boot (proc(5), stat field 22); 0 when there is no such process, or it is a zombie."""
     try:

@@ -20,7 +20,7 @@ import time
 import typing as t
 
 from ..engine.models import ContentInfo, IngestStatus, Labels
-from ..errors import AlreadyExists, DataLoss, EngineError, FailedPrecondition, NotFound, from_os_error, printable
+from ..errors import AlreadyExists, DataLoss, EngineError, FailedPrecondition, NotFound, Unavailable, from_os_error, printable
 from ..hostfs.atomic import fsync_dir, make_dir, read_file, write_file
 from ..hostfs.lock import locked
 from ..hostfs.remove import remove_tree
@@ -103,20 +103,25 @@ class ContentStore:
             ).rowcount
         if not found:
             raise NotFound(f"no content {digest} in namespace {self._namespace}")
-        self.remove_files([digest])
+        with locked(self.gc_lock, "the content store"):
+            if self._database.one("SELECT 1 FROM content WHERE digest=?", str(digest)) is None:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.blob_path(digest))
 
-    def remove_files(self, digests: t.Iterable[Digest]) -> None:
-        """Remove the files of blobs that no namespace has."""
+    def sweep(self) -> None:
+        """Remove the files of blobs that no namespace has: of removed ones, and what an interrupted commit or removal left."""
         if not os.path.isdir(self._root):
             return
         with locked(self.gc_lock, "the content store"):
-            for digest in digests:
-                if self._database.one("SELECT 1 FROM content WHERE digest=?", str(digest)) is None:
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(self.blob_path(digest))
+            known = {row[0] for row in self._database.query("SELECT digest FROM content")}
+            for algorithm in _names(os.path.join(self._root, "blobs")):
+                for name in _names(os.path.join(self._root, "blobs", algorithm)):
+                    if f"{algorithm}:{name}" not in known:
+                        with contextlib.suppress(FileNotFoundError):
+                            os.unlink(os.path.join(self._root, "blobs", algorithm, name))
 
     def writer(self, ref: str, expected: t.Optional[Descriptor] = None) -> Ingest:
-        if expected is not None and self._adopt(expected):
+        if expected is not None and self.adopt(expected):
             raise AlreadyExists(f"content {expected.digest} is there already")
         make_dir(os.path.join(self._root, "ingest"))
         return Ingest(self, ref, self._ingest_dir(ref), expected)
@@ -125,6 +130,8 @@ class ContentStore:
         found = []
         for name in _names(os.path.join(self._root, "ingest")):
             directory = os.path.join(self._root, "ingest", name)
+            if name.endswith(".lock"):
+                continue
             about = read_file(os.path.join(directory, "about"))
             if about and json.loads(about)["namespace"] == self._namespace:
                 data = json.loads(about)
@@ -138,12 +145,16 @@ class ContentStore:
             raise NotFound(f"no ingest {printable(ref, 120)}")
 
     def drop_stale_ingests(self, older_than: float) -> None:
-        """Remove ingests that nobody has touched for older_than seconds."""
+        """Remove ingests that nobody has touched for older_than seconds, and those that were interrupted after the commit."""
         for name in _names(os.path.join(self._root, "ingest")):
-            directory = os.path.join(self._root, "ingest", name)
-            with contextlib.suppress(FileNotFoundError):
-                if time.time() - os.stat(directory).st_mtime > older_than:
-                    remove_tree(directory)
+            path = os.path.join(self._root, "ingest", name)
+            with contextlib.suppress(FileNotFoundError, Unavailable):
+                if time.time() - os.stat(path).st_mtime > older_than:
+                    remove_tree(path)
+                elif os.path.isdir(path) and not os.path.exists(os.path.join(path, "data")):
+                    with locked(path + ".lock", "the ingest", wait=0):
+                        remove_tree(path)
+                        os.unlink(path + ".lock")
 
     def _ingest_dir(self, ref: str) -> str:
         name = hashlib.sha256(f"{self._namespace}\0{ref}".encode("utf-8", "surrogateescape")).hexdigest()
@@ -179,7 +190,7 @@ class ContentStore:
             return False
         return total == size and hasher.hexdigest() == digest.hex
 
-    def _adopt(self, expected: Descriptor) -> bool:
+    def adopt(self, expected: Descriptor) -> bool:
         """True when the blob is here whole, in this namespace or (then taken over) in another."""
         row = self._database.one("SELECT size, synced FROM content WHERE digest=? LIMIT 1", str(expected.digest))
         if row is None or not self._whole(expected.digest, row[0]) or not self._trusted(expected.digest, row[0], row[1]):
@@ -258,6 +269,9 @@ class Ingest:
         what = f"the ingest {printable(self.ref, 120)}"
         self._stack.enter_context(locked(self._directory + ".lock", what))
         try:
+            if self._expected and self._store.adopt(self._expected):
+                self.__exit__()
+                raise AlreadyExists(f"content {self._expected.digest} is there by now")
             self._open()
         except OSError as error:
             self._stack.close()
@@ -276,20 +290,26 @@ class Ingest:
             write_file(os.path.join(self._directory, "about"), dump(about).encode(), durable=False)
         self._fd = os.open(self._data, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         self._hasher = self._expected.digest.hasher() if self._expected else hashlib.sha256()
-        while True:
-            block = os.read(self._fd, _BLOCK)
-            if not block:
-                break
-            self._hasher.update(block)
-            self.offset += len(block)
+        self.offset = self._hash_rest()
         if self._expected and self.offset > self._expected.size:
             self.truncate()
 
+    def _hash_rest(self) -> int:
+        """Hash what is there from the current position on; its length."""
+        total = 0
+        for block in iter(lambda: os.read(self._fd, _BLOCK), b""):
+            self._hasher.update(block)
+            total += len(block)
+        return total
+
     def __exit__(self, *exc: object) -> None:
+        """Keep the bytes for a resume; where there are none, nothing is left."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, EngineError):
+            if self.offset == 0:
+                remove_tree(self._directory)
             if not os.path.exists(self._data):
                 os.unlink(self._directory + ".lock")
         self._stack.close()
@@ -304,7 +324,7 @@ class Ingest:
             while view:
                 view = view[os.write(self._fd, view) :]
         except OSError as error:
-            self._drop()
+            self.truncate()
             raise from_os_error(error, f"writing {self._data}") from error
         self._hasher.update(data)
         self.offset += len(data)
@@ -315,24 +335,25 @@ class Ingest:
         self._hasher = self._expected.digest.hasher() if self._expected else hashlib.sha256()
         self.offset = 0
 
-    def _drop(self) -> None:
-        with contextlib.suppress(OSError, EngineError):
-            os.ftruncate(self._fd, 0)
-            remove_tree(self._directory)
-
     def commit(self, size: int, digest: Digest, labels: t.Optional[Labels] = None) -> None:
+        if self._hasher.name != digest.algorithm:
+            self._hasher = digest.hasher()
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            self._hash_rest()
         found = Digest(f"{digest.algorithm}:{self._hasher.hexdigest()}")
         if self._hasher.name != digest.algorithm or found != digest or (size and size != self.offset):
-            self._drop()
+            total = self.offset
+            self.truncate()
             raise FailedPrecondition(
-                f"content does not match: expected {digest} with {size} bytes, got {found} with {self.offset} bytes"
+                f"content does not match: expected {digest} with {size} bytes, got {found} with {total} bytes"
             )
         try:
             if self.durable:
                 os.fsync(self._fd)
             made = self._store.publish(self._data, digest, self.offset, labels or {}, self.durable)
         except OSError as error:
-            self._drop()
+            if os.path.exists(self._data):
+                self.truncate()
             raise from_os_error(error, f"writing {self._data}") from error
         remove_tree(self._directory)
         if not made:

@@ -72,8 +72,14 @@ class Database:
     def query(self, sql: str, *values: t.Any) -> t.List[Row]:
         """Rows; none when the database does not exist yet."""
         with self._lock, self._errors():
-            connection = self._connection or self._open_for_reading()
-            return connection.execute(sql, values).fetchall() if connection else []
+            try:
+                connection = self._connection or self._open_for_reading()
+                return connection.execute(sql, values).fetchall() if connection else []
+            except sqlite3.OperationalError as error:
+                if self._writable or "readonly" not in str(error):
+                    raise
+                # A process was killed in a transaction, and to take that back needs the right to write.
+                return self._open_for_writing().execute(sql, values).fetchall()
 
     def one(self, sql: str, *values: t.Any) -> t.Optional[Row]:
         """The first row."""

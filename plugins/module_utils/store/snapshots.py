@@ -29,8 +29,11 @@ class Snapshotter:
     name = ""
     rebases = False
 
-    def __init__(self, root: str, database: Database, namespace: str, lease_item: LeaseItem) -> None:
-        self._root, self._database, self._namespace, self._lease_item = root, database, namespace, lease_item
+    def __init__(
+        self, root: str, database: Database, namespace: str, lease_item: LeaseItem, leased: t.Callable[[], bool]
+    ) -> None:
+        self._root, self._database, self._namespace = root, database, namespace
+        self._lease_item, self._leased = lease_item, leased
 
     def directory(self, number: int) -> str:
         return os.path.join(self._root, str(number))
@@ -51,7 +54,13 @@ class Snapshotter:
         return SnapshotInfo(row[1], row[2], row[3], json.loads(row[4]), row[5], row[6])
 
     def stat(self, key: str) -> SnapshotInfo:
-        return self._info(self._row(key))
+        row = self._row(key)
+        if self._leased():
+            # Who is told that it is there can rely on it until the end of the lease.
+            with self._database.write() as connection:
+                row = self._row(key)
+                self._lease_item(connection, f"snapshots/{self.name}", key)
+        return self._info(row)
 
     def walk(self) -> t.List[SnapshotInfo]:
         rows = self._database.query(
@@ -114,6 +123,8 @@ class Snapshotter:
         raise NotImplementedError
 
     def commit(self, name: str, key: str, labels: t.Optional[Labels] = None, parent: t.Optional[str] = None) -> None:
+        if not name:
+            raise InvalidArgument("a committed snapshot needs a name")
         with self._database.write() as connection:
             row = self._row(key)
             if row[3] != ACTIVE:
@@ -122,8 +133,8 @@ class Snapshotter:
                 raise InvalidArgument(f"the snapshot {printable(key, 120)} has the parent {row[2]} already")
             if parent is not None and parent and not self.rebases:
                 raise InvalidArgument(f"the snapshotter {self.name} cannot give a snapshot a parent at commit")
-            if parent:
-                self._row(parent)
+            if parent and self._row(parent)[3] != COMMITTED:
+                raise InvalidArgument(f"the parent {printable(parent, 120)} is not committed")
             try:
                 connection.execute(
                     "UPDATE snapshots SET key=?, kind=?, labels=?, parent=?, updated_at=? WHERE number=?",
@@ -230,13 +241,23 @@ KINDS: t.Mapping[str, t.Type[Snapshotter]] = {"overlayfs": Overlay, "native": Na
 
 
 def overlay_works(root: str) -> bool:
-    """Try a real overlay mount below root (a directory of ours)."""
-    import secrets
+    """Try a real overlay mount below root (a directory of ours). What a killed try left is removed."""
+    from ..hostfs import mounts as host_mounts
+    from ..hostfs.lock import locked
+    from ..hostfs.remove import remove_tree
 
+    base = os.path.join(root, "probe")
+    make_dir(os.path.join(root, "locks"))
+    with locked(os.path.join(root, "locks", "probe"), "the probe for overlayfs"):
+        host_mounts.unmount(os.path.join(base, "merged"), lazy=True)
+        remove_tree(base)
+        return _overlay_works(base)
+
+
+def _overlay_works(base: str) -> bool:
     from ..hostfs import mounts as host_mounts
     from ..hostfs.remove import remove_tree
 
-    base = os.path.join(root, f".probe-{secrets.token_hex(6)}")
     make_dir(base)
     try:
         for name in ("lower", "upper", "work", "merged"):

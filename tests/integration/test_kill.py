@@ -1,0 +1,183 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A module that is killed (SIGKILL) at any moment of a pull, an unpack or the making of a container: the next run converges.
+
+The module's own entry point runs in a child process, with nothing but the transport of ansible-playbook left away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pathlib
+import random
+import select
+import signal
+import subprocess
+import sys
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
+from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
+from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, hand_made_layers, tar_of
+from ansible_collections.fleet.containerd.tests.support.leftovers import mounts_below, processes_with
+from ansible_collections.fleet.containerd.tests.support.registry import Registry
+from ansible_collections.fleet.containerd.tests.support.site import Site
+from ansible_collections.fleet.containerd.tests.support.trees import Tree, assert_same, snapshot
+
+#: Imports everything once, and becomes a module in a child process for each line: what is killed has done nothing else yet.
+_SERVER = """
+import json, os, sys
+from ansible.module_utils import basic
+from ansible_collections.fleet.containerd.plugins.modules import containerd_container, containerd_image
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded import engine
+from ansible_collections.fleet.containerd.plugins.module_utils.image import pull
+import requests
+for line in iter(sys.stdin.readline, ""):
+    kind, options, output = json.loads(line)
+    pid = os.fork()
+    if not pid:
+        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
+        basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode(), "legacy"
+        globals()[kind].main()
+    print(pid, flush=True)
+    os.waitpid(pid, 0)
+    print("ended", flush=True)
+"""
+#: Times of directories that no layer has.
+NOT_IN_THE_IMAGE = (".:mtime_ns", f"{'n' * 200}:mtime_ns")
+
+
+class Modules:
+    """Modules as ansible-playbook runs them, but in children of one process."""
+
+    def __init__(self, process: subprocess.Popen[bytes], output: pathlib.Path) -> None:
+        assert process.stdin
+        assert process.stdout
+        self._requests, self._answers, self._output = process.stdin, process.stdout, output
+
+    def _start(self, kind: str, options: t.Mapping[str, t.Any]) -> int:
+        self._requests.write(json.dumps([kind, options, str(self._output)]).encode() + b"\n")
+        return int(self._answers.readline())
+
+    def run(self, kind: str, /, **options: t.Any) -> t.Dict[str, t.Any]:
+        """Run a module to its end."""
+        self._start(kind, options)
+        assert self._answers.readline() == b"ended\n"
+        result = t.cast(t.Dict[str, t.Any], json.loads(self._output.read_text()))
+        assert not result.get("failed"), result
+        return result
+
+    def kill_after(self, seconds: float, kind: str, /, **options: t.Any) -> None:
+        """Run a module, and kill it when it has not ended by then."""
+        pid = self._start(kind, options)
+        if not select.select([self._answers], [], [], seconds)[0]:
+            os.kill(pid, signal.SIGKILL)
+        assert self._answers.readline() == b"ended\n"
+
+    def duration(self, kind: str, /, **options: t.Any) -> float:
+        started = time.monotonic()
+        self.run(kind, **options)
+        return time.monotonic() - started
+
+
+@pytest.fixture
+def modules(tmp_path: pathlib.Path) -> t.Iterator[Modules]:
+    environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    with subprocess.Popen(
+        [sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment
+    ) as process:
+        yield Modules(process, tmp_path / "result")
+
+
+def file_tree(site: Site, scratch: pathlib.Path) -> Tree:
+    """The unpacked tree of the one image."""
+    with site.engine() as engine:
+        snapshotter = engine.snapshotter()
+        top = {info.name for info in snapshotter.walk()} - {info.parent for info in snapshotter.walk()}
+        assert len(top) == 1, [info.name for info in snapshotter.walk()]
+        scratch.mkdir(exist_ok=True)
+        mounts = snapshotter.view("look", top.pop())
+        try:
+            with mounted(mounts, str(scratch)):
+                return snapshot(scratch)
+        finally:
+            snapshotter.remove("look")
+
+
+def strays(site: Site) -> t.List[str]:
+    """Files and rows that nothing needs: what a killed run left and the next one should have used or removed."""
+    content = site.data / "content"
+    found = [f"ingest {path.name}" for path in content.glob("ingest/*") if path.is_dir()]
+    with site.engine() as engine:
+        known = {str(info.digest)[7:] for info in engine.content.walk()}
+        found += [f"blob {path.name}" for path in content.glob("blobs/sha256/*") if path.name not in known]
+        kept = {container.snapshot_key for container in engine.containers.list()}
+        snapshots = engine.snapshotter().walk()
+        found += [f"snapshot {info.name}" for info in snapshots if info.kind != "committed" and info.name not in kept]
+        directories = list(site.data.glob("snapshots/*/*"))
+        found += [f"{len(directories)} directories for {len(snapshots)} snapshots"] * (len(directories) != len(snapshots))
+        rows = engine._database.query("SELECT id FROM leases")
+        found += [f"lease {row[0]}" for row in rows]
+        ids = {container.id for container in engine.containers.list()}
+    for root in (site.data / "containers", site.state):
+        found += [f"directory {path}" for path in root.glob(f"{site.namespace}/*") if path.name not in ids]
+    shims = processes_with(site.state / site.namespace)
+    found += [f"{len(shims)} shims for {len(ids)} containers"] * (len(shims) > len(ids))
+    found += [f"mount {point}" for point in mounts_below(site.data)]
+    found += [f"cgroup {path}" for path in site.cgroups() if path.name not in ids]
+    return found
+
+
+def assert_whole(site: Site) -> None:
+    for path in site.data.glob("content/blobs/sha256/*"):
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
+
+
+@pytest.fixture
+def image(registry: Registry, layout: Layout) -> str:
+    """Several layers, so that there are many moments to be killed at."""
+    noise = random.Random(1)
+    files = [tar_of([Entry(f"noise-{number}", noise.randbytes(200_000))]) for number in range(3)]
+    registry.push(layout.path, busybox_image(layout, [*hand_made_layers(), *files]), "killed", "1")
+    return f"{registry.address}/killed:1"
+
+
+def test_killed_while_pulling(site: Site, modules: Modules, image: str, tmp_path: pathlib.Path) -> None:
+    options = {**site.defaults, "name": image}
+    whole = modules.duration("containerd_image", **options)
+    expected = file_tree(site, tmp_path / "scratch")
+    moments = random.Random(2)
+    for turn in range(30):
+        modules.run("containerd_image", **options, state="absent")
+        moment = moments.uniform(0, whole * 1.1)
+        modules.kill_after(moment, "containerd_image", **options)
+        result = modules.run("containerd_image", **options)
+        assert result["image"]["Unpacked"] is True, (turn, moment)
+        assert strays(site) == [], (turn, moment)
+        assert_whole(site)
+        names = ("the image", f"turn {turn}, {moment:.3f} s")
+        assert_same(expected, file_tree(site, tmp_path / "scratch"), ignore=NOT_IN_THE_IMAGE, names=names)
+    assert modules.run("containerd_image", **options)["changed"] is False
+    modules.run("containerd_image", **options, state="absent")
+    assert list(site.data.glob("content/blobs/sha256/*")) == list(site.data.glob("snapshots/*/*")) == []
+
+
+def test_killed_while_making_a_container(site: Site, modules: Modules, image: str) -> None:
+    modules.run("containerd_image", **site.defaults, name=image)
+    options = {**site.defaults, "name": "web", "image": image, "command": ["sleep", "1000"], "stop_signal": "KILL"}
+    whole = modules.duration("containerd_container", **options)
+    moments = random.Random(3)
+    for turn in range(20):
+        modules.run("containerd_container", **site.defaults, name="web", state="absent")
+        moment = moments.uniform(0, whole * 1.1)
+        modules.kill_after(moment, "containerd_container", **options)
+        result = modules.run("containerd_container", **options)
+        assert result["container"]["State"]["Running"] is True, (turn, moment)
+        assert strays(site) == [], (turn, moment, result["actions"])
+        assert modules.run("containerd_container", **options)["changed"] is False

@@ -1,0 +1,319 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An engine in memory for the tests: plugins/module_utils/engine/api.py in its shortest form, held to the same conformance suites.
+
+Only snapshots and container directories are real directories (below a temporary one), so that their mounts can be mounted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import os
+import secrets
+import shutil
+import tarfile
+import time
+import typing as t
+
+from ansible_collections.fleet.containerd.plugins.module_utils.engine import labels as L
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import (
+    ACTIVE,
+    COMMITTED,
+    VIEW,
+    Container,
+    Image,
+    Labels,
+    Mount,
+    SnapshotInfo,
+    Usage,
+    Version,
+)
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+)
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.media_types import OCI_LAYER
+
+from .memory_store import MemoryContent, Node, Space, World, carries
+
+_UPDATABLE = ("labels", "spec", "extensions", "image")
+
+
+class MemoryImages:
+    def __init__(self, space: Space, collect: t.Callable[[], t.Any]) -> None:
+        self._space, self._collect = space, collect
+
+    def get(self, name: str) -> Image:
+        if name not in self._space.images:
+            raise NotFound(f"no image {name}")
+        return self._space.images[name]
+
+    def list(self) -> t.List[Image]:
+        return [image for _name, image in sorted(self._space.images.items())]
+
+    def put(self, image: Image) -> Image:
+        now = time.time()
+        old = self._space.images.get(image.name)
+        self._space.images[image.name] = image._replace(created_at=old.created_at if old else now, updated_at=now)
+        return self._space.images[image.name]
+
+    def delete(self, name: str, target: t.Optional[Digest] = None) -> None:
+        if target is not None and self.get(name).target.digest != target:
+            raise FailedPrecondition(f"the image {name} is {self.get(name).target.digest} by now")
+        self.get(name)
+        del self._space.images[name]
+        self._collect()
+
+
+class MemorySnapshotter:
+    """Whole copies, as the native snapshotter makes them."""
+
+    name = "native"
+    rebases = False
+
+    def __init__(self, world: World, space: Space, lease_item: t.Callable[[Node], None]) -> None:
+        self._world, self._space, self._lease_item = world, space, lease_item
+
+    def stat(self, key: str) -> SnapshotInfo:
+        if key not in self._space.snapshots:
+            raise NotFound(f"no snapshot {key}")
+        self._lease_item((f"snapshots/{self.name}", key))
+        return self._space.snapshots[key]
+
+    def mounts(self, key: str) -> t.List[Mount]:
+        kind = self.stat(key).kind
+        if kind == COMMITTED:
+            raise FailedPrecondition(f"the snapshot {key} is committed: make a view of it")
+        return [Mount("bind", self._space.directories[key], ("ro" if kind == VIEW else "rw", "rbind"))]
+
+    def prepare(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
+        return self._make(key, parent, labels, ACTIVE)
+
+    def view(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
+        return self._make(key, parent, labels, VIEW)
+
+    def _make(self, key: str, parent: str, labels: t.Optional[Labels], kind: str) -> t.List[Mount]:
+        if not key:
+            raise InvalidArgument("a snapshot needs a key")
+        if parent and self.stat(parent).kind != COMMITTED:
+            raise InvalidArgument(f"the parent {parent} is not committed")
+        if key in self._space.snapshots:
+            raise AlreadyExists(f"the snapshot {key} exists already")
+        directory = os.path.join(self._world.directory, secrets.token_hex(8))
+        if parent:
+            shutil.copytree(self._space.directories[parent], directory, symlinks=True)
+            owner = os.stat(self._space.directories[parent])
+            os.chown(directory, owner.st_uid, owner.st_gid)
+        else:
+            os.mkdir(directory, 0o755)
+        now = time.time()
+        self._space.snapshots[key] = SnapshotInfo(key, parent, kind, dict(labels or {}), now, now)
+        self._space.directories[key] = directory
+        self._lease_item((f"snapshots/{self.name}", key))
+        return self.mounts(key)
+
+    def commit(self, name: str, key: str, labels: t.Optional[Labels] = None, parent: t.Optional[str] = None) -> None:
+        old = self.stat(key)
+        if not name:
+            raise InvalidArgument("a snapshot needs a name")
+        if old.kind != ACTIVE:
+            raise FailedPrecondition(f"the snapshot {key} is not active")
+        if parent:
+            raise InvalidArgument(f"the snapshotter {self.name} cannot give a snapshot a parent at commit")
+        if name in self._space.snapshots:
+            raise AlreadyExists(f"the snapshot {name} exists already")
+        del self._space.snapshots[key]
+        self._space.directories[name] = self._space.directories.pop(key)
+        self._space.snapshots[name] = old._replace(
+            name=name, kind=COMMITTED, labels={**old.labels, **(labels or {})}, updated_at=time.time()
+        )
+        self._lease_item((f"snapshots/{self.name}", name))
+
+    def remove(self, key: str) -> None:
+        self.stat(key)
+        if any(other.parent == key for other in self._space.snapshots.values()):
+            raise FailedPrecondition(f"the snapshot {key} has children")
+        self.drop(key)
+
+    def drop(self, key: str) -> None:
+        del self._space.snapshots[key]
+        shutil.rmtree(self._space.directories.pop(key))
+
+    def walk(self) -> t.List[SnapshotInfo]:
+        return list(self._space.snapshots.values())
+
+    def usage(self, key: str) -> Usage:
+        self.stat(key)
+        found = [os.lstat(self._space.directories[key])]
+        for base, directories, files in os.walk(self._space.directories[key]):
+            found += [os.lstat(os.path.join(base, name)) for name in directories + files]
+        return Usage(sum(one.st_blocks * 512 for one in found), len({one.st_ino for one in found}))
+
+
+class MemoryContainers:
+    def __init__(self, engine: MemoryEngine, space: Space) -> None:
+        self._engine, self._space = engine, space
+
+    def get(self, container_id: str) -> Container:
+        if container_id not in self._space.containers:
+            raise NotFound(f"no container {container_id}")
+        return self._space.containers[container_id]
+
+    def list(self, labels: t.Optional[Labels] = None) -> t.List[Container]:
+        return [container for container in self._space.containers.values() if carries(container.labels, labels)]
+
+    def _check_name(self, container: Container) -> None:
+        name = container.labels.get(L.NAME)
+        if any(name and other.labels.get(L.NAME) == name and other.id != container.id for other in self.list()):
+            raise AlreadyExists(f"a container with the name {name} exists already")
+
+    def create(self, container: Container) -> Container:
+        if container.id in self._space.containers:
+            raise AlreadyExists(f"a container with the id {container.id[:12]} exists already")
+        self._check_name(container)
+        now = time.time()
+        self._space.containers[container.id] = container._replace(created_at=now, updated_at=now)
+        return self._space.containers[container.id]
+
+    def update(self, container: Container, fields: t.Sequence[str]) -> Container:
+        for field in fields:
+            if field not in _UPDATABLE:
+                raise InvalidArgument(f"{field} of a container cannot be updated")
+        changed = self.get(container.id)._replace(**{field: getattr(container, field) for field in fields})
+        self._check_name(changed)
+        self._space.containers[container.id] = changed._replace(updated_at=time.time())
+        return self._space.containers[container.id]
+
+    def delete(self, container_id: str) -> None:
+        self.get(container_id)
+        if any(task.container_id == container_id for task in self._space.tasks.list()):
+            raise FailedPrecondition(f"the container {container_id[:12]} has a task")
+        del self._space.containers[container_id]
+        shutil.rmtree(self._engine.container_path(container_id), ignore_errors=True)
+
+
+class MemoryEngine:
+    """One namespace of a World. kind: what the tests want it to pass for."""
+
+    def __init__(self, namespace: str = "default", world: t.Optional[World] = None, kind: str = "embedded") -> None:
+        self.kind, self.namespace, self.world, self._lease = kind, namespace, world or World(), ""
+        self.content = MemoryContent(self.world, namespace, self._lease_item)
+        self._space = self.content.space
+        self.images = MemoryImages(self._space, self.collect)
+        self.containers = MemoryContainers(self, self._space)
+        self.tasks = self._space.tasks
+        self._snapshotter = MemorySnapshotter(self.world, self._space, self._lease_item)
+
+    def snapshotter(self, name: str = "") -> MemorySnapshotter:
+        if name not in ("", self._snapshotter.name):
+            raise NotFound(f"snapshotter: the engine has no {name!r}")
+        return self._snapshotter
+
+    def _lease_item(self, node: Node) -> None:
+        if self._lease:
+            self._space.leased.add((self._lease, node))
+
+    @contextlib.contextmanager
+    def lease(self, seconds: float = 86400.0) -> t.Iterator[str]:
+        outer = self._lease
+        self._lease = outer or f"lease-{secrets.token_hex(8)}"
+        self._space.leases.setdefault(self._lease, time.time() + seconds)
+        try:
+            yield self._lease
+        finally:
+            if not outer:
+                self._space.leases.pop(self._lease, None)
+            self._lease = outer
+
+    def collect(self) -> None:
+        """Remove what no image, container or lease needs."""
+        with self.world.mutex:
+            space, store = self._space, f"snapshots/{self._snapshotter.name}"
+            space.leases = {name: end for name, end in space.leases.items() if end >= time.time()}
+            space.leased = {item for item in space.leased if item[0] in space.leases}
+            todo: t.List[Node] = [("content", image.target.digest) for image in space.images.values()]
+            todo += [(f"snapshots/{one.snapshotter}", one.snapshot_key) for one in space.containers.values()]
+            todo += [node for _lease, node in space.leased]
+            todo += [("content", digest) for digest, info in space.content.items() if L.GC_ROOT in info.labels]
+            todo += [(store, key) for key, info in space.snapshots.items() if L.GC_ROOT in info.labels]
+            live: t.Set[Node] = set()
+            while todo:
+                node = todo.pop()
+                if node not in live:
+                    live.add(node)
+                    todo += self._references(node)
+            for key in [key for key in space.snapshots if (store, key) not in live]:
+                self._snapshotter.drop(key)
+            space.content = {digest: info for digest, info in space.content.items() if ("content", digest) in live}
+
+    def _references(self, node: Node) -> t.Iterator[Node]:
+        if node[0] != "content":
+            parent = self._space.snapshots[node[1]].parent if node[1] in self._space.snapshots else ""
+            yield from [(node[0], parent)] if parent else []
+        elif node[1] in self._space.content:
+            for key, value in self._space.content[Digest(node[1])].labels.items():
+                if key.startswith(L.GC_REF_CONTENT) or key == L.GC_REF_CONTENT.rstrip("."):
+                    yield ("content", value)
+                elif key.startswith(L.GC_REF_SNAPSHOT):
+                    yield (f"snapshots/{key[len(L.GC_REF_SNAPSHOT) :].partition('/')[0]}", value)
+
+    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount]) -> Descriptor:
+        with self.content.open(layer) as stream:
+            data = stream.read()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+        extract(data, mounts[0].source)
+        return Descriptor(OCI_LAYER, Digest.of(data), len(data))
+
+    def sync(self, snapshotter: str = "") -> None:
+        """Nothing in memory survives anyway."""
+
+    def container_path(self, container_id: str) -> str:
+        return os.path.join(self.world.directory, "containers", self.namespace, container_id)
+
+    def container_dir(self, container_id: str) -> str:
+        os.makedirs(self.container_path(container_id), exist_ok=True)
+        return self.container_path(container_id)
+
+    def lock(self, name: str) -> t.ContextManager[None]:
+        return self.world.locked("lock", self.namespace, name)
+
+    def version(self) -> Version:
+        return Version(self.kind, "memory")
+
+    def close(self) -> None:
+        """The World outlives its engines."""
+
+
+def extract(data: bytes, root: str) -> None:
+    """A layer of the tests' own making into a directory, by tarfile: first what its whiteouts hide, then its members."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        members = archive.getmembers()
+        for member in members:
+            directory, name = os.path.split(os.path.join(root, os.path.normpath(member.name)))
+            if name == ".wh..wh..opq":
+                for hidden in os.listdir(directory):
+                    _remove(os.path.join(directory, hidden))
+            elif name.startswith(".wh."):
+                _remove(os.path.join(directory, name[4:]))
+        for member in members:
+            path = os.path.join(root, member.name)
+            if os.path.basename(path).startswith(".wh."):
+                continue
+            if not (member.isdir() and os.path.isdir(path)):
+                _remove(path)
+            archive.extract(member, root, numeric_owner=True)
+
+
+def _remove(path: str) -> None:
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)

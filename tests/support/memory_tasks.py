@@ -1,0 +1,141 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks that only pretend to run, for the engine in memory.
+
+What a process does follows from its arguments: true, false and "sh -c 'exit N'" end at once, everything else runs until a
+signal ends it or the test calls finish(). Commands of exec are answered by exec_handler.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+import time
+import typing as t
+
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import (
+    CREATED,
+    PAUSED,
+    RUNNING,
+    STOPPED,
+    Container,
+    ExecResult,
+    ExecSpec,
+    Mount,
+    TaskIO,
+    TaskState,
+)
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    NotFound,
+    Unavailable,
+)
+
+_KILL = 9
+_HARMLESS = (0, 17, 18, 23, 28)  # nothing, CHLD, CONT, URG, WINCH
+
+
+def _end_at_once(arguments: t.Sequence[str]) -> t.Optional[int]:
+    """The exit status of a command that ends by itself; None for one that goes on."""
+    program = os.path.basename(arguments[0]) if arguments else ""
+    if program in ("true", "false"):
+        return int(program == "false")
+    found = re.fullmatch(r"exit (\d+)", arguments[2]) if program == "sh" and len(arguments) == 3 else None
+    return int(found.group(1)) if found else None
+
+
+def _succeed(_container_id: str, spec: ExecSpec) -> ExecResult:
+    return ExecResult(_end_at_once(list(spec.process["args"])) or 0, b"", b"")
+
+
+class MemoryTasks:
+    """TaskService. updates: the limits that were set, by container id, newest last."""
+
+    def __init__(self) -> None:
+        self._tasks: t.Dict[str, TaskState] = {}
+        self._arguments: t.Dict[str, t.List[str]] = {}
+        self._changed = threading.Condition(threading.RLock())
+        self._next_pid = 1000
+        self.exec_handler: t.Callable[[str, ExecSpec], ExecResult] = _succeed
+        self.updates: t.Dict[str, t.List[t.Mapping[str, t.Any]]] = {}
+
+    def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
+        with self._changed:
+            if container.id in self._tasks:
+                raise AlreadyExists(f"the container {container.id[:12]} has a task already")
+            self._next_pid += 1
+            self._arguments[container.id] = list(container.spec.get("process", {}).get("args", ()))
+            return self._set(TaskState(container.id, CREATED, self._next_pid, log_path=io.log_path))
+
+    def _set(self, state: TaskState) -> TaskState:
+        with self._changed:
+            self._tasks[state.container_id] = state
+            self._changed.notify_all()
+        return state
+
+    def _in(self, container_id: str, *wanted: str) -> TaskState:
+        state = self.state(container_id)
+        if state.status not in wanted:
+            raise FailedPrecondition(f"the container {container_id[:12]} is {state.status}")
+        return state
+
+    def start(self, container_id: str) -> TaskState:
+        state = self._set(self._in(container_id, CREATED)._replace(status=RUNNING, started_at=time.time()))
+        status = _end_at_once(self._arguments[container_id])
+        return state if status is None else self.finish(container_id, status)
+
+    def finish(self, container_id: str, exit_status: int = 0, oom_killed: bool = False) -> TaskState:
+        """For tests: the process ends."""
+        state = self._in(container_id, CREATED, RUNNING, PAUSED)
+        return self._set(
+            state._replace(status=STOPPED, pid=0, exit_status=exit_status, exited_at=time.time(), oom_killed=oom_killed)
+        )
+
+    def state(self, container_id: str) -> TaskState:
+        with self._changed:
+            if container_id not in self._tasks:
+                raise NotFound(f"the container {container_id[:12]} has no task")
+            return self._tasks[container_id]
+
+    def list(self) -> t.List[TaskState]:
+        with self._changed:
+            return [state for _id, state in sorted(self._tasks.items())]
+
+    def signal(self, container_id: str, signal: int, everyone: bool = False) -> None:
+        self._in(container_id, CREATED, RUNNING, PAUSED)
+        if signal not in _HARMLESS:
+            self.finish(container_id, 128 + signal)
+
+    def wait(self, container_id: str, timeout: t.Optional[float] = None) -> TaskState:
+        with self._changed:
+            self.state(container_id)
+            if not self._changed.wait_for(lambda: self.state(container_id).status == STOPPED, timeout):
+                raise Unavailable(f"the container {container_id[:12]} has not ended within {timeout:g} s")
+            return self.state(container_id)
+
+    def delete(self, container_id: str, force: bool = False) -> TaskState:
+        with self._changed:
+            state = self.state(container_id)
+            if state.status in (RUNNING, PAUSED):
+                if not force:
+                    raise FailedPrecondition(f"the container {container_id[:12]} is {state.status}: stop it first")
+                state = self.finish(container_id, 128 + _KILL)
+            del self._tasks[container_id]
+            return state._replace(status=STOPPED)
+
+    def exec(self, container_id: str, spec: ExecSpec, timeout: t.Optional[float] = None) -> ExecResult:
+        self._in(container_id, RUNNING)
+        return self.exec_handler(container_id, spec)
+
+    def update(self, container_id: str, resources: t.Mapping[str, t.Any]) -> None:
+        self._in(container_id, CREATED, RUNNING, PAUSED)
+        self.updates.setdefault(container_id, []).append(resources)
+
+    def pause(self, container_id: str) -> None:
+        self._set(self._in(container_id, RUNNING)._replace(status=PAUSED))
+
+    def resume(self, container_id: str) -> None:
+        self._set(self._in(container_id, PAUSED)._replace(status=RUNNING))

@@ -1,0 +1,137 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Engine: applying layers, container directories, locks."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import threading
+
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import DataLoss, NotFound, Unavailable
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
+from ansible_collections.fleet.containerd.tests.support.images import Entry, directory, symlink, tar_of
+
+from .conftest import LAYER, Harness, descriptor, store
+from .test_container_store import container
+
+BOTTOM = [
+    directory("etc", 0o750, uid=3, gid=4),
+    Entry("etc/hosts", b"one", mode=0o640, uid=1, gid=2),
+    Entry("etc/gone", b""),
+    symlink("link", "etc/hosts"),
+    directory("opaque"),
+    Entry("opaque/old", b"old"),
+]
+TOP = [Entry("etc/.wh.gone"), Entry("etc/new", b"new"), Entry("opaque/.wh..wh..opq"), Entry("opaque/new", b"new")]
+
+
+def test_kind_namespace_version(harness: Harness) -> None:
+    engine = harness.open("some.name")
+    assert engine.kind in ("embedded", "containerd")
+    assert engine.namespace == "some.name"
+    assert engine.version().engine == engine.kind
+    assert engine.version().version
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_apply_gives_the_descriptor_of_the_uncompressed_layer(harness: Harness, engine: Engine, compressed: bool) -> None:
+    plain = tar_of(BOTTOM)
+    stored = gzip.compress(plain) if compressed else plain
+    layer = store(engine, stored, media_type=LAYER + ("+gzip" if compressed else ""))
+    mounts = engine.snapshotter().prepare("key")
+    applied = engine.apply(layer, mounts)
+    assert (applied.digest, applied.size, applied.media_type) == (Digest.of(plain), len(plain), LAYER)
+    with harness.view(mounts) as root:
+        found = (root / "etc" / "hosts").lstat()
+        assert (found.st_mode & 0o7777, found.st_uid, found.st_gid) == (0o640, 1, 2)
+        assert (root / "etc" / "hosts").read_bytes() == b"one"
+        assert (root / "etc").stat().st_mode & 0o7777 == 0o750
+        assert os.readlink(root / "link") == "etc/hosts"
+
+
+def test_whiteouts_hide_what_is_below(harness: Harness, engine: Engine) -> None:
+    snapshotter = engine.snapshotter()
+    parent = ""
+    for number, entries in enumerate((BOTTOM, TOP)):
+        mounts = snapshotter.prepare("key", parent)
+        engine.apply(store(engine, tar_of(entries), media_type=LAYER), mounts)
+        engine.sync(snapshotter.name)
+        parent = f"layer {number}"
+        snapshotter.commit(parent, "key")
+    with harness.view(snapshotter.view("view", parent)) as root:
+        assert sorted(os.listdir(root / "etc")) == ["hosts", "new"]
+        assert os.listdir(root / "opaque") == ["new"]
+        assert (root / "etc").stat().st_mode & 0o7777 == 0o750
+    with harness.view(snapshotter.view("below", "layer 0")) as root:
+        assert sorted(os.listdir(root / "etc")) == ["gone", "hosts"]
+        assert os.listdir(root / "opaque") == ["old"]
+
+
+def test_apply_of_what_is_not_as_stored(engine: Engine) -> None:
+    mounts = engine.snapshotter().prepare("key")
+    with pytest.raises(NotFound):
+        engine.apply(descriptor(b"absent", LAYER), mounts)
+    layer = store(engine, tar_of(BOTTOM), media_type=LAYER)
+    with pytest.raises(DataLoss):
+        engine.apply(layer._replace(size=layer.size + 1), mounts)
+
+
+def test_the_directory_of_a_container(harness: Harness, engine: Engine) -> None:
+    record = engine.containers.create(container())
+    path = engine.container_dir(record.id)
+    assert os.path.isdir(path)
+    with open(os.path.join(path, "log"), "wb") as stream:
+        stream.write(b"line")
+    assert harness.open().container_dir(record.id) == path
+    assert harness.open("other").container_dir(record.id) != path
+    assert engine.container_dir("b" * 64) != path
+    engine.containers.delete(record.id)
+    assert not os.path.exists(path)
+
+
+def test_a_lock_is_held_by_one(harness: Harness, engine: Engine) -> None:
+    other = harness.open()
+    with engine.lock("container web"):
+        with pytest.raises(Unavailable, match="container web"), other.lock("container web"):
+            pass
+        with other.lock("container db"):
+            pass
+        with harness.open("elsewhere").lock("container web"):
+            pass
+    with other.lock("container web"):
+        pass
+
+
+def test_who_waits_for_a_lock_gets_it(harness: Harness, engine: Engine) -> None:
+    order = []
+
+    def second() -> None:
+        with harness.open().lock("name"):
+            order.append("second")
+
+    with engine.lock("name"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        threading.Event().wait(0.05)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_an_exception_frees_the_lock(engine: Engine) -> None:
+    with pytest.raises(ZeroDivisionError), engine.lock("name"):
+        raise ZeroDivisionError
+    with engine.lock("name"):
+        pass
+
+
+def test_closing_twice_is_fine_and_reading_creates_nothing(harness: Harness) -> None:
+    engine = harness.open()
+    assert engine.images.list() == []
+    engine.close()
+    engine.close()

@@ -1,0 +1,177 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Leases and garbage collection: what an image, a container or a live lease reaches stays, the rest goes with the next image."""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.module_utils.engine import labels as L
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Image
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import AlreadyExists, NotFound
+
+from .conftest import Harness, descriptor, read, store
+from .test_container_store import container
+
+
+def blobs(engine: Engine) -> t.Set[str]:
+    return {str(info.digest) for info in engine.content.walk()}
+
+
+def snapshots(engine: Engine) -> t.Set[str]:
+    return {info.name for info in engine.snapshotter().walk()}
+
+
+def commit(engine: Engine, name: str, parent: str = "") -> None:
+    snapshotter = engine.snapshotter()
+    snapshotter.prepare(f"making {name}", parent)
+    snapshotter.commit(name, f"making {name}")
+
+
+def image(engine: Engine, name: str) -> t.Dict[str, t.Any]:
+    """An image as a pull leaves it: manifest -> config, layer; config -> top snapshot -> its parent."""
+    layer = store(engine, f"layer of {name}".encode())
+    commit(engine, f"{name} bottom")
+    commit(engine, f"{name} top", f"{name} bottom")
+    config = store(engine, f"config of {name}".encode(), {L.GC_REF_SNAPSHOT + engine.snapshotter().name: f"{name} top"})
+    references = {L.GC_REF_CONTENT + "config": str(config.digest), L.GC_REF_CONTENT + "l.0": str(layer.digest)}
+    manifest = store(engine, f"manifest of {name}".encode(), references)
+    engine.images.put(Image(name, manifest))
+    return {"blobs": {str(one.digest) for one in (layer, config, manifest)}, "snapshots": {f"{name} bottom", f"{name} top"}}
+
+
+def test_what_an_image_needs_stays_and_goes_with_it(engine: Engine) -> None:
+    one, two = image(engine, "one"), image(engine, "two")
+    engine.images.delete("one")
+    assert blobs(engine) == two["blobs"]
+    assert snapshots(engine) == two["snapshots"]
+    assert one["blobs"].isdisjoint(blobs(engine))
+    engine.images.delete("two")
+    assert blobs(engine) == snapshots(engine) == set()
+
+
+def test_two_names_for_one_image(engine: Engine) -> None:
+    kept = image(engine, "one")
+    engine.images.put(Image("alias", engine.images.get("one").target))
+    engine.images.delete("one")
+    assert (blobs(engine), snapshots(engine)) == (kept["blobs"], kept["snapshots"])
+
+
+def test_a_circle_of_references_goes_as_a_whole(harness: Harness, engine: Engine) -> None:
+    one, two = store(engine, b"one"), store(engine, b"two")
+    engine.content.label(one.digest, {L.GC_REF_CONTENT + "x": str(two.digest)})
+    engine.content.label(two.digest, {L.GC_REF_CONTENT + "x": str(one.digest)})
+    harness.collect(engine)
+    assert blobs(engine) == set()
+
+
+def test_a_reference_to_what_is_absent_is_no_error(harness: Harness, engine: Engine) -> None:
+    image(engine, "one")
+    engine.content.label(engine.images.get("one").target.digest, {L.GC_REF_CONTENT + "m.9": str(descriptor(b"absent").digest)})
+    harness.collect(engine)
+    assert len(blobs(engine)) == 3
+
+
+def test_a_root_label_keeps(harness: Harness, engine: Engine) -> None:
+    kept = store(engine, b"kept", {L.GC_ROOT: "because"})
+    engine.snapshotter().prepare("kept", "", {L.GC_ROOT: "because"})
+    store(engine, b"not kept")
+    harness.collect(engine)
+    assert blobs(engine) == {str(kept.digest)}
+    assert snapshots(engine) == {"kept"}
+
+
+def test_a_container_keeps_its_snapshot_and_the_parents(harness: Harness, engine: Engine) -> None:
+    image(engine, "one")
+    engine.snapshotter().prepare("of container", "one top")
+    record = container()._replace(snapshotter=engine.snapshotter().name, snapshot_key="of container")
+    engine.containers.create(record)
+    engine.images.delete("one")
+    assert snapshots(engine) == {"of container", "one bottom", "one top"}
+    assert blobs(engine) == set()
+    engine.containers.delete(record.id)
+    harness.collect(engine)
+    assert snapshots(engine) == set()
+
+
+def test_a_lease_keeps_what_is_written_inside(harness: Harness, engine: Engine) -> None:
+    other = harness.open()
+    with engine.lease() as name:
+        assert name
+        what = store(engine, b"leased")
+        commit(engine, "bottom")
+        engine.snapshotter().prepare("active", "bottom")
+        harness.collect(other)
+        assert read(other, what) == b"leased"
+        assert snapshots(other) == {"active", "bottom"}
+    harness.collect(other)
+    assert (blobs(other), snapshots(other)) == (set(), set())
+
+
+def test_a_lease_keeps_what_is_found_inside(harness: Harness, engine: Engine) -> None:
+    """Nobody is told "it is there already" about something that is gone a moment later."""
+    what = store(engine, b"found")
+    commit(engine, "bottom")
+    other = harness.open()
+    with engine.lease():
+        with pytest.raises(AlreadyExists), engine.content.writer("ref", what):
+            pass
+        engine.snapshotter().stat("bottom")
+        harness.collect(other)
+        assert read(other, what) == b"found"
+        assert snapshots(other) == {"bottom"}
+
+
+def test_a_lease_in_a_lease_is_the_same(harness: Harness, engine: Engine) -> None:
+    with engine.lease() as outer:
+        with engine.lease() as inner:
+            assert inner == outer
+            what = store(engine, b"leased")
+        harness.collect(harness.open())
+        assert blobs(engine) == {str(what.digest)}
+
+
+def test_an_exception_ends_the_lease(harness: Harness, engine: Engine) -> None:
+    with pytest.raises(ZeroDivisionError), engine.lease():
+        store(engine, b"leased")
+        raise ZeroDivisionError
+    harness.collect(engine)
+    assert blobs(engine) == set()
+
+
+def test_a_lease_that_has_expired_keeps_nothing(harness: Harness, engine: Engine) -> None:
+    with engine.lease(seconds=-1.0):
+        store(engine, b"leased")
+        harness.collect(harness.open())
+        assert blobs(engine) == set()
+
+
+def test_unfinished_ingests_survive_a_collection(harness: Harness, engine: Engine) -> None:
+    with engine.content.writer("ref") as ingest:
+        ingest.write(b"half")
+    harness.collect(engine)
+    with engine.content.writer("ref") as ingest:
+        assert ingest.offset == 4
+
+
+def test_another_namespace_keeps_its_own(harness: Harness) -> None:
+    one, two = harness.open("one"), harness.open("two")
+    kept = image(one, "image")
+    image(two, "image")
+    two.images.delete("image")
+    assert (blobs(two), snapshots(two)) == (set(), set())
+    assert (blobs(one), snapshots(one)) == (kept["blobs"], kept["snapshots"])
+    assert read(one, one.images.get("image").target) == b"manifest of image"
+
+
+def test_what_was_collected_can_be_written_again(engine: Engine) -> None:
+    image(engine, "one")
+    engine.images.delete("one")
+    kept = image(engine, "one")
+    assert (blobs(engine), snapshots(engine)) == (kept["blobs"], kept["snapshots"])
+    with pytest.raises(NotFound):
+        engine.content.info(descriptor(b"absent").digest)
