@@ -33,10 +33,10 @@ def mirror() -> str:
     raise SystemExit("no Debian mirror is in the apt sources of this machine")
 
 
-def fetch(suite: str) -> pathlib.Path:
-    """The directory with this suite's containerd in usr/bin; downloaded once."""
-    target = WHERE / suite
-    if (target / "usr/bin/containerd").exists():
+def fetch(suite: str, package: str = "containerd") -> pathlib.Path:
+    """The directory with the files of this suite's package (containerd's are in usr/bin); downloaded once."""
+    target = WHERE / (suite if package == "containerd" else f"{suite}.{package}")
+    if target.exists():
         return target
     state = WHERE / f"{suite}.apt"
     for name in ("lists/partial", "cache/archives/partial", "etc"):
@@ -53,10 +53,10 @@ def fetch(suite: str) -> pathlib.Path:
         "-oAcquire::Retries=3",
     ]
     subprocess.run(["apt-get", "-q", *options, "update"], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["apt-get", "-q", *options, "download", "containerd"], check=True, cwd=state, stdout=subprocess.DEVNULL)
-    partial = WHERE / f"{suite}.new"
-    for package in state.glob("containerd_*.deb"):
-        subprocess.run(["dpkg-deb", "-x", str(package), str(partial)], check=True)
+    subprocess.run(["apt-get", "-q", *options, "download", package], check=True, cwd=state, stdout=subprocess.DEVNULL)
+    partial = WHERE / f"{target.name}.new"
+    for archive in state.glob(f"{package}_*.deb"):
+        subprocess.run(["dpkg-deb", "-x", str(archive), str(partial)], check=True)
     partial.rename(target)
     return target
 

@@ -23,6 +23,7 @@ from .values import Message, json_any, mount_messages, seconds
 
 if t.TYPE_CHECKING:
     from ..rpc.channel import Channel
+    from .stdio import Stdio
 
 _LINUX_RESOURCES = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
 # containerd.v1.types.Status
@@ -51,38 +52,36 @@ class TaskProxy:
         directory = self._directory(container.id)
         make_dir(directory)
         self._forget(container.id)
-        stdio = self._stdio(directory, io)
         self._record(container.id, {"log": io.log_path, "started_at": 0.0})
+        from .stdio import Stdio
+
         try:
-            made = self._call(
-                "Create", container.id, _CREATE_SECONDS, rootfs=mount_messages(rootfs), terminal=io.terminal, **stdio
-            )
+            with Stdio(self._data_root, directory, io) as stdio:
+                mounts = mount_messages(rootfs)
+                made = self._call("Create", container.id, _CREATE_SECONDS, rootfs=mounts, terminal=io.terminal, **stdio.uris)
+                self._attach(stdio, container.id, made["pid"])
         except EngineError as error:
             self._forget(container.id)
             raise _explained("create", error) from error
         return TaskState(container.id, CREATED, made["pid"], log_path=io.log_path)
 
-    def _stdio(self, directory: str, io: TaskIO) -> t.Dict[str, str]:
-        from ..libexec.install import log_uri
-
-        uri = log_uri(self._data_root, directory, io.log_path, io.log_max_size, io.log_max_files)
-        found = {"stdout": uri, "stderr": "" if io.terminal else uri}
-        if io.stdin:
-            # Nobody ever opens it for writing, so it never ends.
-            found["stdin"] = os.path.join(directory, "stdin")
-            with contextlib.suppress(FileExistsError):
-                os.mkfifo(found["stdin"], 0o600)
-        return found
+    def _attach(self, stdio: Stdio, container_id: str, pid: int) -> None:
+        try:
+            stdio.attach(container_id, pid)
+        except EngineError:
+            with contextlib.suppress(EngineError):
+                self._call("Delete", container_id)
+            raise
 
     def start(self, container_id: str) -> TaskState:
         state = self.state(container_id)
         if state.status != CREATED:
             raise FailedPrecondition(f"the container {container_id[:12]} cannot be started: it is {state.status}")
+        self._record(container_id, {"log": state.log_path, "started_at": time.time()})
         try:
             self._call("Start", container_id, _CREATE_SECONDS)
         except EngineError as error:
             raise _explained("start", error) from error
-        self._record(container_id, {"log": state.log_path, "started_at": time.time()})
         return self.state(container_id)
 
     # What we remember
@@ -102,7 +101,7 @@ class TaskProxy:
         return found if isinstance(found, dict) else None
 
     def _forget(self, container_id: str) -> None:
-        for name in ("task.json", "exit.json", "stdin"):
+        for name in ("task.json", "exit.json", "stdin", "stdout", "stderr"):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self._file(container_id, name))
 

@@ -20,13 +20,25 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import typing as t
 
-_STREAMS = {3: "stdout", 4: "stderr"}
-_READY = 5
+#: Standard output, standard error, and what is closed when we are ready.
+_DESCRIPTORS = (3, 4, 5)
 _CHUNK = 64 * 1024
+_LOOK_MS = 10
 
 
-def main(shim: t.Any, directory: str, path: str, max_size: int, max_files: int) -> None:
-    """shim: the module. directory: where exit.json goes. path: the log, rotated at max_size bytes (0 never)."""
+def main(
+    shim: t.Any,
+    directory: str,
+    path: str,
+    max_size: int,
+    max_files: int,
+    fds: tuple[int, int, int] = _DESCRIPTORS,
+    late: float = 0.0,
+) -> None:
+    """shim: the module. directory: where exit.json goes. path: the log, rotated at max_size bytes (0 never).
+
+    late: how long to wait for output that somebody else still carries to us when the container has ended (seconds).
+    """
     log = shim.Log(path, max_size, max_files)
     started = time.time()
     stop = wake_on_sigterm()
@@ -34,13 +46,13 @@ def main(shim: t.Any, directory: str, path: str, max_size: int, max_files: int) 
         os.unlink(f"{directory}/exit.json")
     except OSError:
         pass
-    os.close(_READY)
+    os.close(fds[2])
     shim.raise_priority()
-    copy(log, stop)
+    over = copy(log, stop, {fds[0]: "stdout", fds[1]: "stderr"}, late)
     log.finish()
     # From here on there is nothing to lose.
     signal(SIGTERM, SIG_DFL)
-    ended = wait_for_end(os.environ.get("CONTAINER_ID", ""))
+    ended = wait_for_end(os.environ.get("CONTAINER_ID", "")) if over else None
     if ended:
         status, exited_at = ended
         killed = shim.oom_kills(memory_events())
@@ -62,33 +74,57 @@ def wake_on_sigterm() -> int:
     return reader
 
 
-def copy(log: t.Any, stop: int) -> None:
-    """Output to the log, until both streams have ended, or until stop is readable and nothing is left in the pipes."""
+def copy(log: t.Any, stop: int, streams: dict[int, str], late: float) -> bool:
+    """Output to the log, until the container's init process has ended (True), or stop is readable or the streams end (False).
+
+    The shim keeps the pipes open until the task is deleted, so their end does not tell that the container has ended.
+    """
     poller = poll()
     poller.register(stop, POLLIN)
-    left = dict(_STREAMS)
-    for fd in left:
+    for fd in streams:
         os.set_blocking(fd, False)
         poller.register(fd, POLLIN | POLLHUP)
-    stopping = False
-    while left:
-        events = poller.poll(0 if stopping else None)
-        if stopping and not events:
-            return
-        for fd, _event in events:
-            if fd == stop:
-                stopping = True
-                poller.unregister(stop)
-                continue
-            try:
-                data = os.read(fd, _CHUNK)
-            except BlockingIOError:
-                continue
-            if data:
-                log.feed(left[fd], data)
-            else:
+    end = -1
+    while True:
+        events = [fd for fd, _event in poller.poll(_LOOK_MS if end < 0 else None)]
+        if end < 0:
+            end = init_end()
+            if end >= 0:
+                poller.register(end, POLLIN)
+        # Whether all is over is looked at before the pipes are, so that nothing that was printed before is missed.
+        over = stop in events or end in events
+        for fd in streams if over else events:
+            if fd in streams and not drain(fd, streams[fd], log) and not over:
                 poller.unregister(fd)
-                del left[fd]
+        if over and late:
+            poller.unregister(stop if stop in events else end)
+            while found := [fd for fd, _event in poller.poll(late * 1000)]:
+                more = [drain(fd, streams[fd], log) for fd in found if fd in streams]
+                if not any(more):
+                    break
+        if over:
+            return end in events
+
+
+def drain(fd: int, name: str, log: t.Any) -> bool:
+    """What is in a pipe; False at its end."""
+    while True:
+        try:
+            data = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return True
+        if not data:
+            return False
+        log.feed(name, data)
+
+
+def init_end() -> int:
+    """A descriptor that becomes readable when the container's init process ends; -1 while there is none."""
+    try:
+        with open("init.pid", encoding="ascii") as stream:
+            return os.pidfd_open(int(stream.read()))
+    except (OSError, ValueError):
+        return -1
 
 
 def shim_address() -> t.Tuple[str, int]:

@@ -188,7 +188,8 @@ class Stream:
         if self._channel.lease:
             headers.append((b"containerd-lease", self._channel.lease.encode()))
         if self._whole and self._timeout is not None:
-            headers.append((b"grpc-timeout", b"%dm" % max(1, int(self._timeout * 1000))))
+            # A little later than ours, so that ours is what is seen; the daemon only has to give up in the end.
+            headers.append((b"grpc-timeout", b"%dm" % int((self._timeout + 1) * 1000)))
         return headers
 
     def send(self, message: protobuf.Values, end: bool = False) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container, TaskIO
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound
 from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import PullResult, pull
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
@@ -23,6 +24,8 @@ from ansible_collections.fleet.containerd.plugins.module_utils.runtime.cgroups i
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.spec import SpecRequest, build
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.users import User
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd
+from ansible_collections.fleet.containerd.tests.support.images import Layout, hand_made_layers
+from ansible_collections.fleet.containerd.tests.support.registry import Registry
 
 
 @pytest.fixture(scope="session", params=sorted(RELEASES))
@@ -30,6 +33,14 @@ def daemon(request: pytest.FixtureRequest) -> t.Iterator[Daemon]:
     """For tests that leave the daemon running and clean."""
     with running_containerd(request.param, cri=True) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def hand_made(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An image with whiteouts, opaque directories and hardlinks across its layers."""
+    layout = Layout(tmp_path_factory.mktemp("handmade"))
+    registry.push(layout.path, layout.image(hand_made_layers()), "handmade-live", "1")
+    return f"{registry.address}/handmade-live:1"
 
 
 class Live:
@@ -75,10 +86,11 @@ class Live:
 
     def remove(self, container: Container) -> None:
         engine = self.engine
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(NotFound):
             engine.tasks.delete(container.id, force=True)
         engine.containers.delete(container.id)
-        engine.snapshotter(container.snapshotter).remove(container.snapshot_key)
+        with contextlib.suppress(NotFound):
+            engine.snapshotter(container.snapshotter).remove(container.snapshot_key)
 
     def nothing_left(self) -> None:
         """No lease, ingest, task or mount is left in the daemon."""

@@ -1,0 +1,85 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a task's input and output go. In every case a log writer of ours (libexec/logger.py) has the output.
+
+As a rule containerd's shim starts it (binary://), so it is there again when the restart monitor starts the container. With
+a standard input that is kept open and no terminal, the shim takes FIFOs only, and we start the log writer.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import typing as t
+
+from ..engine.models import TaskIO
+from ..errors import FailedPrecondition, from_os_error
+
+_LATE_SECONDS = 0.2
+
+
+class Stdio:
+    """uris: the fields of a CreateTaskRequest. attach() once the task is made."""
+
+    def __init__(self, data_root: str, directory: str, io: TaskIO) -> None:
+        self._data_root, self._directory, self._io = data_root, directory, io
+        self._fds: t.List[int] = []
+        self.uris: t.Dict[str, str] = {}
+
+    def __enter__(self) -> Stdio:
+        from ..libexec.install import log_uri
+
+        io = self._io
+        try:
+            if io.stdin:
+                # Nobody ever opens it for writing, so it never ends.
+                self.uris["stdin"] = self._fifo("stdin")
+            if io.stdin and not io.terminal:
+                for name in ("stdout", "stderr"):
+                    self.uris[name] = self._fifo(name)
+                    self._fds.append(os.open(self.uris[name], os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+                return self
+        except OSError as error:
+            raise from_os_error(error, f"making the pipes of a container in {self._directory}") from error
+        uri = log_uri(self._data_root, self._directory, io.log_path, io.log_max_size, io.log_max_files)
+        self.uris.update(stdout=uri, stderr="" if io.terminal else uri)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for fd in self._fds:
+            os.close(fd)
+
+    def _fifo(self, name: str) -> str:
+        path = os.path.join(self._directory, name)
+        os.mkfifo(path, 0o600)
+        return path
+
+    def attach(self, container_id: str, pid: int) -> None:
+        """Start the log writer for FIFOs. pid: the init process; its parent is the shim, which works in the bundle."""
+        if not self._fds:
+            return
+        from ..libexec.install import interpreter, log_code
+
+        io = self._io
+        try:
+            self._fds.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
+            with open(f"/proc/{pid}/stat", "rb") as stream:
+                shim = int(stream.read().rpartition(b")")[2].split()[1])
+            code = log_code(
+                self._data_root, self._directory, io.log_path, io.log_max_size, io.log_max_files, tuple(self._fds), _LATE_SECONDS
+            )
+            process = subprocess.Popen(
+                [interpreter(), "-ISEc", code],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd=f"/proc/{shim}/cwd",
+                env={"PATH": "/usr/bin:/bin", "CONTAINER_ID": container_id},
+                start_new_session=True,
+                pass_fds=self._fds,
+            )
+        except (OSError, ValueError) as error:
+            raise FailedPrecondition(f"the log writer of the container {container_id[:12]} cannot be started: {error}") from error
+        # It outlives us: no warning when this object goes.
+        process.returncode = 0
