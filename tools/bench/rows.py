@@ -64,7 +64,17 @@ def interleaved(actions: t.Mapping[str, t.Callable[[], float]], runs: int) -> t.
 def _podman(base: pathlib.Path) -> t.List[str]:
     config = base / "containers.conf"
     config.write_text('[engine]\nevents_logger="file"\ncgroup_manager="cgroupfs"\n[containers]\nlog_driver="k8s-file"\n')
-    return ["podman", "--root", str(base / "podman"), "--runroot", str(base / "podman-run"), "--runtime", "runc"]
+    return [
+        "podman",
+        "--cgroup-manager",
+        "cgroupfs",
+        "--root",
+        str(base / "podman"),
+        "--runroot",
+        str(base / "podman-run"),
+        "--runtime",
+        "runc",
+    ]
 
 
 def _act(reference: str, root: pathlib.Path) -> t.Dict[str, t.Any]:
@@ -165,7 +175,8 @@ class Ours:
 
 
 def _ctr_start(found: Daemon, reference: str, names: t.List[str]) -> float:
-    names.append(f"c{len(names)}")
+    # The runtime's state is one for all daemons of a machine: ids must differ.
+    names.append(f"{os.path.basename(found.root)}-{len(names)}")
     return timed(lambda: found.run("run", "-d", reference, names[-1], "sleep", "1000"))
 
 
@@ -192,7 +203,8 @@ def starts(runs: int) -> t.List[Row]:
         if shutil.which("podman"):
             podman = _podman(base)
             subprocess.run([*podman, "pull", "-q", "--tls-verify=false", ours.reference], check=True, stdout=subprocess.DEVNULL)
-            command = [*podman, "run", "-d", "--network=none", "--cgroups=enabled", ours.reference, "sleep", "1000"]
+            limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=10000:10000"]
+            command = [*podman, "run", "-d", "--network=none", *limits, ours.reference, "sleep", "1000"]
             actions["podman"] = lambda: timed(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
             stack.callback(lambda: subprocess.run([*podman, "rm", "-f", "-a", "-t", "0"], check=True, stdout=subprocess.DEVNULL))
         medians = interleaved(actions, runs * 2)
