@@ -68,7 +68,9 @@ def descriptor(data: bytes, media_type: str = "application/octet-stream") -> Des
     return Descriptor(media_type, Digest.of(data), len(data))
 
 
-def store(engine: Engine, data: bytes, labels: t.Optional[Labels] = None, media_type: str = "application/octet-stream") -> Descriptor:
+def store(
+    engine: Engine, data: bytes, labels: t.Optional[Labels] = None, media_type: str = "application/octet-stream"
+) -> Descriptor:
     """Write a whole blob."""
     what = descriptor(data, media_type)
     with contextlib.suppress(AlreadyExists), engine.content.writer(f"test-{what.digest}", what) as ingest:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -85,15 +86,12 @@ class Box:
 
     def close(self) -> None:
         for made in self.made:
-            for action in (
-                lambda: self.engine.tasks.delete(made.id, force=True),
-                lambda: self.engine.containers.delete(made.id),
-                lambda: self.engine.snapshotter().remove(made.snapshot_key),
-            ):
-                try:
-                    action()
-                except NotFound:
-                    continue
+            with contextlib.suppress(NotFound):
+                self.engine.tasks.delete(made.id, force=True)
+            with contextlib.suppress(NotFound):
+                self.engine.containers.delete(made.id)
+            with contextlib.suppress(NotFound):
+                self.engine.snapshotter().remove(made.snapshot_key)
 
 
 @pytest.fixture
