@@ -255,6 +255,8 @@ class Stream:
         if http != b"200" and not status:
             where = errors.printable(self._channel.address, 200)
             raise errors.Unavailable(f"{where} does not speak gRPC as containerd does (HTTP status {errors.printable(http, 20)})")
+        if not status:
+            raise errors.Unavailable(f"containerd has ended {self._method.path[1:]} without saying how it went")
         if self._data and status == b"0":
             raise errors.DataLoss(f"containerd's answer to {self._method.path[1:]} is cut off")
         if status != b"0":
