@@ -16,7 +16,6 @@ import struct
 import threading
 import time
 import typing as t
-import urllib.parse
 
 from .. import errors
 from . import http2, protobuf
@@ -74,6 +73,11 @@ def error_of(status: int, message: str) -> errors.EngineError:
         if kind is errors.EngineError:
             kind = _SUFFIX_KINDS.get(found.group(2), kind)
     return kind("containerd: " + errors.printable(text or "no reason given", 1000), grpc_status=status)
+
+
+def _unquoted(text: bytes) -> str:
+    """grpc-message is percent-encoded UTF-8."""
+    return re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes((int(found.group(1), 16),)), text).decode("utf-8", "replace")
 
 
 class Channel:
@@ -260,8 +264,7 @@ class Stream:
         if self._data and status == b"0":
             raise errors.DataLoss(f"containerd's answer to {self._method.path[1:]} is cut off")
         if status != b"0":
-            text = urllib.parse.unquote_to_bytes(self._seen.get(b"grpc-message", b"")).decode("utf-8", "replace")
-            raise error_of(int(status) if status.isdigit() else 2, text)
+            raise error_of(int(status) if status.isdigit() else 2, _unquoted(self._seen.get(b"grpc-message", b"")))
 
     def close(self) -> None:
         """Free the connection."""

@@ -39,10 +39,10 @@ class Service(grpc.GenericRpcHandler):
     def service(self, details: t.Any) -> t.Any:
         self.seen = dict(details.invocation_metadata)
         if details.method.endswith("/Read"):
-            return grpc.unary_stream_rpc_method_handler(lambda request, context: self.stream(request, context))
+            return grpc.unary_stream_rpc_method_handler(self.stream)
         if details.method.endswith("/Write"):
-            return grpc.stream_stream_rpc_method_handler(lambda requests, context: self.duplex(requests, context))
-        return grpc.unary_unary_rpc_method_handler(lambda request, context: self.unary(request, context))
+            return grpc.stream_stream_rpc_method_handler(self.duplex)
+        return grpc.unary_unary_rpc_method_handler(self.unary)
 
 
 @pytest.fixture

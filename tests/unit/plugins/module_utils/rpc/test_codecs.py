@@ -23,7 +23,7 @@ import descriptors as compiler
 NAMES = sorted(token for token in descriptors.MESSAGES.split() if ":" not in token)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def pool() -> t.Any:
     found = descriptor_pool.DescriptorPool()
     for file in descriptor_pb2.FileDescriptorSet.FromString(compiler.compile_protos()).file:
