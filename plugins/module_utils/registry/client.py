@@ -20,7 +20,8 @@ from .transport import Transport, bounded_body
 
 __all__ = ["RegistryClient", "RegistryOptions"]
 
-_BLOCK = 1024 * 1024
+#: As much is lost when a transfer breaks off.
+_BLOCK = 128 * 1024
 
 
 class RegistryClient:

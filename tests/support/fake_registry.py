@@ -1,0 +1,164 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A registry in this process, with faults: what it does with each request is a list of scripted answers."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import http.server
+import socket
+import struct
+import threading
+import time
+import typing as t
+
+Answer = t.Callable[["Handler"], t.Optional[bool]]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """One connection. The server's faults are answered first, in order; then the contents."""
+
+    protocol_version = "HTTP/1.1"
+    server: FakeRegistry
+
+    def log_message(self, *arguments: t.Any) -> None:
+        """Silence."""
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_HEAD(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self._serve()
+
+    def _serve(self) -> None:
+        self.server.seen.append((self.command, self.path, dict(self.headers)))
+        for number, (wanted, fault) in enumerate(self.server.faults):
+            if wanted in self.path:
+                del self.server.faults[number]
+                if fault(self) is not False:
+                    return
+                break
+        guard = self.server.guard
+        if guard and not guard(self):
+            return
+        found = self.server.contents.get(self.path.partition("?")[0])
+        if found is None:
+            self.answer(404, b'{"errors":[{"code":"NAME_UNKNOWN","message":"not here"}]}')
+            return
+        data, media_type = found
+        start = 0
+        asked = self.headers.get("Range")
+        if asked and self.server.ranges:
+            start = int(asked[6:].rstrip("-"))
+        headers = {"Docker-Content-Digest": "sha256:" + hashlib.sha256(data).hexdigest()}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        self.answer(206 if start else 200, data[start:], media_type, headers)
+
+    def answer(self, status: int, body: bytes = b"", media_type: str = "application/json", headers: t.Any = None) -> None:
+        self.send_response(status)
+        for key, value in (headers or {}).items():
+            self.send_header(key, value)
+        self.send_header("Content-Type", media_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def reset(self) -> None:
+        """Break the connection hard."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.wfile.flush()
+        self.connection.close()
+        self.close_connection = True
+
+
+class FakeRegistry(http.server.ThreadingHTTPServer):
+    """contents: path to (bytes, media type). faults: (part of a path, answer), each used once. seen: all requests."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.contents: t.Dict[str, t.Tuple[bytes, str]] = {}
+        self.faults: t.List[t.Tuple[str, Answer]] = []
+        self.seen: t.List[t.Tuple[str, str, t.Dict[str, str]]] = []
+        self.guard: t.Optional[t.Callable[[Handler], bool]] = None
+        self.ranges = True
+
+    def handle_error(self, request: t.Any, client_address: t.Any) -> None:
+        """A client that goes away is no news."""
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server_address[1]}"
+
+    def sent(self, header: str) -> t.List[str]:
+        """The values of a header in all requests that had it."""
+        return [headers[header] for _method, _path, headers in self.seen if header in headers]
+
+
+@contextlib.contextmanager
+def fake_registry() -> t.Iterator[FakeRegistry]:
+    server = FakeRegistry()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+# Faults
+
+
+def status(code: int, **headers: str) -> Answer:
+    return lambda at: at.answer(code, b"", headers={key.replace("_", "-"): value for key, value in headers.items()})
+
+
+def reset_after(count: int, data: bytes) -> Answer:
+    """Announce all of data, send count bytes of it, and break the connection."""
+
+    def answer(at: Handler) -> None:
+        at.send_response(200)
+        at.send_header("Content-Length", str(len(data)))
+        at.end_headers()
+        at.wfile.write(data[:count])
+        time.sleep(0.05)
+        at.reset()
+
+    return answer
+
+
+def stall_after(count: int, data: bytes, seconds: float) -> Answer:
+    def answer(at: Handler) -> None:
+        at.send_response(200)
+        at.send_header("Content-Length", str(len(data)))
+        at.end_headers()
+        at.wfile.write(data[:count])
+        at.wfile.flush()
+        time.sleep(seconds)
+        at.close_connection = True
+
+    return answer
+
+
+def endless(at: Handler) -> None:
+    at.send_response(200)
+    at.send_header("Transfer-Encoding", "chunked")
+    at.end_headers()
+    with contextlib.suppress(OSError):
+        for _block in range(20_000):
+            at.wfile.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
+    at.close_connection = True
+
+
+def redirect(target: str) -> Answer:
+    return lambda at: at.answer(307, headers={"Location": target})
