@@ -13,6 +13,7 @@ import pytest
 import testinfra
 
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, hand_made_layers
+from ansible_collections.fleet.containerd.tests.support.modules import Modules, running_modules
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
 from ansible_collections.fleet.containerd.tests.support.site import Site
 
@@ -33,6 +34,13 @@ def site(tmp_path: pathlib.Path) -> t.Iterator[Site]:
         assert made.leftovers() == []
     finally:
         made.close()
+
+
+@pytest.fixture
+def modules(tmp_path: pathlib.Path) -> t.Iterator[Modules]:
+    """The modules without ansible-playbook, for tests that run them hundreds of times."""
+    with running_modules(tmp_path / "result") as running:
+        yield running
 
 
 @pytest.fixture

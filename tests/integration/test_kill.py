@@ -3,96 +3,28 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A module that is killed (SIGKILL) at any moment of a pull, an unpack or the making of a container: the next run converges.
 
-The module's own entry point runs in a child process, with nothing but the transport of ansible-playbook left away.
+The module's own entry point runs in a child process (tests/support/modules.py).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import pathlib
 import random
-import select
-import signal
-import subprocess
-import sys
-import time
 import typing as t
 
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
-from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, hand_made_layers, tar_of
 from ansible_collections.fleet.containerd.tests.support.leftovers import mounts_below, processes_with
+from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tests.support.site import Site
 from ansible_collections.fleet.containerd.tests.support.trees import Tree, assert_same, snapshot
 
-#: Imports everything once, and becomes a module in a child process for each line: what is killed has done nothing else yet.
-_SERVER = """
-import json, os, sys
-from ansible.module_utils import basic
-from ansible_collections.fleet.containerd.plugins.modules import containerd_container, containerd_image
-from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded import engine
-from ansible_collections.fleet.containerd.plugins.module_utils.image import pull
-import requests
-for line in iter(sys.stdin.readline, ""):
-    kind, options, output = json.loads(line)
-    pid = os.fork()
-    if not pid:
-        os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 1)
-        basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode(), "legacy"
-        globals()[kind].main()
-    print(pid, flush=True)
-    os.waitpid(pid, 0)
-    print("ended", flush=True)
-"""
 #: Times of directories that no layer has.
 NOT_IN_THE_IMAGE = (".:mtime_ns", f"{'n' * 200}:mtime_ns")
-
-
-class Modules:
-    """Modules as ansible-playbook runs them, but in children of one process."""
-
-    def __init__(self, process: subprocess.Popen[bytes], output: pathlib.Path) -> None:
-        assert process.stdin
-        assert process.stdout
-        self._requests, self._answers, self._output = process.stdin, process.stdout, output
-
-    def _start(self, kind: str, options: t.Mapping[str, t.Any]) -> int:
-        self._requests.write(json.dumps([kind, options, str(self._output)]).encode() + b"\n")
-        return int(self._answers.readline())
-
-    def run(self, kind: str, /, **options: t.Any) -> t.Dict[str, t.Any]:
-        """Run a module to its end."""
-        self._start(kind, options)
-        assert self._answers.readline() == b"ended\n"
-        result = t.cast(t.Dict[str, t.Any], json.loads(self._output.read_text()))
-        assert not result.get("failed"), result
-        return result
-
-    def kill_after(self, seconds: float, kind: str, /, **options: t.Any) -> None:
-        """Run a module, and kill it when it has not ended by then."""
-        pid = self._start(kind, options)
-        if not select.select([self._answers], [], [], seconds)[0]:
-            os.kill(pid, signal.SIGKILL)
-        assert self._answers.readline() == b"ended\n"
-
-    def duration(self, kind: str, /, **options: t.Any) -> float:
-        started = time.monotonic()
-        self.run(kind, **options)
-        return time.monotonic() - started
-
-
-@pytest.fixture
-def modules(tmp_path: pathlib.Path) -> t.Iterator[Modules]:
-    environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-    with subprocess.Popen(
-        [sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment
-    ) as process:
-        yield Modules(process, tmp_path / "result")
 
 
 def file_tree(site: Site, scratch: pathlib.Path) -> Tree:

@@ -56,6 +56,8 @@ class EmbeddedEngine:
         self.containers = ContainerRecords(
             self._database, namespace, self._has_task, self._container_removed, self._sweep_containers
         )
+        if snapshotter:
+            self.snapshotter(snapshotter)
 
     @functools.cached_property
     def tasks(self) -> EmbeddedTasks:

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, printable
 
 if t.TYPE_CHECKING:
     from ..registry.client import RegistryClient
@@ -33,5 +34,24 @@ def check_registry_options(params: t.Mapping[str, t.Any]) -> None:
     for option in ("retries", "retry_delay"):
         if (params.get(option) or 0) < 0:
             raise InvalidArgument(f"{option}: {params[option]} is negative")
-    if (params.get("progress_timeout") or 1) <= 0:
+    if params.get("progress_timeout") is not None and params["progress_timeout"] <= 0:
         raise InvalidArgument(f"progress_timeout: {params['progress_timeout']} is not a positive number of seconds")
+    for option in ("auth_file", "ca_path", "client_cert", "client_key"):
+        if params.get(option) and not os.path.isfile(params[option]):
+            raise InvalidArgument(f"{option}: {printable(params[option], 200)} is not a file on the target")
+    for option in ("http_proxy", "https_proxy"):
+        if params.get(option):
+            _check_proxy(option, params[option])
+
+
+def _check_proxy(option: str, value: str) -> None:
+    """The value stays out of the message: it may have a password."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(value if "://" in value else f"http://{value}")
+        good = parts.hostname and parts.port != 0 and not any(character.isspace() for character in value)
+    except ValueError:
+        good = False
+    if not good:
+        raise InvalidArgument(f"{option}: not the address of a proxy: expected http://host:port")

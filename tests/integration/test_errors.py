@@ -1,0 +1,320 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Wrong values and missing parts: one clear message that names option and value, or what to install. Never a traceback."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import subprocess
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.module_utils.specs import (
+    containerd_container,
+    containerd_container_info,
+    containerd_image,
+    containerd_image_info,
+)
+from ansible_collections.fleet.containerd.tests.support.ansible import Play, Task, TaskResult, task
+from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, tar_of
+from ansible_collections.fleet.containerd.tests.support.modules import Modules
+from ansible_collections.fleet.containerd.tests.support.registry import Registry
+from ansible_collections.fleet.containerd.tests.support.site import Site
+
+IMAGE = "127.0.0.1:1/app:1"
+#: module, option, wrong value, further options. One row at least for every option of every module that can have a wrong value.
+WRONG: t.List[t.Tuple[str, str, t.Any, t.Dict[str, t.Any]]] = [
+    ("image", "name", "registry.invalid/UPPER", {}),
+    ("image", "name", "a b", {}),
+    ("image", "name", "app:tag:other", {}),
+    ("image", "name", "app@sha256:short", {}),
+    ("image", "tag", "not a tag", {"name": "app"}),
+    ("image", "digest", "sha256:beef", {"name": "app"}),
+    ("image", "state", "gone", {"name": "app"}),
+    ("image", "pull", "sometimes", {"name": "app"}),
+    ("image", "platform", "linux/", {"name": IMAGE}),
+    ("image", "platform", "linux/amd64/v2/more", {"name": IMAGE}),
+    ("image", "max_parallel", 0, {"name": IMAGE}),
+    ("image", "max_parallel", "many", {"name": IMAGE}),
+    ("image", "force", "perhaps", {"name": IMAGE}),
+    ("image", "engine", "docker", {"name": IMAGE}),
+    ("image", "namespace", "not/a namespace", {"name": IMAGE}),
+    ("image", "snapshotter", "zfs", {"name": IMAGE}),
+    ("image", "data_root", "relative", {"name": IMAGE}),
+    ("image", "state_root", "relative", {"name": IMAGE}),
+    ("image", "username", "somebody", {"name": IMAGE}),
+    ("image", "password", "something", {"name": IMAGE}),
+    ("image", "token", "word", {"name": IMAGE, "username": "a", "password": "b"}),
+    ("image", "auth_file", "/no/such/config.json", {"name": IMAGE}),
+    ("image", "ca_path", "/no/such/ca.pem", {"name": IMAGE}),
+    ("image", "client_cert", "/no/such/cert.pem", {"name": IMAGE}),
+    ("image", "client_key", "/no/such/key.pem", {"name": IMAGE, "client_cert": "/etc/passwd"}),
+    ("image", "validate_certs", "perhaps", {"name": IMAGE}),
+    ("image", "plain_http", "perhaps", {"name": IMAGE}),
+    ("image", "retries", -1, {"name": IMAGE}),
+    ("image", "retry_delay", -0.5, {"name": IMAGE}),
+    ("image", "progress_timeout", 0, {"name": IMAGE}),
+    ("image", "http_proxy", "not a url", {"name": IMAGE}),
+    ("image", "https_proxy", "not a url", {"name": IMAGE}),
+    ("container", "name", "-dash", {}),
+    ("container", "name", "with space", {}),
+    ("container", "name", "a" * 77, {}),
+    ("container", "state", "running", {}),
+    ("container", "image", "registry.invalid/UPPER", {}),
+    ("container", "pull", "sometimes", {}),
+    ("container", "platform", "linux/", {"image": IMAGE}),
+    ("container", "image_name_mismatch", "perhaps", {}),
+    ("container", "command", "echo 'open", {}),
+    ("container", "command", {"a": "b"}, {}),
+    ("container", "command", [True], {}),
+    ("container", "entrypoint", [["nested"]], {}),
+    ("container", "env", {"A": 1}, {}),
+    ("container", "env", {"A=B": "1"}, {}),
+    ("container", "env", "not a dictionary", {}),
+    ("container", "user", "a:b:c", {}),
+    ("container", "user", "4294967296", {}),
+    ("container", "working_dir", "relative", {}),
+    ("container", "hostname", "under_score", {}),
+    ("container", "labels", {"containerd.io/x": "1"}, {}),
+    ("container", "labels", {"a": True}, {}),
+    ("container", "volumes", ["relative:/target"], {}),
+    ("container", "volumes", ["/source"], {}),
+    ("container", "volumes", ["/source:/target:loud"], {}),
+    ("container", "volumes", ["/a:/t", "/b:/t"], {}),
+    ("container", "read_only", "perhaps", {}),
+    ("container", "tty", "perhaps", {}),
+    ("container", "interactive", "perhaps", {}),
+    ("container", "network_mode", "bridge-of-sighs", {}),
+    ("container", "log_driver", "paper", {}),
+    ("container", "log_options", {"max-sise": "1m"}, {}),
+    ("container", "log_options", {"max-size": "big"}, {}),
+    ("container", "log_options", {"max-file": "0"}, {}),
+    ("container", "runtime", "bin/runc", {}),
+    ("container", "stop_signal", "SIGNOTHING", {}),
+    ("container", "stop_timeout", -1, {}),
+    ("container", "force_kill", "perhaps", {}),
+    ("container", "detach", "perhaps", {}),
+    ("container", "cleanup", True, {}),
+    ("container", "recreate", "perhaps", {}),
+    ("container", "restart", "perhaps", {}),
+    ("container", "adopt", "perhaps", {}),
+    ("container", "comparisons", {"envy": "strict"}, {}),
+    ("container", "comparisons", {"env": "loosely"}, {}),
+    ("container", "comparisons", {"*": "allow_more_present"}, {}),
+    ("container", "comparisons", {"hostname": "allow_more_present"}, {}),
+    ("image_info", "name", ["registry.invalid/UPPER"], {}),
+    ("image_info", "platform", "li nux", {}),
+    ("container_info", "name", {"a": "b"}, {}),
+    ("container_info", "labels", "no dictionary", {}),
+]
+#: Taken as they are: there is no wrong value, or it is engine=containerd that looks at it.
+FREE = {"address", "no_proxy", "forcekill"}
+#: Their values stay out of messages.
+SECRET = ("username", "password", "token", "http_proxy", "https_proxy")
+
+
+def described(value: t.Any) -> t.List[str]:
+    """The words of a value that a message about it has one of. ansible-core itself says what cannot be a dictionary."""
+    if value is True:
+        return [""]
+    if isinstance(value, dict):
+        return [str(word) for pair in value.items() for word in pair]
+    if isinstance(value, list):
+        return [word for item in value for word in (item.split(":") if isinstance(item, str) else [str(item)]) if word]
+    return [str(value)]
+
+
+def failing(module: str, **options: t.Any) -> Task:
+    return {**task(f"containerd_{module}", **options), "ignore_errors": True}
+
+
+def assert_clear(played: Play) -> None:
+    assert "MODULE FAILURE" not in played.output
+    assert "Traceback" not in played.output
+
+
+def test_every_option_has_a_row() -> None:
+    rows = {(module, option) for module, option, _value, _more in WRONG}
+    own = {"image": containerd_image, "container": containerd_container}
+    infos = {"image_info": containerd_image_info, "container_info": containerd_container_info}
+    shared = {option for module, option in rows if module == "image"}
+    for name, spec in {**own, **infos}.items():
+        options = set(spec.SPEC["argument_spec"]) - FREE
+        mine = {option for module, option in rows if module == name}
+        assert options <= (mine | shared), (name, options - mine - shared)
+
+
+def wrong(module: str, option: str, value: t.Any, more: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    quick = {} if module.endswith("info") else {"name": "app", "retries": 0}
+    return {**quick, **more, option: value}
+
+
+def complaint(option: str, value: t.Any, result: t.Mapping[str, t.Any]) -> str:
+    """What is wrong with a failure: empty when option and value are named, in one line."""
+    message = str(result.get("msg", ""))
+    named = any(word in message for word in [*described(value), "dictionary requested"]) or option in SECRET
+    return "" if result.get("failed") and option in message and named and "\n" not in message.strip() else f"{message!r}"
+
+
+def test_wrong_values(site: Site, modules: Modules) -> None:
+    unclear = []
+    for module, option, value, more in WRONG:
+        options = {**site.defaults, **wrong(module, option, value, more)}
+        found = complaint(option, value, modules.result(f"containerd_{module}", **options))
+        unclear += [f"{module}: {option}: {value!r} gives {found}"] * bool(found)
+    assert not unclear, "\n".join(unclear)
+    assert not site.data.exists() or not list(site.data.glob("content/blobs/*/*"))
+
+
+def test_wrong_values_in_a_playbook(site: Site) -> None:
+    rows = WRONG[:: len(WRONG) // 7]
+    played = site.play(*(failing(module, **wrong(module, *row)) for module, *row in rows))
+    assert_clear(played)
+    for (_module, option, value, _more), result in zip(rows, played.results):
+        assert not complaint(option, value, {**result.result, "failed": result.failed}), (option, value, result.msg)
+
+
+def test_no_secret_in_a_message(site: Site) -> None:
+    played = site.play(
+        failing("image", name=IMAGE, password="very-secret"),
+        failing("image", name=IMAGE, token="very-secret", username="a", password="b"),
+    )
+    assert all(result.failed for result in played.results)
+    assert "very-secret" not in played.output
+
+
+@pytest.fixture
+def without_requests(tmp_path: pathlib.Path) -> t.Dict[str, str]:
+    """An environment in which no Python has requests."""
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "requests.py").write_text("raise ImportError('not installed', name='requests')\n")
+    return {"PYTHONPATH": str(tmp_path / "modules")}
+
+
+def test_without_requests(site: Site, busybox: str, without_requests: t.Dict[str, str]) -> None:
+    absent = site.play(failing("image", name=busybox), environment=without_requests)
+    assert_clear(absent)
+    (result,) = absent.results
+    assert result.failed
+    assert result.msg == (
+        "the Python library requests is needed to talk to registries: "
+        "install the package python3-requests (Debian, Ubuntu) or requests (pip)"
+    )
+    site.play(task("containerd_image", name=busybox))
+    same, made = site.play(
+        task("containerd_image", name=busybox),
+        task("containerd_container", name="app", image=busybox, command=["true"], detach=False),
+        environment=without_requests,
+    ).results
+    assert not same.changed
+    assert made.value("status") == 0
+
+
+@pytest.fixture
+def without_runtimes(tmp_path: pathlib.Path) -> t.Iterator[t.Sequence[str]]:
+    """A command that runs another one where runc and crun are not to be found: something else lies over them."""
+    empty = tmp_path / "nothing"
+    empty.write_text("")
+    found = [path for name in ("runc", "crun") for path in (shutil.which(name),) if path]
+    hide = " && ".join(f"mount --bind {empty} {os.path.realpath(path)}" for path in found)
+    return ("unshare", "--mount", "sh", "-c", f'{hide} && exec "$@"', "sh")
+
+
+def test_without_a_runtime(site: Site, busybox: str, without_runtimes: t.Sequence[str]) -> None:
+    site.play(task("containerd_image", name=busybox))
+    played = site.play(
+        failing("container", name="app", image=busybox, command=["true"]),
+        failing("container", name="app", image=busybox, command=["true"], runtime="crun"),
+        failing("container", name="app", image=busybox, command=["true"], runtime="/opt/no/runc"),
+        under=without_runtimes,
+    )
+    assert_clear(played)
+    for name, result in zip(("runc", "crun", "/opt/no/runc"), played.results):
+        assert result.failed
+        assert result.msg.startswith(f"runtime: {name} is not installed on the target: install the package ")
+    with site.engine() as engine:
+        assert engine.containers.list() == []
+    assert site.leftovers() == []
+
+
+def test_not_root(site: Site, modules: Modules) -> None:
+    for module in ("containerd_image", "containerd_container"):
+        result = modules.result(module, uid=65534, name="app", **site.defaults)
+        assert result["msg"] == "the embedded engine needs root on the target: set become=true"
+
+
+def test_a_registry_that_is_not_there(site: Site, registry: Registry) -> None:
+    played = site.play(
+        failing("image", name="127.0.0.1:1/app:1", retries=0),
+        failing("image", name=f"{registry.address}/no/such:1", retries=0),
+        failing("container", name="app", image=f"{registry.address}/no/such:1", command=["true"]),
+        failing("container", name="app", command=["true"]),
+    )
+    assert_clear(played)
+    refused, unknown, container, nameless = played.results
+    assert "127.0.0.1:1" in refused.msg
+    for result in (unknown, container):
+        assert result.failed
+        assert f"{registry.address}/no/such:1" in result.msg
+    assert nameless.msg == "image: needed to create the container app"
+
+
+def test_commands_that_cannot_run(site: Site, registry: Registry, layout: Layout, busybox: str, tmp_path: pathlib.Path) -> None:
+    more = tar_of([Entry("bin/plain", b"no program", mode=0o644)])
+    registry.push(layout.path, busybox_image(layout, [more], Cmd=None), "commands", "1")
+    image = f"{registry.address}/commands:1"
+    played = site.play(
+        failing("container", name="missing", image=image, command=["/bin/nothing"]),
+        failing("container", name="plain", image=image, command=["/bin/plain"]),
+        failing("container", name="empty", image=image),
+        failing("container", name="dir", image=image, command=["true"], working_dir="/bin/sh"),
+        failing("container", name="user", image=image, command=["true"], user="nobody-here"),
+        failing("container", name="group", image=image, command=["true"], user="0:no-group"),
+        failing("container", name="volume", image=image, command=["true"], volumes=[f"{tmp_path}/nothing:/v"]),
+    )
+    assert_clear(played)
+    messages = [result.msg for result in played.results]
+    assert messages == [
+        "the command /bin/nothing is not in the image",
+        "the command /bin/plain may not be executed",
+        f"command: the image {image} has neither a command nor an entry point: give one",
+        "working_dir: /bin/sh is not a directory in the image",
+        "user: the image has no user 'nobody-here' in its /etc/passwd",
+        "user: the image has no group 'no-group' in its /etc/group",
+        f"volumes: the source {tmp_path}/nothing is not there on the target: create it first",
+    ]
+    with site.engine() as engine:
+        assert engine.containers.list() == []
+    assert site.leftovers() == []
+
+
+def test_a_damaged_database(site: Site, busybox: str) -> None:
+    site.play(task("containerd_image", name=busybox))
+    (site.data / "metadata.db").write_bytes(b"not a database at all" * 500)
+    played = site.play(failing("image", name=busybox), failing("container_info"))
+    assert_clear(played)
+    for result in played.results:
+        assert result.failed
+        assert f"the metadata database {site.data}/metadata.db is damaged" in result.msg
+    shutil.rmtree(site.data)
+
+
+def test_a_full_disk(site: Site, registry: Registry, layout: Layout) -> None:
+    noise = tar_of([Entry("noise", os.urandom(6_000_000))])
+    registry.push(layout.path, busybox_image(layout, [noise]), "big", "1")
+    site.data.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(site.data)], check=True)
+    try:
+        played = site.play(failing("image", name=f"{registry.address}/big:1"))
+        assert_clear(played)
+        result: TaskResult = played.last
+        assert result.failed
+        assert result.value("error") == "ResourceExhausted"
+        assert str(site.data) in result.msg
+        assert "No space left on device" in result.msg
+    finally:
+        subprocess.run(["umount", str(site.data)], check=True)

@@ -1,0 +1,97 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Modules by their own entry point in children of one process: where a test needs hundreds of runs, or has to kill them.
+
+Nothing but the transport of ansible-playbook is left away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pathlib
+import select
+import signal
+import subprocess
+import sys
+import time
+import typing as t
+
+from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
+
+#: Imports everything once, and becomes a module in a child process for each line: what is killed has done nothing else yet.
+_SERVER = """
+import json, os, sys
+from ansible.module_utils import basic
+from ansible_collections.fleet.containerd.plugins.modules import (
+    containerd_container, containerd_container_info, containerd_image, containerd_image_info
+)
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded import engine
+from ansible_collections.fleet.containerd.plugins.module_utils.image import pull
+import requests
+for line in iter(sys.stdin.readline, ""):
+    kind, options, output, uid = json.loads(line)
+    pid = os.fork()
+    if not pid:
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        os.setuid(uid)
+        basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode(), "legacy"
+        globals()[kind].main()
+    print(pid, flush=True)
+    os.waitpid(pid, 0)
+    print("ended", flush=True)
+"""
+
+
+class Modules:
+    """Runs modules. Their result, and whatever else they print, goes to a file."""
+
+    def __init__(self, process: subprocess.Popen[bytes], output: pathlib.Path) -> None:
+        assert process.stdin
+        assert process.stdout
+        self._requests, self._answers, self._output = process.stdin, process.stdout, output
+
+    def _start(self, kind: str, options: t.Mapping[str, t.Any], uid: int = 0) -> int:
+        self._requests.write(json.dumps([kind, options, str(self._output), uid]).encode() + b"\n")
+        return int(self._answers.readline())
+
+    def result(self, kind: str, /, uid: int = 0, **options: t.Any) -> t.Dict[str, t.Any]:
+        """Run a module to its end; what it returns, which is all that it may print."""
+        self._start(kind, options, uid)
+        assert self._answers.readline() == b"ended\n"
+        text = self._output.read_text()
+        try:
+            return t.cast(t.Dict[str, t.Any], json.loads(text))
+        except ValueError:
+            raise AssertionError(f"{kind} printed no result but: {text}") from None
+
+    def run(self, kind: str, /, **options: t.Any) -> t.Dict[str, t.Any]:
+        """Run a module that must not fail."""
+        result = self.result(kind, **options)
+        assert not result.get("failed"), result
+        return result
+
+    def kill_after(self, seconds: float, kind: str, /, **options: t.Any) -> None:
+        """Run a module, and kill it when it has not ended by then."""
+        pid = self._start(kind, options)
+        if not select.select([self._answers], [], [], seconds)[0]:
+            os.kill(pid, signal.SIGKILL)
+        assert self._answers.readline() == b"ended\n"
+
+    def duration(self, kind: str, /, **options: t.Any) -> float:
+        started = time.monotonic()
+        self.run(kind, **options)
+        return time.monotonic() - started
+
+
+@contextlib.contextmanager
+def running_modules(output: pathlib.Path) -> t.Iterator[Modules]:
+    """output: a file that may be written."""
+    environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    command = [sys.executable, "-c", _SERVER]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment) as process:
+        yield Modules(process, output)
