@@ -123,7 +123,7 @@ def test_what_others_do_is_seen(site: DaemonSite, busybox: str) -> None:
     (again,) = site.converge(tasks[1])
     assert again.actions == ["start container web"]
     site.ctr("run", "-d", busybox, "theirs", "/bin/sleep", "1000")
-    theirs = ansible.play([container("theirs", state="stopped", stop_timeout=1)], defaults=site.defaults).last
+    theirs = ansible.play([container("theirs", state="stopped", force_kill=True)], defaults=site.defaults).last
     assert theirs.changed
     refused = ansible.play(
         [{**container("theirs", image=busybox, command=["sleep", "5"]), "ignore_errors": True}], defaults=site.defaults
