@@ -42,7 +42,8 @@ class Stdio:
                 return self
         except OSError as error:
             raise from_os_error(error, f"making the pipes of a container in {self._directory}") from error
-        uri = log_uri(self._data_root, self._directory, io.log_path, io.log_max_size, io.log_max_files)
+        late = {"late": _LATE_SECONDS} if io.terminal else {}
+        uri = log_uri(self._data_root, self._directory, io.log_path, io.log_max_size, io.log_max_files, **late)
         self.uris.update(stdout=uri, stderr="" if io.terminal else uri)
         return self
 
@@ -66,9 +67,8 @@ class Stdio:
             self._fds.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
             with open(f"/proc/{pid}/stat", "rb") as stream:
                 shim = int(stream.read().rpartition(b")")[2].split()[1])
-            code = log_code(
-                self._data_root, self._directory, io.log_path, io.log_max_size, io.log_max_files, tuple(self._fds), _LATE_SECONDS
-            )
+            more = {"fds": tuple(self._fds), "late": _LATE_SECONDS}
+            code = log_code(self._data_root, self._directory, io.log_path, io.log_max_size, io.log_max_files, **more)
             process = subprocess.Popen(
                 [interpreter(), "-ISEc", code],
                 stdin=subprocess.DEVNULL,

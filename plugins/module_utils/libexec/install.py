@@ -89,13 +89,14 @@ def command(data_root: str) -> t.List[str]:
     return [interpreter(), "-I", "-S", "-E", "-c", COMMAND, install(data_root)]
 
 
-def log_code(data_root: str, directory: str, path: str, max_size: int, max_files: int, *more: t.Any) -> str:
+def log_code(data_root: str, directory: str, path: str, max_size: int, max_files: int, **more: t.Any) -> str:
     """What the interpreter runs (-ISEc) as a log writer: logger.main with these arguments."""
-    arguments = ", ".join(map(repr, (directory, path, max_size, max_files, *more)))
-    return f"import sys;sys.path.insert(0,{install(data_root)!r});import logger,shim;logger.main(shim, {arguments})"
+    arguments = [*map(repr, (directory, path, max_size, max_files)), *(f"{name}={value!r}" for name, value in more.items())]
+    call = f"logger.main(shim, {', '.join(arguments)})"
+    return f"import sys;sys.path.insert(0,{install(data_root)!r});import logger,shim;{call}"
 
 
-def log_uri(data_root: str, directory: str, path: str, max_size: int, max_files: int) -> str:
+def log_uri(data_root: str, directory: str, path: str, max_size: int, max_files: int, **more: t.Any) -> str:
     """What makes containerd's shim start a log writer. One query pair only: their order is not kept."""
-    code = log_code(data_root, directory, path, max_size, max_files)
+    code = log_code(data_root, directory, path, max_size, max_files, **more)
     return f"binary://{interpreter()}?-ISEc={urllib.parse.quote(code, safe='')}"

@@ -37,7 +37,8 @@ def main(
 ) -> None:
     """shim: the module. directory: where exit.json goes. path: the log, rotated at max_size bytes (0 never).
 
-    late: how long to wait for output that somebody else still carries to us when the container has ended (seconds).
+    late: 0, or how long to wait for output that the shim still carries to us when the container has ended (seconds): from a
+    console, or through FIFOs. What is later than that is still written, until the task is deleted.
     """
     log = shim.Log(path, max_size, max_files)
     started = time.time()
@@ -48,10 +49,12 @@ def main(
         pass
     os.close(fds[2])
     shim.raise_priority()
-    over = copy(log, stop, {fds[0]: "stdout", fds[1]: "stderr"}, late)
+    streams = {fds[0]: "stdout", fds[1]: "stderr"}
+    over = copy(log, stop, streams, init_end, late)
     log.finish()
-    # From here on there is nothing to lose.
-    signal(SIGTERM, SIG_DFL)
+    # From here on there is nothing to lose but what somebody still carries.
+    if not late:
+        signal(SIGTERM, SIG_DFL)
     ended = wait_for_end(os.environ.get("CONTAINER_ID", "")) if over else None
     if ended:
         status, exited_at = ended
@@ -61,6 +64,9 @@ def main(
             f'{{"exit_status":{status},"started_at":{started:.6f},"exited_at":{exited_at:.6f},'
             f'"oom_killed":{"true" if killed else "false"},"dropped":{log.dropped}}}\n',
         )
+        if late:
+            copy(log, stop, streams, never, 0)
+            log.finish()
     os._exit(0)
 
 
@@ -74,36 +80,51 @@ def wake_on_sigterm() -> int:
     return reader
 
 
-def copy(log: t.Any, stop: int, streams: dict[int, str], late: float) -> bool:
+def copy(log: t.Any, stop: int, streams: dict[int, str], look: t.Callable[[], int], late: float) -> bool:
     """Output to the log, until the container's init process has ended (True), or stop is readable or the streams end (False).
 
     The shim keeps the pipes open until the task is deleted, so their end does not tell that the container has ended.
+    look gives a descriptor that tells the end, -1 while there is none yet, -2 when there will be none.
     """
     poller = poll()
     poller.register(stop, POLLIN)
-    for fd in streams:
+    left = dict(streams)
+    for fd in left:
         os.set_blocking(fd, False)
         poller.register(fd, POLLIN | POLLHUP)
-    end = -1
-    while True:
-        events = [fd for fd, _event in poller.poll(_LOOK_MS if end < 0 else None)]
-        if end < 0:
-            end = init_end()
+    end = look()
+    if end >= 0:
+        poller.register(end, POLLIN)
+    while left:
+        events = [fd for fd, _event in poller.poll(_LOOK_MS if end == -1 else None)]
+        if end == -1:
+            end = look()
             if end >= 0:
                 poller.register(end, POLLIN)
         # Whether all is over is looked at before the pipes are, so that nothing that was printed before is missed.
         over = stop in events or end in events
-        for fd in streams if over else events:
-            if fd in streams and not drain(fd, streams[fd], log) and not over:
+        for fd in [fd for fd in left if over or fd in events]:
+            if not drain(fd, left[fd], log):
                 poller.unregister(fd)
-        if over and late:
-            poller.unregister(stop if stop in events else end)
-            while found := [fd for fd, _event in poller.poll(late * 1000)]:
-                more = [drain(fd, streams[fd], log) for fd in found if fd in streams]
-                if not any(more):
-                    break
+                del left[fd]
         if over:
+            poller.unregister(stop if stop in events else end)
+            wait_for_more(poller, left, log, late)
             return end in events
+    return False
+
+
+def wait_for_more(poller: t.Any, left: dict[int, str], log: t.Any, late: float) -> None:
+    """Until nothing has come for that long."""
+    while late and left:
+        found = [fd for fd, _event in poller.poll(late * 1000) if fd in left]
+        more = [drain(fd, left[fd], log) for fd in found]
+        if not any(more):
+            return
+
+
+def never() -> int:
+    return -2
 
 
 def drain(fd: int, name: str, log: t.Any) -> bool:

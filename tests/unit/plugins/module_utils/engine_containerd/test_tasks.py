@@ -68,6 +68,16 @@ def test_a_terminal(live: Live, busybox: str) -> None:
     live.engine.tasks.delete(container.id)
 
 
+def test_a_terminal_that_is_short_and_one_that_says_much(live: Live, busybox: str) -> None:
+    image = live.pull(busybox)
+    for number in range(8):
+        container = live.make(image, "sh", "-c", f"echo {number}; seq {number * 300}", tty=True)
+        live.run(container, tty=True)
+        lines = read(ended(live, container.id).log_path).decode().split("\r\n")
+        assert lines == [str(number), *map(str, range(1, number * 300 + 1)), ""]
+        live.engine.tasks.delete(container.id)
+
+
 def test_rotation_and_nothing_is_lost_in_between(live: Live, busybox: str) -> None:
     container = live.make(live.pull(busybox), "sh", "-c", "for i in $(seq 2000); do echo line $i; done")
     live.run(container, log_max_size=20_000, log_max_files=20)
