@@ -30,6 +30,7 @@ bench:
 
 generate: setup
 	@$(PYTHON) tools/specs.py
+	@$(PYTHON) tools/descriptors.py
 	@$(PYTHON) tools/readme.py
 
 clean:

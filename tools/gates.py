@@ -40,6 +40,7 @@ GATES = [
     Gate("lint (ruff)", ["ruff", "check", "--quiet", "."], True),
     Gate("format (ruff)", ["ruff", "format", "--check", "--quiet", "."], True),
     Gate("generated argument specs", ["python", "tools/specs.py", "--check"], True),
+    Gate("generated API table", ["python", "tools/descriptors.py", "--check"], True),
     Gate("generated part of README.md", ["python", "tools/readme.py", "--check"], True),
     Gate(
         "documentation (antsibull-docs)",

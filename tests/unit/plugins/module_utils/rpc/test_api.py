@@ -76,6 +76,7 @@ def read(text: str, package: str, messages: t.Any, methods: t.Any) -> None:
             messages.setdefault(".".join(scope), {})[found["field"]] = (int(found["number"]), mode, found["type"])
 
 
+@pytest.mark.daemon
 def test_messages_and_methods_are_those_of_debian() -> None:
     messages, methods = theirs()
     wrong, compared = [], 0
@@ -106,6 +107,7 @@ def test_messages_and_methods_are_those_of_debian() -> None:
         assert kind == ("d" if up else "s" if down else "u"), path
 
 
+@pytest.mark.daemon
 @pytest.mark.parametrize("version", sorted(RELEASES))
 def test_every_method_is_known_to_the_daemon(version: str) -> None:
     """And every message that we send is understood: nothing but errors about what it says."""

@@ -332,6 +332,7 @@ def test_a_peer_that_says_nothing(tmp_path: pathlib.Path) -> None:
         assert time.monotonic() - started < 2
 
 
+@pytest.mark.daemon
 def test_a_daemon_that_was_restarted() -> None:
     """Connections that broke while nobody used them are not used again."""
     with running_containerd("2.1") as daemon:
@@ -345,6 +346,7 @@ def test_a_daemon_that_was_restarted() -> None:
             assert channel.call(LIST)["images"] == []
 
 
+@pytest.mark.daemon
 def test_a_daemon_that_is_killed_in_a_call() -> None:
     with running_containerd("2.1") as daemon:
         channel = rpc.Channel(daemon.address, "default")
