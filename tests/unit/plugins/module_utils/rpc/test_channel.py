@@ -112,7 +112,7 @@ def test_every_status_is_an_error_of_ours(service: t.Tuple[Service, rpc.Channel]
     assert "\x1b" not in str(caught.value)
     named = {"NOT_FOUND": errors.NotFound, "ALREADY_EXISTS": errors.AlreadyExists, "UNIMPLEMENTED": errors.Unimplemented}
     if code.name in named:
-        assert type(caught.value) is named[code.name]
+        assert caught.value.__class__ is named[code.name]
 
 
 def test_a_long_error(service: t.Tuple[Service, rpc.Channel]) -> None:
@@ -223,7 +223,7 @@ def test_the_server_ends_while_we_send(service: t.Tuple[Service, rpc.Channel]) -
     handler, channel = service
 
     def refuse(requests: t.Iterator[bytes], context: t.Any) -> t.Iterator[bytes]:
-        next(requests)
+        next(requests, None)
         context.abort(grpc.StatusCode.UNAVAILABLE, "ref locked")
         yield b""
 

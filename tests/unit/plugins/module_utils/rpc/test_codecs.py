@@ -39,7 +39,7 @@ def value(field: protobuf.Field, chance: random.Random, depth: int) -> t.Any:
     if field.kind == "m":
         return message(field.type, chance, depth + 1)
     if field.kind == "s":
-        return "".join(chance.choice("aß€𝄞\x00 /") for _ in range(chance.choice((0, 1, 5, 300))))
+        return "".join(chance.choice("aß€𝄞\x00 /") for _number in range(chance.choice((0, 1, 5, 300))))
     if field.kind == "b":
         return chance.randbytes(chance.choice((0, 1, 200, 70_000)))
     if field.kind == "?":
@@ -51,7 +51,7 @@ def message(name: str, chance: random.Random, depth: int = 0) -> t.Dict[str, t.A
     out: t.Dict[str, t.Any] = {}
     for field in protobuf.fields(name).values():
         if field.mode == "*":
-            out[field.name] = [value(field, chance, depth) for _ in range(chance.choice((0, 1, 3)) if depth < 4 else 0)]
+            out[field.name] = [value(field, chance, depth) for _number in range(chance.choice((0, 1, 3)) if depth < 4 else 0)]
         elif field.mode == "%":
             out[field.name] = {f"key {i}": value(field, chance, depth) for i in range(chance.choice((0, 2)) if depth < 4 else 0)}
         else:
