@@ -10,7 +10,7 @@ import secrets
 import typing as t
 
 import pytest
-import testinfra
+import testinfra  # type: ignore[import-untyped]  # has no types
 
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, hand_made_layers
 from ansible_collections.fleet.containerd.tests.support.modules import Modules, running_modules

@@ -36,7 +36,7 @@ def read(path: str) -> str:
 
 def environment(number: int) -> t.Dict[str, str]:
     lines = read(f"/proc/{number}/environ").rstrip("\0").split("\0")
-    return dict(line.partition("=")[::2] for line in lines)  # type: ignore[misc]  # partition gives three
+    return dict(line.partition("=")[::2] for line in lines)
 
 
 def inside(number: int, *command: str) -> str:
@@ -202,7 +202,7 @@ def test_the_changed_options_took_effect(changed_options: t.Dict[str, t.Tuple[Ta
 
 
 def test_live_changes(site: Site, host: t.Any, busybox: str) -> None:
-    options = {"image": busybox, "command": ["sleep", "1000"]}
+    options: Options = {"image": busybox, "command": ["sleep", "1000"]}
     first = site.play(container("live", labels={"tier": "front"}, stop_timeout=1, stop_signal="KILL", **options)).last
     (changed,) = site.converge(
         container("live", labels={"tier": "back"}, stop_timeout=2, stop_signal="INT", **options), diff=True

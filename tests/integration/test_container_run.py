@@ -162,7 +162,7 @@ def test_stopping(site: Site, host: t.Any, busybox: str) -> None:
 
 
 def test_crun(site: Site, busybox: str) -> None:
-    options = {"image": busybox, "runtime": "crun"}
+    options: t.Dict[str, t.Any] = {"image": busybox, "runtime": "crun"}
     done, kept, terminal, again, gone = site.play(
         job("job", "echo from crun; exit 0", **options),
         container("kept", command=["sleep", "1000"], stop_signal="KILL", **options),

@@ -115,7 +115,7 @@ def test_pull_without_the_registry(site: Site, layout: Layout) -> None:
         name = f"{gone.address}/busybox:1"
         gone.push(layout.path, busybox_image(layout), "busybox", "1")
         site.play(image(name))
-    quick = {"retries": 0}
+    quick: t.Dict[str, t.Any] = {"retries": 0}
     newer, always, missing = site.play(
         image(name, pull="newer", **quick), image(name, pull="always", ignore_errors=True, **quick), image(name)
     ).results
@@ -180,8 +180,8 @@ def test_image_ids(site: Site, busybox: str) -> None:
 
 def test_basic_authentication_and_a_private_authority(site: Site, locked_registry: Registry, tmp_path: pathlib.Path) -> None:
     name = f"{locked_registry.address}/busybox:1"
-    trusted = {"ca_path": locked_registry.ca, "retries": 0}
-    right = {"username": locked_registry.username, "password": locked_registry.password}
+    trusted: t.Dict[str, t.Any] = {"ca_path": locked_registry.ca, "retries": 0}
+    right: t.Dict[str, t.Any] = {"username": locked_registry.username, "password": locked_registry.password}
     (nobody, wrong, distrusted) = site.play(
         image(name, ignore_errors=True, **trusted),
         image(name, ignore_errors=True, username="robot", password="a-wrong-word", **trusted),

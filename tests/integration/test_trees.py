@@ -81,4 +81,6 @@ def test_the_same_tree(kind: str, disk: pathlib.Path, registry: Registry) -> Non
     ours = by_us(name, base)
     assert len(ours) > {"busybox": 30, "hand-made": 20, "debian-like": 1000, "many-files": 9000}[kind]
     assert_same(by_umoci(layout, base), ours, IMPLICIT, ("umoci", "ours"))
-    assert_same(by_containerd(name, base), ours, IMPLICIT, ("containerd", "ours"))
+    # A layer of debian-like has usr/lib without usr: umoci and we keep the time that usr has below, containerd does not.
+    ignore = [*IMPLICIT, *(["usr:mtime_ns"] if kind == "debian-like" else [])]
+    assert_same(by_containerd(name, base), ours, ignore, ("containerd", "ours"))
