@@ -215,7 +215,7 @@ def test_without_requests(site: Site, busybox: str, without_requests: t.Dict[str
 
 
 @pytest.fixture
-def without_runtimes(tmp_path: pathlib.Path) -> t.Iterator[t.Sequence[str]]:
+def without_runtimes(tmp_path: pathlib.Path) -> t.Sequence[str]:
     """A command that runs another one where runc and crun are not to be found: something else lies over them."""
     empty = tmp_path / "nothing"
     empty.write_text("")

@@ -210,7 +210,7 @@ def test_basic_authentication_and_a_private_authority(site: Site, locked_registr
 
 
 def test_a_password_shows_nowhere(site: Site, locked_registry: Registry) -> None:
-    options = {"username": "robot", "password": locked_registry.password, "ca_path": locked_registry.ca}
+    options: t.Dict[str, t.Any] = {"username": "robot", "password": locked_registry.password, "ca_path": locked_registry.ca}
     done = site.play(image(f"{locked_registry.address}/busybox:1", **options), diff=True, arguments=["-vvv"])
     assert locked_registry.password not in done.output
     assert locked_registry.password not in json.dumps(done.last.result)

@@ -58,7 +58,8 @@ def assert_blobs(data_root: pathlib.Path, number: int) -> None:
 def test_power_cuts_after_a_pull(disk: LoopFS, registry: Registry, layout: Layout, tmp_path: pathlib.Path) -> None:
     registry.push(layout.path, busybox_image(layout, hand_made_layers()), "cut", "1")
     name = f"{registry.address}/cut:1"
-    defaults = {option: about.get("default") for option, about in SPEC["argument_spec"].items()}
+    rows = t.cast(t.Dict[str, t.Dict[str, t.Any]], SPEC["argument_spec"])
+    defaults = {option: about.get("default") for option, about in rows.items()}
 
     def pull(root: pathlib.Path) -> EmbeddedEngine:
         engine = EmbeddedEngine("default", str(root), str(tmp_path / "state"))

@@ -62,13 +62,14 @@ class MemoryTasks:
         self.exec_handler: t.Callable[[str, ExecSpec], ExecResult] = _succeed
         self.updates: t.Dict[str, t.List[t.Mapping[str, t.Any]]] = {}
 
-    def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
+    def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, start: bool = False) -> TaskState:
         with self._changed:
             if container.id in self._tasks:
                 raise AlreadyExists(f"the container {container.id[:12]} has a task already")
             self._next_pid += 1
             self._arguments[container.id] = list(container.spec.get("process", {}).get("args", ()))
-            return self._set(TaskState(container.id, CREATED, self._next_pid, log_path=io.log_path))
+            made = self._set(TaskState(container.id, CREATED, self._next_pid, log_path=io.log_path))
+            return self.start(container.id) if start else made
 
     def _set(self, state: TaskState) -> TaskState:
         with self._changed:

@@ -154,8 +154,11 @@ class ContainerStore(t.Protocol):
 class TaskService(t.Protocol):
     """What runs. A task belongs to one container and has the container's id."""
 
-    def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
-        """Make the container in the runtime, not started. AlreadyExists when there is a task (also a stopped one)."""
+    def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, start: bool = False) -> TaskState:
+        """Make the container in the runtime, not started. AlreadyExists when there is a task (also a stopped one).
+
+        start: start it too, in one call of the runtime where the engine can; when that fails no task is left.
+        """
 
     def start(self, container_id: str) -> TaskState: ...
 

@@ -46,7 +46,7 @@ class TaskProxy:
 
     # Making and starting
 
-    def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
+    def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, start: bool = False) -> TaskState:
         with contextlib.suppress(NotFound):
             raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {self.state(container.id).status}")
         directory = self._directory(container.id)
@@ -63,7 +63,17 @@ class TaskProxy:
         except EngineError as error:
             self._forget(container.id)
             raise _explained("create", error) from error
+        if start:
+            return self._start_or_delete(container.id)
         return TaskState(container.id, CREATED, made["pid"], log_path=io.log_path)
+
+    def _start_or_delete(self, container_id: str) -> TaskState:
+        try:
+            return self.start(container_id)
+        except EngineError:
+            with contextlib.suppress(EngineError):
+                self.delete(container_id, force=True)
+            raise
 
     def _attach(self, stdio: Stdio, container_id: str, pid: int) -> None:
         try:

@@ -46,7 +46,7 @@ class EmbeddedTasks:
 
     # Making and starting
 
-    def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
+    def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, start: bool = False) -> TaskState:
         with contextlib.suppress(NotFound):
             raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {self.state(container.id).status}")
         runtime = Runtime(container.runtime.binary, self._runtime_root)
@@ -55,37 +55,38 @@ class EmbeddedTasks:
         self._clean(container.id)
         make_dir(os.path.dirname(self._exit_file(container.id)))
         try:
-            pid, shim = self._make(container, bundle, runtime, rootfs, io)
+            pid, shim = self._make(container, bundle, runtime, rootfs, io, start)
             facts = {
                 "boot": boot_id(),
                 "init": list(Process.of(pid)),
                 "shim": list(shim),
                 "runtime": runtime.binary,
                 "log": io.log_path,
-                "started_at": 0.0,
+                "started_at": time.time() if start else 0.0,
             }
             bundle.record(facts)
         except EngineError:
             self._clean(container.id)
             raise
-        return TaskState(container.id, CREATED, pid, log_path=io.log_path)
+        return self.state(container.id) if start else TaskState(container.id, CREATED, pid, log_path=io.log_path)
 
     def _make(
-        self, container: Container, bundle: Bundle, runtime: Runtime, rootfs: t.Sequence[Mount], io: TaskIO
+        self, container: Container, bundle: Bundle, runtime: Runtime, rootfs: t.Sequence[Mount], io: TaskIO, start: bool
     ) -> t.Tuple[int, Process]:
         """Make the bundle, start runtime and shim, and wait until the container is made: its init, and the shim."""
         from ..libexec.install import command
 
         make_dir(self._runtime_root)
         bundle.make(container.spec, rootfs, runtime.binary)
-        with Launch(bundle, runtime, container.id, io.terminal, io.stdin) as launch:
+        verb = ["run", "--detach"] if start else ["create"]
+        with Launch(bundle, runtime, container.id, verb, io.terminal, io.stdin) as launch:
             arguments = [bundle.path, self._exit_file(container.id), io.log_path, str(io.log_max_size), str(io.log_max_files)]
             shim = launch.start([*command(self._data_root), *arguments])
             text = launch.answer(_CREATE_SECONDS)
         if not text.strip().isdigit():
             message = last_message(os.path.join(bundle.path, "runtime.log"))
             if message:
-                raise failure("create", message)
+                raise failure("start" if start else "create", message)
             raise Unavailable(
                 "the shim ended before the container was made" if text != b"failed\n" else "the runtime failed silently"
             )

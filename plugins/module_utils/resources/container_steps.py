@@ -150,13 +150,7 @@ def start(engine: Engine, container: Container) -> None:
         log_max_files=int(log.get("max-file", 1)),
     )
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
-    engine.tasks.create(container, mounts, io)
-    try:
-        engine.tasks.start(container.id)
-    except EngineError:
-        with contextlib.suppress(EngineError):
-            engine.tasks.delete(container.id, force=True)
-        raise
+    engine.tasks.create(container, mounts, io, start=True)
 
 
 def stop(engine: Engine, container: Container, params: t.Mapping[str, t.Any]) -> None:

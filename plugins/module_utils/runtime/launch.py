@@ -23,19 +23,21 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Launch:
-    """The descriptors of one launch. A context manager: leaving it closes our ends.
+    """The descriptors of one launch. A context manager: leaving it closes our ends. verb: create, or run and --detach.
 
     stdin: keep the container's standard input open, as long as the shim lives.
     """
 
-    def __init__(self, bundle: Bundle, runtime: Runtime, container_id: str, terminal: bool, stdin: bool) -> None:
+    def __init__(
+        self, bundle: Bundle, runtime: Runtime, container_id: str, verb: t.Sequence[str], terminal: bool, stdin: bool
+    ) -> None:
         self._stack = contextlib.ExitStack()
         null = self._own(os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC))
         self._answer, self._answering = os.pipe()
         self._own(self._answer)
         self._inherited: t.List[int] = []
         self._command = [runtime.binary, "--root", runtime.root, "--log", f"{bundle.path}/runtime.log", "--log-format", "json"]
-        self._command += ["create", "--bundle", bundle.path, "--pid-file", f"{bundle.path}/init.pid"]
+        self._command += [*verb, "--bundle", bundle.path, "--pid-file", f"{bundle.path}/init.pid"]
         self._kept: t.List[int] = []
         if terminal:
             listener = self._stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))

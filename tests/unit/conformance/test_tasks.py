@@ -133,12 +133,26 @@ def test_a_task_goes_through_its_life(box: Box) -> None:
         tasks.state(made.id)
 
 
+def test_made_and_started_at_once(box: Box) -> None:
+    made = box.container("sh", "-c", "echo out; sleep 1000")
+    mounts = box.engine.snapshotter().mounts(made.snapshot_key)
+    state = box.engine.tasks.create(made, mounts, TaskIO(log_path=box.log(made)), start=True)
+    assert (state.status, state.started_at > 0) == (RUNNING, True)
+    assert until(lambda: box.output(made)) == "out\n"
+    bad = box.container("nope")
+    with pytest.raises(EngineError, match="nope"):
+        box.engine.tasks.create(bad, box.engine.snapshotter().mounts(bad.snapshot_key), TaskIO(), start=True)
+    with pytest.raises(NotFound):
+        box.engine.tasks.state(bad.id)
+
+
 def test_a_running_task(box: Box) -> None:
     made = box.run("sleep", "1000")
     tasks = box.engine.tasks
     state = tasks.state(made.id)
     assert state.status == RUNNING
-    assert pathlib.Path(f"/proc/{state.pid}/cmdline").read_bytes() == b"sleep\x001000\x00"
+    command = pathlib.Path(f"/proc/{state.pid}/cmdline")
+    assert until(command.read_bytes) == b"sleep\x001000\x00"
     assert made.id in [one.container_id for one in tasks.list()]
     with pytest.raises(Unavailable):
         tasks.wait(made.id, 0.2)
