@@ -252,7 +252,7 @@ class EmbeddedTasks:
             return []
         shims = []
         for process, arguments in with_argument(bundle.path):
-            if "create" in arguments:
+            if "--pid-file" in arguments:
                 process.wait(_CREATE_SECONDS)
             else:
                 shims.append(process)

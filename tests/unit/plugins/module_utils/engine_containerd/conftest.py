@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import secrets
+import time
 import typing as t
 
 import pytest
@@ -25,6 +26,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.runtime.spec impo
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.users import User
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd
 from ansible_collections.fleet.containerd.tests.support.images import Layout, hand_made_layers
+from ansible_collections.fleet.containerd.tests.support.leftovers import mounts_below
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 
 
@@ -93,12 +95,25 @@ class Live:
             engine.snapshotter(container.snapshotter).remove(container.snapshot_key)
 
     def nothing_left(self) -> None:
-        """No lease, ingest, task or mount is left in the daemon."""
+        """No lease, ingest, task or mount is left in the daemon, and no log writer on the host."""
         rpc = self.engine._rpc
         assert rpc.call("leases.v1.Leases/List")["leases"] == []
         assert self.engine.content.ingests() == []
         assert self.engine.tasks.list() == []
         assert [info.name for info in self.engine.snapshotter().walk() if info.name.startswith("extract-")] == []
+        assert [point for point in mounts_below(self.daemon.state) if point.endswith("/rootfs")] == []
+        deadline = time.monotonic() + 5
+        while self._writers() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert self._writers() == []
+
+    def _writers(self) -> t.List[str]:
+        """Command lines of log writers that write below our data root."""
+        found = []
+        for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                found.append(path.read_text(errors="replace"))
+        return [line for line in found if "logger.main" in line and str(self.data_root) in line]
 
 
 @pytest.fixture
