@@ -16,6 +16,7 @@ from .corpus import ROOT
 
 GROUPS: t.Dict[str, t.Callable[[int], t.List[rows.Row]]] = {
     "P1": rows.pulls,
+    "P2": rows.daemon_pulls,
     "P4": playbooks.noop,
     "P6": rows.starts,
     "P7": rows.memory,

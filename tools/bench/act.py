@@ -15,12 +15,14 @@ from ...plugins.module_utils.oci.platform import Platform
 from ...plugins.module_utils.oci.reference import Reference
 
 
-def pull_image(reference: str, root: str) -> t.Dict[str, t.Any]:
-    """Pull and unpack, durable; prints the peak memory in KiB."""
+def pull_image(reference: str, root: str, address: str = "") -> t.Dict[str, t.Any]:
+    """Pull and unpack, durable; prints the peak memory in KiB. address: through that daemon of containerd."""
+    from ...plugins.module_utils.engine_containerd.engine import ContainerdEngine
     from ...plugins.module_utils.image.pull import pull
     from ...plugins.module_utils.registry.client import RegistryClient, RegistryOptions
 
-    engine = EmbeddedEngine("default", f"{root}/data", f"{root}/state")
+    embedded = EmbeddedEngine("default", f"{root}/data", f"{root}/state")
+    engine: t.Any = ContainerdEngine(address, "default", "", f"{root}/data") if address else embedded
     client = RegistryClient(RegistryOptions())
     started = time.monotonic()
     result = pull(engine, client, Reference.parse(reference), Platform.host())

@@ -31,6 +31,7 @@ from .corpus import Daemon, daemon, fresh_filesystem, push
 
 ACT = "ansible_collections.fleet.containerd.tools.bench.act"
 SUITES = {"2.1": "sid", "1.6": "bookworm"}
+DAEMONS = {"1.6": "bookworm", "1.7": "trixie", "2.1": "sid"}
 IMAGES = ("debian-like", "many-files")
 
 
@@ -117,6 +118,26 @@ def pulls(runs: int) -> t.List[Row]:
                     goal = 0.7 if against == "ctr 2.1" else 0
                     rows.append(Row("P1", f"pull {name}, durable", against, medians["ours"] / seconds, goal, runs))
             rows.append(Row("P8", f"peak MiB pulling {name}", "absolute", max(peaks), 80, runs))
+    return rows
+
+
+def daemon_pulls(runs: int) -> t.List[Row]:
+    """P2: the same through a running daemon, against ctr on the same daemon."""
+    rows = []
+    with fresh_filesystem() as base, running_registry() as registry, contextlib.ExitStack() as stack:
+        reference = push(registry, IMAGES[0])
+        for version, suite in DAEMONS.items():
+            found = stack.enter_context(daemon(suite, base))
+
+            def ours(found: Daemon = found) -> float:
+                command = [sys.executable, "-m", ACT, reference, str(base / "ours"), found.ctr[-1]]
+                seconds = timed(lambda: subprocess.run(command, stdout=subprocess.DEVNULL, check=True))
+                found.run("images", "rm", "--sync", reference)
+                return seconds
+
+            medians = interleaved({"ours": ours, "ctr": lambda found=found: _ctr_pull(found, reference, base)}, runs)
+            ratio = medians["ours"] / medians["ctr"]
+            rows.append(Row("P2", f"pull {IMAGES[0]} through the daemon, durable", f"ctr {version}", ratio, 0.75, runs))
     return rows
 
 
