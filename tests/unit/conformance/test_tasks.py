@@ -152,7 +152,7 @@ def test_a_running_task(box: Box) -> None:
     state = tasks.state(made.id)
     assert state.status == RUNNING
     command = pathlib.Path(f"/proc/{state.pid}/cmdline")
-    assert until(command.read_bytes) == b"sleep\x001000\x00"
+    until(lambda: command.read_bytes() == b"sleep\x001000\x00")
     assert made.id in [one.container_id for one in tasks.list()]
     with pytest.raises(Unavailable):
         tasks.wait(made.id, 0.2)
