@@ -13,6 +13,8 @@ import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.open import EngineOptions, open_engine
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import FailedPrecondition
 from ansible_collections.fleet.containerd.plugins.module_utils.specs import (
     containerd_container,
     containerd_container_info,
@@ -241,10 +243,13 @@ def test_without_a_runtime(site: Site, busybox: str, without_runtimes: t.Sequenc
     assert site.leftovers() == []
 
 
-def test_not_root(site: Site, modules: Modules) -> None:
-    for module in ("containerd_image", "containerd_container"):
-        result = modules.result(module, uid=65534, name="app", **site.defaults)
-        assert result["msg"] == "the embedded engine needs root on the target: set become=true"
+def test_not_root() -> None:
+    os.seteuid(65534)
+    try:
+        with pytest.raises(FailedPrecondition, match="^the embedded engine needs root on the target: set become=true$"):
+            open_engine(EngineOptions(engine="embedded"))
+    finally:
+        os.seteuid(0)
 
 
 def test_a_registry_that_is_not_there(site: Site, registry: Registry) -> None:
