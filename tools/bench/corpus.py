@@ -101,6 +101,10 @@ def fresh_filesystem(size: str = "12G") -> t.Iterator[pathlib.Path]:
         yield base / "mnt"
     finally:
         if mounted:
+            # podman leaves a mount of its own in its store.
+            for line in reversed(pathlib.Path("/proc/self/mountinfo").read_text().splitlines()):
+                if line.split()[4].startswith(f"{base}/mnt/"):
+                    subprocess.run(["umount", line.split()[4]], check=True)
             subprocess.run(["umount", base / "mnt"], check=True)
         shutil.rmtree(base)
 
