@@ -11,6 +11,7 @@ import os
 import pathlib
 import stat
 import subprocess
+import sys
 import tarfile
 import typing as t
 
@@ -18,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError, InvalidArgument, ResourceExhausted
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError, InvalidArgument, MissingLibrary, ResourceExhausted
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.remove import remove_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.store.diff_apply import Applied, apply_layer
@@ -95,6 +96,15 @@ def test_gzip_of_several_members_and_rubbish_after_it(root: pathlib.Path) -> Non
     found = apply(root, gzip.compress(data[:50_000]) + gzip.compress(data[50_000:]) + b"rubbish")
     assert found.diff_id == sha256(data)
     assert (root / "a").read_bytes() == b"x" * 100_000
+
+
+def test_zstd(root: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tar_of([Entry("a", b"x" * 100_000)])
+    packed = subprocess.run(["zstd", "-q", "-c"], input=data, check=True, capture_output=True).stdout
+    assert apply(root, packed).diff_id == sha256(data)
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(MissingLibrary, match="install the package python3-zstandard"):
+        apply(root, packed)
 
 
 def test_what_follows_the_end_belongs_to_the_diff_id(root: pathlib.Path) -> None:
