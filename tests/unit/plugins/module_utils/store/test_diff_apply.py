@@ -19,7 +19,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError, InvalidArgument, MissingLibrary, ResourceExhausted
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
+    EngineError,
+    InvalidArgument,
+    MissingLibrary,
+    ResourceExhausted,
+)
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.remove import remove_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.store.diff_apply import Applied, apply_layer
