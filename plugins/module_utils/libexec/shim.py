@@ -161,12 +161,13 @@ class Shim:
             self.streams = {master: "stdout"} if master >= 0 else {}
         else:
             self.streams = dict(zip(self.fds, ("stdout", "stderr")))
-        _pid, status = os.waitpid(-1, 0)
-        if status != 0:
-            return False
-        with open(f"{self.bundle}/init.pid", encoding="ascii") as stream:
-            self.init = int(stream.read())
-        return True
+        while True:
+            pid, status = os.waitpid(-1, 0)
+            self.init = init_pid(self.bundle)
+            if pid != self.init:
+                return status == 0 and self.init > 0
+            # A short life: init became ours and has ended while the runtime still comes to its end.
+            self.status = status
 
     def reap(self) -> None:
         """Collect what has ended: the init process, and orphans that became ours."""
@@ -188,9 +189,12 @@ class Shim:
         for fd in self.streams:
             os.set_blocking(fd, False)
             poller.register(fd, POLLIN | POLLHUP | POLLERR)
-        end = os.pidfd_open(self.init)
-        poller.register(end, POLLIN)
-        deadline = 0.0
+        end, deadline = -1, 0.0
+        if self.status < 0:
+            end = os.pidfd_open(self.init)
+            poller.register(end, POLLIN)
+        else:
+            deadline = time.monotonic() + _DRAIN_SECONDS
         while self.streams or self.status < 0:
             left = max(0.0, deadline - time.monotonic()) * 1000 if deadline else None
             events = poller.poll(left)
@@ -230,6 +234,15 @@ class Shim:
         if data:
             self.log.feed(self.streams[fd], data)
         return bool(data)
+
+
+def init_pid(bundle: str) -> int:
+    """What the runtime wrote; 0 when it has not made the container."""
+    try:
+        with open(f"{bundle}/init.pid", encoding="ascii") as stream:
+            return int(stream.read())
+    except FileNotFoundError:
+        return 0
 
 
 def exit_status(status: int) -> int:
