@@ -140,10 +140,7 @@ class EmbeddedEngine:
         """Remove what no image, container or lease needs."""
         from .gc import collect
 
-        found = collect(self._database, self.namespace, self.content, self._snapshotters)
-        for snapshotter in self._snapshotters.values():
-            snapshotter.sweep()
-        return found
+        return collect(self._database, self.namespace, self.content, self._snapshotters)
 
     def apply(self, layer: Descriptor, mounts: t.Sequence[Mount]) -> Descriptor:
         from ..store.diff_apply import apply_layer, size_limit
@@ -157,6 +154,7 @@ class EmbeddedEngine:
     def sync(self, snapshotter: str = "") -> None:
         from ..hostfs.syscalls import syncfs
 
+        written = self.content.unsynced()
         try:
             fd = os.open(self._data_root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
@@ -165,7 +163,7 @@ class EmbeddedEngine:
                 os.close(fd)
         except OSError as error:
             raise from_os_error(error, f"writing back {self._data_root}") from error
-        self.content.mark_synced()
+        self.content.mark_synced(written)
 
     def container_dir(self, container_id: str) -> str:
         path = self._container_path(container_id)

@@ -13,7 +13,6 @@ import time
 import typing as t
 
 from ..engine.labels import GC_REF_CONTENT, GC_REF_SNAPSHOT, GC_ROOT
-from ..errors import FailedPrecondition, NotFound
 from ..store.content import ContentStore
 from ..store.database import Database
 from ..store.snapshots import Snapshotter
@@ -48,10 +47,15 @@ def collect(database: Database, namespace: str, content: ContentStore, snapshott
         blobs = [node[1] for node in edges if node[0] == "content" and node not in live]
         connection.executemany("DELETE FROM content WHERE namespace=? AND digest=?", [(namespace, digest) for digest in blobs])
         dead = [node for node in edges if node[0].startswith("snapshots/") and node not in live]
+        connection.executemany(
+            "DELETE FROM snapshots WHERE namespace=? AND snapshotter=? AND key=?",
+            [(namespace, kind.partition("/")[2], key) for kind, key in dead],
+        )
     content.sweep()
-    removed = _remove_snapshots(dead, snapshotters)
+    for snapshotter in snapshotters.values():
+        snapshotter.sweep()
     content.drop_stale_ingests(_STALE_INGEST)
-    return Collected(blobs, removed)
+    return Collected(blobs, [key for _kind, key in dead])
 
 
 def _graph(connection: t.Any, namespace: str) -> t.Tuple[t.Dict[Node, t.List[Node]], t.List[Node]]:
@@ -87,25 +91,3 @@ def _references(labels: t.Mapping[str, str]) -> t.Iterator[Node]:
             yield ("content", value)
         elif key.startswith(GC_REF_SNAPSHOT):
             yield (f"snapshots/{key[len(GC_REF_SNAPSHOT) :].partition('/')[0]}", value)
-
-
-def _remove_snapshots(dead: t.Sequence[Node], snapshotters: t.Mapping[str, Snapshotter]) -> t.List[str]:
-    """Children before parents."""
-    removed: t.List[str] = []
-    waiting = list(dead)
-    while waiting:
-        blocked = []
-        for node in waiting:
-            snapshotter = snapshotters.get(node[0].partition("/")[2])
-            try:
-                if snapshotter is not None:
-                    snapshotter.remove(node[1])
-                    removed.append(node[1])
-            except NotFound:
-                continue
-            except FailedPrecondition:
-                blocked.append(node)
-        if len(blocked) == len(waiting):
-            break
-        waiting = blocked
-    return removed

@@ -14,6 +14,8 @@ import typing as t
 from ..errors import from_os_error
 from . import syscalls
 
+#: A page, with its NUL (mount(2)).
+_DATA_LIMIT = 4096
 _FLAGS: t.Dict[str, int] = {
     "ro": syscalls.MS_RDONLY,
     "nosuid": syscalls.MS_NOSUID,
@@ -28,19 +30,49 @@ _FLAGS: t.Dict[str, int] = {
 
 def mount(kind: str, source: str, target: str, options: t.Iterable[str] = ()) -> None:
     """Mount source on target; options as of mount(8): known flags become flags, the rest is data."""
-    flags, data = 0, []
+    flags, parts = 0, []
     for option in options:
         if option in _FLAGS:
             flags |= _FLAGS[option]
         elif option != "rw":
-            data.append(option)
+            parts.append(option)
     try:
         bind = flags & syscalls.MS_BIND
-        syscalls.mount(source, target, "" if bind else kind, flags, "" if bind else ",".join(data))
+        data = "" if bind else ",".join(parts)
+        if len(os.fsencode(data)) < _DATA_LIMIT:
+            syscalls.mount(source, target, "" if bind else kind, flags, data)
+        else:
+            _mount_from_below(kind, source, target, flags, parts)
         if bind and flags & syscalls.MS_RDONLY:
             syscalls.mount("", target, "", flags | syscalls.MS_REMOUNT)
     except OSError as error:
         raise from_os_error(error, f"mounting {kind or 'bind'} on {target}") from error
+
+
+def _mount_from_below(kind: str, source: str, target: str, flags: int, options: t.Sequence[str]) -> None:
+    """An overlay of very many layers: the kernel takes one page of options, so the lower directories are named from their common
+    parent. Only a process of its own can change its working directory for that.
+    """
+    lowers = next((option[9:].split(":") for option in options if option.startswith("lowerdir=")), [])
+    common = os.path.commonpath(lowers) if lowers else "/"
+    short = "lowerdir=" + ":".join(os.path.relpath(path, common) for path in lowers)
+    data = ",".join(short if option.startswith("lowerdir=") else option for option in options)
+    if len(os.fsencode(data)) >= _DATA_LIMIT:
+        raise OSError(errno.E2BIG, f"too many layers for one mount ({len(lowers)})", target)
+    child = os.fork()
+    if child == 0:
+        number = errno.EIO
+        try:
+            os.chdir(common)
+            syscalls.mount(source, target, kind, flags, data)
+            number = 0
+        except OSError as error:
+            number = error.errno or errno.EIO
+        finally:
+            os._exit(number)
+    number = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if number:
+        raise OSError(number, os.strerror(number), target)
 
 
 def unmount(target: str, lazy: bool = False) -> None:

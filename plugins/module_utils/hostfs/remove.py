@@ -12,6 +12,7 @@ import stat
 import typing as t
 
 from ..errors import from_os_error
+from . import syscalls
 
 _DEPTH = 64
 
@@ -19,7 +20,7 @@ _DEPTH = 64
 def remove_tree(path: str) -> bool:
     """Remove a file or directory tree of ours; False when it was absent.
 
-    A mount inside stops the removal (EBUSY or another device): what is mounted is never touched.
+    A mount inside stops the removal (EBUSY): what is mounted is never touched, be it a bind of the same file system.
     """
     parent, name = os.path.split(os.path.abspath(path))
     try:
@@ -44,20 +45,36 @@ def remove_tree(path: str) -> bool:
     return True
 
 
-def _enter(parent_fd: int, name: str, device: int) -> int:
-    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent_fd)
-    if os.fstat(fd).st_dev != device:
+_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _enter(parent_fd: int, name: str) -> int:
+    """Open a directory that is on the same mount; EBUSY for a mount point, also where the same file system is mounted there."""
+    try:
+        return syscalls.openat2(parent_fd, os.fsencode(name), _FLAGS, syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_BENEATH)
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            raise OSError(errno.EBUSY, "something is mounted there", name) from error
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
+    fd = os.open(name, _FLAGS, dir_fd=parent_fd)
+    if _mount_id(fd) != _mount_id(parent_fd):
         os.close(fd)
-        raise OSError(errno.EBUSY, "another file system is mounted there", name)
+        raise OSError(errno.EBUSY, "something is mounted there", name)
     return fd
+
+
+def _mount_id(fd: int) -> str:
+    """Which mount a descriptor is on, for kernels without openat2 (before Linux 5.6)."""
+    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as stream:
+        return next(line for line in stream if line.startswith("mnt_id:"))
 
 
 def empty_directory(parent_fd: int, name: str) -> None:
     """Remove everything in the directory name of parent_fd. Directories deeper than _DEPTH are moved up first, so that no
     depth needs more than that many file descriptors. OSError; EBUSY where something is mounted inside.
     """
-    device = os.fstat(parent_fd).st_dev
-    top = _enter(parent_fd, name, device)
+    top = _enter(parent_fd, name)
     stack: t.List[t.Tuple[int, t.List[str], str]] = []
     try:
         stack.append((os.dup(top), _clear_files(top), name))
@@ -70,7 +87,7 @@ def empty_directory(parent_fd: int, name: str) -> None:
                     os.rename(child, moved, src_dir_fd=fd, dst_dir_fd=top)
                     stack[0][1].append(moved)
                     continue
-                child_fd = _enter(fd, child, device)
+                child_fd = _enter(fd, child)
                 stack.append((child_fd, _clear_files(child_fd), child))
                 continue
             stack.pop()

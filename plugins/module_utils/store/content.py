@@ -40,6 +40,7 @@ class ContentStore:
     def __init__(self, root: str, database: Database, namespace: str, lease_item: LeaseItem) -> None:
         self._root, self._database, self._namespace, self._lease_item = root, database, namespace, lease_item
         self._ours: t.Set[str] = set()
+        self._unsynced: t.Set[str] = set()
         #: True while somebody (a lease's holder) will call sync() before anything refers to what is written.
         self.bulk = False
 
@@ -146,15 +147,22 @@ class ContentStore:
 
     def drop_stale_ingests(self, older_than: float) -> None:
         """Remove ingests that nobody has touched for older_than seconds, and those that were interrupted after the commit."""
-        for name in _names(os.path.join(self._root, "ingest")):
-            path = os.path.join(self._root, "ingest", name)
-            with contextlib.suppress(FileNotFoundError, Unavailable):
-                if time.time() - os.stat(path).st_mtime > older_than:
+        directory = os.path.join(self._root, "ingest")
+        for name in sorted({name.partition(".")[0] for name in _names(directory)}):
+            path = os.path.join(directory, name)
+            # Who writes holds the lock: that ingest is alive, however old.
+            with contextlib.suppress(Unavailable), locked(path + ".lock", "the ingest", wait=0):
+                if self._age(os.path.join(path, "data")) > older_than:
                     remove_tree(path)
-                elif os.path.isdir(path) and not os.path.exists(os.path.join(path, "data")):
-                    with locked(path + ".lock", "the ingest", wait=0):
-                        remove_tree(path)
-                        os.unlink(path + ".lock")
+                    os.unlink(path + ".lock")
+
+    @staticmethod
+    def _age(path: str) -> float:
+        """Seconds since a file was written; endless when it is not there."""
+        try:
+            return time.time() - os.stat(path).st_mtime
+        except FileNotFoundError:
+            return float("inf")
 
     def _ingest_dir(self, ref: str) -> str:
         name = hashlib.sha256(f"{self._namespace}\0{ref}".encode("utf-8", "surrogateescape")).hexdigest()
@@ -213,6 +221,9 @@ class ContentStore:
                 "size=excluded.size, synced=excluded.synced",
                 (self._namespace, str(digest), size, dump(merged), time.time(), int(synced)),
             )
+            if not synced:
+                # The file is one for all namespaces, and it is new.
+                connection.execute("UPDATE content SET synced=0 WHERE digest=?", (str(digest),))
             self._lease_item(connection, "content", str(digest))
         return own is None
 
@@ -227,13 +238,20 @@ class ContentStore:
             if durable:
                 fsync_dir(os.path.dirname(path))
             self._ours.add(digest)
+            if not durable:
+                self._unsynced.add(digest)
             return self._insert(digest, size, labels, durable)
 
-    def mark_synced(self) -> None:
-        """What this process wrote is durable now (after a syncfs)."""
-        if self._ours:
+    def unsynced(self) -> t.Set[str]:
+        """What this process has made visible and not made durable yet. To be asked before the syncfs."""
+        return self._unsynced.copy()
+
+    def mark_synced(self, digests: t.Set[str]) -> None:
+        """These are durable now."""
+        if digests:
             with self._database.write() as connection:
-                connection.executemany("UPDATE content SET synced=1 WHERE digest=?", [(d,) for d in self._ours])
+                connection.executemany("UPDATE content SET synced=1 WHERE digest=?", [(digest,) for digest in digests])
+            self._unsynced -= digests
 
 
 def _fsync_file(path: str) -> None:

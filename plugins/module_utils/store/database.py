@@ -104,44 +104,60 @@ class Database:
                 self._depth -= 1
                 if self._depth == 0:
                     with self._errors():
-                        connection.execute("COMMIT" if done else "ROLLBACK")
+                        try:
+                            connection.execute("COMMIT" if done else "ROLLBACK")
+                        finally:
+                            if connection.in_transaction:
+                                connection.execute("ROLLBACK")
 
     def _open_for_reading(self) -> t.Optional[sqlite3.Connection]:
         if not os.path.exists(self._path):
             return None
-        self._connection = self._connect("ro")
-        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        connection = self._connect("ro")
+        if self._version(connection) == 0:
+            connection.close()
+            return None
+        self._connection = connection
+        return connection
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        """The schema of the file; a newer one than ours is not touched."""
+        try:
+            version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        except sqlite3.Error:
+            connection.close()
+            raise
         if version > _VERSION:
+            connection.close()
             raise DataLoss(
                 f"{self._path} was written by a newer release (schema {version}, this one knows {_VERSION}): update the collection"
             )
-        if version == 0:
-            self._connection.close()
-            self._connection = None
-        return self._connection
+        return version
 
     def _open_for_writing(self) -> sqlite3.Connection:
         if self._connection and self._writable:
             return self._connection
         if self._connection:
             self._connection.close()
+            self._connection = None
         make_dir(os.path.dirname(self._path))
         old = os.umask(0o077)
         try:
-            self._connection = self._connect("rwc")
+            connection = self._connect("rwc")
         finally:
             os.umask(old)
-        self._writable = True
-        self._connection.execute("PRAGMA journal_mode=TRUNCATE")
-        self._connection.execute("PRAGMA synchronous=FULL")
-        if self._connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-            self._connection.execute("BEGIN IMMEDIATE")
-            if self._connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+        version = self._version(connection)
+        connection.execute("PRAGMA journal_mode=TRUNCATE")
+        connection.execute("PRAGMA synchronous=FULL")
+        if version == 0:
+            connection.execute("BEGIN IMMEDIATE")
+            if self._version(connection) == 0:
                 for statement in _SCHEMA.split(";"):
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version={_VERSION}")
-            self._connection.execute("COMMIT")
-        return self._connection
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version={_VERSION}")
+            connection.execute("COMMIT")
+        self._connection, self._writable = connection, True
+        return connection
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         path = self._path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

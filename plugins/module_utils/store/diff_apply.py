@@ -14,7 +14,7 @@ from ..errors import InvalidArgument, from_os_error, printable
 from ..oci.digest import Digest
 from . import tar_reader as tar
 from .inflate import Inflater
-from .tree import Directory, Path, Tree, split
+from .tree import Directory, Path, Tree, is_whiteout, split
 
 _PREFIX, _OPAQUE, _META = b".wh.", b".wh..wh..opq", b".wh..wh."
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -208,14 +208,11 @@ class Applier:
         source = self._tree.directory(path[:-1])
         if source.path + path[-1:] == parent.path + (name,):
             return
-        try:
-            kind = os.lstat(path[-1], dir_fd=source.fd).st_mode
-        except FileNotFoundError as error:
-            if not self._tree.copy_up(source, path[-1]):
-                raise InvalidArgument(
-                    f"the layer has a hard link {printable(entry.name, 200)!r} to {printable(entry.link, 200)!r}, which is not there"
-                ) from error
-            kind = stat.S_IFREG
+        kind = self._kind_of_target(source, path[-1])
+        if kind is None:
+            raise InvalidArgument(
+                f"the layer has a hard link {printable(entry.name, 200)!r} to {printable(entry.link, 200)!r}, which is not there"
+            )
         if stat.S_ISDIR(kind):
             raise InvalidArgument(f"the layer has a hard link to a directory: {printable(entry.name, 200)!r}")
         self._replace(
@@ -223,6 +220,14 @@ class Applier:
             name,
             lambda: os.link(path[-1], name, src_dir_fd=source.fd, dst_dir_fd=parent.fd, follow_symlinks=False),
         )
+
+    def _kind_of_target(self, source: Directory, name: bytes) -> t.Optional[int]:
+        """The mode of a hard link's target, brought here from a lower layer where need be; None when it is not there."""
+        try:
+            found = os.lstat(name, dir_fd=source.fd)
+        except FileNotFoundError:
+            return stat.S_IFREG if self._tree.copy_up(source, name) else None
+        return None if self._overlay and is_whiteout(found) else found.st_mode
 
     def _device(self, parent: Directory, name: bytes, entry: tar.Entry) -> None:
         kind = _DEVICES[entry.kind]

@@ -49,7 +49,9 @@ def _gzip_blocks(stream: t.BinaryIO) -> t.Iterator[bytes]:
                 yield block
             data = inflater.unconsumed_tail
             if inflater.eof:
-                data = inflater.unused_data or stream.read(_READ)
+                data = inflater.unused_data
+                if len(data) < len(_MAGIC["gzip"]):
+                    data += stream.read(_READ)
                 if data[:2] != _MAGIC["gzip"]:
                     return
                 inflater, fresh = library.decompressobj(31), True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import secrets
 import sqlite3
 import stat
 import time
@@ -16,7 +17,7 @@ import typing as t
 from ..engine.models import ACTIVE, COMMITTED, VIEW, Labels, Mount, SnapshotInfo, Usage
 from ..errors import AlreadyExists, EngineError, FailedPrecondition, InvalidArgument, NotFound, from_os_error, printable
 from ..hostfs.atomic import make_dir
-from ..hostfs.remove import rename_then_remove
+from ..hostfs.remove import rename_then_remove, sweep
 from .database import Database, Row, dump
 
 LeaseItem = t.Callable[[t.Any, str, str], None]
@@ -161,11 +162,15 @@ class Snapshotter:
 
     def sweep(self) -> None:
         """Remove directories that no row names (an interrupted prepare or remove)."""
-        with contextlib.suppress(FileNotFoundError), self._database.write() as connection:
-            known = {str(row[0]) for row in connection.execute("SELECT number FROM snapshots WHERE snapshotter=?", (self.name,))}
-            for name in os.listdir(self._root):
-                if name not in known:
-                    rename_then_remove(os.path.join(self._root, name))
+        with contextlib.suppress(FileNotFoundError):
+            with self._database.write() as connection:
+                rows = connection.execute("SELECT number FROM snapshots WHERE snapshotter=?", (self.name,))
+                known = {str(row[0]) for row in rows}
+                for name in set(os.listdir(self._root)) - known:
+                    if not name.startswith(".rm-"):
+                        os.rename(os.path.join(self._root, name), os.path.join(self._root, f".rm-{name}-{secrets.token_hex(4)}"))
+            # Trees take long to remove: not while others wait for the database.
+            sweep(self._root)
 
 
 def disk_usage(path: str) -> Usage:

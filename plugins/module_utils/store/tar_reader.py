@@ -294,8 +294,6 @@ def apply_pax(entry: Entry, records: t.Mapping[bytes, bytes]) -> None:
             entry.gid = _decimal(value)
         elif key == b"mtime":
             entry.mtime_ns = _seconds(value)
-        elif key == b"GNU.sparse.name":
-            entry.name = value
         elif key in (b"GNU.sparse.size", b"GNU.sparse.realsize"):
             entry.real_size = _decimal(value)
         elif key == b"GNU.sparse.map":
@@ -303,6 +301,8 @@ def apply_pax(entry: Entry, records: t.Mapping[bytes, bytes]) -> None:
             if len(numbers) % 2 or len(numbers) > 2 * _SPARSE_LIMIT:
                 raise InvalidArgument(f"the sparse map of {printable(entry.name, 200)} is malformed")
             entry.segments = list(zip(numbers[::2], numbers[1::2]))
+    # Whatever comes before it: the plain name of a sparse file is made up (GNUSparseFile.<pid>/name).
+    entry.name = records.get(b"GNU.sparse.name") or entry.name
 
 
 def _sparse_table(raw: bytes, segments: Segments) -> None:

@@ -24,6 +24,8 @@ from ..hostfs.remove import empty_directory
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPAQUE = "trusted.overlay.opaque"
 _LINK_LIMIT = 255
+_DEPTH = 400
+_PATH_BYTES = 3500
 _OPEN_DIRECTORIES = 96
 
 Path = t.Tuple[bytes, ...]
@@ -37,9 +39,14 @@ def split(name: bytes) -> Path:
             raise InvalidArgument(f"the layer has an entry that leaves its tree: {printable(name, 200)!r}")
         if len(part) > 255:
             raise InvalidArgument(f"the layer has a name of {len(part)} bytes; a file system takes 255: {printable(part, 60)!r}")
-    if len(parts) > 1024:
-        raise InvalidArgument(f"the layer has a path of {len(parts)} components: {printable(name, 60)!r}")
+    _check_depth(parts)
     return parts
+
+
+def _check_depth(path: Path) -> None:
+    """What no program could name: the kernel takes paths of 4095 bytes, and the tree lies somewhere itself."""
+    if len(path) > _DEPTH or sum(map(len, path)) + len(path) > _PATH_BYTES:
+        raise InvalidArgument(f"the layer has a path of {len(path)} components: {printable(b'/'.join(path), 60)!r}")
 
 
 class Directory:
@@ -147,7 +154,6 @@ class Tree:
             self.make_directory(parent, name)
             fd = os.open(name, _DIRECTORY, dir_fd=parent.fd)
         except NotADirectoryError:
-            self.remove(parent, name)
             self.make_directory(parent, name)
             fd = os.open(name, _DIRECTORY, dir_fd=parent.fd)
         return self._remember(path, fd, parent)
@@ -245,15 +251,19 @@ class Tree:
             self.make_directory(parent, name)
 
     def make_directory(self, parent: Directory, name: bytes, mode: int = 0o755) -> None:
-        """A new directory with the metadata of the lower one where there is one. Over a whiteout it becomes opaque."""
-        opaque = False
+        """A new directory with the metadata of the lower one where there is one.
+
+        In place of something else (a file, a whiteout) it is opaque: what lower layers have under the name was hidden already.
+        """
+        _check_depth(parent.path + (name,))
+        replaces = False
         try:
             os.mkdir(name, mode, dir_fd=parent.fd)
         except FileExistsError:
-            opaque = is_whiteout(os.lstat(name, dir_fd=parent.fd))
+            replaces = True
             self.remove(parent, name)
             os.mkdir(name, mode, dir_fd=parent.fd)
-        if opaque and parent.lowers:
+        if replaces and parent.lowers:
             self.set_opaque(parent, name)
             return
         found = self.lower(parent, name) if parent.lowers else None

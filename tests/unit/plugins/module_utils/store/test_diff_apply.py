@@ -328,15 +328,64 @@ def test_pax_records_and_numbers(data: bytes) -> None:
             continue
 
 
-def test_a_very_deep_tree_is_made_and_removed(root: pathlib.Path) -> None:
-    name, entries = "", []
-    for _level in range(1000):
-        name += "d/"
-        entries.append(directory(name.rstrip("/")))
-    apply(root, tar_of(entries))
-    assert remove_tree(str(root))
-    with pytest.raises(InvalidArgument, match="1025 components"):
-        apply(root, tar_of([Entry("d/" * 1024 + "f")]))
+def test_paths_have_their_depth(root: pathlib.Path) -> None:
+    deep = ["d/" * level + "d" for level in range(399)]
+    apply(root, tar_of([directory(name) for name in deep]))
+    for name in ("d/" * 400 + "f", "/".join(["n" * 250] * 15)):
+        with pytest.raises(InvalidArgument, match="components"):
+            apply(root, tar_of([Entry(name)]))
+    with pytest.raises(InvalidArgument, match="components"):
+        apply(root, tar_of([symlink("short", "d/" * 300), Entry("short/" + "e/" * 200 + "f")]))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        [Entry(".wh.x"), Entry("x/new")],
+        [Entry(".wh.x"), directory("x"), Entry("x/new")],
+        [Entry("x"), Entry("x/new")],
+        [Entry("x"), directory("x"), Entry("x/new")],
+        [symlink("x", "nowhere"), directory("x"), Entry("x/new")],
+    ],
+)
+def test_what_a_layer_took_away_does_not_come_back(root: pathlib.Path, tmp_path: pathlib.Path, layer: t.List[Entry]) -> None:
+    lower = tmp_path / "lower"
+    apply(lower, tar_of([directory("x"), Entry("x/old")]))
+    apply(root, tar_of(layer), lower, overlay=True)
+    assert os.getxattr(root / "x", "trusted.overlay.opaque") == b"y"
+    assert os.listdir(root / "x") == ["new"]
+
+
+def test_a_hard_link_to_what_the_layer_took_away(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    lower = tmp_path / "lower"
+    apply(lower, tar_of([Entry("x")]))
+    with pytest.raises(InvalidArgument, match="which is not there"):
+        apply(root, tar_of([Entry(".wh.x"), hardlink("y", "x")]), lower, overlay=True)
+
+
+@pytest.mark.parametrize("rest", range(-3, 4))
+def test_a_gzip_member_that_ends_where_a_read_does(root: pathlib.Path, rest: int) -> None:
+    data = tar_of([Entry("a", os.urandom(400_000))])
+    first = gzip.compress(data[:300_000], mtime=0)
+    cut = 300_000
+    while len(first) != 256 * 1024 + rest:
+        cut -= max(1, (len(first) - 256 * 1024 - rest)) if len(first) > 256 * 1024 + rest else -1
+        first = gzip.compress(data[:cut], mtime=0)
+    assert apply(root, first + gzip.compress(data[cut:])).diff_id == sha256(data)
+
+
+def test_a_sparse_file_with_a_long_name(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / ("s" * 120)
+    path.mkdir()
+    with (path / ("f" * 120)).open("wb") as stream:
+        stream.seek(5_000_000)
+        stream.write(b"end")
+    for version in ("0.0", "0.1", "1.0"):
+        command = ["tar", "-C", tmp_path, "--sparse", "--format=pax", f"--sparse-version={version}", "-cf", "-", path.name]
+        apply(root, subprocess.run(command, check=True, capture_output=True).stdout)
+        assert (root / path.name / ("f" * 120)).stat().st_size == 5_000_003
+        assert os.listdir(root) == [path.name]
+        remove_tree(str(root))
 
 
 def test_the_reader_skips_what_is_not_read() -> None:
