@@ -262,13 +262,15 @@ class EmbeddedTasks:
 def _stopped(container_id: str, facts: t.Mapping[str, t.Any], ended: t.Optional[t.Mapping[str, t.Any]]) -> TaskState:
     """An end that nobody saw (a killed shim, a reboot) has the status 255, as in containerd."""
     ended = ended or {}
+    started_at, exited_at = float(facts.get("started_at", 0.0)), float(ended.get("exited_at", 0.0))
     return TaskState(
         container_id,
         STOPPED,
         0,
         int(ended.get("exit_status", _UNKNOWN)),
-        float(facts.get("started_at", 0.0)),
-        float(ended.get("exited_at", 0.0)),
+        # A short life can be over before its start was written down.
+        min(started_at, exited_at) if exited_at else started_at,
+        exited_at,
         bool(ended.get("oom_killed")),
         str(facts.get("log", "")),
     )

@@ -146,6 +146,14 @@ def test_made_and_started_at_once(box: Box) -> None:
         box.engine.tasks.state(bad.id)
 
 
+def test_a_short_life_does_not_end_before_it_starts(box: Box) -> None:
+    for _turn in range(5):
+        made = box.container("true")
+        box.engine.tasks.create(made, box.engine.snapshotter().mounts(made.snapshot_key), TaskIO(), start=True)
+        state = box.engine.tasks.wait(made.id, 10)
+        assert 0 < state.started_at <= state.exited_at
+
+
 def test_a_running_task(box: Box) -> None:
     made = box.run("sleep", "1000")
     tasks = box.engine.tasks
