@@ -72,7 +72,7 @@ class Applier:
             try:
                 self._entry(entry, reader)
             except OSError as error:
-                raise from_os_error(error, f"unpacking {printable(entry.name, 200)}") from error
+                raise from_os_error(error, f"unpacking {printable(entry.name, 200)} into {self._tree.root}") from error
         self._tree.set_times()
 
     def _entry(self, entry: tar.Entry, reader: tar.TarReader) -> None:

@@ -68,6 +68,7 @@ class Tree:
     """The tree below root. lowers are the roots of the lower layers, top first. A context manager."""
 
     def __init__(self, root: str, lowers: t.Sequence[str] = ()) -> None:
+        self.root = root
         self._roots: t.List[int] = []
         self._open: collections.OrderedDict[Path, Directory] = collections.OrderedDict()
         self.times: t.Dict[Path, int] = {}
