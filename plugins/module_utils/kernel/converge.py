@@ -22,12 +22,21 @@ class Step(t.NamedTuple):
 
 
 class Plan(t.NamedTuple):
-    """steps in order; before and after of the diff (rendered already); more keys for the result (recreated_because, ...)."""
+    """steps in order; before and after of the diff (rendered already); more keys for the result (recreated_because, ...).
+
+    before and after are mappings, or the texts of a file; path is that file's.
+    """
 
     steps: t.Sequence[Step] = ()
-    before: t.Mapping[str, t.Any] = {}
-    after: t.Mapping[str, t.Any] = {}
+    before: t.Union[str, t.Mapping[str, t.Any]] = {}
+    after: t.Union[str, t.Mapping[str, t.Any]] = {}
     result: t.Mapping[str, t.Any] = {}
+    path: str = ""
+
+    def diff(self) -> t.Dict[str, t.Any]:
+        """What Ansible shows with --diff."""
+        headers = {"before_header": self.path, "after_header": self.path} if self.path else {}
+        return {"before": self.before, "after": self.after, **headers}
 
 
 class Resource(t.Protocol):
@@ -98,4 +107,4 @@ def converge(resource: Resource, params: t.Mapping[str, t.Any], engine: t.Any, c
             actions = _apply(plan.steps)
             have = resource.observe(want, engine)
     result = {**plan.result, **resource.facts(want, have, engine)}
-    return Outcome(bool(actions), actions, {"before": dict(plan.before), "after": dict(plan.after)}, result)
+    return Outcome(bool(actions), actions, plan.diff(), result)

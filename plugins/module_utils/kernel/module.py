@@ -41,11 +41,15 @@ def _fail(module: AnsibleModule, error: EngineError) -> t.NoReturn:
     raise AssertionError("fail_json does not return")
 
 
-def run(resource: Resource, spec: t.Mapping[str, t.Any], cache: Cache) -> None:
-    """A module that manages a resource."""
+def _engine(params: t.Mapping[str, t.Any], needed: bool) -> t.ContextManager[t.Any]:
+    return contextlib.closing(open_engine(_engine_options(params))) if needed else contextlib.nullcontext()
+
+
+def run(resource: Resource, spec: t.Mapping[str, t.Any], cache: Cache, needs_engine: bool = True) -> None:
+    """A module that manages a resource; the resource's engine is None where it needs none (files of the host)."""
     module = _module(spec)
     try:
-        with contextlib.closing(open_engine(_engine_options(module.params))) as engine:
+        with _engine(module.params, needs_engine) as engine:
             outcome = converge(resource, module.params, engine, module.check_mode)
     except EngineError as error:
         _fail(module, error)
@@ -62,12 +66,15 @@ def run(resource: Resource, spec: t.Mapping[str, t.Any], cache: Cache) -> None:
 
 
 def run_query(
-    query: t.Callable[[t.Mapping[str, t.Any], t.Any], t.Dict[str, t.Any]], spec: t.Mapping[str, t.Any], cache: Cache
+    query: t.Callable[[t.Mapping[str, t.Any], t.Any], t.Dict[str, t.Any]],
+    spec: t.Mapping[str, t.Any],
+    cache: Cache,
+    needs_engine: bool = True,
 ) -> None:
     """A module that only reads: query(params, engine) gives the result."""
     module = _module(spec)
     try:
-        with contextlib.closing(open_engine(_engine_options(module.params))) as engine:
+        with _engine(module.params, needs_engine) as engine:
             result = query(module.params, engine)
     except EngineError as error:
         _fail(module, error)
