@@ -146,7 +146,7 @@ class TarReader:
             return None
         fields = _HEADER.unpack(raw)
         checksum = number(fields[6], "checksum")
-        if checksum != sum(raw) - sum(raw[148:156]) + 256 and checksum != _signed(raw):
+        if checksum != sum(raw) - sum(fields[6]) + 256 and checksum != _signed(raw):
             raise InvalidArgument("the layer is not a tar archive: a header's checksum is wrong")
         entry = Entry()
         entry.name, entry.link = fields[0].partition(b"\0")[0], fields[8].partition(b"\0")[0]
@@ -223,6 +223,12 @@ def _signed(raw: bytes) -> int:
 
 def number(field: bytes, what: str, signed: bool = False) -> int:
     """A numeric header field: octal digits, or base-256 with the first bit set. Negative only where signed."""
+    if field.isdigit() or field[:-1].isdigit():
+        # The usual form, digits to the last byte or but one: not worth the care below, and read a million times.
+        try:
+            return int(field.rstrip(b"\0 "), 8)
+        except ValueError:
+            pass
     if field[:1] in (b"\x80", b"\xff"):
         value = int.from_bytes(field[1:], "big") if field[0] == 0x80 else int.from_bytes(field, "big", signed=True)
     else:
