@@ -118,7 +118,10 @@ class Daemon(t.NamedTuple):
     process: subprocess.Popen[bytes]
 
     def run(self, *arguments: str) -> None:
-        subprocess.run([*self.ctr, *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.output(*arguments)
+
+    def output(self, *arguments: str) -> str:
+        return subprocess.run([*self.ctr, *arguments], check=True, capture_output=True, text=True).stdout
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ import time
 import typing as t
 
 from ...tests.support.registry import running_registry
-from .corpus import ROOT, fresh_filesystem
-from .rows import Ours, Row, interleaved
+from .corpus import ROOT, Daemon, daemon, fresh_filesystem
+from .rows import DAEMONS, Ours, Row, interleaved
 
 _TASKS = 10
 _TRIVIAL = """#!/usr/bin/python
@@ -76,27 +76,53 @@ class _Play:
         return seconds
 
 
+def _tasks(work: pathlib.Path, label: str, image: str, options: str) -> t.Dict[str, _Play]:
+    """A play whose image is present, and one whose container runs."""
+    return {
+        f"image present, {label}": _Play(
+            work, f"image-{label}", f"fleet.containerd.containerd_image: {{name: '{image}', {options}}}"
+        ),
+        f"container running, {label}": _Play(
+            work,
+            f"container-{label}",
+            f"fleet.containerd.containerd_container: {{name: web, image: '{image}', command: [sleep, '1000'], {options}}}",
+        ),
+    }
+
+
 def noop(runs: int) -> t.List[Row]:
-    """P4: a task that finds all as asked, against a task of a module that does nothing."""
+    """P4: a task that finds all as asked, on either engine, against a task of a module that does nothing."""
     with fresh_filesystem("4G") as base, running_registry() as registry, contextlib.ExitStack() as stack:
         work = pathlib.Path(tempfile.mkdtemp(prefix="fleet-bench-"))
         stack.callback(shutil.rmtree, work)
         ours = Ours(base, registry)
         stack.callback(ours.close)
         (work / "trivial.py").write_text(_TRIVIAL)
-        options = f"image: '{ours.reference}', engine: embedded, data_root: {base}/ours, state_root: {ours.state}"
-        plays = {
-            "trivial": _Play(work, "trivial", "trivial:"),
-            "image present": _Play(work, "image", f"fleet.containerd.containerd_image: {{{options.replace('image:', 'name:')}}}"),
-            "container running": _Play(
-                work, "container", f"fleet.containerd.containerd_container: {{name: web, command: [sleep, '1000'], {options}}}"
-            ),
-        }
+        plays = {"trivial": _Play(work, "trivial", "trivial:")}
+        plays.update(
+            _tasks(work, "embedded", ours.reference, f"engine: embedded, data_root: {base}/ours, state_root: {ours.state}")
+        )
+        for version, suite in DAEMONS.items():
+            found = stack.enter_context(daemon(suite, base))
+            address = found.ctr[-1]
+            plays.update(
+                _tasks(
+                    work,
+                    f"containerd {version}",
+                    ours.reference,
+                    f"engine: containerd, address: {address}, data_root: {base}/{version}",
+                )
+            )
+            stack.callback(_stop, found)
         medians = interleaved({name: play.cost for name, play in plays.items()}, runs)
-    return [
-        Row("P4", f"no-op: {name}", "trivial module", medians[name] / medians["trivial"], 1.15, runs)
-        for name in ("image present", "container running")
-    ]
+    trivial = medians.pop("trivial")
+    return [Row("P4", f"no-op: {name}", "trivial module", seconds / trivial, 1.15, runs) for name, seconds in medians.items()]
+
+
+def _stop(found: Daemon) -> None:
+    """End what a play has started in a daemon."""
+    for container in found.output("tasks", "ls", "-q").split():
+        found.run("tasks", "rm", "-f", container)
 
 
 def payload(runs: int) -> t.List[Row]:
