@@ -54,10 +54,25 @@ class ContentProxy:
             yield from map(_info, answer["info"])
 
     def open(self, descriptor: Descriptor) -> t.BinaryIO:
-        size = self.info(descriptor.digest).size
+        small = descriptor.size <= _PIECE
+        data = self._start(descriptor) if small else b""
+        size = len(data) if small and len(data) <= descriptor.size else self.info(descriptor.digest).size
         if size != descriptor.size:
             raise DataLoss(f"the blob {descriptor.digest} has {size} bytes, not {descriptor.size}: pull the image again")
+        if small:
+            return io.BytesIO(data)
         return t.cast(t.BinaryIO, io.BufferedReader(_Reader(self._rpc, descriptor), _PIECE))
+
+    def _start(self, descriptor: Descriptor) -> bytes:
+        """The blob in one call; a little more than the descriptor's size where the daemon has more."""
+        data = bytearray()
+        pieces = self._rpc.stream("content.v1.Content/Read", {"digest": str(descriptor.digest)}, _STALL_SECONDS)
+        with contextlib.closing(t.cast("t.Generator[Message, None, None]", pieces)):
+            for piece in pieces:
+                data += piece["data"]
+                if len(data) > descriptor.size:
+                    break
+        return bytes(data)
 
     def label(self, digest: Digest, labels: Labels) -> None:
         info = {"digest": str(digest), "labels": {key: value for key, value in labels.items() if value}}
