@@ -6,16 +6,23 @@
 from __future__ import annotations
 
 import pathlib
-import secrets
 import typing as t
 
 import pytest
 import testinfra  # type: ignore[import-untyped]  # has no types
 
+from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, hand_made_layers
 from ansible_collections.fleet.containerd.tests.support.modules import Modules, running_modules
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
-from ansible_collections.fleet.containerd.tests.support.site import Site
+from ansible_collections.fleet.containerd.tests.support.site import (
+    DaemonSite,
+    EmbeddedSite,
+    Site,
+    finished,
+    new_namespace,
+    new_site,
+)
 
 
 @pytest.fixture(scope="session")
@@ -24,16 +31,37 @@ def host() -> t.Any:
     return testinfra.get_host("local://")
 
 
+@pytest.fixture(scope="session", params=["embedded", *(f"containerd-{version}" for version in sorted(RELEASES))])
+def backend(request: pytest.FixtureRequest) -> t.Iterator[t.Optional[Daemon]]:
+    """Each engine in turn: None for the embedded one, else a running daemon of a version."""
+    kind, _dash, version = str(request.param).partition("-")
+    if kind == "embedded":
+        yield None
+        return
+    with running_containerd(version) as daemon:
+        yield daemon
+
+
 @pytest.fixture
-def site(tmp_path: pathlib.Path) -> t.Iterator[Site]:
-    """A fresh engine. When the test is over and its containers are removed, nothing of them may be left on the host."""
-    made = Site(tmp_path, f"test-{secrets.token_hex(4)}")
-    try:
+def site(tmp_path: pathlib.Path, backend: t.Optional[Daemon]) -> t.Iterator[Site]:
+    """A fresh engine, of each kind in turn."""
+    with finished(new_site(tmp_path, backend)) as made:
         yield made
-        made.remove_containers()
-        assert made.leftovers() == []
-    finally:
-        made.close()
+
+
+@pytest.fixture
+def embedded_site(tmp_path: pathlib.Path) -> t.Iterator[EmbeddedSite]:
+    """A fresh embedded engine, for what only that one has."""
+    with finished(EmbeddedSite(tmp_path, new_namespace())) as made:
+        yield made
+
+
+@pytest.fixture
+def daemon_site(tmp_path: pathlib.Path, backend: t.Optional[Daemon]) -> t.Iterator[DaemonSite]:
+    """A fresh namespace of each daemon."""
+    assert backend, "the test's parameters must leave the embedded engine out: see ON_DAEMONS"
+    with finished(DaemonSite(tmp_path, new_namespace(), backend)) as made:
+        yield made
 
 
 @pytest.fixture

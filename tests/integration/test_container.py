@@ -13,9 +13,10 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult, task
+from ansible_collections.fleet.containerd.tests.support.containerds import Daemon
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
-from ansible_collections.fleet.containerd.tests.support.site import Site
+from ansible_collections.fleet.containerd.tests.support.site import Site, finished, new_site
 
 Options = t.Dict[str, t.Any]
 #: A command that runs until it is killed, and no waiting for that.
@@ -63,7 +64,7 @@ def test_create_again_and_absent(site: Site, host: t.Any, busybox: str) -> None:
     assert len(site.cgroups()) > 1
     network = pathlib.Path(f"/proc/{pid(made)}/ns/net").readlink()
     assert network != pathlib.Path("/proc/self/ns/net").readlink()
-    assert host.mount_point(str(site.state / site.namespace / facts["Id"] / "rootfs")).filesystem == "overlay"
+    assert host.mount_point(str(site.bundle(facts["Id"]) / "rootfs")).filesystem == "overlay"
     (gone,) = site.converge(container("web", state="absent"), diff=True)
     assert gone.actions == ["remove container web"]
     assert gone.value("diff") == {"before": {"exists": True, "state": "running"}, "after": {"exists": False}}
@@ -121,7 +122,7 @@ RECREATING: t.Dict[str, t.Tuple[Options, Options]] = {
 
 @pytest.fixture(scope="module")
 def changed_options(
-    registry: Registry, busybox: str, tmp_path_factory: pytest.TempPathFactory
+    registry: Registry, busybox: str, backend: t.Optional[Daemon], tmp_path_factory: pytest.TempPathFactory
 ) -> t.Iterator[t.Dict[str, t.Tuple[TaskResult, TaskResult]]]:
     """A container for every row, made and then changed: both results."""
     base = tmp_path_factory.mktemp("options")
@@ -130,8 +131,7 @@ def changed_options(
     def filled(options: Options) -> Options:
         return t.cast(Options, json.loads(json.dumps(options).replace("VOLUME", str(base / "volume"))))
 
-    site = Site(base, "test-options")
-    try:
+    with finished(new_site(base, backend)) as site:
         names = sorted(RECREATING)
         first = site.play(
             *(container(name.replace("_", "-"), image=busybox, **{**RUNS, **filled(RECREATING[name][0])}) for name in names)
@@ -141,10 +141,6 @@ def changed_options(
             diff=True,
         )
         yield {name: (one, other) for name, one, other in zip(names, first.results, second)}
-        site.remove_containers()
-        assert site.leftovers() == []
-    finally:
-        site.close()
 
 
 @pytest.mark.parametrize("option", sorted(RECREATING))

@@ -24,7 +24,7 @@ def test_nothing_there_and_nothing_made(site: Site) -> None:
     every, named = site.predict(info(), info(name=["web"])).results
     assert (every.value("containers"), every.value("exists")) == ([], True)
     assert (named.value("containers"), named.value("container"), named.value("exists")) == ([], {}, False)
-    assert not site.data.exists()
+    assert site.untouched()
 
 
 def test_containers(site: Site, host: t.Any, busybox: str, tmp_path: pathlib.Path) -> None:
@@ -35,7 +35,7 @@ def test_containers(site: Site, host: t.Any, busybox: str, tmp_path: pathlib.Pat
         container("idle", busybox, state="present", read_only=True, user="user"),
     ).results
     long_id = made[0].value("container")["Id"]
-    before = site.tree()
+    before = site.everything()
     every, one, by_id, short, front, any_tier, mixed = site.play(
         info(),
         info(name=["web"]),
@@ -45,7 +45,7 @@ def test_containers(site: Site, host: t.Any, busybox: str, tmp_path: pathlib.Pat
         info(labels={"tier": ""}),
         info(name=["web", "job", "nobody"], labels={"tier": "front"}),
     ).results
-    assert site.tree() == before
+    assert site.everything() == before
     assert [one["Name"] for one in every.value("containers")] == ["/idle", "/job", "/web"]
     assert [one["State"]["Status"] for one in every.value("containers")] == ["created", "exited", "running"]
     web = one.value("container")
@@ -75,9 +75,8 @@ def test_a_killed_container_and_a_killed_shim(site: Site, host: t.Any, busybox: 
         container("killed", busybox, command=["sleep", "1000"]), container("lost", busybox, command=["sleep", "1001"])
     ).results
     host.run(f"kill -9 {killed.value('container')['State']['Pid']}")
-    bundle = str(site.state / site.namespace / lost.value("container")["Id"])
-    (shim,) = [process for process in host.process.filter(comm="python3") if bundle in process.args]
-    host.run(f"kill -9 {shim.pid} {lost.value('container')['State']['Pid']}")
+    (shim,) = [pid for pid, arguments in site.shims().items() if lost.value("container")["Id"] in " ".join(arguments)]
+    host.run(f"kill -9 {shim} {lost.value('container')['State']['Pid']}")
     (result,) = site.play(info()).results
     ended = {one["Name"]: one["State"] for one in result.value("containers")}
     assert (ended["/killed"]["Status"], ended["/killed"]["ExitCode"]) == ("exited", 137)

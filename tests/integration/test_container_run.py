@@ -14,7 +14,7 @@ import typing as t
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, symlink, tar_of
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
-from ansible_collections.fleet.containerd.tests.support.site import Site
+from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
 
 #: crun takes a version 2 hierarchy that it finds for the one to use, also where that has no controllers.
 WITHOUT_UNIFIED = (
@@ -161,9 +161,9 @@ def test_stopping(site: Site, host: t.Any, busybox: str) -> None:
     assert '"log":"got USR1\\n"' in log
 
 
-def test_crun(site: Site, busybox: str) -> None:
+def test_crun(embedded_site: EmbeddedSite, busybox: str) -> None:
     options: t.Dict[str, t.Any] = {"image": busybox, "runtime": "crun"}
-    done, kept, terminal, again, gone = site.play(
+    done, kept, terminal, again, gone = embedded_site.play(
         job("job", "echo from crun; exit 0", **options),
         container("kept", command=["sleep", "1000"], stop_signal="KILL", **options),
         job("terminal", "tty", tty=True, **options),

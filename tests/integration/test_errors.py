@@ -25,7 +25,7 @@ from ansible_collections.fleet.containerd.tests.support.ansible import Play, Tas
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, tar_of
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
-from ansible_collections.fleet.containerd.tests.support.site import Site
+from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
 
 IMAGE = "127.0.0.1:1/app:1"
 #: module, option, wrong value, further options. One row at least for every option of every module that can have a wrong value.
@@ -169,7 +169,7 @@ def test_wrong_values(site: Site, modules: Modules) -> None:
         found = complaint(option, value, modules.result(f"containerd_{module}", **options))
         unclear += [f"{module}: {option}: {value!r} gives {found}"] * bool(found)
     assert not unclear, "\n".join(unclear)
-    assert not site.data.exists() or not list(site.data.glob("content/blobs/*/*"))
+    assert site.blobs() == set()
 
 
 def test_wrong_values_in_a_playbook(site: Site) -> None:
@@ -226,9 +226,9 @@ def without_runtimes(tmp_path: pathlib.Path) -> t.Sequence[str]:
     return ("unshare", "--mount", "sh", "-c", f'{hide} && exec "$@"', "sh")
 
 
-def test_without_a_runtime(site: Site, busybox: str, without_runtimes: t.Sequence[str]) -> None:
-    site.play(task("containerd_image", name=busybox))
-    played = site.play(
+def test_without_a_runtime(embedded_site: EmbeddedSite, busybox: str, without_runtimes: t.Sequence[str]) -> None:
+    embedded_site.play(task("containerd_image", name=busybox))
+    played = embedded_site.play(
         failing("container", name="app", image=busybox, command=["true"]),
         failing("container", name="app", image=busybox, command=["true"], runtime="crun"),
         failing("container", name="app", image=busybox, command=["true"], runtime="/opt/no/runc"),
@@ -238,9 +238,9 @@ def test_without_a_runtime(site: Site, busybox: str, without_runtimes: t.Sequenc
     for name, result in zip(("runc", "crun", "/opt/no/runc"), played.results):
         assert result.failed
         assert result.msg.startswith(f"runtime: {name} is not installed on the target: install the package ")
-    with site.engine() as engine:
+    with embedded_site.engine() as engine:
         assert engine.containers.list() == []
-    assert site.leftovers() == []
+    assert embedded_site.leftovers() == []
 
 
 def test_not_root() -> None:
@@ -297,29 +297,29 @@ def test_commands_that_cannot_run(site: Site, registry: Registry, layout: Layout
     assert site.leftovers() == []
 
 
-def test_a_damaged_database(site: Site, busybox: str) -> None:
-    site.play(task("containerd_image", name=busybox))
-    (site.data / "metadata.db").write_bytes(b"not a database at all" * 500)
-    played = site.play(failing("image", name=busybox), failing("container_info"))
+def test_a_damaged_database(embedded_site: EmbeddedSite, busybox: str) -> None:
+    embedded_site.play(task("containerd_image", name=busybox))
+    (embedded_site.data / "metadata.db").write_bytes(b"not a database at all" * 500)
+    played = embedded_site.play(failing("image", name=busybox), failing("container_info"))
     assert_clear(played)
     for result in played.results:
         assert result.failed
-        assert f"the metadata database {site.data}/metadata.db is damaged" in result.msg
-    shutil.rmtree(site.data)
+        assert f"the metadata database {embedded_site.data}/metadata.db is damaged" in result.msg
+    shutil.rmtree(embedded_site.data)
 
 
-def test_a_full_disk(site: Site, registry: Registry, layout: Layout) -> None:
+def test_a_full_disk(embedded_site: EmbeddedSite, registry: Registry, layout: Layout) -> None:
     noise = tar_of([Entry("noise", os.urandom(6_000_000))])
     registry.push(layout.path, busybox_image(layout, [noise]), "big", "1")
-    site.data.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(site.data)], check=True)
+    embedded_site.data.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(embedded_site.data)], check=True)
     try:
-        played = site.play(failing("image", name=f"{registry.address}/big:1"))
+        played = embedded_site.play(failing("image", name=f"{registry.address}/big:1"))
         assert_clear(played)
         result: TaskResult = played.last
         assert result.failed
         assert result.value("error") == "ResourceExhausted"
-        assert str(site.data) in result.msg
+        assert str(embedded_site.data) in result.msg
         assert "No space left on device" in result.msg
     finally:
-        subprocess.run(["umount", str(site.data)], check=True)
+        subprocess.run(["umount", str(embedded_site.data)], check=True)

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import pathlib
 import subprocess
@@ -17,7 +16,7 @@ import pytest
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
-from ansible_collections.fleet.containerd.tests.support.site import Site
+from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
 
 
 def image(name: str, ignore_errors: bool = False, **options: t.Any) -> Task:
@@ -26,10 +25,6 @@ def image(name: str, ignore_errors: bool = False, **options: t.Any) -> Task:
 
 def container(name: str, **options: t.Any) -> Task:
     return task("containerd_container", name=name, **options)
-
-
-def blobs(site: Site) -> t.Dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in site.data.glob("content/blobs/sha256/*")}
 
 
 def test_present_and_absent(site: Site, host: t.Any, hand_made: str) -> None:
@@ -41,19 +36,17 @@ def test_present_and_absent(site: Site, host: t.Any, hand_made: str) -> None:
     assert facts["Id"] == pulled.value("config_digest")
     assert facts["Unpacked"] is True
     assert pulled.value("pulled")["layers"] == 3
-    stored = blobs(site)
-    assert {pulled.value(key)[7:] for key in ("digest", "config_digest")} < set(stored)
+    stored = site.blobs()
+    assert {pulled.value(key) for key in ("digest", "config_digest")} < stored
     assert len(stored) == 5
-    for name, content in stored.items():
-        assert hashlib.sha256(content).hexdigest() == name
-    for path in (site.data, site.data / "metadata.db"):
-        assert host.file(str(path)).mode & 0o077 == 0
+    assert [host.file(str(path)).mode & 0o077 for path in site.data.glob("**/")] == [0] * len(list(site.data.glob("**/")))
     (removed,) = site.converge(image(hand_made, state="absent"))
     assert removed.actions == [f"remove image {hand_made}"]
     assert removed.value("untagged") == [hand_made]
-    assert sorted(removed.value("deleted")) == sorted(f"sha256:{name}" for name in stored)
+    assert sorted(removed.value("deleted")) == sorted(stored)
     assert removed.value("image") == {}
-    assert blobs(site) == {}
+    assert site.blobs() == set()
+    assert site.snapshots() == []
     assert list(site.data.glob("snapshots/*/*")) == []
 
 
@@ -68,7 +61,8 @@ def test_diff(site: Site, busybox: str) -> None:
     assert gone["after"] == {"exists": False}
 
 
-def test_check_mode_on_a_read_only_root(site: Site, busybox: str, hand_made: str) -> None:
+def test_check_mode_on_a_read_only_root(embedded_site: EmbeddedSite, busybox: str, hand_made: str) -> None:
+    site = embedded_site
     tasks = [image(hand_made), image(busybox, pull="always"), image(busybox, state="absent", force=True)]
     tasks += [container("new", image=busybox, command=["true"]), container("web", image=busybox, env={"A": "2"})]
     tasks += [container("web", state="absent")]
@@ -195,7 +189,7 @@ def test_basic_authentication_and_a_private_authority(site: Site, locked_registr
     assert distrusted.failed
     assert "certificate" in distrusted.msg
     assert "ca_path" in distrusted.msg
-    assert not site.data.exists() or blobs(site) == {}
+    assert site.untouched() or site.blobs() == set()
     (pulled,) = site.converge(image(name, **trusted, **right), arguments=["-vvv"])
     assert pulled.value("image")["RepoTags"] == [name]
     site.play(image(name, state="absent"))
@@ -233,7 +227,7 @@ def test_absent_while_a_container_uses_it(site: Site, host: t.Any, busybox: str)
 
 def test_damage_is_noticed_and_repaired(site: Site, busybox: str) -> None:
     pulled = site.play(image(busybox)).last
-    (site.data / "content" / "blobs" / "sha256" / pulled.value("config_digest")[7:]).unlink()
+    site.blob_path(pulled.value("config_digest")).unlink()
     (repaired,) = site.converge(image(busybox))
     assert "damaged or not whole" in repaired.actions[0]
     assert repaired.value("image") == {**pulled.value("image"), "Metadata": repaired.value("image")["Metadata"]}

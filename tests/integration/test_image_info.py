@@ -19,7 +19,7 @@ def info(**options: t.Any) -> Task:
 def test_nothing_there_and_nothing_made(site: Site, busybox: str) -> None:
     every, named = site.predict(info(), info(name=[busybox])).results
     assert every.value("images") == named.value("images") == []
-    assert not site.data.exists()
+    assert site.untouched()
 
 
 def test_images(
@@ -31,7 +31,7 @@ def test_images(
         task("containerd_container", name="user", image=busybox, state="present", command=["true"]),
     ).results
     by_id = pulled[0].value("config_digest")
-    before = site.tree()
+    before = site.everything()
     every, one, two, absent, an_id, arm, elsewhere = site.play(
         info(),
         info(name=[busybox]),
@@ -41,7 +41,7 @@ def test_images(
         info(name=[index], platform="linux/arm64"),
         info(namespace="other"),
     ).results
-    assert site.tree() == before
+    assert site.everything() == before
     assert not any(result.changed for result in (every, one, two, absent, an_id, arm, elsewhere))
     assert [image["RepoTags"] for image in every.value("images")] == [[busybox], [hand_made], [index]]
     (facts,) = one.value("images")

@@ -8,16 +8,13 @@ The module's own entry point runs in a child process (tests/support/modules.py).
 
 from __future__ import annotations
 
-import hashlib
 import pathlib
 import random
-import typing as t
 
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, hand_made_layers, tar_of
-from ansible_collections.fleet.containerd.tests.support.leftovers import mounts_below, processes_with
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tests.support.site import Site
@@ -29,7 +26,7 @@ NOT_IN_THE_IMAGE = (".:mtime_ns", f"{'n' * 200}:mtime_ns")
 
 def file_tree(site: Site, scratch: pathlib.Path) -> Tree:
     """The unpacked tree of the one image."""
-    with site.engine() as engine:
+    with site.engine() as engine, engine.lease():
         snapshotter = engine.snapshotter()
         top = {info.name for info in snapshotter.walk()} - {info.parent for info in snapshotter.walk()}
         assert len(top) == 1, [info.name for info in snapshotter.walk()]
@@ -40,35 +37,6 @@ def file_tree(site: Site, scratch: pathlib.Path) -> Tree:
                 return snapshot(scratch)
         finally:
             snapshotter.remove("look")
-
-
-def strays(site: Site) -> t.List[str]:
-    """Files and rows that nothing needs: what a killed run left and the next one should have used or removed."""
-    content = site.data / "content"
-    found = [f"ingest {path.name}" for path in content.glob("ingest/*") if path.is_dir()]
-    with site.engine() as engine:
-        known = {str(info.digest)[7:] for info in engine.content.walk()}
-        found += [f"blob {path.name}" for path in content.glob("blobs/sha256/*") if path.name not in known]
-        kept = {container.snapshot_key for container in engine.containers.list()}
-        snapshots = engine.snapshotter().walk()
-        found += [f"snapshot {info.name}" for info in snapshots if info.kind != "committed" and info.name not in kept]
-        directories = list(site.data.glob("snapshots/*/*"))
-        found += [f"{len(directories)} directories for {len(snapshots)} snapshots"] * (len(directories) != len(snapshots))
-        rows = engine._database.query("SELECT id FROM leases")
-        found += [f"lease {row[0]}" for row in rows]
-        ids = {container.id for container in engine.containers.list()}
-    for root in (site.data / "containers", site.state):
-        found += [f"directory {path}" for path in root.glob(f"{site.namespace}/*") if path.name not in ids]
-    shims = processes_with(site.state / site.namespace)
-    found += [f"{len(shims)} shims for {len(ids)} containers"] * (len(shims) > len(ids))
-    found += [f"mount {point}" for point in mounts_below(site.data)]
-    found += [f"cgroup {path}" for path in site.cgroups() if path.name not in ids]
-    return found
-
-
-def assert_whole(site: Site) -> None:
-    for path in site.data.glob("content/blobs/sha256/*"):
-        assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
 
 
 @pytest.fixture
@@ -91,13 +59,14 @@ def test_killed_while_pulling(site: Site, modules: Modules, image: str, tmp_path
         modules.kill_after(moment, "containerd_image", **options)
         result = modules.run("containerd_image", **options)
         assert result["image"]["Unpacked"] is True, (turn, moment)
-        assert strays(site) == [], (turn, moment)
-        assert_whole(site)
+        assert site.strays() == [], (turn, moment)
+        site.blobs()
         names = ("the image", f"turn {turn}, {moment:.3f} s")
         assert_same(expected, file_tree(site, tmp_path / "scratch"), ignore=NOT_IN_THE_IMAGE, names=names)
     assert modules.run("containerd_image", **options)["changed"] is False
     modules.run("containerd_image", **options, state="absent")
-    assert list(site.data.glob("content/blobs/sha256/*")) == list(site.data.glob("snapshots/*/*")) == []
+    assert site.blobs() == set()
+    assert site.snapshots() == []
 
 
 def test_killed_while_making_a_container(site: Site, modules: Modules, image: str) -> None:
@@ -111,5 +80,5 @@ def test_killed_while_making_a_container(site: Site, modules: Modules, image: st
         modules.kill_after(moment, "containerd_container", **options)
         result = modules.run("containerd_container", **options)
         assert result["container"]["State"]["Running"] is True, (turn, moment)
-        assert strays(site) == [], (turn, moment, result["actions"])
+        assert site.strays() == [], (turn, moment, result["actions"])
         assert modules.run("containerd_container", **options)["changed"] is False

@@ -20,7 +20,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.specs.containerd_
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, hand_made_layers
 from ansible_collections.fleet.containerd.tests.support.loopfs import LoopFS, loop_filesystem
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
-from ansible_collections.fleet.containerd.tests.support.site import Site
+from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite
 from ansible_collections.fleet.containerd.tests.support.trees import Tree, assert_same, snapshot
 
 CUTS = 20
@@ -91,7 +91,7 @@ def test_power_cuts_after_a_pull(disk: LoopFS, registry: Registry, layout: Layou
 
 
 def test_a_power_cut_after_a_playbook(disk: LoopFS, registry: Registry, busybox: str) -> None:
-    site = Site(disk.path, "test-cut")
+    site = EmbeddedSite(disk.path, "test-cut")
     try:
         (pulled,) = site.play({"name": "pull", "fleet.containerd.containerd_image": {"name": busybox}}).results
         disk.power_cut()

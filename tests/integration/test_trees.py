@@ -17,7 +17,7 @@ from ansible_collections.fleet.containerd.tests.support.containerds import runni
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, busybox_layer, hand_made_layers
 from ansible_collections.fleet.containerd.tests.support.loopfs import loop_filesystem
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
-from ansible_collections.fleet.containerd.tests.support.site import Site
+from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite
 from ansible_collections.fleet.containerd.tests.support.trees import Tree, assert_same, snapshot
 from ansible_collections.fleet.containerd.tools.bench import corpus
 
@@ -60,7 +60,7 @@ def by_containerd(name: str, base: pathlib.Path) -> Tree:
 
 
 def by_us(name: str, base: pathlib.Path) -> Tree:
-    site = Site(base, f"test-{secrets.token_hex(4)}")
+    site = EmbeddedSite(base, f"test-{secrets.token_hex(4)}")
     try:
         site.play(task("containerd_image", name=name))
         with site.engine() as engine:

@@ -1,42 +1,43 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One embedded engine of a test's own: the playbooks against it, and what of it is to be seen on the host."""
+"""One engine of a test's own: the playbooks against it, and what of it is to be seen on the host."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import pathlib
+import secrets
 import shutil
 import subprocess
 import typing as t
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.labels import NAME, STAGE
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container_steps import remove
 from ansible_collections.fleet.containerd.tests.support import ansible, trees
+from ansible_collections.fleet.containerd.tests.support.containerds import Daemon
 from ansible_collections.fleet.containerd.tests.support.leftovers import clean_up, mounts_below, processes_with
 
+_S = t.TypeVar("_S", bound="Site")
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
 #: One line for everything that a write could change about the files below some directories.
-_STATE = "find {} -printf '%p %y %m %U %G %s %l %n %i %T@ %C@\\n' | LC_ALL=C sort | sha256sum"
+_FILES = "find {} -printf '%p %y %m %U %G %s %l %n %i %T@ %C@\\n' | LC_ALL=C sort | sha256sum"
 
 
 class Site:
-    """Roots below base, a namespace of its own (so that its cgroups can be told from others')."""
+    """Roots below base, a namespace of its own (so that its cgroups can be told from others'). A subclass for each engine."""
 
     def __init__(self, base: pathlib.Path, namespace: str) -> None:
         self.data, self.state, self.namespace = base / "data", base / "state", namespace
-        self.defaults: t.Dict[str, t.Any] = {
-            "engine": "embedded",
-            "data_root": str(self.data),
-            "state_root": str(self.state),
-            "namespace": namespace,
-        }
+        self.defaults: t.Dict[str, t.Any] = {"data_root": str(self.data), "namespace": namespace}
 
     # Playbooks
 
@@ -46,9 +47,10 @@ class Site:
 
     def predict(self, *tasks: ansible.Task, **how: t.Any) -> ansible.Play:
         """Run tasks in check mode, and make sure that this touches nothing."""
-        before = self.tree()
+        before = self.everything()
         done = self.play(*tasks, check=True, **how)
-        trees.assert_same(before, self.tree(), names=("the roots before check mode", "after it"))
+        trees.assert_same(before[0], self.tree(), names=("the roots before check mode", "after it"))
+        assert before[1] == self.records(), "check mode changed records"
         return done
 
     def converge(self, *tasks: ansible.Task, **how: t.Any) -> t.List[ansible.TaskResult]:
@@ -56,8 +58,7 @@ class Site:
 
         Check mode tells the same actions and touches nothing; the second run changes nothing. The results of the real run.
         """
-        roots = [str(root) for root in (self.data, self.state) if root.exists()]
-        look = _STATE.format(" ".join(roots)) if roots else f"ls -d {self.data} {self.state} 2>/dev/null || true"
+        look = self.look()
         before = subprocess.run(look, shell=True, check=True, capture_output=True, text=True).stdout.strip()
         number = len(tasks)
         checks = [{**task, "check_mode": True} for task in tasks]
@@ -70,7 +71,12 @@ class Site:
         assert not any(one.changed for one in again)
         return real
 
-    # The host
+    # What is there
+
+    def look(self) -> str:
+        """A shell command whose output changes when anything of this engine does."""
+        roots = [str(root) for root in (self.data, self.state) if root.exists()]
+        return _FILES.format(" ".join(roots)) if roots else f"ls -d {self.data} {self.state} 2>/dev/null || true"
 
     def tree(self) -> trees.Tree:
         """All files of both roots."""
@@ -80,15 +86,45 @@ class Site:
                 found.update({f"{root.name}/{name}": node for name, node in trees.snapshot(root).items()})
         return found
 
-    @contextlib.contextmanager
-    def engine(self) -> t.Iterator[EmbeddedEngine]:
-        with contextlib.closing(EmbeddedEngine(self.namespace, str(self.data), str(self.state))) as engine:
-            yield engine
+    def records(self) -> t.Dict[str, t.List[t.Any]]:
+        """What is not in files of ours; by kind."""
+        return {}
+
+    def everything(self) -> t.Tuple[trees.Tree, t.Dict[str, t.List[t.Any]]]:
+        """To be compared with what is there later."""
+        return self.tree(), self.records()
+
+    def untouched(self) -> bool:
+        """Nothing was ever made."""
+        return not self.data.exists() and not any(self.records().values())
+
+    def engine(self) -> t.ContextManager[t.Any]:
+        raise NotImplementedError
+
+    def blob_path(self, digest: str) -> pathlib.Path:
+        """Where the engine keeps a blob."""
+        raise NotImplementedError
+
+    def bundle(self, container_id: str) -> pathlib.Path:
+        """The OCI bundle of a running container."""
+        raise NotImplementedError
+
+    def blobs(self) -> t.Set[str]:
+        """The digests of all blobs, each compared with its content."""
+        with self.engine() as engine:
+            found = {str(info.digest) for info in engine.content.walk()}
+        for digest in found:
+            assert f"sha256:{hashlib.sha256(self.blob_path(digest).read_bytes()).hexdigest()}" == digest
+        return found
+
+    def snapshots(self) -> t.List[t.Any]:
+        with self.engine() as engine:
+            return t.cast(t.List[t.Any], engine.snapshotter().walk())
 
     def unpacked(self, top: str, scratch: pathlib.Path) -> trees.Tree:
         """The tree of a committed snapshot (by chain id)."""
         scratch.mkdir(exist_ok=True)
-        with self.engine() as engine:
+        with self.engine() as engine, engine.lease():
             snapshotter = engine.snapshotter()
             mounts = snapshotter.view("look", top)
             try:
@@ -100,14 +136,30 @@ class Site:
     def cgroups(self) -> t.List[pathlib.Path]:
         return [path for top in CGROUPS.glob(f"*/{self.namespace}") for path in top.iterdir() if path.is_dir()]
 
+    def shims(self) -> t.Dict[int, t.List[str]]:
+        """Processes that hold containers of this namespace: pid and arguments."""
+        raise NotImplementedError
+
     def leftovers(self) -> t.List[str]:
         """What is on the host that should not be when there is no container, a line each."""
-        found = [f"process {pid}: {' '.join(arguments)}" for pid, arguments in processes_with(self.state).items()]
+        found = [f"process {pid}: {' '.join(arguments)}" for pid, arguments in self.shims().items()]
         found += [f"mount {point}" for root in (self.data, self.state) for point in mounts_below(root)]
         found += [f"cgroup {path}" for path in self.cgroups()]
-        found += [f"bundle {path}" for path in self.state.glob("*/*") if path.parent.name != "runc"]
-        found += [f"runtime state {path}" for path in self.state.glob("runc/*/*")]
         return found + [f"container directory {path}" for path in self.data.glob("containers/*/*")]
+
+    def strays(self) -> t.List[str]:
+        """What nothing needs: what a killed run left and the next one should have used or removed."""
+        with self.engine() as engine:
+            kept = {container.snapshot_key for container in engine.containers.list()}
+            ids = {container.id for container in engine.containers.list()}
+            snapshots = engine.snapshotter().walk()
+            found = [f"ingest {one.ref}" for one in engine.content.ingests()]
+        found += [f"snapshot {info.name}" for info in snapshots if info.kind != "committed" and info.name not in kept]
+        containers = self.data / "containers" / self.namespace
+        found += [f"directory {path}" for path in containers.glob("*") if path.name not in ids]
+        found += [f"{len(self.shims())} shims for {len(ids)} containers"] * (len(self.shims()) > len(ids))
+        found += [f"mount {point}" for point in mounts_below(self.data)]
+        return found + [f"cgroup {path}" for path in self.cgroups() if path.name not in ids]
 
     def remove_containers(self) -> None:
         """As state=absent does, without the second that a playbook takes."""
@@ -116,9 +168,18 @@ class Site:
                 assert NAME in container.labels or STAGE in container.labels, container.labels
                 remove(engine, container)
 
+    def remove_images(self) -> None:
+        with self.engine() as engine:
+            for image in engine.images.list():
+                engine.images.delete(image.name)
+
+    def finish(self) -> None:
+        """The containers go, and nothing of them may be left on the host."""
+        self.remove_containers()
+        assert self.leftovers() == []
+
     def close(self) -> None:
         """Whatever a failed test left goes."""
-        clean_up(self.data, self.state)
         for top in CGROUPS.glob(f"*/{self.namespace}"):
             for path in sorted(top.glob("**/"), key=lambda one: len(one.parts), reverse=True):
                 with contextlib.suppress(OSError):
@@ -126,3 +187,139 @@ class Site:
         for root in (self.data, self.state):
             if not mounts_below(root):
                 shutil.rmtree(root, ignore_errors=True)
+
+
+class EmbeddedSite(Site):
+    """The embedded engine."""
+
+    def __init__(self, base: pathlib.Path, namespace: str) -> None:
+        super().__init__(base, namespace)
+        self.defaults.update(engine="embedded", state_root=str(self.state))
+
+    @contextlib.contextmanager
+    def engine(self) -> t.Iterator[EmbeddedEngine]:
+        with contextlib.closing(EmbeddedEngine(self.namespace, str(self.data), str(self.state))) as engine:
+            yield engine
+
+    def blob_path(self, digest: str) -> pathlib.Path:
+        return self.data / "content" / "blobs" / digest.replace(":", "/")
+
+    def bundle(self, container_id: str) -> pathlib.Path:
+        return self.state / self.namespace / container_id
+
+    def shims(self) -> t.Dict[int, t.List[str]]:
+        return processes_with(self.state)
+
+    def leftovers(self) -> t.List[str]:
+        found = [f"bundle {path}" for path in self.state.glob("*/*") if path.parent.name != "runc"]
+        return [*super().leftovers(), *found, *(f"runtime state {path}" for path in self.state.glob("runc/*/*"))]
+
+    def strays(self) -> t.List[str]:
+        content = self.data / "content"
+        with self.engine() as engine:
+            known = {info.digest.hex for info in engine.content.walk()}
+            ids = {container.id for container in engine.containers.list()}
+            rows = engine._database.query("SELECT id FROM leases")
+            snapshots = engine.snapshotter().walk()
+        found = [f"blob {path.name}" for path in content.glob("blobs/sha256/*") if path.name not in known]
+        found += [f"ingest directory {path.name}" for path in content.glob("ingest/*") if path.is_dir()]
+        found += [f"lease {row[0]}" for row in rows]
+        directories = list(self.data.glob("snapshots/*/*"))
+        found += [f"{len(directories)} directories for {len(snapshots)} snapshots"] * (len(directories) != len(snapshots))
+        found += [f"bundle {path}" for path in self.state.glob(f"{self.namespace}/*") if path.name not in ids]
+        return [*super().strays(), *found]
+
+    def close(self) -> None:
+        clean_up(self.data, self.state)
+        super().close()
+
+
+class DaemonSite(Site):
+    """One namespace of a running containerd."""
+
+    def __init__(self, base: pathlib.Path, namespace: str, daemon: Daemon) -> None:
+        super().__init__(base, namespace)
+        self.daemon = daemon
+        self.defaults.update(engine="containerd", address=daemon.address)
+
+    def ctr(self, *arguments: str) -> str:
+        return self.daemon.ctr(*arguments, namespace=self.namespace).stdout
+
+    def look(self) -> str:
+        ctr = f"{self.daemon.bin}/ctr --address {self.daemon.address} --namespace {self.namespace}"
+        kinds = ("images", "containers", "content", "leases", "snapshots", "tasks")
+        return super().look() + "; " + "; ".join(f"{ctr} {kind} ls | LC_ALL=C sort" for kind in kinds)
+
+    def records(self) -> t.Dict[str, t.List[t.Any]]:
+        with self.engine() as engine:
+            rpc = engine._rpc
+            snapshots = rpc.stream("snapshots.v1.Snapshots/List", {"snapshotter": "overlayfs"})
+            found = {
+                "images": rpc.call("images.v1.Images/List")["images"],
+                "containers": rpc.call("containers.v1.Containers/List")["containers"],
+                "tasks": rpc.call("tasks.v1.Tasks/List")["tasks"],
+                "leases": rpc.call("leases.v1.Leases/List")["leases"],
+                "ingests": rpc.call("content.v1.Content/ListStatuses")["statuses"],
+                "blobs": [info for answer in rpc.stream("content.v1.Content/List") for info in answer["info"]],
+                "snapshots": [info for answer in snapshots for info in answer["info"]],
+            }
+        # The daemon lists tasks and some others in no order.
+        return {kind: sorted(records, key=repr) for kind, records in found.items()}
+
+    @contextlib.contextmanager
+    def engine(self) -> t.Iterator[ContainerdEngine]:
+        with contextlib.closing(ContainerdEngine(self.daemon.address, self.namespace, "", str(self.data))) as engine:
+            yield engine
+
+    def blob_path(self, digest: str) -> pathlib.Path:
+        return self.daemon.root / "io.containerd.content.v1.content" / "blobs" / digest.replace(":", "/")
+
+    def bundle(self, container_id: str) -> pathlib.Path:
+        return self.daemon.state / "io.containerd.runtime.v2.task" / self.namespace / container_id
+
+    def shims(self) -> t.Dict[int, t.List[str]]:
+        running = processes_with(self.daemon.base)
+        return {pid: argv for pid, argv in running.items() if self.namespace in argv} | processes_with(self.data)
+
+    def leftovers(self) -> t.List[str]:
+        records = self.records()
+        found = [f"{kind} {one}" for kind in ("containers", "tasks", "leases", "ingests") for one in records[kind]]
+        found += [f"mount {point}" for point in mounts_below(self.bundle("x").parent)]
+        return [*super().leftovers(), *found, *(f"bundle {path}" for path in self.bundle("x").parent.glob("*"))]
+
+    def strays(self) -> t.List[str]:
+        found = super().strays()
+        return found + [f"lease {one['id']}" for one in self.records()["leases"]]
+
+    def finish(self) -> None:
+        """When the images go too, nothing is left of the namespace in the daemon."""
+        super().finish()
+        self.remove_images()
+        records = self.records()
+        assert records == {kind: [] for kind in records}
+
+    def close(self) -> None:
+        with contextlib.suppress(EngineError), self.engine() as engine:
+            for container in engine.containers.list():
+                remove(engine, container)
+            self.remove_images()
+        super().close()
+
+
+def new_namespace() -> str:
+    return f"test-{secrets.token_hex(4)}"
+
+
+def new_site(base: pathlib.Path, daemon: t.Optional[Daemon]) -> Site:
+    """An engine of the test's own: in the daemon, or embedded."""
+    return DaemonSite(base, new_namespace(), daemon) if daemon else EmbeddedSite(base, new_namespace())
+
+
+@contextlib.contextmanager
+def finished(made: _S) -> t.Iterator[_S]:
+    """When the context ends and its containers are removed, nothing of them may be left on the host."""
+    try:
+        yield made
+        made.finish()
+    finally:
+        made.close()

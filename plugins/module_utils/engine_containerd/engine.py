@@ -79,7 +79,7 @@ class ContainerdEngine:
         return SnapshotProxy(self._rpc, wanted)
 
     def lease(self, seconds: float = 86400.0) -> t.ContextManager[str]:
-        return lease(self._rpc, seconds)
+        return lease(self._rpc, seconds, self._lock_path("\0leases"))
 
     def transaction(self) -> t.ContextManager[t.Any]:
         return self.lease(3600.0)
@@ -161,11 +161,14 @@ class ContainerdEngine:
 
     @contextlib.contextmanager
     def lock(self, name: str) -> t.Iterator[None]:
+        with host_lock.locked(self._lock_path(name), printable(name, 200), host_lock.DEFAULT_WAIT):
+            yield
+
+    def _lock_path(self, name: str) -> str:
         directory = os.path.join(self._data_root, "locks")
         make_dir(directory)
         key = hashlib.sha256(f"{self._rpc.address}\0{self.namespace}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
-        with host_lock.locked(os.path.join(directory, key), printable(name, 200), host_lock.DEFAULT_WAIT):
-            yield
+        return os.path.join(directory, key)
 
     def version(self) -> Version:
         found = self._rpc.call("version.v1.Version/Version")

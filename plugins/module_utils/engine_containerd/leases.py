@@ -6,30 +6,42 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import secrets
 import time
 import typing as t
 
 from ..engine.labels import GC_EXPIRE
-from ..errors import NotFound
+from ..errors import NotFound, Unavailable
+from ..hostfs.lock import locked
 
 if t.TYPE_CHECKING:
     from ..rpc.channel import Channel
 
 
 @contextlib.contextmanager
-def lease(rpc: Channel, seconds: float) -> t.Iterator[str]:
-    """A lease for all calls inside; a lease in a lease is the same. It expires by itself if we are killed."""
+def lease(rpc: Channel, seconds: float, lock: str) -> t.Iterator[str]:
+    """A lease for all calls inside; a lease in a lease is the same.
+
+    lock: a file that all holders of leases share. A killed process leaves its lease behind (it expires after seconds), but not
+    its lock: who can have that alone knows that all leases made under it are dead, and ends them.
+    """
     if rpc.lease:
         yield rpc.lease
         return
-    name = f"fleet-{secrets.token_hex(8)}"
-    expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
-    rpc.call("leases.v1.Leases/Create", {"id": name, "labels": {GC_EXPIRE: expires}})
-    rpc.lease = name
-    try:
-        yield name
-    finally:
-        rpc.lease = ""
-        with contextlib.suppress(NotFound):
-            rpc.call("leases.v1.Leases/Delete", {"id": name})
+    mine = f"fleet-{hashlib.sha256(lock.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}-"
+    with locked(lock, "the leases", shared=True):
+        name = mine + secrets.token_hex(8)
+        expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+        rpc.call("leases.v1.Leases/Create", {"id": name, "labels": {GC_EXPIRE: expires}})
+        rpc.lease = name
+        try:
+            yield name
+        finally:
+            rpc.lease = ""
+            with contextlib.suppress(NotFound):
+                rpc.call("leases.v1.Leases/Delete", {"id": name})
+    with contextlib.suppress(Unavailable, NotFound), locked(lock, "the leases", wait=0):
+        for dead in rpc.call("leases.v1.Leases/List")["leases"]:
+            if dead["id"].startswith(mine):
+                rpc.call("leases.v1.Leases/Delete", {"id": dead["id"], "sync": True})
