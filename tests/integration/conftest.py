@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import secrets
 import typing as t
@@ -12,6 +13,8 @@ import typing as t
 import pytest
 import testinfra  # type: ignore[import-untyped]  # has no types
 
+from ansible_collections.fleet.containerd.tests.support.containerd_site import ContainerdSite
+from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, hand_made_layers
 from ansible_collections.fleet.containerd.tests.support.modules import Modules, running_modules
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
@@ -32,6 +35,32 @@ def site(tmp_path: pathlib.Path) -> t.Iterator[Site]:
         yield made
         made.remove_containers()
         assert made.leftovers() == []
+    finally:
+        made.close()
+
+
+@pytest.fixture(scope="session")
+def daemons() -> t.Iterator[t.Callable[[str], Daemon]]:
+    """A containerd of each version, started when it is first asked for."""
+    with contextlib.ExitStack() as stack:
+        running: t.Dict[str, Daemon] = {}
+
+        def daemon(version: str) -> Daemon:
+            if version not in running:
+                running[version] = stack.enter_context(running_containerd(version))
+            return running[version]
+
+        yield daemon
+
+
+@pytest.fixture(params=["embedded", *(f"containerd-{version}" for version in RELEASES)])
+def any_site(request: pytest.FixtureRequest, tmp_path: pathlib.Path, daemons: t.Callable[[str], Daemon]) -> t.Iterator[Site]:
+    """A fresh engine of each kind: the embedded one, and a namespace of a daemon of each version."""
+    namespace = f"test-{secrets.token_hex(4)}"
+    version = request.param.partition("-")[2]
+    made = ContainerdSite(daemons(version), tmp_path, namespace) if version else Site(tmp_path, namespace)
+    try:
+        yield made
     finally:
         made.close()
 
