@@ -19,6 +19,7 @@ from ..engine.models import Image
 from ..errors import AlreadyExists, FailedPrecondition, InvalidArgument, Unavailable, Unimplemented
 from ..oci import media_types
 from ..oci.descriptor import Descriptor
+from ..oci.digest import Digest
 from ..oci.documents import MANIFEST_LIMIT
 from ..oci.manifest import Index, Manifest, parse
 from ..oci.platform import Platform
@@ -38,18 +39,22 @@ class Client(t.Protocol):
 
     def fetch(self, reference: Reference, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]: ...
 
-    def served_by(self, domain: str) -> str: ...
+    @property
+    def served(self) -> t.Mapping[Digest, str]: ...
 
 
 class PullResult(t.NamedTuple):
-    """What a pull did. fetched: bytes transferred; reused: layers that were unpacked already."""
+    """What a pull did. fetched: bytes transferred; reused: layers that were unpacked already.
+
+    served_by: the URL of the host that gave a document or a blob, by digest.
+    """
 
     image: Image
     view: ImageView
     fetched: int
     reused: int
     seconds: float
-    served_by: str
+    served_by: t.Mapping[Digest, str]
 
     def facts(self) -> t.Dict[str, t.Any]:
         return {
@@ -57,7 +62,7 @@ class PullResult(t.NamedTuple):
             "layers": len(self.view.layers),
             "layers_reused": self.reused,
             "seconds": round(self.seconds, 3),
-            "served_by": self.served_by,
+            "served_by": {str(digest): host for digest, host in sorted(self.served_by.items())},
         }
 
 
@@ -74,7 +79,7 @@ def pull(
         view = make_view(manifest_descriptor, manifest, read_blob(engine.content, manifest.config, CONFIG_LIMIT))
         reused = work.layers(view, snapshotter, max_parallel)
         image = engine.images.put(Image(reference.record, top.descriptor))
-    return PullResult(image, view, work.fetched, reused, time.monotonic() - started, client.served_by(reference.domain))
+    return PullResult(image, view, work.fetched, reused, time.monotonic() - started, dict(client.served))
 
 
 def source_label(domain: str) -> str:
