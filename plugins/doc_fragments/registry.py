@@ -77,4 +77,15 @@ options:
     description:
       - Hosts that are reached without a proxy, separated by commas. When not set, E(no_proxy) of the task's environment is used.
     type: str
+  registry_config_dir:
+    description:
+      - Directory in which each registry may have its mirrors, as containerd reads it (C(certs.d) with C(hosts.toml) or certificate files).
+        Several directories are separated by colons.
+      - Mirrors are tried in order, then the registry itself; one that cannot be reached or refuses leads to the next.
+      - O(username), O(password), O(token), O(ca_path), O(client_cert) and O(validate_certs) are for the registry itself only.
+        A mirror has its certificates in C(hosts.toml), and its credentials there or under its own name in O(auth_file).
+      - A file that is broken, which containerd itself passes over in silence, is an error.
+      - Reading C(hosts.toml) needs the Python library tomlkit. The default may be missing. V("") uses no mirrors.
+    type: path
+    default: /etc/containerd/certs.d
 """

@@ -130,10 +130,16 @@ config_digest:
   returned: when the image is present
   type: str
 pulled:
-  description: What the pull transferred.
+  description: What the pull transferred, and in C(served_by) which host gave each document and blob, by digest.
   returned: when an image was pulled
   type: dict
-  sample: {"bytes": 70123456, "layers": 5, "layers_reused": 2, "seconds": 2.5}
+  sample:
+    bytes: 70123456
+    layers: 5
+    layers_reused: 2
+    seconds: 2.5
+    served_by:
+      "sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83": "https://mirror.example.com"
 deleted:
   description: The digests that were freed.
   returned: when O(state=absent)

@@ -50,6 +50,12 @@ def site(tmp_path: pathlib.Path, backend: t.Optional[Daemon]) -> t.Iterator[Site
 
 
 @pytest.fixture
+def any_site(site: Site) -> Site:
+    """The same as site."""
+    return site
+
+
+@pytest.fixture
 def embedded_site(tmp_path: pathlib.Path) -> t.Iterator[EmbeddedSite]:
     """A fresh embedded engine, for what only that one has."""
     with finished(EmbeddedSite(tmp_path, new_namespace())) as made:

@@ -62,6 +62,7 @@ WRONG: t.List[t.Tuple[str, str, t.Any, t.Dict[str, t.Any]]] = [
     ("image", "progress_timeout", 0, {"name": IMAGE}),
     ("image", "http_proxy", "not a url", {"name": IMAGE}),
     ("image", "https_proxy", "not a url", {"name": IMAGE}),
+    ("image", "registry_config_dir", "/no/such/certs.d", {"name": IMAGE}),
     ("container", "name", "-dash", {}),
     ("container", "name", "with space", {}),
     ("container", "name", "a" * 77, {}),

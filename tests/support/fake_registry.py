@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import http.server
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -105,8 +106,10 @@ class FakeRegistry(http.server.ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def fake_registry() -> t.Iterator[FakeRegistry]:
+def fake_registry(tls: t.Optional[ssl.SSLContext] = None) -> t.Iterator[FakeRegistry]:
     server = FakeRegistry()
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -14,17 +14,19 @@ import threading
 import time
 import typing as t
 
-from ..engine.labels import GC_REF_CONTENT, SOURCE
+from ..engine.labels import SOURCE
 from ..engine.models import Image
 from ..errors import AlreadyExists, FailedPrecondition, InvalidArgument, Unavailable, Unimplemented
 from ..oci import media_types
 from ..oci.descriptor import Descriptor
+from ..oci.digest import Digest
 from ..oci.documents import MANIFEST_LIMIT
-from ..oci.manifest import Document, Index, Manifest, parse
+from ..oci.manifest import Index, Manifest, parse
 from ..oci.platform import Platform
 from ..oci.reference import Reference
 from .inspect import CONFIG_LIMIT, INDEX_DEPTH, ImageView, make_view, read_blob
 from .unpack import unpack
+from .walk import children_labels, ingest_ref
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine, Resolved
@@ -37,18 +39,22 @@ class Client(t.Protocol):
 
     def fetch(self, reference: Reference, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]: ...
 
-    def served_by(self, domain: str) -> str: ...
+    @property
+    def served(self) -> t.Mapping[Digest, str]: ...
 
 
 class PullResult(t.NamedTuple):
-    """What a pull did. fetched: bytes transferred; reused: layers that were unpacked already."""
+    """What a pull did. fetched: bytes transferred; reused: layers that were unpacked already.
+
+    served_by: the URL of the host that gave a document or a blob, by digest.
+    """
 
     image: Image
     view: ImageView
     fetched: int
     reused: int
     seconds: float
-    served_by: str
+    served_by: t.Mapping[Digest, str]
 
     def facts(self) -> t.Dict[str, t.Any]:
         return {
@@ -56,7 +62,7 @@ class PullResult(t.NamedTuple):
             "layers": len(self.view.layers),
             "layers_reused": self.reused,
             "seconds": round(self.seconds, 3),
-            "served_by": self.served_by,
+            "served_by": {str(digest): host for digest, host in sorted(self.served_by.items())},
         }
 
 
@@ -66,22 +72,27 @@ def pull(
     """Fetch, unpack and record an image. What is there already is used; an interrupted pull goes on where it stopped."""
     started = time.monotonic()
     with engine.lease():
-        work = _Pull(engine, client, reference)
+        work = Transfer(engine, client, reference, {source_label(reference.domain): reference.path})
         top = client.document(reference)
         manifest_descriptor, manifest = work.manifest(top, platform)
         work.blob(manifest.config, CONFIG_LIMIT)
         view = make_view(manifest_descriptor, manifest, read_blob(engine.content, manifest.config, CONFIG_LIMIT))
         reused = work.layers(view, snapshotter, max_parallel)
         image = engine.images.put(Image(reference.record, top.descriptor))
-    return PullResult(image, view, work.fetched, reused, time.monotonic() - started, client.served_by(reference.domain))
+    return PullResult(image, view, work.fetched, reused, time.monotonic() - started, dict(client.served))
 
 
-class _Pull:
-    def __init__(self, engine: Engine, client: Client, reference: Reference) -> None:
-        self._engine, self._client, self._reference = engine, client, reference
-        self._source = {SOURCE + reference.domain.rpartition(":")[0]: reference.path}
-        if ":" not in reference.domain or reference.domain.endswith("]"):
-            self._source = {SOURCE + reference.domain: reference.path}
+def source_label(domain: str) -> str:
+    """The label that names the repositories of a registry that have a blob (the registry without its port, as containerd has it)."""
+    host, colon, _port = domain.rpartition(":")
+    return SOURCE + (host if colon and not domain.endswith("]") else domain)
+
+
+class Transfer:
+    """Documents and blobs of one reference into the store. labels: what each of them gets besides."""
+
+    def __init__(self, engine: Engine, client: Client, reference: Reference, labels: t.Mapping[str, str]) -> None:
+        self._engine, self._client, self._reference, self._source = engine, client, reference, labels
         self._lock, self._stop = threading.Lock(), threading.Event()
         self.fetched = 0
 
@@ -90,7 +101,7 @@ class _Pull:
         descriptor, body = top.descriptor, top.body
         for _depth in range(INDEX_DEPTH + 1):
             document = parse(body, descriptor.media_type, f"the document {descriptor.digest}")
-            self._store(descriptor, body, _children(document))
+            self.store(descriptor, body, children_labels(document))
             if not isinstance(document, Index):
                 return descriptor, document
             descriptor = document.choose(platform)
@@ -101,10 +112,11 @@ class _Pull:
             body = b"".join(self._client.fetch(self._reference, descriptor))
         raise InvalidArgument(f"the index {top.descriptor.digest} has indexes in indexes, deeper than {INDEX_DEPTH}")
 
-    def _store(self, descriptor: Descriptor, body: bytes, labels: t.Mapping[str, str]) -> None:
+    def store(self, descriptor: Descriptor, body: bytes, labels: t.Mapping[str, str]) -> None:
+        """Store a document."""
         labels = {**labels, **self._source}
         try:
-            with self._engine.content.writer(_ref(descriptor), descriptor) as ingest:
+            with self._engine.content.writer(ingest_ref(descriptor), descriptor) as ingest:
                 ingest.truncate()
                 ingest.write(body)
                 ingest.commit(descriptor.size, descriptor.digest, labels)
@@ -117,7 +129,7 @@ class _Pull:
         if limit and descriptor.size > limit:
             raise InvalidArgument(f"the blob {descriptor.digest} has {descriptor.size} bytes; the limit is {limit}")
         try:
-            with self._engine.content.writer(_ref(descriptor), descriptor) as ingest:
+            with self._engine.content.writer(ingest_ref(descriptor), descriptor) as ingest:
                 resumed = ingest.offset > 0
                 try:
                     self._transfer(ingest, descriptor)
@@ -161,15 +173,3 @@ class _Pull:
         if reused == len(view.layers):
             self._engine.sync(snapshotter)
         return reused
-
-
-def _ref(descriptor: Descriptor) -> str:
-    return f"{media_types.kind(descriptor.media_type)}-{descriptor.digest}"
-
-
-def _children(document: Document) -> t.Dict[str, str]:
-    """Garbage collection labels: what the document refers to, also what was not fetched (containerd does the same)."""
-    if isinstance(document, Index):
-        return {f"{GC_REF_CONTENT}m.{number}": child.digest for number, child in enumerate(document.manifests)}
-    labels = {GC_REF_CONTENT + "config": str(document.config.digest)}
-    return {**labels, **{f"{GC_REF_CONTENT}l.{number}": str(layer.digest) for number, layer in enumerate(document.layers)}}

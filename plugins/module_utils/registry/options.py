@@ -8,7 +8,11 @@ from __future__ import annotations
 import ipaddress
 import typing as t
 
-DOCKER_HUB = "registry-1.docker.io"
+#: Where containerd's own documentation has certs.d; these may be missing.
+CONFIG_DIR = "/etc/containerd/certs.d"
+PULL, RESOLVE, PUSH = "pull", "resolve", "push"
+CAPABILITIES = (PULL, RESOLVE, PUSH)
+_DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 
 
 class RegistryOptions(t.NamedTuple):
@@ -29,6 +33,7 @@ class RegistryOptions(t.NamedTuple):
     http_proxy: str = ""
     https_proxy: str = ""
     no_proxy: str = ""
+    registry_config_dir: str = CONFIG_DIR
 
     def __repr__(self) -> str:
         return "RegistryOptions(...)"
@@ -47,14 +52,33 @@ class Credentials(t.NamedTuple):
 
 
 class Host(t.NamedTuple):
-    """One server that may answer for a registry: scheme and authority of its /v2/ endpoint."""
+    """One server that may answer for a registry.
 
-    scheme: str
+    schemes: tried in order until one answers (more than one: TLS first, then plain HTTP where that was declared). path: of
+    its API, which is /v2 but for hosts with override_path. own: the registry itself and no mirror; only then do the
+    options' credentials, certificates and validate_certs count. ca: files. client: (certificate, key or "") files.
+    header: sent to this host only; secrets. dial_timeout: seconds, 0 for the default.
+    """
+
+    schemes: t.Tuple[str, ...]
     authority: str
+    path: str = "/v2"
+    own: bool = True
+    capabilities: t.Tuple[str, ...] = CAPABILITIES
+    ca: t.Tuple[str, ...] = ()
+    client: t.Tuple[t.Tuple[str, str], ...] = ()
+    skip_verify: t.Optional[bool] = None
+    header: t.Mapping[str, str] = {}
+    dial_timeout: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"Host({self.url!r})"
 
     @property
-    def base(self) -> str:
-        return f"{self.scheme}://{self.authority}"
+    def url(self) -> str:
+        """As it stands in hosts.toml, with the scheme that is tried first."""
+        path = self.path[:-3] if self.path.endswith("/v2") else self.path
+        return f"{self.schemes[0]}://{self.authority}{path}"
 
 
 def is_loopback(authority: str) -> bool:
@@ -67,11 +91,19 @@ def is_loopback(authority: str) -> bool:
         return name == "localhost"
 
 
-def hosts_for(domain: str, plain_http: bool) -> t.Tuple[Host, ...]:
-    """The hosts to try for a registry, in order. Loopback registries may speak plain HTTP without being told."""
-    authority = DOCKER_HUB if domain == "docker.io" else domain
+def is_own(authority: str, domain: str) -> bool:
+    """True when an authority is the registry itself: written the same, or with the standard port, or Docker Hub's other names."""
+    if domain in _DOCKER_HUB:
+        return authority in _DOCKER_HUB
+    plain = (authority, authority[: -len(":443")] if authority.endswith(":443") else f"{authority}:443")
+    return domain.lower() in [one.lower() for one in plain]
+
+
+def default_host(domain: str, plain_http: bool = False) -> Host:
+    """The registry itself. On loopback it may speak plain HTTP without being told."""
+    authority = "registry-1.docker.io" if domain == "docker.io" else domain
     if plain_http:
-        return (Host("http", authority),)
+        return Host(("http",), authority)
     if is_loopback(authority) and not authority.endswith(":443"):
-        return (Host("https", authority), Host("http", authority))
-    return (Host("https", authority),)
+        return Host(("https", "http"), authority)
+    return Host(("https",), authority)

@@ -13,6 +13,9 @@ from ..errors import InvalidArgument, printable
 if t.TYPE_CHECKING:
     from ..registry.client import RegistryClient
 
+#: Where containerd looks without being told: these may be missing.
+CONFIG_DIRS = ("/etc/containerd/certs.d", "/etc/docker/certs.d")
+
 
 def registry_client(params: t.Mapping[str, t.Any]) -> RegistryClient:
     """A client for the registry options of a task. MissingLibrary without requests."""
@@ -39,6 +42,9 @@ def check_registry_options(params: t.Mapping[str, t.Any]) -> None:
     for option in ("auth_file", "ca_path", "client_cert", "client_key"):
         if params.get(option) and not os.path.isfile(params[option]):
             raise InvalidArgument(f"{option}: {printable(params[option], 200)} is not a file on the target")
+    for path in (params.get("registry_config_dir") or "").split(":"):
+        if path and path not in CONFIG_DIRS and not os.path.isdir(path):
+            raise InvalidArgument(f"registry_config_dir: {printable(path, 200)} is not a directory on the target")
     for option in ("http_proxy", "https_proxy"):
         if params.get(option):
             _check_proxy(option, params[option])

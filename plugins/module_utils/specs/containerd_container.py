@@ -49,6 +49,7 @@ SPEC = {
         'pull': {'type': 'str', 'choices': ['missing', 'always', 'newer', 'never'], 'default': 'missing'},
         'read_only': {'type': 'bool'},
         'recreate': {'type': 'bool', 'default': False},
+        'registry_config_dir': {'type': 'path', 'default': '/etc/containerd/certs.d'},
         'restart': {'type': 'bool', 'default': False},
         'retries': {'type': 'int', 'default': 3},
         'retry_delay': {'type': 'float', 'default': 2.0},

@@ -34,6 +34,7 @@ SPEC = {
         'platform': {'type': 'str'},
         'progress_timeout': {'type': 'float', 'default': 300.0},
         'pull': {'type': 'str', 'choices': ['missing', 'always', 'newer', 'never'], 'default': 'missing'},
+        'registry_config_dir': {'type': 'path', 'default': '/etc/containerd/certs.d'},
         'retries': {'type': 'int', 'default': 3},
         'retry_delay': {'type': 'float', 'default': 2.0},
         'snapshotter': {'type': 'str'},

@@ -11,8 +11,8 @@ import stat
 import typing as t
 
 from ..errors import InvalidArgument, from_os_error, printable
+from ..oci import tar_reader as tar
 from ..oci.digest import Digest
-from . import tar_reader as tar
 from .inflate import Inflater
 from .tree import Directory, Path, Tree, is_whiteout, split
 

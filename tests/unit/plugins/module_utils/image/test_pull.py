@@ -26,6 +26,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
 from ansible_collections.fleet.containerd.plugins.module_utils.image.inspect import inspect
 from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import PullResult, pull
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
 from ansible_collections.fleet.containerd.tests.support.images import (
@@ -50,6 +51,7 @@ class Client:
     def __init__(self, layout: Layout, top: t.Mapping[str, t.Any]) -> None:
         self._layout, self._top = layout, top
         self.fetched: t.List[str] = []
+        self.served: t.Dict[Digest, str] = {}
 
     def document(self, reference: Reference) -> Resolved:
         descriptor = Descriptor.from_json(dict(self._top), "top")
@@ -58,9 +60,6 @@ class Client:
     def fetch(self, reference: Reference, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
         self.fetched.append(f"{descriptor.digest}@{offset}")
         yield self._layout.read({"digest": descriptor.digest})[offset:]
-
-    def served_by(self, domain: str) -> str:
-        return domain
 
 
 @pytest.fixture

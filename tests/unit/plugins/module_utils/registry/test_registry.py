@@ -31,7 +31,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.oci.media_types i
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
 from ansible_collections.fleet.containerd.plugins.module_utils.registry.client import RegistryClient, RegistryOptions
 from ansible_collections.fleet.containerd.plugins.module_utils.registry.credentials import find_credentials, parse_challenges
-from ansible_collections.fleet.containerd.plugins.module_utils.registry.options import Credentials, hosts_for
+from ansible_collections.fleet.containerd.plugins.module_utils.registry.options import Credentials, default_host
 from ansible_collections.fleet.containerd.tests.support.fake_registry import (
     FakeRegistry,
     Handler,
@@ -333,11 +333,11 @@ def test_secrets_do_not_show() -> None:
     assert SECRET not in repr(options) + str(options) + repr(Credentials("user", SECRET, SECRET, SECRET))
 
 
-def test_hosts() -> None:
-    assert [one.base for one in hosts_for("docker.io", False)] == ["https://registry-1.docker.io"]
-    assert [one.scheme for one in hosts_for("localhost:5000", False)] == ["https", "http"]
-    assert [one.scheme for one in hosts_for("reg.test:5000", False)] == ["https"]
-    assert [one.scheme for one in hosts_for("reg.test", True)] == ["http"]
+def test_the_registry_itself() -> None:
+    assert default_host("docker.io").url == "https://registry-1.docker.io"
+    assert default_host("localhost:5000").schemes == ("https", "http")
+    assert default_host("reg.test:5000").schemes == ("https",)
+    assert default_host("reg.test", plain_http=True).schemes == ("http",)
 
 
 def test_a_real_registry_with_tls_and_authentication(tmp_path: pathlib.Path) -> None:

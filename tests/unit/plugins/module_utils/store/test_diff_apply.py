@@ -27,8 +27,8 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.remove import remove_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.tar_reader import TarReader, number, parse_pax
 from ansible_collections.fleet.containerd.plugins.module_utils.store.diff_apply import Applied, apply_layer
-from ansible_collections.fleet.containerd.plugins.module_utils.store.tar_reader import TarReader, number, parse_pax
 from ansible_collections.fleet.containerd.tests.support.images import Entry, directory, hardlink, sha256, symlink, tar_of
 
 TAR = "application/vnd.oci.image.layer.v1.tar"

@@ -59,14 +59,22 @@ class Source(t.Protocol):
 
 
 class TarReader:
-    """Iterate over the entries; read an entry's data with blocks() before the next one (what is left is skipped)."""
+    """Iterate over the entries; read an entry's data with blocks() before the next one (what is left is skipped).
 
-    def __init__(self, source: Source) -> None:
-        self._source = source
+    what names the stream in errors. skip(count) moves the source on by so many bytes without reading them, where it can.
+    """
+
+    def __init__(self, source: Source, what: str = "the layer", skip: t.Optional[t.Callable[[int], None]] = None) -> None:
+        self._source, self._what, self._move_on = source, what, skip
         self._buffer = memoryview(b"")
         self._left = 0
         self._padding = 0
         self._globals: t.Dict[bytes, bytes] = {}
+
+    @property
+    def ahead(self) -> int:
+        """Bytes that were read from the source and not looked at yet."""
+        return len(self._buffer)
 
     def _exactly(self, count: int) -> bytes:
         if len(self._buffer) >= count:
@@ -77,7 +85,7 @@ class TarReader:
         while missing > 0:
             block = self._source.read()
             if not block:
-                raise DataLoss("the layer ends in the middle of an entry")
+                raise DataLoss(f"{self._what} ends in the middle of an entry")
             view = memoryview(block)
             parts.append(view[:missing])
             self._buffer = view[missing:]
@@ -90,7 +98,7 @@ class TarReader:
             if not self._buffer:
                 block = self._source.read()
                 if not block:
-                    raise DataLoss("the layer ends in the middle of a file")
+                    raise DataLoss(f"{self._what} ends in the middle of a file")
                 self._buffer = memoryview(block)
             found = self._buffer[: self._left]
             self._left -= len(found)
@@ -98,6 +106,9 @@ class TarReader:
             yield found
 
     def _skip(self) -> None:
+        if self._move_on and self._left > len(self._buffer):
+            self._move_on(self._left - len(self._buffer))
+            self._buffer, self._left = self._buffer[:0], 0
         for _block in self.blocks():
             pass
         if self._padding:
@@ -106,7 +117,7 @@ class TarReader:
 
     def _data(self, size: int, limit: int, what: str) -> bytes:
         if size > limit:
-            raise InvalidArgument(f"{what} of {size} bytes in a layer; the limit is {limit}")
+            raise InvalidArgument(f"{what} of {size} bytes in {self._what}; the limit is {limit}")
         data = self._exactly(size)
         self._exactly(-size % BLOCK)
         return data
@@ -147,7 +158,7 @@ class TarReader:
         fields = _HEADER.unpack(raw)
         checksum = number(fields[6], "checksum")
         if checksum != sum(raw) - sum(fields[6]) + 256 and checksum != _signed(raw):
-            raise InvalidArgument("the layer is not a tar archive: a header's checksum is wrong")
+            raise InvalidArgument(f"{self._what} is not a tar archive: a header's checksum is wrong")
         entry = Entry()
         entry.name, entry.link = fields[0].partition(b"\0")[0], fields[8].partition(b"\0")[0]
         if fields[9] == b"ustar\0" and fields[15][:1] != b"\0":

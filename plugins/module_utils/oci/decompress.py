@@ -1,0 +1,92 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Decompressing a stream: gzip and zstd, told apart by their first bytes. What a stranger sends is never held whole.
+
+isal (Intel's ISA-L for Python) is used in place of zlib where it is installed.
+"""
+
+from __future__ import annotations
+
+import typing as t
+import zlib
+
+from ..errors import DataLoss, MissingLibrary
+
+_READ = 256 * 1024
+_BLOCK = 1024 * 1024
+_MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
+
+
+def compression_of(start: bytes) -> str:
+    """none, gzip or zstd, by the first (at least four) bytes of a stream."""
+    return next((name for name, magic in _MAGIC.items() if start.startswith(magic)), "none")
+
+
+def decompressed(stream: t.BinaryIO, what: str, compressed: bool = False) -> t.Iterator[bytes]:
+    """The blocks of a seekable stream from its beginning, by what it is: like containerd, since media types are often wrong.
+
+    what names the stream in errors ("layer"). DataLoss for a damaged stream, and for an empty one that was announced as
+    compressed; MissingLibrary for zstd without its library.
+    """
+    start = stream.read(4)
+    stream.seek(0)
+    if compressed and not start:
+        raise DataLoss(f"the compressed {what} is empty")
+    kind = compression_of(start)
+    if kind == "gzip":
+        return _gzip_blocks(stream, what)
+    if kind == "zstd":
+        return _zstd_blocks(stream, what)
+    return iter(lambda: stream.read(_BLOCK), b"")
+
+
+def _zlib() -> t.Any:
+    try:
+        from isal import isal_zlib
+    except ImportError:
+        return zlib
+    return isal_zlib
+
+
+def _gzip_blocks(stream: t.BinaryIO, what: str) -> t.Iterator[bytes]:
+    """All members of a gzip stream."""
+    library = _zlib()
+    failures: t.Tuple[t.Type[Exception], ...] = (zlib.error, getattr(library, "error", zlib.error))
+    try:
+        inflater = library.decompressobj(31)
+        data = stream.read(_READ)
+        fresh = True
+        while data:
+            block = inflater.decompress(data, _BLOCK)
+            fresh = False
+            if block:
+                yield block
+            data = inflater.unconsumed_tail
+            if inflater.eof:
+                data = inflater.unused_data
+                if len(data) < len(_MAGIC["gzip"]):
+                    data += stream.read(_READ)
+                if data[:2] != _MAGIC["gzip"]:
+                    return
+                inflater, fresh = library.decompressobj(31), True
+            elif not data:
+                data = stream.read(_READ)
+        if not fresh and not inflater.eof:
+            raise DataLoss(f"the compressed {what} ends too early")
+    except failures as error:
+        raise DataLoss(f"the compressed {what} is damaged: {error}") from error
+
+
+def _zstd_blocks(stream: t.BinaryIO, what: str) -> t.Iterator[bytes]:
+    try:
+        import zstandard
+    except ImportError as error:
+        raise MissingLibrary(
+            "zstandard", f"to read a {what} that is compressed with zstd", "python3-zstandard", "zstandard"
+        ) from error
+    try:
+        reader = zstandard.ZstdDecompressor(max_window_size=128 * 1024 * 1024).stream_reader(stream, read_across_frames=True)
+        yield from iter(lambda: reader.read(_BLOCK), b"")
+    except zstandard.ZstdError as error:
+        raise DataLoss(f"the compressed {what} is damaged: {error}") from error

@@ -1,0 +1,118 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The hosts of one registry: which is asked next when one is dead or refuses, when all are asked again, and what failed why."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import typing as t
+
+from ..errors import EngineError, FailedPrecondition, PermissionDenied, RegistryError, Unauthenticated, Unavailable
+from .hosts import hosts_for
+from .options import RegistryOptions
+from .transport import Transport
+
+_LONGEST_WAIT = 60.0
+T = t.TypeVar("T")
+
+
+class Failures:
+    """Why the hosts did not do."""
+
+    def __init__(self, domain: str, hosts: t.Sequence[Transport]) -> None:
+        self._domain, self._hosts = domain, hosts
+        self._errors: t.List[t.Tuple[Transport, EngineError]] = []
+
+    def add(self, transport: Transport, error: EngineError, scope: str = "") -> None:
+        if isinstance(error, (Unauthenticated, PermissionDenied)) and scope:
+            transport.trouble[scope] = error
+        self._errors.append((transport, error))
+
+    @property
+    def passing(self) -> bool:
+        """True when asking again may help. A host that cannot be reached counts only where no other one has answered."""
+        hopes = [
+            error
+            for transport, error in self._errors
+            if isinstance(error, Unavailable) and error is not transport.trouble.get("")
+        ]
+        return bool(hopes) or all(isinstance(error, Unavailable) for _transport, error in self._errors)
+
+    @property
+    def retry_after(self) -> t.Optional[float]:
+        """The shortest time in seconds that a host asked to be left alone for."""
+        found = [error.details.get("retry_after") for _transport, error in self._errors if isinstance(error, Unavailable)]
+        return min((one for one in found if one is not None), default=None)
+
+    def error(self) -> EngineError:
+        """The last host's error (it is the registry itself, mostly); with several hosts it tells all of their reasons."""
+        found = [(one, error) for one in self._hosts for transport, error in self._errors if transport is one]
+        last = found[-1][1]
+        if len(found) == 1:
+            return last
+        tried = [{"url": transport.url, "reason": str(error)} for transport, error in found]
+        reasons = "; ".join(f"{one['url']}: {one['reason']}" for one in tried)
+        text = f"none of the {len(tried)} hosts for {self._domain} can be used: {reasons}"
+        if isinstance(last, RegistryError):
+            error: EngineError = RegistryError(text, last.method, last.url, last.status, last.errors)
+        else:
+            error = type(last)(text)
+        error.details["tried"] = tried
+        return error
+
+
+class Endpoints:
+    """The transports to a registry's hosts, in the order of hosts.toml. Threads may share it; close() it."""
+
+    def __init__(self, domain: str, options: RegistryOptions) -> None:
+        self._domain, self._options = domain, options
+        self.transports = [Transport(host, domain, options) for host in hosts_for(domain, options)]
+
+    def close(self) -> None:
+        for transport in self.transports:
+            transport.close()
+
+    def able(self, *needs: str) -> t.List[Transport]:
+        """The transports to hosts that have all the capabilities. FailedPrecondition for none."""
+        found = [one for one in self.transports if set(needs) <= set(one.host.capabilities)]
+        if not found:
+            raise FailedPrecondition(
+                f"no host for {self._domain} has the capability {' and '.join(needs)}: see its hosts.toml in registry_config_dir"
+            )
+        return found
+
+    def round(self, scope: str, *needs: str) -> t.Tuple[t.List[Transport], Failures]:
+        """Whom to ask now, and the reasons against the others. A host in trouble is asked again only when all are."""
+        found = self.able(*needs)
+        failures = Failures(self._domain, found)
+        troubles = [(one, one.trouble.get("") or one.trouble.get(scope)) for one in found]
+        if all(trouble for _one, trouble in troubles):
+            return found, failures
+        for one, trouble in troubles:
+            if trouble:
+                failures.add(one, trouble)
+        return [one for one, trouble in troubles if not trouble], failures
+
+    def attempt(self, scope: str, needs: t.Sequence[str], action: t.Callable[[Transport], T]) -> T:
+        """What action gives for the first host for which it does not fail; rounds are repeated while that may help."""
+        number = 0
+        while True:
+            transports, failures = self.round(scope, *needs)
+            for transport in transports:
+                try:
+                    return action(transport)
+                except EngineError as error:
+                    failures.add(transport, error, scope)
+            number += 1
+            if number > self._options.retries or not failures.passing:
+                raise failures.error()
+            self.pause(number, failures.retry_after)
+
+    def pause(self, attempt: int, retry_after: t.Optional[float] = None) -> None:
+        """Wait before a retry: exponential with jitter, or what the server asked for."""
+        delay = self._options.retry_delay * 2 ** (attempt - 1)
+        time.sleep(
+            min(_LONGEST_WAIT, retry_after if retry_after is not None else delay * (0.5 + secrets.SystemRandom().random()))
+        )

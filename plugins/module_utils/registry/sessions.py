@@ -1,0 +1,183 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""requests, imported late, and what each host needs of it: trust, client certificates, proxies; and the answers, bounded."""
+
+from __future__ import annotations
+
+import email.utils
+import functools
+import json
+import os
+import socket
+import ssl
+import time
+import typing as t
+import urllib.parse
+
+from ..errors import InvalidArgument, MissingLibrary, RegistryError, Unavailable, printable
+from .options import Host, RegistryOptions, is_loopback
+
+
+def import_requests() -> t.Any:
+    """The requests library. MissingLibrary says what to install."""
+    try:
+        import requests
+    except ImportError as error:
+        raise MissingLibrary("requests", "to talk to registries", "python3-requests", "requests") from error
+    return requests
+
+
+def new_session(host: Host, options: RegistryOptions) -> t.Any:
+    """A requests.Session for one host: nothing of the environment, no cookies, no retries of its own.
+
+    A host's ca is trusted besides the system's authorities (as containerd does); the option ca_path instead of them.
+    """
+    requests = import_requests()
+    session = requests.Session()
+    session.trust_env = False
+    session.cookies.set_policy(_no_cookies())
+    verify = options.validate_certs or not host.own
+    if host.skip_verify is not None:
+        verify = not host.skip_verify
+    session.verify = ((host.own and options.ca_path) or True) if verify else False
+    if host.own and options.client_cert:
+        session.cert = (options.client_cert, options.client_key) if options.client_key else options.client_cert
+    adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=16, max_retries=0)
+    if host.ca or host.client:
+        context = _context(host, verify)
+        adapter.init_poolmanager(4, 16, ssl_context=context)
+        adapter.proxy_manager_for = functools.partial(adapter.proxy_manager_for, ssl_context=context)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def _context(host: Host, verify: bool) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = verify
+    context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
+    for path in host.ca:
+        try:
+            context.load_verify_locations(path)
+        except (OSError, ValueError) as error:
+            raise InvalidArgument(f"{path}: no certificate authority in PEM format can be read from it") from error
+    # OpenSSL keeps one certificate a kind of key, the last: so that the first of the file counts.
+    for certificate, key in reversed(host.client):
+        try:
+            context.load_cert_chain(certificate, key or None)
+        except (OSError, ValueError) as error:
+            raise InvalidArgument(f"{certificate}: no client certificate with its key can be read from it") from error
+    return context
+
+
+def proxies(url: str, options: RegistryOptions) -> t.Dict[str, str]:
+    """Proxies of the options, else of the environment; none for no_proxy and loopback."""
+    target = urllib.parse.urlsplit(url)
+    if is_loopback(target.netloc):
+        return {}
+    scheme = target.scheme
+    given = getattr(options, f"{scheme}_proxy") or os.environ.get(f"{scheme}_proxy") or os.environ.get(f"{scheme.upper()}_PROXY")
+    exempt = options.no_proxy or os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    host = (target.hostname or "").lower()
+    for item in (part.strip().lower().lstrip("*").lstrip(".") for part in exempt.split(",")):
+        if item and (item == host or host.endswith("." + item) or item == target.netloc.lower()):
+            return {}
+    return {scheme: given} if given and exempt.strip() != "*" else {}
+
+
+class NoAuth:
+    """Keeps requests from looking into .netrc."""
+
+    def __call__(self, request: t.Any) -> t.Any:
+        return request
+
+
+def _no_cookies() -> t.Any:
+    import http.cookiejar
+
+    return http.cookiejar.DefaultCookiePolicy(allowed_domains=[])
+
+
+def redacted(url: str) -> str:
+    """A URL for messages: without user, query and fragment (signed URLs carry secrets there)."""
+    parts = urllib.parse.urlsplit(url)
+    return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}", 300)
+
+
+def origin(url: str) -> t.Tuple[str, str, int]:
+    """scheme, host and port."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return parts.scheme, (parts.hostname or "").lower(), parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError as error:
+        raise InvalidArgument(f"a registry sent an unusable URL: {printable(url, 200)!r}") from error
+
+
+def all_headers(response: t.Any, name: str) -> t.List[str]:
+    """The values of a header that may come several times."""
+    raw = getattr(response.raw, "headers", None)
+    return list(raw.getlist(name)) if raw is not None else [response.headers.get(name, "")]
+
+
+def bounded_body(response: t.Any, limit: int, strict: bool = True) -> bytes:
+    """The body, of at most limit bytes; strict: more is an error, else it is cut."""
+    parts, total = [], 0
+    try:
+        for block in response.iter_content(64 * 1024):
+            parts.append(block)
+            total += len(block)
+            if total > limit:
+                break
+    except (OSError, ValueError) as error:  # requests' own errors are OSErrors
+        if strict:
+            raise Unavailable(f"{redacted(response.url)}: the answer broke off: {reason(error)}") from error
+    finally:
+        response.close()
+    if total > limit and strict:
+        raise RegistryError(f"{redacted(response.url)}: the answer is longer than {limit} bytes")
+    return b"".join(parts)[:limit]
+
+
+def diagnostics(body: bytes) -> t.List[t.Tuple[str, str]]:
+    """(code, message) pairs of an error body (distribution-spec, section Error Codes)."""
+    try:
+        errors = json.loads(body).get("errors")
+    except (ValueError, RecursionError, AttributeError):
+        return []
+    found = []
+    for item in errors[:5] if isinstance(errors, list) else []:
+        if isinstance(item, dict):
+            found.append((printable(item.get("code") or "", 60), printable(item.get("message") or "", 200)))
+    return found
+
+
+def retry_after(value: t.Optional[str]) -> t.Optional[float]:
+    """Seconds or an HTTP date (RFC 9110, section 10.2.3)."""
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return float(value.strip())
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return None
+    return max(0.0, moment.timestamp() - time.time())
+
+
+def causes(error: BaseException) -> t.Iterator[BaseException]:
+    """The error, its cause, and so on."""
+    found: t.Optional[BaseException] = error
+    while found:
+        yield found
+        found = found.__cause__ or found.__context__
+
+
+def reason(error: BaseException) -> str:
+    """The innermost cause, in few words, without URLs."""
+    *_others, text = causes(error)
+    if isinstance(text, socket.gaierror):
+        return "the name cannot be resolved"
+    if isinstance(text, (TimeoutError, socket.timeout)):
+        return "timed out"
+    return printable(getattr(text, "strerror", None) or text or type(text).__name__, 160)
