@@ -247,8 +247,9 @@ class DaemonSite(Site):
 
     def look(self) -> str:
         ctr = f"{self.daemon.bin}/ctr --address {self.daemon.address} --namespace {self.namespace}"
-        kinds = ("images", "containers", "content", "leases", "snapshots", "tasks")
-        return super().look() + "; " + "; ".join(f"{ctr} {kind} ls | LC_ALL=C sort" for kind in kinds)
+        # Without the ages that the whole list of content has.
+        lists = ("images ls", "containers ls", "content ls -q", "leases ls", "snapshots ls", "tasks ls")
+        return super().look() + "; " + "; ".join(f"{ctr} {one} | LC_ALL=C sort" for one in lists)
 
     def records(self) -> t.Dict[str, t.List[t.Any]]:
         with self.engine() as engine:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import secrets
 import time
 import typing as t
 
@@ -80,7 +81,11 @@ class ContentProxy:
         self._rpc.call("content.v1.Content/Update", {"info": info, "update_mask": mask})
 
     def delete(self, digest: Digest) -> None:
+        """The file goes with the next collection, and stands in the way of a better one until then: so that is now."""
         self._rpc.call("content.v1.Content/Delete", {"digest": str(digest)})
+        lease = f"fleet-collect-{secrets.token_hex(8)}"
+        self._rpc.call("leases.v1.Leases/Create", {"id": lease})
+        self._rpc.call("leases.v1.Leases/Delete", {"id": lease, "sync": True})
 
     def writer(self, ref: str, expected: t.Optional[Descriptor] = None) -> IngestProxy:
         ingest = IngestProxy(self, self._rpc, ref, expected)

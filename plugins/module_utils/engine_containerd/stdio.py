@@ -9,6 +9,7 @@ a standard input that is kept open and no terminal, the shim takes FIFOs only, a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import typing as t
@@ -53,6 +54,8 @@ class Stdio:
 
     def _fifo(self, name: str) -> str:
         path = os.path.join(self._directory, name)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
         os.mkfifo(path, 0o600)
         return path
 

@@ -30,6 +30,8 @@ _LINUX_RESOURCES = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResou
 _STATUS = {1: CREATED, 2: RUNNING, 3: STOPPED, 4: PAUSED, 5: PAUSED}
 _UNKNOWN = 255
 _KILL = 9
+#: Errors of Create that may pass, and for how long.
+_CLEARING = {"file exists": 15.0, "failed to start shim": 2.0}
 _CREATE_SECONDS = 120.0
 _KILL_SECONDS = 30.0
 _LOG_SECONDS = 5.0
@@ -53,19 +55,31 @@ class TaskProxy:
         make_dir(directory)
         self._forget(container.id)
         self._record(container.id, {"log": io.log_path, "started_at": 0.0})
-        from .stdio import Stdio
-
-        try:
-            with Stdio(self._data_root, directory, io) as stdio:
-                mounts = mount_messages(rootfs)
-                made = self._call("Create", container.id, _CREATE_SECONDS, rootfs=mounts, terminal=io.terminal, **stdio.uris)
-                self._attach(stdio, container.id, made["pid"])
-        except EngineError as error:
-            self._forget(container.id)
-            raise _explained("create", error) from error
+        started = time.monotonic()
+        while True:
+            try:
+                pid = self._create(container.id, rootfs, io)
+                break
+            except EngineError as error:
+                # The daemon is still clearing away the bundle of a call that was cut off, perhaps under our feet.
+                patience = next((seconds for words, seconds in _CLEARING.items() if words in str(error)), 0.0)
+                if time.monotonic() - started >= patience:
+                    self._forget(container.id)
+                    raise _explained("create", error) from error
+                time.sleep(0.1)
         if start:
             return self._start_or_delete(container.id)
-        return TaskState(container.id, CREATED, made["pid"], log_path=io.log_path)
+        return TaskState(container.id, CREATED, pid, log_path=io.log_path)
+
+    def _create(self, container_id: str, rootfs: t.Sequence[Mount], io: TaskIO) -> int:
+        """The pid of the container's init."""
+        from .stdio import Stdio
+
+        with Stdio(self._data_root, self._directory(container_id), io) as stdio:
+            mounts = mount_messages(rootfs)
+            made = self._call("Create", container_id, _CREATE_SECONDS, rootfs=mounts, terminal=io.terminal, **stdio.uris)
+            self._attach(stdio, container_id, made["pid"])
+        return int(made["pid"])
 
     def _start_or_delete(self, container_id: str) -> TaskState:
         try:

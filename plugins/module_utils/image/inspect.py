@@ -63,6 +63,19 @@ def read_blob(content: ContentStore, descriptor: Descriptor, limit: int = MANIFE
     return data
 
 
+def is_readable(content: ContentStore, descriptor: Descriptor) -> bool:
+    """Whether a stored blob is there to its last byte; what is small is compared with its digest too."""
+    try:
+        if descriptor.size <= MANIFEST_LIMIT:
+            read_blob(content, descriptor)
+            return True
+        with content.open(descriptor) as stream:
+            stream.seek(descriptor.size - 1)
+            return bool(stream.read(1))
+    except (NotFound, DataLoss):
+        return False
+
+
 def make_view(manifest_descriptor: Descriptor, manifest: Manifest, config: bytes) -> ImageView:
     """InvalidArgument when config and manifest do not fit together."""
     image_config = ImageConfig.parse(config, f"the image config {manifest.config.digest}")

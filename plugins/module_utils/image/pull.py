@@ -10,13 +10,14 @@ record last. Ingest names are those of the Go client, so that a pull by ctr or t
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import threading
 import time
 import typing as t
 
 from ..engine.labels import SOURCE
 from ..engine.models import Image
-from ..errors import AlreadyExists, FailedPrecondition, InvalidArgument, Unavailable, Unimplemented
+from ..errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable, Unimplemented
 from ..oci import media_types
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
@@ -24,12 +25,12 @@ from ..oci.documents import MANIFEST_LIMIT
 from ..oci.manifest import Index, Manifest, parse
 from ..oci.platform import Platform
 from ..oci.reference import Reference
-from .inspect import CONFIG_LIMIT, INDEX_DEPTH, ImageView, make_view, read_blob
+from .inspect import CONFIG_LIMIT, INDEX_DEPTH, ImageView, is_readable, make_view, read_blob
 from .unpack import unpack
 from .walk import children_labels, ingest_ref
 
 if t.TYPE_CHECKING:
-    from ..engine.api import Engine, Resolved
+    from ..engine.api import Engine, Ingest, Resolved
 
 
 class Client(t.Protocol):
@@ -114,35 +115,50 @@ class Transfer:
 
     def store(self, descriptor: Descriptor, body: bytes, labels: t.Mapping[str, str]) -> None:
         """Store a document."""
-        labels = {**labels, **self._source}
-        try:
-            with self._engine.content.writer(ingest_ref(descriptor), descriptor) as ingest:
-                ingest.truncate()
-                ingest.write(body)
-                ingest.commit(descriptor.size, descriptor.digest, labels)
+
+        def write(ingest: Ingest) -> None:
+            ingest.truncate()
+            ingest.write(body)
+            ingest.commit(descriptor.size, descriptor.digest, {**labels, **self._source})
             self.fetched += len(body)
-        except AlreadyExists:
-            self._engine.content.label(descriptor.digest, labels)
+
+        self._put(descriptor, {**labels, **self._source}, write)
 
     def blob(self, descriptor: Descriptor, limit: int = 0) -> None:
         """Store one blob; what an earlier try has fetched is used."""
         if limit and descriptor.size > limit:
             raise InvalidArgument(f"the blob {descriptor.digest} has {descriptor.size} bytes; the limit is {limit}")
-        try:
-            with self._engine.content.writer(ingest_ref(descriptor), descriptor) as ingest:
-                resumed = ingest.offset > 0
-                try:
-                    self._transfer(ingest, descriptor)
-                except FailedPrecondition:
-                    ingest.truncate()
-                    if not resumed:
-                        raise
-                    # What an earlier try left may be the reason.
-                    self._transfer(ingest, descriptor)
-        except AlreadyExists:
-            self._engine.content.label(descriptor.digest, self._source)
 
-    def _transfer(self, ingest: t.Any, descriptor: Descriptor) -> None:
+        def write(ingest: Ingest) -> None:
+            resumed = ingest.offset > 0
+            try:
+                self._transfer(ingest, descriptor)
+            except FailedPrecondition:
+                ingest.truncate()
+                if not resumed:
+                    raise
+                # What an earlier try left may be the reason.
+                self._transfer(ingest, descriptor)
+
+        self._put(descriptor, self._source, write)
+
+    def _put(self, descriptor: Descriptor, labels: t.Mapping[str, str], write: t.Callable[[Ingest], None]) -> None:
+        """Write a blob unless it is there; one that is there and cannot be read is replaced."""
+        content = self._engine.content
+        try:
+            with content.writer(ingest_ref(descriptor), descriptor) as ingest:
+                write(ingest)
+            return
+        except AlreadyExists:
+            if is_readable(content, descriptor):
+                content.label(descriptor.digest, labels)
+                return
+        with contextlib.suppress(NotFound):
+            content.delete(descriptor.digest)
+        with content.writer(ingest_ref(descriptor), descriptor) as ingest:
+            write(ingest)
+
+    def _transfer(self, ingest: Ingest, descriptor: Descriptor) -> None:
         if ingest.offset < descriptor.size:
             for block in self._client.fetch(self._reference, descriptor, ingest.offset):
                 ingest.write(block)
