@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import pathlib
@@ -12,11 +13,14 @@ import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
-from ansible_collections.fleet.containerd.plugins.module_utils.kernel.converge import converge
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.converge import Outcome, converge
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.image import ImageResource
 from ansible_collections.fleet.containerd.plugins.module_utils.specs.containerd_image import SPEC
+from ansible_collections.fleet.containerd.tests.support.containerds import running_containerd
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, hand_made_layers
 from ansible_collections.fleet.containerd.tests.support.loopfs import LoopFS, loop_filesystem
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
@@ -35,58 +39,94 @@ def disk() -> t.Iterator[LoopFS]:
         yield loop
 
 
-def unpacked(engine: EmbeddedEngine, scratch: pathlib.Path) -> Tree:
+def unpacked(engine: t.Any, scratch: pathlib.Path) -> Tree:
     """The tree of the one image."""
     scratch.mkdir(exist_ok=True)
     snapshotter = engine.snapshotter()
     (top,) = {info.name for info in snapshotter.walk()} - {info.parent for info in snapshotter.walk()}
-    mounts = snapshotter.view("look", top)
-    try:
-        with mounted(mounts, str(scratch)):
-            return snapshot(scratch)
-    finally:
-        snapshotter.remove("look")
+    with engine.lease():
+        mounts = snapshotter.view("look", top)
+        try:
+            with mounted(mounts, str(scratch)):
+                return snapshot(scratch)
+        finally:
+            snapshotter.remove("look")
 
 
-def assert_blobs(data_root: pathlib.Path, number: int) -> None:
-    blobs = list(data_root.glob("content/blobs/sha256/*"))
+def assert_blobs(content: pathlib.Path, number: int) -> None:
+    blobs = list(content.glob("blobs/sha256/*"))
     assert len(blobs) == number
     for path in blobs:
         assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name
 
 
-def test_power_cuts_after_a_pull(disk: LoopFS, registry: Registry, layout: Layout, tmp_path: pathlib.Path) -> None:
+@pytest.fixture
+def several_layers(registry: Registry, layout: Layout) -> str:
     registry.push(layout.path, busybox_image(layout, hand_made_layers()), "cut", "1")
-    name = f"{registry.address}/cut:1"
+    return f"{registry.address}/cut:1"
+
+
+def pull(engine: t.Any, name: str, check: bool = False) -> Outcome:
     rows = t.cast(t.Dict[str, t.Dict[str, t.Any]], SPEC["argument_spec"])
     defaults = {option: about.get("default") for option, about in rows.items()}
+    return converge(ImageResource(), {**defaults, "name": name}, engine, check)
 
-    def pull(root: pathlib.Path) -> EmbeddedEngine:
-        engine = EmbeddedEngine("default", str(root), str(tmp_path / "state"))
-        assert converge(ImageResource(), {**defaults, "name": name}, engine, False).changed
-        return engine
 
-    reference = pull(tmp_path / "reference")
-    expected = unpacked(reference, tmp_path / "scratch")
-    reference.close()
+def assert_whole(engine: t.Any, name: str, content: pathlib.Path, expected: Tree, scratch: pathlib.Path) -> None:
+    """A run would change nothing, and what is there is what should be."""
+    again = pull(engine, name, check=True)
+    assert again.actions == []
+    assert again.result["image"]["RepoTags"] == [name]
+    assert_blobs(content, 6)
+    assert_same(expected, unpacked(engine, scratch), NOT_IN_THE_IMAGE, ("the image", "what is there after the cut"))
+
+
+def expected_tree(name: str, base: pathlib.Path) -> Tree:
+    with contextlib.closing(EmbeddedEngine("default", str(base / "reference"), str(base / "state"))) as engine:
+        assert pull(engine, name).changed
+        return unpacked(engine, base / "scratch")
+
+
+def test_power_cuts_after_a_pull(disk: LoopFS, several_layers: str, tmp_path: pathlib.Path) -> None:
+    expected = expected_tree(several_layers, tmp_path)
     failures = []
     for turn in range(CUTS):
         root = disk.path / f"data-{turn}"
-        pull(root).close()
+        with contextlib.closing(EmbeddedEngine("default", str(root), str(tmp_path / "state"))) as engine:
+            assert pull(engine, several_layers).changed
         disk.power_cut()
         disk.remount()
-        engine = EmbeddedEngine("default", str(root), str(tmp_path / "state"))
-        try:
-            again = converge(ImageResource(), {**defaults, "name": name}, engine, True)
-            assert again.actions == []
-            assert again.result["image"]["RepoTags"] == [name]
-            assert_blobs(root, 6)
-            now = unpacked(engine, tmp_path / "scratch")
-            assert_same(expected, now, NOT_IN_THE_IMAGE, ("the image", f"what is there after cut {turn}"))
-        except AssertionError as error:
-            failures.append(f"cut {turn}: {error}")
-        finally:
-            engine.close()
+        with contextlib.closing(EmbeddedEngine("default", str(root), str(tmp_path / "state"))) as engine:
+            try:
+                assert_whole(engine, several_layers, root / "content", expected, tmp_path / "scratch")
+            except AssertionError as error:
+                failures.append(f"cut {turn}: {error}")
+    assert failures == []
+
+
+@pytest.mark.parametrize("version", ["1.6", "2.1"])
+def test_power_cuts_after_a_pull_through_a_daemon(
+    version: str, disk: LoopFS, several_layers: str, tmp_path: pathlib.Path
+) -> None:
+    expected = expected_tree(several_layers, tmp_path)
+    failures = []
+    for turn in range(CUTS):
+        base = disk.path / str(turn)
+        base.mkdir()
+        with running_containerd(version, base=base) as daemon:
+            with contextlib.closing(ContainerdEngine(daemon.address, "default", "", str(base / "data"))) as engine:
+                assert pull(engine, several_layers).changed
+            disk.power_cut()
+            daemon.kill()
+            disk.remount()
+            daemon.start()
+            content = daemon.root / "io.containerd.content.v1.content"
+            with contextlib.closing(ContainerdEngine(daemon.address, "default", "", str(base / "data"))) as engine:
+                try:
+                    assert_whole(engine, several_layers, content, expected, tmp_path / "scratch")
+                    assert "complete (5/5)" in daemon.ctr("images", "check").stdout
+                except (AssertionError, EngineError) as error:
+                    failures.append(f"cut {turn}: {error}")
     assert failures == []
 
 
@@ -99,6 +139,6 @@ def test_a_power_cut_after_a_playbook(disk: LoopFS, registry: Registry, busybox:
         (again,) = site.play({"name": "pull", "fleet.containerd.containerd_image": {"name": busybox}}).results
         assert not again.changed
         assert json.dumps(again.value("image"), sort_keys=True) == json.dumps(pulled.value("image"), sort_keys=True)
-        assert_blobs(site.data, 3)
+        assert_blobs(site.data / "content", 3)
     finally:
         site.close()

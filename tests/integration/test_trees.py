@@ -6,18 +6,17 @@
 from __future__ import annotations
 
 import pathlib
-import secrets
 import subprocess
 import typing as t
 
 import pytest
 
 from ansible_collections.fleet.containerd.tests.support.ansible import task
-from ansible_collections.fleet.containerd.tests.support.containerds import running_containerd
+from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, busybox_layer, hand_made_layers
 from ansible_collections.fleet.containerd.tests.support.loopfs import loop_filesystem
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
-from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite
+from ansible_collections.fleet.containerd.tests.support.site import finished, new_site
 from ansible_collections.fleet.containerd.tests.support.trees import Tree, assert_same, snapshot
 from ansible_collections.fleet.containerd.tools.bench import corpus
 
@@ -59,26 +58,27 @@ def by_containerd(name: str, base: pathlib.Path) -> Tree:
             subprocess.run(["umount", str(point)], check=True)
 
 
-def by_us(name: str, base: pathlib.Path) -> Tree:
-    site = EmbeddedSite(base, f"test-{secrets.token_hex(4)}")
-    try:
+def by_us(name: str, base: pathlib.Path, daemon: t.Optional[Daemon]) -> Tree:
+    with finished(new_site(base, daemon)) as site:
         site.play(task("containerd_image", name=name))
-        with site.engine() as engine:
-            committed = {info.name: info.parent for info in engine.snapshotter().walk()}
+        committed = {info.name: info.parent for info in site.snapshots()}
         (top,) = set(committed) - set(committed.values())
         return site.unpacked(top, base / "scratch")
-    finally:
-        site.close()
 
 
-@pytest.mark.parametrize("kind", ["busybox", "hand-made", "debian-like", "many-files"])
-def test_the_same_tree(kind: str, disk: pathlib.Path, registry: Registry) -> None:
-    base = disk / kind
+#: What only the size is of matters to one engine: both have the same applier.
+KINDS = [(kind, "embedded") for kind in ("busybox", "hand-made", "debian-like", "many-files")]
+KINDS += [("hand-made", f"containerd-{version}") for version in sorted(RELEASES)]
+
+
+@pytest.mark.parametrize(("kind", "backend"), KINDS, indirect=["backend"])
+def test_the_same_tree(kind: str, backend: t.Optional[Daemon], disk: pathlib.Path, registry: Registry) -> None:
+    base = disk / f"{kind}-{backend.version if backend else ''}"
     layout = Layout(base / "layout")
     image = build(kind, layout)
     name = f"{registry.address}/trees-{kind}:1"
     registry.push(layout.path, image, f"trees-{kind}", "1")
-    ours = by_us(name, base)
+    ours = by_us(name, base, backend)
     assert len(ours) > {"busybox": 30, "hand-made": 20, "debian-like": 1000, "many-files": 9000}[kind]
     assert_same(by_umoci(layout, base), ours, IMPLICIT, ("umoci", "ours"))
     # A layer of debian-like has usr/lib without usr: umoci and we keep the time that usr has below, containerd does not.

@@ -54,4 +54,7 @@ def open_engine(options: EngineOptions) -> Engine:
         return EmbeddedEngine(options.namespace, options.data_root, options.state_root, options.snapshotter)
     from ..engine_containerd.engine import ContainerdEngine
 
-    return ContainerdEngine(options.address, options.namespace, options.snapshotter, options.data_root)
+    engine = ContainerdEngine(options.address, options.namespace, options.snapshotter, options.data_root)
+    if options.snapshotter:
+        engine.snapshotter()
+    return engine

@@ -30,7 +30,7 @@ def _container(message: Message) -> Container:
     extensions = {
         name: json_of(value, f"the extension {printable(name, 80)} {what}")
         for name, value in message["extensions"].items()
-        if value["type_url"] == EXTENSION
+        if value["type_url"] == EXTENSION and value["value"]
     }
     spec = message["spec"]
     return Container(
@@ -122,7 +122,9 @@ class ContainerProxy:
         if "image" in fields:
             message["image"] = container.image
         if "extensions" in fields:
-            foreign = {name: value for name, value in message["extensions"].items() if value["type_url"] != EXTENSION}
+            # The daemon does not store an empty map of extensions: what is to go becomes an empty value.
+            gone = {"type_url": EXTENSION, "value": b""}
+            foreign = {name: value if value["type_url"] != EXTENSION else gone for name, value in message["extensions"].items()}
             own = {name: json_any(EXTENSION, value) for name, value in container.extensions.items()}
             message["extensions"] = {**foreign, **own}
         request = {"container": message, "update_mask": {"paths": list(fields)}}
