@@ -34,8 +34,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._serve()
 
     def do_POST(self) -> None:
-        self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self._serve()
+
+    def do_PATCH(self) -> None:
+        self._serve()
+
+    def do_PUT(self) -> None:
+        self._serve()
+
+    def read_body(self, count: int = -1) -> bytes:
+        """The body of the request, or its first bytes."""
+        length = int(self.headers.get("Content-Length") or 0)
+        return self.rfile.read(length if count < 0 else min(count, length))
 
     def _serve(self) -> None:
         self.server.seen.append((self.command, self.path, dict(self.headers)))
@@ -47,6 +57,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 break
         guard = self.server.guard
         if guard and not guard(self):
+            return
+        if "/blobs/uploads/" in self.path:
+            self._upload()
+            return
+        if self.command == "PUT":
+            self.server.contents[self.path] = (self.read_body(), self.headers["Content-Type"])
+            self.answer(201)
             return
         found = self.server.contents.get(self.path.partition("?")[0])
         if found is None:
@@ -62,6 +79,37 @@ class Handler(http.server.BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         self.answer(206 if start else 200, data[start:], media_type, headers)
 
+    def _upload(self) -> None:
+        """Uploads as the specification has them; their locations are relative, and change with each answer."""
+        base, name = self.path.partition("?")[0].split("/blobs/uploads/")
+        uploads = self.server.uploads
+        if self.command == "POST":
+            name = str(len(uploads) + 1)
+            uploads[name] = bytearray()
+            self.answer(202, headers={"Location": f"{base}/blobs/uploads/{name}?state=0"})
+            return
+        name = name.partition("/")[0]
+        if name not in uploads:
+            self.answer(404, b'{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}')
+            return
+        data = uploads[name]
+        if self.command == "PATCH" and not self.headers["Content-Range"].startswith(f"{len(data)}-"):
+            self.read_body()
+            self.answer(416)
+            return
+        if self.command in ("PATCH", "PUT"):
+            data += self.read_body()
+        if self.command == "PUT":
+            digest = "sha256:" + hashlib.sha256(data).hexdigest()
+            if f"digest={digest}" not in self.path:
+                self.answer(400, b'{"errors":[{"code":"DIGEST_INVALID"}]}')
+                return
+            self.server.contents[f"{base}/blobs/{digest}"] = (bytes(uploads.pop(name)), "application/octet-stream")
+            self.answer(201, headers={"Docker-Content-Digest": digest})
+            return
+        headers = {"Location": f"{base}/blobs/uploads/{name}?state={len(data)}", "Range": f"0-{max(0, len(data) - 1)}"}
+        self.answer(204 if self.command == "GET" else 202, headers=headers)
+
     def answer(self, status: int, body: bytes = b"", media_type: str = "application/json", headers: t.Any = None) -> None:
         self.send_response(status)
         for key, value in (headers or {}).items():
@@ -71,6 +119,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+        if self.command in ("PATCH", "PUT", "POST"):
+            self.close_connection = True  # what is left of a body that nobody has read
 
     def reset(self) -> None:
         """Break the connection hard."""
@@ -92,6 +142,7 @@ class FakeRegistry(http.server.ThreadingHTTPServer):
         self.seen: t.List[t.Tuple[str, str, t.Dict[str, str]]] = []
         self.guard: t.Optional[t.Callable[[Handler], bool]] = None
         self.ranges = True
+        self.uploads: t.Dict[str, bytearray] = {}
 
     def handle_error(self, request: t.Any, client_address: t.Any) -> None:
         """A client that goes away is no news."""
@@ -161,6 +212,17 @@ def endless(at: Handler) -> None:
         for _block in range(20_000):
             at.wfile.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
     at.close_connection = True
+
+
+def break_upload_after(count: int) -> Answer:
+    """Take count bytes of a body into the upload, and break the connection."""
+
+    def answer(at: Handler) -> None:
+        name = at.path.partition("?")[0].rpartition("/")[2]
+        at.server.uploads[name] += at.read_body(count)
+        at.reset()
+
+    return answer
 
 
 def redirect(target: str) -> Answer:

@@ -11,7 +11,7 @@ import typing as t
 
 from ..errors import EngineError, FailedPrecondition, PermissionDenied, RegistryError, Unauthenticated, Unavailable
 from .hosts import hosts_for
-from .options import RegistryOptions
+from .options import PUSH, RegistryOptions
 from .transport import Transport
 
 _LONGEST_WAIT = 60.0
@@ -75,13 +75,13 @@ class Endpoints:
             transport.close()
 
     def able(self, *needs: str) -> t.List[Transport]:
-        """The transports to hosts that have all the capabilities. FailedPrecondition for none."""
+        """The transports to hosts that have all the capabilities; for pushing the first one alone. FailedPrecondition for none."""
         found = [one for one in self.transports if set(needs) <= set(one.host.capabilities)]
         if not found:
             raise FailedPrecondition(
                 f"no host for {self._domain} has the capability {' and '.join(needs)}: see its hosts.toml in registry_config_dir"
             )
-        return found
+        return found[:1] if PUSH in needs else found
 
     def round(self, scope: str, *needs: str) -> t.Tuple[t.List[Transport], Failures]:
         """Whom to ask now, and the reasons against the others. A host in trouble is asked again only when all are."""

@@ -11,7 +11,8 @@ import typing as t
 from ..errors import InvalidArgument, printable
 
 if t.TYPE_CHECKING:
-    from ..registry.client import RegistryClient
+    from ..registry.client import Pusher, RegistryClient
+    from ..registry.options import RegistryOptions
 
 #: Where containerd looks without being told: these may be missing.
 CONFIG_DIRS = ("/etc/containerd/certs.d", "/etc/docker/certs.d")
@@ -19,10 +20,23 @@ CONFIG_DIRS = ("/etc/containerd/certs.d", "/etc/docker/certs.d")
 
 def registry_client(params: t.Mapping[str, t.Any]) -> RegistryClient:
     """A client for the registry options of a task. MissingLibrary without requests."""
-    from ..registry.client import RegistryClient, RegistryOptions
+    from ..registry.client import RegistryClient
 
-    names = {name: params[name] for name in RegistryOptions._fields if params.get(name) is not None}
-    return RegistryClient(RegistryOptions(**names))
+    return RegistryClient(registry_options(params))
+
+
+def registry_pusher(params: t.Mapping[str, t.Any]) -> Pusher:
+    """What pushes for the registry options of a task. MissingLibrary without requests."""
+    from ..registry.client import Pusher
+
+    return Pusher(registry_options(params))
+
+
+def registry_options(params: t.Mapping[str, t.Any]) -> RegistryOptions:
+    """The registry options of a task as the registry room's value."""
+    from ..registry.options import RegistryOptions
+
+    return RegistryOptions(**{name: params[name] for name in RegistryOptions._fields if params.get(name) is not None})
 
 
 def check_registry_options(params: t.Mapping[str, t.Any]) -> None:
