@@ -29,7 +29,7 @@ from .unpack import unpack
 from .walk import children_labels, ingest_ref
 
 if t.TYPE_CHECKING:
-    from ..engine.api import Engine, Resolved
+    from ..engine.api import Engine, Fetcher, Resolved
 
 
 class Client(t.Protocol):
@@ -91,7 +91,7 @@ def source_label(domain: str) -> str:
 class Transfer:
     """Documents and blobs of one reference into the store. labels: what each of them gets besides."""
 
-    def __init__(self, engine: Engine, client: Client, reference: Reference, labels: t.Mapping[str, str]) -> None:
+    def __init__(self, engine: Engine, client: Fetcher, reference: Reference, labels: t.Mapping[str, str]) -> None:
         self._engine, self._client, self._reference, self._source = engine, client, reference, labels
         self._lock, self._stop = threading.Lock(), threading.Event()
         self.fetched = 0
