@@ -218,7 +218,9 @@ class Transport:
         return found
 
     def _may_be_plain(self, url: str) -> bool:
-        return url.startswith("https:") and len(self._schemes) > 1 and self._is_home(url)
+        # Another thread may have found out by now that it is plain; what speaks TLS is never spoken to in plain.
+        own = origin(url) == origin(f"https://{self.host.authority}")
+        return own and len(self.host.schemes) > 1 and self._schemes != ("https",)
 
     def _raise_for_status(self, response: t.Any, method: str) -> None:
         status, url = response.status_code, redacted(response.url)
