@@ -74,6 +74,11 @@ class Body:
                 yield block
 
 
+def namespace_query(host: Host, domain: str) -> str:
+    """The query by which a mirror learns which registry is meant; "" for the registry itself."""
+    return "" if host.own else "?" + urllib.parse.urlencode({"ns": domain})
+
+
 class Transport:
     """Requests to one host, for one registry (domain). Threads may share it.
 
@@ -99,8 +104,8 @@ class Transport:
 
     @property
     def namespace(self) -> str:
-        """The query by which a mirror learns which registry is meant; "" for the registry itself."""
-        return "" if self.host.own else "?" + urllib.parse.urlencode({"ns": self._domain})
+        """What every request for contents has at its end."""
+        return namespace_query(self.host, self._domain)
 
     # Requests
 
