@@ -23,7 +23,8 @@ SPECS = ROOT / "plugins" / "module_utils" / "specs"
 #: Options that are read from the environment of the task when they are not given.
 ENVIRONMENT = {"address": "CONTAINERD_ADDRESS", "namespace": "CONTAINERD_NAMESPACE"}
 #: Options that are secrets, and options whose name only looks so to ansible-core.
-SECRETS = {"password", "token"}
+SECRETS = {"header", "password", "token", "src_password", "src_token"}
+PUBLIC = {"secret_keys"}
 KEYS = ("type", "elements", "choices", "default", "required", "aliases")
 HEADER = """# Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
@@ -62,6 +63,8 @@ def argument(name: str, option: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     found: t.Dict[str, t.Any] = {key: option[key] for key in KEYS if key in option}
     if name in SECRETS:
         found["no_log"] = True
+    if name in PUBLIC:
+        found["no_log"] = False
     if name in ENVIRONMENT:
         found["fallback"] = f"(env_fallback, ['{ENVIRONMENT[name]}'])"
     if "suboptions" in option:

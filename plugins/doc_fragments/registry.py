@@ -1,14 +1,11 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Documentation fragment: how a module talks to registries."""
+"""Documentation fragments: how a module talks to registries, and with which credentials."""
 
 from __future__ import annotations
 
-
-class ModuleDocFragment:
-    DOCUMENTATION = r"""
-options:
+_CREDENTIALS = r"""
   username:
     description:
       - User name for the registry. Needs O(password).
@@ -27,6 +24,9 @@ options:
       - A Docker C(config.json) with credentials or credential helpers.
       - When not set, C($DOCKER_CONFIG/config.json) or C(~/.docker/config.json) is read where it exists.
     type: path
+"""
+
+_CONNECTION = r"""
   validate_certs:
     description:
       - Whether the registry's TLS certificate must be valid.
@@ -82,10 +82,17 @@ options:
       - Directory in which each registry may have its mirrors, as containerd reads it (C(certs.d) with C(hosts.toml) or certificate files).
         Several directories are separated by colons.
       - Mirrors are tried in order, then the registry itself; one that cannot be reached or refuses leads to the next.
-      - O(username), O(password), O(token), O(ca_path), O(client_cert) and O(validate_certs) are for the registry itself only.
-        A mirror has its certificates in C(hosts.toml), and its credentials there or under its own name in O(auth_file).
+      - The task's credentials, O(ca_path), O(client_cert) and O(validate_certs) are for the registry itself only.
+        A mirror has its certificates in C(hosts.toml), and its credentials there or under its own name in Docker's C(config.json).
       - A file that is broken, which containerd itself passes over in silence, is an error.
       - Reading C(hosts.toml) needs the Python library tomlkit. The default may be missing. V("") uses no mirrors.
     type: path
     default: /etc/containerd/certs.d
 """
+
+
+class ModuleDocFragment:
+    DOCUMENTATION = "options:" + _CREDENTIALS.rstrip() + _CONNECTION
+
+    # The same for modules that have credentials of their own.
+    CONNECTION = "options:" + _CONNECTION

@@ -33,8 +33,35 @@ options:
       - The image, as C([registry/]repository[:tag][@digest]). V(nginx) means C(docker.io/library/nginx:latest).
       - With a digest the image is pinned. With a tag and a digest the task fails when the registry's tag has moved away from the digest.
       - With O(state=absent) this may also be an image id (C(sha256:) and 64 hex digits), as the info modules return it.
+      - A list makes sure of several images in one task. Blobs that they share are transferred once, and while one image
+        is unpacked the next ones are transferred.
+    type: list
+    elements: str
+  images:
+    description:
+      - Images with options of their own, in place of O(name) or besides it.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description: As O(name).
+        type: str
+        required: true
+      digest:
+        description: As O(digest).
+        type: str
+      platform:
+        description: As O(platform), which is taken where this is not given.
+        type: list
+        elements: str
+  on_failure:
+    description:
+      - What happens to the other images of the task when one cannot be had.
+      - V(continue) goes on with them; the task fails at its end, and RV(images) says which image failed and why.
+      - V(stop) ends the task. Images that are done already stay done.
     type: str
-    required: true
+    choices: [continue, stop]
+    default: continue
   tag:
     description:
       - The tag, where O(name) has none.
@@ -64,7 +91,22 @@ options:
   platform:
     description:
       - The platform to choose from a multi-platform image, as C(os/architecture[/variant]). The default is that of the target.
-    type: str
+      - A list makes the image present for several platforms; RV(image) then shows the first of them.
+      - V(all) makes it present for all that it has, so that it can be exported or pushed whole. Only what the target
+        can run is unpacked.
+    type: list
+    elements: str
+  unpack:
+    description:
+      - Whether the layers are unpacked too, which containers need. Without, the image is only stored.
+    type: bool
+    default: true
+  verify:
+    description:
+      - Read the whole image on every run, compare its blobs with their digests and the unpacked layers with the blobs,
+        and fetch and unpack anew what is damaged. This takes about as long as unpacking.
+    type: bool
+    default: false
   force:
     description:
       - With O(state=absent), remove the image's name although containers use the image. Those containers keep working.
@@ -97,6 +139,21 @@ EXAMPLES = r"""
     name: docker.io/library/busybox:1.36
     digest: sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83
 
+- name: Have all images of a release, four blobs at a time
+  fleet.containerd.containerd_image:
+    name:
+      - registry.example.com/team/app:2.1
+      - registry.example.com/team/worker:2.1
+    images:
+      - name: docker.io/library/busybox:1.36
+        digest: sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83
+    max_parallel: 4
+
+- name: Look whether an image is whole on disk, and repair it
+  fleet.containerd.containerd_image:
+    name: registry.example.com/team/app:2.1
+    verify: true
+
 - name: Remove an image
   fleet.containerd.containerd_image:
     name: docker.io/library/nginx:1.27
@@ -111,12 +168,47 @@ actions:
   elements: str
   sample: ["pull image docker.io/library/nginx:1.27"]
 image:
-  description: The image in the shape of C(docker image inspect). Empty when it is absent, and in check mode when it is not there yet.
+  description:
+    - The image in the shape of C(docker image inspect). Empty when it is absent, and in check mode when it is not there yet.
+    - Empty, like the other keys of one image, when the task has several; then RV(images) has them.
   returned: always
   type: dict
   sample:
     Id: sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83
     RepoTags: ["docker.io/library/nginx:1.27"]
+images:
+  description: Every image of the task, in order.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The image's name.
+      type: str
+    changed:
+      description: Whether it was changed, or in check mode would be.
+      type: bool
+    failed:
+      description: Whether it could not be had.
+      type: bool
+    msg:
+      description: Why it could not be had.
+      type: str
+    image:
+      description: As RV(image).
+      type: dict
+    digest:
+      description: As RV(digest).
+      type: str
+    manifest_digest:
+      description: As RV(manifest_digest).
+      type: str
+    config_digest:
+      description: As RV(config_digest).
+      type: str
+    pulled:
+      description: As RV(pulled).
+      type: dict
 digest:
   description: The digest that the name stands for, that is, of the index where the image has one.
   returned: when the image is present, or known from the registry

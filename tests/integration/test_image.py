@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import pathlib
 import subprocess
 import typing as t
@@ -17,6 +18,7 @@ from ansible_collections.fleet.containerd.tests.support.ansible import Task, tas
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
+from ansible_collections.fleet.containerd.tests.support.trees import assert_same
 
 
 def image(name: str, ignore_errors: bool = False, **options: t.Any) -> Task:
@@ -223,6 +225,112 @@ def test_absent_while_a_container_uses_it(site: Site, host: t.Any, busybox: str)
     assert host.file(f"/proc/{made.value('container')['State']['Pid']}").exists
     restarted = site.play(container("user", restart=True)).last
     assert restarted.value("container")["State"]["Running"] is True
+
+
+def many(names: t.Sequence[str], ignore_errors: bool = False, **options: t.Any) -> Task:
+    return {"name": "many", "fleet.containerd.containerd_image": {"name": list(names), **options}, "ignore_errors": ignore_errors}
+
+
+def test_many_images_in_one_task(site: Site, busybox: str, hand_made: str, registry: Registry, layout: Layout) -> None:
+    shared = f"{registry.address}/shared:1"
+    other = f"{registry.address}/shared:2"
+    for tag in ("1", "2"):
+        registry.push(layout.path, busybox_image(layout, Labels={"of": tag}), "shared", tag)
+    missing = f"{registry.address}/no/such:1"
+    (done,) = site.converge(many([other, hand_made, other, shared]), diff=True)
+    assert done.actions == [f"pull image {name}" for name in (other, hand_made, shared)]
+    images = done.value("images")
+    assert [(one["name"], one["changed"], one["image"]["Unpacked"]) for one in images] == [
+        (name, True, True) for name in (other, hand_made, shared)
+    ]
+    assert set(done.value("diff")["after"]) == {other, hand_made, shared}
+    # The layer that two of them share was transferred once.
+    assert images[2]["pulled"]["layers_reused"] == 1
+    assert min(images[number]["pulled"]["bytes"] for number in (0, 2)) < 10_000
+    partial, stopped, gone = site.play(
+        many([hand_made, missing, other], state="present", ignore_errors=True, retries=0),
+        many([missing, shared], on_failure="stop", ignore_errors=True, retries=0),
+        many([other, shared, missing], state="absent"),
+    ).results
+    assert partial.failed
+    assert missing in partial.msg
+    assert [one.get("failed", False) for one in partial.value("images")] == [False, True, False]
+    assert stopped.failed
+    assert stopped.value("failed_action") == f"pull image {missing}"
+    assert sorted(gone.value("untagged")) == sorted([other, shared])
+    mixed = site.play(many([missing, busybox], ignore_errors=True, retries=0)).last
+    assert mixed.failed
+    assert mixed.actions == [f"pull image {busybox}"]
+    assert [one["changed"] for one in mixed.value("images")] == [False, True]
+    assert not site.play(many([busybox, hand_made])).last.changed
+
+
+def test_images_with_options_of_their_own(
+    site: Site, busybox: str, two_platforms: t.Tuple[str, t.Dict[str, str]], registry: Registry
+) -> None:
+    name, digests = two_platforms
+    digest = site.play(image(busybox)).last.value("digest")
+    rows = [{"name": busybox, "digest": digest}, {"name": name, "platform": ["linux/arm64", "linux/amd64"]}]
+    task = {"name": "rows", "fleet.containerd.containerd_image": {"images": rows}}
+    (done,) = site.converge(task)
+    assert done.actions == [f"pull image {name} for linux/arm64, linux/amd64"]
+    assert [one["manifest_digest"] for one in done.value("images")] == [digest, digests["arm64"]]
+    wrong = {"name": "wrong", "fleet.containerd.containerd_image": {"images": [{**rows[0], "digest": "sha256:" + "0" * 64}]}}
+    refused = site.play({**wrong, "ignore_errors": True}).last
+    assert refused.failed
+    assert "has moved" in refused.msg
+
+
+def test_all_platforms_and_no_unpacking(site: Site, two_platforms: t.Tuple[str, t.Dict[str, str]]) -> None:
+    name, digests = two_platforms
+    site.converge(image(name, unpack=False))
+    assert site.snapshots() == []
+    (every,) = site.converge(image(name, platform="all", unpack=False))
+    assert every.actions[0].startswith(f"pull image {name} for all platforms")
+    assert set(digests.values()) < site.blobs()
+    assert site.snapshots() == []
+    assert not site.play(image(name, unpack=False)).last.changed
+    (unpacked,) = site.converge(image(name))
+    assert "it is not unpacked" in unpacked.actions[0]
+    assert unpacked.value("pulled")["bytes"] == 0
+
+
+def damage(path: pathlib.Path) -> None:
+    """Change one byte; size and times stay."""
+    before = path.stat()
+    path.chmod(0o600)
+    with path.open("r+b") as stream:
+        first = stream.read(1)
+        stream.seek(0)
+        stream.write(bytes([first[0] ^ 1]))
+    path.chmod(before.st_mode & 0o7777)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_verify(site: Site, hand_made: str, tmp_path: pathlib.Path) -> None:
+    pulled = site.play(image(hand_made)).last
+    assert not site.play(image(hand_made, verify=True)).last.changed
+    tops = {info.name for info in site.snapshots()} - {info.parent for info in site.snapshots()}
+    (top,) = tops
+    whole = site.unpacked(top, tmp_path / "scratch")
+    largest = max(site.blobs(), key=lambda digest: site.blob_path(digest).stat().st_size)
+    damage(site.blob_path(largest))
+    with site.engine() as engine:
+        bottom = next(info.name for info in engine.snapshotter().walk() if not info.parent)
+        with engine.lease():
+            (mount,) = engine.snapshotter().view("look", bottom)
+            victim = next(
+                path for path in sorted(pathlib.Path(mount.source).rglob("*")) if path.is_file() and path.stat().st_size
+            )
+            engine.snapshotter().remove("look")
+    damage(victim)
+    assert not site.play(image(hand_made)).last.changed
+    (repaired,) = site.converge(image(hand_made, verify=True))
+    assert "damaged" in repaired.actions[0]
+    assert repaired.value("digest") == pulled.value("digest")
+    site.blobs()
+    assert_same(whole, site.unpacked(top, tmp_path / "scratch"), (".:mtime_ns", f"{'n' * 200}:mtime_ns"))
+    assert not site.play(image(hand_made, verify=True)).last.changed
 
 
 def test_damage_is_noticed_and_repaired(site: Site, busybox: str) -> None:

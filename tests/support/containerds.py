@@ -41,11 +41,13 @@ class Daemon:
     """One containerd. base holds config, root, state, socket and log; start() and kill() may be called repeatedly.
 
     cri: with the kubelet's interface. collects: False when garbage is to be collected on demand only, for tests whose
-    snapshots nothing refers to.
+    snapshots nothing refers to. certs: the certs.d of the kubelet's interface.
     """
 
-    def __init__(self, version: str, base: pathlib.Path, cri: bool = False, collects: bool = True) -> None:
-        self.version, self.base, self.cri, self.collects = version, base, cri, collects
+    def __init__(
+        self, version: str, base: pathlib.Path, cri: bool = False, collects: bool = True, certs: t.Optional[pathlib.Path] = None
+    ) -> None:
+        self.version, self.base, self.cri, self.collects, self.certs = version, base, cri, collects, certs
         self.bin = binaries(version)
         self.root, self.state, self.address = base / "root", base / "state", str(base / "containerd.sock")
         self.log = base / "log"
@@ -76,6 +78,8 @@ disabled_plugins = [{cri}{", ".join(json.dumps(name) for name in snapshotters)}]
 """
         if not self.collects:
             text += '[plugins."io.containerd.gc.v1.scheduler"]\n  mutation_threshold = 0\n  startup_delay = "1h"\n'
+        if self.certs:
+            text += f'[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "{self.certs}"\n'
         path = self.base / "config.toml"
         path.write_text(text)
         return path
@@ -145,11 +149,15 @@ def _end(bundle: pathlib.Path) -> None:
 
 @contextlib.contextmanager
 def running_containerd(
-    version: str, cri: bool = False, base: t.Union[str, pathlib.Path] = "", collects: bool = True
+    version: str,
+    cri: bool = False,
+    base: t.Union[str, pathlib.Path] = "",
+    collects: bool = True,
+    certs: t.Optional[pathlib.Path] = None,
 ) -> t.Iterator[Daemon]:
     """A daemon for the length of the context, below a temporary directory (or base, which stays)."""
     directory = pathlib.Path(base or tempfile.mkdtemp(prefix=f"fleet-containerd-{version}-"))
-    daemon = Daemon(version, directory, cri, collects)
+    daemon = Daemon(version, directory, cri, collects, certs)
     try:
         yield daemon.start()
     finally:

@@ -36,6 +36,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    Unimplemented,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
@@ -211,7 +212,7 @@ class MemoryEngine:
         self.tasks = self._space.tasks
         self._snapshotter = MemorySnapshotter(self.world, self._space, self._lease_item)
 
-    def snapshotter(self, name: str = "") -> MemorySnapshotter:
+    def snapshotter(self, name: str = "", reading: bool = False) -> MemorySnapshotter:
         if name not in ("", self._snapshotter.name):
             raise NotFound(f"snapshotter: the engine has no {name!r}")
         return self._snapshotter
@@ -271,6 +272,10 @@ class MemoryEngine:
             data = gzip.decompress(data)
         extract(data, mounts[0].source)
         return Descriptor(OCI_LAYER, Digest.of(data), len(data))
+
+    def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:
+        self.snapshotter(snapshotter).stat(name)
+        raise Unimplemented("the engine in memory compares nothing")
 
     def sync(self, snapshotter: str = "") -> None:
         """Nothing in memory survives anyway."""

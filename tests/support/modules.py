@@ -23,11 +23,10 @@ from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIO
 
 #: Imports everything once, and becomes a module in a child process for each line: what is killed has done nothing else yet.
 _SERVER = """
-import json, os, sys
+import importlib, json, os, pkgutil, sys
 from ansible.module_utils import basic
-from ansible_collections.fleet.containerd.plugins.modules import (
-    containerd_container, containerd_container_info, containerd_image, containerd_image_info
-)
+from ansible_collections.fleet.containerd.plugins import modules
+every = {one.name: importlib.import_module(f"{modules.__name__}.{one.name}") for one in pkgutil.iter_modules(modules.__path__)}
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded import engine
 from ansible_collections.fleet.containerd.plugins.module_utils.image import pull
 import requests
@@ -40,7 +39,7 @@ for line in iter(sys.stdin.readline, ""):
         os.dup2(file, 2)
         os.setuid(uid)
         basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode(), "legacy"
-        globals()[kind].main()
+        every[kind].main()
     print(pid, flush=True)
     os.waitpid(pid, 0)
     print("ended", flush=True)

@@ -207,8 +207,11 @@ class Engine(t.Protocol):
     @property
     def tasks(self) -> TaskService: ...
 
-    def snapshotter(self, name: str = "") -> Snapshotter:
-        """The empty name is the best one for this host (overlayfs, else native). NotFound for unknown names."""
+    def snapshotter(self, name: str = "", reading: bool = False) -> Snapshotter:
+        """The empty name is the best one for this host (overlayfs, else native). NotFound for unknown names.
+
+        reading: to look at what is there only; then nothing is tried out on the disk to find the best one.
+        """
 
     def lease(self, seconds: float = 86400.0) -> t.ContextManager[str]:
         """What is written inside is safe from garbage collection until the end of the context."""
@@ -218,6 +221,12 @@ class Engine(t.Protocol):
 
     def apply(self, layer: Descriptor, mounts: t.Sequence[Mount]) -> Descriptor:
         """Extract a stored layer into mounts; the descriptor of the uncompressed tar (its digest is the diff id)."""
+
+    def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:
+        """Compare a stored layer with the committed snapshot it was unpacked to. As apply, and in words how they differ ("").
+
+        NotFound without such a snapshot; Unimplemented where it is in no directory of this host.
+        """
 
     def sync(self, snapshotter: str = "") -> None:
         """Make all that apply() wrote durable: to be called before the snapshots are committed."""

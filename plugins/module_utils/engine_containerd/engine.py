@@ -10,6 +10,7 @@ import functools
 import hashlib
 import os
 import re
+import secrets
 import typing as t
 
 from ..engine.models import Mount, Version
@@ -69,7 +70,7 @@ class ContainerdEngine:
         found = self._rpc.call("introspection.v1.Introspection/Plugins", {"filters": filters})["plugins"]
         return {(one["type"], one["id"]): one for one in found if one["init_err"] is None}
 
-    def snapshotter(self, name: str = "") -> SnapshotProxy:
+    def snapshotter(self, name: str = "", reading: bool = False) -> SnapshotProxy:
         wanted = name or self._default_snapshotter
         names = sorted(plugin for kind, plugin in self._plugins if kind == _SNAPSHOTTER)
         if not wanted:
@@ -99,6 +100,26 @@ class ContainerdEngine:
         with self._layer(layer) as stream:
             done = apply_layer(stream, layer.media_type, target.root, target.lowers, target.overlay, limit=size_limit(layer.size))
         return Descriptor(OCI_LAYER, done.diff_id, done.size)
+
+    def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:
+        """A view tells where the snapshot is; it is there for as long as this takes."""
+        from ..store.diff_apply import size_limit
+        from ..store.targets import view_target
+        from ..store.verify import verify_layer
+
+        store = self.snapshotter(snapshotter)
+        store.stat(name)
+        key = f"verify-{secrets.token_hex(8)}"
+        with self.lease():
+            target = view_target(store.view(key, name))
+            try:
+                if not os.path.isdir(target.root):
+                    raise Unimplemented("the daemon's snapshots are not on this host")
+                with self._layer(layer) as stream:
+                    done, problem = verify_layer(stream, layer.media_type, *target, limit=size_limit(layer.size))
+            finally:
+                store.remove(key)
+        return Descriptor(OCI_LAYER, done.diff_id, done.size), problem
 
     def _layer(self, layer: Descriptor) -> t.BinaryIO:
         """A stored layer: from the daemon's own file where this host has it (no byte goes over the socket), else from the daemon."""

@@ -75,20 +75,20 @@ class EmbeddedEngine:
             for name, kind in KINDS.items()
         }
 
-    def snapshotter(self, name: str = "") -> Snapshotter:
-        wanted = name or self._default_snapshotter or self._best_snapshotter()
+    def snapshotter(self, name: str = "", reading: bool = False) -> Snapshotter:
+        wanted = name or self._default_snapshotter or self._best_snapshotter(reading)
         if wanted not in self._snapshotters:
             raise NotFound(
                 f"snapshotter: the embedded engine has no {printable(wanted, 80)!r}; it has {', '.join(sorted(self._snapshotters))}"
             )
         return self._snapshotters[wanted]
 
-    def _best_snapshotter(self) -> str:
+    def _best_snapshotter(self, reading: bool) -> str:
         """The one in use; else overlayfs where the kernel and the file system can do it. Writes nothing where nothing can be."""
         for name in self._snapshotters:
             if os.path.isdir(os.path.join(self._data_root, "snapshots", name)):
                 return name
-        if not os.access(self._data_root, os.W_OK):
+        if reading or not os.access(self._data_root, os.W_OK):
             return "overlayfs"
         from ..store.snapshots import overlay_works
 
@@ -150,6 +150,19 @@ class EmbeddedEngine:
         with self.content.open(layer) as stream:
             done = apply_layer(stream, layer.media_type, target.root, target.lowers, target.overlay, limit=size_limit(layer.size))
         return Descriptor(OCI_LAYER, done.diff_id, done.size)
+
+    def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:
+        from ..store.diff_apply import size_limit
+        from ..store.verify import verify_layer
+
+        store = self.snapshotter(snapshotter, reading=True)
+        root, *lowers = [store.tree(number) for number in store.chain(name)]
+        overlay = store.rebases
+        with self.content.open(layer) as stream:
+            done, problem = verify_layer(
+                stream, layer.media_type, root, lowers if overlay else (), overlay, limit=size_limit(layer.size)
+            )
+        return Descriptor(OCI_LAYER, done.diff_id, done.size), problem
 
     def sync(self, snapshotter: str = "") -> None:
         from ..hostfs.syscalls import syncfs

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import typing as t
@@ -22,28 +23,64 @@ def fsync_dir(path: str) -> None:
         os.close(fd)
 
 
-def write_file(path: str, data: bytes, mode: int = 0o600, durable: bool = True) -> None:
-    """Replace path by data. A reader sees the old file or the new one, never a part; nothing is left on failure."""
+def write_file(
+    path: str, data: bytes, mode: int = 0o600, durable: bool = True, owner: t.Optional[t.Tuple[int, int]] = None
+) -> None:
+    """Replace path by data. A reader sees the old file or the new one, never a part; nothing is left on failure.
+
+    owner: user and group of the new file; ours when not given.
+    """
+    with replacing(path, mode, durable) as stream:
+        if owner:
+            os.fchown(stream.fileno(), *owner)
+        stream.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: str, mode: int = 0o600, durable: bool = True, unnamed: bool = False) -> t.Iterator[t.BinaryIO]:
+    """A stream that replaces path when the context ends without an error; nothing is left when it does not.
+
+    unnamed: the new file has no name until then, where the file system can do that, so that a killed run leaves nothing either.
+    """
     directory, name = os.path.split(path)
-    temporary = os.path.join(directory, f".{name}.{secrets.token_hex(8)}")
+    temporary, named, done = os.path.join(directory, f".{name}.{secrets.token_hex(8)}"), True, False
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        fd = _unnamed(directory, mode) if unnamed else -1
+        if fd >= 0:
+            named = False
+        else:
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         try:
             with open(fd, "wb") as stream:
                 os.fchmod(fd, mode)
-                stream.write(data)
+                yield stream
                 stream.flush()
                 if durable:
                     os.fsync(fd)
+                if not named:
+                    # With a descriptor, though it does not matter here, Python calls linkat, which follows the link.
+                    os.link(f"/proc/self/fd/{fd}", temporary, src_dir_fd=fd, follow_symlinks=True)
+                    named = True
             os.rename(temporary, path)
-        except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
-            raise
+            done = True
+        finally:
+            if named and not done:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
         if durable:
             fsync_dir(directory)
     except OSError as error:
         raise from_os_error(error, f"writing {path}") from error
+
+
+def _unnamed(directory: str, mode: int) -> int:
+    """A file without a name (O_TMPFILE); -1 where the file system has no such."""
+    try:
+        return os.open(directory, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, mode)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            return -1
+        raise
 
 
 def make_dir(path: str, mode: int = 0o700) -> None:

@@ -21,13 +21,15 @@ DEFAULT_WAIT = 600.0
 def locked(path: str, what: str, wait: t.Optional[float] = None, shared: bool = False) -> t.Iterator[int]:
     """Hold the lock file path for the length of the context; yields its file descriptor.
 
+    A directory that is there can be locked itself, where a file would be in the way.
     Raises Unavailable, naming what, when another process holds it for longer than wait seconds (DEFAULT_WAIT).
     """
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     deadline = time.monotonic() + (DEFAULT_WAIT if wait is None else wait)
     while True:
+        how = os.O_RDONLY | os.O_DIRECTORY if os.path.isdir(path) else os.O_RDWR | os.O_CREAT
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            fd = os.open(path, how | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise from_os_error(error, f"opening the lock {path}") from error
         try:

@@ -21,6 +21,7 @@ if t.TYPE_CHECKING:
     from ..engine.models import Image
 
 INDEX_DEPTH = 2
+_BLOCK = 1024 * 1024
 CONFIG_LIMIT = 8 * 1024 * 1024
 
 
@@ -63,13 +64,18 @@ def read_blob(content: ContentStore, descriptor: Descriptor, limit: int = MANIFE
     return data
 
 
-def is_readable(content: ContentStore, descriptor: Descriptor) -> bool:
-    """Whether a stored blob is there to its last byte; what is small is compared with its digest too."""
+def is_readable(content: ContentStore, descriptor: Descriptor, whole: bool = False) -> bool:
+    """Whether a stored blob is there to its last byte; what is small, or all of it (whole), is compared with its digest."""
     try:
         if descriptor.size <= MANIFEST_LIMIT:
             read_blob(content, descriptor)
             return True
         with content.open(descriptor) as stream:
+            if whole:
+                hasher = descriptor.digest.hasher()
+                for block in iter(lambda: stream.read(_BLOCK), b""):
+                    hasher.update(block)
+                return bool(hasher.hexdigest() == descriptor.digest.hex)
             stream.seek(descriptor.size - 1)
             return bool(stream.read(1))
     except (NotFound, DataLoss):
@@ -98,8 +104,8 @@ def find_manifest(content: ContentStore, top: Descriptor, platform: Platform) ->
     raise InvalidArgument(f"the index {top.digest} has indexes in indexes, deeper than {INDEX_DEPTH}")
 
 
-def inspect(engine: Engine, record: Image, platform: Platform, snapshotter: str = "") -> Inspection:
-    """What there is of an image; cheap enough for every run of a task."""
+def inspect(engine: Engine, record: Image, platform: Platform, snapshotter: str = "", unpacked: bool = True) -> Inspection:
+    """What there is of an image; cheap enough for every run of a task. unpacked: it has to be."""
     try:
         descriptor, manifest = find_manifest(engine.content, record.target, platform)
         view = make_view(descriptor, manifest, read_blob(engine.content, manifest.config, CONFIG_LIMIT))
@@ -111,9 +117,9 @@ def inspect(engine: Engine, record: Image, platform: Platform, snapshotter: str 
             engine.content.info(layer.digest)
         except NotFound:
             missing.append(f"the layer {layer.digest[:19]} is not there or damaged")
-    if view.chain:
+    if view.chain and unpacked:
         try:
-            engine.snapshotter(snapshotter).stat(view.chain_id)
+            engine.snapshotter(snapshotter, reading=True).stat(view.chain_id)
         except EngineError:
             missing.append("it is not unpacked")
     return Inspection(view, tuple(missing))

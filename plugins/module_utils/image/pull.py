@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pulling: from a reference to an image record with everything it needs, on either engine.
+"""Pulling: from references to image records with everything they need, on either engine.
 
 What containerd's client does (core/images, core/remotes): all under a lease, children's labels on every parent, the image
 record last. Ingest names are those of the Go client, so that a pull by ctr or the kubelet and ours share and resume.
@@ -17,20 +17,19 @@ import typing as t
 
 from ..engine.labels import SOURCE
 from ..engine.models import Image
-from ..errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable, Unimplemented
-from ..oci import media_types
+from ..errors import EngineError
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
-from ..oci.documents import MANIFEST_LIMIT
-from ..oci.manifest import Index, Manifest, parse
 from ..oci.platform import Platform
 from ..oci.reference import Reference
-from .inspect import CONFIG_LIMIT, INDEX_DEPTH, ImageView, is_readable, make_view, read_blob
-from .unpack import unpack
-from .walk import children_labels, ingest_ref
+from .inspect import ImageView, find_manifest
+from .transfer import Transfer
+from .unpack import Ready, unpack
+from .verify import verify
+from .walk import Selection, blobs_of
 
 if t.TYPE_CHECKING:
-    from ..engine.api import Engine, Ingest, Resolved
+    from ..engine.api import Engine, Resolved
 
 
 class Client(t.Protocol):
@@ -44,6 +43,20 @@ class Client(t.Protocol):
     def served(self) -> t.Mapping[Digest, str]: ...
 
 
+class Job(t.NamedTuple):
+    """One image to pull. platforms: for which; the first one is that of the result. every: for all others too.
+
+    unpack: for the platforms (not for every other one) make the snapshots too. verify: read what is there already, and
+    replace what is damaged.
+    """
+
+    reference: Reference
+    platforms: t.Tuple[Platform, ...]
+    every: bool = False
+    unpack: bool = True
+    verify: bool = False
+
+
 class PullResult(t.NamedTuple):
     """What a pull did. fetched: bytes transferred; reused: layers that were unpacked already.
 
@@ -53,6 +66,7 @@ class PullResult(t.NamedTuple):
     image: Image
     view: ImageView
     fetched: int
+    layers: int
     reused: int
     seconds: float
     served_by: t.Mapping[Digest, str]
@@ -60,132 +74,130 @@ class PullResult(t.NamedTuple):
     def facts(self) -> t.Dict[str, t.Any]:
         return {
             "bytes": self.fetched,
-            "layers": len(self.view.layers),
+            "layers": self.layers,
             "layers_reused": self.reused,
             "seconds": round(self.seconds, 3),
             "served_by": {str(digest): host for digest, host in sorted(self.served_by.items())},
         }
 
 
+class _Documents(t.NamedTuple):
+    """What the documents of an image say, all stored. views: by platform; blobs: futures by digest."""
+
+    top: Descriptor
+    views: t.Mapping[Platform, ImageView]
+    blobs: t.Mapping[Digest, concurrent.futures.Future[None]]
+    digests: t.FrozenSet[Digest]
+
+
 def pull(
     engine: Engine, client: Client, reference: Reference, platform: Platform, snapshotter: str = "", max_parallel: int = 3
 ) -> PullResult:
-    """Fetch, unpack and record an image. What is there already is used; an interrupted pull goes on where it stopped."""
-    started = time.monotonic()
-    with engine.lease():
-        work = Transfer(engine, client, reference, {source_label(reference.domain): reference.path})
-        top = client.document(reference)
-        manifest_descriptor, manifest = work.manifest(top, platform)
-        work.blob(manifest.config, CONFIG_LIMIT)
-        view = make_view(manifest_descriptor, manifest, read_blob(engine.content, manifest.config, CONFIG_LIMIT))
-        reused = work.layers(view, snapshotter, max_parallel)
-        image = engine.images.put(Image(reference.record, top.descriptor))
-    return PullResult(image, view, work.fetched, reused, time.monotonic() - started, dict(client.served))
+    """Pull one image for one platform."""
+    job = Job(reference, (platform,))
+    with Puller(engine, client, [job], snapshotter, max_parallel) as puller:
+        return puller.pull(job)
+
+
+class Puller:
+    """The pulls of one task, under one lease. A context manager; pull() the jobs in their order.
+
+    What is there already is used; an interrupted pull goes on where it stopped. Blobs that images share are transferred once,
+    and while one image is unpacked the next ones are transferred, max_parallel blobs at a time.
+    """
+
+    def __init__(
+        self, engine: Engine, client: Client, jobs: t.Sequence[Job], snapshotter: str = "", max_parallel: int = 3
+    ) -> None:
+        self._engine, self._client, self._jobs, self._snapshotter = engine, client, jobs, snapshotter
+        self._parallel = max(1, max_parallel)
+        self._lock = threading.Lock()
+        self._futures: t.Dict[Digest, concurrent.futures.Future[None]] = {}
+        self._transfers = {
+            job: Transfer(engine, client, job.reference, {source_label(job.reference.domain): job.reference.path}, job.verify)
+            for job in jobs
+        }
+        self._exit = contextlib.ExitStack()
+
+    def __enter__(self) -> Puller:
+        self._exit.enter_context(self._engine.lease())
+        pool = concurrent.futures.ThreadPoolExecutor
+        self._blobs = self._exit.enter_context(pool(self._parallel, "fetch"))
+        documents = self._exit.enter_context(pool(min(self._parallel, len(self._jobs)), "documents"))
+        self._documents = {job: documents.submit(self._look_up, job) for job in self._transfers}
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for transfer in self._transfers.values():
+            transfer.stop()
+        for documents in self._documents.values():
+            documents.cancel()
+        with self._lock:
+            for future in self._futures.values():
+                future.cancel()
+        self._exit.close()
+
+    def _look_up(self, job: Job) -> _Documents:
+        """Fetch the documents and begin with the blobs."""
+        transfer = self._transfers[job]
+        top = self._client.document(job.reference)
+        tree = transfer.documents(top, Selection(None if job.every else job.platforms))
+        found = {platform: find_manifest(self._engine.content, top.descriptor, platform) for platform in job.platforms}
+        views = {platform: transfer.view(*one) for platform, one in found.items()}
+        # The layers that are unpacked first, and bottom first, are those that are waited for.
+        wanted = {layer.digest: layer for view in views.values() for layer in view.layers}
+        wanted.update((blob.digest, blob) for _descriptor, manifest in tree.manifests for blob in blobs_of(manifest))
+        blobs = {digest: self._submit(transfer, blob) for digest, blob in wanted.items()}
+        digests = frozenset(wanted) | {node.descriptor.digest for node in tree.nodes}
+        return _Documents(top.descriptor, views, blobs, digests)
+
+    def _submit(self, transfer: Transfer, blob: Descriptor) -> concurrent.futures.Future[None]:
+        """Transfer a blob, after another image's transfer of the same one, which leaves nothing to do but a label."""
+        with self._lock:
+            earlier = self._futures.get(blob.digest)
+
+            def run() -> None:
+                if earlier is not None:
+                    # It was submitted before this, so it runs or has ended. Where it failed, this is another try.
+                    concurrent.futures.wait([earlier])
+                transfer.blob(blob)
+
+            self._futures[blob.digest] = future = self._blobs.submit(run)
+            return future
+
+    def pull(self, job: Job) -> PullResult:
+        """Fetch, unpack and record one image."""
+        started = time.monotonic()
+        transfer = self._transfers[job]
+        layers = reused = 0
+        try:
+            documents = self._documents[job].result()
+            for view in documents.views.values() if job.unpack else ():
+                layers += len(view.layers)
+                reused += self._unpack(job, view, lambda layer: documents.blobs[layer.digest].result())
+            for future in documents.blobs.values():
+                future.result()
+        except EngineError:
+            transfer.stop()
+            raise
+        if reused == layers:
+            self._engine.sync(self._snapshotter)
+        image = self._engine.images.put(Image(job.reference.record, documents.top))
+        served = {digest: host for digest, host in dict(self._client.served).items() if digest in documents.digests}
+        view = documents.views[job.platforms[0]]
+        return PullResult(image, view, transfer.fetched, layers, reused, time.monotonic() - started, served)
+
+    def _unpack(self, job: Job, view: ImageView, ready: Ready) -> int:
+        """How many layers were unpacked already, and well."""
+        damaged = None
+        if job.verify:
+            for layer in view.layers:
+                ready(layer)
+            damaged = verify(self._engine, view, self._snapshotter).layer
+        return unpack(self._engine, view, self._snapshotter, ready, damaged)
 
 
 def source_label(domain: str) -> str:
     """The label that names the repositories of a registry that have a blob (the registry without its port, as containerd has it)."""
     host, colon, _port = domain.rpartition(":")
     return SOURCE + (host if colon and not domain.endswith("]") else domain)
-
-
-class Transfer:
-    """Documents and blobs of one reference into the store. labels: what each of them gets besides."""
-
-    def __init__(self, engine: Engine, client: Client, reference: Reference, labels: t.Mapping[str, str]) -> None:
-        self._engine, self._client, self._reference, self._source = engine, client, reference, labels
-        self._lock, self._stop = threading.Lock(), threading.Event()
-        self.fetched = 0
-
-    def manifest(self, top: Resolved, platform: Platform) -> t.Tuple[Descriptor, Manifest]:
-        """Store the top document, and what leads from it to the platform's manifest."""
-        descriptor, body = top.descriptor, top.body
-        for _depth in range(INDEX_DEPTH + 1):
-            document = parse(body, descriptor.media_type, f"the document {descriptor.digest}")
-            self.store(descriptor, body, children_labels(document))
-            if not isinstance(document, Index):
-                return descriptor, document
-            descriptor = document.choose(platform)
-            if descriptor.size > MANIFEST_LIMIT:
-                raise InvalidArgument(
-                    f"the manifest {descriptor.digest} has {descriptor.size} bytes; the limit is {MANIFEST_LIMIT}"
-                )
-            body = b"".join(self._client.fetch(self._reference, descriptor))
-        raise InvalidArgument(f"the index {top.descriptor.digest} has indexes in indexes, deeper than {INDEX_DEPTH}")
-
-    def store(self, descriptor: Descriptor, body: bytes, labels: t.Mapping[str, str]) -> None:
-        """Store a document."""
-
-        def write(ingest: Ingest) -> None:
-            ingest.truncate()
-            ingest.write(body)
-            ingest.commit(descriptor.size, descriptor.digest, {**labels, **self._source})
-            self.fetched += len(body)
-
-        self._put(descriptor, {**labels, **self._source}, write)
-
-    def blob(self, descriptor: Descriptor, limit: int = 0) -> None:
-        """Store one blob; what an earlier try has fetched is used."""
-        if limit and descriptor.size > limit:
-            raise InvalidArgument(f"the blob {descriptor.digest} has {descriptor.size} bytes; the limit is {limit}")
-
-        def write(ingest: Ingest) -> None:
-            resumed = ingest.offset > 0
-            try:
-                self._transfer(ingest, descriptor)
-            except FailedPrecondition:
-                ingest.truncate()
-                if not resumed:
-                    raise
-                # What an earlier try left may be the reason.
-                self._transfer(ingest, descriptor)
-
-        self._put(descriptor, self._source, write)
-
-    def _put(self, descriptor: Descriptor, labels: t.Mapping[str, str], write: t.Callable[[Ingest], None]) -> None:
-        """Write a blob unless it is there; one that is there and cannot be read is replaced."""
-        content = self._engine.content
-        try:
-            with content.writer(ingest_ref(descriptor), descriptor) as ingest:
-                write(ingest)
-            return
-        except AlreadyExists:
-            if is_readable(content, descriptor):
-                content.label(descriptor.digest, labels)
-                return
-        with contextlib.suppress(NotFound):
-            content.delete(descriptor.digest)
-        with content.writer(ingest_ref(descriptor), descriptor) as ingest:
-            write(ingest)
-
-    def _transfer(self, ingest: Ingest, descriptor: Descriptor) -> None:
-        if ingest.offset < descriptor.size:
-            for block in self._client.fetch(self._reference, descriptor, ingest.offset):
-                ingest.write(block)
-                with self._lock:
-                    self.fetched += len(block)
-                if self._stop.is_set():
-                    raise Unavailable("the transfer was given up because another one failed")
-        ingest.commit(descriptor.size, descriptor.digest, self._source)
-
-    def layers(self, view: ImageView, snapshotter: str, max_parallel: int) -> int:
-        """Transfer the layers in parallel and unpack each as soon as it and those below it are there."""
-        for layer in view.layers:
-            if media_types.is_foreign(layer.media_type):
-                raise Unimplemented(f"the layer {layer.digest} may not be distributed by registries ({layer.media_type})")
-            if not media_types.is_layer(layer.media_type):
-                raise Unimplemented(f"the layer {layer.digest} is no file system layer, its media type is {layer.media_type}")
-        with concurrent.futures.ThreadPoolExecutor(max(1, max_parallel), "fetch") as pool:
-            layers = {layer.digest: layer for layer in view.layers}
-            futures = {digest: pool.submit(self.blob, layer) for digest, layer in layers.items()}
-            try:
-                reused = unpack(self._engine, view, snapshotter, lambda layer: futures[layer.digest].result())
-                for future in futures.values():
-                    future.result()
-            finally:
-                self._stop.set()
-                for future in futures.values():
-                    future.cancel()
-        if reused == len(view.layers):
-            self._engine.sync(snapshotter)
-        return reused

@@ -11,7 +11,7 @@ import typing as t
 
 from ..engine.labels import GC_REF_SNAPSHOT, SNAPSHOT_REF, UNCOMPRESSED
 from ..engine.models import Mount
-from ..errors import AlreadyExists, DataLoss, NotFound
+from ..errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
 from ..oci.descriptor import Descriptor
 from .inspect import ImageView
 
@@ -29,13 +29,22 @@ class _Pending(t.NamedTuple):
     parent: str
 
 
-def unpack(engine: Engine, view: ImageView, snapshotter: str = "", ready: Ready = lambda layer: None) -> int:
+def unpack(
+    engine: Engine,
+    view: ImageView,
+    snapshotter: str = "",
+    ready: Ready = lambda layer: None,
+    damaged: t.Optional[int] = None,
+) -> int:
     """Make the snapshots of an image; how many layers were there already. To be called under a lease.
 
     ready(layer) returns when the layer's blob is stored: so unpacking overlaps with the transfer of the layers above.
+    damaged: the number of a layer whose snapshot is made anew, with those above it; FailedPrecondition while something uses them.
     DataLoss when a layer is not what the image config says. On any failure the unfinished snapshots are removed.
     """
     store = engine.snapshotter(snapshotter)
+    if damaged is not None:
+        _remove(store, view, damaged)
     first = _first_missing(store, view)
     pending: t.List[_Pending] = []
     try:
@@ -58,6 +67,20 @@ def unpack(engine: Engine, view: ImageView, snapshotter: str = "", ready: Ready 
     if view.chain:
         engine.content.label(view.config.digest, {GC_REF_SNAPSHOT + store.name: view.chain_id})
     return first
+
+
+def _remove(store: Snapshotter, view: ImageView, damaged: int) -> None:
+    for number in range(len(view.chain) - 1, damaged - 1, -1):
+        try:
+            store.remove(view.chain[number])
+        except NotFound:
+            continue
+        except FailedPrecondition as error:
+            users = sorted(info.name for info in store.walk() if info.parent == view.chain[number])
+            raise FailedPrecondition(
+                f"the unpacked layer {view.layers[number].digest[:19]} is damaged and cannot be replaced while it is used by "
+                f"{', '.join(name[:24] for name in users)}: remove those containers and images first"
+            ) from error
 
 
 def _first_missing(store: Snapshotter, view: ImageView) -> int:

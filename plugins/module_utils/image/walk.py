@@ -60,10 +60,14 @@ class Tree(t.NamedTuple):
 
 
 class Selection(t.NamedTuple):
-    """Which platforms of an image. None: all that it has; then partial says whether those that are whole here are enough."""
+    """Which platforms of an image. None: all that it has; then partial says whether those that are whole here are enough.
+
+    exact: an image without an index must be for them.
+    """
 
     platforms: t.Optional[t.Tuple[Platform, ...]] = None
     partial: bool = False
+    exact: bool = True
 
     def choose(self, index: Index) -> t.Sequence[Descriptor]:
         """The children of an index that are selected. NotFound when it has nothing for a platform."""
@@ -135,9 +139,9 @@ def walk(read: Read, top: Descriptor, choose: Choose) -> Tree:
 def stored_tree(content: ContentStore, top: Descriptor, selection: Selection, name: str) -> Tree:
     """What of a stored image is selected, whole. NotFound names what lacks of it; name is the image's, for errors."""
     tree = walk(lambda descriptor: read_blob(content, descriptor), top, selection.choose)
-    if selection.platforms and len(tree.nodes) == 1 and not isinstance(tree.nodes[0].document, Index):
+    if selection.platforms and selection.exact:
         _check_platform(content, tree.nodes[0], selection.platforms, name)
-    lacking = {node.descriptor.digest for node in tree.nodes if not _is_whole(content, node.document)}
+    lacking = {node.descriptor.digest for node in tree.nodes if not is_whole(content, node.document)}
     gone = [node.descriptor for node in tree.nodes if node.descriptor.digest in lacking] + list(tree.missing)
     # An attestation belongs to another manifest and is no platform: a pull does not bring it.
     words = [label_of(one) for one in gone if not (one.platform and one.platform.os == "unknown")]
@@ -151,7 +155,8 @@ def stored_tree(content: ContentStore, top: Descriptor, selection: Selection, na
     return Tree(tuple(whole), tuple(gone))
 
 
-def _is_whole(content: ContentStore, document: Document) -> bool:
+def is_whole(content: ContentStore, document: Document) -> bool:
+    """True when the blobs of a manifest are stored."""
     try:
         for blob in blobs_of(document) if isinstance(document, Manifest) else ():
             content.info(blob.digest)

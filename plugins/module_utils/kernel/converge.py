@@ -14,17 +14,21 @@ from ..errors import EngineError
 
 
 class Step(t.NamedTuple):
-    """One action: title as a user reads it, run does it, undo takes it back when a later step fails."""
+    """One action: title as a user reads it, run does it, undo takes it back when a later step fails.
+
+    alone: nothing else depends on it: when it fails the other steps are done all the same, and the task fails at its end.
+    """
 
     title: str
     run: t.Callable[[], t.Any]
     undo: t.Optional[t.Callable[[], t.Any]] = None
+    alone: bool = False
 
 
 class Plan(t.NamedTuple):
     """steps in order; before and after of the diff (rendered already); more keys for the result (recreated_because, ...).
 
-    before and after are mappings, or the texts of a file; path is that file's.
+    before and after are mappings, or the texts of a file; path is that file's. failures: what cannot be done, while the steps can.
     """
 
     steps: t.Sequence[Step] = ()
@@ -32,6 +36,7 @@ class Plan(t.NamedTuple):
     after: t.Union[str, t.Mapping[str, t.Any]] = {}
     result: t.Mapping[str, t.Any] = {}
     path: str = ""
+    failures: t.Sequence[EngineError] = ()
 
     def diff(self) -> t.Dict[str, t.Any]:
         """What Ansible shows with --diff."""
@@ -59,27 +64,34 @@ class Resource(t.Protocol):
 
 
 class Outcome(t.NamedTuple):
-    """What a module returns."""
+    """What a module returns. failures: the task has failed, in part."""
 
     changed: bool
     actions: t.List[str]
     diff: t.Dict[str, t.Any]
     result: t.Dict[str, t.Any]
+    failures: t.Sequence[EngineError] = ()
 
 
-def _apply(steps: t.Sequence[Step]) -> t.List[str]:
+def _apply(steps: t.Sequence[Step], failures: t.List[EngineError]) -> t.List[str]:
+    """Titles of what was done; the failures of steps that stand alone are added to failures."""
     done: t.List[Step] = []
+    finished = False
     troubles: t.List[str] = []
     try:
         for step in steps:
             try:
                 step.run()
             except EngineError as error:
+                if step.alone:
+                    failures.append(error)
+                    continue
                 error.details.update(failed_action=step.title, actions=[one.title for one in done], undo_errors=troubles)
                 raise
             done.append(step)
+        finished = True
     finally:
-        if len(done) < len(steps):
+        if not finished:
             troubles.extend(_undo(done))
     return [step.title for step in done]
 
@@ -99,12 +111,13 @@ def converge(resource: Resource, params: t.Mapping[str, t.Any], engine: t.Any, c
     want = resource.desired(params, engine)
     have = resource.observe(want, engine)
     plan = resource.plan(want, have, engine)
-    actions = [step.title for step in plan.steps]
+    actions, failures = [step.title for step in plan.steps], list(plan.failures)
     if plan.steps and not check_mode:
         with resource.lock(want, engine):
             have = resource.observe(want, engine)
             plan = resource.plan(want, have, engine)
-            actions = _apply(plan.steps)
+            failures = list(plan.failures)
+            actions = _apply(plan.steps, failures)
             have = resource.observe(want, engine)
     result = {**plan.result, **resource.facts(want, have, engine)}
-    return Outcome(bool(actions), actions, plan.diff(), result)
+    return Outcome(bool(actions), actions, plan.diff(), result, failures)

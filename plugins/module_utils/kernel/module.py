@@ -18,8 +18,24 @@ from .converge import Resource, converge
 _INTERPRETERS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/bin/python")
 
 
-def _module(spec: t.Mapping[str, t.Any]) -> AnsibleModule:
-    return AnsibleModule(supports_check_mode=True, **spec)  # type: ignore[no-untyped-call]  # ansible-core has no types
+def _module(spec: t.Mapping[str, t.Any], secrets: t.Optional[t.Callable[[t.Any], t.Iterable[str]]] = None) -> AnsibleModule:
+    """secrets: gives the values in the parameters that must not be seen although their options may be."""
+    if secrets is None:
+        return AnsibleModule(supports_check_mode=True, **spec)  # type: ignore[no-untyped-call]  # ansible-core has no types
+    hidden = secrets
+
+    class Module(AnsibleModule):
+        """Also a parameter that is wrong makes a result, with all parameters in it."""
+
+        def fail_json(self, msg: str, **kwargs: t.Any) -> t.NoReturn:
+            self.no_log_values.update(hidden(self.params))
+            super().fail_json(msg, **kwargs)
+            raise AssertionError("fail_json does not return")
+
+    # Without no_log, the parameters would be in the host's log before they can be told apart.
+    module = Module(supports_check_mode=True, no_log=True, **spec)  # type: ignore[no-untyped-call]  # ansible-core has no types
+    module.no_log_values.update(hidden(module.params))
+    return module
 
 
 def _engine_options(params: t.Mapping[str, t.Any]) -> EngineOptions:
@@ -46,8 +62,11 @@ def _engine(params: t.Mapping[str, t.Any], needed: bool) -> t.ContextManager[t.A
 
 
 def run(resource: Resource, spec: t.Mapping[str, t.Any], cache: Cache, needs_engine: bool = True) -> None:
-    """A module that manages a resource; the resource's engine is None where it needs none (files of the host)."""
-    module = _module(spec)
+    """A module that manages a resource; the resource's engine is None where it needs none (files of the host).
+
+    A resource may have secrets(params), which gives the values of parameters that must be seen nowhere.
+    """
+    module = _module(spec, getattr(resource, "secrets", None))
     try:
         with _engine(module.params, needs_engine) as engine:
             outcome = converge(resource, module.params, engine, module.check_mode)
@@ -60,6 +79,8 @@ def run(resource: Resource, spec: t.Mapping[str, t.Any], cache: Cache, needs_eng
         module.warn(warning)
     if outcome.changed:
         result["diff"] = outcome.diff
+    if outcome.failures:
+        result.update(failed=True, error=type(outcome.failures[0]).__name__, msg="; ".join(map(str, outcome.failures)))
     if result.pop("failed", False):
         module.fail_json(changed=outcome.changed, actions=outcome.actions, **result)
     module.exit_json(changed=outcome.changed, actions=outcome.actions, **result)

@@ -54,7 +54,7 @@ def parse_challenges(header: str) -> t.List[Challenge]:
     return found
 
 
-def _config_keys(domain: str) -> t.List[str]:
+def config_keys(domain: str) -> t.List[str]:
     """The keys under which config.json may have a registry, most precise first."""
     keys = [domain, f"https://{domain}", f"http://{domain}", f"https://{domain}/v1/", f"https://{domain}/v2/"]
     if domain == "docker.io":
@@ -68,22 +68,33 @@ def find_credentials(domain: str, options: RegistryOptions) -> Credentials:
         return Credentials(registry_token=options.token)
     if options.username:
         return Credentials(options.username, options.password)
-    path = options.auth_file or os.path.join(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"), "config.json")
-    config = _read_config(path, must_exist=bool(options.auth_file))
-    helper = _helper_for(config, domain)
+    path = options.auth_file or default_config()
+    config = read_config(path, must_exist=bool(options.auth_file))
+    return find_in_config(config, path, domain)
+
+
+def find_in_config(config: t.Mapping[str, t.Any], path: str, domain: str) -> Credentials:
+    """What a config.json has for a registry, or the credential helper that it names; empty credentials for nothing."""
+    helper = helper_for(config, domain)
     if helper:
-        found = _ask_helper(helper, _config_keys(domain)[0] if domain == "docker.io" else domain)
+        found = ask_helper(helper, config_keys(domain)[0] if domain == "docker.io" else domain)
         if found:
             return found
     entries = config.get("auths")
-    for key in _config_keys(domain):
+    for key in config_keys(domain):
         entry = entries.get(key) if isinstance(entries, dict) else None
         if isinstance(entry, dict):
-            return _from_entry(entry, path)
+            return from_entry(entry, path)
     return Credentials()
 
 
-def _read_config(path: str, must_exist: bool) -> t.Dict[str, t.Any]:
+def default_config() -> str:
+    """Where Docker has its config.json."""
+    return os.path.join(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"), "config.json")
+
+
+def read_config(path: str, must_exist: bool) -> t.Dict[str, t.Any]:
+    """A config.json; empty when it need not exist and does not. InvalidArgument for what is no JSON object."""
     try:
         with open(path, "rb") as stream:
             data = stream.read(4 * 1024 * 1024)
@@ -104,7 +115,8 @@ def _read_config(path: str, must_exist: bool) -> t.Dict[str, t.Any]:
     return config
 
 
-def _from_entry(entry: t.Mapping[str, t.Any], path: str) -> Credentials:
+def from_entry(entry: t.Mapping[str, t.Any], path: str) -> Credentials:
+    """The credentials of one entry of the file path."""
     texts = {key: value for key, value in entry.items() if isinstance(value, str)}
     username, secret = texts.get("username", ""), texts.get("password", "")
     if texts.get("auth"):
@@ -115,37 +127,42 @@ def _from_entry(entry: t.Mapping[str, t.Any], path: str) -> Credentials:
     return Credentials(username, secret, texts.get("identitytoken", ""), texts.get("registrytoken", ""))
 
 
-def _helper_for(config: t.Mapping[str, t.Any], domain: str) -> str:
+def helper_for(config: t.Mapping[str, t.Any], domain: str) -> str:
     helpers = config.get("credHelpers")
-    for key in _config_keys(domain):
+    for key in config_keys(domain):
         if isinstance(helpers, dict) and isinstance(helpers.get(key), str):
             return t.cast(str, helpers[key])
     store = config.get("credsStore")
     return store if isinstance(store, str) else ""
 
 
-def _ask_helper(name: str, server: str) -> t.Optional[Credentials]:
-    """Docker's credential helper protocol: the server on standard input, JSON on standard output."""
+def ask_helper(name: str, message: str, action: str = "get") -> t.Optional[Credentials]:
+    """Docker's credential helper protocol: get and erase take a server, store a JSON object, on standard input.
+
+    What get gives; None when the helper has nothing for the server, and for the other actions.
+    """
     if not _HELPER_NAME.match(name):
         raise InvalidArgument(f"auth_file: {printable(name, 80)!r} is not the name of a credential helper")
     program = f"docker-credential-{name}"
     try:
-        done = subprocess.run([program, "get"], input=server.encode(), capture_output=True, timeout=_HELPER_SECONDS, check=False)
+        done = subprocess.run(
+            [program, action], input=message.encode(), capture_output=True, timeout=_HELPER_SECONDS, check=False
+        )
     except FileNotFoundError:
         raise NotFound(f"the credential helper {program} is not installed: install it, or give username and password") from None
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Unauthenticated(f"the credential helper {program} failed: {type(error).__name__}") from None
     if done.returncode:
-        if b"credentials not found" in done.stdout + done.stderr:
+        if action != "store" and b"credentials not found" in done.stdout + done.stderr:
             return None
-        raise Unauthenticated(
-            f"the credential helper {program} failed with exit status {done.returncode} for {printable(server, 100)}"
-        )
+        raise Unauthenticated(f"the credential helper {program} failed with exit status {done.returncode} at {action}")
+    return _from_helper(program, done.stdout) if action == "get" else None
+
+
+def _from_helper(program: str, text: bytes) -> Credentials:
     try:
-        answer = json.loads(done.stdout)
+        answer = json.loads(text)
         username, secret = str(answer["Username"]), str(answer["Secret"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Unauthenticated(f"the credential helper {program} gave no usable answer") from error
-    if username == "<token>":
-        return Credentials(identity_token=secret)
-    return Credentials(username, secret)
+    return Credentials(identity_token=secret) if username == "<token>" else Credentials(username, secret)

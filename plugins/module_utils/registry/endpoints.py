@@ -11,7 +11,7 @@ import typing as t
 
 from ..errors import EngineError, FailedPrecondition, PermissionDenied, RegistryError, Unauthenticated, Unavailable
 from .hosts import hosts_for
-from .options import PUSH, RegistryOptions
+from .options import PUSH, Host, RegistryOptions
 from .transport import Transport
 
 _LONGEST_WAIT = 60.0
@@ -64,11 +64,11 @@ class Failures:
 
 
 class Endpoints:
-    """The transports to a registry's hosts, in the order of hosts.toml. Threads may share it; close() it."""
+    """The transports to a registry's hosts, in the order of hosts.toml (or to those given). Threads may share it; close() it."""
 
-    def __init__(self, domain: str, options: RegistryOptions) -> None:
+    def __init__(self, domain: str, options: RegistryOptions, hosts: t.Sequence[Host] = ()) -> None:
         self._domain, self._options = domain, options
-        self.transports = [Transport(host, domain, options) for host in hosts_for(domain, options)]
+        self.transports = [Transport(host, domain, options) for host in hosts or hosts_for(domain, options)]
 
     def close(self) -> None:
         for transport in self.transports:

@@ -66,8 +66,8 @@ def hosts_for(domain: str, options: RegistryOptions) -> t.List[Host]:
     path = os.path.join(directory, FILE)
     data = read_text(path)
     if not data.strip():
-        return [_with_schemes(_certificate_files(directory, default_host(domain, options.plain_http)))]
-    return hosts_of(parse_toml(data, path), path, domain, options.plain_http)
+        return [_with_schemes(certificate_files(directory, default_host(domain, options.plain_http)))]
+    return hosts_of(parse_toml(data, path).unwrap(), path, domain, options.plain_http)
 
 
 def read_text(path: str) -> str:
@@ -103,22 +103,23 @@ def parse_toml(text: str, path: str) -> t.Any:
         raise InvalidArgument(f"{path}: not valid TOML: {type(error).__name__}") from error
 
 
-def hosts_of(document: t.Any, path: str, domain: str, plain_http: bool = False) -> t.List[Host]:
-    """The hosts of a parsed hosts.toml: its tables in their order, then the server.
+def hosts_of(data: t.Mapping[str, t.Any], path: str, domain: str, plain_http: bool = False, look: bool = True) -> t.List[Host]:
+    """The hosts of what a hosts.toml has: its tables in their order, then the server.
 
-    InvalidArgument names the file, the key and (unless it is secret) the value.
+    InvalidArgument names the file, the key and (unless it is secret) the value. look: False where the files that it names
+    need not be there (yet).
     """
-    top = Table(path, "", document.unwrap())
+    top = Table(path, "", data, look)
     tables = top.value("host", dict, "a table", {})
     hosts = []
     for url in tables:
         name = f'host."{printable(url, 200)}"'
         if not isinstance(tables[url], dict):
             raise top.wrong(name, tables[url], "a table")
-        hosts.append(_host(url, f"{path}: {name}", Table(path, name, tables[url]), domain))
+        hosts.append(host_of(url, f"{path}: {name}", Table(path, name, tables[url], look), domain))
     server = top.value("server", str, "a URL", "")
     if server:
-        last = _host(server, f"{path}: server", top, domain)
+        last = host_of(server, f"{path}: server", top, domain)
     else:
         top.flag("override_path")
         # Without a server containerd takes the registry itself, whatever capabilities and override_path say.
@@ -129,7 +130,8 @@ def hosts_of(document: t.Any, path: str, domain: str, plain_http: bool = False) 
     return hosts
 
 
-def _host(url: str, what: str, table: Table, domain: str) -> Host:
+def host_of(url: str, what: str, table: Table, domain: str) -> Host:
+    """The host that a URL and its table mean. InvalidArgument; for the URL it begins with what."""
     scheme, authority, path = split_url(url, what)
     if not table.flag("override_path") and not path.endswith("/v2"):
         path += "/v2"
@@ -176,7 +178,7 @@ def _with_schemes(host: Host) -> Host:
     return host
 
 
-def _certificate_files(directory: str, host: Host) -> Host:
+def certificate_files(directory: str, host: Host) -> Host:
     """Docker's layout: *.crt are authorities, *.cert client certificates with their key in *.key or in the same file."""
     try:
         names = sorted(os.listdir(directory))
@@ -200,10 +202,13 @@ def parse_duration(text: str) -> float:
 
 
 class Table:
-    """One table of a hosts.toml: its values by type. Errors name file, key and value."""
+    """One table of a hosts.toml: its values by type. Errors name file, key and value.
 
-    def __init__(self, path: str, name: str, data: t.Mapping[str, t.Any]) -> None:
-        self.path, self.name, self.data = path, name, data
+    look: False where the files that it names need not be there (yet).
+    """
+
+    def __init__(self, path: str, name: str, data: t.Mapping[str, t.Any], look: bool = True) -> None:
+        self.path, self.name, self.data, self._look = path, name, data, look
 
     def where(self, key: str) -> str:
         """File and key, as errors begin."""
@@ -234,7 +239,7 @@ class Table:
         if not isinstance(value, str) or not value:
             raise self.wrong(key, value, "the path of a file")
         path = os.path.join(os.path.dirname(self.path), value)
-        if not os.path.isfile(path):
+        if self._look and not os.path.isfile(path):
             raise self.wrong(key, value, "a file that is there")
         return path
 

@@ -74,6 +74,11 @@ class Body:
                 yield block
 
 
+def namespace_query(host: Host, domain: str) -> str:
+    """The query by which a mirror learns which registry is meant; "" for the registry itself."""
+    return "" if host.own else "?" + urllib.parse.urlencode({"ns": domain})
+
+
 class Transport:
     """Requests to one host, for one registry (domain). Threads may share it.
 
@@ -99,8 +104,8 @@ class Transport:
 
     @property
     def namespace(self) -> str:
-        """The query by which a mirror learns which registry is meant; "" for the registry itself."""
-        return "" if self.host.own else "?" + urllib.parse.urlencode({"ns": self._domain})
+        """What every request for contents has at its end."""
+        return namespace_query(self.host, self._domain)
 
     # Requests
 
@@ -218,7 +223,9 @@ class Transport:
         return found
 
     def _may_be_plain(self, url: str) -> bool:
-        return url.startswith("https:") and len(self._schemes) > 1 and self._is_home(url)
+        # Another thread may have found out by now that it is plain; what speaks TLS is never spoken to in plain.
+        own = origin(url) == origin(f"https://{self.host.authority}")
+        return own and len(self.host.schemes) > 1 and self._schemes != ("https",)
 
     def _raise_for_status(self, response: t.Any, method: str) -> None:
         status, url = response.status_code, redacted(response.url)

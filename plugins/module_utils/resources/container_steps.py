@@ -13,7 +13,6 @@ import typing as t
 from ..engine import labels as L
 from ..engine.models import CREATED, STOPPED, Container, Runtime, TaskIO
 from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
-from ..oci.platform import Platform
 from .container_options import effective, image_defaults
 from .image_source import find_image
 
@@ -110,7 +109,7 @@ def _labels(engine: Engine, want: Want, options: t.Mapping[str, t.Any], stage: b
         L.NAMESPACE: engine.namespace,
         L.HOSTNAME: options["hostname"] or container_id[:12],
         L.NETWORKS: f'["{options["network_mode"]}"]',
-        L.PLATFORM: str(want.image.platform or Platform.host()) if want.image else "",
+        L.PLATFORM: str(want.image.platform) if want.image else "",
         L.EXTRA_HOSTS: "[]",
     }
 

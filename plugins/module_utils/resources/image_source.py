@@ -9,7 +9,7 @@ import re
 import typing as t
 
 from ..engine.models import Image
-from ..errors import EngineError, InvalidArgument, NotFound, Unavailable
+from ..errors import EngineError, InvalidArgument, NotFound, Unavailable, printable
 from ..kernel.converge import Step
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
@@ -20,6 +20,8 @@ from .registry_options import check_registry_options, registry_client
 if t.TYPE_CHECKING:
     from ..engine.api import Engine
     from ..image.inspect import ImageView
+    from ..image.pull import Job
+    from ..registry.client import RegistryClient
 
 _IMAGE_ID = re.compile(r"sha256:[a-f0-9]{64}\Z")
 
@@ -27,16 +29,23 @@ _IMAGE_ID = re.compile(r"sha256:[a-f0-9]{64}\Z")
 class Wanted(t.NamedTuple):
     """reference, or image_id where an id was given. remote: what the registry says now, where pull asks it.
 
+    platforms: for which the image has to be there (none: the target's); every: for all that it has.
     problem: why the registry could not be asked (pull: newer goes on with what is there).
     """
 
     reference: t.Optional[Reference]
     image_id: t.Optional[Digest]
-    platform: t.Optional[Platform]
+    platforms: t.Tuple[Platform, ...]
     pull: str
     params: t.Mapping[str, t.Any]
+    every: bool = False
     remote: t.Optional[Descriptor] = None
     problem: t.Optional[EngineError] = None
+
+    @property
+    def platform(self) -> Platform:
+        """The one that is shown, and that containers run."""
+        return self.platforms[0] if self.platforms else Platform.host()
 
     @property
     def label(self) -> str:
@@ -71,20 +80,41 @@ def parse_name(params: t.Mapping[str, t.Any], option: str) -> t.Tuple[t.Optional
     return reference, None
 
 
+def parse_platforms(value: t.Union[str, t.Sequence[str], None]) -> t.Tuple[t.Tuple[Platform, ...], bool]:
+    """The platforms that an option names, and whether it asks for all."""
+    texts = [value] if isinstance(value, str) else list(value or ())
+    if "all" in texts:
+        if len(texts) > 1:
+            raise InvalidArgument(f"platform: all stands alone, and here are {printable(', '.join(map(str, texts)), 200)}")
+        return (), True
+    return tuple(dict.fromkeys(Platform.parse(text) for text in texts)), False
+
+
 def wanted_image(params: t.Mapping[str, t.Any], option: str) -> Wanted:
     """What a task asks for; with pull always or newer the registry is asked (HEAD) here, so that check mode knows too."""
     check_registry_options(params)
+    want = parse_wanted(params, option)
+    if want.pull not in ("always", "newer") or want.reference is None:
+        return want
+    client = registry_client(params)
+    try:
+        return ask_registry(client, want)
+    finally:
+        client.close()
+
+
+def parse_wanted(params: t.Mapping[str, t.Any], option: str) -> Wanted:
     reference, image_id = parse_name(params, option)
-    platform = Platform.parse(params["platform"]) if params.get("platform") else None
-    want = Wanted(reference, image_id, platform, params["pull"], params)
-    if want.pull not in ("always", "newer") or reference is None:
+    platforms, every = parse_platforms(params.get("platform"))
+    return Wanted(reference, image_id, platforms, params["pull"], params, every)
+
+
+def ask_registry(client: RegistryClient, want: Wanted) -> Wanted:
+    """What the registry has now. With pull newer a registry that does not answer is no error yet."""
+    if want.reference is None:
         return want
     try:
-        client = registry_client(params)
-        try:
-            return want._replace(remote=client.resolve(reference).descriptor)
-        finally:
-            client.close()
+        return want._replace(remote=client.resolve(want.reference).descriptor)
     except EngineError as error:
         if want.pull == "always" or isinstance(error, InvalidArgument):
             raise
@@ -97,11 +127,43 @@ def find_image(want: Wanted, engine: Engine) -> t.Optional[Found]:
         record = engine.images.get(want.reference.record) if want.reference else _by_id(want, engine)
     except NotFound:
         return None
-    return look_at(engine, record, want.platform, want.params.get("snapshotter") or "")
+    return _look(engine, record, want)
+
+
+def _look(engine: Engine, record: Image, want: Wanted) -> Found:
+    """How whole an image is, for all that is wanted of it."""
+    from ..image.inspect import inspect
+
+    params = want.params
+    snapshotter, unpacked = params.get("snapshotter") or "", params.get("unpack") is not False
+    views: t.List[t.Optional[ImageView]] = []
+    missing: t.List[str] = []
+    for platform in want.platforms or (want.platform,):
+        found = inspect(engine, record, platform, snapshotter, unpacked)
+        views.append(found.view)
+        missing.extend(word if len(want.platforms) < 2 else f"for {platform}: {word}" for word in found.missing)
+        if found.view and params.get("verify"):
+            from ..image.verify import verify
+
+            missing.extend(verify(engine, found.view, snapshotter).words)
+    if want.every and not missing:
+        missing.extend(_lacking(engine, record))
+    return Found(record, None if missing else views[0], tuple(missing))
+
+
+def _lacking(engine: Engine, record: Image) -> t.List[str]:
+    """What lacks of any platform that the image's index names."""
+    from ..image.walk import Selection, stored_tree
+
+    try:
+        stored_tree(engine.content, record.target, Selection(None), record.name)
+    except NotFound as error:
+        return [str(error)]
+    return []
 
 
 def look_at(engine: Engine, record: Image, platform: t.Optional[Platform], snapshotter: str = "") -> Found:
-    """How whole an image is."""
+    """How whole an image is for one platform."""
     from ..image.inspect import inspect
 
     found = inspect(engine, record, platform or Platform.host(), snapshotter)
@@ -131,11 +193,11 @@ def pull_reason(want: Wanted, have: t.Optional[Found]) -> str:
     return f"damaged or not whole: {have.missing[0]}" if have.missing else ""
 
 
-def pull_steps(want: Wanted, have: t.Optional[Found], engine: Engine, done: t.Dict[str, t.Any]) -> t.List[Step]:
-    """The step that makes the image present, or none. What the pull did is put into done."""
+def has_to_be_pulled(want: Wanted, have: t.Optional[Found]) -> str:
+    """pull_reason, where a pull is possible and allowed; else the error that says why the image cannot be had."""
     reason = pull_reason(want, have)
     if not reason:
-        return []
+        return ""
     if want.reference is None:
         raise NotFound(f"the image {want.label} is not there, and an image id cannot be pulled: give its name")
     if want.pull == "never":
@@ -143,9 +205,36 @@ def pull_steps(want: Wanted, have: t.Optional[Found], engine: Engine, done: t.Di
     if want.problem:
         if have is None or have.missing:
             raise want.problem
-        return []
-    title = f"pull image {want.label}" + (f" for {want.platform}" if want.platform else "")
-    return [Step(title + (f" ({reason})" if have else ""), lambda: _pull(want, engine, done))]
+        return ""
+    return reason
+
+
+def pull_title(want: Wanted, have: t.Optional[Found], reason: str) -> str:
+    """The pull as a user reads it."""
+    platforms = "all platforms" if want.every else ", ".join(map(str, want.platforms))
+    return f"pull image {want.label}" + (f" for {platforms}" if platforms else "") + (f" ({reason})" if have else "")
+
+
+def pull_job(want: Wanted) -> Job:
+    """What the pull is told."""
+    from ..image.pull import Job
+
+    if want.reference is None:
+        raise Unavailable("an image id cannot be pulled")
+    params = want.params
+    return Job(
+        want.reference,
+        want.platforms or (want.platform,),
+        want.every,
+        params.get("unpack") is not False,
+        bool(params.get("verify")),
+    )
+
+
+def pull_steps(want: Wanted, have: t.Optional[Found], engine: Engine, done: t.Dict[str, t.Any]) -> t.List[Step]:
+    """The step that makes the image present, or none. What the pull did is put into done."""
+    reason = has_to_be_pulled(want, have)
+    return [Step(pull_title(want, have, reason), lambda: _pull(want, engine, done))] if reason else []
 
 
 def warnings_of(want: Wanted, have: t.Optional[Found]) -> t.List[str]:
@@ -156,20 +245,11 @@ def warnings_of(want: Wanted, have: t.Optional[Found]) -> t.List[str]:
 
 
 def _pull(want: Wanted, engine: Engine, done: t.Dict[str, t.Any]) -> None:
-    from ..image.pull import pull
+    from ..image.pull import Puller
 
-    if want.reference is None:
-        raise Unavailable("an image id cannot be pulled")
-    client = registry_client(want.params)
+    client, job = registry_client(want.params), pull_job(want)
     try:
-        result = pull(
-            engine,
-            client,
-            want.reference,
-            want.platform or Platform.host(),
-            snapshotter=want.params.get("snapshotter") or "",
-            max_parallel=want.params.get("max_parallel") or 3,
-        )
+        with Puller(engine, client, [job], want.params.get("snapshotter") or "", want.params.get("max_parallel") or 3) as puller:
+            done.update(puller.pull(job).facts())
     finally:
         client.close()
-    done.update(result.facts())

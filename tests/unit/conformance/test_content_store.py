@@ -278,8 +278,9 @@ def test_namespaces_share_bytes_and_nothing_else(harness: Harness) -> None:
     with one.content.writer("ref") as ingest:
         ingest.write(b"only in one")
     assert two.content.ingests() == []
-    with pytest.raises(AlreadyExists), two.content.writer("ref", what):
-        pass
-    assert two.content.info(what.digest).labels == {}
-    one.content.delete(what.digest)
-    assert read(two, what) == b"in both"
+    with two.lease():
+        with pytest.raises(AlreadyExists), two.content.writer("ref", what):
+            pass
+        assert two.content.info(what.digest).labels == {}
+        one.content.delete(what.digest)
+        assert read(two, what) == b"in both"

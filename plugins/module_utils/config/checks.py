@@ -1,0 +1,161 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with a configuration that no containerd, or not every one, says before it is restarted with it.
+
+containerd 1.x is silent about unknown keys; 1.6 starts with a version that it does not know; 2.x accepts an import that is missing
+and then does not start; a registry section that contradicts itself makes the CRI plugin fail at the start.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from .files import REPLACED, Source, effective, patterns
+from .migrate import unmoved, version_of
+from .names import CRI, IMAGES, NEWEST, RUNTIME, spell
+from .values import Keys, Tree, describe, dotted, get, leaves
+
+_KINDS: t.Dict[str, t.Type[t.Any]] = {
+    **dict.fromkeys(("root", "state", "temp", "plugin_dir"), str),
+    **dict.fromkeys(("version", "oom_score"), int),
+    **dict.fromkeys(("disabled_plugins", "required_plugins", "imports"), list),
+    **dict.fromkeys(("grpc", "ttrpc", "debug", "metrics", "cgroup", "plugins", *REPLACED), dict),
+}
+_DURATION = re.compile(r"[+-]?(?:0|(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)")
+
+
+class Daemon(t.NamedTuple):
+    """The containerd that is going to read it, as far as it is known. newest: version of the configuration; default: its tree."""
+
+    known: bool
+    replaces_plugins: bool
+    newest: int = NEWEST
+    default: t.Optional[Tree] = None
+
+
+def problems(sources: t.Sequence[Source], daemon: Daemon) -> t.List[str]:
+    """Reasons not to write the configuration, the main file first in sources."""
+    found: t.List[str] = []
+    for source in sources:
+        found += [f"{source.name}: {reason}" for reason in _of_file(source, daemon)]
+        present = {other.name for other in sources}
+        for one in patterns(source.tree):
+            name = os.path.join(os.path.dirname(source.name), one)
+            if "*" not in name and name not in present:
+                found.append(f"{source.name}: imports: {name} is not there, and containerd does not start without it")
+    if not found:
+        found += _of_registry(effective(sources, daemon.replaces_plugins))
+    return found
+
+
+def _of_file(source: Source, daemon: Daemon) -> t.Iterator[str]:
+    version = version_of(source.tree)
+    if version < 1 or version > NEWEST:
+        yield f"version: {source.tree['version']!r} is not one of 1 to {NEWEST}"
+        return
+    if version > daemon.newest:
+        yield f"version: the installed containerd reads versions up to {daemon.newest}, and this is {version}"
+    for key, value in source.tree.items():
+        kind = _KINDS.get(key)
+        if kind and (not isinstance(value, kind) or isinstance(value, bool)):
+            yield f"{key}: {describe(value)} stands where {describe(kind())} must be"
+    for key, value in _items(source.tree, "plugins"):
+        if not isinstance(value, dict):
+            yield f"{dotted(('plugins', key))}: {describe(value)} stands where a table must be"
+        elif version > 1 and "." not in key:
+            yield f"{dotted(('plugins', key))}: version {version} names plugins in full, such as {CRI}"
+    for key in ("disabled_plugins", "required_plugins"):
+        for plugin in source.tree[key] if isinstance(source.tree.get(key), list) else ():
+            if version > 1 and "." not in str(plugin):
+                yield f"{key}: {plugin!r}: version {version} names plugins in full, such as {CRI}"
+    for key, value in _items(source.tree, "timeouts"):
+        if not isinstance(value, str) or not _DURATION.fullmatch(value):
+            yield f"{dotted(('timeouts', key))}: {value!r} is not a duration such as 5s or 1m30s"
+
+
+def _items(tree: Tree, section: str) -> t.Iterable[t.Tuple[str, t.Any]]:
+    value = tree.get(section)
+    return value.items() if isinstance(value, dict) else ()
+
+
+def _of_registry(tree: Tree) -> t.Iterator[str]:
+    for plugin in (CRI, IMAGES):
+        registry = get(tree, ("plugins", plugin, "registry"), {})
+        if not isinstance(registry, dict) or not registry.get("config_path"):
+            continue
+        inline: t.List[Keys] = [("mirrors",)] if registry.get("mirrors") else []
+        configs = registry.get("configs")
+        for host, config in configs.items() if isinstance(configs, dict) else ():
+            if isinstance(config, dict) and config.get("tls"):
+                inline.append(("configs", host, "tls"))
+        for path in inline:
+            yield (
+                f"{dotted(('plugins', plugin, 'registry', *path))} cannot stand beside config_path, the CRI plugin fails with both: "
+                "set migrate_mirrors=true to move it to hosts.toml files, or remove it"
+            )
+    cni = get(tree, ("plugins", RUNTIME, "cni"), {})
+    if isinstance(cni, dict) and cni.get("bin_dir") and cni.get("bin_dirs"):
+        yield f"{dotted(('plugins', RUNTIME, 'cni'))}: bin_dir and bin_dirs cannot be set at the same time: remove bin_dir"
+
+
+def hints(sources: t.Sequence[Source], daemon: Daemon) -> t.List[str]:
+    """What does not stop a daemon, and is hardly meant."""
+    found: t.List[str] = []
+    main = version_of(sources[0].tree)
+    for source in sources:
+        version = version_of(source.tree) if "version" in source.tree else main
+        if version != main:
+            found.append(f"{source.name} has version {version}, and {sources[0].name} version {main}: write both in one version")
+        if version == 2 and not daemon.replaces_plugins:
+            continue  # containerd 2 reads the names of version 3 there too
+        for path, _value in leaves(source.tree):
+            spelled = spell(path, version)
+            if spelled and spelled != path:
+                found.append(
+                    f"{source.name}: {dotted(path)} means nothing in a file of version {version}: {dotted(spelled)} is its name there"
+                )
+    return found
+
+
+def lost(path: Keys, tree: Tree, daemon: Daemon) -> str:
+    """Why containerd 2, which migrates an older file in memory, loses a key that it has; "" when it does not."""
+    version = version_of(tree)
+    if not daemon.known or daemon.replaces_plugins:
+        return ""
+    if version == 1 and spell(path, 2) != spell(path, 3):
+        return "containerd 2 names the plugins of a version 1 file anew, but does not move their keys"
+    if version == 2 and unmoved(tree, path):
+        return "containerd 2 moves this key of a version 2 file only when there are runtimes in the table"
+    return ""
+
+
+def unknown(sources: t.Sequence[Source], default: Tree) -> t.List[str]:
+    """The keys that are not in the output of "config default" of a containerd that says nothing of them (1.x)."""
+    found: t.Dict[str, None] = {}
+    for source in sources:
+        for path, _value in leaves(source.tree):
+            size = _known(default, spell(path, 2) or path)
+            if size:
+                found[dotted(path[:size])] = None
+    return list(found)
+
+
+def _known(default: Tree, path: Keys) -> int:
+    """How many keys of the path it takes to find one that is not known; 0 when all are.
+
+    A table that is empty by default takes any key; so do the options of a runtime, and a new runtime is like runc.
+    """
+    table: t.Any = default
+    for index, key in enumerate(path):
+        above = path[index - 1] if index else ""
+        if not isinstance(table, dict) or (index and not table) or above == "options" or path[0] in REPLACED:
+            return 0
+        if above == "runtimes" and key not in table:
+            key = "runc"
+        if key not in table:
+            return index + 1
+        table = table[key]
+    return 0

@@ -1,0 +1,204 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files that a daemon reads: the main one and what it imports, and what all of them together mean.
+
+Rules of LoadConfig of containerd 1.6, 1.7 and 2.1: the main file, then its imports in the order in which they are listed, patterns in
+lexical order, breadth first, each file once; later files win.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+import stat
+import typing as t
+
+from ..errors import FailedPrecondition, InvalidArgument, from_os_error, printable
+from ..hostfs.atomic import read_file
+from .values import Keys, Tree, copy, get, member, parse
+
+#: Sections whose entries are replaced whole by a later file, on every version.
+REPLACED = ("proxy_plugins", "stream_processors", "timeouts")
+_LIMIT = 4 * 1024 * 1024
+_NEW = 0o644
+
+
+class File(t.NamedTuple):
+    """A file of the host. name: as the daemon is told; path: with links resolved. text is None when it is not there.
+
+    changed: st_ctime in seconds, which no tool can set back.
+    """
+
+    name: str
+    path: str
+    text: t.Optional[str] = None
+    mode: int = _NEW
+    owner: t.Optional[t.Tuple[int, int]] = None
+    changed: float = 0.0
+
+
+class Source(t.NamedTuple):
+    """One file that is read, or would be: its tree, and the time of its last change."""
+
+    name: str
+    text: str
+    tree: Tree
+    changed: float
+
+
+def read(name: str) -> File:
+    """A file by its absolute name. InvalidArgument when it is no text file; other errors as the host gives them."""
+    path = os.path.realpath(name)
+    shown = printable(name, 200)
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return File(name, path)
+    except OSError as error:
+        raise from_os_error(error, f"reading {shown}") from error
+    if not stat.S_ISREG(found.st_mode):
+        raise InvalidArgument(f"{shown} is no regular file")
+    data = read_file(path, _LIMIT + 1)
+    if data is None:
+        return File(name, path)
+    if len(data) > _LIMIT:
+        raise FailedPrecondition(f"{shown} is larger than {_LIMIT} bytes: this is no configuration of containerd")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise FailedPrecondition(f"{shown} is not valid TOML: byte {error.start} is not UTF-8") from None
+    return File(name, path, text, stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid), found.st_ctime)
+
+
+def patterns(tree: t.Mapping[str, t.Any]) -> t.List[str]:
+    """What a file imports, as it says it."""
+    imports = tree.get("imports")
+    return [os.path.normpath(one) for one in imports if isinstance(one, str) and one] if isinstance(imports, list) else []
+
+
+def matches(pattern: str, name: str, parent: str) -> bool:
+    """True when the import pattern of the file parent takes the file name."""
+    full = os.path.join(os.path.dirname(parent), pattern)
+    if "*" not in full:
+        return full == name
+    return fnmatch.fnmatchcase(os.path.basename(name), os.path.basename(full)) and fnmatch.fnmatchcase(
+        os.path.dirname(name), os.path.dirname(full)
+    )
+
+
+class Files:
+    """The main file and its imports. relative_patterns: False for containerd 1.6, which looks for them in its working directory."""
+
+    def __init__(self, main: str, relative_patterns: bool = True) -> None:
+        self.main = read(main)
+        self._relative = relative_patterns
+        self._read: t.Dict[str, File] = {main: self.main}
+
+    def file(self, name: str) -> File:
+        if name not in self._read:
+            self._read[name] = read(name)
+        return self._read[name]
+
+    def sources(self, texts: t.Optional[t.Mapping[str, t.Optional[str]]] = None) -> t.List[Source]:
+        """The files in the order in which they are read. texts: by name, what is to be in files, None for files that are to go."""
+        after = texts or {}
+        found: t.List[Source] = []
+        pending, seen = [self.main.name], set()
+        while pending:
+            name = pending.pop(0)
+            if name in seen:
+                continue
+            seen.add(name)
+            file = self.file(name)
+            text = after.get(name, file.text)
+            if text is None:
+                continue
+            tree = parse(text, printable(name, 200))
+            found.append(Source(name, text, tree, file.changed))
+            pending += self.imports(name, tree, after)
+        return found
+
+    def imports(self, parent: str, tree: t.Mapping[str, t.Any], texts: t.Mapping[str, t.Optional[str]]) -> t.List[str]:
+        """The names of the files that a file imports; also plain ones that are not there."""
+        found: t.List[str] = []
+        for pattern in patterns(tree):
+            full = os.path.join(os.path.dirname(parent), pattern)
+            if "*" not in full:
+                found.append(full)
+            elif self._relative or os.path.isabs(pattern):
+                here = {os.path.join(base, one) for base in glob.glob(os.path.dirname(full)) for one in _names(base)}
+                here = {name for name in here if texts.get(name, "") is not None}
+                here.update(name for name, text in texts.items() if text is not None)
+                found += sorted(name for name in here if matches(pattern, name, parent))
+        return found
+
+    def directories(self, sources: t.Iterable[Source]) -> t.Dict[str, float]:
+        """The directories that patterns look into, with the time of their last change."""
+        found = {}
+        for source in sources:
+            for pattern in patterns(source.tree):
+                full = os.path.join(os.path.dirname(source.name), pattern)
+                for base in glob.glob(os.path.dirname(full)) if "*" in full else ():
+                    found[base] = os.stat(base).st_mtime
+        return found
+
+
+def _names(directory: str) -> t.List[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
+
+
+def effective(sources: t.Sequence[Source], replaces_plugins: bool) -> Tree:
+    """What the files mean together. replaces_plugins: containerd 1.x, where a later file replaces a plugin's whole table.
+
+    In the server's own sections a later 0, "" or false does not override; lists there are joined.
+    """
+    result: Tree = {}
+    for source in sources:
+        for section, value in copy(source.tree).items():
+            old = result.get(section)
+            if section == "plugins" and isinstance(value, dict) and isinstance(old, dict):
+                _merge_plugins(old, value, replaces_plugins)
+            elif section in REPLACED and isinstance(value, dict) and isinstance(old, dict):
+                old.update(value)
+            else:
+                _merge(result, section, value)
+    return result
+
+
+def _merge_plugins(old: Tree, new: Tree, replaces: bool) -> None:
+    for name, value in new.items():
+        if replaces or not isinstance(value, dict) or not isinstance(old.get(name), dict):
+            old[name] = value
+        else:
+            _merge_plugins(old[name], value, False)
+
+
+def _merge(tree: Tree, key: str, value: t.Any) -> None:
+    old = tree.get(key)
+    if isinstance(value, dict) and isinstance(old, dict):
+        for name, item in value.items():
+            _merge(old, name, item)
+    elif isinstance(value, list) and isinstance(old, list):
+        old += [item for item in value if not member(item, old)]
+    elif value or key not in tree:
+        tree[key] = value
+
+
+def unit(path: Keys, replaces_plugins: bool) -> Keys:
+    """The table that a later file replaces whole when it has this key; () when it is merged key by key."""
+    if (path[0] in REPLACED and len(path) > 2) or (replaces_plugins and path[0] == "plugins" and len(path) > 2):
+        return path[:2]
+    return ()
+
+
+def overriding(sources: t.Sequence[Source], name: str, path: Keys, replaces_plugins: bool) -> t.List[str]:
+    """The files read after name that have the key, or replace the table that it is in."""
+    later = [source.name for source in sources]
+    later = later[later.index(name) + 1 :] if name in later else []
+    top = unit(path, replaces_plugins) or path
+    return [source.name for source in sources if source.name in later and get(source.tree, top) is not None]

@@ -1,0 +1,206 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The statements of a TOML text with their places: the pieces of a text, joined, are the text.
+
+TOML 1.0 has one statement a line (a value may go over several), so a text falls into whole lines: blank, comment, table header,
+key with value. This reads no values; a TOML library has parsed the text before, so what is read here is known to be valid.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ..errors import InvalidArgument, printable
+
+#: Keys from the root; an int counts the elements of an array of tables.
+Path = t.Tuple[t.Union[str, int], ...]
+Span = t.Tuple[int, int]
+
+BLANK, COMMENT, TABLE, ARRAY, PAIR = "blank", "comment", "table", "array", "pair"
+
+_BASIC = r'"(?:[^"\\\r\n]|\\.)*"'
+_LITERAL = r"'[^'\r\n]*'"
+_PART = rf"(?:[A-Za-z0-9_-]+|{_BASIC}|{_LITERAL})"
+_KEY = re.compile(rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*")
+_ONE_PART = re.compile(_PART)
+_SPACE = re.compile(r"[ \t]*")
+_FREE = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
+_REST = re.compile(r"[ \t]*(?:#[^\r\n]*)?(?:\r?\n|\Z)")
+_STRINGS = re.compile(rf'"""(?:[^"\\]|\\.|"(?!""))*"{{3,5}}|\'\'\'(?:[^\']|\'(?!\'\'))*\'{{3,5}}|{_BASIC}|{_LITERAL}', re.DOTALL)
+_PLAIN = re.compile(r"[^\s,\]}#=]+(?: \d\d:[^\s,\]}#]+)?")
+_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|(.))", re.DOTALL)
+_SHORT = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "e": "\x1b", '"': '"', "\\": "\\"}
+
+
+class Piece(t.NamedTuple):
+    """One or more whole lines, with their newline.
+
+    path: of the table of a header, or of the key of a pair. table: the path of the header that a pair stands below. key and
+    value: where they are in text.
+    """
+
+    text: str
+    kind: str
+    path: Path = ()
+    table: Path = ()
+    key: Span = (0, 0)
+    value: Span = (0, 0)
+
+    @property
+    def value_text(self) -> str:
+        return self.text[self.value[0] : self.value[1]]
+
+    @property
+    def indent(self) -> str:
+        return self.text[: len(self.text) - len(self.text.lstrip(" \t"))]
+
+
+class Unreadable(ValueError):
+    """The text is no TOML that this file can take apart; position is an offset in it."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__(f"unreadable at offset {position}")
+        self.position = position
+
+
+def _unescape(match: t.Match[str]) -> str:
+    code = match.group(1) or match.group(2)
+    return chr(int(code, 16)) if code else _SHORT.get(match.group(3), match.group(0))
+
+
+def _part(text: str) -> str:
+    if text.startswith('"'):
+        return _ESCAPE.sub(_unescape, text[1:-1])
+    return text[1:-1] if text.startswith("'") else text
+
+
+def split_key(text: str) -> t.Tuple[str, ...]:
+    """The parts of a dotted key such as plugins."a.b".c."""
+    return tuple(_part(match.group()) for match in _ONE_PART.finditer(text))
+
+
+def parse_path(value: t.Any, option: str) -> t.Tuple[str, ...]:
+    """A key as an option names it: a dotted key in TOML's way, or the list of its parts. InvalidArgument."""
+    if isinstance(value, (list, tuple)):
+        if value and all(isinstance(part, str) for part in value):
+            return check_name(tuple(value), option, value)
+        raise InvalidArgument(f"{option}: {printable(value, 200)} must be a list of strings, which are the parts of one key")
+    text = str(value).strip()
+    if not isinstance(value, str) or not _KEY.fullmatch(text):
+        raise InvalidArgument(
+            f'{option}: {printable(value, 200)!r} is not a dotted key such as grpc.address or plugins."io.containerd.grpc.v1.cri"'
+        )
+    return check_name(split_key(text), option, text)
+
+
+def check_name(path: t.Tuple[str, ...], option: str, value: t.Any) -> t.Tuple[str, ...]:
+    """The path, unless the dots of a plugin's name have made it fall apart (InvalidArgument)."""
+    if path[:3] == ("plugins", "io", "containerd"):
+        raise InvalidArgument(
+            f'{option}: {printable(value, 200)}: quote the plugin\'s name, as in plugins."io.containerd.grpc.v1.cri".registry'
+        )
+    return path
+
+
+def _value_end(text: str, position: int) -> int:
+    """Where the value that begins at position ends."""
+    first = text[position : position + 1]
+    if first in ("[", "{"):
+        return _enclosed(text, position, first)[1]
+    match = (_STRINGS if first in ('"', "'") else _PLAIN).match(text, position)
+    if not match or match.end() == position:
+        raise Unreadable(position)
+    return match.end()
+
+
+def _enclosed(text: str, position: int, first: str) -> t.Tuple[t.List[Span], int]:
+    """The spans of the elements of an array (for a table: of its values), and where it ends."""
+    close = "]" if first == "[" else "}"
+    spans: t.List[Span] = []
+    position += 1
+    while True:
+        position = _after(_FREE, text, position)
+        if text.startswith(close, position):
+            return spans, position + 1
+        if first == "{":
+            position = _after(_FREE, text, _after(_KEY, text, position))
+            if not text.startswith("=", position):
+                raise Unreadable(position)
+            position = _after(_FREE, text, position + 1)
+        end = _value_end(text, position)
+        spans.append((position, end))
+        position = _after(_FREE, text, end)
+        if text.startswith(",", position):
+            position += 1
+        elif not text.startswith(close, position):
+            raise Unreadable(position)
+
+
+def elements(text: str) -> t.List[Span]:
+    """Where the elements of an array are in its text."""
+    return _enclosed(text, 0, "[")[0]
+
+
+def _after(pattern: t.Pattern[str], text: str, position: int) -> int:
+    match = pattern.match(text, position)
+    if not match:
+        raise Unreadable(position)
+    return match.end()
+
+
+class _Tables:
+    """Resolves the keys of headers to paths: an element of an array of tables is counted."""
+
+    def __init__(self) -> None:
+        self._counts: t.Dict[Path, int] = {}
+
+    def resolve(self, keys: t.Sequence[str], new_element: bool) -> Path:
+        path: Path = ()
+        for key in keys[:-1]:
+            path = self._into(path + (key,))
+        path += (keys[-1],)
+        if new_element:
+            self._counts[path] = self._counts.get(path, 0) + 1
+        return self._into(path)
+
+    def _into(self, path: Path) -> Path:
+        return path + (self._counts[path] - 1,) if path in self._counts else path
+
+
+def split(text: str) -> t.List[Piece]:
+    """The pieces of a text. Unreadable when it is no valid TOML."""
+    pieces: t.List[Piece] = []
+    tables = _Tables()
+    table: Path = ()
+    position = 0
+    while position < len(text):
+        start = position
+        position = _after(_SPACE, text, position)
+        first = text[position : position + 1]
+        if first in ("", "#", "\r", "\n"):
+            position = _after(_REST, text, position)
+            pieces.append(Piece(text[start:position], COMMENT if first == "#" else BLANK))
+        elif first == "[":
+            kind = ARRAY if text.startswith("[[", position) else TABLE
+            begin = _after(_SPACE, text, position + (2 if kind == ARRAY else 1))
+            end = _after(_KEY, text, begin)
+            close = _after(_SPACE, text, end)
+            if not text.startswith("]]" if kind == ARRAY else "]", close):
+                raise Unreadable(close)
+            position = _after(_REST, text, close + (2 if kind == ARRAY else 1))
+            table = tables.resolve(split_key(text[begin:end]), kind == ARRAY)
+            pieces.append(Piece(text[start:position], kind, table, table, (begin - start, end - start)))
+        else:
+            end = _after(_KEY, text, position)
+            equals = _after(_SPACE, text, end)
+            if not text.startswith("=", equals):
+                raise Unreadable(equals)
+            value = _after(_SPACE, text, equals + 1)
+            value_end = _value_end(text, value)
+            path = table + split_key(text[position:end])
+            place = (position - start, end - start)
+            position = _after(_REST, text, value_end)
+            pieces.append(Piece(text[start:position], PAIR, path, table, place, (value - start, value_end - start)))
+    return pieces

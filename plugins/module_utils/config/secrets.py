@@ -1,0 +1,73 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Values that must not be seen: which they are, a text without them, a message without them."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .names import matches
+from .scan import PAIR, split
+from .values import Keys, Tree, get, leaves, same
+
+HIDDEN, CHANGED = "(secret)", "(secret, changed)"
+#: Of the CRI plugin's registry section, and of hosts.toml.
+_CREDENTIALS = {"password", "auth", "identitytoken"}
+_SHORTEST = 4
+
+
+class Secrets(t.NamedTuple):
+    """The keys whose values are secret, in any spelling. Credentials for registries are so without being named."""
+
+    keys: t.Tuple[Keys, ...]
+
+    def hides(self, path: Keys) -> bool:
+        known = "registry" in path and (path[-1] in _CREDENTIALS or "headers" in path)
+        return known or any(matches(path, key) for key in self.keys)
+
+    def values(self, tree: t.Mapping[str, t.Any]) -> t.Set[str]:
+        """The secret strings of a tree, long enough to be told from other text."""
+        found: t.Set[str] = set()
+        for path, value in leaves(tree):
+            if self.hides(path):
+                found.update(one for one in strings(value) if len(one) >= _SHORTEST)
+        return found
+
+    def masked(self, text: str, tree: Tree, other: t.Optional[Tree] = None) -> str:
+        """A TOML text, whose tree is given, for a diff. other: the tree before; a secret that is not the same there is marked."""
+        shown = []
+        for piece in split(text):
+            value = get(tree, piece.path)
+            line = piece.text
+            if piece.kind == PAIR and self._within(tuple(key for key in piece.path if isinstance(key, str)), value):
+                before = get(other, piece.path)
+                begin, end = piece.value
+                mark = HIDDEN if before is None or same(before, value) else CHANGED
+                line = f'{line[:begin]}"{mark}"{line[end:]}'
+            shown.append(line)
+        return "".join(shown)
+
+    def _within(self, path: Keys, value: t.Any) -> bool:
+        """True when the key is secret, or something in its inline table is."""
+        below = leaves(value, path) if isinstance(value, dict) and value else iter([(path, value)])
+        return any(self.hides(one) for one, _value in below)
+
+
+def strings(value: t.Any) -> t.Iterator[str]:
+    """All that a value consists of, as text."""
+    if isinstance(value, dict):
+        for item in value.values():
+            yield from strings(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from strings(item)
+    elif value is not None and not isinstance(value, bool):
+        yield str(value)
+
+
+def without(text: str, values: t.Iterable[str]) -> str:
+    """A message in which no secret stands."""
+    for value in sorted(values, key=len, reverse=True):
+        text = text.replace(value, HIDDEN)
+    return text

@@ -1,0 +1,124 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Transfers into the content store: documents and blobs that are not there yet, or not whole, from a registry or an archive."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import typing as t
+
+from ..errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable, Unimplemented
+from ..oci import media_types
+from ..oci.descriptor import Descriptor
+from ..oci.manifest import Manifest
+from ..oci.platform import Platform
+from ..oci.reference import Reference
+from .inspect import CONFIG_LIMIT, ImageView, is_readable, make_view, read_blob
+from .walk import Selection, Tree, children_labels, ingest_ref, walk
+
+if t.TYPE_CHECKING:
+    from ..engine.api import Engine, Fetcher, Ingest, Resolved
+
+
+class Transfer:
+    """Documents and blobs of one reference into the store. labels: what each of them gets besides.
+
+    verify: what is stored already is read whole and compared with its digest. Threads may share it; fetched counts bytes.
+    """
+
+    def __init__(
+        self, engine: Engine, client: Fetcher, reference: Reference, labels: t.Mapping[str, str], verify: bool = False
+    ) -> None:
+        self._engine, self._client, self._reference, self._source, self._verify = engine, client, reference, labels, verify
+        self._lock, self._stop = threading.Lock(), threading.Event()
+        self.fetched = 0
+
+    def stop(self) -> None:
+        """Transfers that run end with Unavailable."""
+        self._stop.set()
+
+    def manifest(self, top: Resolved, platform: Platform) -> t.Tuple[Descriptor, Manifest]:
+        """Store the top document, and what leads from it to the platform's manifest."""
+        (found,) = self.documents(top, Selection((platform,))).manifests
+        return found
+
+    def documents(self, top: Resolved, selection: Selection) -> Tree:
+        """Store the top document and those below it that are selected."""
+
+        def read(descriptor: Descriptor) -> bytes:
+            return top.body if descriptor is top.descriptor else b"".join(self._client.fetch(self._reference, descriptor))
+
+        tree = walk(read, top.descriptor, selection.choose)
+        if tree.missing:
+            raise NotFound(f"the registry has no {tree.missing[0].digest}, which the index {top.descriptor.digest} names")
+        for node in tree.nodes:
+            self.store(node.descriptor, node.body, children_labels(node.document))
+        return tree
+
+    def store(self, descriptor: Descriptor, body: bytes, labels: t.Mapping[str, str]) -> None:
+        """Store a document."""
+
+        def write(ingest: Ingest) -> None:
+            ingest.truncate()
+            ingest.write(body)
+            ingest.commit(descriptor.size, descriptor.digest, {**labels, **self._source})
+            self.fetched += len(body)
+
+        self._put(descriptor, {**labels, **self._source}, write)
+
+    def blob(self, descriptor: Descriptor, limit: int = 0) -> None:
+        """Store one blob; what an earlier try has fetched is used."""
+        if limit and descriptor.size > limit:
+            raise InvalidArgument(f"the blob {descriptor.digest} has {descriptor.size} bytes; the limit is {limit}")
+
+        def write(ingest: Ingest) -> None:
+            resumed = ingest.offset > 0
+            try:
+                self._transfer(ingest, descriptor)
+            except FailedPrecondition:
+                ingest.truncate()
+                if not resumed:
+                    raise
+                # What an earlier try left may be the reason.
+                self._transfer(ingest, descriptor)
+
+        self._put(descriptor, self._source, write)
+
+    def _put(self, descriptor: Descriptor, labels: t.Mapping[str, str], write: t.Callable[[Ingest], None]) -> None:
+        """Write a blob unless it is there; one that is there and cannot be read is replaced."""
+        content = self._engine.content
+        try:
+            with content.writer(ingest_ref(descriptor), descriptor) as ingest:
+                write(ingest)
+            return
+        except AlreadyExists:
+            if is_readable(content, descriptor, self._verify):
+                content.label(descriptor.digest, labels)
+                return
+        with contextlib.suppress(NotFound):
+            content.delete(descriptor.digest)
+        with content.writer(ingest_ref(descriptor), descriptor) as ingest:
+            write(ingest)
+
+    def _transfer(self, ingest: Ingest, descriptor: Descriptor) -> None:
+        if ingest.offset < descriptor.size:
+            for block in self._client.fetch(self._reference, descriptor, ingest.offset):
+                ingest.write(block)
+                with self._lock:
+                    self.fetched += len(block)
+                if self._stop.is_set():
+                    raise Unavailable("the transfer was given up because another one failed")
+        ingest.commit(descriptor.size, descriptor.digest, self._source)
+
+    def view(self, descriptor: Descriptor, manifest: Manifest) -> ImageView:
+        """The image of a manifest, its config fetched; what cannot be unpacked is refused. InvalidArgument, Unimplemented."""
+        self.blob(manifest.config, CONFIG_LIMIT)
+        view = make_view(descriptor, manifest, read_blob(self._engine.content, manifest.config, CONFIG_LIMIT))
+        for layer in view.layers:
+            if media_types.is_foreign(layer.media_type):
+                raise Unimplemented(f"the layer {layer.digest} may not be distributed by registries ({layer.media_type})")
+            if not media_types.is_layer(layer.media_type):
+                raise Unimplemented(f"the layer {layer.digest} is no file system layer, its media type is {layer.media_type}")
+        return view

@@ -1,0 +1,83 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Changing what Docker's config.json, or the credential helper that it names, has for a registry."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import typing as t
+
+from ..errors import InvalidArgument
+from .credentials import ask_helper, config_keys, from_entry, helper_for, read_config
+from .hosts_file import write
+from .options import Credentials
+
+
+class DockerConfig:
+    """One config.json. Every method reads it anew: between a plan and its execution it may have changed."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def _read(self) -> t.Dict[str, t.Any]:
+        try:
+            return read_config(self.path, must_exist=False)
+        except InvalidArgument as error:
+            raise InvalidArgument(str(error).replace("auth_file:", "config_path:", 1)) from error
+
+    def find(self, domain: str) -> t.Optional[Credentials]:
+        """What there is for a registry, in the helper that the file names or in the file; None for nothing."""
+        config = self._read()
+        name = helper_for(config, domain)
+        if name:
+            return ask_helper(name, _server(domain))
+        for key in _entries(config, domain):
+            with contextlib.suppress(InvalidArgument):
+                return from_entry(config["auths"][key], self.path)
+            return Credentials()
+        return None
+
+    def store(self, domain: str, username: str, password: str) -> None:
+        """By the credential helper where the file names one, else as an entry; other entries stay."""
+        config = self._read()
+        name = helper_for(config, domain)
+        if name:
+            secret = {"ServerURL": _server(domain), "Username": username, "Secret": password}
+            ask_helper(name, json.dumps(secret), "store")
+            return
+        auths = config.get("auths")
+        auths = config["auths"] = auths if isinstance(auths, dict) else {}
+        entry = {"auth": base64.b64encode(f"{username}:{password}".encode()).decode()}
+        # All of the registry's keys: whoever reads the file may take any of them.
+        for key in _entries(config, domain) or [config_keys(domain)[0]]:
+            auths[key] = entry
+        self._write(config)
+
+    def erase(self, domain: str) -> None:
+        """Take all that is known for a registry away."""
+        config = self._read()
+        name = helper_for(config, domain)
+        if name and ask_helper(name, _server(domain)):
+            ask_helper(name, _server(domain), "erase")
+        keys = _entries(config, domain)
+        for key in keys:
+            del config["auths"][key]
+        if keys:
+            self._write(config)
+
+    def _write(self, config: t.Mapping[str, t.Any]) -> None:
+        write(self.path, (json.dumps(config, indent="\t", ensure_ascii=False) + "\n").encode(), 0o600, 0o700)
+
+
+def _server(domain: str) -> str:
+    """What a credential helper is asked for."""
+    return config_keys(domain)[0] if domain == "docker.io" else domain
+
+
+def _entries(config: t.Mapping[str, t.Any], domain: str) -> t.List[str]:
+    """The keys in a file that are this registry's."""
+    auths = config.get("auths")
+    return [key for key in config_keys(domain) if isinstance(auths, dict) and key in auths]

@@ -1,0 +1,229 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""containerd_image_load: images out of an archive."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import typing as t
+
+from ..engine.labels import OURS
+from ..errors import InvalidArgument, NotFound
+from ..image.archive_fetch import FetchOptions, check_url, download, redacted
+from ..image.archive_images import Contents, Packed
+from ..image.archive_read import open_archive, read_archive
+from ..image.load import Loaded, Target, Wish, check_loadable, lacking, load, reason_to_load
+from ..kernel.converge import Plan, Step
+from ..oci.digest import Digest
+from ..oci.platform import Platform
+from ..oci.reference import Reference
+from .image_facts import image_facts
+from .image_source import look_at
+
+if t.TYPE_CHECKING:
+    from ..engine.api import Engine
+    from ..engine.models import Image
+
+#: Labels of a record that came out of a downloaded archive: its checksum, and what was asked for of it with how many names.
+ARCHIVE, ASKED = OURS + "archive", OURS + "archive-asked"
+
+
+class Load(t.NamedTuple):
+    """What is asked for. checksum: of the file at a URL (None: path is one of the target)."""
+
+    path: str
+    checksum: t.Optional[Digest]
+    names: t.Tuple[str, ...]
+    name: t.Optional[Reference]
+    tag: str
+    wish: Wish
+    params: t.Mapping[str, t.Any]
+
+    @property
+    def asked(self) -> str:
+        """Stands for what of an archive is asked for."""
+        text = json.dumps([sorted(self.names), str(self.name), self.tag, str(self.wish.platform)])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def where(self) -> str:
+        """As a user reads it."""
+        return redacted(self.path) if self.checksum else self.path
+
+
+class Found(t.NamedTuple):
+    """targets with the reasons why they have to be loaded ("": they need not); known: whether that is known without a download."""
+
+    targets: t.Tuple[t.Tuple[Reference, str], ...]
+    known: bool = True
+
+
+class ImageLoadResource:
+    """H says which images of the archive are there."""
+
+    def __init__(self) -> None:
+        self._contents: t.Optional[Contents] = None
+        self._loaded: t.Optional[Loaded] = None
+
+    def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Load:
+        path, checksum = params["path"], None
+        if path.startswith(("http://", "https://")):
+            check_url(path)
+            if not params["checksum"]:
+                raise InvalidArgument("checksum: it is needed for a URL")
+            try:
+                checksum = Digest.parse(params["checksum"])
+            except InvalidArgument as error:
+                raise InvalidArgument(f"checksum: {error}") from error
+        elif params["checksum"]:
+            raise InvalidArgument("checksum: it is for a URL only, a file on the target is checked by the digests in it")
+        elif not os.path.isabs(path):
+            raise InvalidArgument(f"path: {path!r} is neither an absolute path nor an http or https URL")
+        if params["max_parallel"] < 1:
+            raise InvalidArgument(f"max_parallel: {params['max_parallel']} is not a positive number")
+        platform = params["platform"]
+        if platform != "all":
+            platform = Platform.parse(platform) if platform else Platform.host()
+        wish = Wish(None if platform == "all" else platform, params["snapshotter"] or "", params["max_parallel"])
+        names = tuple(Reference.parse(name, "names").record for name in params["names"] or ())
+        name = Reference.parse(params["name"], "name", "") if params["name"] else None
+        if params["tag"]:
+            Reference.parse(f"x:{params['tag']}", "tag")
+        load_it = Load(path, checksum, names, name, params["tag"] or "", wish, params)
+        return load_it._replace(wish=wish._replace(labels={ARCHIVE: str(checksum)})) if checksum else load_it
+
+    def observe(self, want: Load, engine: Engine) -> Found:
+        if want.checksum and not self._contents:
+            names = _loaded_before(want, engine)
+            return Found(tuple((name, "") for name in names), bool(names))
+        contents = self._open(want)
+        targets = choose(contents, want)
+        return Found(tuple((one.name, reason_to_load(engine, contents, one, want.wish)) for one in targets))
+
+    def _open(self, want: Load) -> Contents:
+        if self._contents is None:
+            spool = want.params["data_root"]
+            spool = spool if os.path.isdir(spool) and os.access(spool, os.W_OK) else None
+            if want.checksum:
+                params = want.params
+                options = FetchOptions(
+                    params["validate_certs"],
+                    params["ca_path"] or "",
+                    params["progress_timeout"],
+                    params["retries"],
+                    params["retry_delay"],
+                )
+                archive = read_archive(download(want.path, want.checksum, options, spool), want.where, spool)
+            else:
+                archive = open_archive(want.path, spool)
+            self._contents = Contents(archive)
+        return self._contents
+
+    def lock(self, want: Load, engine: Engine) -> t.ContextManager[t.Any]:
+        return engine.lock(f"archive {want.path}")
+
+    def plan(self, want: Load, have: Found, engine: Engine) -> Plan:
+        if not have.known:
+            step = Step(f"load images from {want.where}", lambda: self._load(want, engine))
+            return Plan([step], {"loaded": False}, {"loaded": True, "checksum": str(want.checksum)})
+        reasons = {str(name): reason for name, reason in have.targets if reason}
+        if not reasons:
+            return Plan()
+        contents = self._open(want)
+        targets = [one for one in choose(contents, want) if str(one.name) in reasons]
+        for one in targets:
+            check_loadable(engine, contents, one, want.wish)
+        words = [name if reason == "it is not there" else f"{name} ({reason})" for name, reason in reasons.items()]
+        title = f"load image{'s' * (len(words) > 1)} {', '.join(words)} from {want.where}"
+        before = {"images": {str(one.name): _digest(engine, one.name) for one in targets}}
+        after = {"images": {str(one.name): str(one.packed.top.digest) for one in targets}}
+        return Plan([Step(title, lambda: self._load(want, engine))], before, after)
+
+    def _load(self, want: Load, engine: Engine) -> None:
+        contents = self._open(want)
+        targets = choose(contents, want)
+        wish = want.wish
+        if want.checksum:
+            named = sum(1 for one in targets if one.name.tag)
+            wish = wish._replace(labels={**wish.labels, ASKED: f"{named}:{want.asked}"})
+            for one in targets:
+                check_loadable(engine, contents, one, wish)
+        else:
+            targets = [one for one in targets if reason_to_load(engine, contents, one, wish)]
+        self._loaded = load(engine, contents, targets, wish)
+
+    def facts(self, want: Load, have: Found, engine: Engine) -> t.Dict[str, t.Any]:
+        out: t.Dict[str, t.Any] = {"image_names": [str(name) for name, _reason in have.targets], "images": []}
+        for name, reason in have.targets:
+            if not reason:
+                out["images"].append(image_facts(engine, look_at(engine, engine.images.get(name.record), want.wish.platform)))
+        if self._contents and not want.names and not want.name:
+            nameless = [str(packed.top.digest) for packed in self._contents.images if not packed.names]
+            if nameless:
+                out["warnings"] = [f"{want.where} has images without a name, which are not loaded: {', '.join(nameless)}"]
+        if self._loaded:
+            out["loaded"] = self._loaded.facts()
+        return out
+
+
+def choose(contents: Contents, want: Load) -> t.List[Target]:
+    """The images to load, with their names. InvalidArgument, NotFound when that is not clear."""
+    targets = [Target(Reference.parse(name), packed) for packed in contents.images for name in packed.names]
+    nameless = [packed for packed in contents.images if not packed.names]
+    if want.name:
+        if not nameless:
+            there = ", ".join(str(one.name) for one in targets)
+            raise InvalidArgument(f"name: every image in {contents.where} has a name ({there}): choose with names")
+        targets += [Target(_name(want.name, packed, want.tag), packed) for packed in nameless]
+    elif not targets:
+        hints = [packed.tag for packed in nameless if packed.tag]
+        raise InvalidArgument(
+            f"name: it is needed, the image in {contents.where} has no name" + (f", only the tag {hints[0]}" if hints else "")
+        )
+    by_name: t.Dict[str, Target] = {}
+    for one in targets:
+        if by_name.setdefault(one.name.record, one).packed.top.digest != one.packed.top.digest:
+            raise InvalidArgument(f"path: {contents.where} has two images with the name {one.name}: refused")
+    for name in want.names:
+        if name not in by_name:
+            raise NotFound(f"names: {name} is not in {contents.where}; it has {', '.join(sorted(by_name))}")
+    return [one for name, one in sorted(by_name.items()) if not want.names or name in want.names]
+
+
+def _name(name: Reference, packed: Packed, tag: str) -> Reference:
+    if name.tag or name.digest:
+        return name
+    return Reference.parse(f"{name.name}:{tag or packed.tag or 'latest'}", "name")
+
+
+def _digest(engine: Engine, name: Reference) -> t.Optional[str]:
+    try:
+        return str(engine.images.get(name.record).target.digest)
+    except NotFound:
+        return None
+
+
+def _loaded_before(want: Load, engine: Engine) -> t.List[Reference]:
+    """The images that an earlier run has loaded from the same download, when all that is asked for is still there."""
+
+    def is_whole(record: Image) -> bool:
+        if want.wish.platform:
+            return not look_at(engine, record, want.wish.platform, want.wish.snapshotter).missing
+        return not lacking(engine, record, want.wish, lambda child: _is_stored(engine, child.digest))
+
+    found = [record for record in engine.images.list() if record.labels.get(ARCHIVE) == want.checksum and "@" not in record.name]
+    found = [record for record in found if record.labels.get(ASKED, "").endswith(":" + want.asked)]
+    if not found or len(found) != int(found[0].labels[ASKED].partition(":")[0]) or not all(map(is_whole, found)):
+        return []
+    return [Reference.parse(record.name) for record in found]
+
+
+def _is_stored(engine: Engine, digest: Digest) -> bool:
+    try:
+        engine.content.info(digest)
+    except NotFound:
+        return False
+    return True

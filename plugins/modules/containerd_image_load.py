@@ -1,0 +1,153 @@
+#!/usr/bin/python
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: containerd_image_load
+short_description: Load container images from archives
+version_added: 0.1.0
+author:
+  - fleet.containerd contributors (@fleet-containerd)
+description:
+  - Loads images from an archive, a directory or a URL, and unpacks them. No registry is asked.
+  - Archives of C(docker save), C(podman save), C(skopeo copy), C(ctr images export) and M(fleet.containerd.containerd_image_export)
+    are read, plain or compressed with gzip or zstd.
+  - Everything is checked against its digest. All images are loaded, or none.
+  - Images that are present already are left alone. This is told from the index of the archive; layers are not read.
+    An archive that is compressed as a whole and has its index at its end must be decompressed to see that, into a file below O(data_root).
+  - The records of the images are made last, and they are durable when the task returns.
+requirements:
+  - zstandard (for archives and layers that are compressed with zstd)
+attributes:
+  diff_mode:
+    support: full
+extends_documentation_fragment:
+  - fleet.containerd.attributes
+  - fleet.containerd.engine
+options:
+  path:
+    description:
+      - The archive on the target. Either a file in Docker's format or an OCI image layout, or a directory that is an OCI image layout.
+      - Or an C(http) or C(https) URL. Needs O(checksum). The file is downloaded to a place below O(data_root) and is gone afterwards.
+        It is not downloaded again while the images are there that it was loaded for.
+    type: str
+    required: true
+  checksum:
+    description:
+      - The checksum of the file at a URL, as C(sha256:) and 64 hex digits, or C(sha512:) and 128.
+    type: str
+  names:
+    description:
+      - Load only these images of the archive, each as C([registry/]repository[:tag]). The task fails when one is not in it.
+      - When not set, all that have a name are loaded.
+    type: list
+    elements: str
+  name:
+    description:
+      - The name for an image that has none in the archive, as C([registry/]repository[:tag]).
+    type: str
+  tag:
+    description:
+      - The tag to O(name), where that has none. The default is the one that the archive has for the image, else V(latest).
+    type: str
+  platform:
+    description:
+      - The platform to load of images with several, as C(os/architecture[/variant]). The default is that of the target.
+      - V(all) loads all that the archive has, for example to push them on. The one for the target is unpacked.
+    type: str
+  max_parallel:
+    description:
+      - How many layers are stored at the same time.
+    type: int
+    default: 3
+  validate_certs:
+    description:
+      - Whether the TLS certificate of a URL's server must be valid.
+    type: bool
+    default: true
+  ca_path:
+    description:
+      - File with the certificate authorities to trust for a URL, in PEM format.
+    type: path
+  progress_timeout:
+    description:
+      - Seconds without a single byte after which a download counts as stalled.
+    type: float
+    default: 300.0
+  retries:
+    description:
+      - How often a download that has broken off goes on.
+    type: int
+    default: 3
+  retry_delay:
+    description:
+      - Seconds before the first retry. It doubles with each retry.
+    type: float
+    default: 2.0
+seealso:
+  - module: fleet.containerd.containerd_image_export
+  - module: fleet.containerd.containerd_image
+"""
+
+EXAMPLES = r"""
+- name: Load all images of an archive
+  fleet.containerd.containerd_image_load:
+    path: /srv/images/nginx.tar
+
+- name: Load one image of an archive, for all platforms
+  fleet.containerd.containerd_image_load:
+    path: /srv/images/all.tar.gz
+    names: registry.example.com/team/app:stable
+    platform: all
+
+- name: Load an image layout whose image has no name
+  fleet.containerd.containerd_image_load:
+    path: /srv/images/layout
+    name: registry.example.com/team/other:1
+
+- name: Load an archive from a web server
+  fleet.containerd.containerd_image_load:
+    path: https://files.example.com/nginx.tar
+    checksum: sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or in check mode would be done, in order.
+  returned: always
+  type: list
+  elements: str
+  sample: ["load image docker.io/library/nginx:1.27 from /srv/images/nginx.tar"]
+image_names:
+  description: The names of the images that were asked for. Empty in check mode for a URL that has to be downloaded first.
+  returned: always
+  type: list
+  elements: str
+  sample: ["docker.io/library/nginx:1.27"]
+images:
+  description: Those that are present, in the shape of C(docker image inspect).
+  returned: always
+  type: list
+  elements: dict
+loaded:
+  description: What was done. C(bytes) counts what was not stored yet.
+  returned: when images were loaded
+  type: dict
+  sample: {"bytes": 70123456, "layers": 5, "layers_reused": 2, "seconds": 2.5}
+"""
+
+from ..module_utils.kernel.bytecode import cache
+from ..module_utils.kernel.module import run
+from ..module_utils.resources.image_load import ImageLoadResource
+from ..module_utils.specs.containerd_image_load import SPEC
+
+
+def main() -> None:
+    run(ImageLoadResource(), SPEC, cache)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+#!/usr/bin/python
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: containerd_login
+short_description: Log in to container registries
+version_added: 0.1.0
+author:
+  - fleet.containerd contributors (@fleet-containerd)
+description:
+  - Keeps the credentials for a registry on the target, after the registry has taken them.
+  - They are written to Docker's C(config.json), or given to the credential helper that it names. From there C(nerdctl), C(docker) and
+    the modules of this collection have them.
+  - containerd itself, which pulls for the kubelet, does not read C(config.json). With O(hosts_toml=true) it gets them too.
+  - Nothing is written, and the registry is not asked, when the credentials are there already.
+requirements:
+  - requests (to verify credentials)
+  - tomlkit (with O(hosts_toml=true) where there is a C(hosts.toml))
+attributes:
+  diff_mode:
+    support: full
+    details:
+      - Passwords are not shown.
+extends_documentation_fragment:
+  - fleet.containerd.attributes
+  - fleet.containerd.registry.connection
+options:
+  registry_url:
+    description:
+      - The registry, as C(host[:port]) or as a URL. A URL with V(http://) means O(plain_http=true).
+      - This may be a mirror of other registries.
+    type: str
+    default: docker.io
+    aliases: [registry, url]
+  username:
+    description:
+      - The user name. Needed with O(state=present).
+    type: str
+  password:
+    description:
+      - The password or the access token. Needed with O(state=present).
+    type: str
+  state:
+    description:
+      - V(present) makes sure that the credentials are there.
+      - V(absent) takes away whatever is there for the registry. The registry is not asked.
+    type: str
+    choices: [present, absent]
+    default: present
+  verify:
+    description:
+      - Whether the registry has to take the credentials before they are written. It is asked in check mode too.
+    type: bool
+    default: true
+  reauthorize:
+    description:
+      - Whether to verify credentials that are there already.
+    type: bool
+    default: false
+    aliases: [reauth]
+  config_path:
+    description:
+      - The C(config.json). When not set, C($DOCKER_CONFIG/config.json) or C(~/.docker/config.json).
+      - Other entries and settings in it stay. It gets mode 0600.
+    type: path
+    aliases: [dockercfg_path]
+  hosts_toml:
+    description:
+      - Whether to write the credentials also to each C(hosts.toml) below O(registry_config_dir) that names the registry, as the registry
+        itself or as a mirror, in an C(Authorization) header for this host. These files get mode 0640.
+      - Where none names it, its own is made.
+    type: bool
+    default: false
+seealso:
+  - module: fleet.containerd.containerd_registry
+  - module: fleet.containerd.containerd_registry_info
+"""
+
+EXAMPLES = r"""
+- name: Log in to Docker Hub
+  fleet.containerd.containerd_login:
+    username: robot
+    password: "{{ hub_token }}"
+
+- name: Log in to a private registry, for the kubelet too
+  fleet.containerd.containerd_login:
+    registry_url: registry.example.com:5443
+    username: robot
+    password: "{{ registry_password }}"
+    hosts_toml: true
+
+- name: Log out
+  fleet.containerd.containerd_login:
+    registry_url: registry.example.com:5443
+    state: absent
+    hosts_toml: true
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or in check mode would be done, in order.
+  returned: always
+  type: list
+  elements: str
+  sample: ["log in to registry.example.com:5443 as robot"]
+registry:
+  description: The registry as images name it.
+  returned: always
+  type: str
+  sample: registry.example.com:5443
+username:
+  description: The user name.
+  returned: when O(state=present)
+  type: str
+verified:
+  description: Whether the registry has taken the credentials in this run.
+  returned: when O(state=present)
+  type: bool
+config_path:
+  description: The C(config.json).
+  returned: always
+  type: str
+  sample: /root/.docker/config.json
+hosts_toml:
+  description: The files that name the registry.
+  returned: when O(hosts_toml=true)
+  type: list
+  elements: str
+  sample: ["/etc/containerd/certs.d/docker.io/hosts.toml"]
+"""
+
+from ..module_utils.kernel.bytecode import cache
+from ..module_utils.kernel.module import run
+from ..module_utils.resources.login import Login
+from ..module_utils.specs.containerd_login import SPEC
+
+
+def main() -> None:
+    run(Login(), SPEC, cache, needs_engine=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,250 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""containerd_image_load through ansible-playbook, on both engines, from archives of ours and of others."""
+
+from __future__ import annotations
+
+import hashlib
+import pathlib
+import subprocess
+import typing as t
+
+from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
+from ansible_collections.fleet.containerd.tests.support.archives import docker_members, tar
+from ansible_collections.fleet.containerd.tests.support.containerd_site import ContainerdSite
+from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon
+from ansible_collections.fleet.containerd.tests.support.examples import examples_of
+from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, busybox_layer, hand_made_layers
+from ansible_collections.fleet.containerd.tests.support.site import Site
+from ansible_collections.fleet.containerd.tests.support.web import running_web
+
+
+def load(path: t.Union[str, pathlib.Path], ignore_errors: bool = False, **options: t.Any) -> Task:
+    made = task("containerd_image_load", path=str(path), **options)
+    return {**made, "name": f"load {path}", "ignore_errors": ignore_errors}
+
+
+def export(name: t.Union[str, t.Sequence[str]], path: pathlib.Path, **options: t.Any) -> Task:
+    return {**task("containerd_image_export", path=str(path), names=name, **options), "name": f"export to {path}"}
+
+
+def absent(*names: str) -> t.List[Task]:
+    return [task("containerd_image", name=name, state="absent") for name in names]
+
+
+def run(image: str) -> Task:
+    command = ["echo", "it runs"]
+    return task("containerd_container", name="one", image=image, command=command, detach=False, cleanup=True, network_mode="none")
+
+
+def checksum(path: pathlib.Path) -> str:
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+def test_docker_archives_run_and_round_trip(any_site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
+    """What docker save wrote before version 25, and after; then the same archive is written a second time."""
+    old, new = tmp_path / "old.tar", tmp_path / "new.tar"
+    old.write_bytes(tar(docker_members([busybox_layer(), *hand_made_layers()[:1]], "app:1", Cmd=["sh"])))
+    new.write_bytes(tar(docker_members([busybox_layer()], "example.com/app:2", old=False, Cmd=["sh"])))
+    names = ["docker.io/library/app:1", "example.com/app:2"]
+    first, second = any_site.converge(load(old), load(new), diff=True)
+    assert first.actions == [f"load image {names[0]} from {old}"]
+    assert first.value("image_names") == names[:1]
+    assert first.value("diff")["before"] == {"images": {names[0]: None}}
+    assert first.value("diff")["after"] == {"images": {names[0]: first.value("images")[0]["Digest"]}}
+    assert first.value("loaded")["layers"] == 2
+    assert second.value("loaded") == {**second.value("loaded"), "layers": 1, "layers_reused": 1}
+    ran = any_site.play(run(names[0])).last
+    assert ran.value("container")["Output"].strip() == "it runs"
+    a, b = tmp_path / "a.tar", tmp_path / "b.tar"
+    any_site.play(export(names, a), *absent(*names), load(a), export(names, b))
+    assert a.read_bytes() == b.read_bytes()
+
+
+def test_the_digest_is_that_of_ctr(
+    daemons: t.Callable[[str], Daemon], site: Site, layout: Layout, tmp_path: pathlib.Path
+) -> None:
+    """Docker's format has no manifest: the one that is made is the same as containerd's."""
+    layout.tag(busybox_image(layout, hand_made_layers()[:1]), "1")
+    subprocess.run(
+        ["skopeo", "copy", f"oci:{layout.path}:1", f"docker-archive:{tmp_path}/skopeo.tar:app:1"], check=True, capture_output=True
+    )
+    (tmp_path / "old.tar").write_bytes(tar(docker_members([busybox_layer()], "app:1")))
+    for name in ("skopeo.tar", "old.tar"):
+        ours = site.play(load(tmp_path / name)).last.value("images")[0]["Digest"]
+        for version in RELEASES:
+            namespace = f"theirs-{site.namespace}"
+            daemons(version).ctr("images", "import", str(tmp_path / name), namespace=namespace)
+            assert ours in daemons(version).ctr("images", "ls", namespace=namespace).stdout
+            daemons(version).ctr("images", "rm", "--sync", "docker.io/library/app:1", namespace=namespace)
+
+
+def test_what_ctr_writes(daemons: t.Callable[[str], Daemon], busybox: str, tmp_path: pathlib.Path) -> None:
+    for version in RELEASES:
+        theirs = ContainerdSite(daemons(version), tmp_path / version, f"export-{version}")
+        ours = Site(tmp_path / f"embedded-{version}", "from-ctr")
+        (tmp_path / f"embedded-{version}").mkdir()
+        path = tmp_path / f"{version}.tar"
+        try:
+            theirs.ctr("images", "pull", "--plain-http", busybox)
+            theirs.ctr("images", "export", str(path), busybox)
+            (loaded,) = ours.converge(load(path))
+            assert loaded.actions == [f"load image {busybox} from {path}"]
+            with theirs.engine() as engine:
+                assert engine.images.get(busybox).target.digest == loaded.value("images")[0]["Digest"]
+            assert not theirs.play(load(path)).last.changed
+        finally:
+            theirs.close()
+            ours.close()
+
+
+def test_names(site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
+    layout.tag(busybox_image(layout), "1.27")
+    one, two = tmp_path / "one.tar", tmp_path / "two.tar"
+    layers = busybox_layer()
+    one.write_bytes(tar(docker_members([layers])))
+    both = docker_members([layers], "app:1", "app:2", "example.com/app:3")
+    two.write_bytes(tar(both))
+    results = site.play(
+        load(layout.path, ignore_errors=True),
+        load(layout.path, name="nginx"),
+        load(layout.path, name="nginx", tag="other"),
+        load(layout.path, name="quay.io/x/nginx:2", tag="other"),
+        load(one, ignore_errors=True),
+        load(one, name="one"),
+        load(two, name="two", ignore_errors=True),
+        load(two, names=["app:2", "example.com/app:3"]),
+        load(two, names=["app:9"], ignore_errors=True),
+        load(two),
+        load(two),
+    ).results
+    assert results[0].msg == f"name: it is needed, the image in {layout.path} has no name, only the tag 1.27"
+    assert [one.value("image_names") for one in results[1:4]] == [
+        ["docker.io/library/nginx:1.27"],
+        ["docker.io/library/nginx:other"],
+        ["quay.io/x/nginx:2"],
+    ]
+    assert results[4].msg == f"name: it is needed, the image in {one} has no name"
+    assert results[5].value("image_names") == ["docker.io/library/one:latest"]
+    assert results[6].msg.startswith(f"name: every image in {two} has a name (docker.io/library/app:1, ")
+    assert results[7].value("image_names") == ["docker.io/library/app:2", "example.com/app:3"]
+    assert results[8].msg.startswith(f"names: docker.io/library/app:9 is not in {two}; it has docker.io/library/app:1, ")
+    assert results[9].actions == [f"load image docker.io/library/app:1 from {two}"]
+    assert len(results[9].value("image_names")) == 3
+    assert not results[10].changed
+
+
+def test_another_image_under_the_name(site: Site, tmp_path: pathlib.Path) -> None:
+    paths = [tmp_path / f"{number}.tar" for number in range(2)]
+    for number, path in enumerate(paths):
+        path.write_bytes(tar(docker_members([busybox_layer()], "app:1", Labels={"release": str(number)})))
+    first = site.play(load(paths[0])).last.value("images")[0]["Digest"]
+    (moved,) = site.converge(load(paths[1]), diff=True)
+    assert moved.actions == [f"load image docker.io/library/app:1 (here is {first[:19]}) from {paths[1]}"]
+    assert moved.value("diff")["before"] == {"images": {"docker.io/library/app:1": first}}
+    assert moved.value("images")[0]["Config"]["Labels"] == {"release": "1"}
+    (site.data / "content" / "blobs" / "sha256" / moved.value("images")[0]["Id"][7:]).unlink()
+    (repaired,) = site.converge(load(paths[1]))
+    assert "it is not whole" in repaired.actions[0]
+
+
+def test_platforms(any_site: Site, layout: Layout) -> None:
+    ours, arm = busybox_image(layout), layout.image(hand_made_layers()[:1], architecture="arm64")
+    layout.tag(layout.index([arm, ours]), "app:1")
+    layout.tag(layout.index([arm]), "arm:1")
+    (host,) = any_site.converge(load(layout.path, names=["app:1"]))
+    (every,) = any_site.converge(load(layout.path, platform="all"))
+    names = ["docker.io/library/app:1", "docker.io/library/arm:1"]
+    assert every.actions == [f"load images {names[0]} (it is not whole: linux/arm64), {names[1]} from {layout.path}"]
+    assert host.value("images")[0]["ManifestDigest"] == ours["digest"]
+    failed, unpacked = any_site.play(
+        load(layout.path, names=["arm:1"], ignore_errors=True), load(layout.path, names=["arm:1"], platform="linux/arm64")
+    ).results
+    assert failed.msg == "no manifest for platform linux/amd64 in the index; it has linux/arm64"
+    assert unpacked.value("images")[0]["Unpacked"] is True
+
+
+def test_a_url(site: Site, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(tar(docker_members([busybox_layer()], "app:1", "app:2")))
+    names = ["docker.io/library/app:1", "docker.io/library/app:2"]
+    with running_web(path.read_bytes()) as web:
+        options: t.Dict[str, t.Any] = {"checksum": checksum(path), "retry_delay": 0.01}
+        (loaded,) = site.converge(load(web.url, **options), diff=True)
+        plain = web.url.partition("?")[0]
+        assert loaded.actions == [f"load images from {plain}"]
+        assert loaded.value("image_names") == names
+        assert loaded.value("diff")["before"] == {"loaded": False}
+        assert web.requests == ["all"]
+        assert not [path for path in site.data.glob("*") if path.name.startswith("tmp")]
+        some = site.play(load(web.url, names=["app:2"], **options)).last
+        assert some.value("image_names") == names[1:]
+        site.play(*absent(names[1]), run(names[0]))
+        (again,) = site.converge(load(web.url, **options))
+        assert again.value("image_names") == names
+        wrong = {**options, "checksum": "sha256:" + "0" * 64}
+        refused, missing, short = site.play(
+            load(web.url, ignore_errors=True, **wrong),
+            load(web.url, ignore_errors=True),
+            load(web.url, ignore_errors=True, checksum="md5:00"),
+        ).results
+        assert refused.msg.startswith(f"{plain} has the checksum {options['checksum']} ")
+        assert missing.msg == "checksum: it is needed for a URL"
+        assert short.msg.startswith("checksum: invalid digest 'md5:00'")
+        assert "secret" not in str([one.msg for one in (refused, missing, short)])
+    assert not site.play(load(web.url, **options)).last.changed
+
+
+def test_a_url_with_daemons(any_site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
+    arm = layout.image(hand_made_layers()[:1], architecture="arm64")
+    layout.tag(layout.index([arm, busybox_image(layout)]), "app:1")
+    path = tmp_path / "a.tar.gz"
+    subprocess.run(["tar", "-C", layout.path, "-czf", path, "."], check=True)
+    with running_web(path.read_bytes()) as web:
+        options: t.Dict[str, t.Any] = {"checksum": checksum(path), "platform": "all"}
+        any_site.converge(load(web.url, **options))
+        assert len(web.requests) == 1
+
+
+def test_wrong_values(site: Site, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "a.tar").write_bytes(b"no archive" * 1000)
+    results = site.play(
+        load("relative.tar", ignore_errors=True),
+        load(tmp_path / "gone.tar", ignore_errors=True),
+        load(tmp_path / "a.tar", ignore_errors=True),
+        load(tmp_path / "a.tar", checksum=checksum(tmp_path / "a.tar"), ignore_errors=True),
+        load(tmp_path / "a.tar", max_parallel=0, ignore_errors=True),
+        load(tmp_path / "a.tar", name="UPPER", ignore_errors=True),
+        load(tmp_path / "a.tar", name="x", tag="a tag", ignore_errors=True),
+        load(tmp_path, ignore_errors=True),
+    ).results
+    assert all(one.failed for one in results)
+    messages = [one.msg for one in results]
+    assert messages[0] == "path: 'relative.tar' is neither an absolute path nor an http or https URL"
+    assert messages[1] == f"there is no {tmp_path}/gone.tar on the target"
+    assert messages[2].startswith(f"the archive {tmp_path}/a.tar cannot be read: the ")
+    assert messages[3].startswith("checksum: it is for a URL only")
+    assert messages[4] == "max_parallel: 0 is not a positive number"
+    assert messages[5].startswith("name: invalid image reference 'UPPER'")
+    assert messages[6].startswith("tag: invalid tag 'a tag'")
+    assert messages[7] == f"{tmp_path} is no image archive: it has neither index.json nor manifest.json"
+
+
+def test_examples(site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
+    nginx, every = tmp_path / "nginx.tar", tmp_path / "all.tar.gz"
+    nginx.write_bytes(tar(docker_members([busybox_layer()], "nginx:1.27")))
+    layout.tag(busybox_image(layout), "registry.example.com/team/app:stable")
+    subprocess.run(["tar", "-C", layout.path, "-czf", every, "."], check=True)
+    other = Layout(tmp_path / "other")
+    other.tag(busybox_image(other, Labels={"a": "b"}), "1")
+    (tmp_path / "layout").rename(tmp_path / "used")
+    other.path.rename(tmp_path / "layout")
+    with running_web(nginx.read_bytes()) as web:
+        replace = {
+            "/srv/images": str(tmp_path),
+            "https://files.example.com/nginx.tar": web.url,
+            "sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83": checksum(nginx),
+        }
+        for one in examples_of("containerd_image_load", replace):
+            site.converge(one)

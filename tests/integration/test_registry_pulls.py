@@ -1,0 +1,133 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What containerd_registry and containerd_login write is what all pulls follow: ours, ctr's and the kubelet's."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
+from ansible_collections.fleet.containerd.tests.support import ansible, cri
+from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
+from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, running_containerd
+from ansible_collections.fleet.containerd.tests.support.registry import Registry, free_port
+from ansible_collections.fleet.containerd.tests.support.site import Site
+
+#: A registry that is not there: all comes from its mirrors.
+NAME = "registry.invalid:5443/busybox:1"
+
+
+class Mirror:
+    """A certs.d in which a dead mirror comes first, then one with TLS, a private authority and basic authentication."""
+
+    def __init__(self, base: pathlib.Path, registry: Registry) -> None:
+        self.registry, self.certs, self.config = registry, base / "certs.d", base / "config.json"
+        self.dead = f"http://127.0.0.1:{free_port()}"
+        self.url = f"https://{registry.address}"
+
+    def mirrors(self) -> Task:
+        listed = [
+            {"host": self.dead, "capabilities": ["pull", "resolve"]},
+            {"host": self.url, "capabilities": ["pull", "resolve"], "ca_content": pathlib.Path(self.registry.ca).read_text()},
+        ]
+        return task("containerd_registry", registry="registry.invalid:5443", mirrors=listed, config_dir=str(self.certs))
+
+    def login(self) -> Task:
+        return task(
+            "containerd_login",
+            registry_url=self.registry.address,
+            username=self.registry.username,
+            password=self.registry.password,
+            ca_path=self.registry.ca,
+            config_path=str(self.config),
+            registry_config_dir=str(self.certs),
+            hosts_toml=True,
+        )
+
+    def since(self, mark: int) -> t.List[str]:
+        """The requests that the registry has answered well (it does that for its user only) since its log had as many lines."""
+        lines = self.registry.log.read_text().splitlines()[mark:]
+        return [line for line in lines if "http.response.status=200" in line]
+
+    def mark(self) -> int:
+        return len(self.registry.log.read_text().splitlines())
+
+
+@pytest.fixture
+def mirror(tmp_path: pathlib.Path, locked_registry: Registry) -> Mirror:
+    return Mirror(tmp_path, locked_registry)
+
+
+def test_our_own_pulls(site: Site, mirror: Mirror) -> None:
+    image = task("containerd_image", name=NAME, registry_config_dir=str(mirror.certs), **site.defaults)
+    refused, *rest = ansible.play([mirror.mirrors(), {**image, "ignore_errors": True}, mirror.login(), mirror.mirrors()]).results[
+        1:
+    ]
+    assert refused.failed
+    tried = refused.value("tried")
+    assert [one["url"] for one in tried] == [mirror.dead, mirror.url, "https://registry.invalid:5443"]
+    assert "Connection refused" in tried[0]["reason"]
+    assert "needs credentials: give it an entry in auth_file, or a header in hosts.toml" in tried[1]["reason"]
+    assert "the name cannot be resolved" in tried[2]["reason"]
+    assert all(one["reason"] in refused.msg for one in tried)
+    login, again = rest
+    hosts_toml = mirror.certs / "registry.invalid_5443_" / "hosts.toml"
+    assert login.value("hosts_toml") == [str(hosts_toml)]
+    assert not again.changed
+    mark = mirror.mark()
+    (pulled,) = site.converge(image)
+    served = pulled.value("pulled")["served_by"]
+    assert set(served.values()) == {mirror.url}
+    assert set(served) >= {pulled.value("digest"), pulled.value("config_digest")}
+    assert len(served) == 2 + pulled.value("pulled")["layers"]
+    assert pulled.value("image")["RepoTags"] == [NAME]
+    assert [line for line in mirror.since(mark) if "ns=registry.invalid%3A5443" in line]
+    info = task("containerd_registry_info", name=[NAME], registry_config_dir=str(mirror.certs))
+    (shown,) = ansible.play([info]).last.value("registries")
+    assert [(one["url"], one["credentials"]) for one in shown["hosts"]] == [
+        (mirror.dead, False),
+        (mirror.url, True),
+        ("https://registry.invalid:5443", False),
+    ]
+    site.play(task("containerd_image", name=NAME, state="absent"))
+
+
+def test_our_own_pulls_with_the_credentials_of_config_json(site: Site, mirror: Mirror, tmp_path: pathlib.Path) -> None:
+    entry = {"username": mirror.registry.username, "password": mirror.registry.password}
+    (tmp_path / "auth.json").write_text(json.dumps({"auths": {mirror.registry.address: entry}}))
+    how = {"registry_config_dir": str(mirror.certs), "auth_file": str(tmp_path / "auth.json"), **site.defaults}
+    _made, pulled = ansible.play([mirror.mirrors(), task("containerd_image", name=NAME, **how)]).results
+    assert set(pulled.value("pulled")["served_by"].values()) == {mirror.url}
+
+
+@pytest.mark.parametrize("version", sorted(RELEASES))
+def test_every_version_of_containerd(version: str, mirror: Mirror, tmp_path: pathlib.Path) -> None:
+    with running_containerd(version, cri=True, certs=mirror.certs) as daemon:
+        ansible.play([mirror.mirrors()])
+        options = ("images", "pull", "--hosts-dir", str(mirror.certs), NAME)
+        assert daemon.ctr(*options, check=False).returncode != 0
+        with pytest.raises(EngineError):
+            cri.pull(daemon.address, NAME)
+        # Neither has to be restarted to learn of the credentials.
+        ansible.play([mirror.login()])
+        mark = mirror.mark()
+        daemon.ctr(*options)
+        by_ctr = mirror.since(mark)
+        mark = mirror.mark()
+        image_id = cri.pull(daemon.address, NAME)
+        by_kubelet = mirror.since(mark)
+        for lines in (by_ctr, by_kubelet):
+            assert any("manifests" in line and "ns=registry.invalid" in line for line in lines), lines
+            assert all("containerd/" in line for line in lines)
+        assert any("/blobs/sha256:" in line for line in by_ctr)
+        assert image_id.startswith("sha256:")
+        assert NAME in daemon.ctr("images", "ls", "-q", namespace="k8s.io").stdout
+        how = {"engine": "containerd", "address": daemon.address, "data_root": str(tmp_path / "data"), "namespace": "ours"}
+        ours = ansible.play([task("containerd_image", name=NAME, registry_config_dir=str(mirror.certs), **how)]).last
+        assert set(ours.value("pulled")["served_by"].values()) <= {mirror.url}
+        assert NAME in daemon.ctr("images", "ls", "-q", namespace="ours").stdout
