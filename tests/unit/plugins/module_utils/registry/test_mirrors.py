@@ -365,6 +365,19 @@ def test_client_certificates(place: Place, tmp_path: pathlib.Path) -> None:
         assert place.client().resolve(NAME).host == f"http://{place.upstream.address}"
 
 
+def test_a_certificate_for_another_name(place: Place, tmp_path: pathlib.Path) -> None:
+    ca, certificate, key = make_ca(tmp_path, "IP:127.0.0.9,DNS:other.test")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with fake_registry(context) as other:
+        other.contents = place.mirror.contents
+        place.configure(place.table(f"https://{other.address}", f'ca = "{ca}"'))
+        client = place.client()
+        assert client.resolve(NAME).host == f"http://{place.upstream.address}"
+        assert "127.0.0.1" in str(client.endpoints("reg.test").transports[0].trouble[""])
+        assert other.seen == []
+
+
 @pytest.mark.parametrize("line", ['ca = "bad.pem"', 'client = "bad.pem"'])
 def test_certificates_that_are_none(place: Place, line: str) -> None:
     (place.directory / "bad.pem").write_text("no certificate")
