@@ -87,14 +87,14 @@ def test_changed_only_when_the_remote_differs(site: Site, registry: Registry, la
     assert skopeo(registry, "moving:1")["Digest"] == first
 
 
-def test_platforms(any_site: Site, layout: Layout) -> None:
+def test_platforms(site: Site, layout: Layout) -> None:
     amd, arm = busybox_image(layout), layout.image(hand_made_layers()[:1], architecture="arm64")
     s390 = layout.image(hand_made_layers()[:1], architecture="s390x")
     index = layout.index([arm, amd, s390])
     with running_registry() as registry:
         registry.push(layout.path, index, "whole", "1")
         name, out = f"{registry.address}/whole:1", f"{registry.address}/part"
-        pulled, own, some, every, arm64 = any_site.play(
+        pulled, own, some, every, arm64 = site.play(
             pull(name),
             push(name),
             push(name, destination=f"{out}:1"),
@@ -108,14 +108,14 @@ def test_platforms(any_site: Site, layout: Layout) -> None:
         assert arm64.msg == f"the image {name} is not whole here, it lacks linux/arm64: pull it for that platform"
         listed = skopeo(registry, "part:1", "--raw")["manifests"]
         assert [one["digest"] for one in listed] == [amd["digest"]]
-        assert not any_site.play(push(name, destination=f"{out}:1")).last.changed
+        assert not site.play(push(name, destination=f"{out}:1")).last.changed
         two: t.Dict[str, t.Any] = {"destination": f"{out}:2", "platforms": ["linux/amd64", "linux/arm64"]}
-        any_site.play(pull(name, platform="linux/arm64"))
-        (pushed,) = any_site.converge(push(name, **two))
+        site.play(pull(name, platform="linux/arm64"))
+        (pushed,) = site.converge(push(name, **two))
         assert pushed.value("digest") != index["digest"]
         assert [one["digest"] for one in skopeo(registry, "part:2", "--raw")["manifests"]] == [arm["digest"], amd["digest"]]
-        any_site.play(pull(name, platform="linux/s390x"))
-        (whole,) = any_site.converge(push(name, destination=f"{out}:3", platforms=["all"]))
+        site.play(pull(name, platform="linux/s390x"))
+        (whole,) = site.converge(push(name, destination=f"{out}:3", platforms=["all"]))
         assert whole.value("digest") == index["digest"]
         subprocess.run(
             ["skopeo", "copy", "--all", "--src-tls-verify=false", f"docker://{out}:3", f"oci:{layout.path.parent}/copied:x"],

@@ -105,8 +105,9 @@ class ImageLoadResource:
 
     def _open(self, want: Load) -> Contents:
         if self._contents is None:
-            spool = want.params["data_root"]
-            spool = spool if os.path.isdir(spool) and os.access(spool, os.W_OK) else None
+            # Not /tmp, which is memory on many hosts.
+            places = (want.params["data_root"], "/var/tmp")  # files without a name
+            spool = next((place for place in places if os.path.isdir(place) and os.access(place, os.W_OK)), None)
             if want.checksum:
                 params = want.params
                 options = FetchOptions(
