@@ -156,6 +156,13 @@ def test_other_content_from_a_mirror(place: Place) -> None:
     assert place.client().resolve(NAME).descriptor.digest == DIGEST
 
 
+@pytest.mark.parametrize("page", [b"<html>log in first</html>", BLOB + b"more"])
+def test_a_page_instead_of_a_blob(place: Place, page: bytes) -> None:
+    place.mirror.contents[PATH] = (page, "text/html")
+    assert place.pull() == ("mirror", "upstream")
+    assert place.upstream.sent("Range") == []
+
+
 def test_a_transfer_that_breaks_goes_on_at_the_next_host(place: Place) -> None:
     place.mirror.faults.append((PATH, reset_after(200_000, BLOB)))
     assert place.pull() == ("mirror", "upstream")
