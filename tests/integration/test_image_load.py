@@ -213,11 +213,21 @@ def test_a_url(site: Site, tmp_path: pathlib.Path) -> None:
         (again,) = site.converge(load(web.url, **options))
         assert again.value("image_names") == names
         wrong = {**options, "checksum": "sha256:" + "0" * 64}
-        refused, missing, short = site.play(
+        refused, missing, short, *others = site.play(
             load(web.url, ignore_errors=True, **wrong),
             load(web.url, ignore_errors=True),
             load(web.url, ignore_errors=True, checksum="md5:00"),
+            load(web.url, ignore_errors=True, **{**options, "retries": -1}),
+            load(web.url, ignore_errors=True, **{**options, "progress_timeout": 0}),
+            load(web.url, ignore_errors=True, ca_path="/no/ca.pem", **options),
+            load(web.url.replace("//", "//me:word@"), ignore_errors=True, **options),
         ).results
+        assert [one.msg for one in others] == [
+            "retries: -1 is negative",
+            "progress_timeout: 0.0 is not a positive number of seconds",
+            "ca_path: /no/ca.pem is not a file on the target",
+            "path: a URL must have no user name and password in it",
+        ]
         assert refused.msg.startswith(f"{plain} has the checksum {options['checksum']} ")
         assert missing.msg == "checksum: it is needed for a URL"
         assert short.msg.startswith("checksum: invalid digest 'md5:00'")
