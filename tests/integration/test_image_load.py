@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import os
 import pathlib
 import subprocess
+import time
 import typing as t
 
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
@@ -15,7 +18,15 @@ from ansible_collections.fleet.containerd.tests.support.archives import docker_m
 from ansible_collections.fleet.containerd.tests.support.containerd_site import ContainerdSite
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
-from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, busybox_layer, hand_made_layers
+from ansible_collections.fleet.containerd.tests.support.images import (
+    Entry,
+    Layout,
+    busybox_image,
+    busybox_layer,
+    hand_made_layers,
+    tar_of,
+)
+from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.site import Site
 from ansible_collections.fleet.containerd.tests.support.web import running_web
 
@@ -55,6 +66,10 @@ def test_docker_archives_run_and_round_trip(any_site: Site, layout: Layout, tmp_
     assert first.value("diff")["after"] == {"images": {names[0]: first.value("images")[0]["Digest"]}}
     assert first.value("loaded")["layers"] == 2
     assert second.value("loaded") == {**second.value("loaded"), "layers": 1, "layers_reused": 1}
+    if isinstance(any_site, ContainerdSite):
+        rows = [line.split() for line in any_site.ctr("images", "check").splitlines()[1:]]
+        assert sorted(row[0] for row in rows) == names
+        assert all("complete" in row and row[-1] == "true" for row in rows), rows
     ran = any_site.play(run(names[0])).last
     assert ran.value("container")["Output"].strip() == "it runs"
     a, b = tmp_path / "a.tar", tmp_path / "b.tar"
@@ -135,6 +150,20 @@ def test_names(site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
     assert not results[10].changed
 
 
+def test_images_without_a_name_beside_others(site: Site, layout: Layout) -> None:
+    layout.tag(busybox_image(layout), "app:1")
+    layout.tag(busybox_image(layout, Labels={"a": "b"}), "7")
+    first, named, again = site.play(
+        load(layout.path), load(layout.path, name="other"), load(layout.path, names=["app:1"])
+    ).results
+    assert first.value("image_names") == ["docker.io/library/app:1"]
+    (warning,) = first.value("warnings")
+    assert warning.startswith(f"{layout.path} has images without a name, which are not loaded: sha256:")
+    assert named.value("image_names") == ["docker.io/library/app:1", "docker.io/library/other:7"]
+    assert "warnings" not in named.result
+    assert "warnings" not in again.result
+
+
 def test_another_image_under_the_name(site: Site, tmp_path: pathlib.Path) -> None:
     paths = [tmp_path / f"{number}.tar" for number in range(2)]
     for number, path in enumerate(paths):
@@ -184,11 +213,21 @@ def test_a_url(site: Site, tmp_path: pathlib.Path) -> None:
         (again,) = site.converge(load(web.url, **options))
         assert again.value("image_names") == names
         wrong = {**options, "checksum": "sha256:" + "0" * 64}
-        refused, missing, short = site.play(
+        refused, missing, short, *others = site.play(
             load(web.url, ignore_errors=True, **wrong),
             load(web.url, ignore_errors=True),
             load(web.url, ignore_errors=True, checksum="md5:00"),
+            load(web.url, ignore_errors=True, **{**options, "retries": -1}),
+            load(web.url, ignore_errors=True, **{**options, "progress_timeout": 0}),
+            load(web.url, ignore_errors=True, ca_path="/no/ca.pem", **options),
+            load(web.url.replace("//", "//me:word@"), ignore_errors=True, **options),
         ).results
+        assert [one.msg for one in others] == [
+            "retries: -1 is negative",
+            "progress_timeout: 0.0 is not a positive number of seconds",
+            "ca_path: /no/ca.pem is not a file on the target",
+            "path: a URL must have no user name and password in it",
+        ]
         assert refused.msg.startswith(f"{plain} has the checksum {options['checksum']} ")
         assert missing.msg == "checksum: it is needed for a URL"
         assert short.msg.startswith("checksum: invalid digest 'md5:00'")
@@ -205,6 +244,37 @@ def test_a_url_with_daemons(any_site: Site, layout: Layout, tmp_path: pathlib.Pa
         options: t.Dict[str, t.Any] = {"checksum": checksum(path), "platform": "all"}
         any_site.converge(load(web.url, **options))
         assert len(web.requests) == 1
+
+
+def test_killed_at_any_moment(site: Site, modules: Modules, tmp_path: pathlib.Path) -> None:
+    """Of loads and exports: the next run makes it whole, and nothing is left beside it."""
+    layers = [busybox_layer(), *(tar_of([Entry(f"noise-{number}", os.urandom(500_000))]) for number in range(4))]
+    archive, out = tmp_path / "a.tar.gz", tmp_path / "out"
+    archive.write_bytes(gzip.compress(tar(docker_members(layers, "app:1")), 1))
+    out.mkdir()
+    options = {**site.defaults, "path": str(archive)}
+    begun = time.monotonic()
+    modules.run("containerd_image_load", **options)
+    whole = time.monotonic() - begun
+    for number in range(20):
+        with site.engine() as engine:
+            if engine.images.list():
+                engine.images.delete("docker.io/library/app:1")
+        modules.kill_after(whole * number / 18, "containerd_image_load", **options)
+    result = modules.run("containerd_image_load", **options)
+    assert result["images"][0]["Unpacked"] is True
+    assert not modules.run("containerd_image_load", **options)["changed"]
+    stored = list(site.data.glob("content/blobs/sha256/*"))
+    assert len(stored) == len(layers) + 2
+    assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.name for path in stored)
+    assert list(site.data.glob("content/ingest/*")) == []
+    export_options = {**site.defaults, "names": ["app:1"], "path": str(out / "b.tar")}
+    for number in range(10):
+        modules.kill_after(0.02 * number, "containerd_image_export", **export_options)
+        assert {path.name for path in out.iterdir()} <= {"b.tar"}
+        (out / "b.tar").unlink(missing_ok=True)
+    modules.run("containerd_image_export", **export_options)
+    assert not modules.run("containerd_image_export", **export_options)["changed"]
 
 
 def test_wrong_values(site: Site, tmp_path: pathlib.Path) -> None:

@@ -82,11 +82,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def make_ca(directory: pathlib.Path) -> t.Tuple[str, str, str]:
-    """A private certificate authority, and a certificate for 127.0.0.1 and localhost: (ca, certificate, key) files."""
+def make_ca(directory: pathlib.Path, names: str = "IP:127.0.0.1,DNS:localhost") -> t.Tuple[str, str, str]:
+    """A private certificate authority, and a certificate of it for some names: (ca, certificate, key) files."""
     ca, key, request, certificate = (str(directory / name) for name in ("ca.pem", "key.pem", "request.pem", "cert.pem"))
     extension = directory / "extension"
-    extension.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
+    extension.write_text(f"subjectAltName={names}\n")
     run = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout"]
     subprocess.run(
         [*run, f"{ca}.key", "-x509", "-days", "2", "-subj", "/CN=test ca", "-out", ca], check=True, capture_output=True

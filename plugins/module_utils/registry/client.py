@@ -181,13 +181,12 @@ def _stream(transport: Transport, reference: Reference, descriptor: Descriptor, 
     if offset:
         headers["Range"] = f"bytes={offset}-"
     with transport.request("GET", path + transport.namespace, _scope(reference), headers) as response:
-        if response.status_code == 416:
-            raise RegistryError(f"{printable(path, 200)} is shorter than its descriptor says ({descriptor.size} bytes)")
         skip = offset
         if response.status_code == 206:
             if not (response.headers.get("Content-Range") or "").startswith(f"bytes {offset}-"):
                 raise RegistryError(f"{printable(path, 200)}: the registry sent another range than it was asked for")
             skip = 0
+        _check_length(response, path, descriptor, offset)
         left = descriptor.size - offset
         while True:
             block = _read(response, path, min(_BLOCK, left + skip + 1))
@@ -197,12 +196,24 @@ def _stream(transport: Transport, reference: Reference, descriptor: Descriptor, 
                 dropped = min(skip, len(block))
                 block, skip = block[dropped:], skip - dropped
             if len(block) > left:
-                raise FailedPrecondition(
-                    f"{printable(path, 200)} is longer than its descriptor says ({descriptor.size} bytes): refused"
-                )
+                raise _too_long(path, descriptor)
             left -= len(block)
             if block:
                 yield block
+
+
+def _check_length(response: t.Any, path: str, descriptor: Descriptor, offset: int) -> None:
+    """Before a byte is taken: another length than the descriptor's is another thing, such as the page of a proxy."""
+    said = response.headers.get("Content-Length") or ""
+    length = int(said) + (offset if response.status_code == 206 else 0) if said.isdigit() else descriptor.size
+    if response.status_code == 416 or length < descriptor.size:
+        raise RegistryError(f"{printable(path, 200)} is shorter than its descriptor says ({descriptor.size} bytes)")
+    if length > descriptor.size:
+        raise _too_long(path, descriptor)
+
+
+def _too_long(path: str, descriptor: Descriptor) -> FailedPrecondition:
+    return FailedPrecondition(f"{printable(path, 200)} is longer than its descriptor says ({descriptor.size} bytes): refused")
 
 
 def _read(response: t.Any, path: str, count: int) -> bytes:

@@ -56,22 +56,29 @@ class Body:
 
     def __init__(self, opener: t.Callable[[], t.BinaryIO], size: int) -> None:
         self._opener, self._size = opener, size
+        self._stream: t.Optional[t.BinaryIO] = None
 
     def __len__(self) -> int:
         return self._size
 
     def __iter__(self) -> t.Iterator[bytes]:
+        self.close()
+        stream = self._stream = self._opener()
         left = self._size
-        with self._opener() as stream:
-            while left:
-                try:
-                    block = stream.read(min(_BLOCK, left))
-                except OSError as error:
-                    raise from_os_error(error, "reading what is to be sent") from error
-                if not block:
-                    raise DataLoss(f"what is to be sent ends {left} bytes early")
-                left -= len(block)
-                yield block
+        while left:
+            try:
+                block = stream.read(min(_BLOCK, left))
+            except OSError as error:
+                raise from_os_error(error, "reading what is to be sent") from error
+            if not block:
+                raise DataLoss(f"what is to be sent ends {left} bytes early")
+            left -= len(block)
+            yield block
+
+    def close(self) -> None:
+        """After each try, however far it came."""
+        if self._stream:
+            self._stream.close()
 
 
 def namespace_query(host: Host, domain: str) -> str:
@@ -199,6 +206,9 @@ class Transport:
             raise self._unreachable(url, error) from error
         except (errors.RequestException, ValueError) as error:
             raise InvalidArgument(f"{redacted(url)}: {printable(error, 200)}") from error
+        finally:
+            if isinstance(data, Body):
+                data.close()
 
     def _tls_failed(self, method: str, url: str, why: str) -> Exception:
         if self._may_be_plain(url) and ("WRONG_VERSION_NUMBER" in why or "record layer" in why or "EOF" in why):

@@ -11,8 +11,7 @@ import os
 import typing as t
 
 from ..engine.labels import OURS
-from ..errors import InvalidArgument, NotFound
-from ..image.archive_fetch import FetchOptions, check_url, download, redacted
+from ..errors import InvalidArgument, NotFound, printable
 from ..image.archive_images import Contents, Packed
 from ..image.archive_read import open_archive, read_archive
 from ..image.load import Loaded, Target, Wish, check_loadable, lacking, load, reason_to_load
@@ -51,7 +50,11 @@ class Load(t.NamedTuple):
     @property
     def where(self) -> str:
         """As a user reads it."""
-        return redacted(self.path) if self.checksum else self.path
+        if not self.checksum:
+            return self.path
+        from ..image.archive_fetch import redacted
+
+        return redacted(self.path)
 
 
 class Found(t.NamedTuple):
@@ -71,17 +74,11 @@ class ImageLoadResource:
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Load:
         path, checksum = params["path"], None
         if path.startswith(("http://", "https://")):
-            check_url(path)
-            if not params["checksum"]:
-                raise InvalidArgument("checksum: it is needed for a URL")
-            try:
-                checksum = Digest.parse(params["checksum"])
-            except InvalidArgument as error:
-                raise InvalidArgument(f"checksum: {error}") from error
+            checksum = _checksum(params)
         elif params["checksum"]:
             raise InvalidArgument("checksum: it is for a URL only, a file on the target is checked by the digests in it")
         elif not os.path.isabs(path):
-            raise InvalidArgument(f"path: {path!r} is neither an absolute path nor an http or https URL")
+            raise InvalidArgument(f"path: {printable(path, 200)!r} is neither an absolute path nor an http or https URL")
         if params["max_parallel"] < 1:
             raise InvalidArgument(f"max_parallel: {params['max_parallel']} is not a positive number")
         platform = params["platform"]
@@ -105,21 +102,13 @@ class ImageLoadResource:
 
     def _open(self, want: Load) -> Contents:
         if self._contents is None:
-            spool = want.params["data_root"]
-            spool = spool if os.path.isdir(spool) and os.access(spool, os.W_OK) else None
+            # Not /tmp, which is memory on many hosts.
+            places = (want.params["data_root"], "/var/tmp")  # files without a name
+            spool = next((place for place in places if os.path.isdir(place) and os.access(place, os.W_OK)), None)
             if want.checksum:
-                params = want.params
-                options = FetchOptions(
-                    params["validate_certs"],
-                    params["ca_path"] or "",
-                    params["progress_timeout"],
-                    params["retries"],
-                    params["retry_delay"],
-                )
-                archive = read_archive(download(want.path, want.checksum, options, spool), want.where, spool)
+                self._contents = Contents(read_archive(_download(want, want.checksum, spool), want.where, spool))
             else:
-                archive = open_archive(want.path, spool)
-            self._contents = Contents(archive)
+                self._contents = Contents(open_archive(want.path, spool))
         return self._contents
 
     def lock(self, want: Load, engine: Engine) -> t.ContextManager[t.Any]:
@@ -167,6 +156,36 @@ class ImageLoadResource:
         if self._loaded:
             out["loaded"] = self._loaded.facts()
         return out
+
+
+def _checksum(params: t.Mapping[str, t.Any]) -> Digest:
+    """Of the file at a URL. InvalidArgument."""
+    from ..image.archive_fetch import check_url
+
+    check_url(params["path"])
+    if not params["checksum"]:
+        raise InvalidArgument("checksum: it is needed for a URL")
+    for option in ("retries", "retry_delay"):
+        if params[option] < 0:
+            raise InvalidArgument(f"{option}: {params[option]} is negative")
+    if params["progress_timeout"] <= 0:
+        raise InvalidArgument(f"progress_timeout: {params['progress_timeout']} is not a positive number of seconds")
+    if params["ca_path"] and not os.path.isfile(params["ca_path"]):
+        raise InvalidArgument(f"ca_path: {printable(params['ca_path'], 200)} is not a file on the target")
+    try:
+        return Digest.parse(params["checksum"])
+    except InvalidArgument as error:
+        raise InvalidArgument(f"checksum: {error}") from error
+
+
+def _download(want: Load, checksum: Digest, spool: t.Optional[str]) -> t.BinaryIO:
+    from ..image.archive_fetch import FetchOptions, download
+
+    params = want.params
+    options = FetchOptions(
+        params["validate_certs"], params["ca_path"] or "", params["progress_timeout"], params["retries"], params["retry_delay"]
+    )
+    return download(want.path, checksum, options, spool)
 
 
 def choose(contents: Contents, want: Load) -> t.List[Target]:

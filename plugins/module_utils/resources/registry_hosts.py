@@ -10,7 +10,6 @@ import functools
 import hashlib
 import os
 import re
-import ssl
 import typing as t
 
 from ..errors import EngineError, InvalidArgument, from_os_error, printable
@@ -151,11 +150,7 @@ def _mirror(given: t.Mapping[str, t.Any], registry: str, authorities: t.Dict[str
     url = url_of(given["host"], "mirrors: host")
     table = {key: given[key] for key in KEYS if given.get(key) is not None}
     if given.get("ca_content"):
-        content = given["ca_content"].strip().encode() + b"\n"
-        try:
-            ssl.create_default_context(cadata=content.decode("ascii"))
-        except (ValueError, ssl.SSLError) as error:
-            raise InvalidArgument(f"mirrors: ca_content for {url} is not a certificate in PEM format") from error
+        content = _authority(given["ca_content"], url)
         name = f"ca-{hashlib.sha256(content).hexdigest()[:16]}.pem"
         authorities[name] = content
         table["ca"] = [*table.get("ca", []), name]
@@ -163,6 +158,18 @@ def _mirror(given: t.Mapping[str, t.Any], registry: str, authorities: t.Dict[str
     if table.get("client"):
         table["client"] = of_one_type(table["client"])
     return url, table
+
+
+def _authority(text: str, url: str) -> bytes:
+    """The content of a file of authorities. InvalidArgument when OpenSSL cannot read it."""
+    import ssl
+
+    content = text.strip().encode() + b"\n"
+    try:
+        ssl.create_default_context(cadata=content.decode("ascii"))
+    except (ValueError, ssl.SSLError) as error:
+        raise InvalidArgument(f"mirrors: ca_content for {url} is not a certificate in PEM format") from error
+    return content
 
 
 def _merged(want: Wanted, have: Data) -> Data:

@@ -156,6 +156,13 @@ def test_other_content_from_a_mirror(place: Place) -> None:
     assert place.client().resolve(NAME).descriptor.digest == DIGEST
 
 
+@pytest.mark.parametrize("page", [b"<html>log in first</html>", BLOB + b"more"])
+def test_a_page_instead_of_a_blob(place: Place, page: bytes) -> None:
+    place.mirror.contents[PATH] = (page, "text/html")
+    assert place.pull() == ("mirror", "upstream")
+    assert place.upstream.sent("Range") == []
+
+
 def test_a_transfer_that_breaks_goes_on_at_the_next_host(place: Place) -> None:
     place.mirror.faults.append((PATH, reset_after(200_000, BLOB)))
     assert place.pull() == ("mirror", "upstream")
@@ -363,6 +370,19 @@ def test_client_certificates(place: Place, tmp_path: pathlib.Path) -> None:
         assert place.client().resolve(NAME).host == url
         place.configure(place.table(url, f'ca = "{ca}"'))
         assert place.client().resolve(NAME).host == f"http://{place.upstream.address}"
+
+
+def test_a_certificate_for_another_name(place: Place, tmp_path: pathlib.Path) -> None:
+    ca, certificate, key = make_ca(tmp_path, "IP:127.0.0.9,DNS:other.test")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    with fake_registry(context) as other:
+        other.contents = place.mirror.contents
+        place.configure(place.table(f"https://{other.address}", f'ca = "{ca}"'))
+        client = place.client()
+        assert client.resolve(NAME).host == f"http://{place.upstream.address}"
+        assert "127.0.0.1" in str(client.endpoints("reg.test").transports[0].trouble[""])
+        assert other.seen == []
 
 
 @pytest.mark.parametrize("line", ['ca = "bad.pem"', 'client = "bad.pem"'])
