@@ -5,28 +5,10 @@
 
 from __future__ import annotations
 
-_CREDENTIALS = r"""
-  username:
-    description:
-      - User name for the registry. Needs O(password).
-      - When neither this nor O(token) is set, the credentials are looked up in O(auth_file).
-    type: str
-  password:
-    description:
-      - Password for the registry.
-    type: str
-  token:
-    description:
-      - A bearer token that is sent to the registry as it is.
-    type: str
-  auth_file:
-    description:
-      - A Docker C(config.json) with credentials or credential helpers.
-      - When not set, C($DOCKER_CONFIG/config.json) or C(~/.docker/config.json) is read where it exists.
-    type: path
-"""
 
-_CONNECTION = r"""
+class ModuleDocFragment:
+    DOCUMENTATION = r"""
+options:
   validate_certs:
     description:
       - Whether the registry's TLS certificate must be valid.
@@ -90,9 +72,25 @@ _CONNECTION = r"""
     default: /etc/containerd/certs.d
 """
 
-
-class ModuleDocFragment:
-    DOCUMENTATION = "options:" + _CREDENTIALS.rstrip() + _CONNECTION
-
-    # The same for modules that have credentials of their own.
-    CONNECTION = "options:" + _CONNECTION
+    # For all modules that talk to registries but containerd_login, whose credentials mean something else.
+    CREDENTIALS = r"""
+options:
+  username:
+    description:
+      - User name for the registry. Needs O(password).
+      - When neither this nor O(token) is set, the credentials are looked up in O(auth_file).
+    type: str
+  password:
+    description:
+      - Password for the registry.
+    type: str
+  token:
+    description:
+      - A bearer token that is sent to the registry as it is.
+    type: str
+  auth_file:
+    description:
+      - A Docker C(config.json) with credentials or credential helpers.
+      - When not set, C($DOCKER_CONFIG/config.json) or C(~/.docker/config.json) is read where it exists.
+    type: path
+"""

@@ -27,6 +27,7 @@ extends_documentation_fragment:
   - fleet.containerd.attributes
   - fleet.containerd.engine
   - fleet.containerd.registry
+  - fleet.containerd.registry.credentials
 options:
   name:
     description:

@@ -26,6 +26,7 @@ attributes:
 extends_documentation_fragment:
   - fleet.containerd.attributes
   - fleet.containerd.registry
+  - fleet.containerd.registry.credentials
 options:
   src:
     description:

@@ -27,7 +27,7 @@ attributes:
       - Passwords are not shown.
 extends_documentation_fragment:
   - fleet.containerd.attributes
-  - fleet.containerd.registry.connection
+  - fleet.containerd.registry
 options:
   registry_url:
     description:

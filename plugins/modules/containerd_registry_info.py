@@ -20,6 +20,7 @@ requirements:
 extends_documentation_fragment:
   - fleet.containerd.attributes.info
   - fleet.containerd.registry
+  - fleet.containerd.registry.credentials
 options:
   name:
     description:

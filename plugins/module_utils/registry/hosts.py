@@ -219,7 +219,7 @@ class Table:
 
     def value(self, key: str, kind: type, expected: str, default: t.Any) -> t.Any:
         found = self.data.get(key, default)
-        if type(found) is not kind:
+        if not isinstance(found, kind):
             raise self.wrong(key, found, expected)
         return found
 
