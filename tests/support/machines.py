@@ -15,10 +15,11 @@ import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 import typing as t
+
+from ansible_collections.fleet.containerd.tools.containerds import mirror
 
 from . import ansible
 
@@ -68,15 +69,6 @@ eval "exec env -i container=fleet-tests PATH=/usr/sbin:/usr/bin:/sbin:/bin $5"
 """
 
 
-def _mirror() -> str:
-    sys.path.insert(0, str(ROOT / "tools"))
-    try:
-        from containerds import mirror  # type: ignore[import-not-found]  # a script, not a package
-    finally:
-        sys.path.pop(0)
-    return str(mirror())
-
-
 def archive() -> pathlib.Path:
     """The root file system as a tar; made when it is not there."""
     made = WHERE / f"{SUITE}.tar"
@@ -86,7 +78,7 @@ def archive() -> pathlib.Path:
             tree = base / "tree"
             include = "--include=python3,systemd-sysv"
             subprocess.run(
-                ["debootstrap", "--variant=minbase", include, SUITE, str(tree), _mirror()], check=True, stdout=subprocess.DEVNULL
+                ["debootstrap", "--variant=minbase", include, SUITE, str(tree), mirror()], check=True, stdout=subprocess.DEVNULL
             )
             partial = WHERE / f"{SUITE}.{secrets.token_hex(4)}"
             without = "--exclude=./var/cache/apt/archives/*.deb"
@@ -159,7 +151,10 @@ class Machine:
     def play(self, tasks: t.Union[t.Sequence[ansible.Task], pathlib.Path], **how: t.Any) -> ansible.Play:
         """A playbook with this machine as its host, as in ansible.play; the controller is outside."""
         variables = {"ansible_connection": "enter", "ansible_host": str(self.pid), **how.pop("variables", {})}
-        plugins = {"ANSIBLE_CONNECTION_PLUGINS": str(pathlib.Path(__file__).parent / "connection_plugins")}
+        plugins = {
+            "ANSIBLE_CONNECTION_PLUGINS": str(pathlib.Path(__file__).parent / "connection_plugins"),
+            "ANSIBLE_PIPELINING": "1",
+        }
         return ansible.play(tasks, variables=variables, interpreter="/usr/bin/python3", environment=plugins, **how)
 
 

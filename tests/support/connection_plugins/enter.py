@@ -5,6 +5,12 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import typing as t
+
+from ansible.plugins.connection.local import Connection as Local
+
 DOCUMENTATION = """
 name: enter
 short_description: Enter the namespaces of a process
@@ -17,12 +23,6 @@ options:
     vars:
       - name: ansible_host
 """
-
-import shlex
-import shutil
-import typing as t
-
-from ansible.plugins.connection.local import Connection as Local
 
 
 class Connection(Local):
