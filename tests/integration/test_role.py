@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import http.server
@@ -172,8 +171,8 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Archives]:
         archive.add(cni / "usr" / "lib" / "cni", ".")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(directory))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    with contextlib.closing(server):
+    with server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         checksums = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
         yield Archives(f"http://127.0.0.1:{server.server_address[1]}", checksums)
         server.shutdown()
