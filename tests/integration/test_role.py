@@ -25,6 +25,9 @@ from ansible_collections.fleet.containerd.tests.support.machines import Machine,
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tools.containerds import fetch
 
+# The first test makes the root file system when it is not there.
+pytestmark = pytest.mark.timeout(600)
+
 _IMAGE = "docker.io/library/busybox:1.36"
 _MIRRORS = "/etc/containerd/certs.d/docker.io/hosts.toml"
 _ROLE = {"name": "The role", "ansible.builtin.import_role": {"name": "fleet.containerd.containerd"}}
@@ -119,8 +122,16 @@ def test_a_bare_host_with_systemd_becomes_one_that_runs_containers(
         debug = {"debug": {"level": "debug"}}
         assert _changed(site.play(check=True, containerd_settings=debug)) == {"Configure containerd", "Restart the service"}
         assert _daemon(machine) == before
-        assert _changed(site.play(containerd_settings=debug)) == {"Configure containerd", "Restart the service"}
+        proxies = {"NO_PROXY": 'one,two "three" 100%'}
+        last = site.play(containerd_settings=debug, containerd_environment=proxies)
+        assert _changed(last) == {
+            "Configure containerd",
+            "Install the unit, or what differs from the package's",
+            "Restart the service",
+        }
         assert _daemon(machine) != before
+        environment = (machine.root / "proc" / _daemon(machine).rpartition("/")[2] / "environ").read_text().split("\0")
+        assert f"NO_PROXY={proxies['NO_PROXY']}" in environment
         assert _tasks(machine) == [service], "the container did not survive the restart of the daemon"
 
 
@@ -211,12 +222,11 @@ def test_a_host_without_an_init_system(machines: Machines, mirror: Registry, bus
         first = site.play()
         assert "Restart the daemon without an init system" in _changed(first)
         assert _changed(site.play()) == set()
-        service = ansible.task("containerd_container", name="service", image=busybox, command=["sleep", "3600"])
-        machine.play([service])
-        (running,) = _tasks(machine)
-
-        before = _daemon(machine)
+        # A play that ends before its handlers; the next one makes good for it.
         debug = {"debug": {"level": "debug"}}
+        service = ansible.task("containerd_container", name="service", image=busybox, command=["sleep", "3600"])
+        machine.play([service, ansible.task("containerd_config", settings=debug)])
+        (running,), before = _tasks(machine), _daemon(machine)
         changed = {"Configure containerd", "Restart the daemon without an init system"}
         assert _changed(site.play(containerd_settings=debug)) == changed
         assert _daemon(machine) != before
