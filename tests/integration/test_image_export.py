@@ -82,7 +82,9 @@ def test_every_engine_writes_the_same_bytes(
     assert len(digests) == 1
 
 
-def test_ctr_reads_what_we_write(daemons: t.Callable[[str], Daemon], embedded_site: EmbeddedSite, busybox: str, tmp_path: pathlib.Path) -> None:
+def test_ctr_reads_what_we_write(
+    daemons: t.Callable[[str], Daemon], embedded_site: EmbeddedSite, busybox: str, tmp_path: pathlib.Path
+) -> None:
     digest = embedded_site.play(pull(busybox)).last.value("digest")
     embedded_site.play(export(busybox, tmp_path / "a.tar"), export(busybox, tmp_path / "o.tar", format="oci"))
     for version in RELEASES:
