@@ -92,16 +92,16 @@ def _workplace() -> t.Iterator[pathlib.Path]:
 
 def many(runs: int) -> t.List[Row]:
     """P5: twenty images in one task, all present, against one image."""
-    with fresh_filesystem("4G") as base, running_registry() as registry, _workplace() as work:
-        with _ours(base / "many", registry) as (made, options):
-            names = _know(made, 20)
-            module = "fleet.containerd.containerd_image"
-            plays = {
-                "one": Play(work, "one", f"{module}: {{name: '{names[0]}', {options}}}"),
-                "twenty": Play(work, "twenty", f"{module}: {{name: {names!r}, {options}}}"),
-            }
-            medians = interleaved({name: play.cost for name, play in plays.items()}, runs)
-            _forget(made)
+    with fresh_filesystem("4G") as base, running_registry() as registry, _workplace() as work, contextlib.ExitStack() as stack:
+        made, options = stack.enter_context(_ours(base / "many", registry))
+        names = _know(made, 20)
+        stack.callback(_forget, made)
+        module = "fleet.containerd.containerd_image"
+        plays = {
+            "one": Play(work, "one", f"{module}: {{name: '{names[0]}', {options}}}"),
+            "twenty": Play(work, "twenty", f"{module}: {{name: {names!r}, {options}}}"),
+        }
+        medians = interleaved({name: play.cost for name, play in plays.items()}, runs)
     return [Row("P5", "no-op: 20 images in one task", "one image", medians["twenty"] / medians["one"], 1.2, runs)]
 
 
