@@ -97,7 +97,7 @@ def test_the_digest_is_that_of_ctr(
 def test_what_ctr_writes(daemons: t.Callable[[str], Daemon], busybox: str, tmp_path: pathlib.Path) -> None:
     for version in RELEASES:
         theirs = DaemonSite(tmp_path / version, f"export-{version}", daemons(version))
-        ours = Site(tmp_path / f"embedded-{version}", "from-ctr")
+        ours = EmbeddedSite(tmp_path / f"embedded-{version}", "from-ctr")
         (tmp_path / f"embedded-{version}").mkdir()
         path = tmp_path / f"{version}.tar"
         try:
