@@ -93,9 +93,9 @@ class Edits:
         if want.drop_in and want.present:
             self._import()
         document = self._target()
-        version = version_of(document.tree)
-        settings = spelled(want.settings, version, want.target) if want.present else list(want.settings)
+        settings = list(want.settings)
         if want.present:
+            settings = spelled(settings, version_of(document.tree), want.target)
             self._note(want.target, "set", put_in(document, settings, want.append))
         else:
             self._note(want.target, "remove", take_out(document, settings, want.keys, want.append))
@@ -104,7 +104,7 @@ class Edits:
         if want.drop_in:
             self._complete(document, settings)
         if want.present:
-            self._check_effect(document, settings, version)
+            self._check_effect(document, settings)
 
     def _target(self) -> Document:
         if not self._want.drop_in:
@@ -215,11 +215,11 @@ class Edits:
             document.mark(one.path, _COPY)
         return bool(missing)
 
-    def _check_effect(self, document: Document, settings: t.Sequence[Setting], version: int) -> None:
+    def _check_effect(self, document: Document, settings: t.Sequence[Setting]) -> None:
         """Whether a daemon would see what the task asks for."""
         for one in settings:
-            reason = lost(one.path, document.tree, self._host.daemon) if version < 3 else ""
-            if reason:
+            reason = lost(one.path, document.tree)
+            if reason and self._host.containerd and not self._host.replaces_plugins:
                 raise FailedPrecondition(f"{one.label} would have no effect in {document.name}: {reason}: set migrate=true")
         sources = self._sources()
         if len(sources) < 2:
