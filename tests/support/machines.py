@@ -9,6 +9,7 @@ debootstrap makes the root file system once, from the mirror of the machine's ow
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pathlib
 import secrets
@@ -26,12 +27,14 @@ from . import ansible
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 WHERE = ROOT / ".build" / "debian"
 SUITE = "bookworm"
+#: What machines have downloaded, so that the next one need not.
+PACKAGES = WHERE / "packages"
 #: By kind of machine: what runs as process 1. The shell reaps what nobody waits for.
 INITS = {
     "systemd": "/lib/systemd/systemd --unit=multi-user.target",
     "none": "/bin/sh -c 'while true; do sleep 1; done'",
 }
-# Arguments: the new root, the lower directory, a directory for what changes, the directory of packages, process 1.
+# Arguments: the new root, the lower directory, a directory for what changes, process 1.
 _BOOT = """
 set -eu
 mount --make-rprivate /
@@ -60,31 +63,47 @@ ln -s pts/ptmx dev/ptmx
 ln -s /proc/self/fd dev/fd
 mkdir -p var/lib/containerd
 mount --bind "$3/containerd" var/lib/containerd
-mount --bind "$4" var/cache/apt/archives
 cp /etc/resolv.conf etc/resolv.conf
 hostname bare
 pivot_root . mnt
 umount -l /mnt
-eval "exec env -i container=fleet-tests PATH=/usr/sbin:/usr/bin:/sbin:/bin $5"
+eval "exec env -i container=fleet-tests PATH=/usr/sbin:/usr/bin:/sbin:/bin $4"
 """
 
 
 def archive() -> pathlib.Path:
     """The root file system as a tar; made when it is not there."""
     made = WHERE / f"{SUITE}.tar"
-    if not made.exists():
-        WHERE.mkdir(parents=True, exist_ok=True)
-        with memory(256) as base:
-            tree = base / "tree"
-            include = "--include=python3,systemd-sysv"
-            subprocess.run(
-                ["debootstrap", "--variant=minbase", include, SUITE, str(tree), mirror()], check=True, stdout=subprocess.DEVNULL
-            )
-            partial = WHERE / f"{SUITE}.{secrets.token_hex(4)}"
-            without = "--exclude=./var/cache/apt/archives/*.deb"
-            subprocess.run(["tar", "-C", str(tree), without, "-cf", str(partial), "."], check=True)
-            partial.rename(made)
+    WHERE.mkdir(parents=True, exist_ok=True)
+    with (WHERE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            _make(made)
     return made
+
+
+def _make(made: pathlib.Path) -> None:
+    """Run debootstrap."""
+    with memory(1024) as base:
+        tree = base / "tree"
+        include = "--include=python3,systemd-sysv"
+        subprocess.run(
+            ["debootstrap", "--variant=minbase", include, SUITE, str(tree), mirror()], check=True, stdout=subprocess.DEVNULL
+        )
+        partial = WHERE / f"{SUITE}.{secrets.token_hex(4)}"
+        without = "--exclude=./var/cache/apt/archives/*.deb"
+        subprocess.run(["tar", "-C", str(tree), without, "-cf", str(partial), "."], check=True)
+        partial.rename(made)
+
+
+def _copy_new(source: pathlib.Path, target: pathlib.Path) -> None:
+    """Packages that target lacks. Others may copy at the same time."""
+    target.mkdir(parents=True, exist_ok=True)
+    for package in source.glob("*.deb"):
+        if not (target / package.name).exists():
+            partial = target / secrets.token_hex(8)
+            shutil.copy(package, partial)
+            partial.rename(target / package.name)
 
 
 @contextlib.contextmanager
@@ -92,7 +111,7 @@ def memory(megabytes: int) -> t.Iterator[pathlib.Path]:
     """A directory on a file system in memory: packages are unpacked there several times as fast."""
     base = pathlib.Path(tempfile.mkdtemp(prefix="fleet-machines-"))
     try:
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode=755,size={megabytes * 4}m", "tmpfs", str(base)], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"mode=755,size={megabytes}m", "tmpfs", str(base)], check=True)
         yield base
     finally:
         subprocess.run(["umount", "-l", str(base)], check=False)
@@ -165,17 +184,17 @@ class Machines:
         self._base, self._tree = base, base / "tree"
         self._tree.mkdir()
         subprocess.run(["tar", "-C", str(self._tree), "-xf", str(archive())], check=True)
-        self._packages = WHERE / "packages"
-        (self._packages / "partial").mkdir(parents=True, exist_ok=True)
 
     @contextlib.contextmanager
     def running(self, kind: str, name: str = "") -> t.Iterator[Machine]:
         """Boot one. What it changes goes at the end, or with a name can be booted again."""
         base = self._base / (name or secrets.token_hex(4))
-        for directory in ("root", "upper", "work", "containerd"):
-            (base / directory).mkdir(parents=True, exist_ok=True)
+        packages = base / "upper" / "var" / "cache" / "apt" / "archives"
+        for directory in (base / "root", base / "work", base / "containerd", packages):
+            directory.mkdir(parents=True, exist_ok=True)
+        _copy_new(PACKAGES, packages)
         cgroups = Cgroups()
-        arguments = [str(base / "root"), str(self._tree), str(base), str(self._packages), INITS[kind]]
+        arguments = [str(base / "root"), str(self._tree), str(base), INITS[kind]]
         process = subprocess.Popen(
             ["unshare", "-m", "-p", "-C", "-u", "-i", "--fork", "--kill-child", "sh", "-c", _BOOT, "boot", *arguments],
             stdin=subprocess.DEVNULL,
@@ -189,6 +208,7 @@ class Machines:
             process.send_signal(signal.SIGKILL)
             process.wait(30)
             cgroups.remove()
+            _copy_new(packages, PACKAGES)
             if not name:
                 shutil.rmtree(base)
 
@@ -212,5 +232,5 @@ def _booted(process: subprocess.Popen[bytes], kind: str) -> Machine:
 
 @contextlib.contextmanager
 def running_machines() -> t.Iterator[Machines]:
-    with memory(1024) as base:
+    with memory(4096) as base:
         yield Machines(base)
