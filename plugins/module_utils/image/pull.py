@@ -17,7 +17,7 @@ import typing as t
 
 from ..engine.labels import SOURCE
 from ..engine.models import Image
-from ..errors import EngineError
+from ..errors import EngineError, Unavailable
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
 from ..oci.platform import Platform
@@ -177,8 +177,9 @@ class Puller:
                 reused += self._unpack(job, view, lambda layer: documents.blobs[layer.digest].result())
             for future in documents.blobs.values():
                 future.result()
-        except EngineError:
-            transfer.stop()
+        except EngineError as error:
+            # What a registry could not send is worth keeping for another try; what is refused is not.
+            transfer.stop(forget=not isinstance(error, Unavailable))
             raise
         if reused == layers:
             self._engine.sync(self._snapshotter)
