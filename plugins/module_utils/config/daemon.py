@@ -19,7 +19,8 @@ from ..errors import FailedPrecondition, InvalidArgument, Unavailable, from_os_e
 from .edit import Document
 from .files import Source
 from .migrate import version_of
-from .values import Tree, dotted, parse
+from .reading import parse
+from .values import Tree, dotted
 
 _SECONDS = 60.0
 _DIRECTORIES = ("/usr/local/bin", "/usr/bin", "/usr/local/sbin", "/usr/sbin", "/bin", "/sbin")

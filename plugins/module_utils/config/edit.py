@@ -13,8 +13,9 @@ import typing as t
 
 from ..errors import FailedPrecondition
 from .arrays import array_text
-from .scan import ARRAY, BLANK, COMMENT, PAIR, TABLE, Path, Piece, Unreadable, split
-from .values import Keys, Tree, dotted, drop, get, key_text, leaves, parse, put, same, value_text, without_empty
+from .reading import parse, read
+from .scan import ARRAY, BLANK, COMMENT, PAIR, TABLE, Path, Piece, split
+from .values import Keys, dotted, drop, get, key_text, leaves, put, same, value_text, without_empty
 
 _NOTHING = object()
 _NEST = "  "
@@ -35,8 +36,7 @@ class Document:
     def __init__(self, text: str, name: str) -> None:
         """name says in errors what the text is. FailedPrecondition when it is no TOML."""
         self.name = name
-        self.tree: Tree = parse(text, name)
-        self._load(text)
+        self.tree, self._pieces = read(text, name)
         self._newline = "\r\n" if "\r\n" in text else "\n"
         self._literal = text.count("'") > text.count('"')
         headers = self._headers()
@@ -147,11 +147,7 @@ class Document:
     # The text
 
     def _load(self, text: str) -> None:
-        try:
-            self._pieces = split(text)
-        except Unreadable as error:
-            line = text.count("\n", 0, error.position) + 1
-            raise FailedPrecondition(f"{self.name} is written in a way that cannot be edited, in line {line}") from None
+        self._pieces = split(text)
 
     def _headers(self) -> t.List[int]:
         return [index for index, piece in enumerate(self._pieces) if piece.kind in (TABLE, ARRAY)]

@@ -9,6 +9,7 @@ lexical order, breadth first, each file once; later files win.
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import glob
 import os
@@ -17,7 +18,8 @@ import typing as t
 
 from ..errors import FailedPrecondition, InvalidArgument, from_os_error, printable
 from ..hostfs.atomic import read_file
-from .values import Keys, Tree, copy, get, member, parse
+from .reading import parse
+from .values import Keys, Tree, copy, get, member
 
 #: Sections whose entries are replaced whole by a later file, on every version.
 REPLACED = ("proxy_plugins", "stream_processors", "timeouts")
@@ -141,7 +143,8 @@ class Files:
             for pattern in patterns(source.tree):
                 full = os.path.join(os.path.dirname(source.name), pattern)
                 for base in glob.glob(os.path.dirname(full)) if "*" in full else ():
-                    found[base] = os.stat(base).st_mtime
+                    with contextlib.suppress(OSError):
+                        found[base] = os.stat(base).st_mtime
         return found
 
 

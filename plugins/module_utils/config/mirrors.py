@@ -17,7 +17,8 @@ from ..errors import FailedPrecondition, printable
 from ..hostfs.atomic import read_file
 from .edit import Document
 from .names import CRI, IMAGES
-from .values import Keys, Tree, dotted, get, parse, same, value_text
+from .reading import parse
+from .values import Keys, Tree, dotted, get, same, value_text
 
 DEFAULT_DIRECTORY = "/etc/containerd/certs.d"
 #: Names of an inline TLS table, and of hosts.toml.
@@ -51,8 +52,7 @@ def move_out(document: Document, directory: str) -> t.List[Hosts]:
         return []
     registry = get(document.tree, top)
     found = [Hosts(os.path.join(directory, name, "hosts.toml"), text) for name, text in sorted(_files(registry, top).items())]
-    for hosts in found:
-        _check_free(hosts)
+    found = [hosts for hosts in found if not _is_there(hosts)]
     if registry.get("mirrors"):
         document.remove((*top, "mirrors"))
     for host in _tls_hosts(registry):
@@ -133,8 +133,9 @@ def _tls(tls: t.Any, path: Keys) -> t.List[str]:
     return lines
 
 
-def _check_free(hosts: Hosts) -> None:
-    """A file of somebody's is not overwritten, and not hidden either: containerd looks for host_PORT_ first."""
+def _is_there(hosts: Hosts) -> bool:
+    """A file of somebody's is not overwritten, and hides none: containerd looks for host_PORT_ first. FailedPrecondition."""
+    there = False
     directory, name = os.path.split(os.path.dirname(hosts.path))
     host, colon, port = name.rpartition(":")
     for other in (name, f"{host}_{port}_" if colon else name):
@@ -144,3 +145,5 @@ def _check_free(hosts: Hosts) -> None:
             raise FailedPrecondition(f"{os.path.dirname(path)} is there already: merge the mirror into it yourself")
         if data is not None and not same(parse(data.decode("utf-8", "replace"), path), parse(hosts.text, hosts.path)):
             raise FailedPrecondition(f"{path} is there already and says something else: merge the mirror into it yourself")
+        there = there or data is not None
+    return there

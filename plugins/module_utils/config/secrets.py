@@ -34,6 +34,10 @@ class Secrets(t.NamedTuple):
                 found.update(one for one in strings(value) if len(one) >= _SHORTEST)
         return found
 
+    def present(self, tree: t.Mapping[str, t.Any]) -> bool:
+        """True when a tree has a key that is secret."""
+        return any(self.hides(path) for path, _value in leaves(tree))
+
     def masked(self, text: str, tree: Tree, other: t.Optional[Tree] = None) -> str:
         """A TOML text, whose tree is given, for a diff. other: the tree before; a secret that is not the same there is marked."""
         shown = []

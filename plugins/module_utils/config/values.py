@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Values between YAML, TOML and trees: reading a text, writing a value, what TOML cannot say, and comparing trees."""
+"""Values between YAML, TOML and trees: writing a value, what TOML cannot say, and comparing trees."""
 
 from __future__ import annotations
 
@@ -9,31 +9,13 @@ import json
 import re
 import typing as t
 
-from ..errors import FailedPrecondition, InvalidArgument, MissingLibrary, printable
+from ..errors import InvalidArgument, printable
 
 Keys = t.Tuple[str, ...]
 Tree = t.Dict[str, t.Any]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _DEPTH = 32
-
-
-def parse(text: str, name: str) -> Tree:
-    """The tree of a TOML text; name says in errors what it is. FailedPrecondition, MissingLibrary."""
-    try:
-        import tomlkit
-        from tomlkit.exceptions import TOMLKitError
-    except ImportError as error:
-        raise MissingLibrary("tomlkit", "to read containerd's configuration", "python3-tomlkit", "tomlkit") from error
-    try:
-        return tomlkit.parse(text).unwrap()
-    except (TOMLKitError, ValueError, RecursionError) as error:
-        # The library's own message may quote the text, and the text may have secrets.
-        line, column = getattr(error, "line", 0), getattr(error, "col", 0)
-        kind = _CAMEL.sub(" ", type(error).__name__.replace("Error", "")).lower()
-        place = f"line {line}, column {column}: " if line else ""
-        raise FailedPrecondition(f"{name} is not valid TOML: {place}{kind}") from None
 
 
 def key_text(part: str, literal: bool = False) -> str:

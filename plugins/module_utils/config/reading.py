@@ -1,0 +1,60 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The tree of a TOML text, also where the installed tomlkit reads less than there is.
+
+tomlkit 0.11 (Debian 12) loses a table whose header stands before that of the table that it is in, which is valid TOML.
+"""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ..errors import FailedPrecondition, MissingLibrary
+from .scan import ARRAY, BLANK, COMMENT, PAIR, Piece, Unreadable, split
+from .values import Keys, Tree, get, put
+
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_NOTHING = object()
+
+
+def parse(text: str, name: str) -> Tree:
+    """The tree of a text; name says in errors what it is. FailedPrecondition, MissingLibrary."""
+    return read(text, name)[0]
+
+
+def read(text: str, name: str) -> t.Tuple[Tree, t.List[Piece]]:
+    """The tree and the pieces of a text. FailedPrecondition, MissingLibrary."""
+    tree = _parse(text, name)
+    try:
+        pieces = split(text)
+    except Unreadable as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise FailedPrecondition(f"{name} is written in a way that cannot be edited, in line {line}") from None
+    for piece in pieces:
+        if piece.kind in (BLANK, COMMENT) or get(tree, piece.path, _NOTHING) is not _NOTHING:
+            continue
+        if piece.kind == ARRAY or not all(isinstance(key, str) for key in piece.path):
+            raise FailedPrecondition(
+                f"{name} is written in a way that the installed tomlkit cannot read: put its tables in order"
+            )
+        value = _parse(f"value = {piece.value_text}", name)["value"] if piece.kind == PAIR else {}
+        put(tree, t.cast(Keys, piece.path), value)
+    return tree, pieces
+
+
+def _parse(text: str, name: str) -> Tree:
+    try:
+        import tomlkit
+        from tomlkit.exceptions import TOMLKitError
+    except ImportError as error:
+        raise MissingLibrary("tomlkit", "to read containerd's configuration", "python3-tomlkit", "tomlkit") from error
+    try:
+        return tomlkit.parse(text).unwrap()
+    except (TOMLKitError, ValueError, RecursionError) as error:
+        # The library's own message may quote the text, and the text may have secrets.
+        line, column = getattr(error, "line", 0), getattr(error, "col", 0)
+        kind = _CAMEL.sub(" ", type(error).__name__.replace("Error", "")).lower()
+        place = f"line {line}, column {column}: " if line else ""
+        raise FailedPrecondition(f"{name} is not valid TOML: {place}{kind}") from None

@@ -1,0 +1,663 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""containerd_config through ansible-playbook, for three releases of containerd: two readers agree with what was asked."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import pathlib
+import re
+import threading
+import typing as t
+
+import pytest
+import toml
+
+from ansible_collections.fleet.containerd.tests.support import ansible, trees
+from ansible_collections.fleet.containerd.tests.support.ansible import task
+from ansible_collections.fleet.containerd.tests.support.configs import COMMENTS, ODD, WINDOWS, at, default, flat
+from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
+from ansible_collections.fleet.containerd.tests.support.etc import Etc, config, plugins
+from ansible_collections.fleet.containerd.tests.support.modules import Modules
+
+CRI, IMAGES, RUNTIME = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"
+PAUSE_1, PAUSE_2 = ("plugins", CRI, "sandbox_image"), ("plugins", IMAGES, "pinned_images", "sandbox")
+
+
+@pytest.fixture(params=sorted(RELEASES), ids=lambda version: f"containerd-{version}")
+def etc(request: pytest.FixtureRequest, tmp_path: pathlib.Path, modules: Modules) -> Etc:
+    return Etc(tmp_path, modules, request.param)
+
+
+@pytest.fixture
+def etc17(tmp_path: pathlib.Path, modules: Modules) -> Etc:
+    return Etc(tmp_path, modules, "1.7")
+
+
+@pytest.fixture
+def etc21(tmp_path: pathlib.Path, modules: Modules) -> Etc:
+    return Etc(tmp_path, modules, "2.1")
+
+
+def pause(etc: Etc) -> t.Tuple[str, ...]:
+    """Where the file that was made for this release has the image of sandboxes."""
+    return PAUSE_2 if etc.version == "2.1" else PAUSE_1
+
+
+def changed_lines(before: str, after: str) -> t.List[str]:
+    return [line for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] in "+-"]
+
+
+SETTINGS: t.Dict[str, t.Any] = {
+    "root": "/srv/containerd",
+    "state_dir": "/srv/run",
+    "oom_score": -999,
+    "grpc": {"gid": 998},
+    "settings": {"debug": {"level": "warn"}, "disabled_plugins": ["io.containerd.snapshotter.v1.zfs"]},
+    "plugins": {
+        CRI: {"registry": {"config_path": "/etc/containerd/certs.d"}, "cni": {"bin_dir": "/opt/bin"}},
+        RUNTIME: {"enable_selinux": True},
+        IMAGES: {"pinned_images": {"sandbox": "registry.lan/pause:1"}, "snapshotter": "native"},
+        "io.containerd.internal.v1.restart": {"interval": "5s"},
+        "io.containerd.monitor.task.v1.cgroups": {"no_prometheus": True},
+    },
+}
+RUNC = plugins(CRI, "containerd", "runtimes", "runc", runtime_type="io.containerd.runc.v2")
+#: Where a file of version 2, and of version 3, and the dump of a release has them.
+EXPECTED_2 = {
+    ("root",): "/srv/containerd",
+    ("state",): "/srv/run",
+    ("oom_score",): -999,
+    ("grpc", "gid"): 998,
+    ("debug", "level"): "warn",
+    ("disabled_plugins",): ["io.containerd.snapshotter.v1.zfs"],
+    ("plugins", CRI, "registry", "config_path"): "/etc/containerd/certs.d",
+    ("plugins", CRI, "cni", "bin_dir"): "/opt/bin",
+    ("plugins", CRI, "enable_selinux"): True,
+    PAUSE_1: "registry.lan/pause:1",
+    ("plugins", CRI, "containerd", "snapshotter"): "native",
+    ("plugins", "io.containerd.internal.v1.restart", "interval"): "5s",
+    ("plugins", "io.containerd.monitor.v1.cgroups", "no_prometheus"): True,
+}
+EXPECTED_3 = {
+    **{key: value for key, value in EXPECTED_2.items() if key[0] != "plugins"},
+    ("plugins", IMAGES, "registry", "config_path"): "/etc/containerd/certs.d",
+    ("plugins", RUNTIME, "cni", "bin_dirs"): ["/opt/bin"],
+    ("plugins", RUNTIME, "enable_selinux"): True,
+    PAUSE_2: "registry.lan/pause:1",
+    ("plugins", IMAGES, "snapshotter"): "native",
+    ("plugins", "io.containerd.monitor.container.v1.restart", "interval"): "5s",
+    ("plugins", "io.containerd.monitor.task.v1.cgroups", "no_prometheus"): True,
+}
+
+
+@pytest.mark.parametrize("base", ["minimal", "default"])
+def test_a_new_file(etc: Etc, base: str) -> None:
+    made = etc.run(base=base, **SETTINGS)
+    expected = EXPECTED_3 if etc.version == "2.1" else EXPECTED_2
+    (action,) = made.actions
+    assert action.startswith(f"create {etc.path}: set ")
+    assert made.value("validated") is True
+    assert made.value("unknown_keys") == []
+    assert made.value("config_version") == etc.read()["version"] == (3 if etc.version == "2.1" else 2)
+    assert made.value("restart_required") is False
+    assert oct(etc.path.stat().st_mode & 0o777) == "0o644"
+    found = flat(etc.read())
+    if base == "minimal":
+        assert found == {**expected, ("version",): etc.read()["version"]}
+    else:
+        assert found == {**flat(toml.loads(default(etc.version))), **expected}
+        assert len(changed_lines(default(etc.version), etc.text)) <= 2 * len(expected)
+    dumped = etc.dump()
+    assert {path: at(dumped, path) for path in expected} == expected
+
+
+def test_a_file_of_version_2(etc: Etc) -> None:
+    """On every release; what 2.x migrates in memory ends where version 3 would have it."""
+    etc.write(COMMENTS)
+    changed = etc.run(**SETTINGS)
+    assert changed.actions[0].startswith(f"change {etc.path}: set ")
+    before, after = flat(toml.loads(COMMENTS)), flat(etc.read())
+    assert after == {**before, **EXPECTED_2}
+    dumped, expected = etc.dump(), EXPECTED_3 if etc.version == "2.1" else EXPECTED_2
+    assert {path: at(dumped, path) for path in expected} == expected
+    lines = [line for line in COMMENTS.splitlines() if line.strip().startswith("#") or not line.strip()]
+    assert [line for line in etc.text.splitlines() if line in lines and line.strip()] == [line for line in lines if line.strip()]
+    (old, new) = (changed.value("diff")[side] for side in ("before", "after"))
+    assert (old, new) == (COMMENTS, etc.text)
+    assert changed.value("diff")["before_header"] == str(etc.path)
+
+
+@pytest.mark.parametrize("text", [COMMENTS, ODD, WINDOWS], ids=["comments", "odd", "windows"])
+def test_untouched_parts_keep_their_bytes(etc17: Etc, text: str) -> None:
+    text = text.replace("conf_template", "conf_template")
+    etc17.write(text)
+    etc17.run(oom_score=-5, plugins=plugins(CRI, sandbox_image="other"))
+    after = etc17.text
+    changed = [line for line in changed_lines(text, after) if "oom_score" not in line and "sandbox_image" not in line]
+    assert [line for line in changed if ":3.9" not in line and line.strip("+- \r") != ""] == []
+    assert after.count("\r\n") in (0, after.count("\n"))
+    gone = etc17.run(state="absent", settings={"oom_score": None}, keys=[f'plugins."{CRI}".sandbox_image'])
+    assert gone.actions == [f'change {etc17.path}: remove plugins."{CRI}".sandbox_image, oom_score']
+    assert flat(etc17.read()) == {
+        path: value for path, value in flat(toml.loads(text)).items() if path not in (PAUSE_1, ("oom_score",))
+    }
+
+
+def test_there_and_back(etc: Etc) -> None:
+    text = default(etc.version)
+    etc.write(text)
+    new = plugins(IMAGES, "registry", "mirrors", "docker.io", endpoint=["https://mirror.lan"])
+    etc.run(plugins=new)
+    assert etc.text != text
+    etc.run(plugins=new, state="absent")
+    assert etc.text == text
+
+
+def test_lists(etc17: Etc) -> None:
+    etc17.write('version = 2\ndisabled_plugins = [\n  "io.containerd.snapshotter.v1.zfs", # no zfs\n]\n')
+    one, two = "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.btrfs"
+    names: t.Dict[str, t.Any] = {"settings": {"disabled_plugins": [two, one, two]}}
+    etc17.run(list_mode="append_unique", **names)
+    assert etc17.read()["disabled_plugins"] == [one, two]
+    assert "# no zfs" in etc17.text
+    assert etc17.dump()["disabled_plugins"] == [one, two]
+    etc17.run(list_mode="append_unique", state="absent", settings={"disabled_plugins": [one]})
+    assert etc17.read()["disabled_plugins"] == [two]
+    etc17.run(settings={"disabled_plugins": [one]})
+    assert etc17.read()["disabled_plugins"] == [one]
+    etc17.run(settings={"disabled_plugins": []})
+    assert etc17.read()["disabled_plugins"] == []
+
+
+def test_meaning_counts_not_text(etc17: Etc) -> None:
+    etc17.write("version = 2\noom_score =  -5\nroot = '''/srv'''\ndisabled_plugins = ['a.b.c.d'\n]\ngrpc.gid=0x10\n")
+    same = etc17.one(oom_score=-5, root="/srv", settings={"disabled_plugins": ["a.b.c.d"], "version": 2}, grpc={"gid": 16})
+    other = etc17.one(settings={"grpc": {"gid": "16"}}, validate=False)
+    assert not same.changed
+    assert other.changed
+    assert etc17.read()["grpc"]["gid"] == "16"
+
+
+def test_nothing_to_do(etc17: Etc) -> None:
+    absent, made, again = etc17.one(state="absent", keys=["root"]), etc17.one(), etc17.one()
+    assert [one.actions for one in (absent, made, again)] == [[], [f"create {etc17.path}"], []]
+    assert etc17.text == "version = 2\n"
+
+
+def test_owner_mode_link_and_backup(etc17: Etc) -> None:
+    real = etc17.write("version = 2\n", "real/containerd.toml")
+    os.chown(real, 12, 34)
+    real.chmod(0o640)
+    etc17.path.symlink_to("real/containerd.toml")
+    done = etc17.one(oom_score=1, backup=True)
+    assert etc17.path.is_symlink()
+    assert (real.stat().st_uid, real.stat().st_gid, oct(real.stat().st_mode & 0o7777)) == (12, 34, "0o640")
+    assert done.actions == [f"back up {etc17.path}", f"change {etc17.path}: set oom_score"]
+    (backup,) = map(pathlib.Path, done.value("backup_files"))
+    assert backup.parent == real.parent
+    assert re.fullmatch(r"containerd\.toml\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~", backup.name)
+    assert backup.read_text() == "version = 2\n"
+    assert (backup.stat().st_uid, oct(backup.stat().st_mode & 0o7777)) == (12, "0o640")
+    again = etc17.one(oom_score=1, backup=True)
+    assert again.actions == []
+    assert "backup_files" not in again.result
+
+
+# Drop-ins
+
+
+def test_a_drop_in(etc: Etc) -> None:
+    etc.write(
+        f'version = 2\noom_score = -5\n[plugins."{CRI}"]\n  enable_selinux = true\n  [plugins."{CRI}".registry]\n    config_path = "/c"\n'
+    )
+    name = f"{etc.directory}/conf.d/50-pause.toml"
+    made = etc.run(drop_in="50-pause", root="/r", plugins={CRI: {"sandbox_image": "x/pause:1"}})
+    assert [action.partition(":")[0] for action in made.actions] == [f"change {etc.path}", f"create {name}"]
+    assert made.value("config_file") == name
+    assert etc.read()["imports"] == [f"{etc.directory}/conf.d/*.toml"]
+    rest = {("plugins", CRI, "enable_selinux"): True, ("plugins", CRI, "registry", "config_path"): "/c"}
+    own = {("version",): 2, ("root",): "/r", PAUSE_1: "x/pause:1"}
+    assert flat(etc.read("conf.d/50-pause.toml")) == (own if etc.version == "2.1" else {**own, **rest})
+    dumped = flat(etc.dump())
+    assert dumped["root",] == "/r"
+    assert dumped["oom_score",] == -5
+    assert dumped[pause(etc)] == "x/pause:1"
+    assert dumped["plugins", IMAGES if etc.version == "2.1" else CRI, "registry", "config_path"] == "/c"
+    assert dumped["plugins", RUNTIME if etc.version == "2.1" else CRI, "enable_selinux"] is True
+    etc.run(drop_in="50-pause.toml", plugins={IMAGES: {"pinned_images": {"sandbox": "y/pause:1"}}})
+    assert flat(etc.dump())[pause(etc)] == "y/pause:1"
+    etc.run(drop_in="50-pause", state="absent", keys=[f'plugins."{CRI}".sandbox_image'])
+    assert flat(etc.read("conf.d/50-pause.toml")) == {("version",): 2, ("root",): "/r"}
+    assert flat(etc.dump())[pause(etc)].startswith("registry.k8s.io/pause")
+    gone = etc.run(drop_in="50-pause", state="absent")
+    assert gone.actions == [f"remove {name}"]
+    assert os.listdir(etc.directory / "conf.d") == []
+    assert etc.dump()["oom_score"] == -5
+
+
+def test_a_drop_in_without_a_main_file(etc: Etc) -> None:
+    made = etc.run(
+        drop_in="a", plugins={IMAGES: {"snapshotter": "native"}, CRI: plugins("containerd", "runtimes", "runc", runtime_type="x")}
+    )
+    assert [action.partition(":")[0] for action in made.actions] == [
+        f"create {etc.path}",
+        f"create {etc.directory}/conf.d/a.toml",
+    ]
+    assert etc.read("conf.d/a.toml")["version"] == etc.read()["version"]
+    expected = ("plugins", IMAGES, "snapshotter") if etc.version == "2.1" else ("plugins", CRI, "containerd", "snapshotter")
+    assert flat(etc.dump())[expected] == "native"
+
+
+def test_drop_ins_that_meet(etc17: Etc) -> None:
+    """Whole tables replace each other: what would be lost is refused or told."""
+    etc17.write(f'version = 2\nimports = ["conf.d/*.toml"]\noom_score = -5\n[plugins."{CRI}"]\n  enable_selinux = true\n')
+    etc17.write(f'version = 2\n[plugins."{CRI}"]\n  enable_cdi = true\n', "conf.d/50.toml")
+    assert etc17.fails(drop_in="10", plugins={CRI: {"sandbox_image": "x"}}) == (
+        f'plugins: plugins."{CRI}".sandbox_image has no effect in {etc17.directory}/conf.d/10.toml: {etc17.directory}/conf.d/50.toml '
+        "is read later: choose a drop_in that sorts behind it, or set it there"
+    )
+    assert etc17.fails(drop_in="60", oom_score=0) == (
+        'oom_score: oom_score: containerd takes 0, "" and false in an imported file for "not set", so that the value of the files '
+        f"before it stays: set it in {etc17.path}"
+    )
+    behind = etc17.run(drop_in="60", plugins={CRI: {"sandbox_image": "x"}})
+    assert flat(etc17.read("conf.d/60.toml")) == {("version",): 2, PAUSE_1: "x", ("plugins", CRI, "enable_cdi"): True}
+    assert "warnings" not in behind.result
+    main = etc17.run(plugins={CRI: {"enable_selinux": False}})
+    assert (
+        f"has no effect in {etc17.path}: {etc17.directory}/conf.d/50.toml, {etc17.directory}/conf.d/60.toml is read later"
+        in str(main.value("warnings"))
+    )
+    etc17.write(f'version = 2\n[plugins."{CRI}"]\n  enable_cdi = false\n', "conf.d/50.toml")
+    stale = etc17.one(drop_in="60", plugins={CRI: {"sandbox_image": "x"}})
+    assert not stale.changed
+    assert f'has values of its own for plugins."{CRI}".enable_cdi' in str(stale.value("warnings"))
+
+
+def test_others_in_the_directory_are_named(etc21: Etc) -> None:
+    etc21.write("version = 3\n")
+    etc21.write("version = 3\noom_score = 7\n", "conf.d/forgotten.toml")
+    made = etc21.run(drop_in="mine", root="/r")
+    assert f"and so also {etc21.directory}/conf.d/forgotten.toml" in str(made.value("warnings"))
+
+
+# Versions
+
+
+def test_migrate(etc: Etc) -> None:
+    etc.write(COMMENTS)
+    before = etc.dump()
+    if etc.version < "2":
+        assert etc.run(migrate=True).actions == []
+        assert etc.text == COMMENTS
+        refused = etc.fails(migrate=True, settings={"version": 3})
+        assert "version: the installed containerd reads versions up to 2, and this is 3" in refused
+        return
+    done = etc.run(migrate=True, oom_score=-7)
+    assert done.actions == [f"change {etc.path}: migrate from version 2 to 3; set oom_score"]
+    assert done.value("config_version") == 3
+    assert etc.dump() == {**before, "oom_score": -7}
+
+
+def test_migrate_from_version_1(etc: Etc) -> None:
+    etc.write('oom_score = -5\n[plugins.cri]\n  sandbox_image = "x/pause:1" # ours\n')
+    if etc.version == "2.1":
+        lost = etc.fails(plugins={CRI: {"sandbox_image": "y"}})
+        assert "would have no effect" in lost
+        assert lost.endswith("set migrate=true")
+    etc.run(migrate=True)
+    assert etc.read()["version"] == (3 if etc.version == "2.1" else 2)
+    assert flat(etc.dump())[pause(etc)] == "x/pause:1"
+    assert "# ours" in etc.text
+
+
+def test_migrate_with_drop_ins(etc21: Etc) -> None:
+    """containerd migrates the main file alone; one without a version would be read by the new names."""
+    etc21.write('version = 2\nimports = ["conf.d/*.toml"]\n')
+    etc21.write(f'[plugins."{CRI}"]\n  sandbox_image = "x"\n', "conf.d/a.toml")
+    etc21.write(f'version = 2\n[plugins."{CRI}".registry]\n  config_path = "/c"\n', "conf.d/b.toml")
+    done = etc21.run(migrate=True)
+    assert [action.rpartition("/")[2] for action in done.actions] == [
+        "config.toml: migrate from version 2 to 3",
+        "a.toml: migrate from version 2 to 3",
+        "b.toml: migrate from version 2 to 3",
+    ]
+    assert [etc21.read(name)["version"] for name in ("config.toml", "conf.d/a.toml", "conf.d/b.toml")] == [3, 3, 3]
+    dumped = flat(etc21.dump())
+    assert dumped[PAUSE_2] == "x"
+    assert dumped["plugins", IMAGES, "registry", "config_path"] == "/c"
+    assert done.value("diff")["before"].startswith(f"# {etc21.directory}/conf.d/a.toml\n[plugins.")
+
+
+def test_a_version_is_kept(etc21: Etc) -> None:
+    etc21.write("version = 2\n")
+    etc21.run(plugins=plugins(RUNTIME, enable_selinux=True))
+    assert flat(etc21.read()) == {("version",): 2, ("plugins", CRI, "enable_selinux"): True}
+    assert etc21.fails(settings={"version": 1}).endswith("a file cannot go back to an older one")
+    assert (
+        etc21.fails(settings={"version": 3})
+        == f"settings: version: {etc21.path} has version 2, and not 3: set migrate=true to bring it there"
+    )
+    etc21.run(settings={"version": 3}, migrate=True)
+    assert flat(etc21.read()) == {("version",): 3, ("plugins", RUNTIME, "enable_selinux"): True}
+
+
+# Mirrors
+
+
+def test_mirrors(etc: Etc) -> None:
+    registry = f'plugins."{CRI}".registry'
+    etc.write(
+        f"""version = 2
+[{registry}.mirrors."docker.io"] # of old
+  endpoint = ["https://mirror.lan:5000"]
+[{registry}.configs."mirror.lan:5000".tls]
+  ca_file = "/etc/ca.pem"
+[{registry}.configs."mirror.lan:5000".auth]
+  username = "robot"
+  password = "hunter2hunter2"
+"""
+    )
+    certs = f"{etc.directory}/certs.d"
+    wanted = plugins(CRI, "registry", config_path=certs)
+    refused = etc.fails(plugins=wanted)
+    assert (
+        f"{registry}.mirrors cannot stand beside config_path, the CRI plugin fails with both: set migrate_mirrors=true" in refused
+    )
+    moved = etc.run(plugins=wanted, migrate_mirrors=True)
+    assert moved.actions[0] == f"create {certs}/docker.io/hosts.toml"
+    assert "move the mirrors to hosts.toml files" in moved.actions[1]
+    assert "hunter2" not in str(moved.result)
+    assert etc.read("certs.d/docker.io/hosts.toml") == {
+        "host": {"https://mirror.lan:5000": {"capabilities": ["pull", "resolve"], "ca": "/etc/ca.pem"}}
+    }
+    found = at(etc.read(), ("plugins", CRI, "registry"))
+    assert found == {
+        "config_path": certs,
+        "configs": {"mirror.lan:5000": {"auth": {"username": "robot", "password": "hunter2hunter2"}}},
+    }
+    where = IMAGES if etc.version == "2.1" else CRI
+    assert at(etc.dump(), ("plugins", where, "registry", "config_path")) == certs
+
+
+# Validation
+
+
+def test_what_containerd_refuses(etc: Etc) -> None:
+    etc.write("version = 2\noom_score = 5\n")
+    for options in (
+        {"settings": {"grpc": {"uid": "root"}}},
+        {"plugins": {CRI: {"max_concurrent_downloads": "many"}}},
+        {"plugins": {"io.containerd.gc.v1.scheduler": {"schedule_delay": "soon"}}},
+    ):
+        assert f"containerd {etc.version} refuses the configuration: " in etc.fails(**options)
+    unchecked = etc.one(settings={"grpc": {"uid": "root"}}, validate=False)
+    assert unchecked.changed
+    assert "validated" not in unchecked.result
+
+
+def test_unknown_keys_are_told(etc: Etc) -> None:
+    done = etc.run(plugins={CRI: {"sandbox_imge": "x"}}, settings={"oom_scre": 1})
+    where = RUNTIME if etc.version == "2.1" else CRI
+    assert sorted(done.value("unknown_keys")) == ["oom_scre", f'plugins."{where}".sandbox_imge']
+    (warning,) = done.value("warnings")
+    assert warning.startswith(f"containerd {etc.version} does not know, and ignores: ")
+
+
+def test_before_containerd_is_installed(tmp_path: pathlib.Path, modules: Modules) -> None:
+    etc = Etc(tmp_path, modules)
+    (tmp_path / "nothing").write_text("")
+    hidden = f'mount --bind {tmp_path}/nothing {os.path.realpath("/usr/bin/containerd")} && exec "$@"'
+    quiet = ansible.play([config(path=str(etc.path), **SETTINGS)], under=("unshare", "--mount", "sh", "-c", hidden, "sh")).last
+    assert quiet.changed
+    assert quiet.value("validated") is False
+    assert "warnings" not in quiet.result
+    etc.path.unlink()
+    asked = etc.run(**SETTINGS, validate=True)
+    assert asked.value("validated") is False
+    assert asked.value("unknown_keys") == []
+    assert (
+        str(asked.value("warnings"))
+        == f"['validate: there is no containerd {etc.binary}, so that it could not be asked about the configuration']"
+    )
+    assert flat(etc.read()) == {**EXPECTED_2, ("version",): 2}
+    assert etc.fails(path=f"{etc.directory}/new.toml", base="default").startswith("base: default needs containerd on the target")
+    assert etc.fails(migrate=True).startswith("migrate: containerd is not installed")
+    fresh = etc.fails(path=f"{etc.directory}/new.toml", settings={"root": {"a": 1}})
+    assert fresh == f"{etc.directory}/new.toml: root: a table stands where a string must be"
+    etc.run(migrate=True, settings={"version": 3})
+    assert flat(etc.read()) == {**EXPECTED_3, ("version",): 3}
+
+
+def test_without_its_library(etc17: Etc, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "tomlkit.py").write_text("raise ImportError('not installed', name='tomlkit')\n")
+    played = etc17.play({**config(root="/r"), "ignore_errors": True}, environment={"PYTHONPATH": str(tmp_path / "modules")})
+    assert played.last.msg == (
+        "the Python library tomlkit is needed to read containerd's configuration: install the package python3-tomlkit "
+        "(Debian, Ubuntu) or tomlkit (pip)"
+    )
+    assert not etc17.path.exists()
+
+
+def test_debian_12_has_an_old_library(etc: Etc) -> None:
+    """tomlkit 0.11.7, under the Python that is there."""
+    etc.write(ODD)
+    done = etc.play(
+        config(**SETTINGS),
+        config(**SETTINGS),
+        config(drop_in="x", plugins={CRI: {"sandbox_image": "z"}}),
+        interpreter="/usr/bin/python3",
+    )
+    assert [one.changed for one in done.results] == [True, False, True]
+    assert {path: value for path, value in flat(etc.read()).items() if path in EXPECTED_2} == EXPECTED_2
+
+
+# Two at once, and killed
+
+
+def test_two_playbooks_at_once(etc17: Etc) -> None:
+    etc17.write(COMMENTS)
+    failures: t.List[BaseException] = []
+
+    def play(number: int) -> None:
+        try:
+            etc17.play(*(config(settings={"timeouts": {f"mine.{number}.{turn}": "1s"}}) for turn in range(3)))
+        except AssertionError as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=play, args=(number,)) for number in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+    assert etc17.read()["timeouts"] == {f"mine.{number}.{turn}": "1s" for number in range(2) for turn in range(3)}
+
+
+def test_killed_in_the_middle(etc17: Etc, modules: Modules) -> None:
+    one, two = {"plugins": {CRI: {"sandbox_image": "one"}}}, {"plugins": {CRI: {"sandbox_image": "two"}}}
+    etc17.write(COMMENTS)
+    texts = []
+    for options in (one, two):
+        modules.run("containerd_config", **etc17.defaults, **options)
+        texts.append(etc17.text)
+    whole = modules.duration("containerd_config", **etc17.defaults, **one)
+    for turn in range(100):
+        options = (one, two)[turn % 2]
+        modules.kill_after(whole * (turn + 1) / 90, "containerd_config", **etc17.defaults, **options)
+        assert etc17.text in texts, turn
+    modules.run("containerd_config", **etc17.defaults, **one)
+    assert etc17.text == texts[0]
+    assert os.listdir(etc17.directory) == ["config.toml"]
+    assert modules.run("containerd_config", **etc17.defaults, **one)["changed"] is False
+
+
+def test_names_that_a_killed_run_left_go(etc17: Etc) -> None:
+    etc17.write("version = 2\n")
+    etc17.write("half", ".config.toml.0123456789abcdef")
+    etc17.write("somebody's", ".config.toml.swp")
+    etc17.one(oom_score=1)
+    assert sorted(os.listdir(etc17.directory)) == [".config.toml.swp", "config.toml"]
+
+
+# Secrets
+
+
+def test_secrets_are_seen_nowhere(etc: Etc) -> None:
+    words = ["hunter2hunter2", "swordfish-swordfish", "opensesame", "unmarked-but-credential"]
+    settings = {
+        "plugins": {
+            CRI: {"registry": {"configs": {"r.lan": {"auth": {"username": "robot", "password": words[0], "auth": words[3]}}}}},
+            "io.containerd.snapshotter.v1.mine": {"key": words[1]},
+        }
+    }
+    hidden = [
+        f'plugins."{IMAGES}".registry.configs',
+        ["plugins", "io.containerd.snapshotter.v1.mine", "key"],
+        "stream_processors.x.env",
+    ]
+    more = {"stream_processors": {"x": {"env": [f"KEY={words[2]}"], "path": "/x"}}}
+    done = etc.play(
+        config(settings={**settings, **more}, secret_keys=hidden),
+        config(settings=settings, secret_keys=hidden),
+        config(
+            settings={**settings, **plugins("plugins", "io.containerd.snapshotter.v1.mine", key="other-secret")},
+            secret_keys=hidden,
+        ),
+        {**config(settings=settings, secret_keys=hidden, state="gone"), "ignore_errors": True},
+        {**config(settings=settings, secret_keys=hidden, list_mode="merge"), "ignore_errors": True},
+        {**config(settings={**settings, "oom_score": words[0]}, secret_keys=[*hidden, "oom_score"]), "ignore_errors": True},
+        {**config(settings=str(settings), secret_keys=hidden), "ignore_errors": True},
+        diff=True,
+        arguments=["-vvv"],
+    )
+    made, same, other, *failed = done.results
+    assert (made.changed, same.changed, other.changed) == (True, False, True)
+    assert [one.failed for one in failed][:3] == [True, True, True]
+    for word in [*words, "other-secret"]:
+        assert word not in done.output, word
+        assert word not in str([one.result for one in done.results]), word
+    assert '+  key = "(secret)"' in done.output
+    assert '+  key = "(secret, changed)"' in done.output
+    assert "/x" in str(made.result)
+    assert etc.text.count(words[0]) == 1
+    assert oct(etc.path.stat().st_mode & 0o777) == "0o600"
+
+
+def test_a_secret_that_all_may_read_is_told(etc17: Etc) -> None:
+    etc17.write("version = 2\n")
+    done = etc17.run(settings={"grpc": {"address": "/very/secret/place"}}, secret_keys=["grpc.address"])
+    assert done.value("warnings") == [f"{etc17.path} has secrets, and every user may read it: set its mode to 0600"]
+    assert "/very/secret" not in str(done.result)
+
+
+# Wrong values
+
+WRONG: t.List[t.Tuple[t.Dict[str, t.Any], str]] = [
+    ({"settings": {"root": None}}, "settings: root: TOML has no null: to remove the key, name it in a task with state=absent"),
+    (
+        {"settings": {"disabled_plugins": ["a.b", 1]}},
+        "settings: disabled_plugins: a list may not mix a string and an integer: ['a.b', 1]",
+    ),
+    (
+        {"settings": {"disabled_plugins": ["a.b", None]}},
+        "settings: disabled_plugins: a list may not mix a string and null: ['a.b', None]",
+    ),
+    ({"settings": {"imports": [None]}}, "settings: imports.0: TOML has no null"),
+    ({"settings": {"oom_score": 2**63}}, "settings: oom_score: 9223372036854775808 does not fit into 64 bits"),
+    (
+        {"settings": {"root": {"a": 1}}},
+        "settings: root.a: root is a string in {path}, and '1' needs a table there: remove it first with state=absent",
+    ),
+    ({"settings": {"root": {}}}, "settings: root: a table ({{}}) cannot take the place of a string in {path}: remove that first"),
+    (
+        {"settings": {"grpc": 5}},
+        "settings: grpc: an integer (5) cannot take the place of a table in {path}: remove that first with state=absent",
+    ),
+    (
+        {"plugins": {CRI: {"cni": "x"}}},
+        'plugins: plugins."io.containerd.grpc.v1.cri".cni: a string (x) cannot take the place of a table in {path}',
+    ),
+    ({"settings": {"temp": 5}}, "{path}: temp: an integer stands where a string must be"),
+    ({"settings": {"required_plugins": "x"}}, "{path}: required_plugins: a string stands where a list must be"),
+    ({"settings": {"timeouts": {"a": "soon"}}}, "{path}: timeouts.a: 'soon' is not a duration such as 5s or 1m30s"),
+    ({"settings": {"disabled_plugins": ["zfs of mine."]}}, "containerd 1.7 refuses the configuration: "),
+    (
+        {"settings": {"imports": ["/no/such.toml"]}},
+        "{path}: imports: /no/such.toml is not there, and containerd does not start without it",
+    ),
+    ({"settings": {"version": 9}}, "settings: version: an integer (9) is not one of 1 to 4"),
+    ({"settings": {"version": "2"}}, "settings: version: a string (2) is not one of 1 to 4"),
+    ({"settings": {"plugins": {"io": {"containerd": {"x": 1}}}}}, "settings: plugins.io.containerd.x: quote the plugin's name"),
+    (
+        {"settings": {"a": {"b": 1}}, "plugins": {IMAGES: {"use_local_image_pull": True}}},
+        "cannot be said in {path}, whose version is 2: set migrate",
+    ),
+    ({"root": "relative"}, "root: 'relative' is not an absolute path"),
+    ({"state_dir": "relative"}, "state_dir: 'relative' is not an absolute path"),
+    ({"containerd_binary": "containerd"}, "containerd_binary: 'containerd' is not an absolute path"),
+    ({"path": "config.toml"}, "path: 'config.toml' is not an absolute path"),
+    ({"path": "/proc"}, "/proc is no regular file"),
+    (
+        {"root": "/a", "settings": {"root": "/b"}},
+        "root: root and settings: root are the same key here, and have different values",
+    ),
+    ({"drop_in": "../x"}, "drop_in: '../x' is not a file name"),
+    ({"drop_in": ".x"}, "drop_in: '.x' is not a file name"),
+    ({"keys": ["root"]}, "keys: they are removed, which needs state=absent"),
+    ({"state": "absent"}, "settings: state=absent needs settings or keys, which name what to remove"),
+    ({"state": "absent", "keys": ["a..b"]}, "keys: 'a..b' is not a dotted key such as"),
+    ({"state": "absent", "keys": [["a", 1]]}, "keys: ['a', 1] must be a list of strings"),
+    ({"state": "absent", "keys": [{"a": 1}]}, "keys: \"{{'a': 1}}\" is not a dotted key such as"),
+    (
+        {"state": "absent", "keys": ["plugins.io.containerd.grpc.v1.cri"]},
+        "keys: plugins.io.containerd.grpc.v1.cri: quote the plugin's name",
+    ),
+    ({"state": "absent", "keys": ["version"]}, "settings: version: the version of a file cannot be removed"),
+    ({"secret_keys": ["a b"], "root": "/r"}, "secret_keys: 'a b' is not a dotted key such as"),
+    ({"oom_score": "high"}, "oom_score"),
+    ({"settings": ["a"]}, "settings"),
+    ({"base": "full"}, "base"),
+    ({"list_mode": "merge"}, "list_mode"),
+]
+
+
+def test_wrong_values(tmp_path: pathlib.Path, modules: Modules) -> None:
+    etc = Etc(tmp_path, modules, "1.7")
+    etc.write(COMMENTS)
+    before = trees.snapshot(etc.directory)
+    unclear = []
+    for options, expected in WRONG:
+        result = modules.result("containerd_config", **{**etc.defaults, **options})
+        message = str(result.get("msg"))
+        if not result.get("failed") or expected.format(path=etc.path) not in message or "\n" in message.strip():
+            unclear.append(f"{options} gives {message!r}, and not {expected!r}")
+    assert not unclear, "\n".join(unclear)
+    trees.assert_same(before, trees.snapshot(etc.directory))
+
+
+def test_deep_nesting_is_no_accident(etc17: Etc) -> None:
+    deep: t.Dict[str, t.Any] = {}
+    for _level in range(60):
+        deep = {"a": deep}
+    assert "tables are nested more than 32 deep" in etc17.fails(settings=deep)
+
+
+def test_a_file_that_is_no_toml(etc17: Etc) -> None:
+    etc17.write('version = 2\npassword = "hunter2hunter2\n')
+    message = etc17.fails(oom_score=1)
+    assert message.startswith(f"{etc17.path} is not valid TOML: line 2, column ")
+    assert "hunter2" not in message
+    etc17.write("version = 2\nimports = ['x.toml']\n")
+    etc17.write("a = \n", "x.toml")
+    assert etc17.fails(oom_score=1).startswith(f"{etc17.directory}/x.toml is not valid TOML: line 1")
+
+
+def test_in_the_action_group(etc17: Etc) -> None:
+    one = task("containerd_config", **etc17.defaults, root="/r", state="absent")
+    done = ansible.play([one], defaults={"drop_in": "of-the-group"}).last
+    assert done.value("config_file") == f"{etc17.directory}/conf.d/of-the-group.toml"
