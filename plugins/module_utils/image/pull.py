@@ -127,7 +127,7 @@ class Puller:
         self._documents = {job: documents.submit(self._look_up, job) for job in self._transfers}
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, *exc: t.Any) -> None:
         for transfer in self._transfers.values():
             transfer.stop()
         for documents in self._documents.values():
@@ -135,7 +135,7 @@ class Puller:
         with self._lock:
             for future in self._futures.values():
                 future.cancel()
-        self._exit.close()
+        self._exit.__exit__(*exc)
 
     def _look_up(self, job: Job) -> _Documents:
         """Fetch the documents and begin with the blobs."""

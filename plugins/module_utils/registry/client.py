@@ -222,7 +222,7 @@ def _check_length(response: t.Any, path: str, descriptor: Descriptor, offset: in
     length = whole_number(response.headers.get("Content-Length"))
     partial = response.status_code == 206
     if response.status_code == 416 or (length is not None and length < descriptor.size and not partial):
-        raise RegistryError(f"{printable(path, 200)} is shorter than its descriptor says ({descriptor.size} bytes)")
+        raise FailedPrecondition(f"{printable(path, 200)} is shorter than its descriptor says ({descriptor.size} bytes): refused")
     if length is not None and length + (offset if partial else 0) > descriptor.size:
         raise _too_long(path, descriptor)
 

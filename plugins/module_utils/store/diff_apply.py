@@ -21,6 +21,7 @@ _PREFIX, _OPAQUE, _META = b".wh.", b".wh..wh..opq", b".wh..wh."
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LEAST_LIMIT = 10 * 1024**3
 _BLOCK = 4096
+_HOLE = 64 * 1024
 _DEVICES = {tar.CHARACTER: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK, tar.FIFO: stat.S_IFIFO}
 _UNSUPPORTED = (errno.ENOTSUP, errno.EPERM)
 
@@ -59,6 +60,20 @@ def apply_layer(
         os.umask(old_umask)
 
 
+def _write(fd: int, size: int, reader: tar.TarReader) -> None:
+    """The data of a file; long stretches of zeros become holes, so that a bomb of zeros takes no room."""
+    holes = False
+    for block in reader.blocks():
+        if len(block) >= _HOLE and not block[0] and not block[-1] and bytes(block) == bytes(len(block)):
+            os.lseek(fd, len(block), os.SEEK_CUR)
+            holes = True
+            continue
+        while block:
+            block = block[os.write(fd, block) :]
+    if holes:
+        os.ftruncate(fd, size)
+
+
 class _Paths:
     """A set of paths in eight bytes each: there may be millions. Python's hashes depend on chance: nobody can make two agree."""
 
@@ -93,8 +108,9 @@ class Applier:
     def _entry(self, entry: tar.Entry, reader: tar.TarReader) -> None:
         path = split(entry.name)
         if not path:
-            if entry.kind == tar.DIRECTORY:
-                self._root(entry)
+            if entry.kind != tar.DIRECTORY:
+                raise InvalidArgument("the layer has an entry in place of its root, which is no directory")
+            self._root(entry)
             return
         name = path[-1]
         parent = self._tree.directory(path[:-1])
@@ -165,9 +181,7 @@ class Applier:
             if entry.segments is not None:
                 self._sparse(fd, entry, reader)
             elif entry.size:
-                for block in reader.blocks():
-                    while block:
-                        block = block[os.write(fd, block) :]
+                _write(fd, entry.size, reader)
             if entry.uid or entry.gid:
                 os.fchown(fd, entry.uid, entry.gid)
             if entry.mode & 0o7000:

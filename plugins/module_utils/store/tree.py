@@ -123,6 +123,8 @@ class Tree:
     def _walk(self, wanted: Path) -> Directory:
         current, rest, links, steps = self._top, list(reversed(wanted)), 0, 0
         while rest:
+            if links > _LINK_LIMIT or steps > _STEP_LIMIT:
+                raise InvalidArgument(f"too many symbolic links in the path {printable(b'/'.join(wanted), 200)!r} of the layer")
             name = rest.pop()
             steps += 1
             if name == b"..":
@@ -138,8 +140,6 @@ class Tree:
                 current = self._child(current, name)
                 continue
             links += 1
-            if links > _LINK_LIMIT or steps > _STEP_LIMIT:
-                raise InvalidArgument(f"too many symbolic links in the path {printable(b'/'.join(wanted), 200)!r} of the layer")
             if target.startswith(b"/"):
                 current = self._top
             rest.extend(part for part in reversed(target.split(b"/")) if part not in (b"", b"."))
@@ -342,7 +342,6 @@ class Tree:
             with os.scandir(self._roots[index]) as entries:
                 for entry in entries:
                     self._hide(parent, os.fsencode(entry.name))
-        parent.lowers = ()
 
     def _hide(self, parent: Directory, name: bytes) -> None:
         try:
