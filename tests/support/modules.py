@@ -23,12 +23,14 @@ from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIO
 
 #: Imports everything once, and becomes a module in a child process for each line: what is killed has done nothing else yet.
 _SERVER = """
-import importlib, json, os, pkgutil, sys
+import concurrent.futures.thread, importlib, json, os, pathlib, pkgutil, sqlite3, sys
 from ansible.module_utils import basic
 from ansible_collections.fleet.containerd.plugins import modules
 every = {one.name: importlib.import_module(f"{modules.__name__}.{one.name}") for one in pkgutil.iter_modules(modules.__path__)}
-from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded import engine
-from ansible_collections.fleet.containerd.plugins.module_utils.image import pull
+from ansible_collections.fleet.containerd.plugins import module_utils
+rooms = pathlib.Path(list(module_utils.__path__)[0])
+for path in rooms.glob("*/*.py"):
+    importlib.import_module(f"{module_utils.__name__}.{path.parent.name}.{path.stem}")
 import requests
 for line in iter(sys.stdin.readline, ""):
     kind, options, output, uid = json.loads(line)
@@ -41,27 +43,32 @@ for line in iter(sys.stdin.readline, ""):
         basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode(), "legacy"
         every[kind].main()
     print(pid, flush=True)
-    os.waitpid(pid, 0)
-    print("ended", flush=True)
+    print("ended", os.wait4(pid, 0)[2].ru_maxrss, flush=True)
 """
 
 
 class Modules:
-    """Runs modules. Their result, and whatever else they print, goes to a file."""
+    """Runs modules. Their result, and whatever else they print, goes to a file. peak: KiB of memory that the last one had at most."""
 
     def __init__(self, process: subprocess.Popen[bytes], output: pathlib.Path) -> None:
         assert process.stdin
         assert process.stdout
         self._requests, self._answers, self._output = process.stdin, process.stdout, output
+        self.peak = 0
 
     def _start(self, kind: str, options: t.Mapping[str, t.Any], uid: int = 0) -> int:
         self._requests.write(json.dumps([kind, options, str(self._output), uid]).encode() + b"\n")
         return int(self._answers.readline())
 
+    def _wait(self) -> None:
+        word, peak = self._answers.readline().split()
+        assert word == b"ended"
+        self.peak = int(peak)
+
     def result(self, kind: str, /, uid: int = 0, **options: t.Any) -> t.Dict[str, t.Any]:
         """Run a module to its end; what it returns, which is all that it may print."""
         self._start(kind, options, uid)
-        assert self._answers.readline() == b"ended\n"
+        self._wait()
         text = self._output.read_text()
         try:
             return t.cast(t.Dict[str, t.Any], json.loads(text))
@@ -79,7 +86,7 @@ class Modules:
         pid = self._start(kind, options)
         if not select.select([self._answers], [], [], seconds)[0]:
             os.kill(pid, signal.SIGKILL)
-        assert self._answers.readline() == b"ended\n"
+        self._wait()
 
     def duration(self, kind: str, /, **options: t.Any) -> float:
         started = time.monotonic()

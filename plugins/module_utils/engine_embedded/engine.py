@@ -15,7 +15,7 @@ import time
 import typing as t
 
 from ..engine.models import Mount, Version
-from ..errors import InvalidArgument, NotFound, Unavailable, from_os_error, printable
+from ..errors import EngineError, InvalidArgument, NotFound, ResourceExhausted, Unavailable, from_os_error, printable
 from ..hostfs.atomic import make_dir
 from ..hostfs.lock import locked
 from ..oci.descriptor import Descriptor
@@ -101,17 +101,26 @@ class EmbeddedEngine:
             return
         name = f"lease-{secrets.token_hex(8)}"
         lock = self._lock_path("leases")
-        with locked(lock, "the leases", shared=True):
-            with self._database.write() as connection:
-                connection.execute("INSERT INTO leases VALUES (?,?,?)", (self.namespace, name, time.time() + seconds))
-            self._lease, self.content.bulk = name, True
-            try:
-                yield name
-            finally:
-                self._lease, self.content.bulk = "", False
+        try:
+            with locked(lock, "the leases", shared=True):
                 with self._database.write() as connection:
-                    connection.execute("DELETE FROM leases WHERE namespace=? AND id=?", (self.namespace, name))
-                    connection.execute("DELETE FROM lease_items WHERE namespace=? AND lease=?", (self.namespace, name))
+                    connection.execute("INSERT INTO leases VALUES (?,?,?)", (self.namespace, name, time.time() + seconds))
+                self._lease, self.content.bulk = name, True
+                try:
+                    yield name
+                finally:
+                    self._lease, self.content.bulk = "", False
+                    # On a full disk the row stays, and the next run knows that it is dead.
+                    with contextlib.suppress(ResourceExhausted), self._database.write() as connection:
+                        connection.execute("DELETE FROM leases WHERE namespace=? AND id=?", (self.namespace, name))
+                        connection.execute("DELETE FROM lease_items WHERE namespace=? AND lease=?", (self.namespace, name))
+        except Unavailable:
+            raise
+        except EngineError:
+            # Another try would fail too, unless it is given back the room.
+            with contextlib.suppress(EngineError):
+                self.collect()
+            raise
         if self._end_dead_leases(lock):
             self.collect()
 

@@ -70,47 +70,53 @@ def _mount_id(fd: int) -> str:
         return next(line for line in stream if line.startswith("mnt_id:"))
 
 
+class _Level:
+    """A directory that is being emptied: entries are removed as they are read, so that millions of them cost no memory."""
+
+    def __init__(self, fd: int, name: str) -> None:
+        self.fd, self.name, self.moved_here = fd, name, False
+        self._entries = os.scandir(fd)
+
+    def close(self) -> None:
+        self._entries.close()
+        os.close(self.fd)
+
+    def next_directory(self) -> t.Optional[str]:
+        """Unlink what is no directory, up to the next one; None at the end."""
+        for entry in self._entries:
+            if entry.is_dir(follow_symlinks=False):
+                return entry.name
+            os.unlink(entry.name, dir_fd=self.fd)
+        if not self.moved_here:
+            return None
+        # What was moved here after the reading began need not have been seen.
+        self.moved_here = False
+        self._entries = os.scandir(self.fd)
+        return self.next_directory()
+
+
 def empty_directory(parent_fd: int, name: str) -> None:
     """Remove everything in the directory name of parent_fd. Directories deeper than _DEPTH are moved up first, so that no
-    depth needs more than that many file descriptors. OSError; EBUSY where something is mounted inside.
+    depth needs more than twice that many file descriptors. OSError; EBUSY where something is mounted inside.
     """
-    top = _enter(parent_fd, name)
-    stack: t.List[t.Tuple[int, t.List[str], str]] = []
+    stack = [_Level(_enter(parent_fd, name), name)]
     try:
-        stack.append((os.dup(top), _clear_files(top), name))
         while stack:
-            fd, directories, own = stack[-1]
-            if directories:
-                child = directories.pop()
-                if len(stack) >= _DEPTH:
-                    moved = f".rm-{secrets.token_hex(8)}"
-                    os.rename(child, moved, src_dir_fd=fd, dst_dir_fd=top)
-                    stack[0][1].append(moved)
-                    continue
-                child_fd = _enter(fd, child)
-                stack.append((child_fd, _clear_files(child_fd), child))
-                continue
-            stack.pop()
-            os.close(fd)
-            if stack:
-                os.rmdir(own, dir_fd=stack[-1][0])
+            level = stack[-1]
+            child = level.next_directory()
+            if child is None:
+                stack.pop().close()
+                if stack:
+                    os.rmdir(level.name, dir_fd=stack[-1].fd)
+            elif len(stack) >= _DEPTH:
+                moved = f".rm-{secrets.token_hex(8)}"
+                os.rename(child, moved, src_dir_fd=level.fd, dst_dir_fd=stack[0].fd)
+                stack[0].moved_here = True
+            else:
+                stack.append(_Level(_enter(level.fd, child), child))
     finally:
-        os.close(top)
-        for fd, _names, _own in stack:
-            os.close(fd)
-
-
-def _clear_files(fd: int) -> t.List[str]:
-    """Unlink everything that is no directory; the names of the directories."""
-    directories = []
-    with os.scandir(fd) as entries:
-        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
-    for name, is_dir in found:
-        if is_dir:
-            directories.append(name)
-        else:
-            os.unlink(name, dir_fd=fd)
-    return directories
+        for level in stack:
+            level.close()
 
 
 def rename_then_remove(path: str) -> bool:

@@ -135,7 +135,7 @@ def _transfer(url: str, options: FetchOptions, target: t.BinaryIO) -> None:
 
 def _copy(response: t.Any, target: t.BinaryIO, what: str) -> None:
     announced = response.headers.get("Content-Length", "")
-    left = int(announced) if announced.isdigit() else None
+    left = int(announced) if announced.isascii() and announced.isdigit() and len(announced) < 19 else None
     while True:
         block = response.read(_BLOCK)
         if not block:

@@ -17,7 +17,7 @@ import typing as t
 
 from ..engine.labels import SOURCE
 from ..engine.models import Image
-from ..errors import EngineError
+from ..errors import EngineError, Unavailable
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
 from ..oci.platform import Platform
@@ -127,7 +127,7 @@ class Puller:
         self._documents = {job: documents.submit(self._look_up, job) for job in self._transfers}
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, *exc: t.Any) -> None:
         for transfer in self._transfers.values():
             transfer.stop()
         for documents in self._documents.values():
@@ -135,7 +135,7 @@ class Puller:
         with self._lock:
             for future in self._futures.values():
                 future.cancel()
-        self._exit.close()
+        self._exit.__exit__(*exc)
 
     def _look_up(self, job: Job) -> _Documents:
         """Fetch the documents and begin with the blobs."""
@@ -177,8 +177,9 @@ class Puller:
                 reused += self._unpack(job, view, lambda layer: documents.blobs[layer.digest].result())
             for future in documents.blobs.values():
                 future.result()
-        except EngineError:
-            transfer.stop()
+        except EngineError as error:
+            # What a registry could not send is worth keeping for another try; what is refused is not.
+            transfer.stop(forget=not isinstance(error, Unavailable))
             raise
         if reused == layers:
             self._engine.sync(self._snapshotter)

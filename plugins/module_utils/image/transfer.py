@@ -33,10 +33,12 @@ class Transfer:
     ) -> None:
         self._engine, self._client, self._reference, self._source, self._verify = engine, client, reference, labels, verify
         self._lock, self._stop = threading.Lock(), threading.Event()
+        self._forget = False
         self.fetched = 0
 
-    def stop(self) -> None:
-        """Transfers that run end with Unavailable."""
+    def stop(self, forget: bool = False) -> None:
+        """Transfers that run end with Unavailable. forget: what they have fetched so far is thrown away."""
+        self._forget = self._forget or forget
         self._stop.set()
 
     def manifest(self, top: Resolved, platform: Platform) -> t.Tuple[Descriptor, Manifest]:
@@ -74,14 +76,11 @@ class Transfer:
             raise InvalidArgument(f"the blob {descriptor.digest} has {descriptor.size} bytes; the limit is {limit}")
 
         def write(ingest: Ingest) -> None:
-            resumed = ingest.offset > 0
             try:
                 self._transfer(ingest, descriptor)
             except FailedPrecondition:
+                # What an earlier try left may be the reason, or something on the way.
                 ingest.truncate()
-                if not resumed:
-                    raise
-                # What an earlier try left may be the reason.
                 self._transfer(ingest, descriptor)
 
         self._put(descriptor, self._source, write)
@@ -109,6 +108,8 @@ class Transfer:
                 with self._lock:
                     self.fetched += len(block)
                 if self._stop.is_set():
+                    if self._forget:
+                        ingest.truncate()
                     raise Unavailable("the transfer was given up because another one failed")
         ingest.commit(descriptor.size, descriptor.digest, self._source)
 

@@ -26,6 +26,9 @@ from .inspect import CONFIG_LIMIT, INDEX_DEPTH, read_blob
 if t.TYPE_CHECKING:
     from ..engine.api import ContentStore
 
+#: All documents of an image together: they are held in memory.
+_DOCUMENTS_LIMIT = 8 * MANIFEST_LIMIT
+
 Read = t.Callable[[Descriptor], bytes]
 Choose = t.Callable[[Index], t.Sequence[Descriptor]]
 
@@ -113,6 +116,7 @@ def walk(read: Read, top: Descriptor, choose: Choose) -> Tree:
     """
     nodes: t.List[Node] = []
     missing: t.List[Descriptor] = []
+    total = 0
     todo, seen = [(top, 0)], {top.digest}
     while todo:
         descriptor, depth = todo.pop(0)
@@ -127,6 +131,9 @@ def walk(read: Read, top: Descriptor, choose: Choose) -> Tree:
                 raise
             missing.append(descriptor)
             continue
+        total += len(body)
+        if total > _DOCUMENTS_LIMIT:
+            raise InvalidArgument(f"the documents of {top.digest} come to more than {_DOCUMENTS_LIMIT} bytes")
         node = Node(descriptor, parse(body, descriptor.media_type, f"the document {descriptor.digest}"), body)
         nodes.append(node)
         if isinstance(node.document, Index):

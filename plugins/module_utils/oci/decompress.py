@@ -14,6 +14,7 @@ import zlib
 from ..errors import DataLoss, MissingLibrary
 
 _READ = 256 * 1024
+_FIRST = 4096
 _BLOCK = 1024 * 1024
 _MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 
@@ -50,30 +51,28 @@ def _zlib() -> t.Any:
 
 
 def _gzip_blocks(stream: t.BinaryIO, what: str) -> t.Iterator[bytes]:
-    """All members of a gzip stream."""
+    """All members of a gzip stream. Little is given to the beginning of each, so that many small ones are not copied for ever."""
     library = _zlib()
     failures: t.Tuple[t.Type[Exception], ...] = (zlib.error, getattr(library, "error", zlib.error))
     try:
-        inflater = library.decompressobj(31)
-        data = stream.read(_READ)
-        fresh = True
+        inflater, piece = library.decompressobj(31), _FIRST
+        data = memoryview(stream.read(_READ))
         while data:
-            block = inflater.decompress(data, _BLOCK)
-            fresh = False
+            given = data[:piece]
+            block = inflater.decompress(given, _BLOCK)
+            rest = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
+            data, piece = data[len(given) - len(rest) :], min(2 * piece, _READ)
             if block:
                 yield block
-            data = inflater.unconsumed_tail
             if inflater.eof:
-                data = inflater.unused_data
                 if len(data) < len(_MAGIC["gzip"]):
-                    data += stream.read(_READ)
+                    data = memoryview(bytes(data) + stream.read(_READ))
                 if data[:2] != _MAGIC["gzip"]:
                     return
-                inflater, fresh = library.decompressobj(31), True
+                inflater, piece = library.decompressobj(31), _FIRST
             elif not data:
-                data = stream.read(_READ)
-        if not fresh and not inflater.eof:
-            raise DataLoss(f"the compressed {what} ends too early")
+                data = memoryview(stream.read(_READ))
+        raise DataLoss(f"the compressed {what} ends too early")
     except failures as error:
         raise DataLoss(f"the compressed {what} is damaged: {error}") from error
 

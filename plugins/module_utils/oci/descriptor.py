@@ -5,11 +5,17 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 
+from ..errors import InvalidArgument, printable
 from .digest import Digest
 from .documents import Reader
 from .platform import Platform
+
+_NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
+#: RFC 6838, section 4.2. It goes into headers of requests.
+_MEDIA_TYPE = re.compile(rf"{_NAME}/{_NAME}\Z")
 
 
 class Descriptor(t.NamedTuple):
@@ -30,8 +36,11 @@ class Descriptor(t.NamedTuple):
         if read.has("platform"):
             sub = read.child("platform")
             platform = Platform.normalised(sub.text("os", ""), sub.text("architecture", ""), sub.text("variant", ""))
+        media_type = read.text("mediaType")
+        if not _MEDIA_TYPE.match(media_type):
+            raise InvalidArgument(f"mediaType of {what} is no media type: {printable(media_type, 100)!r}")
         return cls(
-            read.text("mediaType"),
+            media_type,
             Digest.parse(read.text("digest")),
             read.size("size"),
             platform,

@@ -18,6 +18,12 @@ def _refuse_constant(name: str) -> t.Any:
     raise ValueError(f"{name} is not JSON")
 
 
+def _integer(text: str) -> int:
+    if len(text) > 20:
+        raise ValueError(f"a number of {len(text)} digits")
+    return int(text)
+
+
 def _pairs(pairs: t.List[t.Tuple[str, t.Any]]) -> t.Dict[str, t.Any]:
     out = dict(pairs)
     if len(out) != len(pairs):
@@ -53,7 +59,10 @@ def load_object(data: bytes, what: str, limit: int = MANIFEST_LIMIT) -> t.Dict[s
     try:
         if data.count(b"[") + data.count(b"{") > _DEPTH_LIMIT:
             _check_depth(data)
-        found = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_pairs)
+        found = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, parse_int=_integer, object_pairs_hook=_pairs)
+        if b"\\u" in data:
+            # Half of a surrogate pair is no text: nobody could write it anywhere.
+            json.dumps(found, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"{what} is not valid JSON: {printable(error, 160)}") from error
     if not isinstance(found, dict):

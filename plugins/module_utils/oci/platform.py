@@ -11,7 +11,7 @@ import typing as t
 
 from ..errors import InvalidArgument, printable
 
-_PART = re.compile(r"[A-Za-z0-9_.-]+\Z")
+_PART = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
 _ARCH = {
     "i386": ("386", ""),
     "i686": ("386", ""),
@@ -79,7 +79,13 @@ class Platform(t.NamedTuple):
 
     @classmethod
     def normalised(cls, os_name: str, architecture: str, variant: str = "") -> Platform:
-        """The canonical form: linux/x86_64 is linux/amd64, linux/arm64/v8 is linux/arm64, linux/arm is linux/arm/v7."""
+        """The canonical form: linux/x86_64 is linux/amd64, linux/arm64/v8 is linux/arm64, linux/arm is linux/arm/v7.
+
+        Parts may be empty. InvalidArgument for what no platform is called.
+        """
+        for part in (os_name, architecture, variant):
+            if part and not _PART.match(part):
+                raise InvalidArgument(f"{printable(part, 80)!r} is no part of a platform's name")
         os_name = {"macos": "darwin"}.get(os_name.lower(), os_name.lower())
         arch, implied = _ARCH.get(architecture.lower(), (architecture.lower(), ""))
         variant = (variant.lower() or implied).replace("armv", "v")

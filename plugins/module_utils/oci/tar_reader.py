@@ -17,10 +17,17 @@ BLOCK = 512
 _PAX_LIMIT = 1024 * 1024
 _NAME_LIMIT = 64 * 1024
 _SPARSE_LIMIT = 100_000
+_SPARSE_BYTES = 48 * _SPARSE_LIMIT
+_XATTRS_LIMIT = 64
 _MAX = 2**63 - 1
+#: One less than what means "leave it as it is" to the kernel.
+_ID_MAX = 2**32 - 2
 
 REGULAR, HARDLINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
 _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s6s2s32s32s8s8s155s12s")
+
+_XATTR = b"SCHILY.xattr."
+_RECORDS = frozenset([b"path", b"linkpath", b"size", b"uid", b"gid", b"mtime"])
 
 Segments = t.List[t.Tuple[int, int]]
 
@@ -69,7 +76,6 @@ class TarReader:
         self._buffer = memoryview(b"")
         self._left = 0
         self._padding = 0
-        self._globals: t.Dict[bytes, bytes] = {}
 
     @property
     def ahead(self) -> int:
@@ -132,16 +138,17 @@ class TarReader:
                 return
             entry, kind, size = header
             if kind in (b"x", b"X"):
-                records = {**records, **parse_pax(self._data(size, _PAX_LIMIT, "a PAX header"))}
+                records = parse_pax(self._data(size, _PAX_LIMIT, "a PAX header"))
             elif kind == b"g":
-                self._globals.update(parse_pax(self._data(size, _PAX_LIMIT, "a global PAX header")))
+                # Without meaning in layers: no engine applies it.
+                self._data(size, _PAX_LIMIT, "a global PAX header")
             elif kind == b"L":
                 long_name = self._data(size, _NAME_LIMIT, "a name").rstrip(b"\0")
             elif kind == b"K":
                 long_link = self._data(size, _NAME_LIMIT, "a link target").rstrip(b"\0")
             else:
                 entry.name, entry.link = long_name or entry.name, long_link or entry.link
-                self._finish(entry, {**self._globals, **records} if records or self._globals else {})
+                self._finish(entry, records)
                 yield entry
                 records, long_name, long_link = {}, b"", b""
 
@@ -163,7 +170,8 @@ class TarReader:
         entry.name, entry.link = fields[0].partition(b"\0")[0], fields[8].partition(b"\0")[0]
         if fields[9] == b"ustar\0" and fields[15][:1] != b"\0":
             entry.name = fields[15].partition(b"\0")[0] + b"/" + entry.name
-        entry.mode, entry.uid, entry.gid = number(fields[1], "mode"), number(fields[2], "uid"), number(fields[3], "gid")
+        entry.mode = number(fields[1], "mode")
+        entry.uid, entry.gid = number(fields[2], "uid", _ID_MAX), number(fields[3], "gid", _ID_MAX)
         entry.size, entry.mtime_ns = number(fields[4], "size"), number(fields[5], "mtime", signed=True) * 10**9
         kind = fields[7]
         if kind in (CHARACTER, BLOCK_DEVICE):
@@ -185,8 +193,11 @@ class TarReader:
     def _old_sparse(self, entry: Entry, raw: bytes) -> None:
         segments: Segments = []
         _sparse_table(raw[386:482], segments)
-        extended = raw[482]
+        extended, blocks = raw[482], 0
         while extended:
+            blocks += 1
+            if blocks > _SPARSE_LIMIT // 21:
+                raise InvalidArgument(f"the sparse map of {printable(entry.name, 200)} does not end")
             block = self._exactly(BLOCK)
             _sparse_table(block[:504], segments)
             extended = block[504]
@@ -213,7 +224,8 @@ class TarReader:
         numbers: t.List[int] = []
         rest, used = b"", 0
         while not numbers or len(numbers) < 1 + 2 * numbers[0]:
-            if used >= entry.size:
+            # A line is a number; and whoever reads a map must not be made to hold what has no end.
+            if used >= min(entry.size, _SPARSE_BYTES) or len(rest) > 32:
                 raise InvalidArgument(f"the sparse map of {printable(entry.name, 200)} does not end")
             lines = (rest + self._exactly(BLOCK)).split(b"\n")
             used += BLOCK
@@ -232,8 +244,8 @@ def _signed(raw: bytes) -> int:
     return sum(b - 256 if b > 127 else b for b in raw[:148] + raw[156:]) + 256
 
 
-def number(field: bytes, what: str, signed: bool = False) -> int:
-    """A numeric header field: octal digits, or base-256 with the first bit set. Negative only where signed."""
+def number(field: bytes, what: str, limit: int = _MAX, signed: bool = False) -> int:
+    """A numeric header field, at most limit: octal digits, or base-256 with the first bit set. Negative only where signed."""
     if field.isdigit() or field[:-1].isdigit():
         # The usual form, digits to the last byte or but one: not worth the care below, and read a million times.
         try:
@@ -244,38 +256,38 @@ def number(field: bytes, what: str, signed: bool = False) -> int:
         value = int.from_bytes(field[1:], "big") if field[0] == 0x80 else int.from_bytes(field, "big", signed=True)
     else:
         text = field.partition(b"\0")[0].strip()
-        try:
-            value = int(text, 8) if text else 0
-        except ValueError as error:
-            raise InvalidArgument(f"the {what} field of a tar header is not a number: {printable(text, 40)!r}") from error
-    if not (-_MAX if signed else 0) <= value <= _MAX:
+        if text.strip(b"01234567"):
+            raise InvalidArgument(f"the {what} field of a tar header is not a number: {printable(text, 40)!r}")
+        value = int(text, 8) if text else 0
+    if not (-limit if signed else 0) <= value <= limit:
         raise InvalidArgument(f"the {what} field of a tar header is out of range: {value}")
     return value
 
 
-def _decimal(text: bytes) -> int:
-    if not text.isdigit() or len(text) > 19:
-        raise InvalidArgument(f"a number was expected in a tar header: {printable(text, 40)!r}")
+def _decimal(text: bytes, limit: int = _MAX) -> int:
+    if not text.isdigit() or len(text) > 19 or int(text) > limit:
+        raise InvalidArgument(f"a number was expected in a tar header, at most {limit}: {printable(text, 40)!r}")
     return int(text)
 
 
 def parse_pax(data: bytes) -> t.Dict[bytes, bytes]:
-    """The records of a PAX header: "<length> <key>=<value>\\n"."""
+    """The records of a PAX header ("<length> <key>=<value>\\n") that say something to us."""
     records: t.Dict[bytes, bytes] = {}
     maps: t.List[bytes] = []
-    while data:
-        digits, space, _rest = data[:24].partition(b" ")
-        length = _decimal(digits) if space else 0
-        record = data[len(digits) + 1 : length]
-        if not space or length <= len(digits) + 1 or length > len(data) or record[-1:] != b"\n":
+    start = 0
+    while start < len(data):
+        space = data.find(b" ", start, start + 20)
+        end = start + (_decimal(data[start:space]) if space >= 0 else 0)
+        if not space < end <= len(data) or data[end - 1 : end] != b"\n":
             raise InvalidArgument("a PAX header is malformed")
-        key, equals, value = record[:-1].partition(b"=")
+        key, equals, value = data[space + 1 : end - 1].partition(b"=")
         if not equals or not key or b"\0" in key:
             raise InvalidArgument("a PAX header has a record without a key")
         if key in (b"GNU.sparse.offset", b"GNU.sparse.numbytes"):
             maps.append(value)
-        records[key] = value
-        data = data[length:]
+        elif key in _RECORDS or key.startswith((_XATTR, b"GNU.sparse.")):
+            records[key] = value
+        start = end
     if maps:
         records[b"GNU.sparse.map"] = b",".join(maps)
     return records
@@ -295,8 +307,8 @@ def _seconds(text: bytes) -> int:
 def apply_pax(entry: Entry, records: t.Mapping[bytes, bytes]) -> None:
     """Put the records of PAX headers over the fields of the plain header. An empty value deletes a record."""
     for key, value in records.items():
-        if key.startswith(b"SCHILY.xattr."):
-            entry.xattrs[key[13:]] = value
+        if key.startswith(_XATTR):
+            entry.xattrs[key[len(_XATTR) :]] = value
         elif not value:
             continue
         elif key == b"path":
@@ -306,9 +318,9 @@ def apply_pax(entry: Entry, records: t.Mapping[bytes, bytes]) -> None:
         elif key == b"size":
             entry.size = _decimal(value)
         elif key == b"uid":
-            entry.uid = _decimal(value)
+            entry.uid = _decimal(value, _ID_MAX)
         elif key == b"gid":
-            entry.gid = _decimal(value)
+            entry.gid = _decimal(value, _ID_MAX)
         elif key == b"mtime":
             entry.mtime_ns = _seconds(value)
         elif key in (b"GNU.sparse.size", b"GNU.sparse.realsize"):
@@ -318,6 +330,10 @@ def apply_pax(entry: Entry, records: t.Mapping[bytes, bytes]) -> None:
             if len(numbers) % 2 or len(numbers) > 2 * _SPARSE_LIMIT:
                 raise InvalidArgument(f"the sparse map of {printable(entry.name, 200)} is malformed")
             entry.segments = list(zip(numbers[::2], numbers[1::2]))
+    if len(entry.xattrs) > _XATTRS_LIMIT:
+        raise InvalidArgument(
+            f"{printable(entry.name, 200)} has {len(entry.xattrs)} extended attributes; the limit is {_XATTRS_LIMIT}"
+        )
     # Whatever comes before it: the plain name of a sparse file is made up (GNUSparseFile.<pid>/name).
     entry.name = records.get(b"GNU.sparse.name") or entry.name
 

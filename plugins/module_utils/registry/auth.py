@@ -16,6 +16,7 @@ from .options import Credentials, Host, RegistryOptions, is_loopback
 from .sessions import bounded_body, origin, redacted
 
 _TOKEN_BODY = 1024 * 1024
+_TOKEN = 64 * 1024
 RETRY_STATUS = (408, 429, 500, 502, 503, 504)
 
 #: (method, url, headers, form) -> response
@@ -105,7 +106,7 @@ class Authorizer:
             token = answer.get("token") or answer.get("access_token")
         except (ValueError, RecursionError, AttributeError):
             token = None
-        if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
+        if not isinstance(token, str) or not 0 < len(token) <= _TOKEN or not token.isascii() or not token.isprintable():
             raise Unauthenticated(f"the token service {redacted(realm)} gave no usable token")
         return token
 

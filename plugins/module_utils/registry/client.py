@@ -30,13 +30,14 @@ from ..oci.reference import Reference
 from .endpoints import Endpoints
 from .options import PULL, RESOLVE, RegistryOptions
 from .pusher import Pusher
-from .sessions import bounded_body
+from .sessions import bounded_body, read_block, whole_number
 from .transport import Transport
 
 __all__ = ["Pusher", "RegistryClient", "RegistryOptions"]
 
 #: As much is lost when a transfer breaks off.
 _BLOCK = 128 * 1024
+_PROGRESS = 1024 * 1024
 
 
 class RegistryClient:
@@ -100,6 +101,8 @@ class RegistryClient:
         Never more than the descriptor's size. The caller checks the digest.
         """
         endpoints, scope, attempt = self.endpoints(reference.domain), _scope(reference), 0
+        # A transfer goes on for ever if need be, but not for single bytes.
+        enough = max(1, min(_PROGRESS, descriptor.size // 64))
         while offset < descriptor.size:
             before = offset
             transports, failures = endpoints.round(scope, PULL)
@@ -116,7 +119,7 @@ class RegistryClient:
                     if offset > before and not isinstance(error, Unavailable):
                         raise  # what came is wrong: no other host can go on from there
                     failures.add(transport, error, scope)
-            attempt = 1 if offset > before else attempt + 1
+            attempt = 1 if offset - before >= enough else attempt + 1
             if attempt > self._options.retries or not failures.passing:
                 raise failures.error()
             endpoints.pause(attempt, failures.retry_after)
@@ -177,19 +180,11 @@ def _stream(transport: Transport, reference: Reference, descriptor: Descriptor, 
     """One answer's bytes from offset, at most up to the descriptor's size."""
     kind = "manifests" if media_types.kind(descriptor.media_type) in ("index", "manifest") else "blobs"
     path = f"{reference.path}/{kind}/{descriptor.digest}"
-    headers = {"Accept": f"{descriptor.media_type}, {media_types.ACCEPT}, */*"}
-    if offset:
-        headers["Range"] = f"bytes={offset}-"
-    with transport.request("GET", path + transport.namespace, _scope(reference), headers) as response:
-        skip = offset
-        if response.status_code == 206:
-            if not (response.headers.get("Content-Range") or "").startswith(f"bytes {offset}-"):
-                raise RegistryError(f"{printable(path, 200)}: the registry sent another range than it was asked for")
-            skip = 0
-        _check_length(response, path, descriptor, offset)
+    with _from(transport, reference, path, descriptor, offset) as response:
+        skip = 0 if response.status_code == 206 else offset
         left = descriptor.size - offset
         while True:
-            block = _read(response, path, min(_BLOCK, left + skip + 1))
+            block = read_block(response, min(_BLOCK, left + skip + 1), printable(path, 200))
             if not block:
                 return
             if skip:
@@ -202,31 +197,38 @@ def _stream(transport: Transport, reference: Reference, descriptor: Descriptor, 
                 yield block
 
 
+def _from(transport: Transport, reference: Reference, path: str, descriptor: Descriptor, offset: int) -> t.Any:
+    """An answer that begins at offset (HTTP 206), or at the beginning where the host cannot do better."""
+    headers = {"Accept": f"{descriptor.media_type}, {media_types.ACCEPT}, */*"}
+    ranges = {"Range": f"bytes={offset}-"} if offset else {}
+    response = transport.request("GET", path + transport.namespace, _scope(reference), {**headers, **ranges})
+    if ranges and (response.status_code == 416 or (response.status_code == 206 and not _begins_at(response, offset))):
+        response.close()
+        response = transport.request("GET", path + transport.namespace, _scope(reference), headers)
+        offset = 0
+    if response.status_code == 206 and not _begins_at(response, offset):
+        response.close()
+        raise RegistryError(f"{printable(path, 200)}: the registry sent another range than it was asked for")
+    _check_length(response, path, descriptor, offset)
+    return response
+
+
+def _begins_at(response: t.Any, offset: int) -> bool:
+    return (response.headers.get("Content-Range") or "").startswith(f"bytes {offset}-")
+
+
 def _check_length(response: t.Any, path: str, descriptor: Descriptor, offset: int) -> None:
     """Before a byte is taken: another length than the descriptor's is another thing, such as the page of a proxy."""
-    said = response.headers.get("Content-Length") or ""
-    length = int(said) + (offset if response.status_code == 206 else 0) if said.isdigit() else descriptor.size
-    if response.status_code == 416 or length < descriptor.size:
-        raise RegistryError(f"{printable(path, 200)} is shorter than its descriptor says ({descriptor.size} bytes)")
-    if length > descriptor.size:
+    length = whole_number(response.headers.get("Content-Length"))
+    partial = response.status_code == 206
+    if response.status_code == 416 or (length is not None and length < descriptor.size and not partial):
+        raise FailedPrecondition(f"{printable(path, 200)} is shorter than its descriptor says ({descriptor.size} bytes): refused")
+    if length is not None and length + (offset if partial else 0) > descriptor.size:
         raise _too_long(path, descriptor)
 
 
 def _too_long(path: str, descriptor: Descriptor) -> FailedPrecondition:
     return FailedPrecondition(f"{printable(path, 200)} is longer than its descriptor says ({descriptor.size} bytes): refused")
-
-
-def _read(response: t.Any, path: str, count: int) -> bytes:
-    """Some bytes of a body; a stall or a reset is Unavailable."""
-    import http.client
-
-    import urllib3
-
-    try:
-        block: bytes = response.raw.read(count, decode_content=False)
-        return block
-    except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError, ValueError) as error:
-        raise Unavailable(f"{printable(path, 200)}: the transfer broke off: {printable(error, 120)}") from error
 
 
 def _media_type(response: t.Any) -> str:

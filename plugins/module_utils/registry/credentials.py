@@ -20,7 +20,7 @@ _HELPER_SECONDS = 30.0
 _HELPER_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _CHALLENGE_LIMIT = 4096
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_PARAMETER = re.compile(r'\s*,?\s*([A-Za-z0-9!#$%&\'*+.^_`|~-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
+_PARAMETER = re.compile(r'\s*(?:,\s*)?([A-Za-z0-9!#$%&\'*+.^_`|~-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]*))')
 
 
 class Challenge(t.NamedTuple):

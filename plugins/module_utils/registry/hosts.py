@@ -99,7 +99,7 @@ def parse_toml(text: str, path: str) -> t.Any:
         return tomlkit.parse(text)
     except tomlkit.exceptions.ParseError as error:
         raise InvalidArgument(f"{path}: not valid TOML at line {error.line}, column {error.col}") from error
-    except (tomlkit.exceptions.TOMLKitError, ValueError) as error:
+    except (tomlkit.exceptions.TOMLKitError, ValueError, RecursionError) as error:
         raise InvalidArgument(f"{path}: not valid TOML: {type(error).__name__}") from error
 
 

@@ -30,7 +30,7 @@ from ..oci.digest import Digest
 from ..oci.reference import Reference
 from .endpoints import Endpoints
 from .options import PUSH, RegistryOptions
-from .sessions import origin, redacted
+from .sessions import joined, origin, redacted, whole_number
 from .transport import Body, Transport
 
 #: Content from an offset on; a file that is closed after use.
@@ -177,8 +177,7 @@ def _begin(transport: Transport, reference: Reference) -> _Upload:
 
 
 def _begun(response: t.Any) -> _Upload:
-    smallest = response.headers.get("OCI-Chunk-Min-Length") or ""
-    return _Upload(_location(response, ""), int(smallest) if smallest.isdigit() else 0)
+    return _Upload(_location(response, ""), whole_number(response.headers.get("OCI-Chunk-Min-Length")) or 0)
 
 
 def _location(response: t.Any, known: str) -> str:
@@ -188,7 +187,7 @@ def _location(response: t.Any, known: str) -> str:
         if known:
             return known
         raise RegistryError(f"{redacted(response.url)}: the registry does not say where the upload goes")
-    target: str = urllib.parse.urljoin(response.url, said)
+    target = joined(response.url, said)
     asked, found = origin(response.url), origin(target)
     if asked[0] == "https" and found[0] == "http":
         there = urllib.parse.urlsplit(target)

@@ -17,6 +17,9 @@ import urllib.parse
 
 from ..errors import InvalidArgument, MissingLibrary, RegistryError, Unavailable, printable
 from .options import Host, RegistryOptions, is_loopback
+from .paced import new_adapter
+
+_BLOCK = 64 * 1024
 
 
 def import_requests() -> t.Any:
@@ -43,7 +46,9 @@ def new_session(host: Host, options: RegistryOptions) -> t.Any:
     session.verify = ((host.own and options.ca_path) or True) if verify else False
     if host.own and options.client_cert:
         session.cert = (options.client_cert, options.client_key) if options.client_key else options.client_cert
-    adapter = requests.adapters.HTTPAdapter(pool_connections=4, pool_maxsize=16, max_retries=0)
+    # It would read the whole body of a redirect, although it is told not to follow any.
+    session.get_redirect_target = lambda response: None
+    adapter = new_adapter()
     if host.ca or host.client:
         context = _context(host, verify)
         adapter.init_poolmanager(4, 16, ssl_context=context)
@@ -106,6 +111,14 @@ def redacted(url: str) -> str:
     return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}", 300)
 
 
+def joined(url: str, location: str) -> str:
+    """Where a Location leads. InvalidArgument when it is no URL."""
+    try:
+        return urllib.parse.urljoin(url, location)
+    except ValueError as error:
+        raise InvalidArgument(f"{redacted(url)} leads to an unusable URL: {printable(location, 200)!r}") from error
+
+
 def origin(url: str) -> t.Tuple[str, str, int]:
     """scheme, host and port."""
     try:
@@ -121,23 +134,50 @@ def all_headers(response: t.Any, name: str) -> t.List[str]:
     return list(raw.getlist(name)) if raw is not None else [response.headers.get(name, "")]
 
 
+def read_block(response: t.Any, count: int, what: str) -> bytes:
+    """Up to count bytes of a body, as they come; b"" at its end. Unavailable for a stall, a reset, and what is no HTTP."""
+    import http.client
+
+    import urllib3
+
+    try:
+        block: bytes = response.raw.read(count, decode_content=False)
+        return block
+    except (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError, ValueError) as error:
+        raise Unavailable(f"{what}: the transfer broke off: {reason(error)}") from error
+
+
 def bounded_body(response: t.Any, limit: int, strict: bool = True) -> bytes:
     """The body, of at most limit bytes; strict: more is an error, else it is cut."""
     parts, total = [], 0
     try:
-        for block in response.iter_content(64 * 1024):
+        while total <= limit:
+            block = read_block(response, _BLOCK, redacted(response.url))
+            if not block:
+                break
             parts.append(block)
             total += len(block)
-            if total > limit:
-                break
-    except (OSError, ValueError) as error:  # requests' own errors are OSErrors
+    except Unavailable:
         if strict:
-            raise Unavailable(f"{redacted(response.url)}: the answer broke off: {reason(error)}") from error
+            raise
     finally:
         response.close()
-    if total > limit and strict:
+    body = b"".join(parts)
+    if (response.headers.get("Content-Encoding") or "").strip().lower() == "gzip":
+        body = _inflated(body, limit)
+    if len(body) > limit and strict:
         raise RegistryError(f"{redacted(response.url)}: the answer is longer than {limit} bytes")
-    return b"".join(parts)[:limit]
+    return body[:limit]
+
+
+def _inflated(body: bytes, limit: int) -> bytes:
+    """Some proxies compress although nobody asked for it. What is no gzip comes to nothing."""
+    import zlib
+
+    try:
+        return zlib.decompressobj(31).decompress(body, limit + 1)
+    except zlib.error:
+        return b""
 
 
 def diagnostics(body: bytes) -> t.List[t.Tuple[str, str]]:
@@ -157,13 +197,18 @@ def retry_after(value: t.Optional[str]) -> t.Optional[float]:
     """Seconds or an HTTP date (RFC 9110, section 10.2.3)."""
     if not value:
         return None
-    if value.strip().isdigit():
-        return float(value.strip())
+    seconds = whole_number(value.strip())
+    if seconds is not None:
+        return float(seconds)
     try:
-        moment = email.utils.parsedate_to_datetime(value)
-    except (TypeError, ValueError):
+        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+    except (TypeError, ValueError, OverflowError, IndexError, OSError):
         return None
-    return max(0.0, moment.timestamp() - time.time())
+
+
+def whole_number(text: t.Optional[str]) -> t.Optional[int]:
+    """The number in a header; None for anything but up to 18 digits."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def causes(error: BaseException) -> t.Iterator[BaseException]:

@@ -35,6 +35,7 @@ from .sessions import (
     causes,
     diagnostics,
     import_requests,
+    joined,
     new_session,
     origin,
     proxies,
@@ -171,8 +172,8 @@ class Transport:
             response = self._send(method, url, sent, body)
             if response.status_code not in (301, 302, 303, 307, 308) or "Location" not in response.headers:
                 return response
-            target = urllib.parse.urljoin(url, response.headers["Location"])
             response.close()
+            target = joined(url, response.headers["Location"])
             scheme = origin(target)[0]
             if scheme not in ("http", "https") or (url.startswith("https:") and scheme != "https"):
                 raise RegistryError(f"{redacted(url)} redirects to {redacted(target)}, which is refused (TLS must not be left)")

@@ -13,6 +13,7 @@ row and did not write it itself reads the blob again before it trusts it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -292,7 +293,7 @@ class Ingest:
                 raise AlreadyExists(f"content {self._expected.digest} is there by now")
             self._open()
         except OSError as error:
-            self._stack.close()
+            self.__exit__()
             raise from_os_error(error, f"writing {self._data}") from error
         return self
 
@@ -311,6 +312,14 @@ class Ingest:
         self.offset = self._hash_rest()
         if self._expected and self.offset > self._expected.size:
             self.truncate()
+        if self._expected:
+            self._check_room(self._expected.size - self.offset)
+
+    def _check_room(self, size: int) -> None:
+        """What cannot fit is not begun."""
+        found = os.fstatvfs(self._fd)
+        if size > found.f_bfree * found.f_frsize:
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for {size} bytes")
 
     def _hash_rest(self) -> int:
         """Hash what is there from the current position on; its length."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import array
 import errno
 import os
 import stat
@@ -20,7 +21,8 @@ from .tree import Directory, Path, Tree, is_whiteout, split
 _PREFIX, _OPAQUE, _META = b".wh.", b".wh..wh..opq", b".wh..wh."
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LEAST_LIMIT = 10 * 1024**3
-_ENTRIES_LIMIT = 5_000_000
+_BLOCK = 4096
+_HOLE = 64 * 1024
 _DEVICES = {tar.CHARACTER: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK, tar.FIFO: stat.S_IFIFO}
 _UNSUPPORTED = (errno.ENOTSUP, errno.EPERM)
 
@@ -48,7 +50,7 @@ def apply_layer(
     """
     old_umask = os.umask(0)
     try:
-        with Inflater(stream, media_type, limit) as source, Tree(root, lowers) as tree, FileWriter() as files:
+        with Inflater(stream, media_type, limit) as source, Tree(root, lowers, limit) as tree, FileWriter() as files:
             Applier(tree, overlay, files).run(tar.TarReader(source))
             while source.read():
                 pass
@@ -59,29 +61,58 @@ def apply_layer(
         os.umask(old_umask)
 
 
+def _write(fd: int, size: int, reader: tar.TarReader) -> None:
+    """The data of a file; long stretches of zeros become holes, so that a bomb of zeros takes no room."""
+    holes = False
+    for block in reader.blocks():
+        if len(block) >= _HOLE and not block[0] and not block[-1] and bytes(block) == bytes(len(block)):
+            os.lseek(fd, len(block), os.SEEK_CUR)
+            holes = True
+            continue
+        while block:
+            block = block[os.write(fd, block) :]
+    if holes:
+        os.ftruncate(fd, size)
+
+
+class _Paths:
+    """A set of paths in eight bytes each: there may be millions. Python's hashes depend on chance: nobody can make two agree."""
+
+    def __init__(self) -> None:
+        self._parts: t.Dict[int, array.array[int]] = {}
+
+    def __contains__(self, path: Path) -> bool:
+        value = hash(path)
+        return value in self._parts.get(value % 65536, ())
+
+    def add(self, path: Path) -> None:
+        value = hash(path)
+        self._parts.setdefault(value % 65536, array.array("q")).append(value)
+
+
 class Applier:
     """Writes entries into a tree."""
 
     def __init__(self, tree: Tree, overlay: bool, files: FileWriter) -> None:
         self._tree, self._overlay, self._files = tree, overlay, files
-        self._written: t.Set[Path] = set()
+        self._written = _Paths()
 
     def run(self, reader: tar.TarReader) -> None:
-        for count, entry in enumerate(reader):
-            if count >= _ENTRIES_LIMIT:
-                raise InvalidArgument(f"the layer has more than {_ENTRIES_LIMIT} entries")
+        for entry in reader:
+            # Whatever it is, it takes a block on the disk, and its attributes.
+            self._tree.spend(_BLOCK + sum(map(len, entry.xattrs.values())))
             try:
                 self._entry(entry, reader)
             except OSError as error:
                 raise from_os_error(error, f"unpacking {printable(entry.name, 200)} into {self._tree.root}") from error
         self._files.flush()
-        self._tree.set_times()
 
     def _entry(self, entry: tar.Entry, reader: tar.TarReader) -> None:
         path = split(entry.name)
         if not path:
-            if entry.kind == tar.DIRECTORY:
-                self._root(entry)
+            if entry.kind != tar.DIRECTORY:
+                raise InvalidArgument("the layer has an entry in place of its root, which is no directory")
+            self._root(entry)
             return
         name = path[-1]
         parent = self._tree.directory(path[:-1])
@@ -115,7 +146,7 @@ class Applier:
     def _whiteout(self, parent: Directory, name: bytes) -> None:
         if name == _OPAQUE:
             if self._overlay:
-                self._tree.set_opaque(parent, None)
+                self._tree.white_out_all(parent)
             else:
                 self._clear(parent)
         elif name.startswith(_META):
@@ -128,18 +159,19 @@ class Applier:
 
     def _clear(self, parent: Directory) -> None:
         """Remove from a plain directory what lower layers put there."""
-        for text in os.listdir(parent.fd):
-            name = os.fsencode(text)
-            path = parent.path + (name,)
-            if path not in self._written:
-                self._tree.remove(parent, name)
-            elif stat.S_ISDIR(os.lstat(name, dir_fd=parent.fd).st_mode):
-                self._clear(self._tree.directory(path))
+        with os.scandir(parent.fd) as entries:
+            for entry in entries:
+                name = os.fsencode(entry.name)
+                path = parent.path + (name,)
+                if path not in self._written:
+                    self._tree.remove(parent, name)
+                elif entry.is_dir(follow_symlinks=False):
+                    self._clear(self._tree.directory(path))
 
     def _root(self, entry: tar.Entry) -> None:
         top = self._tree.directory(())
         self._metadata(top.fd, entry)
-        self._tree.times[()] = entry.mtime_ns
+        self._tree.set_time((), top.fd, entry.mtime_ns)
 
     def _file(self, parent: Directory, name: bytes, entry: tar.Entry, reader: tar.TarReader) -> None:
         small = list(reader.blocks()) if entry.segments is None and 0 < entry.size <= SMALL else None
@@ -155,9 +187,7 @@ class Applier:
             if entry.segments is not None:
                 self._sparse(fd, entry, reader)
             elif entry.size:
-                for block in reader.blocks():
-                    while block:
-                        block = block[os.write(fd, block) :]
+                _write(fd, entry.size, reader)
             self._finish_file(fd, entry)
         finally:
             os.close(fd)
@@ -187,9 +217,9 @@ class Applier:
         fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent.fd)
         try:
             self._metadata(fd, entry)
+            self._tree.set_time(parent.path + (name,), fd, entry.mtime_ns)
         finally:
             os.close(fd)
-        self._tree.times[parent.path + (name,)] = entry.mtime_ns
 
     def _metadata(self, fd: int, entry: tar.Entry) -> None:
         os.fchown(fd, entry.uid, entry.gid)
@@ -240,6 +270,8 @@ class Applier:
 
     def _device(self, parent: Directory, name: bytes, entry: tar.Entry) -> None:
         kind = _DEVICES[entry.kind]
+        if entry.kind == tar.CHARACTER and not entry.major and not entry.minor:
+            raise InvalidArgument(f"the layer has a device 0:0, which is overlayfs' own whiteout: {printable(entry.name, 200)!r}")
         try:
             number = os.makedev(entry.major, entry.minor)
         except OverflowError as error:

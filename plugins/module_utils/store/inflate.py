@@ -14,7 +14,7 @@ import queue
 import threading
 import typing as t
 
-from ..errors import EngineError, InvalidArgument, ResourceExhausted, from_os_error
+from ..errors import DataLoss, EngineError, InvalidArgument, ResourceExhausted, from_os_error
 from ..oci.decompress import decompressed
 from ..oci.digest import Digest
 from ..oci.media_types import compression
@@ -63,7 +63,7 @@ class Inflater:
         return found
 
     def _run(self) -> None:
-        last: t.Union[bytes, EngineError] = b""
+        last: t.Union[bytes, EngineError] = DataLoss("the layer cannot be unpacked")
         try:
             for block in decompressed(self._stream, "layer", compression(self._media_type) != "none"):
                 self._hasher.update(block)
@@ -75,10 +75,13 @@ class Inflater:
                 self._queue.put(block)
                 if self._stop.is_set():
                     return
+            last = b""
         except OSError as error:
             last = from_os_error(error, "reading the layer")
         except (ValueError, MemoryError, OverflowError) as error:
             last = InvalidArgument(f"the layer cannot be unpacked: {error}")
         except EngineError as error:
             last = error
-        self._queue.put(last)
+        finally:
+            # Whatever happens here, nobody may wait for ever there.
+            self._queue.put(last)

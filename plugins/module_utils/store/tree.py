@@ -13,20 +13,21 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import errno
 import os
 import stat
 import typing as t
 
-from ..errors import InvalidArgument, from_os_error, printable
+from ..errors import InvalidArgument, ResourceExhausted, from_os_error, printable
 from ..hostfs.remove import empty_directory
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPAQUE = "trusted.overlay.opaque"
 _LINK_LIMIT = 255
+_STEP_LIMIT = 20_000
 _DEPTH = 400
 _PATH_BYTES = 3500
 _OPEN_DIRECTORIES = 96
+_KNOWN_PATHS = 512
 
 Path = t.Tuple[bytes, ...]
 
@@ -52,26 +53,34 @@ def _check_depth(path: Path) -> None:
 class Directory:
     """An open directory of the tree: its resolved path, and the indexes of the lower layers that show through it.
 
-    The descriptor is closed with the last reference, so that nobody ever uses a number that means something else by now.
+    The descriptor is closed with the last reference, so that nobody ever uses a number that means something else by now. The
+    directory then gets the time that it had when it was opened (or mtime_ns, set since), whatever was changed in it: so no
+    time has to be remembered, be there millions of directories.
     """
 
-    __slots__ = ("fd", "lowers", "path")
+    __slots__ = ("fd", "lowers", "mtime_ns", "path")
 
     def __init__(self, path: Path, fd: int, lowers: t.Tuple[int, ...]) -> None:
         self.path, self.fd, self.lowers = path, fd, lowers
+        self.mtime_ns = os.fstat(fd).st_mtime_ns
 
     def __del__(self) -> None:
+        with contextlib.suppress(OSError):
+            if os.fstat(self.fd).st_mtime_ns != self.mtime_ns:
+                os.utime(self.fd, ns=(self.mtime_ns, self.mtime_ns))
         os.close(self.fd)
 
 
 class Tree:
-    """The tree below root. lowers are the roots of the lower layers, top first. A context manager."""
+    """The tree below root. lowers are the roots of the lower layers, top first. A context manager.
 
-    def __init__(self, root: str, lowers: t.Sequence[str] = ()) -> None:
-        self.root = root
+    limit: how many bytes may be written into it besides what files in the layer have.
+    """
+
+    def __init__(self, root: str, lowers: t.Sequence[str] = (), limit: int = 2**63) -> None:
+        self.root, self._limit, self._spent = root, limit, 0
         self._roots: t.List[int] = []
         self._open: collections.OrderedDict[Path, Directory] = collections.OrderedDict()
-        self.times: t.Dict[Path, int] = {}
         self._known: t.Dict[Path, Path] = {}
         try:
             for path in (root, *lowers):
@@ -106,23 +115,31 @@ class Tree:
                 self._open.move_to_end(known)
                 return found
         found = self._walk(wanted)
+        if len(self._known) >= _KNOWN_PATHS:
+            self._known.clear()
         self._known[wanted] = found.path
         return found
 
     def _walk(self, wanted: Path) -> Directory:
-        current, rest, links = self._top, list(reversed(wanted)), 0
+        current, rest, links, steps = self._top, list(reversed(wanted)), 0, 0
         while rest:
+            if links > _LINK_LIMIT or steps > _STEP_LIMIT:
+                raise InvalidArgument(f"too many symbolic links in the path {printable(b'/'.join(wanted), 200)!r} of the layer")
             name = rest.pop()
+            steps += 1
             if name == b"..":
-                current = self._walk(current.path[:-1])
+                path = current.path[:-1]
+                while rest and rest[-1] == b"..":
+                    rest.pop()
+                    path = path[:-1]
+                steps += len(path)
+                current = self._walk(path)
                 continue
             target = self._link(current, name)
             if target is None:
                 current = self._child(current, name)
                 continue
             links += 1
-            if links > _LINK_LIMIT:
-                raise InvalidArgument(f"too many symbolic links in the path {printable(b'/'.join(wanted), 200)!r} of the layer")
             if target.startswith(b"/"):
                 current = self._top
             rest.extend(part for part in reversed(target.split(b"/")) if part not in (b"", b"."))
@@ -173,8 +190,6 @@ class Tree:
         length = len(path)
         for known in [one for one in self._open if one[:length] == path]:
             del self._open[known]
-        for times in [one for one in self.times if one[:length] == path]:
-            del self.times[times]
         self._known.clear()
 
     # Lower layers
@@ -233,11 +248,25 @@ class Tree:
             return False
         from .copy_tree import copy_entry
 
+        self.spend(found[1].st_size)
         with self._lower_parent(found[0], parent.path) as fd:
             copy_entry(fd, name, parent.fd)
         return True
 
     # Changing the tree
+
+    def spend(self, count: int) -> None:
+        """Count bytes that take room on the disk. ResourceExhausted beyond the limit."""
+        self._spent += count
+        if self._spent > self._limit:
+            raise ResourceExhausted(f"the layer unpacks to more than {self._limit} bytes, which is the limit for one of its size")
+
+    def set_time(self, path: Path, fd: int, nanoseconds: int) -> None:
+        """Give the directory at path, open as fd, its time, and keep it while more is written into it."""
+        os.utime(fd, ns=(nanoseconds, nanoseconds))
+        known = self._open.get(path) if path else self._top
+        if known is not None:
+            known.mtime_ns = nanoseconds
 
     def ensure_directory(self, parent: Directory, name: bytes) -> None:
         """Make the directory unless this tree has one of that name already."""
@@ -281,9 +310,9 @@ class Tree:
                 for attribute in os.listxattr(lower):
                     if not attribute.startswith("trusted.overlay."):
                         os.setxattr(fd, attribute, os.getxattr(lower, attribute))
+            os.utime(fd, ns=(found[1].st_mtime_ns, found[1].st_mtime_ns))
         finally:
             os.close(fd)
-        self.times.setdefault(parent.path + (name,), found[1].st_mtime_ns)
 
     def remove(self, parent: Directory, name: bytes) -> None:
         """Take away what this tree itself has under the name; fine when it has nothing."""
@@ -300,8 +329,27 @@ class Tree:
     def white_out(self, parent: Directory, name: bytes, overlay: bool) -> None:
         """Make the name absent, in an overlay by a whiteout where a lower layer has it."""
         self.remove(parent, name)
-        if overlay and (not parent.lowers or self.lower(parent, name) is not None):
+        if overlay and self.lower(parent, name) is not None:
             os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent.fd)
+
+    def white_out_all(self, parent: Directory) -> None:
+        """Hide all that lower layers have in parent; what this tree itself has stays."""
+        if parent is not self._top:
+            self.set_opaque(parent, None)
+            return
+        # The kernel does not look for the mark on the root of a layer: name by name, then.
+        for index in parent.lowers:
+            with os.scandir(self._roots[index]) as entries:
+                for entry in entries:
+                    self._hide(parent, os.fsencode(entry.name))
+
+    def _hide(self, parent: Directory, name: bytes) -> None:
+        try:
+            if stat.S_ISDIR(os.lstat(name, dir_fd=parent.fd).st_mode):
+                self.set_opaque(parent, name)
+        except FileNotFoundError:
+            if self.lower(parent, name) is not None:
+                os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent.fd)
 
     def set_opaque(self, parent: Directory, name: t.Optional[bytes]) -> None:
         """Hide what lower layers have in parent/name (in parent itself for None)."""
@@ -317,32 +365,6 @@ class Tree:
             self._open[known].lowers = ()
         if name is None:
             parent.lowers = ()
-
-    def set_times(self) -> None:
-        """Give the directories their times, after everything in them was written."""
-        self._known.clear()
-        for directory in [self._top, *self._open.values()]:
-            directory.lowers = ()
-        for path, nanoseconds in sorted(self.times.items(), reverse=True):
-            if path:
-                try:
-                    parent = self._existing(path[:-1])
-                    os.utime(path[-1], ns=(nanoseconds, nanoseconds), dir_fd=parent.fd, follow_symlinks=False)
-                except OSError as error:
-                    if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                        raise
-            else:
-                os.utime(self._top.fd, ns=(nanoseconds, nanoseconds))
-
-    def _existing(self, path: Path) -> Directory:
-        """The directory at a resolved path. OSError (ENOENT, ENOTDIR) when it is gone."""
-        current = self._top
-        for name in path:
-            child = self._open.get(current.path + (name,))
-            if child is None:
-                child = self._remember(current.path + (name,), os.open(name, _DIRECTORY, dir_fd=current.fd), current)
-            current = child
-        return current
 
 
 def is_whiteout(found: os.stat_result) -> bool:

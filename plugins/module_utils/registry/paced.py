@@ -1,0 +1,83 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Answers whose parts have a time limit each: the headers, and every block that is read of the body.
+
+A socket's own time limit begins anew with each byte. A server that sends one byte a minute, headers or trailers without an end,
+or chunks of one byte would hold us for ever. Below requests and urllib3, which take the class of answers from their connections.
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import time
+import typing as t
+
+
+class _Timed(io.RawIOBase):
+    """What a socket receives, until the time is over. Nothing is ever read to its end at once."""
+
+    def __init__(self, source: io.RawIOBase, seconds: t.Optional[float]) -> None:
+        super().__init__()
+        self._source, self._seconds = source, seconds
+        self.begin()
+
+    def begin(self) -> None:
+        """The next part: its time begins now."""
+        self._end = time.monotonic() + self._seconds if self._seconds else float("inf")
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._source.fileno()
+
+    def readinto(self, buffer: t.Any) -> t.Optional[int]:
+        if time.monotonic() > self._end:
+            raise TimeoutError(f"too slow: less than a block in {self._seconds:g} s")
+        return t.cast(t.Optional[int], self._source.readinto(buffer))
+
+    def readall(self) -> bytes:
+        raise ValueError("the answer has no length that it may have")
+
+    def close(self) -> None:
+        self._source.close()
+        super().close()
+
+
+class Response(http.client.HTTPResponse):
+    """The time limit is the one for reading that the socket has when the answer begins."""
+
+    def __init__(self, sock: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._timed = _Timed(self.fp.detach(), sock.gettimeout())
+        self.fp = io.BufferedReader(self._timed)
+
+    def read(self, amt: t.Optional[int] = None) -> bytes:
+        self._timed.begin()
+        return super().read(amt)
+
+
+def new_adapter() -> t.Any:
+    """An adapter for sessions of requests that has answers of this kind."""
+    import requests
+    import urllib3
+
+    pools = {}
+    for scheme, pool in (("http", urllib3.HTTPConnectionPool), ("https", urllib3.HTTPSConnectionPool)):
+        connection = type("Connection", (pool.ConnectionCls,), {"response_class": Response})
+        pools[scheme] = type("Pool", (pool,), {"ConnectionCls": connection})
+
+    class Adapter(requests.adapters.HTTPAdapter):
+        def init_poolmanager(self, *args: t.Any, **kwargs: t.Any) -> None:
+            super().init_poolmanager(*args, **kwargs)
+            self.poolmanager.pool_classes_by_scheme = pools
+
+        def proxy_manager_for(self, proxy: t.Any, **kwargs: t.Any) -> t.Any:
+            manager = super().proxy_manager_for(proxy, **kwargs)
+            if not str(proxy).lower().startswith("socks"):
+                manager.pool_classes_by_scheme = pools
+            return manager
+
+    return Adapter(pool_connections=4, pool_maxsize=16, max_retries=0)
