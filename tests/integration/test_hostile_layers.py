@@ -16,10 +16,9 @@ from ansible_collections.fleet.containerd.tests.support.hostile_layers import BO
 
 MEBIBYTES = 256
 SNAPSHOTTERS = ("overlayfs", "native")
-#: On every day, the other snapshotter is only shown what it handles in another way.
-TABLE = [(kind, "overlayfs") for kind in CORPUS] + [
-    (kind, "native") for kind in CORPUS if FULL or kind in ("escapes", "whiteouts", "devices", "names")
-]
+TABLE = [(kind, snapshotter) for kind in CORPUS for snapshotter in SNAPSHOTTERS]
+#: On every day, by the module itself; what is not comes to the same code in this process, which takes a tenth of the time.
+BY_MODULE = [("escapes", "overlayfs"), ("whiteouts", "native")]
 BOMB_TABLE = [(name, "overlayfs") for name in BOMBS] + [(name, "native") for name in BOMBS if FULL or "mark" in name]
 
 
@@ -29,9 +28,11 @@ def ground(tmp_path: pathlib.Path) -> t.Iterator[Ground]:
         yield made
 
 
-def attack(ground: Ground, one: Attack, snapshotter: str) -> Outcome:
+def attack(ground: Ground, one: Attack, snapshotter: str, by_module: bool = True) -> Outcome:
     ground.reset()
     Image(*one.made(str(ground.canary))).publish(ground.registry)
+    if not by_module:
+        return ground.pull_here(snapshotter)
     return ground.pull(snapshotter=snapshotter, retries=0, progress_timeout=30)
 
 
@@ -65,7 +66,7 @@ def problems(ground: Ground, one: Attack, found: Outcome, snapshotter: str) -> t
 def test_hostile_layers(ground: Ground, kind: str, snapshotter: str) -> None:
     wrong = []
     for name, one in CORPUS[kind].items():
-        found = attack(ground, one, snapshotter)
+        found = attack(ground, one, snapshotter, FULL or (kind, snapshotter) in BY_MODULE)
         wrong += [f"{name}: {problem}" for problem in problems(ground, one, found, snapshotter)]
         if found.disk > 64:
             wrong.append(f"{name}: {found.disk} MiB on the disk")

@@ -19,8 +19,13 @@ import typing as t
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Mount
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.remove import remove_tree
+from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import pull
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
+from ansible_collections.fleet.containerd.plugins.module_utils.registry.client import RegistryClient, RegistryOptions
 from ansible_collections.fleet.containerd.tests.support import trees
 from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry, fake_registry
 from ansible_collections.fleet.containerd.tests.support.images import CONFIG, LAYER, MANIFEST, sha256
@@ -143,6 +148,19 @@ class Ground:
         result = self._modules.result("containerd_image", **{**self.options, "name": self.name, **options})
         seconds = time.monotonic() - started
         return Outcome(result, seconds, self._modules.peak // 1024, disk_usage(self.data), len(self.registry.seen) - before)
+
+    def pull_here(self, snapshotter: str) -> Outcome:
+        """The same in this process: without the module, its output and its memory, and ten times as fast."""
+        options = RegistryOptions(plain_http=True, retries=0, retry_delay=0.01, progress_timeout=30.0, registry_config_dir="")
+        before, started = len(self.registry.seen), time.monotonic()
+        result: Json = {}
+        with self.engine() as engine, contextlib.closing(RegistryClient(options)) as client:
+            try:
+                pull(engine, client, Reference.parse(self.name), Platform("linux", "amd64"), snapshotter)
+            except EngineError as error:
+                result = {"failed": True, "msg": str(error), "error": type(error).__name__}
+        seconds, requests = time.monotonic() - started, len(self.registry.seen) - before
+        return Outcome(result, seconds, 0, disk_usage(self.data), requests)
 
     def printed(self) -> str:
         """All that the last module has printed."""
