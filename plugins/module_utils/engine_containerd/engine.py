@@ -14,7 +14,7 @@ import secrets
 import typing as t
 
 from ..engine.models import Mount, Version
-from ..errors import InvalidArgument, NotFound, Unimplemented, from_os_error, printable
+from ..errors import EngineError, InvalidArgument, NotFound, Unimplemented, from_os_error, printable
 from ..hostfs import lock as host_lock
 from ..hostfs.atomic import make_dir
 from ..oci.descriptor import Descriptor
@@ -80,12 +80,25 @@ class ContainerdEngine:
         return SnapshotProxy(self._rpc, wanted)
 
     def lease(self, seconds: float = 86400.0) -> t.ContextManager[str]:
-        return lease(self._rpc, seconds, self._lock_path("\0leases"))
+        return lease(self._rpc, seconds, self._lock_path("\0leases"), self._sweep)
 
     def _tidy(self) -> None:
         """What killed runs have left would keep garbage alive."""
         if not self._rpc.lease:
-            end_dead_leases(self._rpc, self._lock_path("\0leases"))
+            end_dead_leases(self._rpc, self._lock_path("\0leases"), self._sweep)
+
+    def _sweep(self) -> None:
+        """Directories of containers that were never made, or are gone. Called when nobody makes one (that needs a lease)."""
+        base = self._container_path("")
+        try:
+            names = os.listdir(base)
+        except FileNotFoundError:
+            return
+        known = {container.id for container in self.containers.list()} if names else set()
+        for name in names:
+            if name not in known:
+                with contextlib.suppress(EngineError):
+                    self._container_removed(name)
 
     def transaction(self) -> t.ContextManager[t.Any]:
         return self.lease(3600.0)

@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def lease(rpc: Channel, seconds: float, lock: str) -> t.Iterator[str]:
+def lease(rpc: Channel, seconds: float, lock: str, sweep: t.Callable[[], None]) -> t.Iterator[str]:
     """A lease for all calls inside; a lease in a lease is the same.
 
     lock: a file that all holders of leases share. A killed process leaves its lease behind (it expires after seconds), but not
@@ -40,15 +40,16 @@ def lease(rpc: Channel, seconds: float, lock: str) -> t.Iterator[str]:
             rpc.lease = ""
             with contextlib.suppress(NotFound):
                 rpc.call("leases.v1.Leases/Delete", {"id": name})
-    end_dead_leases(rpc, lock)
+    end_dead_leases(rpc, lock, sweep)
 
 
-def end_dead_leases(rpc: Channel, lock: str) -> None:
-    """End the leases of processes that were killed, unless one that lives holds another one."""
+def end_dead_leases(rpc: Channel, lock: str, sweep: t.Callable[[], None]) -> None:
+    """End the leases of processes that were killed, and sweep up after them, unless one that lives holds another lease."""
     with contextlib.suppress(Unavailable, NotFound), locked(lock, "the leases", wait=0):
         for dead in rpc.call("leases.v1.Leases/List")["leases"]:
             if dead["id"].startswith(_prefix(lock)):
                 rpc.call("leases.v1.Leases/Delete", {"id": dead["id"], "sync": True})
+        sweep()
 
 
 def _prefix(lock: str) -> str:
