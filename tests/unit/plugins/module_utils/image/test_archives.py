@@ -43,6 +43,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.image.inspect imp
 from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import Selection, reduced, stored_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
+from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
 from ansible_collections.fleet.containerd.tests.support.archives import (
     ALL,
     AMD64,
@@ -524,5 +525,6 @@ def test_memory_does_not_grow_with_a_layer(layout: Layout, tmp_path: pathlib.Pat
         {"os": "linux", "architecture": "amd64", "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]}}, CONFIG
     )
     layout.tag(layout.json({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}, MANIFEST), "big:1")
-    done = subprocess.run([sys.executable, "-c", _BIG, str(tmp_path)], check=True, capture_output=True, text=True)
+    command = [sys.executable, "-c", _BIG, str(tmp_path)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, env={"PYTHONPATH": str(COLLECTIONS)}, check=True, text=True, timeout=200)
     assert max(map(int, done.stdout.split())) < 60 * 1024, f"KiB more at the peak of load, of export: {done.stdout}"
