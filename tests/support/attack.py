@@ -149,16 +149,18 @@ class Ground:
         seconds = time.monotonic() - started
         return Outcome(result, seconds, self._modules.peak // 1024, disk_usage(self.data), len(self.registry.seen) - before)
 
-    def pull_here(self, snapshotter: str) -> Outcome:
+    def pull_here(self, snapshotter: str = "", **options: t.Any) -> Outcome:
         """The same in this process: without the module, its output and its memory, and ten times as fast."""
-        options = RegistryOptions(plain_http=True, retries=0, retry_delay=0.01, progress_timeout=30.0, registry_config_dir="")
+        given = {**self.options, **options}
+        name = given.pop("name", self.name)
+        registry = RegistryOptions(**{key: value for key, value in given.items() if key in RegistryOptions._fields})
         before, started = len(self.registry.seen), time.monotonic()
         result: Json = {}
-        with self.engine() as engine, contextlib.closing(RegistryClient(options)) as client:
+        with self.engine() as engine, contextlib.closing(RegistryClient(registry)) as client:
             try:
-                pull(engine, client, Reference.parse(self.name), Platform("linux", "amd64"), snapshotter)
+                pull(engine, client, Reference.parse(name), Platform("linux", "amd64"), snapshotter)
             except EngineError as error:
-                result = {"failed": True, "msg": str(error), "error": type(error).__name__}
+                result = {"failed": True, "msg": str(error), "error": type(error).__name__, **error.details}
         seconds, requests = time.monotonic() - started, len(self.registry.seen) - before
         return Outcome(result, seconds, 0, disk_usage(self.data), requests)
 
