@@ -149,6 +149,10 @@ class Ground:
         seconds = time.monotonic() - started
         return Outcome(result, seconds, self._modules.peak // 1024, disk_usage(self.data), len(self.registry.seen) - before)
 
+    def pull_with_fault(self, inject: str, **options: t.Any) -> t.Tuple[t.Optional[Json], str]:
+        """Modules.with_fault for a pull."""
+        return self._modules.with_fault(inject, "containerd_image", **{**self.options, "name": self.name, **options})
+
     def pull_here(self, snapshotter: str = "", **options: t.Any) -> Outcome:
         """The same in this process: without the module, its output and its memory, and ten times as fast."""
         given = {**self.options, **options}

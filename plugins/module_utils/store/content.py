@@ -110,6 +110,14 @@ class ContentStore:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.blob_path(digest))
 
+    def clear(self, digests: t.Iterable[str]) -> None:
+        """Remove the files of blobs that no other namespace has, for room to remove their rows."""
+        with locked(self.gc_lock, "the content store"):
+            for digest in digests:
+                if self._database.one("SELECT 1 FROM content WHERE digest=? AND namespace!=?", digest, self._namespace) is None:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(self.blob_path(Digest(digest)))
+
     def sweep(self) -> None:
         """Remove the files of blobs that no namespace has: of removed ones, and what an interrupted commit or removal left."""
         if not os.path.isdir(self._root):
@@ -205,7 +213,8 @@ class ContentStore:
         if row is None or not self._whole(expected.digest, row[0]) or not self._trusted(expected.digest, row[0], row[1]):
             return False
         with locked(self.gc_lock, "the content store", shared=True):
-            if self._database.one("SELECT 1 FROM content WHERE digest=?", str(expected.digest)) is None:
+            known = self._database.one("SELECT 1 FROM content WHERE digest=?", str(expected.digest))
+            if known is None or not self._whole(expected.digest, row[0]):
                 return False
             self._insert(expected.digest, row[0], {}, bool(row[1]))
         return True

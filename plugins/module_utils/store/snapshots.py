@@ -15,7 +15,16 @@ import time
 import typing as t
 
 from ..engine.models import ACTIVE, COMMITTED, VIEW, Labels, Mount, SnapshotInfo, Usage
-from ..errors import AlreadyExists, EngineError, FailedPrecondition, InvalidArgument, NotFound, from_os_error, printable
+from ..errors import (
+    AlreadyExists,
+    EngineError,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    from_os_error,
+    printable,
+)
 from ..hostfs.atomic import make_dir
 from ..hostfs.remove import rename_then_remove, sweep
 from .database import Database, Row, dump
@@ -146,6 +155,19 @@ class Snapshotter:
             self._lease_item(connection, f"snapshots/{self.name}", name)
 
     def remove(self, key: str) -> None:
+        """The record first, then the data; unless there is no room to say so, and nobody else can need them."""
+        try:
+            number = self._drop(key)
+        except ResourceExhausted:
+            row = self._row(key)
+            if row[3] == COMMITTED:
+                raise
+            rename_then_remove(self.directory(row[0]))
+            number = self._drop(key)
+        rename_then_remove(self.directory(number))
+
+    def _drop(self, key: str) -> int:
+        """Remove the record; the number of the snapshot."""
         with self._database.write() as connection:
             row = self._row(key)
             child = connection.execute(
@@ -155,7 +177,7 @@ class Snapshotter:
             if child and row[3] == COMMITTED:
                 raise FailedPrecondition(f"the snapshot {printable(key, 120)} has children, {printable(child[0], 80)} for one")
             connection.execute("DELETE FROM snapshots WHERE number=?", (row[0],))
-        rename_then_remove(self.directory(row[0]))
+        return t.cast(int, row[0])
 
     def usage(self, key: str) -> Usage:
         return disk_usage(self.tree(self._row(key)[0]))
