@@ -149,6 +149,14 @@ class Ground:
         seconds = time.monotonic() - started
         return Outcome(result, seconds, self._modules.peak // 1024, disk_usage(self.data), len(self.registry.seen) - before)
 
+    def pull_killed(self, seconds: float) -> None:
+        """A pull that is killed after so many seconds."""
+        self._modules.kill_after(seconds, "containerd_image", **{**self.options, "name": self.name})
+
+    def pull_while(self, seconds: float, action: t.Callable[[], None]) -> t.Optional[Json]:
+        """A pull during which something happens; None when it could not tell how it ended."""
+        return self._modules.interrupted(seconds, action, "containerd_image", **{**self.options, "name": self.name})
+
     def pull_with_fault(self, inject: str, **options: t.Any) -> t.Tuple[t.Optional[Json], str]:
         """Modules.with_fault for a pull."""
         return self._modules.with_fault(inject, "containerd_image", **{**self.options, "name": self.name, **options})
@@ -182,7 +190,7 @@ class Ground:
         with self.engine() as engine:
             store = engine.snapshotter(snapshotter)
             (top,) = {info.name for info in store.walk()} - {info.parent for info in store.walk()}
-            scratch = self.data / "look"
+            scratch = self.base / "look"
             scratch.mkdir(exist_ok=True)
             mounts = store.view("look", top)
             try:

@@ -90,6 +90,19 @@ class Modules:
             os.kill(pid, signal.SIGKILL)
         self._wait()
 
+    def interrupted(
+        self, seconds: float, action: t.Callable[[], None], kind: str, /, **options: t.Any
+    ) -> t.Optional[t.Dict[str, t.Any]]:
+        """Run a module, and do something meanwhile, or right after it. Its result; None when there is none."""
+        self._start(kind, options)
+        select.select([self._answers], [], [], seconds)
+        action()
+        self._wait()
+        try:
+            return t.cast(t.Dict[str, t.Any], json.loads(self._output.read_text()))
+        except ValueError:
+            return None
+
     def with_fault(self, inject: str, kind: str, /, **options: t.Any) -> t.Tuple[t.Optional[t.Dict[str, t.Any]], str]:
         """Run a module whose system calls fail as inject says (strace's -e inject). Its result, and the line of the last failure.
 

@@ -244,6 +244,8 @@ class ContentStore:
         if not os.path.exists(os.path.join(self._root, "oci-layout")):
             write_file(os.path.join(self._root, "oci-layout"), _LAYOUT, 0o644, durable=False)
         with locked(self.gc_lock, "the content store", shared=True):
+            if os.path.isdir(path) and not os.path.islink(path):
+                remove_tree(path)
             os.rename(data, path)
             if durable:
                 fsync_dir(os.path.dirname(path))
