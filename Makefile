@@ -19,7 +19,7 @@ check: setup
 
 test: setup
 	@$(PYTHON) tools/gates.py all
-	@$(PYTHON) -m pytest -q tests/unit tests/integration
+	@$(PYTHON) -m pytest -q -n 2 tests/unit tests/integration
 
 demo: setup
 	@$(PYTHON) tools/demo.py $(if $(IMAGE),--image $(IMAGE))

@@ -8,6 +8,7 @@ The mirror is that of the machine's own apt sources; apt itself checks the signa
 
 from __future__ import annotations
 
+import fcntl
 import pathlib
 import re
 import subprocess
@@ -36,8 +37,16 @@ def mirror() -> str:
 def fetch(suite: str, package: str = "containerd") -> pathlib.Path:
     """The directory with the files of this suite's package (containerd's are in usr/bin); downloaded once."""
     target = WHERE / (suite if package == "containerd" else f"{suite}.{package}")
-    if target.exists():
-        return target
+    if not target.exists():
+        WHERE.mkdir(parents=True, exist_ok=True)
+        with (WHERE / f"{suite}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not target.exists():
+                _download(suite, package, target)
+    return target
+
+
+def _download(suite: str, package: str, target: pathlib.Path) -> None:
     state = WHERE / f"{suite}.apt"
     for name in ("lists/partial", "cache/archives/partial", "etc"):
         (state / name).mkdir(parents=True, exist_ok=True)
@@ -58,7 +67,6 @@ def fetch(suite: str, package: str = "containerd") -> pathlib.Path:
     for archive in state.glob(f"{package}_*.deb"):
         subprocess.run(["dpkg-deb", "-x", str(archive), str(partial)], check=True)
     partial.rename(target)
-    return target
 
 
 def main(arguments: t.Sequence[str]) -> None:

@@ -24,7 +24,7 @@ SPECS = ROOT / "plugins" / "module_utils" / "specs"
 ENVIRONMENT = {"address": "CONTAINERD_ADDRESS", "namespace": "CONTAINERD_NAMESPACE"}
 #: Options that are secrets, and options whose name only looks so to ansible-core.
 SECRETS = {"header", "password", "token", "src_password", "src_token"}
-PUBLIC = {"secret_keys"}
+PUBLIC = {"keys", "secret_keys"}
 KEYS = ("type", "elements", "choices", "default", "required", "aliases")
 HEADER = """# Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)

@@ -31,7 +31,7 @@ attributes:
     details:
       - The difference of the text of the files. Secrets are replaced in it.
 extends_documentation_fragment:
-  - fleet.containerd.attributes
+  - fleet.containerd.attributes.host
 options:
   path:
     description:
@@ -95,7 +95,8 @@ options:
       - Name of a file in the directory C(conf.d) beside O(path), with or without C(.toml), which is edited instead of the main file.
       - The main file is made to import C(conf.d/*.toml), unless it imports the drop-in already.
       - A later file replaces the whole table of a plugin in containerd 1.x, and in all versions that of a proxy plugin or a stream
-        processor. So the drop-in gets what the files before it say in such a table too. It keeps that when they change later; a warning tells.
+        processor. So the drop-in gets what the files before it say in such a table too. These lines are marked by a comment; each run
+        brings them up to what those files say, and removes them when the installed containerd merges the tables.
       - The task fails when a setting would have no effect in the drop-in, because a later file has it too, or because it is V(0), V(false) or
         empty in one of the server's own sections, where containerd takes that for not set.
     type: str
@@ -200,63 +201,67 @@ EXAMPLES = r"""
         state: restarted
       when: configured.restart_required
 
-- name: Start from the whole default configuration when there is no file yet
-  fleet.containerd.containerd_config:
-    base: default
-    backup: true
-    settings:
-      debug:
-        level: info
+- name: Each of these tasks stands alone
+  hosts: workers
+  become: true
+  tasks:
+    - name: Start from the whole default configuration when there is no file yet
+      fleet.containerd.containerd_config:
+        base: default
+        backup: true
+        settings:
+          debug:
+            level: info
 
-- name: Switch plugins off, and keep the others that are in the list
-  fleet.containerd.containerd_config:
-    list_mode: append_unique
-    settings:
-      disabled_plugins:
-        - io.containerd.snapshotter.v1.btrfs
-        - io.containerd.snapshotter.v1.zfs
+    - name: Switch plugins off, and keep the others that are in the list
+      fleet.containerd.containerd_config:
+        list_mode: append_unique
+        settings:
+          disabled_plugins:
+            - io.containerd.snapshotter.v1.btrfs
+            - io.containerd.snapshotter.v1.zfs
 
-- name: Keep settings in a file of their own
-  fleet.containerd.containerd_config:
-    drop_in: 50-pause
-    plugins:
-      io.containerd.cri.v1.images:
-        pinned_images:
-          sandbox: registry.example.com/pause:3.10
+    - name: Keep settings in a file of their own
+      fleet.containerd.containerd_config:
+        drop_in: 50-pause
+        plugins:
+          io.containerd.cri.v1.images:
+            pinned_images:
+              sandbox: registry.example.com/pause:3.10
 
-- name: Remove that file
-  fleet.containerd.containerd_config:
-    drop_in: 50-pause
-    state: absent
+    - name: Remove that file
+      fleet.containerd.containerd_config:
+        drop_in: 50-pause
+        state: absent
 
-- name: Remove keys, so that containerd's defaults count again
-  fleet.containerd.containerd_config:
-    state: absent
-    keys:
-      - oom_score
-      - plugins."io.containerd.grpc.v1.cri".registry.config_path
-      - [debug, level]
+    - name: Remove keys, so that containerd's defaults count again
+      fleet.containerd.containerd_config:
+        state: absent
+        keys:
+          - oom_score
+          - plugins."io.containerd.grpc.v1.cri".registry.config_path
+          - [debug, level]
 
-- name: After an upgrade to containerd 2, bring the file to the new version and inline mirrors to hosts.toml
-  fleet.containerd.containerd_config:
-    migrate: true
-    migrate_mirrors: true
-    backup: true
+    - name: After an upgrade to containerd 2, bring the file to the new version and inline mirrors to hosts.toml
+      fleet.containerd.containerd_config:
+        migrate: true
+        migrate_mirrors: true
+        backup: true
 
-- name: Keep a password out of sight
-  fleet.containerd.containerd_config:
-    drop_in: 60-credentials
-    settings:
-      plugins:
-        io.containerd.grpc.v1.cri:
-          registry:
-            configs:
-              registry.example.com:
-                auth:
-                  username: robot
-                  password: "{{ registry_password }}"
-    secret_keys:
-      - plugins."io.containerd.grpc.v1.cri".registry.configs
+    - name: Keep a password out of sight
+      fleet.containerd.containerd_config:
+        drop_in: 60-credentials
+        settings:
+          plugins:
+            io.containerd.grpc.v1.cri:
+              registry:
+                configs:
+                  registry.example.com:
+                    auth:
+                      username: robot
+                      password: "{{ registry_password }}"
+        secret_keys:
+          - plugins."io.containerd.grpc.v1.cri".registry.configs
 """
 
 RETURN = r"""

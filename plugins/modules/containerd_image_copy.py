@@ -24,7 +24,7 @@ attributes:
   diff_mode:
     support: full
 extends_documentation_fragment:
-  - fleet.containerd.attributes
+  - fleet.containerd.attributes.host
   - fleet.containerd.registry
   - fleet.containerd.registry.credentials
 options:

@@ -26,7 +26,7 @@ attributes:
     details:
       - Passwords are not shown.
 extends_documentation_fragment:
-  - fleet.containerd.attributes
+  - fleet.containerd.attributes.host
   - fleet.containerd.registry
 options:
   registry_url:

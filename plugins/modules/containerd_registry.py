@@ -28,7 +28,7 @@ attributes:
     details:
       - The values of headers are not shown.
 extends_documentation_fragment:
-  - fleet.containerd.attributes
+  - fleet.containerd.attributes.host
 options:
   registry:
     description:

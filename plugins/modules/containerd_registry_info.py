@@ -18,7 +18,7 @@ description:
 requirements:
   - tomlkit (where there is a C(hosts.toml))
 extends_documentation_fragment:
-  - fleet.containerd.attributes.info
+  - fleet.containerd.attributes.host_info
   - fleet.containerd.registry
   - fleet.containerd.registry.credentials
 options:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import typing as t
 
@@ -31,15 +32,25 @@ def host() -> t.Any:
     return testinfra.get_host("local://")
 
 
-@pytest.fixture(scope="session", params=["embedded", *(f"containerd-{version}" for version in sorted(RELEASES))])
-def backend(request: pytest.FixtureRequest) -> t.Iterator[t.Optional[Daemon]]:
-    """Each engine in turn: None for the embedded one, else a running daemon of a version."""
-    kind, _dash, version = str(request.param).partition("-")
-    if kind == "embedded":
-        yield None
-        return
-    with running_containerd(version) as daemon:
+@pytest.fixture(scope="session")
+def daemons() -> t.Iterator[t.Callable[[str], Daemon]]:
+    """A containerd of each version, started when it is first asked for."""
+    with contextlib.ExitStack() as stack:
+        running: t.Dict[str, Daemon] = {}
+
+        def daemon(version: str) -> Daemon:
+            if version not in running:
+                running[version] = stack.enter_context(running_containerd(version))
+            return running[version]
+
         yield daemon
+
+
+@pytest.fixture(scope="session", params=["embedded", *(f"containerd-{version}" for version in sorted(RELEASES))])
+def backend(request: pytest.FixtureRequest, daemons: t.Callable[[str], Daemon]) -> t.Optional[Daemon]:
+    """Each engine in turn: None for the embedded one, else a running daemon of a version."""
+    version = str(request.param).partition("-")[2]
+    return daemons(version) if version else None
 
 
 @pytest.fixture
@@ -47,12 +58,6 @@ def site(tmp_path: pathlib.Path, backend: t.Optional[Daemon]) -> t.Iterator[Site
     """A fresh engine, of each kind in turn."""
     with finished(new_site(tmp_path, backend)) as made:
         yield made
-
-
-@pytest.fixture
-def any_site(site: Site) -> Site:
-    """The same as site."""
-    return site
 
 
 @pytest.fixture

@@ -266,15 +266,38 @@ def test_drop_ins_that_meet(etc17: Etc) -> None:
     behind = etc17.run(drop_in="60", plugins={CRI: {"sandbox_image": "x"}})
     assert flat(etc17.read("conf.d/60.toml")) == {("version",): 2, PAUSE_1: "x", ("plugins", CRI, "enable_cdi"): True}
     assert "warnings" not in behind.result
+    assert "enable_cdi = true # copied: follows the files before this one" in (etc17.directory / "conf.d" / "60.toml").read_text()
     main = etc17.run(plugins={CRI: {"enable_selinux": False}})
     assert (
         f"has no effect in {etc17.path}: {etc17.directory}/conf.d/50.toml, {etc17.directory}/conf.d/60.toml is read later"
         in str(main.value("warnings"))
     )
-    etc17.write(f'version = 2\n[plugins."{CRI}"]\n  enable_cdi = false\n', "conf.d/50.toml")
-    stale = etc17.one(drop_in="60", plugins={CRI: {"sandbox_image": "x"}})
-    assert not stale.changed
-    assert f'has values of its own for plugins."{CRI}".enable_cdi' in str(stale.value("warnings"))
+    etc17.write(f'version = 2\n[plugins."{CRI}"]\n  enable_cdi = false\n  max_concurrent_downloads = 9\n', "conf.d/50.toml")
+    follows = etc17.run(drop_in="60", plugins={CRI: {"sandbox_image": "x"}})
+    assert follows.changed
+    own = {("version",): 2, PAUSE_1: "x"}
+    copied = {("plugins", CRI, "enable_cdi"): False, ("plugins", CRI, "max_concurrent_downloads"): 9}
+    assert flat(etc17.read("conf.d/60.toml")) == {**own, **copied}
+    # What a task asks for is a copy no more, even when it is the same.
+    assert etc17.run(drop_in="60", plugins={CRI: {"enable_cdi": False}}).changed
+    etc17.write("version = 2\n", "conf.d/50.toml")
+    etc17.run(drop_in="60", plugins={CRI: {"sandbox_image": "x"}})
+    found = {**own, ("plugins", CRI, "enable_cdi"): False, ("plugins", CRI, "enable_selinux"): False}
+    assert flat(etc17.read("conf.d/60.toml")) == found
+
+
+def test_copies_go_with_containerd_1(tmp_path: pathlib.Path, modules: Modules) -> None:
+    """2.x merges the tables: what was copied for 1.x would hide later changes of the main file."""
+    etc = Etc(tmp_path, modules, "1.7")
+    etc.write(f'version = 2\n[plugins."{CRI}"]\n  enable_selinux = true\n')
+    wanted: t.Dict[str, t.Any] = {"drop_in": "a", "plugins": {CRI: {"sandbox_image": "x"}}}
+    etc.run(**wanted)
+    assert ("plugins", CRI, "enable_selinux") in flat(etc.read("conf.d/a.toml"))
+    (tmp_path / "later").mkdir()
+    later = Etc(tmp_path / "later", modules, "2.1")
+    later.directory, later.defaults["path"] = etc.directory, str(etc.path)
+    assert later.run(**wanted).changed
+    assert flat(etc.read("conf.d/a.toml")) == {("version",): 2, PAUSE_1: "x"}
 
 
 def test_others_in_the_directory_are_named(etc21: Etc) -> None:

@@ -220,33 +220,26 @@ def _directory() -> t.Iterator[pathlib.Path]:
 
 #: What is not there on this machine: systemd.
 RESTART = "ansible.builtin.systemd_service"
-MODULE = "fleet.containerd.containerd_config"
 
 
 def examples(marker: pathlib.Path) -> t.List[t.Dict[str, t.Any]]:
     """As they are, but for the hosts, and that a restart leaves a file instead."""
-    blocks = yaml.safe_load(containerd_config.EXAMPLES)
-    assert all(MODULE in block or "tasks" in block for block in blocks)
+    plays = yaml.safe_load(containerd_config.EXAMPLES)
 
     def runnable(task: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
-        if RESTART not in task:
-            return task
         rest = {key: value for key, value in task.items() if key != RESTART}
-        return {**rest, "ansible.builtin.command": f"touch {marker}"}
+        return {**rest, "ansible.builtin.command": f"touch {marker}"} if RESTART in task else task
 
-    plays = []
-    for block in blocks:
-        play = block if "tasks" in block else {"name": block["name"], "hosts": "all", "tasks": [block]}
-        plays.append(
-            {
-                **play,
-                "hosts": "localhost",
-                "gather_facts": False,
-                "tasks": [runnable(task) for task in play["tasks"]],
-                "handlers": [runnable(task) for task in play.get("handlers", ())],
-            }
-        )
-    return plays
+    return [
+        {
+            **play,
+            "hosts": "localhost",
+            "gather_facts": False,
+            "tasks": [runnable(task) for task in play["tasks"]],
+            "handlers": [runnable(task) for task in play.get("handlers", ())],
+        }
+        for play in plays
+    ]
 
 
 @pytest.mark.parametrize("version", [pytest.param(version, id=f"containerd-{version}") for version in sorted(RELEASES)])

@@ -43,6 +43,10 @@ WRONG: t.List[t.Tuple[str, str, t.Any, t.Dict[str, t.Any]]] = [
     ("image", "max_parallel", 0, {"name": IMAGE}),
     ("image", "max_parallel", "many", {"name": IMAGE}),
     ("image", "force", "perhaps", {"name": IMAGE}),
+    ("image", "on_failure", "perhaps", {"name": IMAGE}),
+    ("image", "unpack", "perhaps", {"name": IMAGE}),
+    ("image", "verify", "perhaps", {"name": IMAGE}),
+    ("image", "digest", "sha256:" + "0" * 64, {"name": [IMAGE, "other:1"]}),
     ("image", "engine", "docker", {"name": IMAGE}),
     ("image", "namespace", "not/a namespace", {"name": IMAGE}),
     ("image", "snapshotter", "zfs", {"name": IMAGE}),
@@ -114,8 +118,8 @@ WRONG: t.List[t.Tuple[str, str, t.Any, t.Dict[str, t.Any]]] = [
     ("container_info", "name", {"a": "b"}, {}),
     ("container_info", "labels", "no dictionary", {}),
 ]
-#: Taken as they are: there is no wrong value, or it is engine=containerd that looks at it.
-FREE = {"address", "no_proxy", "forcekill"}
+#: Taken as they are: there is no wrong value, or it is engine=containerd that looks at it, or (images) it is made of others.
+FREE = {"address", "no_proxy", "forcekill", "images"}
 #: What an engine does not use.
 IGNORED = {"containerd": {"state_root"}}
 #: Their values stay out of messages.
@@ -183,6 +187,15 @@ def test_wrong_values_in_a_playbook(site: Site) -> None:
     assert_clear(played)
     for (_module, option, value, _more), result in zip(rows, played.results):
         assert not complaint(option, value, {**result.result, "failed": result.failed}), (option, value, result.msg)
+
+
+def test_images_that_contradict_each_other(embedded_site: EmbeddedSite) -> None:
+    rows = [{"name": IMAGE}, {"name": IMAGE, "digest": "sha256:" + "0" * 64}]
+    twice = embedded_site.play({"name": "x", "fleet.containerd.containerd_image": {"images": rows}, "ignore_errors": True}).last
+    assert twice.failed
+    assert twice.msg == f"images: {IMAGE} is listed twice, with different digests or platforms"
+    nothing = embedded_site.play({"name": "x", "fleet.containerd.containerd_image": {"images": []}, "ignore_errors": True}).last
+    assert nothing.msg == "name: no image is named"
 
 
 def test_no_secret_in_a_message(site: Site) -> None:

@@ -81,14 +81,14 @@ def _blobs(layout: Layout, manifest: t.Mapping[str, t.Any]) -> t.List[t.Dict[str
 
 def test_within_one_registry_nothing_is_sent(registry: Registry, layout: Layout) -> None:
     top = busybox_image(layout)
-    registry.push(layout.path, top, "build", "17")
-    name = f"{registry.address}/build"
-    promoted = converge(copy(f"{name}:17", f"{registry.address}/release:stable"))
+    registry.push(layout.path, top, "promoted/from", "17")
+    name = f"{registry.address}/promoted/from"
+    promoted = converge(copy(f"{name}:17", f"{registry.address}/promoted/to:stable"))
     assert promoted.value("copied") == {**promoted.value("copied"), "blobs": [], "bytes": 0}
     assert len(promoted.value("copied")["mounted"]) == 2
     retagged = converge(copy(f"{name}@{top['digest']}", f"{name}:stable"))
     assert retagged.value("copied")["existing"] == 2
-    assert raw(registry, "build:stable") == raw(registry, "release:stable")
+    assert raw(registry, "promoted/from:stable") == raw(registry, "promoted/to:stable")
 
 
 def test_platforms(registry: Registry, target: Registry, layout: Layout) -> None:

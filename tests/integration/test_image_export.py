@@ -11,10 +11,9 @@ import subprocess
 import typing as t
 
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
-from ansible_collections.fleet.containerd.tests.support.containerd_site import ContainerdSite
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
-from ansible_collections.fleet.containerd.tests.support.site import Site
+from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, EmbeddedSite, Site
 
 
 def export(name: t.Union[str, t.Sequence[str]], path: pathlib.Path, ignore_errors: bool = False, **options: t.Any) -> Task:
@@ -36,10 +35,10 @@ def skopeo(place: str) -> str:
     return done.stdout.strip()
 
 
-def test_formats(any_site: Site, busybox: str, tmp_path: pathlib.Path) -> None:
-    pulled = any_site.play(pull(busybox)).last
+def test_formats(site: Site, busybox: str, tmp_path: pathlib.Path) -> None:
+    pulled = site.play(pull(busybox)).last
     docker, oci, packed, directory = (tmp_path / name for name in ("docker.tar", "oci.tar", "oci.tar.gz", "dir"))
-    results = any_site.converge(
+    results = site.converge(
         export(busybox, docker),
         export([busybox], oci, format="oci"),
         export(busybox, packed, format="oci", compression="gzip"),
@@ -67,10 +66,10 @@ def test_formats(any_site: Site, busybox: str, tmp_path: pathlib.Path) -> None:
 
 
 def test_every_engine_writes_the_same_bytes(
-    site: Site, daemons: t.Callable[[str], Daemon], busybox: str, hand_made: str, tmp_path: pathlib.Path
+    embedded_site: EmbeddedSite, daemons: t.Callable[[str], Daemon], busybox: str, hand_made: str, tmp_path: pathlib.Path
 ) -> None:
-    sites: t.List[Site] = [site]
-    sites += [ContainerdSite(daemons(version), tmp_path / version, site.namespace) for version in RELEASES]
+    sites: t.List[Site] = [embedded_site]
+    sites += [DaemonSite(tmp_path / version, embedded_site.namespace, daemons(version)) for version in RELEASES]
     digests = set()
     try:
         for number, one in enumerate(sites):
@@ -83,13 +82,15 @@ def test_every_engine_writes_the_same_bytes(
     assert len(digests) == 1
 
 
-def test_ctr_reads_what_we_write(daemons: t.Callable[[str], Daemon], site: Site, busybox: str, tmp_path: pathlib.Path) -> None:
-    digest = site.play(pull(busybox)).last.value("digest")
-    site.play(export(busybox, tmp_path / "a.tar"), export(busybox, tmp_path / "o.tar", format="oci"))
+def test_ctr_reads_what_we_write(
+    daemons: t.Callable[[str], Daemon], embedded_site: EmbeddedSite, busybox: str, tmp_path: pathlib.Path
+) -> None:
+    digest = embedded_site.play(pull(busybox)).last.value("digest")
+    embedded_site.play(export(busybox, tmp_path / "a.tar"), export(busybox, tmp_path / "o.tar", format="oci"))
     for version in RELEASES:
         daemon = daemons(version)
         for name in ("a.tar", "o.tar"):
-            namespace = f"ctr-{site.namespace}-{name[0]}"
+            namespace = f"ctr-{embedded_site.namespace}-{name[0]}"
             daemon.ctr("images", "import", str(tmp_path / name), namespace=namespace)
             listed = daemon.ctr("images", "ls", namespace=namespace).stdout
             assert busybox in listed
@@ -99,43 +100,43 @@ def test_ctr_reads_what_we_write(daemons: t.Callable[[str], Daemon], site: Site,
             daemon.ctr("images", "rm", "--sync", busybox, namespace=namespace)
 
 
-def test_what_changes_an_archive(site: Site, busybox: str, hand_made: str, tmp_path: pathlib.Path) -> None:
+def test_what_changes_an_archive(embedded_site: EmbeddedSite, busybox: str, hand_made: str, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.tar"
-    site.play(pull(busybox), pull(hand_made), export(busybox, path))
+    embedded_site.play(pull(busybox), pull(hand_made), export(busybox, path))
     before = sha256(path)
-    (other,) = site.converge(export(hand_made, path), diff=True)
+    (other,) = embedded_site.converge(export(hand_made, path), diff=True)
     assert other.actions == [f"export image {hand_made} to {path} (it has other content)"]
     assert other.value("diff")["before"] == {"exists": True, "up_to_date": False}
-    site.converge(export([hand_made, busybox], path))
-    site.converge(export([hand_made, busybox], path, format="oci"))
-    site.converge(export(busybox, path, compression="zstd"))
-    (back,) = site.converge(export(busybox, path))
+    embedded_site.converge(export([hand_made, busybox], path))
+    embedded_site.converge(export([hand_made, busybox], path, format="oci"))
+    embedded_site.converge(export(busybox, path, compression="zstd"))
+    (back,) = embedded_site.converge(export(busybox, path))
     assert sha256(path) == before
-    forced = site.play(export(busybox, path, force=True)).last
+    forced = embedded_site.play(export(busybox, path, force=True)).last
     assert forced.actions == [f"export image {busybox} to {path} (forced)"]
     assert sha256(path) == before
     assert sorted(one.name for one in tmp_path.iterdir() if "a.tar" in one.name) == ["a.tar"]
-    tagged, by_id = site.play(
+    tagged, by_id = embedded_site.play(
         task("containerd_image_tag", name=busybox, repository=["x:1"]),
         export(back.value("images")[0]["Id"], path),
     ).results
     assert by_id.value("archive")["images"] == {back.value("archive")["images"][busybox]: tagged.value("image")["Digest"]}
 
 
-def test_check_mode_touches_nothing(site: Site, busybox: str, tmp_path: pathlib.Path) -> None:
-    site.play(pull(busybox))
+def test_check_mode_touches_nothing(embedded_site: EmbeddedSite, busybox: str, tmp_path: pathlib.Path) -> None:
+    embedded_site.play(pull(busybox))
     for name in ("a.tar", "dir"):
-        told = site.predict(export(busybox, tmp_path / name, format="oci-dir" if name == "dir" else "docker")).last
+        told = embedded_site.predict(export(busybox, tmp_path / name, format="oci-dir" if name == "dir" else "docker")).last
         assert told.changed
         assert "bytes" not in told.value("archive")
         assert not (tmp_path / name).exists()
 
 
-def test_platforms(site: Site, two_platforms: t.Tuple[str, t.Dict[str, str]], tmp_path: pathlib.Path) -> None:
+def test_platforms(embedded_site: EmbeddedSite, two_platforms: t.Tuple[str, t.Dict[str, str]], tmp_path: pathlib.Path) -> None:
     name, _digests = two_platforms
-    site.play(pull(name))
+    embedded_site.play(pull(name))
     paths = [tmp_path / f"{number}.tar" for number in range(4)]
-    default, every, some, arm = site.play(
+    default, every, some, arm = embedded_site.play(
         export(name, paths[0]),
         export(name, paths[1], platform="all", ignore_errors=True),
         export(name, paths[2], platform="all", allow_missing_platforms=True),
@@ -146,8 +147,8 @@ def test_platforms(site: Site, two_platforms: t.Tuple[str, t.Dict[str, str]], tm
     assert some.changed
     assert paths[0].read_bytes() == paths[2].read_bytes()
     assert not paths[1].exists()
-    site.play(pull(name, platform="linux/arm64"))
-    site.converge(
+    embedded_site.play(pull(name, platform="linux/arm64"))
+    embedded_site.converge(
         export(name, paths[1], platform="all", format="oci"),
         export(name, paths[3], platform="linux/arm64", format="oci"),
     )
@@ -158,10 +159,10 @@ def test_platforms(site: Site, two_platforms: t.Tuple[str, t.Dict[str, str]], tm
     subprocess.run(one, check=True, capture_output=True)
 
 
-def test_wrong_values(site: Site, busybox: str, tmp_path: pathlib.Path) -> None:
+def test_wrong_values(embedded_site: EmbeddedSite, busybox: str, tmp_path: pathlib.Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "letter").write_text("dear")
-    results = site.play(
+    results = embedded_site.play(
         pull(busybox),
         export("missing", tmp_path / "x", ignore_errors=True),
         export(busybox, pathlib.Path("relative.tar"), ignore_errors=True),
@@ -184,11 +185,11 @@ def test_wrong_values(site: Site, busybox: str, tmp_path: pathlib.Path) -> None:
     assert messages[7] == "names: give at least one image"
 
 
-def test_examples(site: Site, busybox: str, hand_made: str, tmp_path: pathlib.Path) -> None:
-    site.play(
+def test_examples(embedded_site: EmbeddedSite, busybox: str, hand_made: str, tmp_path: pathlib.Path) -> None:
+    embedded_site.play(
         pull(busybox),
         pull(hand_made),
         task("containerd_image_tag", name=busybox, repository=["nginx:1.27"]),
         task("containerd_image_tag", name=hand_made, repository=["registry.example.com/team/app:stable"]),
     )
-    site.converge(*examples_of("containerd_image_export", {"/srv/images": str(tmp_path)}))
+    embedded_site.converge(*examples_of("containerd_image_export", {"/srv/images": str(tmp_path)}))

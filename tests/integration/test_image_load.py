@@ -15,7 +15,6 @@ import typing as t
 
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
 from ansible_collections.fleet.containerd.tests.support.archives import docker_members, tar
-from ansible_collections.fleet.containerd.tests.support.containerd_site import ContainerdSite
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.images import (
@@ -27,7 +26,7 @@ from ansible_collections.fleet.containerd.tests.support.images import (
     tar_of,
 )
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
-from ansible_collections.fleet.containerd.tests.support.site import Site
+from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, EmbeddedSite, Site
 from ansible_collections.fleet.containerd.tests.support.web import running_web
 
 
@@ -53,32 +52,32 @@ def checksum(path: pathlib.Path) -> str:
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-def test_docker_archives_run_and_round_trip(any_site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
+def test_docker_archives_run_and_round_trip(site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
     """What docker save wrote before version 25, and after; then the same archive is written a second time."""
     old, new = tmp_path / "old.tar", tmp_path / "new.tar"
     old.write_bytes(tar(docker_members([busybox_layer(), *hand_made_layers()[:1]], "app:1", Cmd=["sh"])))
     new.write_bytes(tar(docker_members([busybox_layer()], "example.com/app:2", old=False, Cmd=["sh"])))
     names = ["docker.io/library/app:1", "example.com/app:2"]
-    first, second = any_site.converge(load(old), load(new), diff=True)
+    first, second = site.converge(load(old), load(new), diff=True)
     assert first.actions == [f"load image {names[0]} from {old}"]
     assert first.value("image_names") == names[:1]
     assert first.value("diff")["before"] == {"images": {names[0]: None}}
     assert first.value("diff")["after"] == {"images": {names[0]: first.value("images")[0]["Digest"]}}
     assert first.value("loaded")["layers"] == 2
     assert second.value("loaded") == {**second.value("loaded"), "layers": 1, "layers_reused": 1}
-    if isinstance(any_site, ContainerdSite):
-        rows = [line.split() for line in any_site.ctr("images", "check").splitlines()[1:]]
+    if isinstance(site, DaemonSite):
+        rows = [line.split() for line in site.ctr("images", "check").splitlines()[1:]]
         assert sorted(row[0] for row in rows) == names
         assert all("complete" in row and row[-1] == "true" for row in rows), rows
-    ran = any_site.play(run(names[0])).last
+    ran = site.play(run(names[0])).last
     assert ran.value("container")["Output"].strip() == "it runs"
     a, b = tmp_path / "a.tar", tmp_path / "b.tar"
-    any_site.play(export(names, a), *absent(*names), load(a), export(names, b))
+    site.play(export(names, a), *absent(*names), load(a), export(names, b))
     assert a.read_bytes() == b.read_bytes()
 
 
 def test_the_digest_is_that_of_ctr(
-    daemons: t.Callable[[str], Daemon], site: Site, layout: Layout, tmp_path: pathlib.Path
+    daemons: t.Callable[[str], Daemon], embedded_site: EmbeddedSite, layout: Layout, tmp_path: pathlib.Path
 ) -> None:
     """Docker's format has no manifest: the one that is made is the same as containerd's."""
     layout.tag(busybox_image(layout, hand_made_layers()[:1]), "1")
@@ -87,9 +86,9 @@ def test_the_digest_is_that_of_ctr(
     )
     (tmp_path / "old.tar").write_bytes(tar(docker_members([busybox_layer()], "app:1")))
     for name in ("skopeo.tar", "old.tar"):
-        ours = site.play(load(tmp_path / name)).last.value("images")[0]["Digest"]
+        ours = embedded_site.play(load(tmp_path / name)).last.value("images")[0]["Digest"]
         for version in RELEASES:
-            namespace = f"theirs-{site.namespace}"
+            namespace = f"theirs-{embedded_site.namespace}"
             daemons(version).ctr("images", "import", str(tmp_path / name), namespace=namespace)
             assert ours in daemons(version).ctr("images", "ls", namespace=namespace).stdout
             daemons(version).ctr("images", "rm", "--sync", "docker.io/library/app:1", namespace=namespace)
@@ -97,8 +96,8 @@ def test_the_digest_is_that_of_ctr(
 
 def test_what_ctr_writes(daemons: t.Callable[[str], Daemon], busybox: str, tmp_path: pathlib.Path) -> None:
     for version in RELEASES:
-        theirs = ContainerdSite(daemons(version), tmp_path / version, f"export-{version}")
-        ours = Site(tmp_path / f"embedded-{version}", "from-ctr")
+        theirs = DaemonSite(tmp_path / version, f"export-{version}", daemons(version))
+        ours = EmbeddedSite(tmp_path / f"embedded-{version}", "from-ctr")
         (tmp_path / f"embedded-{version}").mkdir()
         path = tmp_path / f"{version}.tar"
         try:
@@ -114,14 +113,14 @@ def test_what_ctr_writes(daemons: t.Callable[[str], Daemon], busybox: str, tmp_p
             ours.close()
 
 
-def test_names(site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
+def test_names(embedded_site: EmbeddedSite, layout: Layout, tmp_path: pathlib.Path) -> None:
     layout.tag(busybox_image(layout), "1.27")
     one, two = tmp_path / "one.tar", tmp_path / "two.tar"
     layers = busybox_layer()
     one.write_bytes(tar(docker_members([layers])))
     both = docker_members([layers], "app:1", "app:2", "example.com/app:3")
     two.write_bytes(tar(both))
-    results = site.play(
+    results = embedded_site.play(
         load(layout.path, ignore_errors=True),
         load(layout.path, name="nginx"),
         load(layout.path, name="nginx", tag="other"),
@@ -150,10 +149,10 @@ def test_names(site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
     assert not results[10].changed
 
 
-def test_images_without_a_name_beside_others(site: Site, layout: Layout) -> None:
+def test_images_without_a_name_beside_others(embedded_site: EmbeddedSite, layout: Layout) -> None:
     layout.tag(busybox_image(layout), "app:1")
     layout.tag(busybox_image(layout, Labels={"a": "b"}), "7")
-    first, named, again = site.play(
+    first, named, again = embedded_site.play(
         load(layout.path), load(layout.path, name="other"), load(layout.path, names=["app:1"])
     ).results
     assert first.value("image_names") == ["docker.io/library/app:1"]
@@ -164,56 +163,56 @@ def test_images_without_a_name_beside_others(site: Site, layout: Layout) -> None
     assert "warnings" not in again.result
 
 
-def test_another_image_under_the_name(site: Site, tmp_path: pathlib.Path) -> None:
+def test_another_image_under_the_name(embedded_site: EmbeddedSite, tmp_path: pathlib.Path) -> None:
     paths = [tmp_path / f"{number}.tar" for number in range(2)]
     for number, path in enumerate(paths):
         path.write_bytes(tar(docker_members([busybox_layer()], "app:1", Labels={"release": str(number)})))
-    first = site.play(load(paths[0])).last.value("images")[0]["Digest"]
-    (moved,) = site.converge(load(paths[1]), diff=True)
+    first = embedded_site.play(load(paths[0])).last.value("images")[0]["Digest"]
+    (moved,) = embedded_site.converge(load(paths[1]), diff=True)
     assert moved.actions == [f"load image docker.io/library/app:1 (here is {first[:19]}) from {paths[1]}"]
     assert moved.value("diff")["before"] == {"images": {"docker.io/library/app:1": first}}
     assert moved.value("images")[0]["Config"]["Labels"] == {"release": "1"}
-    (site.data / "content" / "blobs" / "sha256" / moved.value("images")[0]["Id"][7:]).unlink()
-    (repaired,) = site.converge(load(paths[1]))
+    (embedded_site.data / "content" / "blobs" / "sha256" / moved.value("images")[0]["Id"][7:]).unlink()
+    (repaired,) = embedded_site.converge(load(paths[1]))
     assert "it is not whole" in repaired.actions[0]
 
 
-def test_platforms(any_site: Site, layout: Layout) -> None:
+def test_platforms(site: Site, layout: Layout) -> None:
     ours, arm = busybox_image(layout), layout.image(hand_made_layers()[:1], architecture="arm64")
     layout.tag(layout.index([arm, ours]), "app:1")
     layout.tag(layout.index([arm]), "arm:1")
-    (host,) = any_site.converge(load(layout.path, names=["app:1"]))
-    (every,) = any_site.converge(load(layout.path, platform="all"))
+    (host,) = site.converge(load(layout.path, names=["app:1"]))
+    (every,) = site.converge(load(layout.path, platform="all"))
     names = ["docker.io/library/app:1", "docker.io/library/arm:1"]
     assert every.actions == [f"load images {names[0]} (it is not whole: linux/arm64), {names[1]} from {layout.path}"]
     assert host.value("images")[0]["ManifestDigest"] == ours["digest"]
-    failed, unpacked = any_site.play(
+    failed, unpacked = site.play(
         load(layout.path, names=["arm:1"], ignore_errors=True), load(layout.path, names=["arm:1"], platform="linux/arm64")
     ).results
     assert failed.msg == "no manifest for platform linux/amd64 in the index; it has linux/arm64"
     assert unpacked.value("images")[0]["Unpacked"] is True
 
 
-def test_a_url(site: Site, tmp_path: pathlib.Path) -> None:
+def test_a_url(embedded_site: EmbeddedSite, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "a.tar"
     path.write_bytes(tar(docker_members([busybox_layer()], "app:1", "app:2")))
     names = ["docker.io/library/app:1", "docker.io/library/app:2"]
     with running_web(path.read_bytes()) as web:
         options: t.Dict[str, t.Any] = {"checksum": checksum(path), "retry_delay": 0.01}
-        (loaded,) = site.converge(load(web.url, **options), diff=True)
+        (loaded,) = embedded_site.converge(load(web.url, **options), diff=True)
         plain = web.url.partition("?")[0]
         assert loaded.actions == [f"load images from {plain}"]
         assert loaded.value("image_names") == names
         assert loaded.value("diff")["before"] == {"loaded": False}
         assert web.requests == ["all"]
-        assert not [path for path in site.data.glob("*") if path.name.startswith("tmp")]
-        some = site.play(load(web.url, names=["app:2"], **options)).last
+        assert not [path for path in embedded_site.data.glob("*") if path.name.startswith("tmp")]
+        some = embedded_site.play(load(web.url, names=["app:2"], **options)).last
         assert some.value("image_names") == names[1:]
-        site.play(*absent(names[1]), run(names[0]))
-        (again,) = site.converge(load(web.url, **options))
+        embedded_site.play(*absent(names[1]), run(names[0]))
+        (again,) = embedded_site.converge(load(web.url, **options))
         assert again.value("image_names") == names
         wrong = {**options, "checksum": "sha256:" + "0" * 64}
-        refused, missing, short, *others = site.play(
+        refused, missing, short, *others = embedded_site.play(
             load(web.url, ignore_errors=True, **wrong),
             load(web.url, ignore_errors=True),
             load(web.url, ignore_errors=True, checksum="md5:00"),
@@ -232,43 +231,43 @@ def test_a_url(site: Site, tmp_path: pathlib.Path) -> None:
         assert missing.msg == "checksum: it is needed for a URL"
         assert short.msg.startswith("checksum: invalid digest 'md5:00'")
         assert "secret" not in str([one.msg for one in (refused, missing, short)])
-    assert not site.play(load(web.url, **options)).last.changed
+    assert not embedded_site.play(load(web.url, **options)).last.changed
 
 
-def test_a_url_with_daemons(any_site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
+def test_a_url_with_daemons(site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
     arm = layout.image(hand_made_layers()[:1], architecture="arm64")
     layout.tag(layout.index([arm, busybox_image(layout)]), "app:1")
     path = tmp_path / "a.tar.gz"
     subprocess.run(["tar", "-C", layout.path, "-czf", path, "."], check=True)
     with running_web(path.read_bytes()) as web:
         options: t.Dict[str, t.Any] = {"checksum": checksum(path), "platform": "all"}
-        any_site.converge(load(web.url, **options))
+        site.converge(load(web.url, **options))
         assert len(web.requests) == 1
 
 
-def test_killed_at_any_moment(site: Site, modules: Modules, tmp_path: pathlib.Path) -> None:
+def test_killed_at_any_moment(embedded_site: EmbeddedSite, modules: Modules, tmp_path: pathlib.Path) -> None:
     """Of loads and exports: the next run makes it whole, and nothing is left beside it."""
     layers = [busybox_layer(), *(tar_of([Entry(f"noise-{number}", os.urandom(500_000))]) for number in range(4))]
     archive, out = tmp_path / "a.tar.gz", tmp_path / "out"
     archive.write_bytes(gzip.compress(tar(docker_members(layers, "app:1")), 1))
     out.mkdir()
-    options = {**site.defaults, "path": str(archive)}
+    options = {**embedded_site.defaults, "path": str(archive)}
     begun = time.monotonic()
     modules.run("containerd_image_load", **options)
     whole = time.monotonic() - begun
     for number in range(20):
-        with site.engine() as engine:
+        with embedded_site.engine() as engine:
             if engine.images.list():
                 engine.images.delete("docker.io/library/app:1")
         modules.kill_after(whole * number / 18, "containerd_image_load", **options)
     result = modules.run("containerd_image_load", **options)
     assert result["images"][0]["Unpacked"] is True
     assert not modules.run("containerd_image_load", **options)["changed"]
-    stored = list(site.data.glob("content/blobs/sha256/*"))
+    stored = list(embedded_site.data.glob("content/blobs/sha256/*"))
     assert len(stored) == len(layers) + 2
     assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.name for path in stored)
-    assert list(site.data.glob("content/ingest/*")) == []
-    export_options = {**site.defaults, "names": ["app:1"], "path": str(out / "b.tar")}
+    assert list(embedded_site.data.glob("content/ingest/*")) == []
+    export_options = {**embedded_site.defaults, "names": ["app:1"], "path": str(out / "b.tar")}
     for number in range(10):
         modules.kill_after(0.02 * number, "containerd_image_export", **export_options)
         assert {path.name for path in out.iterdir()} <= {"b.tar"}
@@ -277,9 +276,9 @@ def test_killed_at_any_moment(site: Site, modules: Modules, tmp_path: pathlib.Pa
     assert not modules.run("containerd_image_export", **export_options)["changed"]
 
 
-def test_wrong_values(site: Site, tmp_path: pathlib.Path) -> None:
+def test_wrong_values(embedded_site: EmbeddedSite, tmp_path: pathlib.Path) -> None:
     (tmp_path / "a.tar").write_bytes(b"no archive" * 1000)
-    results = site.play(
+    results = embedded_site.play(
         load("relative.tar", ignore_errors=True),
         load(tmp_path / "gone.tar", ignore_errors=True),
         load(tmp_path / "a.tar", ignore_errors=True),
@@ -301,7 +300,7 @@ def test_wrong_values(site: Site, tmp_path: pathlib.Path) -> None:
     assert messages[7] == f"{tmp_path} is no image archive: it has neither index.json nor manifest.json"
 
 
-def test_examples(site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
+def test_examples(embedded_site: EmbeddedSite, layout: Layout, tmp_path: pathlib.Path) -> None:
     nginx, every = tmp_path / "nginx.tar", tmp_path / "all.tar.gz"
     nginx.write_bytes(tar(docker_members([busybox_layer()], "nginx:1.27")))
     layout.tag(busybox_image(layout), "registry.example.com/team/app:stable")
@@ -317,4 +316,4 @@ def test_examples(site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
             "sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83": checksum(nginx),
         }
         for one in examples_of("containerd_image_load", replace):
-            site.converge(one)
+            embedded_site.converge(one)

@@ -14,7 +14,7 @@ from ansible_collections.fleet.containerd.tests.support.ansible import Task, tas
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.images import MANIFEST, Layout, busybox_image, hand_made_layers
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
-from ansible_collections.fleet.containerd.tests.support.site import Site
+from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
 
 
 def push(name: str, ignore_errors: bool = False, **options: t.Any) -> Task:
@@ -35,14 +35,14 @@ def skopeo(registry: Registry, name: str, *more: str) -> t.Dict[str, t.Any]:
     return t.cast(t.Dict[str, t.Any], json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
-def test_an_image_goes_there_and_comes_back(any_site: Site, layout: Layout) -> None:
+def test_an_image_goes_there_and_comes_back(site: Site, layout: Layout) -> None:
     top = busybox_image(layout, hand_made_layers()[:1])
     layout.tag(top, "docker.io/library/app:1")
     with running_registry() as registry:
-        any_site.play(load(layout))
+        site.play(load(layout))
         name = f"{registry.address}/team/app"
         one = push("app:1", destination=name)
-        (pushed,) = any_site.converge(one, diff=True)
+        (pushed,) = site.converge(one, diff=True)
         assert pushed.actions == [f"push image docker.io/library/app:1 to {name}:1"]
         assert pushed.value("destination") == f"{name}:1"
         assert pushed.value("digest") == top["digest"] == skopeo(registry, "team/app:1")["Digest"]
@@ -53,9 +53,9 @@ def test_an_image_goes_there_and_comes_back(any_site: Site, layout: Layout) -> N
         assert pushed.value("pushed")["bytes"] == sum(blob["size"] for blob in blobs)
         assert pushed.value("pushed")["existing"] == 0
         assert pushed.value("missing_platforms") == []
-        (again,) = any_site.converge(push("app:1", destination=f"{name}:2"))
+        (again,) = site.converge(push("app:1", destination=f"{name}:2"))
         assert again.value("pushed") == {**again.value("pushed"), "blobs": [], "bytes": 0, "existing": 3}
-        back, ran = any_site.play(
+        back, ran = site.play(
             pull(f"{name}:2"),
             task("containerd_container", name="one", image=f"{name}:2", command=["echo", "it runs"], detach=False, cleanup=True),
         ).results
@@ -63,38 +63,38 @@ def test_an_image_goes_there_and_comes_back(any_site: Site, layout: Layout) -> N
         assert ran.value("container")["Output"].strip() == "it runs"
 
 
-def test_what_is_in_another_repository_is_mounted(any_site: Site, layout: Layout) -> None:
+def test_what_is_in_another_repository_is_mounted(site: Site, layout: Layout) -> None:
     with running_registry() as registry:
         registry.push(layout.path, busybox_image(layout), "base", "1")
         base = f"{registry.address}/base:1"
-        _pulled, pushed = any_site.play(pull(base), push(base, destination=f"{registry.address}/other/app:1")).results
+        _pulled, pushed = site.play(pull(base), push(base, destination=f"{registry.address}/other/app:1")).results
         facts = pushed.value("pushed")
         assert len(facts["mounted"]) == 2
         assert (facts["blobs"], facts["bytes"], facts["existing"]) == ([], 0, 0)
         assert skopeo(registry, "other/app:1")["Digest"] == pushed.value("digest")
 
 
-def test_changed_only_when_the_remote_differs(site: Site, registry: Registry, layout: Layout) -> None:
+def test_changed_only_when_the_remote_differs(embedded_site: EmbeddedSite, registry: Registry, layout: Layout) -> None:
     name = f"{registry.address}/moving:1"
     first = registry.push(layout.path, busybox_image(layout, Labels={"release": "1"}), "moving", "1")
-    pulled, same = site.play(pull(name), push(name)).results
+    pulled, same = embedded_site.play(pull(name), push(name)).results
     assert pulled.value("digest") == first
     assert not same.changed
     registry.push(layout.path, busybox_image(layout, Labels={"release": "2"}), "moving", "1")
-    (back,) = site.converge(push(name))
+    (back,) = embedded_site.converge(push(name))
     assert back.actions == [f"push image {name}"]
     assert back.value("pushed")["existing"] == 2
     assert skopeo(registry, "moving:1")["Digest"] == first
 
 
-def test_platforms(site: Site, layout: Layout) -> None:
+def test_platforms(embedded_site: EmbeddedSite, layout: Layout) -> None:
     amd, arm = busybox_image(layout), layout.image(hand_made_layers()[:1], architecture="arm64")
     s390 = layout.image(hand_made_layers()[:1], architecture="s390x")
     index = layout.index([arm, amd, s390])
     with running_registry() as registry:
         registry.push(layout.path, index, "whole", "1")
         name, out = f"{registry.address}/whole:1", f"{registry.address}/part"
-        pulled, own, some, every, arm64 = site.play(
+        pulled, own, some, every, arm64 = embedded_site.play(
             pull(name),
             push(name),
             push(name, destination=f"{out}:1"),
@@ -108,14 +108,14 @@ def test_platforms(site: Site, layout: Layout) -> None:
         assert arm64.msg == f"the image {name} is not whole here, it lacks linux/arm64: pull it for that platform"
         listed = skopeo(registry, "part:1", "--raw")["manifests"]
         assert [one["digest"] for one in listed] == [amd["digest"]]
-        assert not site.play(push(name, destination=f"{out}:1")).last.changed
+        assert not embedded_site.play(push(name, destination=f"{out}:1")).last.changed
         two: t.Dict[str, t.Any] = {"destination": f"{out}:2", "platforms": ["linux/amd64", "linux/arm64"]}
-        site.play(pull(name, platform="linux/arm64"))
-        (pushed,) = site.converge(push(name, **two))
+        embedded_site.play(pull(name, platform="linux/arm64"))
+        (pushed,) = embedded_site.converge(push(name, **two))
         assert pushed.value("digest") != index["digest"]
         assert [one["digest"] for one in skopeo(registry, "part:2", "--raw")["manifests"]] == [arm["digest"], amd["digest"]]
-        site.play(pull(name, platform="linux/s390x"))
-        (whole,) = site.converge(push(name, destination=f"{out}:3", platforms=["all"]))
+        embedded_site.play(pull(name, platform="linux/s390x"))
+        (whole,) = embedded_site.converge(push(name, destination=f"{out}:3", platforms=["all"]))
         assert whole.value("digest") == index["digest"]
         subprocess.run(
             ["skopeo", "copy", "--all", "--src-tls-verify=false", f"docker://{out}:3", f"oci:{layout.path.parent}/copied:x"],
@@ -124,12 +124,12 @@ def test_platforms(site: Site, layout: Layout) -> None:
         )
 
 
-def test_chunks_credentials_and_tls(site: Site, locked_registry: Registry, layout: Layout) -> None:
+def test_chunks_credentials_and_tls(embedded_site: EmbeddedSite, locked_registry: Registry, layout: Layout) -> None:
     layout.tag(busybox_image(layout), "docker.io/library/app:1")
     name = f"{locked_registry.address}/chunks:1"
     trusted: t.Dict[str, t.Any] = {"ca_path": locked_registry.ca, "retries": 0}
     right: t.Dict[str, t.Any] = {"username": locked_registry.username, "password": locked_registry.password}
-    loaded, nobody, wrong = site.play(
+    loaded, nobody, wrong = embedded_site.play(
         load(layout),
         push("app:1", destination=name, ignore_errors=True, **trusted),
         push("app:1", destination=name, ignore_errors=True, username="robot", password="a-wrong-word", **trusted),
@@ -138,18 +138,18 @@ def test_chunks_credentials_and_tls(site: Site, locked_registry: Registry, layou
         assert refused.value("error") == "Unauthenticated"
         assert locked_registry.address in refused.msg
     assert "a-wrong-word" not in json.dumps(wrong.result)
-    (pushed,) = site.converge(push("app:1", destination=name, chunk_size="100k", max_parallel=1, **trusted, **right))
+    (pushed,) = embedded_site.converge(push("app:1", destination=name, chunk_size="100k", max_parallel=1, **trusted, **right))
     assert pushed.value("digest") == loaded.value("images")[0]["Digest"]
     with locked_registry.open(f"/v2/chunks/manifests/{pushed.value('digest')}", headers={"Accept": MANIFEST}) as answer:
         assert answer.read() == layout.read({"digest": pushed.value("digest")})
-    done = site.play(push("app:1", destination=f"{name}2", **trusted, **right), arguments=["-vvv"], diff=True)
+    done = embedded_site.play(push("app:1", destination=f"{name}2", **trusted, **right), arguments=["-vvv"], diff=True)
     assert locked_registry.password not in done.output
 
 
-def test_wrong_values(site: Site, busybox: str, registry: Registry) -> None:
-    digest = site.play(pull(busybox)).last.value("digest")
-    by_id = site.play(pull(busybox)).last.value("config_digest")
-    results = site.play(
+def test_wrong_values(embedded_site: EmbeddedSite, busybox: str, registry: Registry) -> None:
+    digest = embedded_site.play(pull(busybox)).last.value("digest")
+    by_id = embedded_site.play(pull(busybox)).last.value("config_digest")
+    results = embedded_site.play(
         push("missing", ignore_errors=True),
         push(busybox, destination="UPPER", ignore_errors=True),
         push(busybox, destination=f"x@{digest}", ignore_errors=True),
@@ -177,17 +177,17 @@ def test_wrong_values(site: Site, busybox: str, registry: Registry) -> None:
     assert results[-1].value("destination") == f"{registry.address}/by-id:latest"
 
 
-def test_examples(site: Site, locked_registry: Registry, layout: Layout, tmp_path: pathlib.Path) -> None:
+def test_examples(embedded_site: EmbeddedSite, locked_registry: Registry, layout: Layout, tmp_path: pathlib.Path) -> None:
     images = [busybox_image(layout), layout.image(hand_made_layers()[:1], architecture="arm64")]
     address = locked_registry.address
     layout.tag(images[0], "nginx:1.27")
     layout.tag(layout.index(images), f"{address}/team/app:stable")
-    site.play(load(layout, platform="all"))
+    embedded_site.play(load(layout, platform="all"))
     first, second = examples_of(
         "containerd_image_push", {"registry.example.com": address, "{{ registry_password }}": locked_registry.password}
     )
     options = {"ca_path": locked_registry.ca, "username": "robot", "password": locked_registry.password}
     for one in (first, second):
-        site.converge(
+        embedded_site.converge(
             {**one, "fleet.containerd.containerd_image_push": {**one["fleet.containerd.containerd_image_push"], **options}}
         )

@@ -8,9 +8,8 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
-from ansible_collections.fleet.containerd.tests.support.containerd_site import ContainerdSite
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
-from ansible_collections.fleet.containerd.tests.support.site import Site
+from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, EmbeddedSite, Site
 
 
 def tag(name: str, *repositories: str, ignore_errors: bool = False, **options: t.Any) -> Task:
@@ -22,31 +21,31 @@ def pull(name: str) -> Task:
     return task("containerd_image", name=name, plain_http=True)
 
 
-def test_more_names(any_site: Site, busybox: str, hand_made: str) -> None:
-    pulled = any_site.play(pull(busybox), pull(hand_made)).results
+def test_more_names(site: Site, busybox: str, hand_made: str) -> None:
+    pulled = site.play(pull(busybox), pull(hand_made)).results
     first, second = (one.value("digest") for one in pulled)
     both = tag(busybox, "copy", "example.com/a/b:v1", "example.com/a/b:v1")
-    (tagged,) = any_site.converge(both, diff=True)
+    (tagged,) = site.converge(both, diff=True)
     names = ["docker.io/library/copy:latest", "example.com/a/b:v1"]
     assert tagged.actions == [f"tag image {busybox} as {name}" for name in names]
     assert tagged.value("tagged_images") == names
     assert tagged.value("diff") == {"before": dict.fromkeys(names), "after": dict.fromkeys(names, first)}
     assert tagged.value("image")["RepoTags"] == sorted([busybox, *names])
-    with any_site.engine() as engine:
+    with site.engine() as engine:
         assert {name: engine.images.get(name).target.digest for name in names} == dict.fromkeys(names, first)
-    kept = any_site.play(tag(hand_made, "copy", "new:1", existing_images="keep")).last
+    kept = site.play(tag(hand_made, "copy", "new:1", existing_images="keep")).last
     assert kept.value("tagged_images") == ["docker.io/library/new:1"]
-    (moved,) = any_site.converge(tag(hand_made, *names))
+    (moved,) = site.converge(tag(hand_made, *names))
     assert moved.actions == [f"tag image {hand_made} as {name} (instead of {first[:19]})" for name in names]
-    with any_site.engine() as engine:
+    with site.engine() as engine:
         assert engine.images.get(names[0]).target.digest == second
-    if isinstance(any_site, ContainerdSite):
-        assert "example.com/a/b:v1" in any_site.ctr("images", "ls", "-q").split()
+    if isinstance(site, DaemonSite):
+        assert "example.com/a/b:v1" in site.ctr("images", "ls", "-q").split()
 
 
-def test_a_tag_keeps_the_content(site: Site, busybox: str) -> None:
-    pulled = site.play(pull(busybox)).last
-    same, by_id, gone, container = site.play(
+def test_a_tag_keeps_the_content(embedded_site: EmbeddedSite, busybox: str) -> None:
+    pulled = embedded_site.play(pull(busybox)).last
+    same, by_id, gone, container = embedded_site.play(
         tag(busybox, busybox),
         tag(pulled.value("config_digest"), "kept:1"),
         task("containerd_image", name=busybox, state="absent"),
@@ -58,10 +57,10 @@ def test_a_tag_keeps_the_content(site: Site, busybox: str) -> None:
     assert container.value("status") == 0
 
 
-def test_wrong_values(site: Site, busybox: str) -> None:
-    pulled = site.play(pull(busybox)).last
+def test_wrong_values(embedded_site: EmbeddedSite, busybox: str) -> None:
+    pulled = embedded_site.play(pull(busybox)).last
     other = "sha256:" + "0" * 64
-    results = site.play(
+    results = embedded_site.play(
         tag("missing", "x", ignore_errors=True),
         tag(busybox, "UPPER", ignore_errors=True),
         tag(busybox, f"x@{pulled.value('digest')}", ignore_errors=True),
@@ -77,7 +76,7 @@ def test_wrong_values(site: Site, busybox: str) -> None:
     assert by_id == f"name: the image {other} is not there: pull or load it first"
 
 
-def test_examples(site: Site, busybox: str) -> None:
-    site.play(pull(busybox), tag(busybox, "nginx:1.27"))
+def test_examples(embedded_site: EmbeddedSite, busybox: str) -> None:
+    embedded_site.play(pull(busybox), tag(busybox, "nginx:1.27"))
     for one in examples_of("containerd_image_tag"):
-        site.converge(one)
+        embedded_site.converge(one)

@@ -69,7 +69,7 @@ def several_layers(registry: Registry, layout: Layout) -> str:
 def pull(engine: t.Any, name: str, check: bool = False) -> Outcome:
     rows = t.cast(t.Dict[str, t.Dict[str, t.Any]], SPEC["argument_spec"])
     defaults = {option: about.get("default") for option, about in rows.items()}
-    return converge(ImageResource(), {**defaults, "name": name}, engine, check)
+    return converge(ImageResource(), {**defaults, "name": [name]}, engine, check)
 
 
 def assert_whole(engine: t.Any, name: str, content: pathlib.Path, expected: Tree, scratch: pathlib.Path) -> None:

@@ -16,7 +16,7 @@ from ansible_collections.fleet.containerd.tests.support import ansible, cri
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, running_containerd
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, free_port
-from ansible_collections.fleet.containerd.tests.support.site import Site
+from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
 
 #: A registry that is not there: all comes from its mirrors.
 NAME = "registry.invalid:5443/busybox:1"
@@ -84,7 +84,9 @@ def test_our_own_pulls(site: Site, mirror: Mirror) -> None:
     served = pulled.value("pulled")["served_by"]
     assert set(served.values()) == {mirror.url}
     assert set(served) >= {pulled.value("digest"), pulled.value("config_digest")}
-    assert len(served) == 2 + pulled.value("pulled")["layers"]
+    if isinstance(site, EmbeddedSite):
+        # A daemon may have the layer in another namespace.
+        assert len(served) == 2 + pulled.value("pulled")["layers"]
     assert pulled.value("image")["RepoTags"] == [NAME]
     assert [line for line in mirror.since(mark) if "ns=registry.invalid%3A5443" in line]
     info = task("containerd_registry_info", name=[NAME], registry_config_dir=str(mirror.certs))

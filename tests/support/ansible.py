@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import pathlib
@@ -84,6 +85,21 @@ def task(module: str, **options: t.Any) -> t.Dict[str, t.Any]:
     return {"name": f"{module} {label}".strip(), COLLECTION + module: options}
 
 
+#: Modules that are not in the action group.
+_WITHOUT_ENGINE = (
+    "containerd_config",
+    "containerd_image_copy",
+    "containerd_login",
+    "containerd_registry",
+    "containerd_registry_info",
+)
+
+
+def _of(module: str, defaults: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    spec = importlib.import_module(f"ansible_collections.fleet.containerd.plugins.module_utils.specs.{module}").SPEC
+    return {name: value for name, value in defaults.items() if name in spec["argument_spec"]}
+
+
 @contextlib.contextmanager
 def started(
     tasks: t.Union[t.Sequence[Task], pathlib.Path],
@@ -99,7 +115,8 @@ def started(
 ) -> t.Iterator[t.Tuple[subprocess.Popen[str], pathlib.Path]]:
     """A running ansible-playbook and the file with its results, for tests that disturb it. Its files go at the end.
 
-    tasks: or a playbook's path. defaults: options of every task of this collection (its action group).
+    tasks: or a playbook's path. defaults: options of every task of this collection: of its action group, and those that they
+    have of the modules that use no engine.
     group: give it a process group of its own.
     under: a command that runs ansible-playbook, as env(1) would.
     """
@@ -111,7 +128,10 @@ def started(
             play = {
                 "hosts": "localhost",
                 "gather_facts": False,
-                "module_defaults": {"group/fleet.containerd.containerd": dict(defaults or {})},
+                "module_defaults": {
+                    "group/fleet.containerd.containerd": dict(defaults or {}),
+                    **{f"fleet.containerd.{module}": _of(module, defaults or {}) for module in _WITHOUT_ENGINE},
+                },
                 "tasks": list(tasks),
             }
             playbook.write_text(json.dumps([play]))

@@ -147,8 +147,11 @@ class Site:
         found += [f"cgroup {path}" for path in self.cgroups()]
         return found + [f"container directory {path}" for path in self.data.glob("containers/*/*")]
 
-    def strays(self) -> t.List[str]:
-        """What nothing needs: what a killed run left and the next one should have used or removed."""
+    def strays(self, idle: bool = False) -> t.List[str]:
+        """What nothing needs: what a killed run left and the next one should have used or removed.
+
+        idle: the next run found all as asked and changed nothing; the next one that does ends a lease that was left.
+        """
         with self.engine() as engine:
             kept = {container.snapshot_key for container in engine.containers.list()}
             ids = {container.id for container in engine.containers.list()}
@@ -214,7 +217,7 @@ class EmbeddedSite(Site):
         found = [f"bundle {path}" for path in self.state.glob("*/*") if path.parent.name != "runc"]
         return [*super().leftovers(), *found, *(f"runtime state {path}" for path in self.state.glob("runc/*/*"))]
 
-    def strays(self) -> t.List[str]:
+    def strays(self, idle: bool = False) -> t.List[str]:
         content = self.data / "content"
         with self.engine() as engine:
             known = {info.digest.hex for info in engine.content.walk()}
@@ -223,11 +226,11 @@ class EmbeddedSite(Site):
             snapshots = engine.snapshotter().walk()
         found = [f"blob {path.name}" for path in content.glob("blobs/sha256/*") if path.name not in known]
         found += [f"ingest directory {path.name}" for path in content.glob("ingest/*") if path.is_dir()]
-        found += [f"lease {row[0]}" for row in rows]
+        found += [f"lease {row[0]}" for row in rows if not idle]
         directories = list(self.data.glob("snapshots/*/*"))
         found += [f"{len(directories)} directories for {len(snapshots)} snapshots"] * (len(directories) != len(snapshots))
         found += [f"bundle {path}" for path in self.state.glob(f"{self.namespace}/*") if path.name not in ids]
-        return [*super().strays(), *found]
+        return [*super().strays(idle), *found]
 
     def close(self) -> None:
         clean_up(self.data, self.state)
@@ -294,9 +297,9 @@ class DaemonSite(Site):
         found += [f"mount {point}" for point in mounts_below(self.bundle("x").parent)]
         return [*super().leftovers(), *found, *(f"bundle {path}" for path in self.bundle("x").parent.glob("*"))]
 
-    def strays(self) -> t.List[str]:
-        found = super().strays()
-        return found + [f"lease {one['id']}" for one in self.records()["leases"]]
+    def strays(self, idle: bool = False) -> t.List[str]:
+        found = super().strays(idle)
+        return found + [f"lease {one['id']}" for one in self.records()["leases"] if not idle]
 
     def finish(self) -> None:
         """When the images go too, nothing is left of the namespace in the daemon."""

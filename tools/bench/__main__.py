@@ -11,16 +11,19 @@ import platform
 import sys
 import typing as t
 
-from . import playbooks, rows
+from . import images, playbooks, rows
 from .corpus import ROOT
 
 GROUPS: t.Dict[str, t.Callable[[int], t.List[rows.Row]]] = {
     "P1": rows.pulls,
     "P2": rows.daemon_pulls,
+    "P3": images.updates,
     "P4": playbooks.noop,
+    "P5": images.many,
     "P6": rows.starts,
     "P7": rows.memory,
     "P8": rows.pulls,
+    "P9": images.scale,
     "P10": playbooks.payload,
 }
 

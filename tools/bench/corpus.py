@@ -6,6 +6,9 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import io
+import json
 import os
 import pathlib
 import random
@@ -27,8 +30,6 @@ _TREES = ("usr/lib", "usr/share", "usr/bin", "usr/include", "usr/sbin")
 
 def _debian_like(size: int) -> t.List[bytes]:
     """Two layers of real files of this machine: size bytes in all, as a distribution's base and an application have them."""
-    import io
-
     out = io.BytesIO()
     total = 0
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
@@ -67,18 +68,26 @@ def _many_files(count: int) -> t.List[bytes]:
     return layers
 
 
+def _next_version(name: str) -> t.List[bytes]:
+    """The layers of a corpus image, of which the uppermost is another one."""
+    layout, top = corpus(name)
+    manifest = json.loads(layout.read(top))
+    layers = [gzip.decompress(layout.read(layer)) for layer in manifest["layers"][:-1]]
+    return [*layers, tar_of([directory("app"), *(Entry(f"app/file{n}", os.urandom(2000)) for n in range(500))])]
+
+
 def corpus(name: str) -> t.Tuple[Layout, t.Dict[str, t.Any]]:
     """An image layout, built once: busybox, debian-like (about 190 MB in 10,000 entries), many-files (90,000 entries)."""
     path = CORPUS / name
     layout = Layout(path)
     top = path / "index.json"
     if top.exists():
-        import json
-
         found = json.loads(top.read_text())["manifests"][0]
         return layout, {key: found[key] for key in ("mediaType", "digest", "size")}
     if name == "busybox":
         image = busybox_image(layout)
+    elif name.endswith("-next"):
+        image = layout.image(_next_version(name[: -len("-next")]), {"Env": DEFAULT_ENV, "Cmd": ["sh"]})
     else:
         layers = _debian_like(190_000_000) if name == "debian-like" else _many_files(90_000)
         image = layout.image([busybox_layer(), *layers], {"Env": DEFAULT_ENV, "Cmd": ["sh"]})

@@ -49,7 +49,7 @@ def _play(base: pathlib.Path, name: str, task: str, times: int = 1) -> pathlib.P
     return path
 
 
-class _Play:
+class Play:
     """The same play with one task and with many: their difference is what a task costs.
 
     What ansible-core does once a play (building what it sends) is in neither module's favour and is left out.
@@ -76,13 +76,13 @@ class _Play:
         return seconds
 
 
-def _tasks(work: pathlib.Path, label: str, image: str, options: str) -> t.Dict[str, _Play]:
+def tasks(work: pathlib.Path, label: str, image: str, options: str) -> t.Dict[str, Play]:
     """A play whose image is present, and one whose container runs."""
     return {
-        f"image present, {label}": _Play(
+        f"image present, {label}": Play(
             work, f"image-{label}", f"fleet.containerd.containerd_image: {{name: '{image}', {options}}}"
         ),
-        f"container running, {label}": _Play(
+        f"container running, {label}": Play(
             work,
             f"container-{label}",
             f"fleet.containerd.containerd_container: {{name: web, image: '{image}', command: [sleep, '1000'], {options}}}",
@@ -98,15 +98,15 @@ def noop(runs: int) -> t.List[Row]:
         ours = Ours(base, registry)
         stack.callback(ours.close)
         (work / "trivial.py").write_text(_TRIVIAL)
-        plays = {"trivial": _Play(work, "trivial", "trivial:")}
+        plays = {"trivial": Play(work, "trivial", "trivial:")}
         plays.update(
-            _tasks(work, "embedded", ours.reference, f"engine: embedded, data_root: {base}/ours, state_root: {ours.state}")
+            tasks(work, "embedded", ours.reference, f"engine: embedded, data_root: {base}/ours, state_root: {ours.state}")
         )
         for version, suite in DAEMONS.items():
             found = stack.enter_context(daemon(suite, base))
             address = found.ctr[-1]
             plays.update(
-                _tasks(
+                tasks(
                     work,
                     f"containerd {version}",
                     ours.reference,

@@ -78,12 +78,12 @@ def _podman(base: pathlib.Path) -> t.List[str]:
     ]
 
 
-def _act(reference: str, root: pathlib.Path) -> t.Dict[str, t.Any]:
+def act(reference: str, root: pathlib.Path) -> t.Dict[str, t.Any]:
     done = subprocess.run([sys.executable, "-m", ACT, reference, str(root)], stdout=subprocess.PIPE, check=True)
     return t.cast(t.Dict[str, t.Any], json.loads(done.stdout))
 
 
-def _ctr_pull(found: Daemon, reference: str, base: pathlib.Path) -> float:
+def ctr_pull(found: Daemon, reference: str, base: pathlib.Path) -> float:
     def action() -> None:
         found.run("images", "pull", "--plain-http", reference)
         subprocess.run(["sync", "-f", base], check=True)
@@ -103,13 +103,13 @@ def pulls(runs: int) -> t.List[Row]:
             peaks: t.List[float] = []
 
             def ours(reference: str, peaks: t.List[float]) -> float:
-                seconds = timed(lambda: peaks.append(_act(reference, base / "ours")["peak"] / 1024))
+                seconds = timed(lambda: peaks.append(act(reference, base / "ours")["peak"] / 1024))
                 shutil.rmtree(base / "ours")
                 return seconds
 
             actions: t.Dict[str, t.Callable[[], float]] = {"ours": functools.partial(ours, reference, peaks)}
             for version, found in daemons.items():
-                actions[f"ctr {version}"] = lambda found=found, reference=reference: _ctr_pull(found, reference, base)
+                actions[f"ctr {version}"] = lambda found=found, reference=reference: ctr_pull(found, reference, base)
             if shutil.which("podman"):
                 actions["podman"] = lambda reference=reference: _podman_pull(reference, base)
             medians = interleaved(actions, runs)
@@ -135,7 +135,7 @@ def daemon_pulls(runs: int) -> t.List[Row]:
                 found.run("images", "rm", "--sync", reference)
                 return seconds
 
-            medians = interleaved({"ours": ours, "ctr": lambda found=found: _ctr_pull(found, reference, base)}, runs)
+            medians = interleaved({"ours": ours, "ctr": lambda found=found: ctr_pull(found, reference, base)}, runs)
             ratio = medians["ours"] / medians["ctr"]
             rows.append(Row("P2", f"pull {IMAGES[0]} through the daemon, durable", f"ctr {version}", ratio, 0.75, runs))
     return rows

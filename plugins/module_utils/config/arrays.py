@@ -33,8 +33,7 @@ def array_text(text: str, before: t.Sequence[t.Any], after: t.Sequence[t.Any], l
     for start, end in spans:
         if not comma:
             return value_text(list(after), literal)
-        match = _BEHIND.match(text, end)
-        assert match
+        match = t.cast(t.Match[str], _BEHIND.match(text, end))
         comma = match.group(1) is not None
         chunks.append(_Chunk(text[begin:start], text[start:end], match.group(2) or ""))
         begin = match.end()

@@ -120,11 +120,9 @@ def hints(sources: t.Sequence[Source], daemon: Daemon) -> t.List[str]:
     return found
 
 
-def lost(path: Keys, tree: Tree, daemon: Daemon) -> str:
+def lost(path: Keys, tree: Tree) -> str:
     """Why containerd 2, which migrates an older file in memory, loses a key that it has; "" when it does not."""
     version = version_of(tree)
-    if not daemon.known or daemon.replaces_plugins:
-        return ""
     if version == 1 and spell(path, 2) != spell(path, 3):
         return "containerd 2 names the plugins of a version 1 file anew, but does not move their keys"
     if version == 2 and unmoved(tree, path):

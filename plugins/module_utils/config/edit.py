@@ -111,6 +111,18 @@ class Document:
         self._cut([above])
         self._insert(new, None, lead, piece.text[piece.value[0] :])
 
+    def mark(self, path: Keys, comment: str) -> None:
+        """Give a key this comment on its line ("": none). A key that has no line of its own stays without."""
+        host = self._host(path)
+        if host is not None and self._pieces[host].path == path:
+            piece = self._pieces[host]
+            self._replace(host, piece.text[: piece.value[1]] + (f" {comment}" if comment else "") + self._newline)
+
+    def marked(self, comment: str) -> t.List[Keys]:
+        """The keys that have exactly this comment on their line."""
+        pieces = [piece for piece in self._pieces if piece.kind == PAIR and _plain(piece.path)]
+        return [t.cast(Keys, piece.path) for piece in pieces if piece.text[piece.value[1] :].strip() == comment]
+
     def rename(self, old: Keys, new: Keys) -> None:
         """Give the table whose header is old another name, with the keys below the header; tables below it keep theirs."""
         pairs = [t.cast(Keys, piece.path) for piece in self._pieces if piece.kind == PAIR and piece.table == old]

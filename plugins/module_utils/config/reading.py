@@ -13,10 +13,13 @@ import typing as t
 
 from ..errors import FailedPrecondition, MissingLibrary
 from .scan import ARRAY, BLANK, COMMENT, PAIR, Piece, Unreadable, split
-from .values import Keys, Tree, get, put
+from .values import Keys, Tree, copy, get, put
 
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NOTHING = object()
+#: Texts that were read already: parsing takes 10 ms, and a task comes back to the same few texts.
+_known: t.Dict[str, t.Tuple[Tree, t.List[Piece]]] = {}
+_MOST_KNOWN = 64
 
 
 def parse(text: str, name: str) -> Tree:
@@ -26,6 +29,15 @@ def parse(text: str, name: str) -> Tree:
 
 def read(text: str, name: str) -> t.Tuple[Tree, t.List[Piece]]:
     """The tree and the pieces of a text. FailedPrecondition, MissingLibrary."""
+    if text not in _known:
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[text] = _read(text, name)
+    tree, pieces = _known[text]
+    return copy(tree), list(pieces)
+
+
+def _read(text: str, name: str) -> t.Tuple[Tree, t.List[Piece]]:
     tree = _parse(text, name)
     try:
         pieces = split(text)

@@ -35,8 +35,8 @@ class Secrets(t.NamedTuple):
         return found
 
     def present(self, tree: t.Mapping[str, t.Any]) -> bool:
-        """True when a tree has a key that is secret."""
-        return any(self.hides(path) for path, _value in leaves(tree))
+        """True when a tree has a key that is secret, and not empty."""
+        return any(self.hides(path) for path, value in leaves(tree) if value not in ({}, [], ""))
 
     def masked(self, text: str, tree: Tree, other: t.Optional[Tree] = None) -> str:
         """A TOML text, whose tree is given, for a diff. other: the tree before; a secret that is not the same there is marked."""

@@ -23,7 +23,7 @@ from ..rpc.channel import Channel
 from .containers import ContainerProxy
 from .content import ContentProxy
 from .images import ImageProxy
-from .leases import lease
+from .leases import end_dead_leases, lease
 from .snapshots import SnapshotProxy
 from .values import Message, descriptor_message, descriptor_of, mount_messages
 
@@ -54,7 +54,7 @@ class ContainerdEngine:
         self.namespace, self._data_root, self._default_snapshotter = namespace, os.path.normpath(data_root), snapshotter
         self._rpc = Channel(path, namespace)
         self.content = ContentProxy(self._rpc)
-        self.images = ImageProxy(self._rpc)
+        self.images = ImageProxy(self._rpc, self._tidy)
         self.containers = ContainerProxy(self._rpc, self._container_removed)
 
     @functools.cached_property
@@ -81,6 +81,11 @@ class ContainerdEngine:
 
     def lease(self, seconds: float = 86400.0) -> t.ContextManager[str]:
         return lease(self._rpc, seconds, self._lock_path("\0leases"))
+
+    def _tidy(self) -> None:
+        """What killed runs have left would keep garbage alive."""
+        if not self._rpc.lease:
+            end_dead_leases(self._rpc, self._lock_path("\0leases"))
 
     def transaction(self) -> t.ContextManager[t.Any]:
         return self.lease(3600.0)

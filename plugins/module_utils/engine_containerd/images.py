@@ -31,10 +31,10 @@ def _image(message: Message) -> Image:
 
 
 class ImageProxy:
-    """Image records of one namespace."""
+    """Image records of one namespace. tidy is called before garbage is collected."""
 
-    def __init__(self, rpc: Channel) -> None:
-        self._rpc = rpc
+    def __init__(self, rpc: Channel, tidy: t.Callable[[], None]) -> None:
+        self._rpc, self._tidy = rpc, tidy
 
     def get(self, name: str) -> Image:
         try:
@@ -63,6 +63,7 @@ class ImageProxy:
         found = self.get(name)
         if target is not None and found.target.digest != target:
             raise FailedPrecondition(f"the image {printable(name, 200)} is {found.target.digest} by now, not {target}")
+        self._tidy()
         for other in self._companions(found):
             self._delete(other, sync=False)
         self._delete(name, sync=True)

@@ -29,9 +29,8 @@ def lease(rpc: Channel, seconds: float, lock: str) -> t.Iterator[str]:
     if rpc.lease:
         yield rpc.lease
         return
-    mine = f"fleet-{hashlib.sha256(lock.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}-"
     with locked(lock, "the leases", shared=True):
-        name = mine + secrets.token_hex(8)
+        name = _prefix(lock) + secrets.token_hex(8)
         expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
         rpc.call("leases.v1.Leases/Create", {"id": name, "labels": {GC_EXPIRE: expires}})
         rpc.lease = name
@@ -41,7 +40,17 @@ def lease(rpc: Channel, seconds: float, lock: str) -> t.Iterator[str]:
             rpc.lease = ""
             with contextlib.suppress(NotFound):
                 rpc.call("leases.v1.Leases/Delete", {"id": name})
+    end_dead_leases(rpc, lock)
+
+
+def end_dead_leases(rpc: Channel, lock: str) -> None:
+    """End the leases of processes that were killed, unless one that lives holds another one."""
     with contextlib.suppress(Unavailable, NotFound), locked(lock, "the leases", wait=0):
         for dead in rpc.call("leases.v1.Leases/List")["leases"]:
-            if dead["id"].startswith(mine):
+            if dead["id"].startswith(_prefix(lock)):
                 rpc.call("leases.v1.Leases/Delete", {"id": dead["id"], "sync": True})
+
+
+def _prefix(lock: str) -> str:
+    """Of the names of all leases that are made with this lock."""
+    return f"fleet-{hashlib.sha256(lock.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}-"

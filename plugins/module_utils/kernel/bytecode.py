@@ -32,7 +32,8 @@ class Cache:
         files = getattr(loader, "_files", None)
         self._loader = loader
         self._path = ""
-        self._code: t.Dict[str, t.Tuple[bool, t.Any]] = {}
+        # By name: whether it is a package, and its marshalled code, which is read only when it is imported.
+        self._code: t.Dict[str, t.Tuple[bool, bytes]] = {}
         if not isinstance(files, dict) or os.geteuid() != 0:
             return
         folder = _PACKAGE.partition(".plugins.")[0].replace(".", os.sep)
@@ -71,7 +72,7 @@ class Cache:
 
     def exec_module(self, module: t.Any) -> None:
         """importlib.abc.Loader."""
-        exec(self._code[module.__name__][1], module.__dict__)  # noqa: S102  # what an import is
+        exec(marshal.loads(self._code[module.__name__][1]), module.__dict__)  # noqa: S102, S302  # what an import is
 
     def get_source(self, name: str) -> t.Optional[str]:
         """What libexec/install.py asks for."""
@@ -89,7 +90,7 @@ class Cache:
             if name.startswith(_PACKAGE) and name != __name__ and name not in self._code:
                 loader: t.Any = getattr(module, "__loader__", None)
                 with contextlib.suppress(ImportError, AttributeError):
-                    code[name] = (hasattr(module, "__path__"), loader.get_code(name))
+                    code[name] = (hasattr(module, "__path__"), marshal.dumps(loader.get_code(name)))
         if code:
             self._write({**self._code, **code})
 

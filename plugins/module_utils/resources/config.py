@@ -32,8 +32,9 @@ _SECRET_MODE = 0o600
 class ConfigResource:
     """The main file, and a drop-in. H is the files of the host."""
 
+    _host: Host  # of the one task that this object is for
+
     def __init__(self) -> None:
-        self._host: t.Optional[Host] = None
         self._changing: t.List[str] = []
         self._verdict: t.Dict[str, t.Any] = {}
         self._backups: t.List[str] = []
@@ -47,7 +48,6 @@ class ConfigResource:
         return want
 
     def observe(self, want: Wanted, engine: None) -> Files:
-        assert self._host
         return self._host.read()
 
     @contextlib.contextmanager
@@ -57,7 +57,6 @@ class ConfigResource:
             yield
 
     def plan(self, want: Wanted, have: Files, engine: None) -> Plan:
-        assert self._host
         edits = Edits(want, have, self._host)
         warnings = list(edits.warnings)
         self._changing, self._verdict = [], {}

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ..config.checks import Daemon, hints, problems, unknown
 from ..config.daemon import Containerd, find
-from ..config.files import Files, Source
+from ..config.files import Files, Source, patterns
 from ..config.migrate import version_of
 from ..config.process import running
 from ..config.reading import parse
@@ -42,9 +43,10 @@ class Host:
     def read(self) -> Files:
         """The main file; its imports are read when they are needed."""
         files = Files(self._want.main)
-        text = files.main.text
-        self._main_version = version_of(parse(text, self._want.main)) if text is not None else 0
-        if self.containerd and text is not None and "imports" in text and self.containerd.version < (1, 7):
+        tree = parse(files.main.text or "", self._want.main)
+        self._main_version = version_of(tree) if files.main.text is not None else 0
+        relative = any("*" in one and not os.path.isabs(one) for one in patterns(tree))
+        if relative and self.containerd and self.containerd.version < (1, 7):
             files = Files(self._want.main, relative_patterns=False)
         return files
 

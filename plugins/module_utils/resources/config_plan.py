@@ -23,6 +23,8 @@ from .config_wanted import Wanted
 
 #: The version that every containerd from 1.3 reads, for a file made before it is known which one will.
 _COMMON = 2
+#: On the line of a key of a drop-in that stands there only because the table replaces that of the files before it.
+_COPY = "# copied: follows the files before this one"
 
 
 class Edits:
@@ -31,7 +33,7 @@ class Edits:
     def __init__(self, want: Wanted, files: Files, host: Host) -> None:
         self._want, self._files, self._host = want, files, host
         self._documents: t.Dict[str, Document] = {}
-        self._before: t.Dict[str, Tree] = {}
+        self._before: t.Dict[str, t.Tuple[Tree, t.List[Keys]]] = {}
         self.texts: t.Dict[str, t.Optional[str]] = {}
         self.done: t.Dict[str, t.List[str]] = {}
         self.warnings: t.List[str] = []
@@ -44,7 +46,7 @@ class Edits:
         if name not in self._documents:
             text = self._files.file(name).text
             document = Document(new() if text is None else text, name)
-            self._before[name] = {} if text is None else copy(document.tree)
+            self._before[name] = (copy(document.tree), sorted(document.marked(_COPY)))
             self._documents[name] = document
         return self._documents[name]
 
@@ -74,8 +76,8 @@ class Edits:
         if self._want.present or self._files.file(self._want.target).text is not None:
             self._edit()
         for name, document in self._documents.items():
-            file = self._files.file(name)
-            if file.text is None or not same(document.tree, self._before[name]):
+            tree, marked = self._before[name]
+            if self._files.file(name).text is None or marked != sorted(document.marked(_COPY)) or not same(document.tree, tree):
                 self.texts[name] = document.finish()
         self.done = {name: what for name, what in self.done.items() if name in self.texts}
 
@@ -91,9 +93,9 @@ class Edits:
         if want.drop_in and want.present:
             self._import()
         document = self._target()
-        version = version_of(document.tree)
-        settings = spelled(want.settings, version, want.target) if want.present else list(want.settings)
+        settings = list(want.settings)
         if want.present:
+            settings = spelled(settings, version_of(document.tree), want.target)
             self._note(want.target, "set", put_in(document, settings, want.append))
         else:
             self._note(want.target, "remove", take_out(document, settings, want.keys, want.append))
@@ -102,7 +104,7 @@ class Edits:
         if want.drop_in:
             self._complete(document, settings)
         if want.present:
-            self._check_effect(document, settings, version)
+            self._check_effect(document, settings)
 
     def _target(self) -> Document:
         if not self._want.drop_in:
@@ -174,44 +176,50 @@ class Edits:
         return os.path.normpath(full) == self._want.target
 
     def _complete(self, document: Document, settings: t.Sequence[Setting]) -> None:
-        """A table that replaces the one of the files before it must have what they say of it, too."""
+        """A table that replaces the one of the files before it must have what they say of it, too.
+
+        What is copied is marked, so that it follows those files in later runs, and goes when it is needed no more.
+        """
         named = {one.path for one in settings} if self._want.present else set()
-        paths = {path for path, _value in leaves(document.tree)} | named
-        tops = {unit(path, self._host.replaces_plugins) for path in paths} - {()}
-        if not tops:
+        for path in set(document.marked(_COPY)) & named:
+            document.mark(path, "")
+        copies = document.marked(_COPY)
+        tops = {unit(path, self._host.replaces_plugins) for path, _value in leaves(document.tree)} - {()}
+        if not tops and not copies:
             return
         sources = self._sources()
         names = [source.name for source in sources]
-        if document.name not in names:
-            return
-        earlier = effective(sources[: names.index(document.name)], self._host.replaces_plugins)
-        for top in sorted(tops):
-            self._complete_table(document, top, get(earlier, top), named)
+        before = sources[: names.index(document.name)] if document.name in names else []
+        earlier = effective(before, self._host.replaces_plugins)
+        for path in copies:
+            top = unit(path, self._host.replaces_plugins)
+            value = get(earlier, path) if top else None
+            if value is None:
+                document.remove(path)
+            else:
+                document.set(path, value)
+        changed = [top for top in sorted(tops) if self._complete_table(document, top, get(earlier, top))]
+        self._note(document.name, "copy the rest of", [dotted(top) for top in changed])
 
-    def _complete_table(self, document: Document, top: Keys, base: t.Any, named: t.Set[Keys]) -> None:
+    def _complete_table(self, document: Document, top: Keys, base: t.Any) -> bool:
         own = get(document.tree, top)
         if not isinstance(base, dict) or not isinstance(own, dict):
-            return
-        theirs, ours = dict(leaves(base, top)), dict(leaves(own, top))
-        if not self._want.present and all(path in theirs and same(value, theirs[path]) for path, value in ours.items()):
+            return False
+        copies = document.marked(_COPY)
+        if not self._want.present and all(path in copies for path, _value in leaves(own, top)):
             document.remove(top)
-            return
-        missing = [Setting("settings", path, value) for path, value in theirs.items() if get(document.tree, path) is None]
-        if put_in(document, missing, append=False):
-            self._note(document.name, f"copy the rest of {dotted(top)}, which a later file replaces whole")
-        stale = [
-            dotted(path) for path, value in ours.items() if path in theirs and path not in named and not same(value, theirs[path])
-        ]
-        if stale:
-            self.warnings.append(
-                f"{document.name} has values of its own for {', '.join(stale)}; the files before it say otherwise"
-            )
+            return False
+        missing = [Setting("settings", path, value) for path, value in leaves(base, top) if get(document.tree, path) is None]
+        put_in(document, missing, append=False)
+        for one in missing:
+            document.mark(one.path, _COPY)
+        return bool(missing)
 
-    def _check_effect(self, document: Document, settings: t.Sequence[Setting], version: int) -> None:
+    def _check_effect(self, document: Document, settings: t.Sequence[Setting]) -> None:
         """Whether a daemon would see what the task asks for."""
         for one in settings:
-            reason = lost(one.path, document.tree, self._host.daemon) if version < 3 else ""
-            if reason:
+            reason = lost(one.path, document.tree)
+            if reason and self._host.containerd and not self._host.replaces_plugins:
                 raise FailedPrecondition(f"{one.label} would have no effect in {document.name}: {reason}: set migrate=true")
         sources = self._sources()
         if len(sources) < 2:

@@ -188,7 +188,8 @@ def _rows(params: t.Mapping[str, t.Any]) -> t.List[t.Dict[str, t.Any]]:
     """The parameters of each image: those of the task, and its own."""
     names, images = params.get("name") or [], params.get("images") or []
     if params.get("digest") and len(names) != 1:
-        raise InvalidArgument(f"digest: it pins one image, and here are {len(names)}: give images, each with its digest")
+        pinned = printable(params["digest"], 100)
+        raise InvalidArgument(f"digest: {pinned} pins one image, and here are {len(names)}: give images, each with its digest")
     if not names and not images:
         raise InvalidArgument("name: no image is named")
     rows = [{**params, "name": name} for name in names]

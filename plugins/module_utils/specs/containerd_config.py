@@ -13,7 +13,7 @@ SPEC = {
         'containerd_binary': {'type': 'path'},
         'drop_in': {'type': 'str'},
         'grpc': {'type': 'dict'},
-        'keys': {'type': 'list', 'elements': 'raw'},
+        'keys': {'type': 'list', 'elements': 'raw', 'no_log': False},
         'list_mode': {'type': 'str', 'choices': ['replace', 'append_unique'], 'default': 'replace'},
         'migrate': {'type': 'bool', 'default': False},
         'migrate_mirrors': {'type': 'bool', 'default': False},

@@ -14,6 +14,7 @@ import typing as t
 from ..errors import InvalidArgument, from_os_error, printable
 from ..oci import tar_reader as tar
 from ..oci.digest import Digest
+from .file_writer import SMALL, FileWriter
 from .inflate import Inflater
 from .tree import Directory, Path, Tree, is_whiteout, split
 
@@ -49,8 +50,8 @@ def apply_layer(
     """
     old_umask = os.umask(0)
     try:
-        with Inflater(stream, media_type, limit) as source, Tree(root, lowers, limit) as tree:
-            Applier(tree, overlay).run(tar.TarReader(source))
+        with Inflater(stream, media_type, limit) as source, Tree(root, lowers, limit) as tree, FileWriter() as files:
+            Applier(tree, overlay, files).run(tar.TarReader(source))
             while source.read():
                 pass
             return Applied(source.digest, source.size)
@@ -92,8 +93,8 @@ class _Paths:
 class Applier:
     """Writes entries into a tree."""
 
-    def __init__(self, tree: Tree, overlay: bool) -> None:
-        self._tree, self._overlay = tree, overlay
+    def __init__(self, tree: Tree, overlay: bool, files: FileWriter) -> None:
+        self._tree, self._overlay, self._files = tree, overlay, files
         self._written = _Paths()
 
     def run(self, reader: tar.TarReader) -> None:
@@ -104,6 +105,7 @@ class Applier:
                 self._entry(entry, reader)
             except OSError as error:
                 raise from_os_error(error, f"unpacking {printable(entry.name, 200)} into {self._tree.root}") from error
+        self._files.flush()
 
     def _entry(self, entry: tar.Entry, reader: tar.TarReader) -> None:
         path = split(entry.name)
@@ -172,25 +174,32 @@ class Applier:
         self._tree.set_time((), top.fd, entry.mtime_ns)
 
     def _file(self, parent: Directory, name: bytes, entry: tar.Entry, reader: tar.TarReader) -> None:
+        small = list(reader.blocks()) if entry.segments is None and 0 < entry.size <= SMALL else None
         try:
             fd = os.open(name, _NEW_FILE, entry.mode & 0o777, dir_fd=parent.fd)
         except FileExistsError:
             self._tree.remove(parent, name)
             fd = os.open(name, _NEW_FILE, entry.mode & 0o777, dir_fd=parent.fd)
+        if small:
+            self._files.put(fd, small, lambda: self._finish_file(fd, entry))
+            return
         try:
             if entry.segments is not None:
                 self._sparse(fd, entry, reader)
             elif entry.size:
                 _write(fd, entry.size, reader)
-            if entry.uid or entry.gid:
-                os.fchown(fd, entry.uid, entry.gid)
-            if entry.mode & 0o7000:
-                os.fchmod(fd, entry.mode & 0o7777)
-            if entry.xattrs:
-                self._xattrs(fd, entry)
-            os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
+            self._finish_file(fd, entry)
         finally:
             os.close(fd)
+
+    def _finish_file(self, fd: int, entry: tar.Entry) -> None:
+        if entry.uid or entry.gid:
+            os.fchown(fd, entry.uid, entry.gid)
+        if entry.mode & 0o7000:
+            os.fchmod(fd, entry.mode & 0o7777)
+        if entry.xattrs:
+            self._xattrs(fd, entry)
+        os.utime(fd, ns=(entry.mtime_ns, entry.mtime_ns))
 
     @staticmethod
     def _sparse(fd: int, entry: tar.Entry, reader: tar.TarReader) -> None:

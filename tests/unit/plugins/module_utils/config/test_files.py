@@ -285,9 +285,8 @@ def test_names_of_another_version_are_pointed_out() -> None:
 def test_what_containerd_2_loses_of_version_1(tmp_path: pathlib.Path) -> None:
     text = '[plugins.cri]\nsandbox_image = "x"\n[plugins.opt]\npath = "/mine"\n'
     tree = toml.loads(text)
-    assert lost(("plugins", "cri", "sandbox_image"), tree, daemon("2.1"))
-    assert not lost(("plugins", "opt", "path"), tree, daemon("2.1"))
-    assert not lost(("plugins", "cri", "sandbox_image"), tree, daemon("1.7"))
+    assert lost(("plugins", "cri", "sandbox_image"), tree)
+    assert not lost(("plugins", "opt", "path"), tree)
     (tmp_path / "config.toml").write_text(text)
     found = dump("2.1", str(tmp_path / "config.toml"))[0]["plugins"]
     assert found[IMAGES]["pinned_images"]["sandbox"] != "x"
@@ -301,7 +300,7 @@ def test_what_containerd_2_loses_of_version_2(tmp_path: pathlib.Path) -> None:
         text = f'version = 2\n[plugins."{CRI}".containerd]\nsnapshotter = "native"\n{more}'
         (tmp_path / "config.toml").write_text(text)
         assert dump("2.1", str(tmp_path / "config.toml"))[0]["plugins"][IMAGES]["snapshotter"] == seen
-        assert bool(lost(path, toml.loads(text), daemon("2.1"))) == (seen != "native")
+        assert bool(lost(path, toml.loads(text))) == (seen != "native")
 
 
 # Mirrors
