@@ -30,14 +30,17 @@ class Collected(t.NamedTuple):
     snapshots: t.List[str]
 
 
-def collect(database: Database, namespace: str, content: ContentStore, snapshotters: t.Mapping[str, Snapshotter]) -> Collected:
-    """Remove what is unreachable in a namespace."""
+def collect(
+    database: Database, namespace: str, content: ContentStore, snapshotters: t.Mapping[str, Snapshotter], ended: str = ""
+) -> Collected:
+    """Remove what is unreachable in a namespace. ended: a lease that is over."""
     try:
-        found = _forget(database, namespace)
+        found = _forget(database, namespace, ended)
     except ResourceExhausted:
         # The disk is so full that nothing can be said about what goes. A blob without its file counts as absent.
-        content.clear(_unreachable(database.query, namespace).blobs)
-        found = _forget(database, namespace)
+        content.clear(_unreachable(database.query, namespace, ended).blobs)
+        content.sweep()
+        found = _forget(database, namespace, ended)
     content.sweep()
     for snapshotter in snapshotters.values():
         snapshotter.sweep()
@@ -52,15 +55,15 @@ class _Unreachable(t.NamedTuple):
     snapshots: t.List[Node]
 
 
-def _forget(database: Database, namespace: str) -> _Unreachable:
+def _forget(database: Database, namespace: str, ended: str) -> _Unreachable:
     """Remove the rows."""
     with database.write() as connection:
-        connection.execute("DELETE FROM leases WHERE namespace=? AND expires_at<?", (namespace, time.time()))
+        connection.execute("DELETE FROM leases WHERE namespace=? AND (expires_at<? OR id=?)", (namespace, time.time(), ended))
         connection.execute(
             "DELETE FROM lease_items WHERE namespace=? AND lease NOT IN (SELECT id FROM leases WHERE namespace=?)",
             (namespace, namespace),
         )
-        found = _unreachable(lambda sql, *values: connection.execute(sql, values), namespace)
+        found = _unreachable(lambda sql, *values: connection.execute(sql, values), namespace, ended)
         connection.executemany(
             "DELETE FROM content WHERE namespace=? AND digest=?", [(namespace, digest) for digest in found.blobs]
         )
@@ -71,8 +74,8 @@ def _forget(database: Database, namespace: str) -> _Unreachable:
     return found
 
 
-def _unreachable(query: Query, namespace: str) -> _Unreachable:
-    edges, roots = _graph(query, namespace)
+def _unreachable(query: Query, namespace: str, ended: str) -> _Unreachable:
+    edges, roots = _graph(query, namespace, ended)
     live: t.Set[Node] = set()
     todo = list(roots)
     while todo:
@@ -84,7 +87,7 @@ def _unreachable(query: Query, namespace: str) -> _Unreachable:
     return _Unreachable([key for kind, key in dead if kind == "content"], [node for node in dead if node[0] != "content"])
 
 
-def _graph(query: Query, namespace: str) -> t.Tuple[t.Dict[Node, t.List[Node]], t.List[Node]]:
+def _graph(query: Query, namespace: str, ended: str) -> t.Tuple[t.Dict[Node, t.List[Node]], t.List[Node]]:
     """Everything that can be removed, with what it refers to; and the roots."""
     edges: t.Dict[Node, t.List[Node]] = {}
     roots: t.List[Node] = []
@@ -106,7 +109,7 @@ def _graph(query: Query, namespace: str) -> t.Tuple[t.Dict[Node, t.List[Node]], 
     for (text,) in query("SELECT record FROM containers WHERE namespace=?", namespace):
         record = json.loads(text)
         roots.append((f"snapshots/{record['snapshotter']}", record["snapshot_key"]))
-    for kind, key in query("SELECT kind, key FROM lease_items WHERE namespace=?", namespace):
+    for kind, key in query("SELECT kind, key FROM lease_items WHERE namespace=? AND lease!=?", namespace, ended):
         roots.append((kind, key))
     return edges, roots
 

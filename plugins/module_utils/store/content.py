@@ -300,9 +300,11 @@ class Ingest:
         self._stack.enter_context(locked(self._directory + ".lock", what))
         try:
             if self._expected and self._store.adopt(self._expected):
-                self.__exit__()
                 raise AlreadyExists(f"content {self._expected.digest} is there by now")
             self._open()
+        except EngineError:
+            self.__exit__()
+            raise
         except OSError as error:
             self.__exit__()
             raise from_os_error(error, f"writing {self._data}") from error
@@ -346,7 +348,7 @@ class Ingest:
             os.close(self._fd)
             self._fd = -1
         with contextlib.suppress(OSError, EngineError):
-            if self.offset == 0:
+            if self.offset == 0 or not os.path.exists(self._data):
                 remove_tree(self._directory)
             if not os.path.exists(self._data):
                 os.unlink(self._directory + ".lock")
