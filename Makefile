@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # make check: the fast loop. make test: everything, as CI runs it. make demo, make bench: see README.md and CONTRIBUTING.md.
 PYTHON := .venv/bin/python
-.PHONY: help setup check test demo bench generate clean
+.PHONY: help setup check test fuzz demo bench generate clean
 
 help:
 	@echo "make demo      pull, run and remove containers on this machine, and look at it"
 	@echo "make check     lint, types, unit tests, generated files (2 minutes)"
 	@echo "make test      everything that CI runs"
 	@echo "make bench     the benchmarks (ROWS=P1,P4 for some)"
+	@echo "make fuzz      feed the parsers with bytes of strangers (MINUTES=10)"
 	@echo "make generate  write the generated files"
 
 setup:
@@ -20,6 +21,9 @@ check: setup
 test: setup
 	@$(PYTHON) tools/gates.py all
 	@$(PYTHON) -m pytest -q -n 2 tests/unit tests/integration
+
+fuzz: setup
+	@$(PYTHON) tools/fuzz.py $(or $(MINUTES),10)
 
 demo: setup
 	@$(PYTHON) tools/demo.py $(if $(IMAGE),--image $(IMAGE))

@@ -31,9 +31,8 @@ def ground(tmp_path: pathlib.Path) -> t.Iterator[Ground]:
 def attack(ground: Ground, one: Attack, snapshotter: str, by_module: bool = True) -> Outcome:
     ground.reset()
     Image(*one.made(str(ground.canary))).publish(ground.registry)
-    if not by_module:
-        return ground.pull_here(snapshotter)
-    return ground.pull(snapshotter=snapshotter, retries=0, progress_timeout=30)
+    pull = ground.pull if by_module else ground.pull_here
+    return pull(snapshotter=snapshotter, retries=0, progress_timeout=30.0)
 
 
 def problems(ground: Ground, one: Attack, found: Outcome, snapshotter: str) -> t.Iterator[str]:

@@ -149,16 +149,30 @@ class Ground:
         seconds = time.monotonic() - started
         return Outcome(result, seconds, self._modules.peak // 1024, disk_usage(self.data), len(self.registry.seen) - before)
 
-    def pull_here(self, snapshotter: str) -> Outcome:
+    def pull_killed(self, seconds: float) -> None:
+        """A pull that is killed after so many seconds."""
+        self._modules.kill_after(seconds, "containerd_image", **{**self.options, "name": self.name})
+
+    def pull_while(self, seconds: float, action: t.Callable[[], None]) -> t.Optional[Json]:
+        """A pull during which something happens; None when it could not tell how it ended."""
+        return self._modules.interrupted(seconds, action, "containerd_image", **{**self.options, "name": self.name})
+
+    def pull_with_fault(self, inject: str, **options: t.Any) -> t.Tuple[t.Optional[Json], str]:
+        """Modules.with_fault for a pull."""
+        return self._modules.with_fault(inject, "containerd_image", **{**self.options, "name": self.name, **options})
+
+    def pull_here(self, snapshotter: str = "", **options: t.Any) -> Outcome:
         """The same in this process: without the module, its output and its memory, and ten times as fast."""
-        options = RegistryOptions(plain_http=True, retries=0, retry_delay=0.01, progress_timeout=30.0, registry_config_dir="")
+        given = {**self.options, **options}
+        name = given.pop("name", self.name)
+        registry = RegistryOptions(**{key: value for key, value in given.items() if key in RegistryOptions._fields})
         before, started = len(self.registry.seen), time.monotonic()
         result: Json = {}
-        with self.engine() as engine, contextlib.closing(RegistryClient(options)) as client:
+        with self.engine() as engine, contextlib.closing(RegistryClient(registry)) as client:
             try:
-                pull(engine, client, Reference.parse(self.name), Platform("linux", "amd64"), snapshotter)
+                pull(engine, client, Reference.parse(name), Platform("linux", "amd64"), snapshotter)
             except EngineError as error:
-                result = {"failed": True, "msg": str(error), "error": type(error).__name__}
+                result = {"failed": True, "msg": str(error), "error": type(error).__name__, **error.details}
         seconds, requests = time.monotonic() - started, len(self.registry.seen) - before
         return Outcome(result, seconds, 0, disk_usage(self.data), requests)
 
@@ -176,7 +190,7 @@ class Ground:
         with self.engine() as engine:
             store = engine.snapshotter(snapshotter)
             (top,) = {info.name for info in store.walk()} - {info.parent for info in store.walk()}
-            scratch = self.data / "look"
+            scratch = self.base / "look"
             scratch.mkdir(exist_ok=True)
             mounts = store.view("look", top)
             try:

@@ -12,6 +12,7 @@ import pathlib
 import struct
 import subprocess
 import tempfile
+import time
 import typing as t
 
 from ansible_collections.fleet.containerd.tests.support.leftovers import unmount_below
@@ -47,7 +48,19 @@ class LoopFS:
     def remount(self) -> None:
         """What a boot does: unmount, replay the journal, mount."""
         self.unmount()
+        # Containers that begin meanwhile have copies of all mounts for a moment: until they are gone, it is not unmounted.
+        deadline = time.monotonic() + 60
+        while self._attached() and time.monotonic() < deadline:
+            time.sleep(0.02)
         self.mount()
+
+    def _attached(self) -> bool:
+        """Whether a loop device still has the image."""
+        for path in pathlib.Path("/sys/block").glob("loop*/loop/backing_file"):
+            with contextlib.suppress(OSError):
+                if path.read_text().strip() == str(self.image):
+                    return True
+        return False
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIO
 
 #: Imports everything once, and becomes a module in a child process for each line: what is killed has done nothing else yet.
 _SERVER = """
-import concurrent.futures.thread, importlib, json, os, pathlib, pkgutil, sqlite3, sys
+import concurrent.futures.thread, importlib, json, os, pathlib, pkgutil, signal, sqlite3, sys
 from ansible.module_utils import basic
 from ansible_collections.fleet.containerd.plugins import modules
 every = {one.name: importlib.import_module(f"{modules.__name__}.{one.name}") for one in pkgutil.iter_modules(modules.__path__)}
@@ -33,13 +33,15 @@ for path in rooms.glob("*/*.py"):
     importlib.import_module(f"{module_utils.__name__}.{path.parent.name}.{path.stem}")
 import requests
 for line in iter(sys.stdin.readline, ""):
-    kind, options, output, uid = json.loads(line)
+    kind, options, output, uid, stop = json.loads(line)
     pid = os.fork()
     if not pid:
         file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, 1)
         os.dup2(file, 2)
         os.setuid(uid)
+        if stop:
+            os.kill(os.getpid(), signal.SIGSTOP)
         basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode(), "legacy"
         every[kind].main()
     print(pid, flush=True)
@@ -56,8 +58,8 @@ class Modules:
         self._requests, self._answers, self._output = process.stdin, process.stdout, output
         self.peak = 0
 
-    def _start(self, kind: str, options: t.Mapping[str, t.Any], uid: int = 0) -> int:
-        self._requests.write(json.dumps([kind, options, str(self._output), uid]).encode() + b"\n")
+    def _start(self, kind: str, options: t.Mapping[str, t.Any], uid: int = 0, stop: bool = False) -> int:
+        self._requests.write(json.dumps([kind, options, str(self._output), uid, stop]).encode() + b"\n")
         return int(self._answers.readline())
 
     def _wait(self) -> None:
@@ -87,6 +89,44 @@ class Modules:
         if not select.select([self._answers], [], [], seconds)[0]:
             os.kill(pid, signal.SIGKILL)
         self._wait()
+
+    def interrupted(
+        self, seconds: float, action: t.Callable[[], None], kind: str, /, **options: t.Any
+    ) -> t.Optional[t.Dict[str, t.Any]]:
+        """Run a module, and do something meanwhile, or right after it. Its result; None when there is none."""
+        self._start(kind, options)
+        select.select([self._answers], [], [], seconds)
+        action()
+        self._wait()
+        try:
+            return t.cast(t.Dict[str, t.Any], json.loads(self._output.read_text()))
+        except ValueError:
+            return None
+
+    def with_fault(self, inject: str, kind: str, /, **options: t.Any) -> t.Tuple[t.Optional[t.Dict[str, t.Any]], str]:
+        """Run a module whose system calls fail as inject says (strace's -e inject). Its result, and the line of the last failure.
+
+        The result is None when it could not be written.
+        """
+        log = self._output.with_suffix(".strace")
+        pid = self._start(kind, options, stop=True)
+        while pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            time.sleep(0.002)
+        # The set of calls that fail is the set that is traced, so that all others run at full speed.
+        calls = inject.partition(":")[0]
+        command = ["strace", "-f", "-qq", "--seccomp-bpf", "-o", str(log), "-e", f"trace={calls}", "-e", f"inject={inject}"]
+        with subprocess.Popen([*command, "-p", str(pid)], stderr=subprocess.PIPE) as strace:
+            assert strace.stderr
+            while "TracerPid:\t0\n" in pathlib.Path(f"/proc/{pid}/status").read_text():
+                assert strace.poll() is None, strace.stderr.read().decode()
+                time.sleep(0.002)
+            os.kill(pid, signal.SIGCONT)
+            self._wait()
+        hit = [line for line in log.read_text(errors="replace").splitlines() if "(INJECTED)" in line]
+        try:
+            return json.loads(self._output.read_text()), hit[-1] if hit else ""
+        except ValueError:
+            return None, hit[-1] if hit else ""
 
     def duration(self, kind: str, /, **options: t.Any) -> float:
         started = time.monotonic()

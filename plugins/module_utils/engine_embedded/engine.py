@@ -119,7 +119,7 @@ class EmbeddedEngine:
         except EngineError:
             # Another try would fail too, unless it is given back the room.
             with contextlib.suppress(EngineError):
-                self.collect()
+                self.collect(name)
             raise
         if self._end_dead_leases(lock):
             self.collect()
@@ -145,11 +145,11 @@ class EmbeddedEngine:
         if self._lease:
             connection.execute("INSERT OR IGNORE INTO lease_items VALUES (?,?,?,?)", (self.namespace, self._lease, kind, key))
 
-    def collect(self) -> Collected:
-        """Remove what no image, container or lease needs."""
+    def collect(self, ended: str = "") -> Collected:
+        """Remove what no image, container or lease needs. ended: a lease that is over."""
         from .gc import collect
 
-        return collect(self._database, self.namespace, self.content, self._snapshotters)
+        return collect(self._database, self.namespace, self.content, self._snapshotters, ended)
 
     def apply(self, layer: Descriptor, mounts: t.Sequence[Mount]) -> Descriptor:
         from ..store.diff_apply import apply_layer, size_limit

@@ -13,12 +13,14 @@ import time
 import typing as t
 
 from ..engine.labels import GC_REF_CONTENT, GC_REF_SNAPSHOT, GC_ROOT
+from ..errors import ResourceExhausted
 from ..store.content import ContentStore
 from ..store.database import Database
 from ..store.snapshots import Snapshotter
 
 _STALE_INGEST = 24 * 3600.0
 Node = t.Tuple[str, str]
+Query = t.Callable[..., t.Iterable[t.Any]]
 
 
 class Collected(t.NamedTuple):
@@ -28,59 +30,86 @@ class Collected(t.NamedTuple):
     snapshots: t.List[str]
 
 
-def collect(database: Database, namespace: str, content: ContentStore, snapshotters: t.Mapping[str, Snapshotter]) -> Collected:
-    """Remove what is unreachable in a namespace."""
-    with database.write() as connection:
-        connection.execute("DELETE FROM leases WHERE namespace=? AND expires_at<?", (namespace, time.time()))
-        connection.execute(
-            "DELETE FROM lease_items WHERE namespace=? AND lease NOT IN (SELECT id FROM leases WHERE namespace=?)",
-            (namespace, namespace),
-        )
-        edges, roots = _graph(connection, namespace)
-        live: t.Set[Node] = set()
-        todo = list(roots)
-        while todo:
-            node = todo.pop()
-            if node not in live:
-                live.add(node)
-                todo.extend(edges.get(node, ()))
-        blobs = [node[1] for node in edges if node[0] == "content" and node not in live]
-        connection.executemany("DELETE FROM content WHERE namespace=? AND digest=?", [(namespace, digest) for digest in blobs])
-        dead = [node for node in edges if node[0].startswith("snapshots/") and node not in live]
-        connection.executemany(
-            "DELETE FROM snapshots WHERE namespace=? AND snapshotter=? AND key=?",
-            [(namespace, kind.partition("/")[2], key) for kind, key in dead],
-        )
+def collect(
+    database: Database, namespace: str, content: ContentStore, snapshotters: t.Mapping[str, Snapshotter], ended: str = ""
+) -> Collected:
+    """Remove what is unreachable in a namespace. ended: a lease that is over."""
+    try:
+        found = _forget(database, namespace, ended)
+    except ResourceExhausted:
+        # The disk is so full that nothing can be said about what goes. A blob without its file counts as absent.
+        content.clear(_unreachable(database.query, namespace, ended).blobs)
+        content.sweep()
+        found = _forget(database, namespace, ended)
     content.sweep()
     for snapshotter in snapshotters.values():
         snapshotter.sweep()
     content.drop_stale_ingests(_STALE_INGEST)
-    return Collected(blobs, [key for _kind, key in dead])
+    return Collected(found.blobs, [key for _kind, key in found.snapshots])
 
 
-def _graph(connection: t.Any, namespace: str) -> t.Tuple[t.Dict[Node, t.List[Node]], t.List[Node]]:
+class _Unreachable(t.NamedTuple):
+    """Digests, and snapshots with their kind."""
+
+    blobs: t.List[str]
+    snapshots: t.List[Node]
+
+
+def _forget(database: Database, namespace: str, ended: str) -> _Unreachable:
+    """Remove the rows."""
+    with database.write() as connection:
+        connection.execute("DELETE FROM leases WHERE namespace=? AND (expires_at<? OR id=?)", (namespace, time.time(), ended))
+        connection.execute(
+            "DELETE FROM lease_items WHERE namespace=? AND lease NOT IN (SELECT id FROM leases WHERE namespace=?)",
+            (namespace, namespace),
+        )
+        found = _unreachable(lambda sql, *values: connection.execute(sql, values), namespace, ended)
+        connection.executemany(
+            "DELETE FROM content WHERE namespace=? AND digest=?", [(namespace, digest) for digest in found.blobs]
+        )
+        connection.executemany(
+            "DELETE FROM snapshots WHERE namespace=? AND snapshotter=? AND key=?",
+            [(namespace, kind.partition("/")[2], key) for kind, key in found.snapshots],
+        )
+    return found
+
+
+def _unreachable(query: Query, namespace: str, ended: str) -> _Unreachable:
+    edges, roots = _graph(query, namespace, ended)
+    live: t.Set[Node] = set()
+    todo = list(roots)
+    while todo:
+        node = todo.pop()
+        if node not in live:
+            live.add(node)
+            todo.extend(edges.get(node, ()))
+    dead = [node for node in edges if node not in live]
+    return _Unreachable([key for kind, key in dead if kind == "content"], [node for node in dead if node[0] != "content"])
+
+
+def _graph(query: Query, namespace: str, ended: str) -> t.Tuple[t.Dict[Node, t.List[Node]], t.List[Node]]:
     """Everything that can be removed, with what it refers to; and the roots."""
     edges: t.Dict[Node, t.List[Node]] = {}
     roots: t.List[Node] = []
-    for digest, text in connection.execute("SELECT digest, labels FROM content WHERE namespace=?", (namespace,)):
+    for digest, text in query("SELECT digest, labels FROM content WHERE namespace=?", namespace):
         labels = json.loads(text)
         node = ("content", digest)
         edges[node] = [*_references(labels)]
         if GC_ROOT in labels:
             roots.append(node)
-    for snapshotter, key, parent, text in connection.execute(
-        "SELECT snapshotter, key, parent, labels FROM snapshots WHERE namespace=?", (namespace,)
+    for snapshotter, key, parent, text in query(
+        "SELECT snapshotter, key, parent, labels FROM snapshots WHERE namespace=?", namespace
     ):
         node = (f"snapshots/{snapshotter}", key)
         edges[node] = [(node[0], parent)] if parent else []
         if GC_ROOT in json.loads(text):
             roots.append(node)
-    for (target,) in connection.execute("SELECT target FROM images WHERE namespace=?", (namespace,)):
+    for (target,) in query("SELECT target FROM images WHERE namespace=?", namespace):
         roots.append(("content", json.loads(target)["digest"]))
-    for (text,) in connection.execute("SELECT record FROM containers WHERE namespace=?", (namespace,)):
+    for (text,) in query("SELECT record FROM containers WHERE namespace=?", namespace):
         record = json.loads(text)
         roots.append((f"snapshots/{record['snapshotter']}", record["snapshot_key"]))
-    for kind, key in connection.execute("SELECT kind, key FROM lease_items WHERE namespace=?", (namespace,)):
+    for kind, key in query("SELECT kind, key FROM lease_items WHERE namespace=? AND lease!=?", namespace, ended):
         roots.append((kind, key))
     return edges, roots
 

@@ -76,12 +76,15 @@ class Transfer:
             raise InvalidArgument(f"the blob {descriptor.digest} has {descriptor.size} bytes; the limit is {limit}")
 
         def write(ingest: Ingest) -> None:
-            try:
-                self._transfer(ingest, descriptor)
-            except FailedPrecondition:
-                # What an earlier try left may be the reason, or something on the way.
-                ingest.truncate()
-                self._transfer(ingest, descriptor)
+            for last in (False, True):
+                try:
+                    self._transfer(ingest, descriptor)
+                    return
+                except FailedPrecondition:
+                    # What an earlier try left may be the reason, or something on the way.
+                    ingest.truncate()
+                    if last:
+                        raise
 
         self._put(descriptor, self._source, write)
 

@@ -278,7 +278,7 @@ def parse_pax(data: bytes) -> t.Dict[bytes, bytes]:
     while start < len(data):
         space = data.find(b" ", start, start + 20)
         end = start + (_decimal(data[start:space]) if space >= 0 else 0)
-        if not space < end <= len(data) or data[end - 1 : end] != b"\n":
+        if space < 0 or not space < end <= len(data) or data[end - 1 : end] != b"\n":
             raise InvalidArgument("a PAX header is malformed")
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
         if not equals or not key or b"\0" in key:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import typing as t
 
@@ -103,7 +104,7 @@ def parse_user(value: Value, option: str) -> str:
     if text.count(":") > 1 or text != text.strip() or any(c.isspace() for c in text) or text.startswith(":"):
         raise _bad(option, value, "a user: expected name, uid, name:group or uid:gid")
     for part in text.split(":"):
-        if part.lstrip("-").isdigit() and not 0 <= int(part) < 2**31:
+        if part.lstrip("-").isdigit() and (not part.isascii() or len(part) > 11 or not 0 <= int(part) < 2**31):
             raise _bad(option, value, "a user: ids go from 0 to 2147483647")
     return text
 
@@ -164,7 +165,7 @@ def parse_log_options(value: Value, option: str) -> t.Dict[str, t.Any]:
     if "max-size" in value:
         known["max-size"] = parse_size(value["max-size"], f"{option}.max-size")
     if "max-file" in value:
-        if not str(value["max-file"]).isdigit() or int(value["max-file"]) < 1:
+        if not re.match(r"0*[1-9][0-9]{0,8}\Z", str(value["max-file"])):
             raise _bad(f"{option}.max-file", value["max-file"], "a positive number")
         known["max-file"] = int(value["max-file"])
     return dict(known)

@@ -16,6 +16,8 @@ _NAMES = {one.name[3:]: int(one) for one in signal.Signals if one.name.startswit
 def parse_signal(value: object, option: str = "stop_signal") -> int:
     """The number of a signal. InvalidArgument names option and value."""
     text = str(value).strip().upper()
+    if len(text) > 16 or not text.isascii():
+        text = ""
     if text.isdigit() and 1 <= int(text) <= _RTMAX:
         return int(text)
     name = text[3:] if text.startswith("SIG") else text

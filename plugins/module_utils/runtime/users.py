@@ -56,14 +56,14 @@ def _lines(data: bytes, fields: int) -> t.Iterator[t.List[str]]:
 
 def _id(text: str) -> int:
     """A number of /etc/passwd or /etc/group; -1 for what is none in range."""
-    return int(text) if text.isdigit() and len(text) < 11 and int(text) < _ID_LIMIT else -1
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 11 and int(text) < _ID_LIMIT else -1
 
 
 def _number(text: str, what: str, option: str) -> t.Optional[int]:
     """A numeric id, or None for a name. Digits are an id first."""
-    if not text.lstrip("+-").isdigit():
+    if not text.isascii() or not text.lstrip("+-").isdigit():
         return None
-    if not text.isdigit() or int(text) >= _ID_LIMIT:
+    if not text.isdigit() or len(text.lstrip("0")) > 10 or int(text) >= _ID_LIMIT:
         raise InvalidArgument(f"{option}: the {what} {printable(text, 40)} is out of range: 0 to {_ID_LIMIT - 1}")
     return int(text)
 

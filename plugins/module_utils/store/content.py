@@ -110,6 +110,14 @@ class ContentStore:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.blob_path(digest))
 
+    def clear(self, digests: t.Iterable[str]) -> None:
+        """Remove the files of blobs that no other namespace has, for room to remove their rows."""
+        with locked(self.gc_lock, "the content store"):
+            for digest in digests:
+                if self._database.one("SELECT 1 FROM content WHERE digest=? AND namespace!=?", digest, self._namespace) is None:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(self.blob_path(Digest(digest)))
+
     def sweep(self) -> None:
         """Remove the files of blobs that no namespace has: of removed ones, and what an interrupted commit or removal left."""
         if not os.path.isdir(self._root):
@@ -205,7 +213,8 @@ class ContentStore:
         if row is None or not self._whole(expected.digest, row[0]) or not self._trusted(expected.digest, row[0], row[1]):
             return False
         with locked(self.gc_lock, "the content store", shared=True):
-            if self._database.one("SELECT 1 FROM content WHERE digest=?", str(expected.digest)) is None:
+            known = self._database.one("SELECT 1 FROM content WHERE digest=?", str(expected.digest))
+            if known is None or not self._whole(expected.digest, row[0]):
                 return False
             self._insert(expected.digest, row[0], {}, bool(row[1]))
         return True
@@ -235,6 +244,8 @@ class ContentStore:
         if not os.path.exists(os.path.join(self._root, "oci-layout")):
             write_file(os.path.join(self._root, "oci-layout"), _LAYOUT, 0o644, durable=False)
         with locked(self.gc_lock, "the content store", shared=True):
+            if os.path.isdir(path) and not os.path.islink(path):
+                remove_tree(path)
             os.rename(data, path)
             if durable:
                 fsync_dir(os.path.dirname(path))
@@ -289,9 +300,11 @@ class Ingest:
         self._stack.enter_context(locked(self._directory + ".lock", what))
         try:
             if self._expected and self._store.adopt(self._expected):
-                self.__exit__()
                 raise AlreadyExists(f"content {self._expected.digest} is there by now")
             self._open()
+        except EngineError:
+            self.__exit__()
+            raise
         except OSError as error:
             self.__exit__()
             raise from_os_error(error, f"writing {self._data}") from error
@@ -335,7 +348,7 @@ class Ingest:
             os.close(self._fd)
             self._fd = -1
         with contextlib.suppress(OSError, EngineError):
-            if self.offset == 0:
+            if self.offset == 0 or not os.path.exists(self._data):
                 remove_tree(self._directory)
             if not os.path.exists(self._data):
                 os.unlink(self._directory + ".lock")

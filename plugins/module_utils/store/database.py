@@ -105,8 +105,10 @@ class Database:
                 if self._depth == 0:
                     with self._errors():
                         try:
-                            connection.execute("COMMIT" if done else "ROLLBACK")
+                            if done:
+                                connection.execute("COMMIT")
                         finally:
+                            # SQLite itself takes back what it cannot finish, on a full disk for one.
                             if connection.in_transaction:
                                 connection.execute("ROLLBACK")
 

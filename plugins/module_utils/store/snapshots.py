@@ -15,7 +15,16 @@ import time
 import typing as t
 
 from ..engine.models import ACTIVE, COMMITTED, VIEW, Labels, Mount, SnapshotInfo, Usage
-from ..errors import AlreadyExists, EngineError, FailedPrecondition, InvalidArgument, NotFound, from_os_error, printable
+from ..errors import (
+    AlreadyExists,
+    EngineError,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    from_os_error,
+    printable,
+)
 from ..hostfs.atomic import make_dir
 from ..hostfs.remove import rename_then_remove, sweep
 from .database import Database, Row, dump
@@ -56,12 +65,19 @@ class Snapshotter:
 
     def stat(self, key: str) -> SnapshotInfo:
         row = self._row(key)
+        gone = next((number for number in self._needed(row) if not os.path.isdir(self.tree(number))), None)
+        if gone is not None:
+            raise NotFound(f"the snapshot {printable(key, 120)} is damaged: {self.tree(gone)} is not there")
         if self._leased():
             # Who is told that it is there can rely on it until the end of the lease.
             with self._database.write() as connection:
                 row = self._row(key)
                 self._lease_item(connection, f"snapshots/{self.name}", key)
         return self._info(row)
+
+    def _needed(self, row: Row) -> t.List[int]:
+        """The numbers of the snapshots whose trees make up one."""
+        return [row[0]]
 
     def walk(self) -> t.List[SnapshotInfo]:
         rows = self._database.query(
@@ -136,6 +152,7 @@ class Snapshotter:
                 raise InvalidArgument(f"the snapshotter {self.name} cannot give a snapshot a parent at commit")
             if parent and self._row(parent)[3] != COMMITTED:
                 raise InvalidArgument(f"the parent {printable(parent, 120)} is not committed")
+            self._drop_damaged(connection, name)
             try:
                 connection.execute(
                     "UPDATE snapshots SET key=?, kind=?, labels=?, parent=?, updated_at=? WHERE number=?",
@@ -145,7 +162,27 @@ class Snapshotter:
                 raise AlreadyExists(f"the snapshot {printable(name, 120)} exists already") from error
             self._lease_item(connection, f"snapshots/{self.name}", name)
 
+    def _drop_damaged(self, connection: t.Any, name: str) -> None:
+        """A snapshot without its tree makes place for another one; those that stand on it find that by its name."""
+        with contextlib.suppress(NotFound):
+            number = self._row(name)[0]
+            if not os.path.isdir(self.tree(number)):
+                connection.execute("DELETE FROM snapshots WHERE number=?", (number,))
+
     def remove(self, key: str) -> None:
+        """The record first, then the data; unless there is no room to say so, and nobody else can need them."""
+        try:
+            number = self._drop(key)
+        except ResourceExhausted:
+            row = self._row(key)
+            if row[3] == COMMITTED:
+                raise
+            rename_then_remove(self.directory(row[0]))
+            number = self._drop(key)
+        rename_then_remove(self.directory(number))
+
+    def _drop(self, key: str) -> int:
+        """Remove the record; the number of the snapshot."""
         with self._database.write() as connection:
             row = self._row(key)
             child = connection.execute(
@@ -155,7 +192,7 @@ class Snapshotter:
             if child and row[3] == COMMITTED:
                 raise FailedPrecondition(f"the snapshot {printable(key, 120)} has children, {printable(child[0], 80)} for one")
             connection.execute("DELETE FROM snapshots WHERE number=?", (row[0],))
-        rename_then_remove(self.directory(row[0]))
+        return t.cast(int, row[0])
 
     def usage(self, key: str) -> Usage:
         return disk_usage(self.tree(self._row(key)[0]))
@@ -193,6 +230,9 @@ class Overlay(Snapshotter):
 
     name = "overlayfs"
     rebases = True
+
+    def _needed(self, row: Row) -> t.List[int]:
+        return [row[0], *self.chain(row[2])]
 
     def _fill(self, number: int, parents: t.List[int], kind: str) -> None:
         os.mkdir(self.tree(number), 0o755)
