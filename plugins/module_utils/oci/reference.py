@@ -74,12 +74,11 @@ class Reference(t.NamedTuple):
 
     @property
     def familiar(self) -> str:
-        """As people write it: docker.io/library/ and docker.io/ left away."""
-        name = str(self)
-        for prefix in (DEFAULT_DOMAIN + "/library/", DEFAULT_DOMAIN + "/"):
-            if name.startswith(prefix):
-                return name[len(prefix) :]
-        return name
+        """As people write it: docker.io/library/ and docker.io/ left away, where what is left means the same."""
+        for name in (self.path.removeprefix("library/"), self.path):
+            if _split(name) == (self.domain, self.path):
+                return name + str(self)[len(self.name) :]
+        return str(self)
 
     @property
     def record(self) -> str:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import os
 import re
@@ -122,7 +121,7 @@ def from_entry(entry: t.Mapping[str, t.Any], path: str) -> Credentials:
     if texts.get("auth"):
         try:
             username, _colon, secret = base64.b64decode(texts["auth"], validate=True).decode().rstrip("\0").partition(":")
-        except (binascii.Error, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise InvalidArgument(f"auth_file: an auth entry of {printable(path, 200)} is not valid base64") from error
     return Credentials(username, secret, texts.get("identitytoken", ""), texts.get("registrytoken", ""))
 

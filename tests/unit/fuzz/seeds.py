@@ -8,7 +8,13 @@ from __future__ import annotations
 import typing as t
 
 SEEDS: t.Dict[str, t.List[str]] = {
+    "accounts": [
+        "eyJhdXRocyI6IHsicmVnaXN0cnkudGVzdCI6IHsiYXV0aCI6ICJcdTAwODAifSwgImh0dHBzOi8vcmVnaXN0cnkudGVzdCI6IHsiaWRlbnRpdHl0b2tlbiI6ICJ4In19fQ==",
+    ],
     "pax": [
         "MTIgcGF0aD14eHgKeA==",
+    ],
+    "reference": [
+        "ZG9ja2VyLmlvL2RvY2tlci5pby9saWJyYXJ5L25naW54OjEuMjc=",
     ],
 }
