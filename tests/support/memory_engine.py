@@ -265,7 +265,7 @@ class MemoryEngine:
                 elif key.startswith(L.GC_REF_SNAPSHOT):
                     yield (f"snapshots/{key[len(L.GC_REF_SNAPSHOT) :].partition('/')[0]}", value)
 
-    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount]) -> Descriptor:
+    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Descriptor:
         with self.content.open(layer) as stream:
             data = stream.read()
         if data[:2] == b"\x1f\x8b":

@@ -219,8 +219,12 @@ class Engine(t.Protocol):
     def transaction(self) -> t.ContextManager[t.Any]:
         """Short work that belongs together: all of it or nothing where the engine can, else under a lease."""
 
-    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount]) -> Descriptor:
-        """Extract a stored layer into mounts; the descriptor of the uncompressed tar (its digest is the diff id)."""
+    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Descriptor:
+        """Extract a stored layer into mounts; the descriptor of the uncompressed tar (its digest is the diff id).
+
+        below: the layers below may still be written, in other threads; this returns when they are whole, and is called before
+        they are looked at.
+        """
 
     def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:
         """Compare a stored layer with the committed snapshot it was unpacked to. As apply, and in words how they differ ("").

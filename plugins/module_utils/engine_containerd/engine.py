@@ -103,7 +103,7 @@ class ContainerdEngine:
     def transaction(self) -> t.ContextManager[t.Any]:
         return self.lease(3600.0)
 
-    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount]) -> Descriptor:
+    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Descriptor:
         """By our own applier where the mounts lead to directories of this host, else by the daemon."""
         from ..store.targets import apply_target
 
@@ -116,7 +116,7 @@ class ContainerdEngine:
         from ..store.diff_apply import apply_layer, size_limit
 
         with self._layer(layer) as stream:
-            done = apply_layer(stream, layer.media_type, target.root, target.lowers, target.overlay, limit=size_limit(layer.size))
+            done = apply_layer(stream, layer.media_type, *target, size_limit(layer.size), below)
         return Descriptor(OCI_LAYER, done.diff_id, done.size)
 
     def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:

@@ -151,13 +151,13 @@ class EmbeddedEngine:
 
         return collect(self._database, self.namespace, self.content, self._snapshotters, ended)
 
-    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount]) -> Descriptor:
+    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Descriptor:
         from ..store.diff_apply import apply_layer, size_limit
         from ..store.targets import apply_target
 
         target = apply_target(mounts)
         with self.content.open(layer) as stream:
-            done = apply_layer(stream, layer.media_type, target.root, target.lowers, target.overlay, limit=size_limit(layer.size))
+            done = apply_layer(stream, layer.media_type, *target, size_limit(layer.size), below)
         return Descriptor(OCI_LAYER, done.diff_id, done.size)
 
     def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:

@@ -170,7 +170,7 @@ class _Load:
         with concurrent.futures.ThreadPoolExecutor(max(1, self._wish.max_parallel), "load") as pool:
             blobs = {layer.digest: pool.submit(self._transfer.blob, layer) for layer in view.layers}
             try:
-                reused = unpack(self._engine, view, self._wish.snapshotter, lambda layer: blobs[layer.digest].result())
+                reused = unpack(self._engine, view, self._wish.snapshotter, blobs)
                 for blob in blobs.values():
                     blob.result()
             finally:

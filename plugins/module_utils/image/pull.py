@@ -24,7 +24,7 @@ from ..oci.platform import Platform
 from ..oci.reference import Reference
 from .inspect import ImageView, find_manifest
 from .transfer import Transfer
-from .unpack import Ready, unpack
+from .unpack import Blobs, unpack
 from .verify import verify
 from .walk import Selection, blobs_of
 
@@ -174,7 +174,7 @@ class Puller:
             documents = self._documents[job].result()
             for view in documents.views.values() if job.unpack else ():
                 layers += len(view.layers)
-                reused += self._unpack(job, view, lambda layer: documents.blobs[layer.digest].result())
+                reused += self._unpack(job, view, documents.blobs)
             for future in documents.blobs.values():
                 future.result()
         except EngineError as error:
@@ -188,14 +188,14 @@ class Puller:
         view = documents.views[job.platforms[0]]
         return PullResult(image, view, transfer.fetched, layers, reused, time.monotonic() - started, served)
 
-    def _unpack(self, job: Job, view: ImageView, ready: Ready) -> int:
+    def _unpack(self, job: Job, view: ImageView, blobs: Blobs) -> int:
         """How many layers were unpacked already, and well."""
         damaged = None
         if job.verify:
             for layer in view.layers:
-                ready(layer)
+                blobs[layer.digest].result()
             damaged = verify(self._engine, view, self._snapshotter).layer
-        return unpack(self._engine, view, self._snapshotter, ready, damaged)
+        return unpack(self._engine, view, self._snapshotter, blobs, damaged)
 
 
 def source_label(domain: str) -> str:

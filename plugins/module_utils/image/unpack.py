@@ -1,24 +1,31 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Unpacking: from stored layers to committed snapshots, bottom to top, durable before they are committed."""
+"""Unpacking: from stored layers to committed snapshots, durable before they are committed.
+
+Where the snapshotter gives a snapshot its parent only when it is committed, the layers are written at the same time; else bottom
+to top, one after another.
+"""
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
+import os
 import secrets
 import typing as t
 
 from ..engine.labels import GC_REF_SNAPSHOT, SNAPSHOT_REF, UNCOMPRESSED
 from ..engine.models import Mount
 from ..errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
-from ..oci.descriptor import Descriptor
+from ..oci.digest import Digest
 from .inspect import ImageView
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine, Snapshotter
 
-Ready = t.Callable[[Descriptor], t.Any]
+Blobs = t.Mapping[Digest, "concurrent.futures.Future[None]"]
+_AT_ONCE = 4
 
 
 class _Pending(t.NamedTuple):
@@ -33,12 +40,12 @@ def unpack(
     engine: Engine,
     view: ImageView,
     snapshotter: str = "",
-    ready: Ready = lambda layer: None,
+    blobs: t.Optional[Blobs] = None,
     damaged: t.Optional[int] = None,
 ) -> int:
     """Make the snapshots of an image; how many layers were there already. To be called under a lease.
 
-    ready(layer) returns when the layer's blob is stored: so unpacking overlaps with the transfer of the layers above.
+    blobs: the transfers that are not done: so unpacking overlaps with the transfer of the layers above.
     damaged: the number of a layer whose snapshot is made anew, with those above it; FailedPrecondition while something uses them.
     DataLoss when a layer is not what the image config says. On any failure the unfinished snapshots are removed.
     """
@@ -48,16 +55,12 @@ def unpack(
     first = _first_missing(store, view)
     pending: t.List[_Pending] = []
     try:
-        lowers: t.Tuple[str, ...] = ()
-        for number in range(first, len(view.chain)):
-            ready(view.layers[number])
-            lowers = _layer(engine, store, view, number, lowers, pending)
-            if not store.rebases:
-                engine.sync(store.name)
-                _commit(store, pending)
-        if pending:
-            engine.sync(store.name)
-            _commit(store, pending)
+        with _Layers(engine, store, view, blobs or {}, pending) as layers:
+            for number in range(first, len(view.chain)):
+                layers.write(number)
+                if not store.rebases:
+                    layers.finish()
+            layers.finish()
     finally:
         for left in pending:
             with contextlib.suppress(NotFound):
@@ -94,25 +97,67 @@ def _first_missing(store: Snapshotter, view: ImageView) -> int:
     return 0
 
 
-def _layer(
-    engine: Engine, store: Snapshotter, view: ImageView, number: int, lowers: t.Tuple[str, ...], pending: t.List[_Pending]
-) -> t.Tuple[str, ...]:
-    """Write one layer; returns the directories that the next one has below it (only where the snapshotter rebases)."""
-    chain_id = view.chain[number]
-    parent = view.chain[number - 1] if number else ""
-    key = f"extract-{secrets.token_hex(8)} {chain_id}"
-    alone = bool(pending) and store.rebases
-    mounts = store.prepare(key, "" if alone else parent, {SNAPSHOT_REF: chain_id})
-    pending.append(_Pending(key, chain_id, parent))
-    if alone:
-        mounts = [Mount("overlay", "overlay", (f"upperdir={mounts[0].source}", "lowerdir=" + ":".join(lowers)))]
-    layer = view.layers[number]
-    applied = engine.apply(layer, mounts)
-    if applied.digest != view.image_config.diff_ids[number]:
-        raise DataLoss(
-            f"the layer {layer.digest} unpacks to {applied.digest}, and the image config says {view.image_config.diff_ids[number]}: refused"
-        )
-    return _directories(mounts) if store.rebases else ()
+class _Layers:
+    """The layers of an image that are being written. A context manager: leaving it waits for what still runs."""
+
+    def __init__(self, engine: Engine, store: Snapshotter, view: ImageView, blobs: Blobs, pending: t.List[_Pending]) -> None:
+        self._engine, self._store, self._view, self._blobs, self._pending = engine, store, view, blobs, pending
+        self._running: t.List[concurrent.futures.Future[None]] = []
+        self._lowers: t.Tuple[str, ...] = ()
+        self._pool = concurrent.futures.ThreadPoolExecutor(min(_AT_ONCE, os.cpu_count() or 1), "layer")
+
+    def __enter__(self) -> _Layers:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for future in self._running:
+            future.cancel()
+        self._pool.shutdown()
+
+    def write(self, number: int) -> None:
+        """Begin with a layer as soon as its blob is there. Raises what has failed by then."""
+        chain_id, layer = self._view.chain[number], self._view.layers[number]
+        parent = self._view.chain[number - 1] if number else ""
+        blob = self._blobs.get(layer.digest)
+        if blob is not None:
+            self._wait_for(blob)
+        key = f"extract-{secrets.token_hex(8)} {chain_id}"
+        alone = bool(self._pending)
+        mounts = self._store.prepare(key, "" if alone else parent, {SNAPSHOT_REF: chain_id})
+        self._pending.append(_Pending(key, chain_id, parent))
+        if alone:
+            mounts = [Mount("overlay", "overlay", (f"upperdir={mounts[0].source}", "lowerdir=" + ":".join(self._lowers)))]
+        if self._store.rebases:
+            self._lowers = _directories(mounts)
+        earlier = tuple(self._running)
+        self._running.append(self._pool.submit(self._apply, number, mounts, earlier))
+
+    def _wait_for(self, blob: concurrent.futures.Future[None]) -> None:
+        waiting = {blob, *self._running}
+        while not blob.done():
+            done, waiting = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in done - {blob}:
+                future.result()
+        blob.result()
+
+    def _apply(self, number: int, mounts: t.Sequence[Mount], earlier: t.Sequence[concurrent.futures.Future[None]]) -> None:
+        def below() -> None:
+            for future in earlier:
+                future.result()
+
+        layer, diff_id = self._view.layers[number], self._view.image_config.diff_ids[number]
+        applied = self._engine.apply(layer, mounts, below if earlier else None)
+        if applied.digest != diff_id:
+            raise DataLoss(f"the layer {layer.digest} unpacks to {applied.digest}, and the image config says {diff_id}: refused")
+
+    def finish(self) -> None:
+        """Commit what was begun, when all of it is written and durable."""
+        for future in self._running:
+            future.result()
+        self._running.clear()
+        if self._pending:
+            self._engine.sync(self._store.name)
+            _commit(self._store, self._pending)
 
 
 def _directories(mounts: t.Sequence[Mount]) -> t.Tuple[str, ...]:

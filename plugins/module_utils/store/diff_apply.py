@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import errno
 import os
 import stat
+import threading
 import typing as t
 
 from ..errors import InvalidArgument, from_os_error, printable
@@ -39,26 +41,55 @@ def size_limit(compressed: int) -> int:
     return max(_LEAST_LIMIT, 10 * compressed)
 
 
+class _Umask:
+    """No umask while layers are written. It is one for the whole process, and several layers may be written at once."""
+
+    def __init__(self) -> None:
+        self._lock, self._users, self._old = threading.Lock(), 0, 0
+
+    @contextlib.contextmanager
+    def none(self) -> t.Iterator[None]:
+        with self._lock:
+            self._users += 1
+            if self._users == 1:
+                self._old = os.umask(0)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if not self._users:
+                    os.umask(self._old)
+
+
+_UMASK = _Umask()
+
+
 def apply_layer(
-    stream: t.BinaryIO, media_type: str, root: str, lowers: t.Sequence[str] = (), overlay: bool = False, limit: int = _LEAST_LIMIT
+    stream: t.BinaryIO,
+    media_type: str,
+    root: str,
+    lowers: t.Sequence[str] = (),
+    overlay: bool = False,
+    limit: int = _LEAST_LIMIT,
+    below: t.Optional[t.Callable[[], None]] = None,
 ) -> Applied:
     """Extract a layer into the directory root.
 
     With overlay, root is an upper directory, lowers are the lower ones (top first), and whiteouts are those of overlayfs.
     Without, root holds what the layers below have made, and whiteouts remove from it.
+    below (with overlay): the lower layers may still be written; this returns when they are whole.
     Raises InvalidArgument for what no layer may hold, DataLoss for a broken stream, ResourceExhausted beyond limit (bytes).
     """
-    old_umask = os.umask(0)
     try:
-        with Inflater(stream, media_type, limit) as source, Tree(root, lowers, limit) as tree, FileWriter() as files:
-            Applier(tree, overlay, files).run(tar.TarReader(source))
+        with _UMASK.none(), Inflater(stream, media_type, limit) as source:
+            with Tree(root, lowers, limit, below) as tree, FileWriter() as files:
+                Applier(tree, overlay, files).run(tar.TarReader(source))
             while source.read():
                 pass
             return Applied(source.digest, source.size)
     except OSError as error:
         raise from_os_error(error, f"unpacking a layer into {root}") from error
-    finally:
-        os.umask(old_umask)
 
 
 def _write(fd: int, size: int, reader: tar.TarReader) -> None:
@@ -106,6 +137,7 @@ class Applier:
             except OSError as error:
                 raise from_os_error(error, f"unpacking {printable(entry.name, 200)} into {self._tree.root}") from error
         self._files.flush()
+        self._tree.settle()
 
     def _entry(self, entry: tar.Entry, reader: tar.TarReader) -> None:
         path = split(entry.name)

@@ -7,6 +7,9 @@ Directories are found by walking from the root one component at a time. Symbolic
 inside the root, as the container would see them. For an overlay the root is the layer's own (upper) directory, and what is
 below it is seen through lowers: a directory that only a lower layer has is made here with the lower one's owner, mode, times
 and attributes, as the kernel's copy-up would.
+
+The lower layers may be written at the same time: they are looked at when something depends on them, and not before they are whole.
+Whiteouts, which only make sense over something, can wait for that.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ _DEPTH = 400
 _PATH_BYTES = 3500
 _OPEN_DIRECTORIES = 96
 _KNOWN_PATHS = 512
+_HIDDEN = 1024
 
 Path = t.Tuple[bytes, ...]
 
@@ -51,7 +55,8 @@ def _check_depth(path: Path) -> None:
 
 
 class Directory:
-    """An open directory of the tree: its resolved path, and the indexes of the lower layers that show through it.
+    """An open directory of the tree: its resolved path, and the indexes of the lower layers that show through it (None: not
+    looked for yet; it is below no opaque directory of this layer then).
 
     The descriptor is closed with the last reference, so that nobody ever uses a number that means something else by now. The
     directory then gets the time that it had when it was opened (or mtime_ns, set since), whatever was changed in it: so no
@@ -60,7 +65,7 @@ class Directory:
 
     __slots__ = ("fd", "lowers", "mtime_ns", "path")
 
-    def __init__(self, path: Path, fd: int, lowers: t.Tuple[int, ...]) -> None:
+    def __init__(self, path: Path, fd: int, lowers: t.Optional[t.Tuple[int, ...]]) -> None:
         self.path, self.fd, self.lowers = path, fd, lowers
         self.mtime_ns = os.fstat(fd).st_mtime_ns
 
@@ -74,11 +79,17 @@ class Directory:
 class Tree:
     """The tree below root. lowers are the roots of the lower layers, top first. A context manager.
 
-    limit: how many bytes may be written into it besides what files in the layer have.
+    limit: how many bytes may be written into it besides what files in the layer have. below: returns when the lower layers are
+    whole, and is called before they are looked at.
     """
 
-    def __init__(self, root: str, lowers: t.Sequence[str] = (), limit: int = 2**63) -> None:
+    def __init__(
+        self, root: str, lowers: t.Sequence[str] = (), limit: int = 2**63, below: t.Optional[t.Callable[[], None]] = None
+    ) -> None:
         self.root, self._limit, self._spent = root, limit, 0
+        self._below = below if lowers else None
+        self._hidden: t.Set[Path] = set()
+        self._whiteouts = False
         self._roots: t.List[int] = []
         self._open: collections.OrderedDict[Path, Directory] = collections.OrderedDict()
         self._known: t.Dict[Path, Path] = {}
@@ -177,9 +188,9 @@ class Tree:
         return self._remember(path, fd, parent)
 
     def _remember(self, path: Path, fd: int, parent: Directory) -> Directory:
-        lowers: t.Tuple[int, ...] = ()
-        if parent.lowers and not self._opaque(fd):
-            lowers = tuple(self._lower_directories(parent, path[-1]))
+        lowers: t.Optional[t.Tuple[int, ...]] = None
+        if parent.lowers == () or _is_opaque(fd):
+            lowers = ()
         while len(self._open) >= _OPEN_DIRECTORIES:
             self._open.popitem(last=False)
         self._open[path] = found = Directory(path, fd, lowers)
@@ -191,8 +202,49 @@ class Tree:
         for known in [one for one in self._open if one[:length] == path]:
             del self._open[known]
         self._known.clear()
+        self._hidden.difference_update([one for one in self._hidden if one[:length] == path])
 
     # Lower layers
+
+    def settle(self) -> None:
+        """Make the whiteouts that wait for the lower layers."""
+        hidden, self._hidden = self._hidden, set()
+        for path in sorted(hidden):
+            parent = self._walk(path[:-1])
+            self._white_out(parent, path[-1])
+
+    def _look_below(self) -> None:
+        below, self._below = self._below, None
+        if below:
+            below()
+
+    def _lowers(self, directory: Directory) -> t.Tuple[int, ...]:
+        """The lower layers that show through, by the kernel's rules: down to an opaque directory or to what is none."""
+        if directory.lowers is None:
+            self._look_below()
+            directory.lowers = tuple(self._showing(directory.path))
+        elif directory.lowers:
+            self._look_below()
+        return directory.lowers
+
+    def _showing(self, path: Path) -> t.Iterator[int]:
+        for index in range(1, len(self._roots)):
+            fd, last = os.dup(self._roots[index]), False
+            try:
+                for name in path:
+                    child = os.open(name, _DIRECTORY, dir_fd=fd)
+                    os.close(fd)
+                    fd = child
+                    last = last or _is_opaque(fd)
+                yield index
+            except FileNotFoundError:
+                pass
+            except OSError:
+                last = True
+            finally:
+                os.close(fd)
+            if last:
+                return
 
     @contextlib.contextmanager
     def _lower_parent(self, index: int, path: Path) -> t.Iterator[int]:
@@ -209,7 +261,9 @@ class Tree:
 
     def lower(self, parent: Directory, name: bytes) -> t.Optional[t.Tuple[int, os.stat_result]]:
         """The topmost lower layer that has name in parent, and what it is; None when none has, or a whiteout hides it."""
-        for index in parent.lowers:
+        if parent.path + (name,) in self._hidden:
+            return None
+        for index in self._lowers(parent):
             with self._lower_parent(index, parent.path) as fd:
                 try:
                     found = os.lstat(name, dir_fd=fd)
@@ -217,29 +271,6 @@ class Tree:
                     continue
             return None if is_whiteout(found) else (index, found)
         return None
-
-    def _lower_directories(self, parent: Directory, name: bytes) -> t.Iterator[int]:
-        """The lower layers whose directory name shows through, by the kernel's rules: down to an opaque one or a non-directory."""
-        for index in parent.lowers:
-            with self._lower_parent(index, parent.path) as fd:
-                try:
-                    child = os.open(name, _DIRECTORY, dir_fd=fd)
-                except FileNotFoundError:
-                    continue
-                except OSError:
-                    return
-            opaque = self._opaque(child)
-            os.close(child)
-            yield index
-            if opaque:
-                return
-
-    @staticmethod
-    def _opaque(fd: int) -> bool:
-        try:
-            return os.getxattr(fd, _OPAQUE) == b"y"
-        except OSError:
-            return False
 
     def copy_up(self, parent: Directory, name: bytes) -> bool:
         """Bring a file of a lower layer here, with all its attributes; False when no lower layer has it."""
@@ -275,31 +306,36 @@ class Tree:
         try:
             found = os.lstat(name, dir_fd=parent.fd)
         except FileNotFoundError:
-            self.make_directory(parent, name)
+            self._make_directory(parent, name)
             return
         if not stat.S_ISDIR(found.st_mode):
-            self.make_directory(parent, name)
+            self._make_directory(parent, name)
 
-    def make_directory(self, parent: Directory, name: bytes, mode: int = 0o755) -> None:
-        """A new directory with the metadata of the lower one where there is one.
+    def make_directory(self, parent: Directory, name: bytes) -> None:
+        """A new directory that the layer has no entry of: with the metadata of the lower one where there is one."""
+        if self._make_directory(parent, name):
+            return
+        found = self.lower(parent, name)
+        if found is not None and stat.S_ISDIR(found[1].st_mode):
+            self._copy_metadata(parent, name, found)
 
-        In place of something else (a file, a whiteout) it is opaque: what lower layers have under the name was hidden already.
+    def _make_directory(self, parent: Directory, name: bytes) -> bool:
+        """A new directory. In place of something else (a file, a whiteout) it is opaque, if that means anything: what lower layers
+        have under the name was hidden already. Whether it is.
         """
-        _check_depth(parent.path + (name,))
-        replaces = False
+        path = parent.path + (name,)
+        _check_depth(path)
+        replaces = path in self._hidden
+        self._hidden.discard(path)
         try:
-            os.mkdir(name, mode, dir_fd=parent.fd)
+            os.mkdir(name, 0o755, dir_fd=parent.fd)
         except FileExistsError:
             replaces = True
             self.remove(parent, name)
-            os.mkdir(name, mode, dir_fd=parent.fd)
-        if replaces and parent.lowers:
+            os.mkdir(name, 0o755, dir_fd=parent.fd)
+        if replaces and parent.lowers != ():
             self.set_opaque(parent, name)
-            return
-        found = self.lower(parent, name) if parent.lowers else None
-        if found is None or not stat.S_ISDIR(found[1].st_mode):
-            return
-        self._copy_metadata(parent, name, found)
+        return replaces
 
     def _copy_metadata(self, parent: Directory, name: bytes, found: t.Tuple[int, os.stat_result]) -> None:
         fd = os.open(name, _DIRECTORY, dir_fd=parent.fd)
@@ -329,8 +365,24 @@ class Tree:
     def white_out(self, parent: Directory, name: bytes, overlay: bool) -> None:
         """Make the name absent, in an overlay by a whiteout where a lower layer has it."""
         self.remove(parent, name)
-        if overlay and self.lower(parent, name) is not None:
-            os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent.fd)
+        if not overlay or parent.lowers == ():
+            return
+        if self._below and len(self._hidden) < _HIDDEN:
+            self._hidden.add(parent.path + (name,))
+        else:
+            self._white_out(parent, name)
+
+    def _white_out(self, parent: Directory, name: bytes) -> None:
+        """Unless there is something by now, or nothing to hide."""
+        try:
+            if self.lower(parent, name) is not None:
+                self._make_whiteout(parent, name)
+        except FileExistsError:
+            return
+
+    def _make_whiteout(self, parent: Directory, name: bytes) -> None:
+        os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent.fd)
+        self._whiteouts = True
 
     def white_out_all(self, parent: Directory) -> None:
         """Hide all that lower layers have in parent; what this tree itself has stays."""
@@ -338,7 +390,7 @@ class Tree:
             self.set_opaque(parent, None)
             return
         # The kernel does not look for the mark on the root of a layer: name by name, then.
-        for index in parent.lowers:
+        for index in self._lowers(parent):
             with os.scandir(self._roots[index]) as entries:
                 for entry in entries:
                     self._hide(parent, os.fsencode(entry.name))
@@ -349,12 +401,14 @@ class Tree:
                 self.set_opaque(parent, name)
         except FileNotFoundError:
             if self.lower(parent, name) is not None:
-                os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent.fd)
+                self._make_whiteout(parent, name)
 
     def set_opaque(self, parent: Directory, name: t.Optional[bytes]) -> None:
         """Hide what lower layers have in parent/name (in parent itself for None)."""
         fd = os.dup(parent.fd) if name is None else os.open(name, _DIRECTORY, dir_fd=parent.fd)
         try:
+            if self._whiteouts and not _is_opaque(fd):
+                _drop_whiteouts(fd)
             os.setxattr(fd, _OPAQUE, b"y")
         except OSError as error:
             raise from_os_error(error, "marking a directory as opaque") from error
@@ -365,6 +419,32 @@ class Tree:
             self._open[known].lowers = ()
         if name is None:
             parent.lowers = ()
+
+
+def _is_opaque(fd: int) -> bool:
+    try:
+        return os.getxattr(fd, _OPAQUE) == b"y"
+    except OSError:
+        return False
+
+
+def _drop_whiteouts(fd: int) -> None:
+    """In an opaque directory there is nothing to hide, and the kernel would list them."""
+    before, dropped = os.fstat(fd).st_mtime_ns, False
+    with os.scandir(fd) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                child = os.open(entry.name, _DIRECTORY, dir_fd=fd)
+                try:
+                    if not _is_opaque(child):
+                        _drop_whiteouts(child)
+                finally:
+                    os.close(child)
+            elif is_whiteout(entry.stat(follow_symlinks=False)):
+                os.unlink(entry.name, dir_fd=fd)
+                dropped = True
+    if dropped:
+        os.utime(fd, ns=(before, before))
 
 
 def is_whiteout(found: os.stat_result) -> bool:

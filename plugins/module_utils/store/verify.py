@@ -32,7 +32,7 @@ _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOATIME
 class _Stored(Tree):
     """A tree that is only looked at."""
 
-    def make_directory(self, parent: Directory, name: bytes, mode: int = 0o755) -> None:
+    def make_directory(self, parent: Directory, name: bytes) -> None:
         raise NotFound("the directory is not there")
 
 

@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import shutil
+import stat
 import tempfile
 import time
 import typing as t
@@ -23,6 +24,7 @@ import typing as t
 from hypothesis import strategies as st
 
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mount, unmount
 from ansible_collections.fleet.containerd.plugins.module_utils.image.archive_images import Contents
 from ansible_collections.fleet.containerd.plugins.module_utils.image.archive_read import open_archive
 from ansible_collections.fleet.containerd.plugins.module_utils.oci import media_types
@@ -209,6 +211,33 @@ TARS = st.one_of(
 )
 
 
+_PLACES = ["a", "a/b", "a/n", "a/up", "d", "d/x", "d/x/y", "d/n", "d/n/y", "l", "l/x", "l/n", "n", "n/y"]
+
+
+@st.composite
+def layers(draw: st.DrawFn) -> bytes:
+    """A layer without mistakes, over one that has some of its paths."""
+    entries = [directory(name) for name in ("a", "d", "d/x") if draw(st.booleans())]
+    for _turn in range(draw(st.integers(1, 6))):
+        place = draw(st.sampled_from(_PLACES))
+        parent, _slash, name = place.rpartition("/")
+        inside = parent + "/" if parent else ""
+        kind = draw(st.sampled_from(["file", "directory", "symlink", "hardlink", "whiteout", "whiteout", "opaque"]))
+        if kind == "file":
+            entries.append(Entry(place, b"above"))
+        elif kind == "directory":
+            entries.append(directory(place))
+        elif kind == "symlink":
+            entries.append(symlink(place, draw(st.sampled_from(["d", "/a", "../d/x", "n"]))))
+        elif kind == "hardlink":
+            entries.append(hardlink(place, draw(st.sampled_from(_PLACES))))
+        elif kind == "whiteout":
+            entries.append(Entry(f"{inside}.wh.{name}"))
+        else:
+            entries.append(Entry(f"{inside}.wh..wh..opq"))
+    return tar_of(entries)
+
+
 # Targets: tars
 
 
@@ -236,24 +265,86 @@ def read_tar(data: bytes) -> None:
             assert got == entry.size or entry.kind not in (b"0", b"S")
 
 
+_BELOW = tar_of(
+    [
+        *(directory(name) for name in ("a", "d", "d/x")),
+        *(Entry(name, b"below") for name in ("a/b", "d/x/y")),
+        symlink("l", "d"),
+        symlink("a/up", "../d/x"),
+    ]
+)
+
+
 def unpack(data: bytes) -> None:
     """Into a plain tree, and into an overlay's upper directory; beside them is what must not change."""
     base = pathlib.Path(tempfile.mkdtemp(dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
     try:
         (base / "canary").write_text("alive")
-        lower = base / "lower"
-        for name in ("lower", "plain", "upper"):
+        lower, late = base / "lower", base / "late"
+        for name in ("lower", "plain", "upper", "late", "late-upper"):
             (base / name).mkdir()
-        apply_layer(io.BytesIO(hand_made_layers()[0]), media_types.OCI_LAYER, str(lower))
+        apply_layer(io.BytesIO(_BELOW), media_types.OCI_LAYER, str(lower))
         before = sorted(str(path) for path in lower.rglob("*"))
-        for root, lowers, overlay in (("plain", [], False), ("upper", [str(lower)], True)):
+
+        def write(root: str, lowers: t.Sequence[str] = (), below: t.Optional[t.Callable[[], None]] = None) -> bool:
             with refusals():
-                apply_layer(io.BytesIO(data), media_types.OCI_LAYER, str(base / root), lowers, overlay, 10_000_000)
-        assert sorted(os.listdir(base)) == ["canary", "lower", "plain", "upper"]
+                apply_layer(io.BytesIO(data), media_types.OCI_LAYER, str(base / root), lowers, bool(lowers), 10_000_000, below)
+                return True
+            return False
+
+        write("plain")
+        done = write("upper", [str(lower)])
+        waited: t.List[object] = []
+
+        def below() -> None:
+            waited.append(apply_layer(io.BytesIO(_BELOW), media_types.OCI_LAYER, str(late)))
+
+        assert write("late-upper", [str(late)], below) == done
+        assert len(waited) < 2
+        if done:
+            shown = [_shown(base, "lower", "upper"), _shown(base, "late" if waited else "lower", "late-upper")]
+            assert shown[0] == shown[1], "one after another, and at once"
+        assert sorted(os.listdir(base)) == ["canary", "late", "late-upper", "lower", "plain", "upper"]
         assert (base / "canary").read_text() == "alive"
         assert sorted(str(path) for path in lower.rglob("*")) == before
     finally:
         shutil.rmtree(base)
+
+
+def _shown(base: pathlib.Path, lower: str, upper: str) -> t.Dict[str, t.Tuple[t.Any, ...]]:
+    """What the kernel shows of one layer over the other."""
+    target = base / "shown"
+    target.mkdir()
+    mount("overlay", "overlay", str(target), [f"lowerdir={base / upper}:{base / lower}", "ro"])
+    try:
+        return _look(target)
+    finally:
+        unmount(str(target))
+        target.rmdir()
+
+
+def _look(root: pathlib.Path) -> t.Dict[str, t.Tuple[t.Any, ...]]:
+    """All that there is below a directory, but times."""
+    found: t.Dict[str, t.Tuple[t.Any, ...]] = {}
+    for directory_path, directories, files in os.walk(os.fsencode(root)):
+        for name in (*directories, *files):
+            path = os.path.join(directory_path, name)
+            info = os.lstat(path)
+            attributes = {key: os.getxattr(path, key, follow_symlinks=False) for key in os.listxattr(path, follow_symlinks=False)}
+            content = b""
+            if stat.S_ISLNK(info.st_mode):
+                content = os.readlink(path)
+            elif stat.S_ISREG(info.st_mode):
+                content = pathlib.Path(os.fsdecode(path)).read_bytes() if info.st_size < 10_000_000 else b"%d" % info.st_size
+            found[repr(os.path.relpath(path, os.fsencode(root)))] = (
+                info.st_mode,
+                info.st_uid,
+                info.st_gid,
+                info.st_rdev,
+                content,
+                sorted(attributes.items()),
+            )
+    return found
 
 
 def read_pax(data: bytes) -> None:
@@ -555,6 +646,7 @@ PACKED = [
 TARGETS: t.Dict[str, Target] = {
     "tar": Target(read_tar, TARS),
     "layer": Target(unpack, TARS),
+    "layers": Target(unpack, layers()),
     "pax": Target(
         read_pax,
         st.one_of(

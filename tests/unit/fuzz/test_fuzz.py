@@ -27,7 +27,7 @@ def test_bytes_of_strangers(name: str) -> None:
     target = TARGETS[name]
 
     @settings(
-        max_examples=30 if name == "layer" else 120,
+        max_examples=60 if name.startswith("layer") else 120,
         deadline=None,
         derandomize=True,
         database=None,

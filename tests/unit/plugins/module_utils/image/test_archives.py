@@ -526,5 +526,7 @@ def test_memory_does_not_grow_with_a_layer(layout: Layout, tmp_path: pathlib.Pat
     )
     layout.tag(layout.json({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [layer]}, MANIFEST), "big:1")
     command = [sys.executable, "-c", _BIG, str(tmp_path)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, env={"PYTHONPATH": str(COLLECTIONS)}, check=True, text=True, timeout=200)
+    done = subprocess.run(
+        command, stdout=subprocess.PIPE, env={"PYTHONPATH": str(COLLECTIONS)}, check=True, text=True, timeout=200
+    )
     assert max(map(int, done.stdout.split())) < 60 * 1024, f"KiB more at the peak of load, of export: {done.stdout}"

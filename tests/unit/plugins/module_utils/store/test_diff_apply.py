@@ -176,6 +176,50 @@ def test_overlay_whiteouts(root: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert names == ["dir", "dir/y", "opaque", "opaque/new"]
 
 
+@pytest.mark.parametrize("opaque", [".wh..wh..opq", "d/.wh..wh..opq"])
+def test_an_opaque_directory_keeps_no_whiteouts_that_a_container_would_see(
+    root: pathlib.Path, tmp_path: pathlib.Path, opaque: str
+) -> None:
+    lower = tmp_path / "lower"
+    apply(lower, tar_of([directory("d"), directory("d/e"), Entry("d/x"), Entry("d/e/x")]))
+    apply(root, tar_of([Entry("d/.wh.x"), Entry("d/e/.wh.x"), Entry("d/e/y"), Entry(opaque)]), lower, overlay=True)
+    assert sorted(os.listdir(root / "d")) == ["e"]
+    assert os.listdir(root / "d" / "e") == ["y"]
+
+
+WAITS = {
+    "a directory": ([directory("d"), Entry("d/new")], False),
+    "a whiteout": ([directory("d"), Entry("d/.wh.x"), Entry(".wh.none")], True),
+    "a whiteout and a directory in its place": ([Entry(".wh.d"), directory("d"), Entry("d/new")], False),
+    "a directory that the layer says nothing about": ([Entry("d/new")], True),
+    "a hard link to what is below": ([hardlink("link", "d/x")], True),
+    "a way through a link below": ([Entry("l/new")], True),
+    "all that is below": ([Entry(".wh..wh..opq")], True),
+}
+
+
+@pytest.mark.parametrize("case", WAITS)
+def test_layers_below_are_waited_for_where_it_matters(root: pathlib.Path, tmp_path: pathlib.Path, case: str) -> None:
+    entries, waits = WAITS[case]
+    below = tar_of([directory("d", mode=0o700), Entry("d/x", b"below"), symlink("l", "d")])
+    lower, late, whole = tmp_path / "lower", tmp_path / "late", []
+    apply(lower, below)
+    apply(root, tar_of(entries), lower, overlay=True)
+    late.mkdir()
+
+    def wait() -> None:
+        whole.append(True)
+        apply(late, below)
+
+    second = tmp_path / "second"
+    second.mkdir()
+    apply_layer(io.BytesIO(tar_of(entries)), TAR, str(second), [str(late)], overlay=True, below=wait)
+    assert whole == [True] * waits
+    listing = ["find", ".", "-printf", "%p %y %m %U %G %s %l %n\n"]
+    ours, theirs = (subprocess.run(listing, cwd=at, check=True, capture_output=True, text=True).stdout for at in (second, root))
+    assert sorted(ours.split("\n")) == sorted(theirs.split("\n"))
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_plain_whiteouts_spare_what_the_layer_itself_has(root: pathlib.Path, first: bool) -> None:
     apply(root, tar_of([Entry("gone"), directory("d"), Entry("d/old"), directory("d/e"), Entry("d/e/old")]))
