@@ -77,7 +77,7 @@ class ContainerdEngine:
             wanted = next((best for best in _BEST if best in names), "")
         if wanted not in names:
             raise NotFound(f"snapshotter: this containerd has no {printable(wanted, 80)!r} that works; it has {', '.join(names)}")
-        return SnapshotProxy(self._rpc, wanted)
+        return SnapshotProxy(self._rpc, wanted, wanted == "overlayfs" and os.path.isdir(self._root(_SNAPSHOTTER, wanted)))
 
     def lease(self, seconds: float = 86400.0) -> t.ContextManager[str]:
         return lease(self._rpc, seconds, self._lock_path("\0leases"), self._sweep)

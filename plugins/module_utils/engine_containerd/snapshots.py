@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ..engine.models import ACTIVE, COMMITTED, VIEW, Labels, Mount, SnapshotInfo, Usage
-from ..errors import FailedPrecondition, InvalidArgument, NotFound, printable
+from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, from_os_error, printable
 from .values import Message, mounts_of, seconds
 
 if t.TYPE_CHECKING:
@@ -30,13 +31,14 @@ def _info(message: Message) -> SnapshotInfo:
 
 
 class SnapshotProxy:
-    """One snapshotter of the daemon."""
+    """One snapshotter of the daemon.
 
-    #: containerd before 2.2 cannot give a snapshot its parent at commit.
-    rebases = False
+    rebases: containerd before 2.2 cannot give a snapshot its parent at commit. Where a snapshot is a directory of its own on this
+    host, what is in it can be moved to one that has the parent.
+    """
 
-    def __init__(self, rpc: Channel, name: str) -> None:
-        self._rpc, self.name = rpc, name
+    def __init__(self, rpc: Channel, name: str, rebases: bool = False) -> None:
+        self._rpc, self.name, self.rebases = rpc, name, rebases
 
     def _call(self, method: str, timeout: float = 60.0, **request: t.Any) -> Message:
         return self._rpc.call(f"snapshots.v1.Snapshots/{method}", {"snapshotter": self.name, **request}, timeout)
@@ -69,12 +71,36 @@ class SnapshotProxy:
     def commit(self, name: str, key: str, labels: t.Optional[Labels] = None, parent: t.Optional[str] = None) -> None:
         if not name:
             raise InvalidArgument("a snapshot's name is empty")
-        if parent is not None:
+        if parent is not None and not self.rebases:
             raise InvalidArgument(f"{self.name} of this containerd cannot give a snapshot its parent at commit")
         own = _info(self._call("Stat", key=key)["info"])
         if own.kind != ACTIVE:
             raise FailedPrecondition(f"the snapshot {printable(key, 120)} is {own.kind}: only an active one can be committed")
-        self._call("Commit", _REMOVE_SECONDS, name=name, key=key, labels={**own.labels, **(labels or {})})
+        if parent is not None and own.parent not in ("", parent):
+            raise InvalidArgument(f"the snapshot {printable(key, 120)} has the parent {own.parent} already")
+        wanted = {**own.labels, **(labels or {})}
+        if parent in (None, own.parent):
+            self._call("Commit", _REMOVE_SECONDS, name=name, key=key, labels=wanted)
+            return
+        moved = f"{key} moved"
+        try:
+            self._move(key, self.prepare(moved, t.cast(str, parent), wanted))
+            self._call("Commit", _REMOVE_SECONDS, name=name, key=moved, labels=wanted)
+        except EngineError:
+            with contextlib.suppress(EngineError):
+                self.remove(moved)
+            raise
+        self.remove(key)
+
+    def _move(self, key: str, mounts: t.Sequence[Mount]) -> None:
+        from ..store.copy_tree import move_tree
+        from ..store.targets import apply_target
+
+        source, target = apply_target(self.mounts(key)).root, apply_target(mounts).root
+        try:
+            move_tree(source, target)
+        except OSError as error:
+            raise from_os_error(error, f"moving {source} to {target}") from error
 
     def remove(self, key: str) -> None:
         self._call("Remove", _REMOVE_SECONDS, key=key)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Copying a tree as it is: owners, modes, times, xattrs, hardlinks, devices, holes. For the native snapshotter."""
+"""Copying a tree as it is: owners, modes, times, xattrs, hardlinks, devices, holes. For the native snapshotter. And moving one."""
 
 from __future__ import annotations
 
@@ -25,6 +25,20 @@ def copy_tree(source: str, target: str) -> None:
             _copy(os.path.join(base, name), os.path.normpath(os.path.join(target, relative, name)), links)
     for base, _directories, _files in os.walk(source, topdown=False, followlinks=False):
         _metadata(base, os.path.normpath(os.path.join(target, os.path.relpath(base, source))), os.lstat(base))
+
+
+def move_tree(source: str, target: str) -> None:
+    """Move all that is in the directory source to the empty one target, on the same file system, with its metadata; durable."""
+    found = os.lstat(source)
+    fds = [os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC) for path in (source, target)]
+    try:
+        for name in os.listdir(fds[0]):
+            os.rename(name, name, src_dir_fd=fds[0], dst_dir_fd=fds[1])
+        _metadata(source, target, found)
+        os.fsync(fds[1])
+    finally:
+        for fd in fds:
+            os.close(fd)
 
 
 def copy_entry(source_fd: int, name: bytes, target_fd: int) -> None:
