@@ -87,7 +87,8 @@ class Modules:
         """Run a module, and kill it when it has not ended by then."""
         pid = self._start(kind, options)
         if not select.select([self._answers], [], [], seconds)[0]:
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self._wait()
 
     def interrupted(

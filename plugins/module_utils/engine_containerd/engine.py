@@ -61,7 +61,7 @@ class ContainerdEngine:
     def tasks(self) -> TaskProxy:
         from .tasks import TaskProxy
 
-        return TaskProxy(self._rpc, self._container_path, self._data_root)
+        return TaskProxy(self._rpc, self._container_path, self._data_root, self._tidy)
 
     @functools.cached_property
     def _plugins(self) -> t.Dict[t.Tuple[str, str], Message]:
@@ -90,15 +90,11 @@ class ContainerdEngine:
     def _sweep(self) -> None:
         """Directories of containers that were never made, or are gone. Called when nobody makes one (that needs a lease)."""
         base = self._container_path("")
-        try:
-            names = os.listdir(base)
-        except FileNotFoundError:
-            return
-        known = {container.id for container in self.containers.list()} if names else set()
-        for name in names:
-            if name not in known:
-                with contextlib.suppress(EngineError):
-                    self._container_removed(name)
+        if os.path.isdir(base) and os.listdir(base):
+            from ..hostfs.remove import sweep_strangers
+
+            with contextlib.suppress(EngineError):
+                sweep_strangers(base, {container.id for container in self.containers.list()})
 
     def transaction(self) -> t.ContextManager[t.Any]:
         return self.lease(3600.0)

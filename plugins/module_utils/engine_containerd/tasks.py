@@ -38,10 +38,15 @@ _LOG_SECONDS = 5.0
 
 
 class TaskProxy:
-    """Tasks of one namespace. directory gives the path of a container's directory, which need not be there."""
+    """Tasks of one namespace. directory gives the path of a container's directory, which need not be there.
 
-    def __init__(self, rpc: Channel, directory: t.Callable[[str], str], data_root: str) -> None:
-        self._rpc, self._directory, self._data_root = rpc, directory, data_root
+    tidy: called after a task was made, to do away with what killed runs have left.
+    """
+
+    def __init__(
+        self, rpc: Channel, directory: t.Callable[[str], str], data_root: str, tidy: t.Callable[[], None] = lambda: None
+    ) -> None:
+        self._rpc, self._directory, self._data_root, self._tidy = rpc, directory, data_root, tidy
 
     def _call(self, method: str, container_id: str, timeout: t.Optional[float] = 60.0, **request: t.Any) -> Message:
         return self._rpc.call(f"tasks.v1.Tasks/{method}", {"container_id": container_id, **request}, timeout)
@@ -67,6 +72,7 @@ class TaskProxy:
                     self._forget(container.id)
                     raise _explained("create", error) from error
                 time.sleep(0.1)
+        self._tidy()
         if start:
             return self._start_or_delete(container.id)
         return TaskState(container.id, CREATED, pid, log_path=io.log_path)

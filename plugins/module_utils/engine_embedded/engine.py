@@ -209,15 +209,9 @@ class EmbeddedEngine:
 
     def _sweep_containers(self, known: t.Collection[str]) -> None:
         """Remove what killed runs left: directories of containers that are not there."""
-        from ..hostfs.mounts import mount_points, unmount
-        from ..hostfs.remove import rename_then_remove
+        from ..hostfs.remove import sweep_strangers
 
-        directory = self._container_path("")
-        with contextlib.suppress(FileNotFoundError):
-            for name in set(os.listdir(directory)).difference(known):
-                for point in mount_points(os.path.join(directory, name)):
-                    unmount(point, lazy=True)
-                rename_then_remove(os.path.join(directory, name))
+        sweep_strangers(self._container_path(""), known)
 
     def _lock_path(self, name: str) -> str:
         directory = os.path.join(self._data_root, "locks")

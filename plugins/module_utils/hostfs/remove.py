@@ -136,6 +136,24 @@ def rename_then_remove(path: str) -> bool:
     return True
 
 
+def sweep_strangers(directory: str, known: t.Collection[str]) -> None:
+    """Remove all in a directory that is not known, with what is mounted there: killed processes have left it."""
+    from .mounts import mount_points, unmount
+
+    try:
+        names = set(os.listdir(directory)).difference(known)
+    except FileNotFoundError:
+        return
+    for name in names:
+        path = os.path.join(directory, name)
+        for point in reversed(mount_points(path)):
+            unmount(point, lazy=True)
+        if name.startswith(".rm-"):
+            remove_tree(path)
+        else:
+            rename_then_remove(path)
+
+
 def sweep(directory: str) -> None:
     """Remove what an interrupted rename_then_remove left in a directory."""
     try:
