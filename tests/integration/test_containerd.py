@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The modules on real daemons, through ansible-playbook: the same tasks as on the embedded engine, and what ctr sees of them."""
+"""The modules on real daemons, through ansible-playbook: containers that end, and what others do."""
 
 from __future__ import annotations
 
@@ -71,29 +71,6 @@ def daemon(request: pytest.FixtureRequest) -> t.Iterator[Daemon]:
 @pytest.fixture
 def site(daemon: Daemon, tmp_path: pathlib.Path) -> DaemonSite:
     return DaemonSite(daemon, tmp_path / "data", "of-a-playbook")
-
-
-def test_life_of_an_image_and_its_containers(site: DaemonSite, busybox: str) -> None:
-    (pulled,) = site.converge(image(busybox))
-    assert pulled.actions == [f"pull image {busybox}"]
-    assert busybox in site.ctr("images", "ls", "-q")
-    sleeper = container("sleeper", image=busybox, command=["sleep", "1000"], labels={"a": "b"})
-    (made,) = site.converge(sleeper)
-    facts = made.value("container")
-    assert facts["State"]["Status"] == "running"
-    assert facts["Id"] in site.ctr("task", "ls", "-q")
-    (changed,) = site.converge(container("sleeper", image=busybox, command=["sleep", "2000"]))
-    assert changed.value("recreated_because") == ["command"]
-    assert facts["Id"] not in site.ctr("containers", "ls", "-q")
-    site.converge(container("sleeper", state="stopped", stop_timeout=1))
-    site.converge(container("sleeper", state="started"))
-    (gone,) = site.converge(container("sleeper", state="absent"))
-    assert gone.value("container") == {}
-    (removed,) = site.converge(image(busybox, state="absent"))
-    assert removed.value("untagged") == [busybox]
-    assert site.left() == {key: [] for key in site.left()}
-    assert list(site.data.glob("containers/*/*")) == []
-    assert site.daemon.shims() == []
 
 
 @pytest.mark.parametrize("tty", [False, True])
