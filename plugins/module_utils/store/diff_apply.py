@@ -16,7 +16,6 @@ import typing as t
 from ..errors import InvalidArgument, from_os_error, printable
 from ..oci import tar_reader as tar
 from ..oci.digest import Digest
-from .file_writer import SMALL, FileWriter
 from .inflate import Inflater
 from .tree import Directory, Path, Tree, is_whiteout, split
 
@@ -83,8 +82,8 @@ def apply_layer(
     """
     try:
         with _UMASK.none(), Inflater(stream, media_type, limit) as source:
-            with Tree(root, lowers, limit, below) as tree, FileWriter() as files:
-                Applier(tree, overlay, files).run(tar.TarReader(source))
+            with Tree(root, lowers, limit, below) as tree:
+                Applier(tree, overlay).run(tar.TarReader(source))
             while source.read():
                 pass
             return Applied(source.digest, source.size)
@@ -124,8 +123,8 @@ class _Paths:
 class Applier:
     """Writes entries into a tree."""
 
-    def __init__(self, tree: Tree, overlay: bool, files: FileWriter) -> None:
-        self._tree, self._overlay, self._files = tree, overlay, files
+    def __init__(self, tree: Tree, overlay: bool) -> None:
+        self._tree, self._overlay = tree, overlay
         self._written = _Paths()
 
     def run(self, reader: tar.TarReader) -> None:
@@ -136,7 +135,6 @@ class Applier:
                 self._entry(entry, reader)
             except OSError as error:
                 raise from_os_error(error, f"unpacking {printable(entry.name, 200)} into {self._tree.root}") from error
-        self._files.flush()
         self._tree.settle()
 
     def _entry(self, entry: tar.Entry, reader: tar.TarReader) -> None:
@@ -206,15 +204,11 @@ class Applier:
         self._tree.set_time((), top.fd, entry.mtime_ns)
 
     def _file(self, parent: Directory, name: bytes, entry: tar.Entry, reader: tar.TarReader) -> None:
-        small = list(reader.blocks()) if entry.segments is None and 0 < entry.size <= SMALL else None
         try:
             fd = os.open(name, _NEW_FILE, entry.mode & 0o777, dir_fd=parent.fd)
         except FileExistsError:
             self._tree.remove(parent, name)
             fd = os.open(name, _NEW_FILE, entry.mode & 0o777, dir_fd=parent.fd)
-        if small:
-            self._files.put(fd, small, lambda: self._finish_file(fd, entry))
-            return
         try:
             if entry.segments is not None:
                 self._sparse(fd, entry, reader)
