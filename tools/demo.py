@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """make demo: build an image, serve it from a real registry, and let playbooks/demo.yml run containers from it, twice.
 
-Usage: python tools/demo.py [--image NAME]. With --image that image is pulled from its own registry. Everything happens in a
-temporary directory, and whatever happens, nothing stays: no container, no mount, no file.
+Usage: python tools/demo.py [--image NAME] [--collections DIRECTORY]. With --image that image is pulled from its own registry; with
+--collections the playbook and its modules are those of the copy that is installed there. Everything happens in a temporary
+directory, and whatever happens, nothing stays: no container, no mount, no file.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ from ansible_collections.fleet.containerd.tests.support import ansible, leftover
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image  # noqa: E402
 from ansible_collections.fleet.containerd.tests.support.registry import running_registry  # noqa: E402
 
-PLAYBOOK = ROOT / "playbooks" / "demo.yml"
 COLORS = {"changed": "33", "ok": "32", "failed": "31", "head": "1", "dim": "2"}
 
 
@@ -58,10 +58,12 @@ def show(result: t.Mapping[str, t.Any]) -> None:
     sys.stdout.flush()
 
 
-def run(variables: t.Mapping[str, str], *arguments: str) -> int:
+def run(collections: pathlib.Path, variables: t.Mapping[str, str], *arguments: str) -> int:
     """Run the playbook and show it task by task; the number of tasks that changed something."""
     begin, changed, shown = time.monotonic(), 0, 0
-    with ansible.started(PLAYBOOK, variables=variables, arguments=arguments) as (process, results):
+    playbook = collections / "ansible_collections" / "fleet" / "containerd" / "playbooks" / "demo.yml"
+    environment = {"ANSIBLE_COLLECTIONS_PATH": str(collections)}
+    with ansible.started(playbook, variables=variables, arguments=arguments, environment=environment) as (process, results):
         ended = False
         while not ended:
             time.sleep(0.05)
@@ -95,7 +97,7 @@ def host_view(state_root: pathlib.Path) -> None:
         print(paint("dim", f"           overlay   {point[:60]}..."))
 
 
-def demo(image: str, base: pathlib.Path) -> None:
+def demo(image: str, collections: pathlib.Path, base: pathlib.Path) -> None:
     """The whole story, in base."""
     data_root, state_root = base / "data", base / "state"
     with contextlib.ExitStack() as stack:
@@ -109,15 +111,15 @@ def demo(image: str, base: pathlib.Path) -> None:
             print(f"           {image}\n           {digest}")
         variables = {"image": image, "data_root": str(data_root), "state_root": str(state_root)}
         heading("Run playbooks/demo.yml")
-        run(variables)
+        run(collections, variables)
         heading("What the host sees of it")
         host_view(state_root)
         heading("Run it again: nothing is left to do")
-        changed = run(variables)
+        changed = run(collections, variables)
         if changed:
             sys.exit(f"the second run changed {changed} tasks, and should have changed none")
         heading("Take everything away")
-        run(variables, "--tags", "remove")
+        run(collections, variables, "--tags", "remove")
         left = [*leftovers.processes_with(state_root), *leftovers.mounts_below(base)]
         if left:
             sys.exit(f"something was left behind: {left}")
@@ -126,11 +128,12 @@ def demo(image: str, base: pathlib.Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--image", default="", help="pull this image rather than one that is built here")
-    image = parser.parse_args().image
+    parser.add_argument("--collections", type=pathlib.Path, default=ansible.COLLECTIONS, help="where ansible_collections is")
+    arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_args: sys.exit("ended by SIGTERM"))
     base = pathlib.Path(tempfile.mkdtemp(prefix="fleet-demo-"))
     try:
-        demo(image, base)
+        demo(arguments.image, arguments.collections.resolve(), base)
     except KeyboardInterrupt:
         sys.exit("interrupted; everything is cleaned up")
     finally:
