@@ -18,11 +18,11 @@ import grpc  # type: ignore[import-untyped]  # has no types
 import pytest
 import yaml
 
-from ansible_collections.fleet.containerd.plugins.modules import containerd_config
 from ansible_collections.fleet.containerd.tests.support import ansible
 from ansible_collections.fleet.containerd.tests.support.configs import at, default
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, binaries
 from ansible_collections.fleet.containerd.tests.support.etc import Etc, plugins
+from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 
@@ -224,7 +224,7 @@ RESTART = "ansible.builtin.systemd_service"
 
 def examples(marker: pathlib.Path) -> t.List[t.Dict[str, t.Any]]:
     """As they are, but for the hosts, and that a restart leaves a file instead."""
-    plays = yaml.safe_load(containerd_config.EXAMPLES)
+    plays = examples_of("containerd_config")
 
     def runnable(task: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
         rest = {key: value for key, value in task.items() if key != RESTART}

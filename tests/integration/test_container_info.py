@@ -9,7 +9,8 @@ import pathlib
 import typing as t
 
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
-from ansible_collections.fleet.containerd.tests.support.site import Site
+from ansible_collections.fleet.containerd.tests.support.examples import examples_of
+from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
 
 
 def info(**options: t.Any) -> Task:
@@ -84,3 +85,13 @@ def test_a_killed_container_and_a_killed_shim(site: Site, host: t.Any, busybox: 
     again = site.play(container("lost", busybox, command=["sleep", "1001"])).last
     assert again.actions == ["start container lost"]
     assert again.value("container")["State"]["Running"] is True
+
+
+def test_examples(embedded_site: EmbeddedSite, busybox: str) -> None:
+    embedded_site.play(
+        container("web", busybox, state="present"),
+        container("front", busybox, state="present", labels={"tier": "frontend"}),
+    )
+    one, labelled = embedded_site.play(*examples_of("containerd_container_info")).results
+    assert one.value("container")["Name"] == "/web"
+    assert [found["Name"] for found in labelled.value("containers")] == ["/front"]

@@ -12,7 +12,8 @@ import time
 import typing as t
 
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
-from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, symlink, tar_of
+from ansible_collections.fleet.containerd.tests.support.examples import examples_of
+from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, symlink, tar_of
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
 
@@ -197,3 +198,22 @@ def test_an_image_that_could_write_to_the_host_is_refused(
         assert engine.containers.list() == []
         assert all(info.kind == "committed" for info in engine.snapshotter().walk())
     assert site.leftovers() == []
+
+
+def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layout, tmp_path: pathlib.Path) -> None:
+    script = tar_of([Entry("manage", b'#!/bin/sh\necho "$1: done"\n', mode=0o755)])
+    server = busybox_image(layout, Cmd=["sleep", "1000"], StopSignal="SIGKILL")
+    registry.push(layout.path, server, "examples/nginx", "1.27")
+    registry.push(layout.path, busybox_image(layout, [script]), "examples/app", "1.4")
+    replace = {
+        "docker.io/library": f"{registry.address}/examples",
+        "registry.example.com/team": f"{registry.address}/examples",
+        "/srv/www": str(tmp_path),
+    }
+    web, job, show, restart, remove = examples_of("containerd_container", replace)
+    embedded_site.converge(web, job)
+    again, shown, restarted = embedded_site.play(job, show, restart).results
+    assert not again.changed
+    assert shown.value("job.container.Output") == "migrate: done\n"
+    assert restarted.actions == ["stop container web", "start container web"]
+    embedded_site.converge(remove)

@@ -15,6 +15,7 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
+from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
@@ -339,3 +340,22 @@ def test_damage_is_noticed_and_repaired(site: Site, busybox: str) -> None:
     (repaired,) = site.converge(image(busybox))
     assert "damaged or not whole" in repaired.actions[0]
     assert repaired.value("image") == {**pulled.value("image"), "Metadata": repaired.value("image")["Metadata"]}
+
+
+def test_examples(embedded_site: EmbeddedSite, locked_registry: Registry, layout: Layout) -> None:
+    address, image = locked_registry.address, busybox_image(layout)
+    for repository, tag in (("nginx", "1.27"), ("app", "stable"), ("app", "2.1"), ("worker", "2.1"), ("busybox", "1.36")):
+        locked_registry.push(layout.path, image, f"examples/{repository}", tag)
+    replace = {
+        "docker.io/library": f"{address}/examples",
+        "registry.example.com/team": f"{address}/examples",
+        "{{ registry_password }}": locked_registry.password,
+        "sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83": image["digest"],
+    }
+    have, follow, pin, release, verify, absent = examples_of("containerd_image", replace)
+    how = {"defaults": {"ca_path": locked_registry.ca, "username": "robot", "password": locked_registry.password}}
+    embedded_site.converge(have, follow, pin, **how)
+    embedded_site.converge(release, **how)
+    assert not embedded_site.play(verify, **how).changed
+    damage(embedded_site.blob_path(image["digest"]))
+    embedded_site.converge(verify, absent, **how)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import typing as t
 
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
+from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
-from ansible_collections.fleet.containerd.tests.support.site import Site
+from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
 
 
 def info(**options: t.Any) -> Task:
@@ -54,3 +55,10 @@ def test_images(
     (other,) = arm.value("images")
     assert other["Unpacked"] is False
     assert digests["arm64"] in " ".join(other["Missing"])
+
+
+def test_examples(embedded_site: EmbeddedSite, busybox: str, hand_made: str) -> None:
+    embedded_site.play(task("containerd_image", name=busybox), task("containerd_image", name=hand_made, namespace="k8s.io"))
+    one, kubelet = embedded_site.play(*examples_of("containerd_image_info", {"docker.io/library/nginx:1.27": busybox})).results
+    assert [image["RepoTags"] for image in one.value("images")] == [[busybox]]
+    assert [image["RepoTags"] for image in kubelet.value("images")] == [[hand_made]]

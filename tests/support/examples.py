@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import pathlib
 import typing as t
 
 import yaml
@@ -16,12 +17,28 @@ MODULES = COLLECTIONS / "ansible_collections" / "fleet" / "containerd" / "plugin
 
 
 def examples_of(module: str, replace: t.Optional[t.Mapping[str, str]] = None) -> t.List[Task]:
-    """The tasks in order; replace: texts that stand for things of the test (a registry's name, a path)."""
-    for node in ast.parse((MODULES / f"{module}.py").read_text()).body:
+    """The tasks (or plays) in order; replace: texts that stand for things of the test (a registry's name, a path)."""
+    text = _text(MODULES / f"{module}.py")
+    assert text, f"{module} has no EXAMPLES"
+    for old, new in (replace or {}).items():
+        assert old in text, f"{old} is not in the examples of {module}"
+        text = text.replace(old, new)
+    return list(yaml.safe_load(text))
+
+
+def _text(path: pathlib.Path) -> str:
+    """A module's EXAMPLES; empty when it has none."""
+    for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == "EXAMPLES":
-            text = str(ast.literal_eval(node.value))
-            for old, new in (replace or {}).items():
-                assert old in text, f"{old} is not in the examples of {module}"
-                text = text.replace(old, new)
-            return list(yaml.safe_load(text))
-    raise AssertionError(f"{module} has no EXAMPLES")
+            return str(ast.literal_eval(node.value)).strip()
+    return ""
+
+
+def never_run(modules: pathlib.Path, tests: pathlib.Path) -> t.List[str]:
+    """The modules without EXAMPLES, or with some that no test function asks examples_of for."""
+    asked: t.Set[str] = set()
+    for path in tests.glob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "examples_of":
+                asked.update(one.value for one in node.args[:1] if isinstance(one, ast.Constant))
+    return sorted(path.stem for path in modules.glob("*.py") if path.stem not in asked or not _text(path))
