@@ -1,9 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run a command of extensions/ while a bare Debian machine runs, which it finds in the variables that the scenarios of molecule read.
+"""Run a command in extensions/ while a bare Debian machine runs, which it finds in the variables that the scenarios of molecule read.
 
-Usage, as root: python tools/machine.py COMMAND [ARGUMENT ...], for example molecule test, or sh to look around.
+Usage, as root: python tools/machine.py COMMAND [ARGUMENT ...], for example molecule test, or sh to look around. MOLECULE_IMAGE names
+the image that the scenario runs a container of; without, it is pulled from the internet.
 """
 
 from __future__ import annotations
@@ -12,27 +13,37 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
+import typing as t
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / ".build" / "link"))
 
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS  # noqa: E402  # needs the path above
-from ansible_collections.fleet.containerd.tests.support.machines import running_machines  # noqa: E402
+from ansible_collections.fleet.containerd.tests.support.machines import Machine, running_machines  # noqa: E402
 
 
-def main() -> int:
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    with running_machines() as machines, machines.running("systemd") as machine:
+def run(machine: Machine, command: t.Sequence[str], **how: t.Any) -> subprocess.CompletedProcess[str]:
+    """Run command for this machine; how as in subprocess.run."""
+    with tempfile.TemporaryDirectory(prefix="fleet-machine-") as home:
         environment = {
             **os.environ,
+            "ANSIBLE_HOME": home,
             "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
             "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "tests" / "support" / "connection_plugins"),
             "MOLECULE_CONNECTION": "enter",
             "MOLECULE_HOST": str(machine.pid),
             "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
         }
-        return subprocess.run(sys.argv[1:], check=False, cwd=ROOT / "extensions", env=environment).returncode
+        environment.update(how.pop("env", {}))
+        return subprocess.run(command, check=False, cwd=ROOT / "extensions", env=environment, text=True, **how)
+
+
+def main() -> int:
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    with running_machines() as machines, machines.running("systemd") as machine:
+        return run(machine, sys.argv[1:]).returncode
 
 
 if __name__ == "__main__":

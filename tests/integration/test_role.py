@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role containerd takes bare Debian machines to a running containerd. What runs are the playbooks of the guide."""
+"""The role containerd takes bare Debian machines to a running containerd, by the scenario of molecule and the guide's playbooks."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ansible_collections.fleet.containerd.tests.support.images import Layout, bu
 from ansible_collections.fleet.containerd.tests.support.machines import Machine, Machines, running_machines
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tools.containerds import fetch
+from ansible_collections.fleet.containerd.tools.machine import run
 
 # The first test makes the root file system when it is not there.
 pytestmark = pytest.mark.timeout(600)
@@ -96,6 +97,15 @@ def _trust(machine: Machine, registry: Registry) -> None:
     shutil.copy(registry.ca, machine.root / "etc/ssl/private-ca.pem")
 
 
+def test_molecule(machines: Machines, busybox: str) -> None:
+    """The scenario in extensions/: a bare host runs a container after one play, and the second play changes nothing."""
+    with machines.running("systemd") as machine:
+        done = run(machine, ["molecule", "test"], env={"MOLECULE_IMAGE": busybox}, capture_output=True, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr
+        (service,) = _tasks(machine)
+        assert service[2] == "RUNNING"
+
+
 def test_a_bare_host_with_systemd_becomes_one_that_runs_containers(
     machines: Machines, mirror: Registry, tmp_path: pathlib.Path
 ) -> None:
@@ -116,8 +126,7 @@ def test_a_bare_host_with_systemd_becomes_one_that_runs_containers(
         (service,) = _tasks(machine)
         assert service[2] == "RUNNING"
 
-        assert _changed(site.play()) == set()
-
+        # That a second play changes nothing shows in the scenario of molecule, and below by what the last one leaves alone.
         before = _daemon(machine)
         debug = {"debug": {"level": "debug"}}
         assert _changed(site.play(check=True, containerd_settings=debug)) == {"Configure containerd", "Restart the service"}
@@ -175,11 +184,14 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Archives]:
         "runc": directory / f"runc.{architecture}",
         "cni": directory / f"cni-plugins-linux-{architecture}-v1.1.1.tgz",
     }
+    # Not all that upstream has in them: half of a minute goes by with unpacking and comparing.
     with tarfile.open(files["containerd"], "w:gz", compresslevel=1) as archive:
-        archive.add(containerd / "usr" / "bin", "bin")
+        for name in ("containerd", "containerd-shim-runc-v2", "ctr"):
+            archive.add(containerd / "usr" / "bin" / name, f"bin/{name}")
     shutil.copy(runc / "usr" / "sbin" / "runc", files["runc"])
     with tarfile.open(files["cni"], "w:gz", compresslevel=1) as archive:
-        archive.add(cni / "usr" / "lib" / "cni", ".")
+        for name in ("bridge", "host-local", "loopback", "portmap"):
+            archive.add(cni / "usr" / "lib" / "cni" / name, f"./{name}")
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(directory))
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     with server:
