@@ -265,6 +265,9 @@ class MemoryEngine:
                 elif key.startswith(L.GC_REF_SNAPSHOT):
                     yield (f"snapshots/{key[len(L.GC_REF_SNAPSHOT) :].partition('/')[0]}", value)
 
+    def writers(self) -> t.ContextManager[None]:
+        return contextlib.nullcontext()
+
     def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Descriptor:
         with self.content.open(layer) as stream:
             data = stream.read()

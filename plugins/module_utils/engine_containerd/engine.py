@@ -28,6 +28,7 @@ from .snapshots import SnapshotProxy
 from .values import Message, descriptor_message, descriptor_of, mount_messages
 
 if t.TYPE_CHECKING:
+    from ..store.writers import LayerWriters
     from .tasks import TaskProxy
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z")
@@ -53,6 +54,7 @@ class ContainerdEngine:
                 raise InvalidArgument(f"{option}: {printable(value, 200)!r} is not an absolute path")
         self.namespace, self._data_root, self._default_snapshotter = namespace, os.path.normpath(data_root), snapshotter
         self._rpc = Channel(path, namespace)
+        self._writers: t.Optional[LayerWriters] = None
         self.content = ContentProxy(self._rpc)
         self.images = ImageProxy(self._rpc, self._tidy)
         self.containers = ContainerProxy(self._rpc, self._container_removed)
@@ -99,6 +101,16 @@ class ContainerdEngine:
     def transaction(self) -> t.ContextManager[t.Any]:
         return self.lease(3600.0)
 
+    @contextlib.contextmanager
+    def writers(self) -> t.Iterator[None]:
+        from ..store.writers import LayerWriters
+
+        with LayerWriters() as self._writers:
+            try:
+                yield
+            finally:
+                self._writers = None
+
     def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Descriptor:
         """By our own applier where the mounts lead to directories of this host, else by the daemon."""
         from ..store.targets import apply_target
@@ -109,10 +121,11 @@ class ContainerdEngine:
             return self._apply_there(layer, mounts)
         if not os.path.isdir(target.root):
             return self._apply_there(layer, mounts)
-        from ..store.diff_apply import apply_layer, size_limit
+        from ..store.diff_apply import size_limit
+        from ..store.writers import LayerWriters
 
         with self._layer(layer) as stream:
-            done = apply_layer(stream, layer.media_type, *target, size_limit(layer.size), below)
+            done = (self._writers or LayerWriters()).apply(stream, layer.media_type, *target, size_limit(layer.size), below)
         return Descriptor(OCI_LAYER, done.diff_id, done.size)
 
     def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:

@@ -84,7 +84,7 @@ class SnapshotProxy:
             return
         moved = f"{key} moved"
         try:
-            self._move(key, self.prepare(moved, t.cast(str, parent), wanted))
+            self._move(key, self.prepare(moved, parent, wanted))
             self._call("Commit", _REMOVE_SECONDS, name=name, key=moved, labels=wanted)
         except EngineError:
             with contextlib.suppress(EngineError):

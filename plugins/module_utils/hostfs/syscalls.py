@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""System calls that the standard library lacks, through ctypes: mount, umount2, syncfs, openat2."""
+"""System calls that the standard library lacks, through ctypes: mount, umount2, syncfs, openat2, prctl."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ MS_NOATIME, MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE, MS_RELATIME = 1024, 4096, 163
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT = 1, 2, 4, 8, 16
 _SYS_OPENAT2 = 437
+_PR_SET_PDEATHSIG = 1
 
 
 @functools.cache
@@ -45,6 +46,13 @@ def umount(target: str, flags: int = UMOUNT_NOFOLLOW) -> None:
 def syncfs(fd: int) -> None:
     """syncfs(2): write back everything of the file system that fd is on; OSError tells write-back errors too."""
     _check(libc().syncfs(fd), "syncfs")
+
+
+def end_with_parent(parent: int, number: int) -> None:
+    """prctl(2), PR_SET_PDEATHSIG: this process gets a signal when the thread that forked it, in the process parent, ends."""
+    _check(libc().prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0), "prctl")
+    if os.getppid() != parent:
+        os.kill(os.getpid(), number)
 
 
 class _OpenHow(ctypes.Structure):

@@ -17,7 +17,9 @@ from ..errors import InvalidArgument, from_os_error, printable
 from ..oci import tar_reader as tar
 from ..oci.digest import Digest
 from .inflate import Inflater
-from .tree import Directory, Path, Tree, is_whiteout, split
+from .overlay_marks import is_whiteout
+from .paths import Path, split
+from .tree import Directory, Tree
 
 _PREFIX, _OPAQUE, _META = b".wh.", b".wh..wh..opq", b".wh..wh."
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

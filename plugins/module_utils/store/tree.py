@@ -22,36 +22,15 @@ import typing as t
 
 from ..errors import InvalidArgument, ResourceExhausted, from_os_error, printable
 from ..hostfs.remove import empty_directory
+from .overlay_marks import drop_whiteouts, is_opaque, is_whiteout, make_whiteout, mark_opaque
+from .paths import Path, check_depth
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_OPAQUE = "trusted.overlay.opaque"
 _LINK_LIMIT = 255
 _STEP_LIMIT = 20_000
-_DEPTH = 400
-_PATH_BYTES = 3500
 _OPEN_DIRECTORIES = 96
 _KNOWN_PATHS = 512
 _HIDDEN = 1024
-
-Path = t.Tuple[bytes, ...]
-
-
-def split(name: bytes) -> Path:
-    """The components of a member's name. InvalidArgument for .. and for what no file system can hold."""
-    parts = tuple(part for part in name.split(b"/") if part not in (b"", b"."))
-    for part in parts:
-        if part == b".." or b"\0" in part:
-            raise InvalidArgument(f"the layer has an entry that leaves its tree: {printable(name, 200)!r}")
-        if len(part) > 255:
-            raise InvalidArgument(f"the layer has a name of {len(part)} bytes; a file system takes 255: {printable(part, 60)!r}")
-    _check_depth(parts)
-    return parts
-
-
-def _check_depth(path: Path) -> None:
-    """What no program could name: the kernel takes paths of 4095 bytes, and the tree lies somewhere itself."""
-    if len(path) > _DEPTH or sum(map(len, path)) + len(path) > _PATH_BYTES:
-        raise InvalidArgument(f"the layer has a path of {len(path)} components: {printable(b'/'.join(path), 60)!r}")
 
 
 class Directory:
@@ -189,7 +168,7 @@ class Tree:
 
     def _remember(self, path: Path, fd: int, parent: Directory) -> Directory:
         lowers: t.Optional[t.Tuple[int, ...]] = None
-        if parent.lowers == () or _is_opaque(fd):
+        if parent.lowers == () or is_opaque(fd):
             lowers = ()
         while len(self._open) >= _OPEN_DIRECTORIES:
             self._open.popitem(last=False)
@@ -235,7 +214,7 @@ class Tree:
                     child = os.open(name, _DIRECTORY, dir_fd=fd)
                     os.close(fd)
                     fd = child
-                    last = last or _is_opaque(fd)
+                    last = last or is_opaque(fd)
                 yield index
             except FileNotFoundError:
                 pass
@@ -324,7 +303,7 @@ class Tree:
         have under the name was hidden already. Whether it is.
         """
         path = parent.path + (name,)
-        _check_depth(path)
+        check_depth(path)
         replaces = path in self._hidden
         self._hidden.discard(path)
         try:
@@ -381,7 +360,7 @@ class Tree:
             return
 
     def _make_whiteout(self, parent: Directory, name: bytes) -> None:
-        os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent.fd)
+        make_whiteout(parent.fd, name)
         self._whiteouts = True
 
     def white_out_all(self, parent: Directory) -> None:
@@ -407,9 +386,9 @@ class Tree:
         """Hide what lower layers have in parent/name (in parent itself for None)."""
         fd = os.dup(parent.fd) if name is None else os.open(name, _DIRECTORY, dir_fd=parent.fd)
         try:
-            if self._whiteouts and not _is_opaque(fd):
-                _drop_whiteouts(fd)
-            os.setxattr(fd, _OPAQUE, b"y")
+            if self._whiteouts and not is_opaque(fd):
+                drop_whiteouts(fd)
+            mark_opaque(fd)
         except OSError as error:
             raise from_os_error(error, "marking a directory as opaque") from error
         finally:
@@ -419,34 +398,3 @@ class Tree:
             self._open[known].lowers = ()
         if name is None:
             parent.lowers = ()
-
-
-def _is_opaque(fd: int) -> bool:
-    try:
-        return os.getxattr(fd, _OPAQUE) == b"y"
-    except OSError:
-        return False
-
-
-def _drop_whiteouts(fd: int) -> None:
-    """In an opaque directory there is nothing to hide, and the kernel would list them."""
-    before, dropped = os.fstat(fd).st_mtime_ns, False
-    with os.scandir(fd) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                child = os.open(entry.name, _DIRECTORY, dir_fd=fd)
-                try:
-                    if not _is_opaque(child):
-                        _drop_whiteouts(child)
-                finally:
-                    os.close(child)
-            elif is_whiteout(entry.stat(follow_symlinks=False)):
-                os.unlink(entry.name, dir_fd=fd)
-                dropped = True
-    if dropped:
-        os.utime(fd, ns=(before, before))
-
-
-def is_whiteout(found: os.stat_result) -> bool:
-    """overlayfs: a character device 0/0 stands for "not there"."""
-    return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0

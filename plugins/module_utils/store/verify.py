@@ -13,7 +13,9 @@ from ..errors import DataLoss, EngineError, NotFound, from_os_error, printable
 from ..oci import tar_reader as tar
 from .diff_apply import Applied
 from .inflate import Inflater
-from .tree import Directory, Path, Tree, is_whiteout, split
+from .overlay_marks import is_whiteout
+from .paths import Path, split
+from .tree import Directory, Tree
 
 _PREFIX, _META = b".wh.", b".wh..wh."
 _OPAQUE = b".wh..wh..opq"

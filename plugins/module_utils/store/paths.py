@@ -1,0 +1,33 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Paths inside a layer: tuples of names."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..errors import InvalidArgument, printable
+
+_DEPTH = 400
+_PATH_BYTES = 3500
+
+Path = t.Tuple[bytes, ...]
+
+
+def split(name: bytes) -> Path:
+    """The components of a member's name. InvalidArgument for .. and for what no file system can hold."""
+    parts = tuple(part for part in name.split(b"/") if part not in (b"", b"."))
+    for part in parts:
+        if part == b".." or b"\0" in part:
+            raise InvalidArgument(f"the layer has an entry that leaves its tree: {printable(name, 200)!r}")
+        if len(part) > 255:
+            raise InvalidArgument(f"the layer has a name of {len(part)} bytes; a file system takes 255: {printable(part, 60)!r}")
+    check_depth(parts)
+    return parts
+
+
+def check_depth(path: Path) -> None:
+    """What no program could name: the kernel takes paths of 4095 bytes, and the tree lies somewhere itself."""
+    if len(path) > _DEPTH or sum(map(len, path)) + len(path) > _PATH_BYTES:
+        raise InvalidArgument(f"the layer has a path of {len(path)} components: {printable(b'/'.join(path), 60)!r}")

@@ -1,0 +1,188 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Processes that write layers, several at once.
+
+Threads would not do: for each small file there is more work under the interpreter lock than without it. The processes are forked
+while this one has a single thread, know nothing but what they are told (a blob's descriptor and directories), and end with
+their connection or with the process that made them, also when that one is killed.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import traceback
+import typing as t
+
+from .. import errors
+from ..errors import EngineError, Unavailable, from_os_error
+from ..hostfs.syscalls import end_with_parent
+from ..oci.digest import Digest
+from .diff_apply import Applied, apply_layer
+
+_AT_ONCE = 4
+#: A thread that has done a system call waits that long for the interpreter lock, if the other one does not give it away itself.
+_SWITCH_SECONDS = 0.0002
+
+Below = t.Optional[t.Callable[[], None]]
+
+
+class LayerWriters:
+    """apply() is apply_layer(), by one of the processes where there are any. A context manager."""
+
+    def __init__(self) -> None:
+        self._idle: queue.SimpleQueue[_Writer] = queue.SimpleQueue()
+        self._writers: t.List[_Writer] = []
+
+    def __enter__(self) -> LayerWriters:
+        processors = len(os.sched_getaffinity(0))
+        if processors > 1 and threading.active_count() == 1:
+            try:
+                for _number in range(min(_AT_ONCE, processors)):
+                    self._writers.append(_Writer())
+            except OSError as error:
+                self.__exit__()
+                raise from_os_error(error, "starting a process that writes layers") from error
+        for writer in self._writers:
+            self._idle.put(writer)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for writer in self._writers:
+            writer.close()
+        self._writers.clear()
+
+    def apply(
+        self, stream: t.BinaryIO, media_type: str, root: str, lowers: t.Sequence[str], overlay: bool, limit: int, below: Below
+    ) -> Applied:
+        """As apply_layer. A stream that is no file is read in this process."""
+        try:
+            fd = stream.fileno() if self._writers else -1
+        except OSError:
+            fd = -1
+        if fd < 0:
+            return apply_layer(stream, media_type, root, lowers, overlay, limit, below)
+        writer = self._idle.get()
+        try:
+            return writer.apply(fd, (media_type, root, tuple(lowers), overlay, limit), below)
+        finally:
+            self._idle.put(writer)
+
+
+class _Writer:
+    """One process, by its socket."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair()
+        parent = os.getpid()
+        self._pid = os.fork()
+        if not self._pid:
+            status = 1
+            try:
+                end_with_parent(parent, signal.SIGKILL)
+                _forget_the_parent(theirs)
+                _serve(theirs)
+                status = 0
+            finally:
+                # Nothing of what the parent would do on its way out.
+                if status:
+                    traceback.print_exc()
+                os._exit(status)
+        theirs.close()
+
+    def apply(self, fd: int, arguments: t.Tuple[t.Any, ...], below: Below) -> Applied:
+        try:
+            socket.send_fds(self._socket, [b"\0"], [fd])
+            _send(self._socket, (below is not None, *arguments))
+            kind, *values = _receive(self._socket)
+            if kind == "below" and below:
+                whole = False
+                try:
+                    below()
+                    whole = True
+                finally:
+                    _send(self._socket, whole)
+                kind, *values = _receive(self._socket)
+        except (OSError, EOFError) as error:
+            raise Unavailable(f"the process that writes layers has ended: {error}") from error
+        if kind == "done":
+            return Applied(Digest(values[0]), values[1])
+        raise _error(kind, *values)
+
+    def close(self) -> None:
+        self._socket.close()
+        os.waitpid(self._pid, 0)
+
+
+def _error(kind: str, message: str, details: t.Mapping[str, t.Any]) -> EngineError:
+    cls = getattr(errors, kind, EngineError)
+    error = t.cast(EngineError, cls.__new__(cls, message))
+    error.__dict__.update(details)
+    return error
+
+
+# In the process that writes
+
+
+def _forget_the_parent(connection: socket.socket) -> None:
+    """Let go of its locks and connections: they would live on with a copy of their descriptors."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) != connection.fileno():
+            try:
+                os.close(int(name))
+            except OSError:
+                continue
+    # Objects of the parent must not be collected here: they would close numbers that mean something else by now.
+    gc.freeze()
+    sys.setswitchinterval(_SWITCH_SECONDS)
+
+
+class _Abandoned(Exception):
+    """The layers below could not be written."""
+
+
+def _serve(connection: socket.socket) -> None:
+    def below() -> None:
+        _send(connection, ("below",))
+        if not _receive(connection):
+            raise _Abandoned
+
+    while True:
+        sign, fds, _flags, _address = socket.recv_fds(connection, 1, 1)
+        if not sign:
+            return
+        with os.fdopen(fds[0], "rb") as stream:
+            try:
+                wait, media_type, root, lowers, overlay, limit = _receive(connection)
+                done = apply_layer(stream, media_type, root, lowers, overlay, limit, below if wait else None)
+                _send(connection, ("done", str(done.diff_id), done.size))
+            except EngineError as error:
+                _send(connection, (type(error).__name__, str(error), dict(error.__dict__)))
+            except _Abandoned:
+                continue
+
+
+def _send(connection: socket.socket, value: t.Any) -> None:
+    data = json.dumps(value).encode()
+    connection.sendall(len(data).to_bytes(4, "big") + data)
+
+
+def _receive(connection: socket.socket) -> t.Any:
+    return json.loads(_exactly(connection, int.from_bytes(_exactly(connection, 4), "big")))
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        part = connection.recv(count - len(data))
+        if not part:
+            raise EOFError("no answer")
+        data += part
+    return data
