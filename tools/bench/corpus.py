@@ -69,11 +69,12 @@ def _many_files(count: int) -> t.List[bytes]:
 
 
 def _next_version(name: str) -> t.List[bytes]:
-    """The layers of a corpus image, of which the uppermost is another one."""
+    """The layers of a corpus image, of which the uppermost is built anew with one file more."""
     layout, top = corpus(name)
     manifest = json.loads(layout.read(top))
-    layers = [gzip.decompress(layout.read(layer)) for layer in manifest["layers"][:-1]]
-    return [*layers, tar_of([directory("app"), *(Entry(f"app/file{n}", os.urandom(2000)) for n in range(500))])]
+    layers = [gzip.decompress(layout.read(layer)) for layer in manifest["layers"]]
+    first = tar_of([Entry("version", b"2")])[:1024]
+    return [*layers[:-1], first + layers[-1]]
 
 
 def corpus(name: str) -> t.Tuple[Layout, t.Dict[str, t.Any]]:

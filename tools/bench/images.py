@@ -21,9 +21,13 @@ from .rows import IMAGES, SUITES, Ours, Row, act, ctr_pull, interleaved, timed
 
 
 def updates(runs: int) -> t.List[Row]:
-    """P3: a new version of an image, of which all layers but the uppermost are there."""
+    """P3: a new version of an image, of which all layers but the uppermost are there: that has 500 files, or 30,000."""
+    return [row for name in IMAGES for row in _update(name, runs)]
+
+
+def _update(name: str, runs: int) -> t.List[Row]:
     with fresh_filesystem() as base, running_registry() as registry, contextlib.ExitStack() as stack:
-        old, new = push(registry, IMAGES[0]), push(registry, f"{IMAGES[0]}-next")
+        old, new = push(registry, name), push(registry, f"{name}-next")
         seed = base / "seed"
         act(old, seed)
 
@@ -45,7 +49,7 @@ def updates(runs: int) -> t.List[Row]:
         medians = interleaved(actions, runs)
     goals = {"ctr 2.1": 0.7}
     return [
-        Row("P3", f"pull a new version of {IMAGES[0]}, durable", against, medians["ours"] / seconds, goals.get(against, 0), runs)
+        Row("P3", f"pull a new version of {name}, durable", against, medians["ours"] / seconds, goals.get(against, 0), runs)
         for against, seconds in medians.items()
         if against != "ours"
     ]

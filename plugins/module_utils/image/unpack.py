@@ -26,6 +26,8 @@ if t.TYPE_CHECKING:
 
 Blobs = t.Mapping[Digest, "concurrent.futures.Future[None]"]
 _AT_ONCE = 4
+#: So often what is written goes to the disk while more is written, so that little is left to wait for at the end.
+_WRITE_BACK_SECONDS = 0.5
 
 
 class _Pending(t.NamedTuple):
@@ -152,6 +154,8 @@ class _Layers:
 
     def finish(self) -> None:
         """Commit what was begun, when all of it is written and durable."""
+        while concurrent.futures.wait(self._running, _WRITE_BACK_SECONDS).not_done:
+            self._engine.sync(self._store.name)
         for future in self._running:
             future.result()
         self._running.clear()
