@@ -16,7 +16,7 @@ from ...plugins.module_utils.oci.reference import Reference
 
 
 def pull_image(reference: str, root: str, address: str = "") -> t.Dict[str, t.Any]:
-    """Pull and unpack, durable; prints the peak memory in KiB. address: through that daemon of containerd."""
+    """Pull and unpack, durable. address: through that daemon of containerd."""
     from ...plugins.module_utils.engine_containerd.engine import ContainerdEngine
     from ...plugins.module_utils.image.pull import pull
     from ...plugins.module_utils.registry.client import RegistryClient, RegistryOptions
@@ -28,10 +28,7 @@ def pull_image(reference: str, root: str, address: str = "") -> t.Dict[str, t.An
     result = pull(engine, client, Reference.parse(reference), Platform.host())
     client.close()
     engine.close()
-    # VmHWM, not ru_maxrss: that one is inherited from the process that started us.
-    with open("/proc/self/status", encoding="ascii") as stream:
-        peak = next(int(line.split()[1]) for line in stream if line.startswith("VmHWM"))
-    return {"peak": peak, "seconds": time.monotonic() - started, **result.facts()}
+    return {"seconds": time.monotonic() - started, **result.facts()}
 
 
 if __name__ == "__main__":
