@@ -128,12 +128,12 @@ def _peak(reference: str, root: pathlib.Path) -> float:
         while process.poll() is None:
             with contextlib.suppress(OSError, ProcessLookupError):
                 children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-                peak = max(peak, sum(map(_pss, [str(process.pid), *children])))
+                peak = max(peak, sum(map(_share, [str(process.pid), *children])))
             time.sleep(0.01)
     return peak / 1024
 
 
-def _pss(pid: str) -> int:
+def _share(pid: str) -> int:
     """KiB, of which what several processes share is counted in parts; 0 for a process that is gone."""
     with contextlib.suppress(OSError):
         lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
