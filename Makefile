@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # make check: the fast loop. make test: everything, as CI runs it. make demo, make bench: see README.md and CONTRIBUTING.md.
 PYTHON := .venv/bin/python
-.PHONY: help setup check test fuzz demo bench generate clean
+ATTACKS := $(addprefix tests/integration/test_,hostile_layers.py hostile_registries.py full_disk.py pull_interrupted.py)
+.PHONY: help setup check test attacks fuzz demo bench generate clean
 
 help:
 	@echo "make demo      pull, run and remove containers on this machine, and look at it"
@@ -9,6 +10,7 @@ help:
 	@echo "make test      everything that CI runs"
 	@echo "make bench     the benchmarks (ROWS=P1,P4 for some)"
 	@echo "make fuzz      feed the parsers with bytes of strangers (MINUTES=10)"
+	@echo "make attacks   all attacks of layers and registries, full disks, kills and power cuts (20 minutes)"
 	@echo "make generate  write the generated files"
 
 setup:
@@ -21,6 +23,9 @@ check: setup
 test: setup
 	@$(PYTHON) tools/gates.py all
 	@$(PYTHON) -m pytest -q -n 2 tests/unit tests/integration
+
+attacks: setup
+	@FLEET_ATTACKS=full $(PYTHON) -m pytest -q -n 2 --timeout 1800 $(ATTACKS)
 
 fuzz: setup
 	@$(PYTHON) tools/fuzz.py $(or $(MINUTES),10)
