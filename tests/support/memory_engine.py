@@ -265,6 +265,7 @@ class MemoryEngine:
                 elif key.startswith(L.GC_REF_SNAPSHOT):
                     yield (f"snapshots/{key[len(L.GC_REF_SNAPSHOT) :].partition('/')[0]}", value)
 
+    @property
     def writers(self) -> t.ContextManager[None]:
         return contextlib.nullcontext()
 

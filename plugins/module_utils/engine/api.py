@@ -219,7 +219,8 @@ class Engine(t.Protocol):
     def transaction(self) -> t.ContextManager[t.Any]:
         """Short work that belongs together: all of it or nothing where the engine can, else under a lease."""
 
-    def writers(self) -> t.ContextManager[None]:
+    @property
+    def writers(self) -> t.ContextManager[t.Any]:
         """Processes that apply() has layers written by, several at once. To be entered while this process has one thread."""
 
     def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Descriptor:

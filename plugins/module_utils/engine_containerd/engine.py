@@ -54,7 +54,6 @@ class ContainerdEngine:
                 raise InvalidArgument(f"{option}: {printable(value, 200)!r} is not an absolute path")
         self.namespace, self._data_root, self._default_snapshotter = namespace, os.path.normpath(data_root), snapshotter
         self._rpc = Channel(path, namespace)
-        self._writers: t.Optional[LayerWriters] = None
         self.content = ContentProxy(self._rpc)
         self.images = ImageProxy(self._rpc, self._tidy)
         self.containers = ContainerProxy(self._rpc, self._container_removed)
@@ -101,15 +100,11 @@ class ContainerdEngine:
     def transaction(self) -> t.ContextManager[t.Any]:
         return self.lease(3600.0)
 
-    @contextlib.contextmanager
-    def writers(self) -> t.Iterator[None]:
+    @functools.cached_property
+    def writers(self) -> LayerWriters:
         from ..store.writers import LayerWriters
 
-        with LayerWriters() as self._writers:
-            try:
-                yield
-            finally:
-                self._writers = None
+        return LayerWriters()
 
     def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Descriptor:
         """By our own applier where the mounts lead to directories of this host, else by the daemon."""
@@ -122,10 +117,9 @@ class ContainerdEngine:
         if not os.path.isdir(target.root):
             return self._apply_there(layer, mounts)
         from ..store.diff_apply import size_limit
-        from ..store.writers import LayerWriters
 
         with self._layer(layer) as stream:
-            done = (self._writers or LayerWriters()).apply(stream, layer.media_type, *target, size_limit(layer.size), below)
+            done = self.writers.apply(stream, layer.media_type, *target, size_limit(layer.size), below)
         return Descriptor(OCI_LAYER, done.diff_id, done.size)
 
     def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:

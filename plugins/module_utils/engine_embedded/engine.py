@@ -51,7 +51,6 @@ class EmbeddedEngine:
         self.namespace, self._data_root, self._state_root = namespace, os.path.normpath(data_root), os.path.normpath(state_root)
         self._default_snapshotter = snapshotter
         self._lease = ""
-        self._writers: t.Optional[LayerWriters] = None
         self._database = Database(os.path.join(self._data_root, "metadata.db"))
         self.content = ContentStore(os.path.join(self._data_root, "content"), self._database, namespace, self._lease_item)
         self.images = ImageRecords(self._database, namespace, self.collect)
@@ -153,24 +152,19 @@ class EmbeddedEngine:
 
         return collect(self._database, self.namespace, self.content, self._snapshotters, ended)
 
-    @contextlib.contextmanager
-    def writers(self) -> t.Iterator[None]:
+    @functools.cached_property
+    def writers(self) -> LayerWriters:
         from ..store.writers import LayerWriters
 
-        with LayerWriters() as self._writers:
-            try:
-                yield
-            finally:
-                self._writers = None
+        return LayerWriters()
 
     def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Descriptor:
         from ..store.diff_apply import size_limit
         from ..store.targets import apply_target
-        from ..store.writers import LayerWriters
 
         target = apply_target(mounts)
         with self.content.open(layer) as stream:
-            done = (self._writers or LayerWriters()).apply(stream, layer.media_type, *target, size_limit(layer.size), below)
+            done = self.writers.apply(stream, layer.media_type, *target, size_limit(layer.size), below)
         return Descriptor(OCI_LAYER, done.diff_id, done.size)
 
     def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:

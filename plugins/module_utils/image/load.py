@@ -120,7 +120,7 @@ def load(engine: Engine, contents: Contents, targets: t.Sequence[Target], wish: 
     """Store, unpack and record images. DataLoss or FailedPrecondition when the archive is not what it says."""
     started = time.monotonic()
     stored = layers = reused = 0
-    with engine.writers(), engine.lease():
+    with engine.writers, engine.lease():
         for name, packed in {target.packed.top.digest: target for target in targets}.values():
             one = _Load(engine, contents, name, packed, wish)
             count, unpacked = one.run()

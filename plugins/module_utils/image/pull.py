@@ -121,7 +121,7 @@ class Puller:
 
     def __enter__(self) -> Puller:
         if any(job.unpack for job in self._jobs):
-            self._exit.enter_context(self._engine.writers())
+            self._exit.enter_context(self._engine.writers)
         self._exit.enter_context(self._engine.lease())
         pool = concurrent.futures.ThreadPoolExecutor
         self._blobs = self._exit.enter_context(pool(self._parallel, "fetch"))

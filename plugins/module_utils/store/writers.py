@@ -58,6 +58,7 @@ class LayerWriters:
         for writer in self._writers:
             writer.close()
         self._writers.clear()
+        self._idle = queue.SimpleQueue()
 
     def apply(
         self, stream: t.BinaryIO, media_type: str, root: str, lowers: t.Sequence[str], overlay: bool, limit: int, below: Below
@@ -175,14 +176,11 @@ def _send(connection: socket.socket, value: t.Any) -> None:
 
 
 def _receive(connection: socket.socket) -> t.Any:
-    return json.loads(_exactly(connection, int.from_bytes(_exactly(connection, 4), "big")))
+    return json.loads(_take(connection, int.from_bytes(_take(connection, 4), "big")))
 
 
-def _exactly(connection: socket.socket, count: int) -> bytes:
-    data = b""
-    while len(data) < count:
-        part = connection.recv(count - len(data))
-        if not part:
-            raise EOFError("no answer")
-        data += part
+def _take(connection: socket.socket, count: int) -> bytes:
+    data = connection.recv(count, socket.MSG_WAITALL)
+    if len(data) < count:
+        raise EOFError("no answer")
     return data
