@@ -8,6 +8,7 @@ Sources: POSIX pax(1), GNU tar's tar.h. What a stranger can write is limited bef
 
 from __future__ import annotations
 
+import re
 import struct
 import typing as t
 
@@ -24,6 +25,8 @@ _MAX = 2**63 - 1
 _ID_MAX = 2**32 - 2
 
 REGULAR, HARDLINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
+#: Mode, uid, gid, size, mtime and checksum as nearly all archives write them; a million headers are read by this.
+_USUAL = re.compile(rb"([0-7]{7})[\0 ]" * 3 + rb"([0-7]{11})[\0 ]" * 2 + rb"([0-7]{6})[\0 ]{2}")
 _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s6s2s32s32s8s8s155s12s")
 
 _XATTR = b"SCHILY.xattr."
@@ -115,8 +118,9 @@ class TarReader:
         if self._move_on and self._left > len(self._buffer):
             self._move_on(self._left - len(self._buffer))
             self._buffer, self._left = self._buffer[:0], 0
-        for _block in self.blocks():
-            pass
+        if self._left:
+            for _block in self.blocks():
+                pass
         if self._padding:
             self._exactly(self._padding)
             self._padding = 0
@@ -159,20 +163,20 @@ class TarReader:
             if not self._buffer:
                 return None
         raw = self._exactly(BLOCK)
-        if not raw.strip(b"\0"):
+        if not raw[0] and not raw.strip(b"\0"):
             self._drain()
             return None
         fields = _HEADER.unpack(raw)
-        checksum = number(fields[6], "checksum")
+        usual = _USUAL.match(raw, 100)
+        numbers = [int(digits, 8) for digits in usual.groups()] if usual else _numbers(fields)
+        mode, uid, gid, size, mtime, checksum = numbers
         if checksum != sum(raw) - sum(fields[6]) + 256 and checksum != _signed(raw):
             raise InvalidArgument(f"{self._what} is not a tar archive: a header's checksum is wrong")
         entry = Entry()
         entry.name, entry.link = fields[0].partition(b"\0")[0], fields[8].partition(b"\0")[0]
         if fields[9] == b"ustar\0" and fields[15][:1] != b"\0":
             entry.name = fields[15].partition(b"\0")[0] + b"/" + entry.name
-        entry.mode = number(fields[1], "mode")
-        entry.uid, entry.gid = number(fields[2], "uid", _ID_MAX), number(fields[3], "gid", _ID_MAX)
-        entry.size, entry.mtime_ns = number(fields[4], "size"), number(fields[5], "mtime", signed=True) * 10**9
+        entry.mode, entry.uid, entry.gid, entry.size, entry.mtime_ns = mode, uid, gid, size, mtime * 10**9
         kind = fields[7]
         if kind in (CHARACTER, BLOCK_DEVICE):
             entry.major, entry.minor = number(fields[13], "devmajor"), number(fields[14], "devminor")
@@ -244,14 +248,15 @@ def _signed(raw: bytes) -> int:
     return sum(b - 256 if b > 127 else b for b in raw[:148] + raw[156:]) + 256
 
 
+def _numbers(fields: t.Sequence[bytes]) -> t.List[int]:
+    """Mode, uid, gid, size, mtime and checksum of a header, in whatever form."""
+    limits = (_MAX, _ID_MAX, _ID_MAX, _MAX, _MAX, _MAX)
+    names = ("mode", "uid", "gid", "size", "mtime", "checksum")
+    return [number(field, name, limit, name == "mtime") for field, name, limit in zip(fields[1:7], names, limits)]
+
+
 def number(field: bytes, what: str, limit: int = _MAX, signed: bool = False) -> int:
     """A numeric header field, at most limit: octal digits, or base-256 with the first bit set. Negative only where signed."""
-    if field.isdigit() or field[:-1].isdigit():
-        # The usual form, digits to the last byte or but one: not worth the care below, and read a million times.
-        try:
-            return int(field.rstrip(b"\0 "), 8)
-        except ValueError:
-            pass
     if field[:1] in (b"\x80", b"\xff"):
         value = int.from_bytes(field[1:], "big") if field[0] == 0x80 else int.from_bytes(field, "big", signed=True)
     else:

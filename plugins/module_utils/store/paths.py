@@ -9,6 +9,7 @@ import typing as t
 
 from ..errors import InvalidArgument, printable
 
+_NAME_BYTES = 255
 _DEPTH = 400
 _PATH_BYTES = 3500
 
@@ -17,13 +18,16 @@ Path = t.Tuple[bytes, ...]
 
 def split(name: bytes) -> Path:
     """The components of a member's name. InvalidArgument for .. and for what no file system can hold."""
-    parts = tuple(part for part in name.split(b"/") if part not in (b"", b"."))
-    for part in parts:
-        if part == b".." or b"\0" in part:
-            raise InvalidArgument(f"the layer has an entry that leaves its tree: {printable(name, 200)!r}")
-        if len(part) > 255:
-            raise InvalidArgument(f"the layer has a name of {len(part)} bytes; a file system takes 255: {printable(part, 60)!r}")
-    check_depth(parts)
+    parts = tuple([part for part in name.split(b"/") if part not in (b"", b".")])
+    if b".." in parts or b"\0" in name:
+        raise InvalidArgument(f"the layer has an entry that leaves its tree: {printable(name, 200)!r}")
+    if len(name) > _NAME_BYTES:
+        for part in parts:
+            if len(part) > _NAME_BYTES:
+                raise InvalidArgument(
+                    f"the layer has a name of {len(part)} bytes; a file system takes 255: {printable(part, 60)!r}"
+                )
+        check_depth(parts)
     return parts
 
 
