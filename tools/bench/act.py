@@ -23,7 +23,7 @@ def pull_image(reference: str, root: str, address: str = "") -> t.Dict[str, t.An
 
     embedded = EmbeddedEngine("default", f"{root}/data", f"{root}/state")
     engine: t.Any = ContainerdEngine(address, "default", "", f"{root}/data") if address else embedded
-    client = RegistryClient(RegistryOptions())
+    client = RegistryClient(RegistryOptions(plain_http=True))
     started = time.monotonic()
     result = pull(engine, client, Reference.parse(reference), Platform.host())
     client.close()
