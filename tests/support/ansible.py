@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import importlib
 import json
 import os
@@ -15,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import typing as t
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -100,53 +103,59 @@ def _of(module: str, defaults: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     return {name: value for name, value in defaults.items() if name in spec["argument_spec"]}
 
 
-@contextlib.contextmanager
-def started(
+def _prepare(
+    base: pathlib.Path,
     tasks: t.Union[t.Sequence[Task], pathlib.Path],
     check: bool = False,
     diff: bool = False,
     defaults: t.Optional[t.Mapping[str, t.Any]] = None,
     variables: t.Optional[t.Mapping[str, t.Any]] = None,
-    environment: t.Optional[t.Mapping[str, str]] = None,
     interpreter: str = sys.executable,
     arguments: t.Sequence[str] = (),
+) -> t.List[str]:
+    """Write a playbook and its variables below base; the arguments of ansible-playbook."""
+    playbook = tasks if isinstance(tasks, pathlib.Path) else base / "play.json"
+    if not isinstance(tasks, pathlib.Path):
+        play = {
+            "hosts": "localhost",
+            "gather_facts": False,
+            "module_defaults": {
+                "group/fleet.containerd.containerd": dict(defaults or {}),
+                **{f"fleet.containerd.{module}": _of(module, defaults or {}) for module in _WITHOUT_ENGINE},
+            },
+            "tasks": list(tasks),
+        }
+        playbook.write_text(json.dumps([play]))
+    (base / "variables.json").write_text(json.dumps({"ansible_python_interpreter": interpreter, **(variables or {})}))
+    command = ["-i", "localhost,", "-c", "local", *["--check"] * check, *["--diff"] * diff]
+    return [*command, "-e", f"@{base / 'variables.json'}", *arguments, str(playbook)]
+
+
+@contextlib.contextmanager
+def started(
+    tasks: t.Union[t.Sequence[Task], pathlib.Path],
+    environment: t.Optional[t.Mapping[str, str]] = None,
     group: bool = True,
     under: t.Sequence[str] = (),
+    **how: t.Any,
 ) -> t.Iterator[t.Tuple[subprocess.Popen[str], pathlib.Path]]:
     """A running ansible-playbook and the file with its results, for tests that disturb it. Its files go at the end.
 
-    tasks: or a playbook's path. defaults: options of every task of this collection: of its action group, and those that they
-    have of the modules that use no engine.
-    group: give it a process group of its own.
-    under: a command that runs ansible-playbook, as env(1) would.
+    tasks: or a playbook's path. group: give it a process group of its own. under: a command that runs ansible-playbook, as
+    env(1) would. how: see play.
     """
     base = pathlib.Path(tempfile.mkdtemp(prefix="fleet-play-"))
     process: t.Optional[subprocess.Popen[str]] = None
     try:
-        playbook = tasks if isinstance(tasks, pathlib.Path) else base / "play.json"
-        if not isinstance(tasks, pathlib.Path):
-            play = {
-                "hosts": "localhost",
-                "gather_facts": False,
-                "module_defaults": {
-                    "group/fleet.containerd.containerd": dict(defaults or {}),
-                    **{f"fleet.containerd.{module}": _of(module, defaults or {}) for module in _WITHOUT_ENGINE},
-                },
-                "tasks": list(tasks),
-            }
-            playbook.write_text(json.dumps([play]))
-        (base / "variables.json").write_text(json.dumps({"ansible_python_interpreter": interpreter, **(variables or {})}))
         results = base / "results"
-        command = [*under, str(pathlib.Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", "-c", "local"]
-        command += ["--check"] * check + ["--diff"] * diff + ["-e", f"@{base / 'variables.json'}", *arguments, str(playbook)]
         process = subprocess.Popen(
-            command,
+            [*under, str(pathlib.Path(sys.executable).with_name("ansible-playbook")), *_prepare(base, tasks, **how)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             cwd=base,
-            env=_environment(base, results, environment or {}),
+            env={**_environment(base, results), **(environment or {})},
             start_new_session=group,
         )
         yield process, results
@@ -161,7 +170,49 @@ def started(
         shutil.rmtree(base, ignore_errors=True)
 
 
-def _environment(base: pathlib.Path, results: pathlib.Path, more: t.Mapping[str, str]) -> t.Dict[str, str]:
+class _Server:
+    """Runs of ansible-playbook by a playbook_server, one after another."""
+
+    def __init__(self) -> None:
+        self._base = pathlib.Path(tempfile.mkdtemp(prefix="fleet-plays-"))
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", str(HERE / "playbook_server.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=self._base,
+            env=_environment(self._base, self._base / "results"),
+        )
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        self._process.communicate()
+        shutil.rmtree(self._base, ignore_errors=True)
+
+    def run(self, arguments: t.Sequence[str], base: pathlib.Path, results: pathlib.Path, timeout: float) -> t.Tuple[int, str]:
+        """The exit status of a run, and what it printed. subprocess.TimeoutExpired when it takes longer (seconds)."""
+        if not self._process.stdin or not self._process.stdout:
+            raise AssertionError("the server was started without pipes")
+        output = base / "output"
+        request = {"arguments": arguments, "cwd": str(base), "output": str(output)}
+        json.dump({**request, "environment": _environment(self._base, results)}, self._process.stdin)
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        pid = int(self._process.stdout.readline())
+        late = threading.Timer(timeout, os.killpg, (pid, signal.SIGKILL))
+        late.start()
+        status = int(self._process.stdout.readline())
+        late.cancel()
+        printed = output.read_text(errors="replace")
+        if status == -signal.SIGKILL:
+            raise subprocess.TimeoutExpired("ansible-playbook", timeout, printed)
+        return status, printed
+
+
+_server = functools.lru_cache(maxsize=1)(_Server)
+
+
+def _environment(base: pathlib.Path, results: pathlib.Path) -> t.Dict[str, str]:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith(("ANSIBLE_", "CONTAINERD_", "PYTEST_"))
     }
@@ -177,22 +228,42 @@ def _environment(base: pathlib.Path, results: pathlib.Path, more: t.Mapping[str,
         FLEET_RESULTS=str(results),
         LC_ALL="C.UTF-8",
     )
-    environment.update(more)
     return environment
 
 
-def play(tasks: t.Union[t.Sequence[Task], pathlib.Path], failing: bool = False, timeout: float = 300, **how: t.Any) -> Play:
-    """Run tasks to the end (check, diff, defaults, ...: see started).
+def play(
+    tasks: t.Union[t.Sequence[Task], pathlib.Path],
+    failing: bool = False,
+    timeout: float = 300,
+    environment: t.Optional[t.Mapping[str, str]] = None,
+    under: t.Sequence[str] = (),
+    **how: t.Any,
+) -> Play:
+    """Run tasks (or a playbook) to the end. With an environment or under a command: see started.
 
+    how: check, diff; defaults, options of every task of this collection, of its action group and those that they have of the
+    modules that use no engine; variables; interpreter; arguments for ansible-playbook.
     Raises PlayFailed when a task fails that should not, or when none fails although failing is set.
     """
-    with started(tasks, **how) as (process, results):
-        output = process.communicate(timeout=timeout)[0]
-        lines = results.read_text().splitlines() if results.exists() else []
-    done = Play(process.returncode, [TaskResult(**json.loads(line)) for line in lines], output)
+    if environment or under:
+        with started(tasks, environment, under=under, **how) as (process, results):
+            output = process.communicate(timeout=timeout)[0]
+            status, lines = process.returncode, _lines(results)
+    else:
+        base = pathlib.Path(tempfile.mkdtemp(prefix="fleet-play-"))
+        try:
+            status, output = _server().run(_prepare(base, tasks, **how), base, base / "results", timeout)
+            lines = _lines(base / "results")
+        finally:
+            shutil.rmtree(base, ignore_errors=True)
+    done = Play(status, [TaskResult(**json.loads(line)) for line in lines], output)
     if failing != bool(done.returncode) or (failing and not any(one.failed for one in done.results)):
         raise PlayFailed(f"ansible-playbook ended with {done.returncode}:\n{output}")
     return done
+
+
+def _lines(path: pathlib.Path) -> t.List[str]:
+    return path.read_text().splitlines() if path.exists() else []
 
 
 def run(module: str, check: bool = False, diff: bool = False, failing: bool = False, **options: t.Any) -> TaskResult:
