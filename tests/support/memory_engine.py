@@ -65,12 +65,13 @@ class MemoryImages:
         self._space.images[image.name] = image._replace(created_at=old.created_at if old else now, updated_at=now)
         return self._space.images[image.name]
 
-    def delete(self, name: str, target: t.Optional[Digest] = None) -> None:
+    def delete(self, name: str, target: t.Optional[Digest] = None, collect: bool = True) -> None:
         if target is not None and self.get(name).target.digest != target:
             raise FailedPrecondition(f"the image {name} is {self.get(name).target.digest} by now")
         self.get(name)
         del self._space.images[name]
-        self._collect()
+        if collect:
+            self._collect()
 
 
 class MemorySnapshotter:

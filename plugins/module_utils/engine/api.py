@@ -94,8 +94,11 @@ class ImageStore(t.Protocol):
     def put(self, image: Image) -> Image:
         """Create or replace target and labels; created_at stays that of the first put."""
 
-    def delete(self, name: str, target: t.Optional[Digest] = None) -> None:
-        """NotFound; FailedPrecondition when target is given and is not the record's. Collects garbage before it returns."""
+    def delete(self, name: str, target: t.Optional[Digest] = None, collect: bool = True) -> None:
+        """NotFound; FailedPrecondition when target is given and is not the record's.
+
+        collect: garbage is collected before it returns; without, by Engine.collect(), once for several.
+        """
 
 
 class Snapshotter(t.Protocol):
@@ -215,6 +218,9 @@ class Engine(t.Protocol):
 
     def lease(self, seconds: float = 86400.0) -> t.ContextManager[str]:
         """What is written inside is safe from garbage collection until the end of the context."""
+
+    def collect(self) -> t.Any:
+        """Remove what no image, container or lease needs, before it returns."""
 
     def transaction(self) -> t.ContextManager[t.Any]:
         """Short work that belongs together: all of it or nothing where the engine can, else under a lease."""

@@ -23,7 +23,7 @@ from ..rpc.channel import Channel
 from .containers import ContainerProxy
 from .content import ContentProxy
 from .images import ImageProxy
-from .leases import end_dead_leases, lease
+from .leases import collect, end_dead_leases, lease
 from .snapshots import SnapshotProxy
 from .values import Message, descriptor_message, descriptor_of, mount_messages
 
@@ -96,6 +96,10 @@ class ContainerdEngine:
 
             with contextlib.suppress(EngineError):
                 sweep_strangers(base, {container.id for container in self.containers.list()})
+
+    def collect(self) -> None:
+        self._tidy()
+        collect(self._rpc, self._lock_path("\0leases"))
 
     def transaction(self) -> t.ContextManager[t.Any]:
         return self.lease(3600.0)

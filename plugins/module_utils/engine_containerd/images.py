@@ -10,6 +10,7 @@ import typing as t
 from ..engine.models import Image
 from ..errors import AlreadyExists, FailedPrecondition, NotFound, printable
 from ..oci.digest import Digest
+from .leases import COLLECT_SECONDS
 from .values import Message, descriptor_message, descriptor_of, seconds
 
 if t.TYPE_CHECKING:
@@ -17,7 +18,6 @@ if t.TYPE_CHECKING:
 
 #: The namespace of the kubelet's images. Its CRI plugin takes over a record by itself; the record by digest it wants is ours.
 KUBERNETES = "k8s.io"
-_COLLECT_SECONDS = 600.0
 
 
 def _image(message: Message) -> Image:
@@ -59,17 +59,18 @@ class ImageProxy:
             mask = {"paths": ["target", "labels"]}
             return _image(self._rpc.call("images.v1.Images/Update", {"image": message, "update_mask": mask})["image"])
 
-    def delete(self, name: str, target: t.Optional[Digest] = None) -> None:
+    def delete(self, name: str, target: t.Optional[Digest] = None, collect: bool = True) -> None:
         found = self.get(name)
         if target is not None and found.target.digest != target:
             raise FailedPrecondition(f"the image {printable(name, 200)} is {found.target.digest} by now, not {target}")
-        self._tidy()
+        if collect:
+            self._tidy()
         for other in self._companions(found):
             self._delete(other, sync=False)
-        self._delete(name, sync=True)
+        self._delete(name, sync=collect)
 
     def _delete(self, name: str, sync: bool) -> None:
-        self._rpc.call("images.v1.Images/Delete", {"name": name, "sync": sync}, _COLLECT_SECONDS)
+        self._rpc.call("images.v1.Images/Delete", {"name": name, "sync": sync}, COLLECT_SECONDS)
 
     def _companions(self, image: Image) -> t.List[str]:
         """In the kubelet's namespace: the records that stand for the same image, unless another name needs them."""

@@ -19,6 +19,10 @@ if t.TYPE_CHECKING:
     from ..rpc.channel import Channel
 
 
+#: A collection may have to remove large trees.
+COLLECT_SECONDS = 600.0
+
+
 @contextlib.contextmanager
 def lease(rpc: Channel, seconds: float, lock: str, sweep: t.Callable[[], None]) -> t.Iterator[str]:
     """A lease for all calls inside; a lease in a lease is the same.
@@ -30,10 +34,7 @@ def lease(rpc: Channel, seconds: float, lock: str, sweep: t.Callable[[], None]) 
         yield rpc.lease
         return
     with locked(lock, "the leases", shared=True):
-        name = _prefix(lock) + secrets.token_hex(8)
-        expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
-        rpc.call("leases.v1.Leases/Create", {"id": name, "labels": {GC_EXPIRE: expires}})
-        rpc.lease = name
+        name = rpc.lease = _new(rpc, lock, seconds)
         try:
             yield name
         finally:
@@ -48,8 +49,22 @@ def end_dead_leases(rpc: Channel, lock: str, sweep: t.Callable[[], None]) -> Non
     with contextlib.suppress(Unavailable, NotFound), locked(lock, "the leases", wait=0):
         for dead in rpc.call("leases.v1.Leases/List")["leases"]:
             if dead["id"].startswith(_prefix(lock)):
-                rpc.call("leases.v1.Leases/Delete", {"id": dead["id"], "sync": True})
+                rpc.call("leases.v1.Leases/Delete", {"id": dead["id"], "sync": True}, COLLECT_SECONDS)
         sweep()
+
+
+def collect(rpc: Channel, lock: str) -> None:
+    """Have the daemon collect garbage: it does so before it answers when a lease ends that way."""
+    name = _new(rpc, lock, 60.0)
+    with contextlib.suppress(NotFound):
+        rpc.call("leases.v1.Leases/Delete", {"id": name, "sync": True}, COLLECT_SECONDS)
+
+
+def _new(rpc: Channel, lock: str, seconds: float) -> str:
+    name = _prefix(lock) + secrets.token_hex(8)
+    expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
+    rpc.call("leases.v1.Leases/Create", {"id": name, "labels": {GC_EXPIRE: expires}})
+    return name
 
 
 def _prefix(lock: str) -> str:

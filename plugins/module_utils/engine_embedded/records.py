@@ -55,13 +55,14 @@ class ImageRecords:
             )
         return self.get(image.name)
 
-    def delete(self, name: str, target: t.Optional[Digest] = None) -> None:
+    def delete(self, name: str, target: t.Optional[Digest] = None, collect: bool = True) -> None:
         with self._database.write() as connection:
             found = self.get(name)
             if target is not None and found.target.digest != target:
                 raise FailedPrecondition(f"the image {printable(name, 200)} is {found.target.digest} by now, not {target}")
             connection.execute("DELETE FROM images WHERE namespace=? AND name=?", (self._namespace, name))
-        self._collect()
+        if collect:
+            self._collect()
 
 
 class ContainerRecords:

@@ -30,6 +30,7 @@ if t.TYPE_CHECKING:
     from ..engine.api import Engine
     from ..engine.models import Image
     from ..image.pull import Job, Puller
+    from ..oci.digest import Digest
 
 Have = t.Sequence[t.Optional[Found]]
 
@@ -61,6 +62,7 @@ class ImageResource:
         self._changing: t.Set[int] = set()
         self._pulled: t.Dict[int, t.Dict[str, t.Any]] = {}
         self._failed: t.Dict[int, EngineError] = {}
+        self._removing = False
         self._deleted: t.List[str] = []
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Task:
@@ -148,12 +150,18 @@ class ImageResource:
         ]
 
     def _remove(self, number: int, record: Image, engine: Engine) -> None:
-        before = {info.digest for info in engine.content.walk()}
+        if not self._removing:
+            self._removing = True
+            self._exit.callback(self._collect, engine, {info.digest for info in engine.content.walk()})
         try:
-            engine.images.delete(record.name, record.target.digest)
+            engine.images.delete(record.name, record.target.digest, collect=False)
         except EngineError as error:
             self._failed[number] = error
             raise
+
+    def _collect(self, engine: Engine, before: t.Set[Digest]) -> None:
+        """Once for all images of the task."""
+        engine.collect()
         after = {info.digest for info in engine.content.walk()}
         self._deleted.extend(sorted(before - after))
 

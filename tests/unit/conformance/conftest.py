@@ -12,7 +12,7 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine, Snapshotter
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Image, Labels
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Labels
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import AlreadyExists
@@ -46,11 +46,6 @@ class Harness:
 
     def close(self) -> None:
         self._opened.close()
-
-    def collect(self, engine: Engine) -> None:
-        """Garbage is collected when an image is deleted."""
-        engine.images.put(Image("nothing", descriptor(b"nothing is there")))
-        engine.images.delete("nothing")
 
     def write_file(self, mounts: t.Sequence[t.Any], name: str, data: bytes) -> None:
         with self.view(mounts) as root:

@@ -54,6 +54,16 @@ def test_what_an_image_needs_stays_and_goes_with_it(engine: Engine) -> None:
     assert blobs(engine) == snapshots(engine) == set()
 
 
+def test_one_collection_for_several_images(engine: Engine) -> None:
+    kept = image(engine, "kept")
+    gone = [image(engine, name) for name in ("one", "two")]
+    for name in ("one", "two"):
+        engine.images.delete(name, collect=False)
+    assert blobs(engine) == kept["blobs"].union(*(one["blobs"] for one in gone))
+    engine.collect()
+    assert (blobs(engine), snapshots(engine)) == (kept["blobs"], kept["snapshots"])
+
+
 def test_two_names_for_one_image(engine: Engine) -> None:
     kept = image(engine, "one")
     engine.images.put(Image("alias", engine.images.get("one").target))
@@ -61,31 +71,31 @@ def test_two_names_for_one_image(engine: Engine) -> None:
     assert (blobs(engine), snapshots(engine)) == (kept["blobs"], kept["snapshots"])
 
 
-def test_a_circle_of_references_goes_as_a_whole(harness: Harness, engine: Engine) -> None:
+def test_a_circle_of_references_goes_as_a_whole(engine: Engine) -> None:
     one, two = store(engine, b"one"), store(engine, b"two")
     engine.content.label(one.digest, {L.GC_REF_CONTENT + "x": str(two.digest)})
     engine.content.label(two.digest, {L.GC_REF_CONTENT + "x": str(one.digest)})
-    harness.collect(engine)
+    engine.collect()
     assert blobs(engine) == set()
 
 
-def test_a_reference_to_what_is_absent_is_no_error(harness: Harness, engine: Engine) -> None:
+def test_a_reference_to_what_is_absent_is_no_error(engine: Engine) -> None:
     image(engine, "one")
     engine.content.label(engine.images.get("one").target.digest, {L.GC_REF_CONTENT + "m.9": str(descriptor(b"absent").digest)})
-    harness.collect(engine)
+    engine.collect()
     assert len(blobs(engine)) == 3
 
 
-def test_a_root_label_keeps(harness: Harness, engine: Engine) -> None:
+def test_a_root_label_keeps(engine: Engine) -> None:
     kept = store(engine, b"kept", {L.GC_ROOT: "because"})
     engine.snapshotter().prepare("kept", "", {L.GC_ROOT: "because"})
     store(engine, b"not kept")
-    harness.collect(engine)
+    engine.collect()
     assert blobs(engine) == {str(kept.digest)}
     assert snapshots(engine) == {"kept"}
 
 
-def test_a_container_keeps_its_snapshot_and_the_parents(harness: Harness, engine: Engine) -> None:
+def test_a_container_keeps_its_snapshot_and_the_parents(engine: Engine) -> None:
     image(engine, "one")
     engine.snapshotter().prepare("of container", "one top")
     record = container()._replace(snapshotter=engine.snapshotter().name, snapshot_key="of container")
@@ -94,7 +104,7 @@ def test_a_container_keeps_its_snapshot_and_the_parents(harness: Harness, engine
     assert snapshots(engine) == {"of container", "one bottom", "one top"}
     assert blobs(engine) == set()
     engine.containers.delete(record.id)
-    harness.collect(engine)
+    engine.collect()
     assert snapshots(engine) == set()
 
 
@@ -105,10 +115,10 @@ def test_a_lease_keeps_what_is_written_inside(harness: Harness, engine: Engine) 
         what = store(engine, b"leased")
         commit(engine, "bottom")
         engine.snapshotter().prepare("active", "bottom")
-        harness.collect(other)
+        other.collect()
         assert read(other, what) == b"leased"
         assert snapshots(other) == {"active", "bottom"}
-    harness.collect(other)
+    other.collect()
     assert (blobs(other), snapshots(other)) == (set(), set())
 
 
@@ -121,7 +131,7 @@ def test_a_lease_keeps_what_is_found_inside(harness: Harness, engine: Engine) ->
         with pytest.raises(AlreadyExists), engine.content.writer("ref", what):
             pass
         engine.snapshotter().stat("bottom")
-        harness.collect(other)
+        other.collect()
         assert read(other, what) == b"found"
         assert snapshots(other) == {"bottom"}
 
@@ -131,29 +141,29 @@ def test_a_lease_in_a_lease_is_the_same(harness: Harness, engine: Engine) -> Non
         with engine.lease() as inner:
             assert inner == outer
             what = store(engine, b"leased")
-        harness.collect(harness.open())
+        harness.open().collect()
         assert blobs(engine) == {str(what.digest)}
 
 
-def test_an_exception_ends_the_lease(harness: Harness, engine: Engine) -> None:
+def test_an_exception_ends_the_lease(engine: Engine) -> None:
     with pytest.raises(ZeroDivisionError), engine.lease():
         store(engine, b"leased")
         raise ZeroDivisionError
-    harness.collect(engine)
+    engine.collect()
     assert blobs(engine) == set()
 
 
 def test_a_lease_that_has_expired_keeps_nothing(harness: Harness, engine: Engine) -> None:
     with engine.lease(seconds=-1.0):
         store(engine, b"leased")
-        harness.collect(harness.open())
+        harness.open().collect()
         assert blobs(engine) == set()
 
 
-def test_unfinished_ingests_survive_a_collection(harness: Harness, engine: Engine) -> None:
+def test_unfinished_ingests_survive_a_collection(engine: Engine) -> None:
     with engine.content.writer("ref") as ingest:
         ingest.write(b"half")
-    harness.collect(engine)
+    engine.collect()
     with engine.content.writer("ref") as ingest:
         assert ingest.offset == 4
 
