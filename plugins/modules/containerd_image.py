@@ -55,6 +55,9 @@ options:
         description: As O(platform), which is taken where this is not given.
         type: list
         elements: str
+      pinned:
+        description: As O(pinned), which is taken where this is not given.
+        type: bool
   on_failure:
     description:
       - What happens to the other images of the task when one cannot be had.
@@ -108,6 +111,12 @@ options:
         and fetch and unpack anew what is damaged. This takes about as long as unpacking.
     type: bool
     default: false
+  pinned:
+    description:
+      - Whether the kubelet's garbage collection leaves the image alone (containerd 1.7 and later, in its O(namespace=k8s.io)).
+        The image's record gets the label C(io.cri-containerd.pinned), or loses it.
+      - Not given, it stays as it is, also when the image is pulled anew. O(state=absent) removes a pinned image, too.
+    type: bool
   force:
     description:
       - With O(state=absent), remove the image's name although containers use the image. Those containers keep working.
@@ -154,6 +163,12 @@ EXAMPLES = r"""
   fleet.containerd.containerd_image:
     name: registry.example.com/team/app:2.1
     verify: true
+
+- name: Have an image that the kubelet never removes, however full the disk is
+  fleet.containerd.containerd_image:
+    name: registry.example.com/team/app:2.1
+    namespace: k8s.io
+    pinned: true
 
 - name: Remove an image
   fleet.containerd.containerd_image:
@@ -238,6 +253,11 @@ deleted:
   returned: when O(state=absent)
   type: list
   elements: str
+bytes:
+  description: How many bytes that freed in the content store. The unpacked layers, which go as well, are not counted.
+  returned: when O(state=absent)
+  type: int
+  sample: 70123456
 untagged:
   description: The names that were taken away.
   returned: when O(state=absent)

@@ -10,11 +10,14 @@ import json
 import os
 import pathlib
 import subprocess
+import time
 import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.tests.support import ansible, cri
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
+from ansible_collections.fleet.containerd.tests.support.containerds import running_containerd
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
@@ -42,11 +45,13 @@ def test_present_and_absent(site: Site, host: t.Any, hand_made: str) -> None:
     stored = site.blobs()
     assert {pulled.value(key) for key in ("digest", "config_digest")} < stored
     assert len(stored) == 5
+    size = sum(site.blob_path(digest).stat().st_size for digest in stored)
     assert host.file(str(site.data)).mode & 0o077 == 0
     (removed,) = site.converge(image(hand_made, state="absent"))
     assert removed.actions == [f"remove image {hand_made}"]
     assert removed.value("untagged") == [hand_made]
     assert sorted(removed.value("deleted")) == sorted(stored)
+    assert removed.value("bytes") == size
     assert removed.value("image") == {}
     assert site.blobs() == set()
     assert site.snapshots() == []
@@ -282,6 +287,52 @@ def test_images_with_options_of_their_own(
     assert "has moved" in refused.msg
 
 
+def test_pinned(site: Site, busybox: str, hand_made: str, registry: Registry, layout: Layout) -> None:
+    (pulled,) = site.converge(image(busybox, pinned=True), diff=True)
+    assert pulled.actions == [f"pull image {busybox}"]
+    assert pulled.value("diff")["after"]["pinned"] is True
+    assert pulled.value("image")["Pinned"] is True
+    name = f"{registry.address}/moving:1"
+    registry.push(layout.path, busybox_image(layout, Labels={"version": "1"}), "moving", "1")
+    assert site.play(image(name)).last.value("image")["Pinned"] is False
+    (pin,) = site.converge(image(name, pinned=True), diff=True)
+    assert pin.actions == [f"pin image {name}"]
+    assert (pin.value("diff")["before"].get("pinned"), pin.value("diff")["after"]["pinned"]) == (None, True)
+    assert not site.play(image(name)).last.changed
+    # A new version, whoever pulls it, is as pinned as the old one.
+    registry.push(layout.path, busybox_image(layout, Labels={"version": "2"}), "moving", "1")
+    (newer,) = site.converge(image(name, pull="always"))
+    assert newer.value("image")["Config"]["Labels"] == {"version": "2"}
+    assert newer.value("image")["Pinned"] is True
+    (unpin,) = site.converge(image(name, pinned=False), diff=True)
+    assert unpin.actions == [f"unpin image {name}"]
+    assert unpin.value("image")["Pinned"] is False
+    rows = [{"name": hand_made, "pinned": True}, {"name": busybox, "pinned": False}, {"name": name}]
+    (both,) = site.converge({"name": "rows", "fleet.containerd.containerd_image": {"images": rows, "pinned": True}})
+    assert both.actions == [f"pull image {hand_made}", f"unpin image {busybox}", f"pin image {name}"]
+    facts = {one["RepoTags"][0]: one["Pinned"] for one in site.play(task("containerd_image_info")).last.value("images")}
+    assert facts == {hand_made: True, busybox: False, name: True}
+    site.converge(image(name, state="absent"))
+
+
+@pytest.mark.parametrize("version", ["1.7", "2.1"])
+def test_pinned_as_the_kubelet_sees_it(version: str, busybox: str, tmp_path: pathlib.Path) -> None:
+    with running_containerd(version, cri=True) as daemon:
+        how = {"engine": "containerd", "address": daemon.address, "data_root": str(tmp_path / "data"), "namespace": "k8s.io"}
+
+        def seen(wanted: bool) -> bool:
+            """The CRI plugin learns of it by an event."""
+            deadline = time.monotonic() + 20
+            while cri.pinned(daemon.address).get(busybox) is not wanted and time.monotonic() < deadline:
+                time.sleep(0.1)
+            return cri.pinned(daemon.address).get(busybox) is wanted
+
+        for pinned in (True, False, True):
+            assert ansible.play([image(busybox, pinned=pinned, **how)]).last.changed
+            assert seen(pinned), cri.pinned(daemon.address)
+            assert not ansible.play([image(busybox, pinned=pinned, **how)]).last.changed
+
+
 def test_all_platforms_and_no_unpacking(site: Site, two_platforms: t.Tuple[str, t.Dict[str, str]]) -> None:
     name, digests = two_platforms
     site.converge(image(name, unpack=False))
@@ -352,10 +403,10 @@ def test_examples(embedded_site: EmbeddedSite, locked_registry: Registry, layout
         "{{ registry_password }}": locked_registry.password,
         "sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83": image["digest"],
     }
-    have, follow, pin, release, verify, absent = examples_of("containerd_image", replace)
+    have, follow, pin, release, verify, keep, absent = examples_of("containerd_image", replace)
     how = {"defaults": {"ca_path": locked_registry.ca, "username": "robot", "password": locked_registry.password}}
     embedded_site.converge(have, follow, pin, **how)
     embedded_site.converge(release, **how)
     assert not embedded_site.play(verify, **how).changed
     damage(embedded_site.blob_path(image["digest"]))
-    embedded_site.converge(verify, absent, **how)
+    embedded_site.converge(verify, keep, absent, **how)

@@ -62,7 +62,8 @@ class MemoryImages:
     def put(self, image: Image) -> Image:
         now = time.time()
         old = self._space.images.get(image.name)
-        self._space.images[image.name] = image._replace(created_at=old.created_at if old else now, updated_at=now)
+        labels = L.merged(old.labels if old else {}, image.labels)
+        self._space.images[image.name] = image._replace(labels=labels, created_at=old.created_at if old else now, updated_at=now)
         return self._space.images[image.name]
 
     def delete(self, name: str, target: t.Optional[Digest] = None, collect: bool = True) -> None:

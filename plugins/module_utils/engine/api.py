@@ -92,7 +92,7 @@ class ImageStore(t.Protocol):
         """Sorted by name."""
 
     def put(self, image: Image) -> Image:
-        """Create or replace target and labels; created_at stays that of the first put."""
+        """Create, or replace the target and merge the labels (engine/labels.py: merged). created_at stays that of the first put."""
 
     def delete(self, name: str, target: t.Optional[Digest] = None, collect: bool = True) -> None:
         """NotFound; FailedPrecondition when target is given and is not the record's.

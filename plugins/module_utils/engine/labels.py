@@ -9,6 +9,8 @@ names are those of containerd's garbage collector. Labels are limited to 4096 by
 
 from __future__ import annotations
 
+import typing as t
+
 # Containers (read by nerdctl).
 NAME = "nerdctl/name"
 NAMESPACE = "nerdctl/namespace"
@@ -38,5 +40,21 @@ SNAPSHOT_REF = "containerd.io/snapshot.ref"
 UNCOMPRESSED = "containerd.io/uncompressed"
 SOURCE = "containerd.io/distribution.source."
 
+# Images (read by the CRI plugin: the kubelet's garbage collection leaves an image with this alone).
+PINNED = "io.cri-containerd.pinned"
+PINNED_VALUE = "pinned"
+
 #: What an image may never set on a container (rule 6 of docs/security: such labels steer daemons).
 RESERVED = ("containerd.io/", "nerdctl/", "io.cri-containerd", OURS)
+
+
+def merged(old: t.Mapping[str, str], new: t.Mapping[str, str]) -> t.Dict[str, str]:
+    """The labels of an image record that is written again: those of others stay, ours do not; an empty value takes one away."""
+    labels = {key: value for key, value in old.items() if not key.startswith(OURS)}
+    labels.update(new)
+    return {key: value for key, value in labels.items() if value}
+
+
+def is_pinned(labels: t.Mapping[str, str]) -> bool:
+    """Whether the kubelet leaves an image with these labels alone."""
+    return labels.get(PINNED) == PINNED_VALUE

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..engine.labels import merged
 from ..engine.models import Image
 from ..errors import AlreadyExists, FailedPrecondition, NotFound, printable
 from ..oci.digest import Digest
@@ -52,10 +53,11 @@ class ImageProxy:
         return self._put(image)
 
     def _put(self, image: Image) -> Image:
-        message = {"name": image.name, "labels": dict(image.labels), "target": descriptor_message(image.target)}
+        message = {"name": image.name, "labels": merged({}, image.labels), "target": descriptor_message(image.target)}
         try:
             return _image(self._rpc.call("images.v1.Images/Create", {"image": message})["image"])
         except AlreadyExists:
+            message["labels"] = merged(self.get(image.name).labels, image.labels)
             mask = {"paths": ["target", "labels"]}
             return _image(self._rpc.call("images.v1.Images/Update", {"image": message, "update_mask": mask})["image"])
 

@@ -10,7 +10,7 @@ import sqlite3
 import time
 import typing as t
 
-from ..engine.labels import NAME
+from ..engine.labels import NAME, merged
 from ..engine.models import Container, Image, Labels, Runtime
 from ..errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, printable
 from ..oci.descriptor import Descriptor
@@ -48,10 +48,14 @@ class ImageRecords:
     def put(self, image: Image) -> Image:
         now = time.time()
         with self._database.write() as connection:
+            old = connection.execute(
+                "SELECT labels FROM images WHERE namespace=? AND name=?", (self._namespace, image.name)
+            ).fetchone()
+            labels = merged(json.loads(old[0]) if old else {}, image.labels)
             connection.execute(
                 "INSERT INTO images VALUES (?,?,?,?,?,?) ON CONFLICT (namespace, name) DO UPDATE SET "
                 "target=excluded.target, labels=excluded.labels, updated_at=excluded.updated_at",
-                (self._namespace, image.name, dump(image.target.to_json()), dump(dict(image.labels)), now, now),
+                (self._namespace, image.name, dump(image.target.to_json()), dump(labels), now, now),
             )
         return self.get(image.name)
 

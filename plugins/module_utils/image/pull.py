@@ -47,7 +47,7 @@ class Job(t.NamedTuple):
     """One image to pull. platforms: for which; the first one is that of the result. every: for all others too.
 
     unpack: for the platforms (not for every other one) make the snapshots too. verify: read what is there already, and
-    replace what is damaged.
+    replace what is damaged. labels: what the record gets, as pairs; an empty value takes one away.
     """
 
     reference: Reference
@@ -55,6 +55,7 @@ class Job(t.NamedTuple):
     every: bool = False
     unpack: bool = True
     verify: bool = False
+    labels: t.Tuple[t.Tuple[str, str], ...] = ()
 
 
 class PullResult(t.NamedTuple):
@@ -185,7 +186,7 @@ class Puller:
             raise
         if reused == layers:
             self._engine.sync(self._snapshotter)
-        image = self._engine.images.put(Image(job.reference.record, documents.top))
+        image = self._engine.images.put(Image(job.reference.record, documents.top, dict(job.labels)))
         served = {digest: host for digest, host in dict(self._client.served).items() if digest in documents.digests}
         view = documents.views[job.platforms[0]]
         return PullResult(image, view, transfer.fetched, layers, reused, time.monotonic() - started, served)

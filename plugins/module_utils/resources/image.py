@@ -9,6 +9,7 @@ import contextlib
 import functools
 import typing as t
 
+from ..engine.labels import is_pinned
 from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, printable
 from ..kernel.converge import Plan, Step
 from .image_facts import image_facts, summary
@@ -20,6 +21,7 @@ from .image_source import (
     has_to_be_pulled,
     parse_name,
     parse_wanted,
+    pin_labels,
     pull_job,
     pull_title,
     warnings_of,
@@ -62,8 +64,8 @@ class ImageResource:
         self._changing: t.Set[int] = set()
         self._pulled: t.Dict[int, t.Dict[str, t.Any]] = {}
         self._failed: t.Dict[int, EngineError] = {}
+        self._freed: t.Dict[str, t.Any] = {"deleted": [], "bytes": 0}
         self._removing = False
-        self._deleted: t.List[str] = []
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Task:
         if params["max_parallel"] < 1:
@@ -108,7 +110,7 @@ class ImageResource:
                 continue
             steps.extend(more)
             self._changing.update([number] if more else [])
-        result: t.Dict[str, t.Any] = {"deleted": self._deleted, "untagged": untagged} if want.absent else {}
+        result: t.Dict[str, t.Any] = {"untagged": untagged} if want.absent else {}
         result["warnings"] = [word for one, found in zip(want.wants, have) for word in warnings_of(one, found)]
         before, after = _sides(want, have, self._changing)
         return Plan(steps, before, after, result, failures=list(self._failed.values()))
@@ -117,9 +119,18 @@ class ImageResource:
         want = task.wants[number]
         reason = has_to_be_pulled(want, have)
         if not reason:
-            return []
+            return self._pins(number, task, have, engine)
         self._jobs[number] = pull_job(want)
         return [Step(pull_title(want, have, reason), functools.partial(self._pull, number, task, engine), alone=task.goes_on)]
+
+    def _pins(self, number: int, task: Task, have: t.Optional[Found], engine: Engine) -> t.List[Step]:
+        """The step that pins an image, or the opposite. Where one is pulled its record is written so at once."""
+        want = task.wants[number]
+        if have is None or want.params["pinned"] in (None, is_pinned(have.record.labels)):
+            return []
+        record = have.record._replace(labels=dict(pin_labels(want)))
+        title = f"{'pin' if want.params['pinned'] else 'unpin'} image {want.label}"
+        return [Step(title, functools.partial(engine.images.put, record), alone=task.goes_on)]
 
     def _pull(self, number: int, task: Task, engine: Engine) -> None:
         try:
@@ -152,25 +163,26 @@ class ImageResource:
     def _remove(self, number: int, record: Image, engine: Engine) -> None:
         if not self._removing:
             self._removing = True
-            self._exit.callback(self._collect, engine, {info.digest for info in engine.content.walk()})
+            self._exit.callback(self._collect, engine, {info.digest: info.size for info in engine.content.walk()})
         try:
             engine.images.delete(record.name, record.target.digest, collect=False)
         except EngineError as error:
             self._failed[number] = error
             raise
 
-    def _collect(self, engine: Engine, before: t.Set[Digest]) -> None:
+    def _collect(self, engine: Engine, before: t.Dict[Digest, int]) -> None:
         """Once for all images of the task."""
         engine.collect()
-        after = {info.digest for info in engine.content.walk()}
-        self._deleted.extend(sorted(before - after))
+        freed = before.keys() - {info.digest for info in engine.content.walk()}
+        self._freed.update(deleted=sorted(map(str, freed)), bytes=sum(before[digest] for digest in freed))
 
     def facts(self, want: Task, have: Have, engine: Engine) -> t.Dict[str, t.Any]:
         images = [self._facts(number, want, found, engine) for number, found in enumerate(have)]
+        freed = self._freed if want.absent else {}
         if len(images) > 1:
-            return {"image": {}, "images": images}
+            return {**freed, "image": {}, "images": images}
         only = {key: value for key, value in images[0].items() if key not in ("name", "changed", "failed", "msg")}
-        return {**only, "images": images}
+        return {**freed, **only, "images": images}
 
     def _facts(self, number: int, task: Task, have: t.Optional[Found], engine: Engine) -> t.Dict[str, t.Any]:
         """One image of the result."""
@@ -258,6 +270,9 @@ def _sides(task: Task, have: Have, changing: t.Set[int]) -> t.Tuple[t.Dict[str, 
             after[want.label] = {"exists": False} if task.absent else {"exists": True, "name": want.label}
             if want.remote:
                 after[want.label]["digest"] = str(want.remote.digest)
+            pinned = want.params.get("pinned")
+            if not task.absent and (bool(found and is_pinned(found.record.labels)) if pinned is None else pinned):
+                after[want.label]["pinned"] = True
     if len(task.wants) == 1:
         label = task.wants[0].label
         return before[label], after[label]

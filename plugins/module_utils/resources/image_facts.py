@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import typing as t
 
-from ..engine.labels import NAME
+from ..engine.labels import NAME, is_pinned
 from ..oci.reference import Reference
 
 if t.TYPE_CHECKING:
@@ -31,6 +31,8 @@ def summary(have: t.Optional[Found]) -> t.Dict[str, t.Any]:
     if have is None:
         return {"exists": False}
     out: t.Dict[str, t.Any] = {"exists": True, "name": have.record.name, "digest": str(have.record.target.digest)}
+    if is_pinned(have.record.labels):
+        out["pinned"] = True
     if have.missing:
         out["missing"] = list(have.missing)
     return out
@@ -44,6 +46,7 @@ def image_facts(engine: Engine, have: Found, same_target: t.Optional[t.Sequence[
             "RepoTags": [have.record.name],
             "RepoDigests": [],
             "Unpacked": False,
+            "Pinned": is_pinned(have.record.labels),
             "Missing": list(have.missing),
         }
     view = have.view
@@ -66,6 +69,7 @@ def image_facts(engine: Engine, have: Found, same_target: t.Optional[t.Sequence[
         "RootFS": {"Type": "layers", "Layers": [str(d) for d in view.image_config.diff_ids]},
         "Metadata": {"LastTagTime": timestamp(have.record.updated_at)},
         "Unpacked": True,
+        "Pinned": is_pinned(have.record.labels),
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import typing as t
 
+from ..engine.labels import PINNED, PINNED_VALUE
 from ..engine.models import Image
 from ..errors import EngineError, InvalidArgument, NotFound, Unavailable, printable
 from ..kernel.converge import Step
@@ -228,7 +229,14 @@ def pull_job(want: Wanted) -> Job:
         want.every,
         params.get("unpack") is not False,
         bool(params.get("verify")),
+        pin_labels(want),
     )
+
+
+def pin_labels(want: Wanted) -> t.Tuple[t.Tuple[str, str], ...]:
+    """What the option pinned makes of the record's labels; nothing where it is not given."""
+    pinned = want.params.get("pinned")
+    return () if pinned is None else ((PINNED, PINNED_VALUE if pinned else ""),)
 
 
 def pull_steps(want: Wanted, have: t.Optional[Found], engine: Engine, done: t.Dict[str, t.Any]) -> t.List[Step]:

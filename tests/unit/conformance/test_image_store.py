@@ -28,10 +28,11 @@ def test_put_and_get(harness: Harness, engine: Engine) -> None:
     assert harness.open().images.get(NAME) == made
 
 
-def test_put_replaces_target_and_labels_and_keeps_created_at(engine: Engine) -> None:
-    first = engine.images.put(Image(NAME, ONE, {"a": "b"}))
-    second = engine.images.put(Image(NAME, TWO, {"c": "d"}, created_at=5.0))
-    assert (second.target, dict(second.labels), second.created_at) == (TWO, {"c": "d"}, first.created_at)
+def test_put_replaces_the_target_merges_labels_and_keeps_created_at(engine: Engine) -> None:
+    first = engine.images.put(Image(NAME, ONE, {"a": "b", "x": "y", "fleet.containerd/archive": "of ONE", "none": ""}))
+    assert dict(first.labels) == {"a": "b", "x": "y", "fleet.containerd/archive": "of ONE"}
+    second = engine.images.put(Image(NAME, TWO, {"c": "d", "x": ""}, created_at=5.0))
+    assert (second.target, dict(second.labels), second.created_at) == (TWO, {"a": "b", "c": "d"}, first.created_at)
     assert second.updated_at >= first.updated_at
     assert engine.images.list() == [second]
 
