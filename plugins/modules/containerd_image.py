@@ -122,6 +122,14 @@ options:
       - With O(state=absent), remove the image's name although containers use the image. Those containers keep working.
     type: bool
     default: false
+  progress_file:
+    description:
+      - A file on the target that tells how far the pulls are, for an asynchronous task (C(async), C(poll=0)) that another one waits for.
+      - While images are pulled it is replaced every half second by JSON with C(bytes), C(total) and C(images); each of those has
+        C(name), C(state) (V(waiting), V(transferring), V(unpacking), V(done) or V(failed)), C(bytes) and C(total). What is on the target
+        already counts as transferred; C(total) is 0 as long as it is not known.
+      - It stays as it was at the end. A run that has nothing to pull does not touch it.
+    type: path
   max_parallel:
     description:
       - How many blobs are transferred at the same time.
@@ -169,6 +177,22 @@ EXAMPLES = r"""
     name: registry.example.com/team/app:2.1
     namespace: k8s.io
     pinned: true
+
+- name: Pull in the background
+  fleet.containerd.containerd_image:
+    name: registry.example.com/team/worker:2.1
+    progress_file: /run/pull.json
+  async: 3600
+  poll: 0
+  register: pull
+
+- name: Wait for it, while /run/pull.json on the target tells how far it is
+  ansible.builtin.async_status:
+    jid: "{{ pull.ansible_job_id }}"
+  register: pulled
+  until: pulled.finished
+  retries: 1800
+  delay: 2
 
 - name: Remove an image
   fleet.containerd.containerd_image:

@@ -45,7 +45,7 @@ EXAMPLES = r"""
 RETURN = r"""
 images:
   description:
-    - The images, sorted by name, in the shape of C(docker image inspect), with C(Platforms), C(Unpacked) and C(UsedBy) besides.
+    - The images, sorted by name, in the shape of C(docker image inspect), with C(Platforms), C(Unpacked), C(Pinned) and C(UsedBy) besides.
   returned: always
   type: list
   elements: dict
@@ -54,6 +54,7 @@ images:
       RepoTags: ["docker.io/library/nginx:1.27"]
       RepoDigests: ["docker.io/library/nginx@sha256:0a399eb16751829e1af26fea27b20c3ec28d7ab1fb72182879dcae1cca21206a"]
       Unpacked: true
+      Pinned: false
       UsedBy: []
 """
 

@@ -19,13 +19,14 @@ from ansible_collections.fleet.containerd.tests.support import ansible, cri
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
 from ansible_collections.fleet.containerd.tests.support.containerds import running_containerd
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
+from ansible_collections.fleet.containerd.tests.support.fake_registry import Handler, fake_registry
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
 from ansible_collections.fleet.containerd.tests.support.trees import assert_same
 
 
-def image(name: str, ignore_errors: bool = False, **options: t.Any) -> Task:
+def image(name: t.Union[str, t.List[str]], ignore_errors: bool = False, **options: t.Any) -> Task:
     return {**task("containerd_image", name=name, **options), "ignore_errors": ignore_errors}
 
 
@@ -333,6 +334,58 @@ def test_pinned_as_the_kubelet_sees_it(version: str, busybox: str, tmp_path: pat
             assert not ansible.play([image(busybox, pinned=pinned, **how)]).last.changed
 
 
+def test_progress_file(site: Site, hand_made: str, layout: Layout, tmp_path: pathlib.Path) -> None:
+    path, top = tmp_path / "progress", busybox_image(layout)
+    manifest = json.loads(layout.read(top))
+    blobs = [manifest["config"], *manifest["layers"]]
+    size = sum(blob["size"] for blob in blobs)
+    seen: t.List[t.Dict[str, t.Any]] = []
+
+    def half(at: Handler) -> None:
+        """What the file tells while the registry has sent only half of the layer."""
+        data = at.server.contents[at.path][0]
+        at.send_response(200)
+        at.send_header("Content-Length", str(len(data)))
+        at.end_headers()
+        at.wfile.write(data[: len(data) // 2])
+        deadline = time.monotonic() + 20
+        while not (seen and 0 < seen[-1]["bytes"] < size) and time.monotonic() < deadline:
+            time.sleep(0.05)
+            seen.append(json.loads(path.read_text()))
+        at.wfile.write(data[len(data) // 2 :])
+
+    with fake_registry() as server:
+        name = f"{server.address}/slow:1"
+        for blob in blobs:
+            server.contents[f"/v2/slow/blobs/{blob['digest']}"] = (layout.read(blob), "application/octet-stream")
+        for key in ("1", top["digest"]):
+            server.contents[f"/v2/slow/manifests/{key}"] = (layout.read(top), top["mediaType"])
+        server.faults = [(manifest["layers"][0]["digest"], half)]
+        site.predict(image(name, progress_file=str(path)))
+        assert not path.exists()
+        site.play(image([name, hand_made], progress_file=str(path)))
+    middle, end = seen[-1], json.loads(path.read_text())
+    assert middle["images"][0] == {"name": name, "state": "transferring", "bytes": middle["images"][0]["bytes"], "total": size}
+    assert manifest["config"]["size"] < middle["images"][0]["bytes"] < size
+    assert [(one["name"], one["state"], one["bytes"] == one["total"]) for one in end["images"]] == [
+        (name, "done", True),
+        (hand_made, "done", True),
+    ]
+    assert end["bytes"] == end["total"] > size
+    assert path.stat().st_mode & 0o777 == 0o644
+    # Nothing to pull; an image that cannot be had; places where no file can be.
+    before = path.read_bytes()
+    assert not site.play(image(name, progress_file=str(path))).last.changed
+    assert path.read_bytes() == before
+    site.play(image(f"{server.address}/none:1", progress_file=str(path), retries=0, ignore_errors=True))
+    assert [one["state"] for one in json.loads(path.read_text())["images"]] == ["failed"]
+    for wrong, word in (("progress", "not an absolute path"), (str(tmp_path / "none" / "file"), "make it first")):
+        refused = site.play(image(name, progress_file=wrong, ignore_errors=True)).last
+        assert refused.failed
+        assert word in refused.msg
+    assert list(tmp_path.glob(".progress*")) == []
+
+
 def test_all_platforms_and_no_unpacking(site: Site, two_platforms: t.Tuple[str, t.Dict[str, str]]) -> None:
     name, digests = two_platforms
     site.converge(image(name, unpack=False))
@@ -393,20 +446,26 @@ def test_damage_is_noticed_and_repaired(site: Site, busybox: str) -> None:
     assert repaired.value("image") == {**pulled.value("image"), "Metadata": repaired.value("image")["Metadata"]}
 
 
-def test_examples(embedded_site: EmbeddedSite, locked_registry: Registry, layout: Layout) -> None:
+def test_examples(embedded_site: EmbeddedSite, locked_registry: Registry, layout: Layout, tmp_path: pathlib.Path) -> None:
     address, image = locked_registry.address, busybox_image(layout)
     for repository, tag in (("nginx", "1.27"), ("app", "stable"), ("app", "2.1"), ("worker", "2.1"), ("busybox", "1.36")):
         locked_registry.push(layout.path, image, f"examples/{repository}", tag)
     replace = {
         "docker.io/library": f"{address}/examples",
         "registry.example.com/team": f"{address}/examples",
+        "/run/pull.json": str(tmp_path / "pull.json"),
         "{{ registry_password }}": locked_registry.password,
         "sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83": image["digest"],
     }
-    have, follow, pin, release, verify, keep, absent = examples_of("containerd_image", replace)
+    have, follow, pin, release, verify, keep, background, wait, absent = examples_of("containerd_image", replace)
     how = {"defaults": {"ca_path": locked_registry.ca, "username": "robot", "password": locked_registry.password}}
     embedded_site.converge(have, follow, pin, **how)
     embedded_site.converge(release, **how)
     assert not embedded_site.play(verify, **how).changed
     damage(embedded_site.blob_path(image["digest"]))
     embedded_site.converge(verify, keep, absent, **how)
+    # In the background the rest of a play goes on at once.
+    gone = task("containerd_image", name=f"{address}/examples/worker:2.1", state="absent")
+    done = embedded_site.play(gone, background, {**wait, "delay": 1}, **how)
+    assert done.last.value("pulled")["layers"] == 1
+    assert json.loads((tmp_path / "pull.json").read_text())["images"][0]["state"] == "done"

@@ -11,7 +11,7 @@ import os
 import secrets
 import typing as t
 
-from ..errors import from_os_error
+from ..errors import InvalidArgument, NotFound, from_os_error, printable
 
 
 def fsync_dir(path: str) -> None:
@@ -101,6 +101,14 @@ def _make_dir(path: str, mode: int) -> None:
     except FileExistsError:
         if not os.path.isdir(path):
             raise
+
+
+def check_parent(path: str, option: str) -> None:
+    """For a file that will be written: InvalidArgument for a path that is not absolute, NotFound without its directory."""
+    if not os.path.isabs(path):
+        raise InvalidArgument(f"{option}: {printable(path, 200)!r} is not an absolute path")
+    if not os.path.isdir(os.path.dirname(path)):
+        raise NotFound(f"{option}: there is no directory {printable(os.path.dirname(path), 200)}: make it first")
 
 
 def read_file(path: str, limit: int = 16 * 1024 * 1024) -> t.Optional[bytes]:

@@ -17,7 +17,7 @@ import tarfile
 import typing as t
 import zlib
 
-from ..errors import DataLoss, FailedPrecondition, InvalidArgument, MissingLibrary, NotFound, from_os_error, printable
+from ..errors import DataLoss, FailedPrecondition, MissingLibrary, from_os_error, printable
 from ..hostfs.atomic import make_dir, replacing, write_file
 from ..oci.decompress import compression_of, decompressed
 from ..oci.descriptor import Descriptor
@@ -207,14 +207,6 @@ def check_directory(path: str) -> None:
     # A first export that was interrupted has made blobs.
     if names and names != [BLOBS] and LAYOUT_FILE not in names:
         raise FailedPrecondition(f"path: {printable(path, 200)} is a directory with other things in it: give one that is empty")
-
-
-def check_parent(path: str) -> None:
-    """InvalidArgument for a path that is not absolute; NotFound when its directory is not there."""
-    if not os.path.isabs(path):
-        raise InvalidArgument(f"path: {printable(path, 200)!r} is not an absolute path")
-    if not os.path.isdir(os.path.dirname(path)):
-        raise NotFound(f"path: there is no directory {printable(os.path.dirname(path), 200)}: make it first")
 
 
 def _size(path: str) -> int:

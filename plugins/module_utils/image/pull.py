@@ -82,12 +82,25 @@ class PullResult(t.NamedTuple):
         }
 
 
+class Progress(t.NamedTuple):
+    """How far the pull of an image is. state: waiting, transferring, unpacking, done, failed.
+
+    bytes: how many of its blobs' are on the target; total: how many that will be, 0 as long as it is not known.
+    """
+
+    name: str
+    state: str
+    bytes: int = 0
+    total: int = 0
+
+
 class _Documents(t.NamedTuple):
-    """What the documents of an image say, all stored. views: by platform; blobs: futures by digest."""
+    """What the documents of an image say, all stored. views: by platform; blobs: futures by digest; total: bytes of the blobs."""
 
     top: Descriptor
     views: t.Mapping[Platform, ImageView]
     blobs: t.Mapping[Digest, concurrent.futures.Future[None]]
+    total: int
     digests: t.FrozenSet[Digest]
 
 
@@ -118,6 +131,7 @@ class Puller:
             job: Transfer(engine, client, job.reference, {source_label(job.reference.domain): job.reference.path}, job.verify)
             for job in jobs
         }
+        self._ended: t.Dict[Job, str] = {}
         self._exit = contextlib.ExitStack()
 
     def __enter__(self) -> Puller:
@@ -152,7 +166,7 @@ class Puller:
         wanted.update((blob.digest, blob) for _descriptor, manifest in tree.manifests for blob in blobs_of(manifest))
         blobs = {digest: self._submit(transfer, blob) for digest, blob in wanted.items()}
         digests = frozenset(wanted) | {node.descriptor.digest for node in tree.nodes}
-        return _Documents(top.descriptor, views, blobs, digests)
+        return _Documents(top.descriptor, views, blobs, sum(blob.size for blob in wanted.values()), digests)
 
     def _submit(self, transfer: Transfer, blob: Descriptor) -> concurrent.futures.Future[None]:
         """Transfer a blob, after another image's transfer of the same one, which leaves nothing to do but a label."""
@@ -168,8 +182,30 @@ class Puller:
             self._futures[blob.digest] = future = self._blobs.submit(run)
             return future
 
+    def progress(self) -> t.List[Progress]:
+        """Of each image, in their order."""
+        return [self._progress(job) for job in self._jobs]
+
+    def _progress(self, job: Job) -> Progress:
+        name, documents = job.reference.record, self._documents[job]
+        if not documents.done() or documents.cancelled() or documents.exception():
+            return Progress(name, self._ended.get(job, "waiting"))
+        total, blobs = documents.result().total, documents.result().blobs
+        stored = dict(self._transfers[job].stored)
+        count = sum(stored.get(digest, 0) for digest in blobs)
+        return Progress(name, self._ended.get(job) or ("transferring" if count < total else "unpacking"), count, total)
+
     def pull(self, job: Job) -> PullResult:
         """Fetch, unpack and record one image."""
+        try:
+            result = self._pull(job)
+        except EngineError:
+            self._ended[job] = "failed"
+            raise
+        self._ended[job] = "done"
+        return result
+
+    def _pull(self, job: Job) -> PullResult:
         started = time.monotonic()
         transfer = self._transfers[job]
         layers = reused = 0

@@ -12,6 +12,7 @@ import typing as t
 from ..errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable, Unimplemented
 from ..oci import media_types
 from ..oci.descriptor import Descriptor
+from ..oci.digest import Digest
 from ..oci.manifest import Manifest
 from ..oci.platform import Platform
 from ..oci.reference import Reference
@@ -25,7 +26,8 @@ if t.TYPE_CHECKING:
 class Transfer:
     """Documents and blobs of one reference into the store. labels: what each of them gets besides.
 
-    verify: what is stored already is read whole and compared with its digest. Threads may share it; fetched counts bytes.
+    verify: what is stored already is read whole and compared with its digest. Threads may share it; fetched counts bytes, and
+    stored tells of each blob how many are there.
     """
 
     def __init__(
@@ -35,6 +37,7 @@ class Transfer:
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._forget = False
         self.fetched = 0
+        self.stored: t.Dict[Digest, int] = {}
 
     def stop(self, forget: bool = False) -> None:
         """Transfers that run end with Unavailable. forget: what they have fetched so far is thrown away."""
@@ -87,6 +90,7 @@ class Transfer:
                         raise
 
         self._put(descriptor, self._source, write)
+        self.stored[descriptor.digest] = descriptor.size
 
     def _put(self, descriptor: Descriptor, labels: t.Mapping[str, str], write: t.Callable[[Ingest], None]) -> None:
         """Write a blob unless it is there; one that is there and cannot be read is replaced."""
@@ -106,10 +110,12 @@ class Transfer:
 
     def _transfer(self, ingest: Ingest, descriptor: Descriptor) -> None:
         if ingest.offset < descriptor.size:
+            self.stored[descriptor.digest] = ingest.offset
             for block in self._client.fetch(self._reference, descriptor, ingest.offset):
                 ingest.write(block)
                 with self._lock:
                     self.fetched += len(block)
+                    self.stored[descriptor.digest] += len(block)
                 if self._stop.is_set():
                     if self._forget:
                         ingest.truncate()

@@ -11,6 +11,7 @@ import typing as t
 
 from ..engine.labels import is_pinned
 from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, printable
+from ..hostfs.atomic import check_parent
 from ..kernel.converge import Plan, Step
 from .image_facts import image_facts, summary
 from .image_source import (
@@ -70,6 +71,8 @@ class ImageResource:
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Task:
         if params["max_parallel"] < 1:
             raise InvalidArgument(f"max_parallel: {params['max_parallel']} is not a positive number")
+        if params["progress_file"]:
+            check_parent(params["progress_file"], "progress_file")
         check_registry_options(params)
         if params["state"] == "absent":
             wants = [Wanted(*parse_name(row, "name"), (), "never", row) for row in _rows(params)]
@@ -147,10 +150,14 @@ class ImageResource:
 
         client = registry_client(task.params)
         self._exit.callback(client.close)
-        snapshotter = task.params.get("snapshotter") or ""
-        return self._exit.enter_context(
-            Puller(engine, client, list(self._jobs.values()), snapshotter, task.params["max_parallel"])
-        )
+        snapshotter, progress_file = task.params.get("snapshotter") or "", task.params["progress_file"]
+        puller = Puller(engine, client, list(self._jobs.values()), snapshotter, task.params["max_parallel"])
+        self._exit.enter_context(puller)
+        if progress_file:
+            from ..image.progress import reported
+
+            self._exit.enter_context(reported(puller, progress_file))
+        return puller
 
     def _removals(self, number: int, records: t.Sequence[Image], task: Task, engine: Engine) -> t.List[Step]:
         for record in records:

@@ -9,10 +9,10 @@ import os
 import typing as t
 
 from ..errors import FailedPrecondition, InvalidArgument
+from ..hostfs.atomic import check_parent
 from ..image.archive_write import (
     Pack,
     check_directory,
-    check_parent,
     is_archive_of,
     is_directory_of,
     write_archive,
@@ -72,7 +72,7 @@ class ImageExportResource:
         if platform != "all":
             platform = Platform.parse(platform) if platform else Platform.host()
         path = params["path"].rstrip("/")
-        check_parent(path)
+        check_parent(path, "path")
         images = tuple(stored_image(engine, name, "names", params["tag"]) for name in params["names"])
         return Export(
             images,

@@ -1,0 +1,46 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far the pulls of a task are, in a file for those who wait for an asynchronous task."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import typing as t
+
+from ..errors import EngineError
+from ..hostfs.atomic import write_file
+
+if t.TYPE_CHECKING:
+    from .pull import Puller
+
+_SECONDS = 0.5
+_MODE = 0o644
+
+
+@contextlib.contextmanager
+def reported(puller: Puller, path: str) -> t.Iterator[None]:
+    """Replace path every half second while pulls run, and at their end. That it cannot be written stops no pull."""
+    ended = threading.Event()
+
+    def write() -> None:
+        images = [one._asdict() for one in puller.progress()]
+        found = {"bytes": sum(one["bytes"] for one in images), "total": sum(one["total"] for one in images), "images": images}
+        with contextlib.suppress(EngineError):
+            write_file(path, json.dumps(found).encode() + b"\n", _MODE, durable=False)
+
+    def run() -> None:
+        while not ended.wait(_SECONDS):
+            write()
+
+    write()
+    thread = threading.Thread(target=run, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        write()
