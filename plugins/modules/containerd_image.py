@@ -262,7 +262,9 @@ config_digest:
   returned: when the image is present
   type: str
 pulled:
-  description: What the pull transferred, and in C(served_by) which host gave each document and blob, by digest.
+  description:
+    - What the pull transferred, and in C(served_by) which host gave each document and blob, by digest.
+    - C(refused) lists blobs for which a mirror sent something else, so that the next host was asked; a warning says so, too.
   returned: when an image was pulled
   type: dict
   sample:
@@ -272,6 +274,7 @@ pulled:
     seconds: 2.5
     served_by:
       "sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83": "https://mirror.example.com"
+    refused: []
 deleted:
   description: The digests that were freed.
   returned: when O(state=absent)

@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import typing as t
 
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.tests.support import ansible, cri
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, running_containerd
+from ansible_collections.fleet.containerd.tests.support.fake_registry import fake_registry
+from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, tar_of
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, free_port
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
 
@@ -97,6 +101,37 @@ def test_our_own_pulls(site: Site, mirror: Mirror) -> None:
         ("https://registry.invalid:5443", False),
     ]
     site.play(task("containerd_image", name=NAME, state="absent"))
+
+
+def test_a_mirror_that_sends_something_else(site: Site, registry: Registry, layout: Layout, tmp_path: pathlib.Path) -> None:
+    made = layout.image([tar_of([Entry("file", os.urandom(3000))])], {}, architecture=Platform.host().architecture)
+    index = layout.index([made])
+    registry.push(layout.path, index, "lied", "1")
+    (layer,) = json.loads(layout.read(made))["layers"]
+    name, certs = f"{registry.address}/lied:1", tmp_path / "certs.d"
+    (certs / registry.address).mkdir(parents=True)
+    with fake_registry() as mirror:
+        (certs / registry.address / "hosts.toml").write_text(
+            f'server = "http://{registry.address}"\n[host."http://{mirror.address}"]\n'
+        )
+        mirror.contents["/v2/lied/manifests/1"] = (layout.read(index), index["mediaType"])
+        mirror.contents[f"/v2/lied/manifests/{made['digest']}"] = (b" " * made["size"], made["mediaType"])
+        mirror.contents[f"/v2/lied/blobs/{layer['digest']}"] = (os.urandom(layer["size"]), "application/octet-stream")
+        done = site.play(task("containerd_image", name=name, registry_config_dir=str(certs)))
+        asked = [path for _method, path, _headers in mirror.seen]
+    pulled = done.last.value("pulled")
+    liar, honest = f"http://{mirror.address}", f"http://{registry.address}"
+    assert pulled["refused"] == sorted(
+        ({"digest": digest, "host": liar} for digest in (made["digest"], layer["digest"])), key=lambda one: one["digest"]
+    )
+    assert pulled["served_by"][index["digest"]] == liar
+    assert {pulled["served_by"][digest] for digest in (made["digest"], layer["digest"])} == {honest}
+    assert [word for word in done.last.value("warnings") if f"{liar} sent something else for the blob {layer['digest']}" in word]
+    # Once is enough.
+    assert len(asked) == len(set(asked))
+    assert layer["digest"] in site.blobs()
+    assert not site.play(task("containerd_image", name=name, registry_config_dir=str(certs))).last.changed
+    site.play(task("containerd_image", name=name, state="absent"))
 
 
 def test_our_own_pulls_with_the_credentials_of_config_json(site: Site, mirror: Mirror, tmp_path: pathlib.Path) -> None:

@@ -275,3 +275,6 @@ class Resolver(t.Protocol):
 class Fetcher(t.Protocol):
     def fetch(self, reference: Reference, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
         """The blob's bytes from offset. Resumes by itself; at most descriptor.size - offset bytes."""
+
+    def refuse(self, reference: Reference, descriptor: Descriptor) -> bool:
+        """What came was not the blob: whoever sent it is not asked for it again. Whether somebody else can be asked."""

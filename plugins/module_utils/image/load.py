@@ -145,6 +145,10 @@ class _Load:
             stream.seek(offset)
             yield from iter(lambda: stream.read(_BLOCK), b"")
 
+    def refuse(self, reference: Reference, descriptor: Descriptor) -> bool:
+        """engine/api.py: Fetcher. There is one archive."""
+        return False
+
     @property
     def stored(self) -> int:
         """Bytes that were not there yet."""

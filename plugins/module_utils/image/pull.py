@@ -39,6 +39,11 @@ class Client(t.Protocol):
 
     def fetch(self, reference: Reference, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]: ...
 
+    def refuse(self, reference: Reference, descriptor: Descriptor) -> bool: ...
+
+    @property
+    def refused(self) -> t.Collection[t.Tuple[Digest, str]]: ...
+
     @property
     def served(self) -> t.Mapping[Digest, str]: ...
 
@@ -61,7 +66,7 @@ class Job(t.NamedTuple):
 class PullResult(t.NamedTuple):
     """What a pull did. fetched: bytes transferred; reused: layers that were unpacked already.
 
-    served_by: the URL of the host that gave a document or a blob, by digest.
+    served_by: the URL of the host that gave a document or a blob, by digest. refused: blobs, and hosts that sent something else.
     """
 
     image: Image
@@ -71,6 +76,7 @@ class PullResult(t.NamedTuple):
     reused: int
     seconds: float
     served_by: t.Mapping[Digest, str]
+    refused: t.Tuple[t.Tuple[Digest, str], ...]
 
     def facts(self) -> t.Dict[str, t.Any]:
         return {
@@ -79,6 +85,7 @@ class PullResult(t.NamedTuple):
             "layers_reused": self.reused,
             "seconds": round(self.seconds, 3),
             "served_by": {str(digest): host for digest, host in sorted(self.served_by.items())},
+            "refused": [{"digest": str(digest), "host": host} for digest, host in self.refused],
         }
 
 
@@ -224,8 +231,9 @@ class Puller:
             self._engine.sync(self._snapshotter)
         image = self._engine.images.put(Image(job.reference.record, documents.top, dict(job.labels)))
         served = {digest: host for digest, host in dict(self._client.served).items() if digest in documents.digests}
+        refused = tuple(one for one in sorted(self._client.refused) if one[0] in documents.digests)
         view = documents.views[job.platforms[0]]
-        return PullResult(image, view, transfer.fetched, layers, reused, time.monotonic() - started, served)
+        return PullResult(image, view, transfer.fetched, layers, reused, time.monotonic() - started, served, refused)
 
     def _unpack(self, job: Job, view: ImageView, blobs: Blobs) -> int:
         """How many layers were unpacked already, and well."""

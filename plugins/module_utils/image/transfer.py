@@ -53,7 +53,7 @@ class Transfer:
         """Store the top document and those below it that are selected."""
 
         def read(descriptor: Descriptor) -> bytes:
-            return top.body if descriptor is top.descriptor else b"".join(self._client.fetch(self._reference, descriptor))
+            return top.body if descriptor is top.descriptor else self._document(descriptor)
 
         tree = walk(read, top.descriptor, selection.choose)
         if tree.missing:
@@ -61,6 +61,15 @@ class Transfer:
         for node in tree.nodes:
             self.store(node.descriptor, node.body, children_labels(node.document))
         return tree
+
+    def _document(self, descriptor: Descriptor) -> bytes:
+        """From the first source that has the right one; where none has, walk() says so."""
+        while True:
+            body = b"".join(self._client.fetch(self._reference, descriptor))
+            hasher = descriptor.digest.hasher()
+            hasher.update(body)
+            if hasher.hexdigest() == descriptor.digest.hex or not self._client.refuse(self._reference, descriptor):
+                return body
 
     def store(self, descriptor: Descriptor, body: bytes, labels: t.Mapping[str, str]) -> None:
         """Store a document."""
@@ -79,15 +88,20 @@ class Transfer:
             raise InvalidArgument(f"the blob {descriptor.digest} has {descriptor.size} bytes; the limit is {limit}")
 
         def write(ingest: Ingest) -> None:
-            for last in (False, True):
+            again = True
+            while True:
+                whole = not ingest.offset
                 try:
                     self._transfer(ingest, descriptor)
                     return
                 except FailedPrecondition:
-                    # What an earlier try left may be the reason, or something on the way.
                     ingest.truncate()
-                    if last:
+                    if whole and self._client.refuse(self._reference, descriptor):
+                        continue
+                    # What an earlier try left may be the reason, or something on the way.
+                    if not again:
                         raise
+                    again = False
 
         self._put(descriptor, self._source, write)
         self.stored[descriptor.digest] = descriptor.size

@@ -43,7 +43,7 @@ _PROGRESS = 1024 * 1024
 class RegistryClient:
     """Resolver and Fetcher over one set of options. Threads may share it; close() it.
 
-    served: the URL of the host that gave a document or a blob, by digest.
+    served: the URL of the host that gave a document or a blob, by digest. refused: blobs, with hosts that sent something else.
     """
 
     def __init__(self, options: RegistryOptions) -> None:
@@ -51,6 +51,7 @@ class RegistryClient:
         self._endpoints: t.Dict[str, Endpoints] = {}
         self._lock = threading.Lock()
         self.served: t.Dict[Digest, str] = {}
+        self.refused: t.Set[t.Tuple[Digest, str]] = set()
 
     def close(self) -> None:
         for endpoints in self._endpoints.values():
@@ -106,7 +107,8 @@ class RegistryClient:
         while offset < descriptor.size:
             before = offset
             transports, failures = endpoints.round(scope, PULL)
-            for transport in transports:
+            trusted = [one for one in transports if (descriptor.digest, one.url) not in self.refused]
+            for transport in trusted or transports:
                 try:
                     for block in _stream(transport, reference, descriptor, offset):
                         self.served[descriptor.digest] = transport.url
@@ -123,6 +125,15 @@ class RegistryClient:
             if attempt > self._options.retries or not failures.passing:
                 raise failures.error()
             endpoints.pause(attempt, failures.retry_after)
+
+    def refuse(self, reference: Reference, descriptor: Descriptor) -> bool:
+        """engine/api.py: Fetcher."""
+        host = self.served.pop(descriptor.digest, None)
+        if host is None:
+            return False
+        self.refused.add((descriptor.digest, host))
+        hosts = self.endpoints(reference.domain).able(PULL)
+        return any((descriptor.digest, one.url) not in self.refused for one in hosts)
 
 
 def _scope(reference: Reference) -> str:

@@ -26,6 +26,7 @@ class Planner:
     def __init__(self, engine: Engine, want: Want, have: Have, done: t.Dict[str, t.Any]) -> None:
         self.engine, self.want, self.have, self.done = engine, want, have, done
         self.differ = differences(want, have)
+        self.warnings: t.List[str] = []
 
     def plan(self) -> Plan:
         want, have = self.want, self.have
@@ -42,20 +43,22 @@ class Planner:
         else:
             made = self._change(have.container)
         makes = have.container is None or bool(made.result)
-        return made._replace(steps=[*sweep, *made.steps], result={**made.result, "warnings": self._warnings(makes)})
+        self._warn(makes)
+        return made._replace(steps=[*sweep, *made.steps], result={**made.result, "warnings": self.warnings})
 
-    def _warnings(self, makes: bool) -> t.List[str]:
+    def _warn(self, makes: bool) -> None:
         """About the registry, and about the runtime when a container is made."""
         from ..runtime.runc import runtime_warnings
 
-        found = warnings_of(self.want.image, self.have.image) if self.want.image else []
-        return found + (runtime_warnings(self.want.given.get("runtime") or "runc") if makes else [])
+        if self.want.image:
+            self.warnings.extend(warnings_of(self.want.image, self.have.image))
+        if makes:
+            self.warnings.extend(runtime_warnings(self.want.given.get("runtime") or "runc"))
 
     def _pull(self) -> t.List[Step]:
         if self.want.image is None:
             raise InvalidArgument(f"image: needed to create the container {self.want.name}")
-        pulled: t.Dict[str, t.Any] = {}
-        return pull_steps(self.want.image, self.have.image, self.engine, pulled)
+        return pull_steps(self.want.image, self.have.image, self.engine, self.warnings)
 
     def _run_steps(self, get: t.Callable[[], Container], stop_first: bool = False) -> t.List[Step]:
         """Start, and for detach=false wait and clean up."""

@@ -25,6 +25,7 @@ from .image_source import (
     pin_labels,
     pull_job,
     pull_title,
+    refusals,
     warnings_of,
 )
 from .registry_options import check_registry_options, registry_client
@@ -67,6 +68,7 @@ class ImageResource:
         self._failed: t.Dict[int, EngineError] = {}
         self._freed: t.Dict[str, t.Any] = {"deleted": [], "bytes": 0}
         self._removing = False
+        self._warnings: t.List[str] = []
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Task:
         if params["max_parallel"] < 1:
@@ -114,7 +116,7 @@ class ImageResource:
             steps.extend(more)
             self._changing.update([number] if more else [])
         result: t.Dict[str, t.Any] = {"untagged": untagged} if want.absent else {}
-        result["warnings"] = [word for one, found in zip(want.wants, have) for word in warnings_of(one, found)]
+        result["warnings"] = self._warnings = [word for one, found in zip(want.wants, have) for word in warnings_of(one, found)]
         before, after = _sides(want, have, self._changing)
         return Plan(steps, before, after, result, failures=list(self._failed.values()))
 
@@ -139,7 +141,9 @@ class ImageResource:
         try:
             if self._puller is None:
                 self._puller = self._begin(task, engine)
-            self._pulled[number] = self._puller.pull(self._jobs[number]).facts()
+            result = self._puller.pull(self._jobs[number])
+            self._pulled[number] = result.facts()
+            self._warnings.extend(refusals(result))
         except EngineError as error:
             self._failed[number] = error
             raise

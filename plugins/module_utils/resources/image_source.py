@@ -21,7 +21,7 @@ from .registry_options import check_registry_options, registry_client
 if t.TYPE_CHECKING:
     from ..engine.api import Engine
     from ..image.inspect import ImageView
-    from ..image.pull import Job
+    from ..image.pull import Job, PullResult
     from ..registry.client import RegistryClient
 
 _IMAGE_ID = re.compile(r"sha256:[a-f0-9]{64}\Z")
@@ -239,10 +239,10 @@ def pin_labels(want: Wanted) -> t.Tuple[t.Tuple[str, str], ...]:
     return () if pinned is None else ((PINNED, PINNED_VALUE if pinned else ""),)
 
 
-def pull_steps(want: Wanted, have: t.Optional[Found], engine: Engine, done: t.Dict[str, t.Any]) -> t.List[Step]:
-    """The step that makes the image present, or none. What the pull did is put into done."""
+def pull_steps(want: Wanted, have: t.Optional[Found], engine: Engine, warnings: t.List[str]) -> t.List[Step]:
+    """The step that makes the image present, or none. What a user should know of the pull is added to warnings."""
     reason = has_to_be_pulled(want, have)
-    return [Step(pull_title(want, have, reason), lambda: _pull(want, engine, done))] if reason else []
+    return [Step(pull_title(want, have, reason), lambda: _pull(want, engine, warnings))] if reason else []
 
 
 def warnings_of(want: Wanted, have: t.Optional[Found]) -> t.List[str]:
@@ -252,12 +252,21 @@ def warnings_of(want: Wanted, have: t.Optional[Found]) -> t.List[str]:
     return []
 
 
-def _pull(want: Wanted, engine: Engine, done: t.Dict[str, t.Any]) -> None:
+def refusals(result: PullResult) -> t.List[str]:
+    """About hosts whose content was wrong, although others had the right one."""
+    return [
+        f"{host} sent something else for the blob {digest} of {result.image.name}, which came from {result.served_by[digest]}"
+        for digest, host in result.refused
+        if digest in result.served_by
+    ]
+
+
+def _pull(want: Wanted, engine: Engine, warnings: t.List[str]) -> None:
     from ..image.pull import Puller
 
     client, job = registry_client(want.params), pull_job(want)
     try:
         with Puller(engine, client, [job], want.params.get("snapshotter") or "", want.params.get("max_parallel") or 3) as puller:
-            done.update(puller.pull(job).facts())
+            warnings.extend(refusals(puller.pull(job)))
     finally:
         client.close()

@@ -52,6 +52,10 @@ class Client:
         self._layout, self._top = layout, top
         self.fetched: t.List[str] = []
         self.served: t.Dict[Digest, str] = {}
+        self.refused: t.Set[t.Tuple[Digest, str]] = set()
+
+    def refuse(self, reference: Reference, descriptor: Descriptor) -> bool:
+        return False
 
     def document(self, reference: Reference) -> Resolved:
         descriptor = Descriptor.from_json(dict(self._top), "top")

@@ -163,6 +163,22 @@ def test_a_page_instead_of_a_blob(place: Place, page: bytes) -> None:
     assert place.upstream.sent("Range") == []
 
 
+def test_whoever_sent_something_else_is_not_asked_for_it_again(place: Place) -> None:
+    place.mirror.contents[PATH] = (bytes(len(BLOB)), "application/octet-stream")
+    client = place.client()
+    assert not client.refuse(NAME, LAYER)
+    assert b"".join(client.fetch(NAME, LAYER)) == bytes(len(BLOB))
+    assert client.refuse(NAME, LAYER)
+    assert b"".join(client.fetch(NAME, LAYER)) == BLOB
+    assert client.refused == {(LAYER.digest, f"http://{place.mirror.address}")}
+    assert client.served[LAYER.digest] == f"http://{place.upstream.address}"
+    # Other things are asked of it.
+    assert client.document(NAME).host == f"http://{place.mirror.address}"
+    # When nobody is left all are asked again.
+    assert not client.refuse(NAME, LAYER)
+    assert len(b"".join(client.fetch(NAME, LAYER))) == len(BLOB)
+
+
 def test_a_transfer_that_breaks_goes_on_at_the_next_host(place: Place) -> None:
     place.mirror.faults.append((PATH, reset_after(200_000, BLOB)))
     assert place.pull() == ("mirror", "upstream")
