@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _CHUNK = 64 * 1024
 _LONGEST_LINE = 16 * 1024
 _DRAIN_SECONDS = 2.0
+#: How long the end of init may wait for its parent to end as well, and how often that is looked at.
+_STATUS_SECONDS = 10.0
+_SOON = 0.02
+_UNKNOWN = 255 << 8
 _ESCAPES = {number: f"\\u{number:04x}" for number in [*range(32), 0x7F, 0x2028, 0x2029]}
 _ESCAPES.update({ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t", ord('"'): '\\"', ord("\\"): "\\\\"})
 
@@ -176,7 +180,7 @@ class Shim:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
                 if self.status < 0:
-                    self.status = 255 << 8
+                    self.status = _UNKNOWN
                 return
             if pid == 0:
                 return
@@ -184,7 +188,10 @@ class Shim:
                 self.status = status
 
     def loop(self) -> None:
-        """Copy output to the log until the init process has ended and all of its output has come."""
+        """Copy output to the log until the init process has ended and all of its output has come.
+
+        When it ends its parent may still be a process of the runtime's (crun's create has two), which ends soon; then it is ours.
+        """
         poller = poll()
         for fd in self.streams:
             os.set_blocking(fd, False)
@@ -196,21 +203,28 @@ class Shim:
         else:
             deadline = time.monotonic() + _DRAIN_SECONDS
         while self.streams or self.status < 0:
-            left = max(0.0, deadline - time.monotonic()) * 1000 if deadline else None
-            events = poller.poll(left)
+            left = max(0.0, deadline - time.monotonic()) if deadline else None
+            if left and self.status < 0:
+                left = min(left, _SOON)
+            events = poller.poll(None if left is None else left * 1000)
             for fd, _event in events:
                 if fd == end:
-                    self.reap()
                     poller.unregister(end)
-                    deadline = time.monotonic() + _DRAIN_SECONDS
+                    deadline = time.monotonic() + _STATUS_SECONDS
                 elif not self.copy(fd):
                     poller.unregister(fd)
                     os.close(fd)
                     del self.streams[fd]
-            if deadline and not events:
-                return
-            if self.status < 0:
+            if self.status < 0 and deadline:
+                self.reap()
+                if self.status >= 0:
+                    deadline = time.monotonic() + _DRAIN_SECONDS
+            elif self.status < 0:
                 self.reap_orphans()
+            if deadline and not events and time.monotonic() >= deadline:
+                break
+        if self.status < 0:
+            self.status = _UNKNOWN
 
     def reap_orphans(self) -> None:
         """Without the init process: its status is read when its descriptor says that it has ended."""
