@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Set up this checkout: Debian packages, .venv, and .build/link, through which Python and Ansible find the collection.
+"""Set up this checkout: Debian packages, .venv, .build/optional, and .build/link, through which Python and Ansible find the collection.
 
 Usage: python3 tools/setup.py [--bench]. What is there already is left alone, so that a second run takes a fraction of a second.
 """
@@ -19,6 +19,7 @@ import venv
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+OPTIONAL = ROOT / ".build" / "optional"
 LINK = ROOT / ".build" / "link" / "ansible_collections" / "fleet" / "containerd"
 
 
@@ -53,9 +54,7 @@ def installed(name: str) -> bool:
 def environment() -> None:
     """Make .venv, or make it again when its requirements or its Python have changed."""
     requirements = ROOT / "requirements" / "test.txt"
-    wanted = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
-    stamp = VENV / "made-from"
-    if stamp.exists() and stamp.read_text() == wanted:
+    if made_from(VENV, requirements):
         return
     if sys.version_info < (3, 11):
         sys.exit(
@@ -63,10 +62,33 @@ def environment() -> None:
         )
     print("venv: installing requirements/test.txt into .venv", flush=True)
     venv.create(VENV, clear=True, with_pip=True)
+    install(VENV, requirements)
+
+
+def optional() -> None:
+    """Make .build/optional: requirements/optional.txt, for who puts it on Python's path."""
+    requirements = ROOT / "requirements" / "optional.txt"
+    if not made_from(OPTIONAL, requirements):
+        OPTIONAL.mkdir(parents=True, exist_ok=True)
+        install(OPTIONAL, requirements, "--upgrade", "--target", str(OPTIONAL))
+
+
+def made_from(directory: pathlib.Path, requirements: pathlib.Path) -> bool:
+    """Whether the directory has just these."""
+    stamp = directory / "made-from"
+    return stamp.exists() and stamp.read_text() == _wanted(requirements)
+
+
+def _wanted(requirements: pathlib.Path) -> str:
+    return hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
+
+
+def install(directory: pathlib.Path, requirements: pathlib.Path, *options: str) -> None:
+    """By .venv's pip."""
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    if subprocess.run([*pip, "-r", str(requirements)], check=False).returncode:
-        sys.exit("pip could not install requirements/test.txt: its messages are above")
-    stamp.write_text(wanted)
+    if subprocess.run([*pip, *options, "-r", str(requirements)], check=False).returncode:
+        sys.exit(f"pip could not install {requirements.relative_to(ROOT)}: its messages are above")
+    (directory / "made-from").write_text(_wanted(requirements))
 
 
 def link() -> None:
@@ -84,6 +106,7 @@ def main() -> None:
         names += lines(ROOT / "requirements" / "apt-bench.txt")
     apt(names)
     environment()
+    optional()
     link()
 
 

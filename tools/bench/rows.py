@@ -27,9 +27,10 @@ from ...plugins.module_utils.registry.client import RegistryClient, RegistryOpti
 from ...plugins.module_utils.resources import container as resource
 from ...plugins.module_utils.resources import container_steps as steps
 from ...tests.support.registry import Registry, running_registry
-from .corpus import Daemon, daemon, fresh_filesystem, push
+from .corpus import ROOT, Daemon, daemon, fresh_filesystem, push
 
 ACT = "ansible_collections.fleet.containerd.tools.bench.act"
+OPTIONAL = ROOT / ".build" / "optional"
 SUITES = {"2.1": "sid", "1.6": "bookworm"}
 DAEMONS = {"1.6": "bookworm", "1.7": "trixie", "2.1": "sid"}
 IMAGES = ("debian-like", "many-files")
@@ -78,8 +79,11 @@ def _podman(base: pathlib.Path) -> t.List[str]:
     ]
 
 
-def act(reference: str, root: pathlib.Path) -> t.Dict[str, t.Any]:
-    done = subprocess.run([sys.executable, "-m", ACT, reference, str(root)], stdout=subprocess.PIPE, check=True)
+def act(reference: str, root: pathlib.Path, isal: bool = False) -> t.Dict[str, t.Any]:
+    """isal: with that library."""
+    environment = {**os.environ, "PYTHONPATH": f"{os.environ['PYTHONPATH']}:{OPTIONAL}"} if isal else None
+    command = [sys.executable, "-m", ACT, reference, str(root)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
     return t.cast(t.Dict[str, t.Any], json.loads(done.stdout))
 
 
@@ -101,17 +105,20 @@ def pulls(runs: int) -> t.List[Row]:
         for name in IMAGES:
             reference = push(registry, name)
 
-            def ours(reference: str) -> float:
-                seconds = timed(lambda: act(reference, base / "ours"))
+            def ours(reference: str, isal: bool = False) -> float:
+                seconds = timed(lambda: act(reference, base / "ours", isal))
                 shutil.rmtree(base / "ours")
                 return seconds
 
             actions: t.Dict[str, t.Callable[[], float]] = {"ours": functools.partial(ours, reference)}
+            actions["isal"] = functools.partial(ours, reference, isal=True)
             for version, found in daemons.items():
                 actions[f"ctr {version}"] = lambda found=found, reference=reference: ctr_pull(found, reference, base)
             if shutil.which("podman"):
                 actions["podman"] = lambda reference=reference: _podman_pull(reference, base)
             medians = interleaved(actions, runs)
+            with_isal = medians.pop("isal")
+            rows.append(Row("P1", f"pull {name} with isal, durable", "ctr 2.1", with_isal / medians["ctr 2.1"], 0, runs))
             for against, seconds in medians.items():
                 if against != "ours":
                     goal = 0.6 if against == "ctr 2.1" else 0
