@@ -22,7 +22,7 @@ check: setup
 
 test: setup
 	@$(PYTHON) tools/gates.py all
-	@$(PYTHON) -m pytest -q -n 2 tests/unit tests/integration
+	@$(PYTHON) -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration
 
 attacks: setup
 	@FLEET_ATTACKS=full $(PYTHON) -m pytest -q -n 2 --timeout 1800 $(ATTACKS)

@@ -157,6 +157,8 @@ def changed_options(
         yield {name: (one, other) for name, one, other in zip(names, first.results, second)}
 
 
+# In one process of those that run tests, so that the containers are made once.
+@pytest.mark.xdist_group("changed_options")
 @pytest.mark.parametrize("option", sorted(RECREATING))
 def test_an_option_that_changes_makes_the_container_anew(
     changed_options: t.Dict[str, t.Tuple[TaskResult, TaskResult]], option: str
@@ -178,6 +180,7 @@ def test_an_option_that_changes_makes_the_container_anew(
     assert not pathlib.Path(f"/proc/{pid(first)}").exists()
 
 
+@pytest.mark.xdist_group("changed_options")
 def test_the_changed_options_took_effect(changed_options: t.Dict[str, t.Tuple[TaskResult, TaskResult]], host: t.Any) -> None:
     now = {option: pid(results[1]) for option, results in changed_options.items()}
     facts = {option: results[1].value("container") for option, results in changed_options.items()}
