@@ -129,8 +129,8 @@ class RegistryClient:
     def refuse(self, reference: Reference, descriptor: Descriptor) -> bool:
         """engine/api.py: Fetcher."""
         host = self.served.pop(descriptor.digest, None)
-        if host is None:
-            return False
+        if host is None or (descriptor.digest, host) in self.refused:
+            return False  # it was asked again for want of another one that can be reached
         self.refused.add((descriptor.digest, host))
         hosts = self.endpoints(reference.domain).able(PULL)
         return any((descriptor.digest, one.url) not in self.refused for one in hosts)

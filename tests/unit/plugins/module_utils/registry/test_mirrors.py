@@ -179,6 +179,15 @@ def test_whoever_sent_something_else_is_not_asked_for_it_again(place: Place) -> 
     assert len(b"".join(client.fetch(NAME, LAYER))) == len(BLOB)
 
 
+def test_whoever_sent_something_else_and_nobody_else_is_there(place: Place) -> None:
+    place.mirror.contents[PATH] = (bytes(len(BLOB)), "application/octet-stream")
+    (place.directory / "hosts.toml").write_text(f'server = "http://127.0.0.1:{free_port()}"\n' + place.table(place.mirror))
+    client = place.client(retries=1)
+    for again in (True, False, False):
+        assert b"".join(client.fetch(NAME, LAYER)) == bytes(len(BLOB))
+        assert client.refuse(NAME, LAYER) is again
+
+
 def test_a_transfer_that_breaks_goes_on_at_the_next_host(place: Place) -> None:
     place.mirror.faults.append((PATH, reset_after(200_000, BLOB)))
     assert place.pull() == ("mirror", "upstream")
