@@ -51,6 +51,7 @@ class Sender:
     def __init__(self, archive: Archive) -> None:
         self._contents = Contents(archive)
         self._compressed = isinstance(archive, CompressedArchive)
+        self._quick = not isinstance(archive, CompressedArchive) or archive.is_decompressed
 
     @functools.cached_property
     def _listed(self) -> _Listed:
@@ -71,10 +72,10 @@ class Sender:
     def write(self, path: str, asked: t.Collection[str]) -> int:
         """Make the part with the documents and blobs that were asked for, by their digests; its length, bytes.
 
-        Of an archive that is compressed as a whole the first part has no documents, since all would have to be decompressed.
+        The first part has no documents where the whole archive would have to be decompressed for them.
         DataLoss for blobs that are damaged.
         """
-        whole = bool(asked) or not self._compressed
+        whole = bool(asked) or self._quick
         about = {"where": self._contents.where, "documents": whole}
         blobs: t.List[Descriptor] = []
         if whole:
