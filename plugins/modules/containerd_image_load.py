@@ -16,6 +16,7 @@ description:
   - Archives of C(docker save), C(podman save), C(skopeo copy), C(ctr images export) and M(fleet.containerd.containerd_image_export)
     are read, plain or compressed with gzip or zstd.
   - Everything is checked against its digest. All images are loaded, or none.
+  - The archive may also be on the controller. Then only what the target lacks of it is sent, see O(source).
   - Images that are present already are left alone. This is told from the index of the archive; layers are not read.
     An archive that is compressed as a whole and has its index at its end must be decompressed to see that, into a file below O(data_root).
   - The records of the images are made last, and they are durable when the task returns.
@@ -24,17 +25,37 @@ requirements:
 attributes:
   diff_mode:
     support: full
+  action:
+    description: Has a corresponding action plugin, so that parts of it are done on the controller.
+    support: full
+    details:
+      - It does something with O(source=controller) only.
+  async:
+    description: Supports being used with the C(async) keyword.
+    support: partial
+    details:
+      - Not with O(source=controller).
 extends_documentation_fragment:
   - fleet.containerd.attributes
   - fleet.containerd.engine
 options:
   path:
     description:
-      - The archive on the target. Either a file in Docker's format or an OCI image layout, or a directory that is an OCI image layout.
+      - The archive, on the target or where O(source) says. Either a file in Docker's format or an OCI image layout, or a directory
+        that is an OCI image layout.
       - Or an C(http) or C(https) URL. Needs O(checksum). The file is downloaded to a place below O(data_root) and is gone afterwards.
         It is not downloaded again while the images are there that it was loaded for.
     type: str
     required: true
+  source:
+    description:
+      - Where O(path) is. V(target) is the managed host.
+      - V(controller) is the host that runs Ansible. A relative path is looked for in C(files) directories, as M(ansible.builtin.copy) does.
+        The target is sent the index of the archive, and only those layers that it has not stored yet, of this or any other image.
+        It can be no URL.
+    type: str
+    choices: [target, controller]
+    default: target
   checksum:
     description:
       - The checksum of the file at a URL, as C(sha256:) and 64 hex digits, or C(sha512:) and 128.
@@ -87,6 +108,12 @@ options:
       - Seconds before the first retry. It doubles with each retry.
     type: float
     default: 2.0
+notes:
+  - With O(source=controller), what a target lacks is put together in Ansible's temporary directory on the controller, and in that
+    on the target. Both need the room for it until the task ends. Layers are sent as they are in the archive.
+  - With O(source=controller), an archive of C(docker save) that is compressed as a whole is decompressed for each target, also when
+    nothing has to be loaded. One that is not compressed is only looked over.
+  - With O(source=controller), layers that are removed from the target's store while the task runs are sent too.
 seealso:
   - module: fleet.containerd.containerd_image_export
   - module: fleet.containerd.containerd_image
@@ -112,6 +139,11 @@ EXAMPLES = r"""
   fleet.containerd.containerd_image_load:
     path: https://files.example.com/nginx.tar
     checksum: sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83
+
+- name: Load an archive from the controller, sending only the layers that the target lacks
+  fleet.containerd.containerd_image_load:
+    path: images/app.tar
+    source: controller
 """
 
 RETURN = r"""
@@ -137,6 +169,11 @@ loaded:
   returned: when images were loaded
   type: dict
   sample: {"bytes": 70123456, "layers": 5, "layers_reused": 2, "seconds": 2.5}
+sent:
+  description: How many bytes of the archive were sent to the target. In check mode no layers are.
+  returned: with O(source=controller)
+  type: int
+  sample: 9728
 """
 
 from ..module_utils.kernel.bytecode import cache

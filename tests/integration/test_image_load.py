@@ -301,8 +301,9 @@ def test_wrong_values(embedded_site: EmbeddedSite, tmp_path: pathlib.Path) -> No
 
 
 def test_examples(embedded_site: EmbeddedSite, layout: Layout, tmp_path: pathlib.Path) -> None:
-    nginx, every = tmp_path / "nginx.tar", tmp_path / "all.tar.gz"
+    nginx, every, app = tmp_path / "nginx.tar", tmp_path / "all.tar.gz", tmp_path / "app.tar"
     nginx.write_bytes(tar(docker_members([busybox_layer()], "nginx:1.27")))
+    app.write_bytes(tar(docker_members([busybox_layer()], "app:1")))
     layout.tag(busybox_image(layout), "registry.example.com/team/app:stable")
     subprocess.run(["tar", "-C", layout.path, "-czf", every, "."], check=True)
     other = Layout(tmp_path / "other")
@@ -312,6 +313,7 @@ def test_examples(embedded_site: EmbeddedSite, layout: Layout, tmp_path: pathlib
     with running_web(nginx.read_bytes()) as web:
         replace = {
             "/srv/images": str(tmp_path),
+            "images/app.tar": str(app),
             "https://files.example.com/nginx.tar": web.url,
             "sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83": checksum(nginx),
         }

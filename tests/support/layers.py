@@ -42,8 +42,9 @@ ARROWS: t.Dict[str, t.Set[str]] = {
     "resources": {*_VALUES, "engine.open", "kernel", "image", "registry", "runtime", "network", "config"},
     "specs": set(),
     "modules": {"kernel", "resources", "specs"},
+    "action": {"errors", "image"},
 }
-ANSIBLE_ROOMS = {"kernel", "resources", "specs", "modules"}
+ANSIBLE_ROOMS = {"kernel", "resources", "specs", "modules", "action"}
 LIBRARIES = {"google", "grpc", "isal", "pyroute2", "requests", "tomlkit", "urllib3", "zstandard"}
 FILE_LINES, FUNCTION_LINES, MODULE_LINES = 450, 60, 45
 
@@ -82,8 +83,8 @@ _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 def room_of(name: str) -> str:
     """The room of one of our modules, by its dotted name; empty for others."""
     parts = name.split(".")
-    if parts[:2] == ["plugins", "modules"]:
-        return "modules"
+    if parts[:2] in (["plugins", "modules"], ["plugins", "action"]):
+        return parts[1]
     if parts[:2] != ["plugins", "module_utils"] or len(parts) < 3:
         return ""
     return "engine.open" if parts[2:4] == ["engine", "open"] else parts[2]
@@ -160,7 +161,7 @@ def problems(collection: pathlib.Path) -> t.List[str]:
     found = []
     for path in sorted(collection.glob("plugins/**/*.py")):
         lines = list(_syntax_problems(path))
-        if not lines and path.relative_to(collection).parts[1] in ("module_utils", "modules"):
+        if not lines and path.relative_to(collection).parts[1] in ("module_utils", "modules", "action"):
             lines += [*_import_problems(path, collection), *_form_problems(path, collection)]
         found += [f"{path.relative_to(collection)}: {line}" for line in lines]
     return found

@@ -92,6 +92,15 @@ def test_a_module_with_logic_in_it_is_noticed(tmp_path: pathlib.Path) -> None:
     ]
 
 
+def test_action_plugins_are_held_to_it_too(tmp_path: pathlib.Path) -> None:
+    store = "from ..module_utils.store.content import C"
+    files = {"good.py": "from ansible.errors import A\n\nfrom ..module_utils.errors import E", "bad.py": store}
+    _tree(tmp_path, {f"plugins/action/{name}": text for name, text in files.items()})
+    (found,) = layers.problems(tmp_path)
+    assert found.startswith("plugins/action/bad.py: ")
+    assert "action must not import store" in found
+
+
 def test_a_file_without_the_licence_header_is_noticed(tmp_path: pathlib.Path) -> None:
     path = tmp_path / UTILS / "oci" / "x.py"
     path.parent.mkdir(parents=True)

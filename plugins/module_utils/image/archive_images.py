@@ -81,6 +81,10 @@ class Contents:
         _check(data, descriptor.digest, f"{self._member(descriptor)} in {self.where}")
         return data
 
+    def size(self, descriptor: Descriptor) -> int:
+        """The length of a blob as it is in the archive, bytes. NotFound."""
+        return self._archive.size(self._member(descriptor))
+
     def open(self, descriptor: Descriptor) -> t.BinaryIO:
         """A blob, not verified. NotFound."""
         if descriptor.digest not in self._members and not self._archive.has(blob_name(descriptor)):

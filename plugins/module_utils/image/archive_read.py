@@ -155,6 +155,11 @@ class CompressedArchive:
         if self._tar:
             self._tar.__exit__()
 
+    @property
+    def is_decompressed(self) -> bool:
+        """Whether all was already, so that everything can be read without waiting."""
+        return self._tar is not None
+
     def _whole(self) -> TarArchive:
         if self._tar is None:
             self._tar = TarArchive(_decompress(self._stream, self.where, self._spool), self.where)

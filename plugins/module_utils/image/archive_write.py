@@ -30,10 +30,11 @@ _END = b"\0" * 1024
 
 
 class Pack(t.NamedTuple):
-    """What an archive holds: small files first, in this order, then blobs."""
+    """What an archive holds: small files first, in this order, then blobs. origin: where those come from, for errors."""
 
     files: t.Tuple[t.Tuple[str, bytes], ...]
     blobs: t.Tuple[Descriptor, ...]
+    origin: str = "the store: pull the image again"
 
 
 def blob_name(descriptor: Descriptor) -> str:
@@ -54,8 +55,13 @@ def write_archive(path: str, pack: Pack, open_blob: Open, compression: str) -> N
         if owner:
             os.fchown(stream.fileno(), *owner)
             os.fchmod(stream.fileno(), mode)
-        for block in _compressed(_tar(pack, open_blob), compression, _length(pack)):
+        for block in archive_blocks(pack, open_blob, compression):
             stream.write(block)
+
+
+def archive_blocks(pack: Pack, open_blob: Open, compression: str) -> t.Iterator[bytes]:
+    """The bytes of an archive. DataLoss for a damaged blob."""
+    return _compressed(_tar(pack, open_blob), compression, _length(pack))
 
 
 def is_archive_of(path: str, pack: Pack, compression: str) -> bool:
@@ -104,20 +110,20 @@ def _tar(pack: Pack, open_blob: Open) -> t.Iterator[bytes]:
     yield _beginning(pack)
     for blob in pack.blobs:
         yield _header(blob_name(blob), blob.size)
-        yield from _verified(blob, open_blob)
+        yield from _verified(blob, open_blob, pack.origin)
         yield b"\0" * (-blob.size % tarfile.BLOCKSIZE)
     yield _END
 
 
-def _verified(blob: Descriptor, open_blob: Open) -> t.Iterator[bytes]:
-    """The bytes of a stored blob; DataLoss at the end when they are not what the digest says."""
+def _verified(blob: Descriptor, open_blob: Open, origin: str) -> t.Iterator[bytes]:
+    """The bytes of a blob; DataLoss at the end when they are not what the digest says."""
     hasher = blob.digest.hasher()
     with open_blob(blob) as stream:
         for block in iter(lambda: stream.read(_BLOCK), b""):
             hasher.update(block)
             yield block
     if hasher.hexdigest() != blob.digest.hex:
-        raise DataLoss(f"the blob {blob.digest} is damaged in the store: pull the image again")
+        raise DataLoss(f"the blob {blob.digest} is damaged in {origin}")
 
 
 # Compression
@@ -173,7 +179,7 @@ def write_directory(path: str, pack: Pack, open_blob: Open, force: bool) -> None
         if force or _size(target) != blob.size:
             make_dir(os.path.dirname(target), 0o755)
             with replacing(target, 0o644, unnamed=True) as stream:
-                for block in _verified(blob, open_blob):
+                for block in _verified(blob, open_blob, pack.origin):
                     stream.write(block)
     for name, data in pack.files:
         write_file(os.path.join(path, name), data, 0o644)

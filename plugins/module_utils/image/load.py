@@ -24,7 +24,7 @@ from .archive_images import Contents, Packed
 from .inspect import find_manifest, inspect, read_blob
 from .transfer import Transfer
 from .unpack import unpack
-from .walk import children_labels, ingest_ref, is_document, is_whole, label_of, walk
+from .walk import Tree, children_labels, ingest_ref, is_document, is_whole, label_of, walk
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine
@@ -81,11 +81,7 @@ def reason_to_load(engine: Engine, contents: Contents, target: Target, wish: Wis
 
 def check_loadable(engine: Engine, contents: Contents, target: Target, wish: Wish) -> None:
     """NotFound when the archive and the store together have not all that is wanted; other errors for documents that are none."""
-
-    def choose(index: Index) -> t.List[Descriptor]:
-        return [index.choose(wish.platform)] if wish.platform else _some(index, contents.has)
-
-    tree = walk(contents.document, target.packed.top, choose)
+    tree = wanted_tree(contents, target, wish)
     for blob in tree.blobs if not tree.missing else ():
         if not contents.has(blob):
             try:
@@ -94,6 +90,15 @@ def check_loadable(engine: Engine, contents: Contents, target: Target, wish: Wis
                 raise NotFound(f"{contents.where} is not whole: {blob.digest} of {target.name} is missing in it") from error
     if tree.missing:
         raise NotFound(f"{contents.where} has {target.name} not for {label_of(tree.missing[0])}, although its index lists that")
+
+
+def wanted_tree(contents: Contents, target: Target, wish: Wish) -> Tree:
+    """What of an image of the archive is wanted."""
+
+    def choose(index: Index) -> t.List[Descriptor]:
+        return [index.choose(wish.platform)] if wish.platform else _some(index, contents.has)
+
+    return walk(contents.document, target.packed.top, choose)
 
 
 def lacking(engine: Engine, record: Image, wish: Wish, expected: t.Callable[[Descriptor], bool]) -> t.List[str]:

@@ -31,9 +31,10 @@ ARCHIVE, ASKED = OURS + "archive", OURS + "archive-asked"
 
 
 class Load(t.NamedTuple):
-    """What is asked for. checksum: of the file at a URL (None: path is one of the target)."""
+    """What is asked for. where: path as a user reads it. checksum: of the file at a URL (None: path is one of the target)."""
 
     path: str
+    where: str
     checksum: t.Optional[Digest]
     names: t.Tuple[str, ...]
     name: t.Optional[Reference]
@@ -46,15 +47,6 @@ class Load(t.NamedTuple):
         """Stands for what of an archive is asked for."""
         text = json.dumps([sorted(self.names), str(self.name), self.tag, str(self.wish.platform)])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-    @property
-    def where(self) -> str:
-        """As a user reads it."""
-        if not self.checksum:
-            return self.path
-        from ..image.archive_fetch import redacted
-
-        return redacted(self.path)
 
 
 class Found(t.NamedTuple):
@@ -72,9 +64,11 @@ class ImageLoadResource:
         self._loaded: t.Optional[Loaded] = None
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Load:
-        path, checksum = params["path"], None
-        if path.startswith(("http://", "https://")):
-            checksum = _checksum(params)
+        path, where, checksum = params["path"], params["path"], None
+        if params["source"] == "controller":
+            where = self._part(params).where
+        elif path.startswith(("http://", "https://")):
+            where, checksum = _url(params)
         elif params["checksum"]:
             raise InvalidArgument("checksum: it is for a URL only, a file on the target is checked by the digests in it")
         elif not os.path.isabs(path):
@@ -89,7 +83,7 @@ class ImageLoadResource:
         name = Reference.parse(params["name"], "name", "") if params["name"] else None
         if params["tag"]:
             Reference.parse(f"x:{params['tag']}", "tag")
-        load_it = Load(path, checksum, names, name, params["tag"] or "", wish, params)
+        load_it = Load(path, where, checksum, names, name, params["tag"] or "", wish, params)
         return load_it._replace(wish=wish._replace(labels={ARCHIVE: str(checksum)})) if checksum else load_it
 
     def observe(self, want: Load, engine: Engine) -> Found:
@@ -100,11 +94,16 @@ class ImageLoadResource:
         targets = choose(contents, want)
         return Found(tuple((one.name, reason_to_load(engine, contents, one, want.wish)) for one in targets))
 
+    def _part(self, params: t.Mapping[str, t.Any]) -> Contents:
+        """What the action plugin has sent of an archive on the controller."""
+        from ..image.parts import Part
+
+        self._contents = Part(open_archive(params["path"], _spool(params)))
+        return self._contents
+
     def _open(self, want: Load) -> Contents:
         if self._contents is None:
-            # Not /tmp, which is memory on many hosts.
-            places = (want.params["data_root"], "/var/tmp")  # files without a name
-            spool = next((place for place in places if os.path.isdir(place) and os.access(place, os.W_OK)), None)
+            spool = _spool(want.params)
             if want.checksum:
                 self._contents = Contents(read_archive(_download(want, want.checksum, spool), want.where, spool))
             else:
@@ -112,7 +111,7 @@ class ImageLoadResource:
         return self._contents
 
     def lock(self, want: Load, engine: Engine) -> t.ContextManager[t.Any]:
-        return engine.lock(f"archive {want.path}")
+        return engine.lock(f"archive {want.where}")
 
     def plan(self, want: Load, have: Found, engine: Engine) -> Plan:
         if not have.known:
@@ -142,6 +141,10 @@ class ImageLoadResource:
                 check_loadable(engine, contents, one, wish)
         else:
             targets = [one for one in targets if reason_to_load(engine, contents, one, wish)]
+        if want.params["source"] == "controller":
+            from ..image.parts import check_sent
+
+            check_sent(engine, contents, targets, wish)
         self._loaded = load(engine, contents, targets, wish)
 
     def facts(self, want: Load, have: Found, engine: Engine) -> t.Dict[str, t.Any]:
@@ -158,9 +161,15 @@ class ImageLoadResource:
         return out
 
 
-def _checksum(params: t.Mapping[str, t.Any]) -> Digest:
-    """Of the file at a URL. InvalidArgument."""
-    from ..image.archive_fetch import check_url
+def _spool(params: t.Mapping[str, t.Any]) -> t.Optional[str]:
+    """Where files without a name are put: not /tmp, which is memory on many hosts."""
+    places = (params["data_root"], "/var/tmp")
+    return next((place for place in places if os.path.isdir(place) and os.access(place, os.W_OK)), None)
+
+
+def _url(params: t.Mapping[str, t.Any]) -> t.Tuple[str, Digest]:
+    """A URL as a user reads it, and the checksum of the file there. InvalidArgument."""
+    from ..image.archive_fetch import check_url, redacted
 
     check_url(params["path"])
     if not params["checksum"]:
@@ -173,7 +182,7 @@ def _checksum(params: t.Mapping[str, t.Any]) -> Digest:
     if params["ca_path"] and not os.path.isfile(params["ca_path"]):
         raise InvalidArgument(f"ca_path: {printable(params['ca_path'], 200)} is not a file on the target")
     try:
-        return Digest.parse(params["checksum"])
+        return redacted(params["path"]), Digest.parse(params["checksum"])
     except InvalidArgument as error:
         raise InvalidArgument(f"checksum: {error}") from error
 

@@ -29,6 +29,7 @@ SPEC = {
         'retries': {'type': 'int', 'default': 3},
         'retry_delay': {'type': 'float', 'default': 2.0},
         'snapshotter': {'type': 'str'},
+        'source': {'type': 'str', 'choices': ['target', 'controller'], 'default': 'target'},
         'state_root': {'type': 'path', 'default': '/run/fleet-containerd'},
         'tag': {'type': 'str'},
         'validate_certs': {'type': 'bool', 'default': True},
