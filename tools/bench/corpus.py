@@ -28,28 +28,32 @@ CORPUS = ROOT / ".build" / "corpus"
 _TREES = ("usr/lib", "usr/share", "usr/bin", "usr/include", "usr/sbin")
 
 
-def _debian_like(size: int) -> t.List[bytes]:
-    """Two layers of real files of this machine: size bytes in all, as a distribution's base and an application have them."""
+def _paths() -> t.Iterator[str]:
+    """Files and directories of this machine, each before what is in it."""
+    for tree in _TREES:
+        for base, directories, files in os.walk(f"/{tree}"):
+            directories.sort()
+            yield base
+            for path in (os.path.join(base, name) for name in sorted(files)):
+                if os.path.islink(path) or (os.path.isfile(path) and os.path.getsize(path) < 2_000_000):
+                    yield path
+
+
+def _real_files(size: int, prefix: str = "") -> bytes:
+    """A layer with size bytes of real files."""
     out = io.BytesIO()
     total = 0
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for tree in _TREES:
-            for base, directories, files in os.walk(f"/{tree}"):
-                directories.sort()
-                archive.add(base, base.lstrip("/"), recursive=False)
-                for name in sorted(files):
-                    path = os.path.join(base, name)
-                    if os.path.islink(path) or (os.path.isfile(path) and os.path.getsize(path) < 2_000_000):
-                        archive.add(path, path.lstrip("/"), recursive=False)
-                        total += os.lstat(path).st_size
-                    if total > size:
-                        break
-                if total > size:
-                    break
+        for path in _paths():
+            archive.add(path, prefix + path.lstrip("/"), recursive=False)
+            total += 0 if os.path.isdir(path) else os.lstat(path).st_size
             if total > size:
                 break
-    top = [directory("app"), *(Entry(f"app/file{n}", os.urandom(2000)) for n in range(500))]
-    return [out.getvalue(), tar_of(top)]
+    return out.getvalue()
+
+
+def _small_files(count: int) -> bytes:
+    return tar_of([directory("app"), *(Entry(f"app/file{n}", os.urandom(2000)) for n in range(count))])
 
 
 def _many_files(count: int) -> t.List[bytes]:
@@ -68,6 +72,13 @@ def _many_files(count: int) -> t.List[bytes]:
     return layers
 
 
+_LAYERS: t.Dict[str, t.Callable[[], t.List[bytes]]] = {
+    "debian-like": lambda: [_real_files(190_000_000), _small_files(500)],
+    "application": lambda: [_small_files(100), _real_files(60_000_000, "app/")],
+    "many-files": lambda: _many_files(90_000),
+}
+
+
 def _next_version(name: str) -> t.List[bytes]:
     """The layers of a corpus image, of which the uppermost is built anew with one file more."""
     layout, top = corpus(name)
@@ -78,7 +89,9 @@ def _next_version(name: str) -> t.List[bytes]:
 
 
 def corpus(name: str) -> t.Tuple[Layout, t.Dict[str, t.Any]]:
-    """An image layout, built once: busybox, debian-like (about 190 MB in 10,000 entries), many-files (90,000 entries)."""
+    """An image layout, built once: busybox, debian-like (about 190 MB in 10,000 entries, and a layer of 500 small files),
+    application (60 MB of files as the upper layer), many-files (90,000 entries in three layers).
+    """
     path = CORPUS / name
     layout = Layout(path)
     top = path / "index.json"
@@ -90,8 +103,7 @@ def corpus(name: str) -> t.Tuple[Layout, t.Dict[str, t.Any]]:
     elif name.endswith("-next"):
         image = layout.image(_next_version(name[: -len("-next")]), {"Env": DEFAULT_ENV, "Cmd": ["sh"]})
     else:
-        layers = _debian_like(190_000_000) if name == "debian-like" else _many_files(90_000)
-        image = layout.image([busybox_layer(), *layers], {"Env": DEFAULT_ENV, "Cmd": ["sh"]})
+        image = layout.image([busybox_layer(), *_LAYERS[name]()], {"Env": DEFAULT_ENV, "Cmd": ["sh"]})
     layout.tag({key: image[key] for key in ("mediaType", "digest", "size")}, name)
     return layout, image
 

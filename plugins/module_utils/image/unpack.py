@@ -27,7 +27,7 @@ if t.TYPE_CHECKING:
 Blobs = t.Mapping[Digest, "concurrent.futures.Future[None]"]
 _AT_ONCE = 4
 #: So often what is written goes to the disk while more is written, so that little is left to wait for at the end.
-_WRITE_BACK_SECONDS = 0.5
+_WRITE_BACK_SECONDS = 0.15
 
 
 class _Pending(t.NamedTuple):
