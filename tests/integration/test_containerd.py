@@ -70,7 +70,8 @@ def daemon(request: pytest.FixtureRequest) -> t.Iterator[Daemon]:
 
 @pytest.fixture
 def site(daemon: Daemon, tmp_path: pathlib.Path) -> DaemonSite:
-    return DaemonSite(daemon, tmp_path / "data", "of-a-playbook")
+    # The runtime's state is one for all daemons of a machine.
+    return DaemonSite(daemon, tmp_path / "data", f"of-a-playbook-{daemon.version}")
 
 
 @pytest.mark.parametrize("tty", [False, True])

@@ -177,7 +177,7 @@ def test_wrong_values(embedded_site: EmbeddedSite, busybox: str, tmp_path: pathl
     messages = [one.msg for one in results]
     assert messages[0] == "names: the image docker.io/library/missing:latest is not there: pull or load it first"
     assert messages[1] == "path: 'relative.tar' is not an absolute path"
-    assert messages[2] == f"path: there is no directory {tmp_path}/no: make it first"
+    assert messages[2] == f"path: {tmp_path}/no/a.tar cannot be written, its directory is not there: make it first"
     assert messages[3] == f"path: {tmp_path}/home is a directory: give the name of a file, or choose format=oci-dir"
     assert messages[4] == f"path: {tmp_path}/home is a directory with other things in it: give one that is empty"
     assert messages[5] == "compression: gzip is not for a directory, which format=oci-dir makes"

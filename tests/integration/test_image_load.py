@@ -102,7 +102,9 @@ def test_what_ctr_writes(daemons: t.Callable[[str], Daemon], busybox: str, tmp_p
         path = tmp_path / f"{version}.tar"
         try:
             theirs.ctr("images", "pull", "--plain-http", busybox)
-            theirs.ctr("images", "export", str(path), busybox)
+            # Of the other way, by its transfer service, ctr 2.1 now and then leaves out the end, and says nothing.
+            local = ("--local",) if version == "2.1" else ()
+            theirs.ctr("images", "export", *local, str(path), busybox)
             (loaded,) = ours.converge(load(path))
             assert loaded.actions == [f"load image {busybox} from {path}"]
             with theirs.engine() as engine:

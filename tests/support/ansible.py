@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import importlib
 import json
 import os
 import pathlib
+import queue
 import shutil
 import signal
 import subprocess
@@ -209,7 +209,19 @@ class _Server:
         return status, printed
 
 
-_server = functools.lru_cache(maxsize=1)(_Server)
+#: Those that wait for a run; there are as many as there were runs at once.
+_servers: queue.SimpleQueue[_Server] = queue.SimpleQueue()
+
+
+def _served(arguments: t.Sequence[str], base: pathlib.Path, timeout: float) -> t.Tuple[int, str]:
+    """A run by an idle server. One that fails is not used again."""
+    try:
+        server = _servers.get_nowait()
+    except queue.Empty:
+        server = _Server()
+    done = server.run(arguments, base, base / "results", timeout)
+    _servers.put(server)
+    return done
 
 
 def _environment(base: pathlib.Path, results: pathlib.Path) -> t.Dict[str, str]:
@@ -252,7 +264,7 @@ def play(
     else:
         base = pathlib.Path(tempfile.mkdtemp(prefix="fleet-play-"))
         try:
-            status, output = _server().run(_prepare(base, tasks, **how), base, base / "results", timeout)
+            status, output = _served(_prepare(base, tasks, **how), base, timeout)
             lines = _lines(base / "results")
         finally:
             shutil.rmtree(base, ignore_errors=True)

@@ -108,7 +108,7 @@ def check_parent(path: str, option: str) -> None:
     if not os.path.isabs(path):
         raise InvalidArgument(f"{option}: {printable(path, 200)!r} is not an absolute path")
     if not os.path.isdir(os.path.dirname(path)):
-        raise NotFound(f"{option}: there is no directory {printable(os.path.dirname(path), 200)}: make it first")
+        raise NotFound(f"{option}: {printable(path, 200)} cannot be written, its directory is not there: make it first")
 
 
 def read_file(path: str, limit: int = 16 * 1024 * 1024) -> t.Optional[bytes]:
