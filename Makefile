@@ -10,7 +10,7 @@ help:
 	@echo "make test      everything that CI runs"
 	@echo "make bench     the benchmarks (ROWS=P1,P4 for some)"
 	@echo "make fuzz      feed the parsers with bytes of strangers (MINUTES=10)"
-	@echo "make attacks   all attacks of layers and registries, full disks, kills and power cuts (20 minutes)"
+	@echo "make attacks   all attacks of layers and registries, full disks, kills and power cuts (12 minutes)"
 	@echo "make generate  write the generated files"
 
 setup:

@@ -15,6 +15,7 @@ import typing as t
 
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
 from ansible_collections.fleet.containerd.tests.support.archives import docker_members, tar
+from ansible_collections.fleet.containerd.tests.support.archives import load_task as load
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.images import (
@@ -28,11 +29,6 @@ from ansible_collections.fleet.containerd.tests.support.images import (
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, EmbeddedSite, Site
 from ansible_collections.fleet.containerd.tests.support.web import running_web
-
-
-def load(path: t.Union[str, pathlib.Path], ignore_errors: bool = False, **options: t.Any) -> Task:
-    made = task("containerd_image_load", path=str(path), **options)
-    return {**made, "name": f"load {path}", "ignore_errors": ignore_errors}
 
 
 def export(name: t.Union[str, t.Sequence[str]], path: pathlib.Path, **options: t.Any) -> Task:

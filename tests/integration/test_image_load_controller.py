@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import json
 import os
@@ -15,29 +16,16 @@ import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.tests.support import ansible
-from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult, task
-from ansible_collections.fleet.containerd.tests.support.archives import docker_members, members_of, tar
-from ansible_collections.fleet.containerd.tests.support.images import (
-    Entry,
-    Layout,
-    busybox_image,
-    busybox_layer,
-    hand_made_layers,
-    tar_of,
-)
+from ansible_collections.fleet.containerd.tests.support import ansible, images
+from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult
+from ansible_collections.fleet.containerd.tests.support.archives import docker_members, load_task, members_of, tar
 from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, EmbeddedSite, Site, finished, new_namespace
 
 PLUGINS = pathlib.Path(ansible.__file__).parent / "connection_plugins"
 NAME = "docker.io/library/app:1"
 #: More than the documents of any image here, less than any layer that counts.
 SMALL = 20_000
-
-
-def load(path: t.Union[str, pathlib.Path], **options: t.Any) -> Task:
-    ignore_errors = options.pop("ignore_errors", False)
-    made = task("containerd_image_load", path=str(path), **{"source": "controller", **options})
-    return {**made, "name": f"load {path}", "ignore_errors": ignore_errors}
+load = functools.partial(load_task, source="controller")
 
 
 def check(one: Task) -> Task:
@@ -46,10 +34,10 @@ def check(one: Task) -> Task:
 
 def noise(name: str, size: int) -> bytes:
     """A layer that cannot be compressed."""
-    return tar_of([Entry(name, os.urandom(size))])
+    return images.tar_of([images.Entry(name, os.urandom(size))])
 
 
-def to_docker_archive(layout: Layout, name: str, path: pathlib.Path) -> None:
+def to_docker_archive(layout: images.Layout, name: str, path: pathlib.Path) -> None:
     path.unlink(missing_ok=True)
     command = ["skopeo", "copy", f"oci:{layout.path}:{name}", f"docker-archive:{path}:app:1"]
     subprocess.run(command, check=True, capture_output=True)
@@ -60,11 +48,11 @@ def sizes(results: t.Iterable[TaskResult]) -> t.List[int]:
 
 
 @pytest.mark.parametrize("kind", ["docker archive", "image layout"])
-def test_only_what_lacks_is_sent(site: Site, layout: Layout, tmp_path: pathlib.Path, kind: str) -> None:
+def test_only_what_lacks_is_sent(site: Site, layout: images.Layout, tmp_path: pathlib.Path, kind: str) -> None:
     """First all layers; then nothing; of a new version the layer that is new."""
     bottom, upper = noise("bottom", 2_000_000), noise("upper", 100_000)
     path = tmp_path / "app.tar" if kind == "docker archive" else layout.path
-    layout.tag(busybox_image(layout, [bottom]), "app:1")
+    layout.tag(images.busybox_image(layout, [bottom]), "app:1")
     if kind == "docker archive":
         to_docker_archive(layout, "app:1", path)
     one = load(path)
@@ -79,7 +67,7 @@ def test_only_what_lacks_is_sent(site: Site, layout: Layout, tmp_path: pathlib.P
     assert [one.changed for one in (predicted, first, again, still)] == [True, True, False, False]
     assert max(sizes((predicted, again, still))) < SMALL
     assert sizes([first])[0] > 2_000_000
-    layout.tag(busybox_image(layout, [bottom, upper]), "app:1")
+    layout.tag(images.busybox_image(layout, [bottom, upper]), "app:1")
     if kind == "docker archive":
         to_docker_archive(layout, "app:1", path)
     (moved,) = site.converge(one)
@@ -93,12 +81,12 @@ def test_only_what_lacks_is_sent(site: Site, layout: Layout, tmp_path: pathlib.P
         assert row[-1] == "true"
 
 
-def test_what_the_store_has_is_used(site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
+def test_what_the_store_has_is_used(site: Site, layout: images.Layout, tmp_path: pathlib.Path) -> None:
     """Layers of another image; a name alone; a blob that the archive lacks, or that is damaged in the store."""
     bottom = noise("bottom", 2_000_000)
-    layout.tag(busybox_image(layout, [bottom]), "other:1")
+    layout.tag(images.busybox_image(layout, [bottom]), "other:1")
     site.play(load(layout.path, source="target"))
-    image = busybox_image(layout, [bottom], Labels={"a": "b"})
+    image = images.busybox_image(layout, [bottom], Labels={"a": "b"})
     layout.tag(image, "app:1")
     manifest = json.loads(layout.read(image))
     gone = layout.path / "blobs" / "sha256" / manifest["layers"][1]["digest"][7:]
@@ -116,22 +104,22 @@ def test_what_the_store_has_is_used(site: Site, layout: Layout, tmp_path: pathli
     site.blobs()
 
 
-def test_the_same_as_from_the_target(tmp_path: pathlib.Path, layout: Layout) -> None:
+def test_the_same_as_from_the_target(tmp_path: pathlib.Path, layout: images.Layout) -> None:
     """Names, platforms, errors, warnings: no difference but where the archive is."""
-    ours, arm = busybox_image(layout), layout.image(hand_made_layers()[:1], architecture="arm64")
+    ours, arm = images.busybox_image(layout), layout.image(images.hand_made_layers()[:1], architecture="arm64")
     layout.tag(layout.index([arm, ours]), "app:1")
-    layout.tag(busybox_image(layout, Labels={"a": "b"}), "7")
-    only_arm = Layout(tmp_path / "arm")
-    only_arm.tag(only_arm.index([only_arm.image(hand_made_layers()[:1], architecture="arm64")]), "arm:1")
-    part = Layout(tmp_path / "part")
-    lacking = part.image(hand_made_layers(), architecture="arm64")
-    part.tag(part.index([lacking, busybox_image(part)]), "part:1")
+    layout.tag(images.busybox_image(layout, Labels={"a": "b"}), "7")
+    only_arm = images.Layout(tmp_path / "arm")
+    only_arm.tag(only_arm.index([only_arm.image(images.hand_made_layers()[:1], architecture="arm64")]), "arm:1")
+    part = images.Layout(tmp_path / "part")
+    lacking = part.image(images.hand_made_layers(), architecture="arm64")
+    part.tag(part.index([lacking, images.busybox_image(part)]), "part:1")
     (part.path / "blobs" / "sha256" / lacking["digest"][7:]).unlink()
     both, nameless = tmp_path / "both.tar", tmp_path / "nameless.tar"
-    both.write_bytes(tar(docker_members([busybox_layer()], "app:1", "app:2", "example.com/app:3")))
-    nameless.write_bytes(tar(docker_members([busybox_layer()], old=False)))
-    hollow = Layout(tmp_path / "hollow")
-    image = hollow.tag(busybox_image(hollow, [tar_of([Entry("only", b"here")])]), "hollow:1")
+    both.write_bytes(tar(docker_members([images.busybox_layer()], "app:1", "app:2", "example.com/app:3")))
+    nameless.write_bytes(tar(docker_members([images.busybox_layer()], old=False)))
+    hollow = images.Layout(tmp_path / "hollow")
+    image = hollow.tag(images.busybox_image(hollow, [images.tar_of([images.Entry("only", b"here")])]), "hollow:1")
     (hollow.path / "blobs" / "sha256" / json.loads(hollow.read(image))["layers"][1]["digest"][7:]).unlink()
     cases: t.List[t.Dict[str, t.Any]] = [
         {"path": both, "names": ["app:2", "example.com/app:3"]},
@@ -182,14 +170,16 @@ def outcome(result: TaskResult, base: pathlib.Path, site: Site) -> t.Dict[str, t
     return dict(json.loads(text))
 
 
-def test_archives_that_are_compressed_as_a_whole(embedded_site: EmbeddedSite, layout: Layout, tmp_path: pathlib.Path) -> None:
+def test_archives_that_are_compressed_as_a_whole(
+    embedded_site: EmbeddedSite, layout: images.Layout, tmp_path: pathlib.Path
+) -> None:
     """Of an image layout not even the documents are sent while all is there; plain layers are sent compressed."""
-    layout.tag(busybox_image(layout, [noise("bottom", 500_000)]), "app:1")
+    layout.tag(images.busybox_image(layout, [noise("bottom", 500_000)]), "app:1")
     oci, docker = tmp_path / "oci.tar.gz", tmp_path / "docker.tar.gz"
     with_index_first = sorted(members_of(layout).items(), key=lambda member: "/" in member[0])
     oci.write_bytes(gzip.compress(tar(with_index_first), 1))
-    zeros = tar_of([Entry("zeros", bytes(5_000_000))])
-    docker.write_bytes(gzip.compress(tar(docker_members([busybox_layer(), zeros], "other:1")), 1))
+    zeros = images.tar_of([images.Entry("zeros", bytes(5_000_000))])
+    docker.write_bytes(gzip.compress(tar(docker_members([images.busybox_layer(), zeros], "other:1")), 1))
     first, other = embedded_site.converge(load(oci), load(docker))
     again, documents = embedded_site.play(load(oci), load(docker)).results
     assert sizes([first])[0] > 500_000
@@ -200,12 +190,12 @@ def test_archives_that_are_compressed_as_a_whole(embedded_site: EmbeddedSite, la
     assert broken.msg.startswith(f"on the controller: the compressed archive {docker} ")
 
 
-def test_what_goes_away_meanwhile_is_sent_too(site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
+def test_what_goes_away_meanwhile_is_sent_too(site: Site, layout: images.Layout, tmp_path: pathlib.Path) -> None:
     """Over a connection that counts, and before the second part removes the image that had the lower layers."""
     bottom, upper = noise("bottom", 300_000), noise("upper", 100_000)
-    layout.tag(busybox_image(layout, [bottom]), "old:1")
+    layout.tag(images.busybox_image(layout, [bottom]), "old:1")
     site.play(load(layout.path))
-    layout.tag(busybox_image(layout, [bottom, upper]), "app:1")
+    layout.tag(images.busybox_image(layout, [bottom, upper]), "app:1")
     remove = tmp_path / "remove.sh"
     if isinstance(site, DaemonSite):
         arguments = f"--address {site.daemon.address} --namespace {site.namespace}"
@@ -229,9 +219,9 @@ def test_what_goes_away_meanwhile_is_sent_too(site: Site, layout: Layout, tmp_pa
         assert [image.name for image in engine.images.list()] == [NAME]
 
 
-def test_no_file_is_left(embedded_site: EmbeddedSite, layout: Layout, tmp_path: pathlib.Path) -> None:
+def test_no_file_is_left(embedded_site: EmbeddedSite, layout: images.Layout, tmp_path: pathlib.Path) -> None:
     """On neither side, also not of loads that fail on the controller or on the target."""
-    layout.tag(busybox_image(layout, [noise("bottom", 100_000)]), "app:1")
+    layout.tag(images.busybox_image(layout, [noise("bottom", 100_000)]), "app:1")
     local, remote, parts = tmp_path / "local", tmp_path / "remote", tmp_path / "parts"
     look = {"name": "look", "ansible.builtin.shell": f"find {local} -name 'part-*'; find {remote} -name part.tar"}
     blob = max(layout.path.glob("blobs/sha256/*"), key=lambda path: path.stat().st_size)
@@ -272,7 +262,7 @@ def test_what_is_not_possible(embedded_site: EmbeddedSite, tmp_path: pathlib.Pat
     bad, checksum = tmp_path / "bad.tar", "sha256:" + "0" * 64
     bad.write_bytes(b"no archive" * 1000)
     part = tmp_path / "real.tar"
-    part.write_bytes(tar(docker_members([busybox_layer()], "app:1")))
+    part.write_bytes(tar(docker_members([images.busybox_layer()], "app:1")))
     results = embedded_site.play(
         load(tmp_path / "gone.tar", ignore_errors=True),
         load("images/gone.tar", ignore_errors=True),
@@ -302,7 +292,7 @@ def test_a_relative_path_and_async_from_the_target(embedded_site: EmbeddedSite, 
     """As ansible.builtin.copy finds files. Without source: controller nothing is different from a module alone."""
     path = tmp_path / "play" / "files" / "images" / "app.tar"
     path.parent.mkdir(parents=True)
-    path.write_bytes(tar(docker_members([busybox_layer()], "app:1")))
+    path.write_bytes(tar(docker_members([images.busybox_layer()], "app:1")))
     relative = load("images/app.tar", **embedded_site.defaults)
     later = {**load(path, **{**embedded_site.defaults, "source": "target"}), "async": 60, "poll": 1}
     playbook = tmp_path / "play" / "play.json"

@@ -36,7 +36,7 @@ def build(kind: str, layout: Layout) -> t.Dict[str, t.Any]:
     if kind == "hand-made":
         return layout.tag(layout.image(hand_made_layers()), "tag")
     # As those of the benchmarks, but smaller.
-    layers = [corpus._real_files(40_000_000)] if kind == "debian-like" else corpus._many_files(9000)
+    layers = [corpus._real_files(40_000_000), corpus._small_files(500)] if kind == "debian-like" else corpus._many_files(9000)
     return layout.tag(layout.image([busybox_layer(), *layers], level=1), "tag")
 
 

@@ -21,6 +21,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
 
+from .ansible import Task, task
 from .images import Layout, sha256
 
 AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
@@ -106,3 +107,8 @@ def docker_members(layers: t.Sequence[bytes], *tags: str, old: bool = True, **co
     manifest = [{"Config": config_name, "RepoTags": list(tags) or None, "Layers": names}]
     found = dict(zip(names, layers))
     return {**found, config_name: data, "manifest.json": json.dumps(manifest).encode()}
+
+
+def load_task(path: t.Union[str, pathlib.Path], ignore_errors: bool = False, **options: t.Any) -> Task:
+    """A task that loads the images of an archive."""
+    return {**task("containerd_image_load", path=str(path), **options), "name": f"load {path}", "ignore_errors": ignore_errors}

@@ -67,7 +67,6 @@ class ImageResource:
         self._pulled: t.Dict[int, t.Dict[str, t.Any]] = {}
         self._failed: t.Dict[int, EngineError] = {}
         self._freed: t.Dict[str, t.Any] = {"deleted": [], "bytes": 0}
-        self._removing = False
         self._warnings: t.List[str] = []
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Task:
@@ -92,6 +91,8 @@ class ImageResource:
         with contextlib.ExitStack() as self._exit:
             for name in names:
                 self._exit.enter_context(engine.lock(f"image {name}"))
+            if want.absent:
+                self._exit.callback(self._collect, engine, {info.digest: info.size for info in engine.content.walk()})
             yield
 
     def plan(self, want: Task, have: Have, engine: Engine) -> Plan:
@@ -172,9 +173,6 @@ class ImageResource:
         ]
 
     def _remove(self, number: int, record: Image, engine: Engine) -> None:
-        if not self._removing:
-            self._removing = True
-            self._exit.callback(self._collect, engine, {info.digest: info.size for info in engine.content.walk()})
         try:
             engine.images.delete(record.name, record.target.digest, collect=False)
         except EngineError as error:
