@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Documentation fragment: what every module of the collection promises."""
+"""Documentation fragments: what every module of the collection promises, and of which groups of module_defaults it is."""
 
 from __future__ import annotations
 
@@ -18,11 +18,6 @@ attributes:
   idempotent:
     description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
     support: full
-  action_group:
-    description: Use C(group/fleet.containerd.containerd) in C(module_defaults) to set defaults for this module.
-    support: full
-    membership:
-      - fleet.containerd.containerd
 """
 
     # The same for modules that only read.
@@ -42,41 +37,40 @@ attributes:
   idempotent:
     description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
     support: full
+"""
+
+    # For modules with the options of the fragment engine.
+    CONTAINERD = r"""
+options: {}
+attributes:
   action_group:
-    description: Use C(group/fleet.containerd.containerd) in C(module_defaults) to set defaults for this module.
+    description: Use C(group/fleet.containerd.containerd) in C(module_defaults) to set the engine's options for this module.
     support: full
     membership:
       - fleet.containerd.containerd
 """
 
-    # For modules that use no engine: the group's defaults (engine, namespace, data_root) are not theirs.
-    HOST = r"""
+    # For modules with the options of the fragment registry.
+    REGISTRY = r"""
 options: {}
 attributes:
-  check_mode:
-    description: Can run in C(check_mode) and return the changed status prediction without modifying the target.
+  action_group:
+    description: Use C(group/fleet.containerd.registry) in C(module_defaults) to set the registry's options for this module.
     support: full
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
-  idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
-    support: full
+    membership:
+      - fleet.containerd.registry
 """
 
-    HOST_INFO = r"""
+    # For modules with both.
+    BOTH = r"""
 options: {}
 attributes:
-  check_mode:
-    description: Can run in C(check_mode) and return the changed status prediction without modifying the target.
+  action_group:
+    description:
+      - Use C(group/fleet.containerd.containerd) in C(module_defaults) to set the engine's options for this module,
+        and C(group/fleet.containerd.registry) to set the registry's.
     support: full
-    details:
-      - This module never modifies the target.
-  diff_mode:
-    description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
-    support: N/A
-    details:
-      - This module never modifies the target.
-  idempotent:
-    description: When run twice in a row outside check mode, with the same arguments, the second invocation indicates no change.
-    support: full
+    membership:
+      - fleet.containerd.containerd
+      - fleet.containerd.registry
 """

@@ -31,7 +31,7 @@ attributes:
     details:
       - The difference of the text of the files. Secrets are replaced in it.
 extends_documentation_fragment:
-  - fleet.containerd.attributes.host
+  - fleet.containerd.attributes
 options:
   path:
     description:

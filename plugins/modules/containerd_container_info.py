@@ -15,6 +15,7 @@ description:
   - Returns the containers of a namespace in the shape of C(docker inspect), those made by C(nerdctl), C(ctr) or the kubelet too.
 extends_documentation_fragment:
   - fleet.containerd.attributes.info
+  - fleet.containerd.attributes.containerd
   - fleet.containerd.engine
 options:
   name:

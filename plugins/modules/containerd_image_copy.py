@@ -24,7 +24,8 @@ attributes:
   diff_mode:
     support: full
 extends_documentation_fragment:
-  - fleet.containerd.attributes.host
+  - fleet.containerd.attributes
+  - fleet.containerd.attributes.registry
   - fleet.containerd.registry
   - fleet.containerd.registry.credentials
 options:

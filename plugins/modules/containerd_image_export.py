@@ -26,6 +26,7 @@ attributes:
     support: full
 extends_documentation_fragment:
   - fleet.containerd.attributes
+  - fleet.containerd.attributes.containerd
   - fleet.containerd.engine
 options:
   names:

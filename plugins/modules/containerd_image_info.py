@@ -15,6 +15,7 @@ description:
   - Returns the images of a namespace in the shape of C(docker image inspect).
 extends_documentation_fragment:
   - fleet.containerd.attributes.info
+  - fleet.containerd.attributes.containerd
   - fleet.containerd.engine
 options:
   name:

@@ -37,6 +37,7 @@ attributes:
       - Not with O(source=controller).
 extends_documentation_fragment:
   - fleet.containerd.attributes
+  - fleet.containerd.attributes.containerd
   - fleet.containerd.engine
 options:
   path:

@@ -24,6 +24,7 @@ attributes:
     support: full
 extends_documentation_fragment:
   - fleet.containerd.attributes
+  - fleet.containerd.attributes.both
   - fleet.containerd.engine
   - fleet.containerd.registry
   - fleet.containerd.registry.credentials

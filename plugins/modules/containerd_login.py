@@ -26,7 +26,8 @@ attributes:
     details:
       - Passwords are not shown.
 extends_documentation_fragment:
-  - fleet.containerd.attributes.host
+  - fleet.containerd.attributes
+  - fleet.containerd.attributes.registry
   - fleet.containerd.registry
 options:
   registry_url:

@@ -15,7 +15,7 @@ description:
   - Writes the C(hosts.toml) of a registry below C(certs.d), which says where its images are pulled from and which certificates,
     headers and capabilities the mirrors have.
   - The file is read at each pull, by the modules of this collection, by the kubelet through containerd (where C(config_path) of its
-    configuration names O(config_dir)), by C(nerdctl), and by C(ctr --hosts-dir). Nothing has to be restarted.
+    configuration names O(registry_config_dir)), by C(nerdctl), and by C(ctr --hosts-dir). Nothing has to be restarted.
   - containerd ignores a file that it cannot read, and then pulls without mirrors. So everything is checked before it is written.
   - An option that is not given is not looked at, also within a mirror that is in the file already. An empty value takes away what
     is there. So the header that M(fleet.containerd.containerd_login) has written stays.
@@ -28,7 +28,7 @@ attributes:
     details:
       - The values of headers are not shown.
 extends_documentation_fragment:
-  - fleet.containerd.attributes.host
+  - fleet.containerd.attributes
 options:
   registry:
     description:
@@ -99,7 +99,7 @@ options:
     type: str
     choices: [present, absent]
     default: present
-  config_dir:
+  registry_config_dir:
     description:
       - The directory with a directory for each registry.
     type: path

@@ -18,7 +18,8 @@ description:
 requirements:
   - tomlkit (where there is a C(hosts.toml))
 extends_documentation_fragment:
-  - fleet.containerd.attributes.host_info
+  - fleet.containerd.attributes.info
+  - fleet.containerd.attributes.registry
   - fleet.containerd.registry
   - fleet.containerd.registry.credentials
 options:

@@ -245,7 +245,9 @@ def test_hosts_toml_wherever_the_registry_is_a_mirror(place: Place) -> None:
     assert (place.certs / "other.test" / "hosts.toml").read_text() == texts["other.test"]
     assert not place.own.exists()
     mirrors = [{"host": f"{url}/hub"}, {"host": "https://m.test"}]
-    same = ansible.play([task("containerd_registry", registry="docker.io", config_dir=str(place.certs), mirrors=mirrors)]).last
+    same = ansible.play(
+        [task("containerd_registry", registry="docker.io", registry_config_dir=str(place.certs), mirrors=mirrors)]
+    ).last
     assert not same.changed
     place.converge(place.with_hosts(state="absent"))
     assert hosts(place.certs / "_default" / "hosts.toml")["host"][url] == {"header": {"x-other": "stays"}}

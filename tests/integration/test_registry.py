@@ -33,7 +33,7 @@ class Certs:
         self.file = self.directory / "hosts.toml"
 
     def registry(self, **options: t.Any) -> Task:
-        return task("containerd_registry", **{"registry": REGISTRY, "config_dir": str(self.path), **options})
+        return task("containerd_registry", **{"registry": REGISTRY, "registry_config_dir": str(self.path), **options})
 
     def info(self, *names: str, **options: t.Any) -> Task:
         return task("containerd_registry_info", **{"name": list(names), "registry_config_dir": str(self.path), **options})
@@ -229,7 +229,7 @@ WRONG: t.List[t.Tuple[str, t.Any]] = [
     ("registry", ""),
     ("registry", "registry-1.docker.io"),
     ("registry", "../etc"),
-    ("config_dir", "relative"),
+    ("registry_config_dir", "relative"),
     ("server", "ftp://up.test"),
     ("server", "https://user:pw@up.test"),
     ("server", "https://up.test/?a=b"),
@@ -255,8 +255,8 @@ WRONG: t.List[t.Tuple[str, t.Any]] = [
 def test_wrong_values(certs: Certs, modules: Modules) -> None:
     unclear = []
     for option, value in WRONG:
-        options: t.Dict[str, t.Any] = {"registry": REGISTRY, "config_dir": str(certs.path)}
-        if option in ("registry", "config_dir", "server", "mirrors"):
+        options: t.Dict[str, t.Any] = {"registry": REGISTRY, "registry_config_dir": str(certs.path)}
+        if option in ("registry", "registry_config_dir", "server", "mirrors"):
             options = {"mirrors": [{"host": "https://m.test"}], **options, option: value}
         else:
             options["mirrors"] = [{"host": "https://m.test", option: value}]
@@ -325,7 +325,7 @@ def test_examples(certs: Certs, ca: str, tmp_path: pathlib.Path) -> None:
         "/etc/ssl/private/node.key": f"{ca}.key",
     }
     tasks = examples_of("containerd_registry", replace)
-    played = ansible.play([*tasks[:3], *tasks[:3], tasks[3], tasks[3]], defaults={"config_dir": str(certs.path)})
+    played = ansible.play([*tasks[:3], *tasks[:3], tasks[3], tasks[3]], defaults={"registry_config_dir": str(certs.path)})
     assert [one.changed for one in played.results] == [True] * 3 + [False] * 3 + [True, False]
     assert sorted(path.name for path in certs.path.iterdir()) == ["_default", "registry.example.com_5443_"]
     shown = ansible.play(examples_of("containerd_registry_info"), defaults={"registry_config_dir": str(certs.path)})

@@ -39,7 +39,7 @@ class Mirror:
             {"host": self.dead, "capabilities": ["pull", "resolve"]},
             {"host": self.url, "capabilities": ["pull", "resolve"], "ca_content": pathlib.Path(self.registry.ca).read_text()},
         ]
-        return task("containerd_registry", registry="registry.invalid:5443", mirrors=listed, config_dir=str(self.certs))
+        return task("containerd_registry", registry="registry.invalid:5443", mirrors=listed, registry_config_dir=str(self.certs))
 
     def login(self) -> Task:
         return task(

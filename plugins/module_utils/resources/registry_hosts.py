@@ -46,9 +46,9 @@ class RegistryHosts:
 
     def desired(self, params: t.Mapping[str, t.Any], engine: t.Any) -> Wanted:
         registry = registry_name(params["registry"], "registry")
-        config_dir = params["config_dir"]
+        config_dir = params["registry_config_dir"]
         if not os.path.isabs(config_dir):
-            raise InvalidArgument(f"config_dir: {printable(config_dir, 200)} is not an absolute path")
+            raise InvalidArgument(f"registry_config_dir: {printable(config_dir, 200)} is not an absolute path")
         directory = own_directory(registry, config_dir)
         authorities: t.Dict[str, bytes] = {}
         server = params["server"]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 SPEC = {
     'argument_spec': {
-        'config_dir': {'type': 'path', 'default': '/etc/containerd/certs.d'},
         'mirrors': {
             'type': 'list',
             'elements': 'dict',
@@ -25,6 +24,7 @@ SPEC = {
             },
         },
         'registry': {'type': 'str', 'required': True, 'aliases': ['host']},
+        'registry_config_dir': {'type': 'path', 'default': '/etc/containerd/certs.d'},
         'server': {'type': 'str'},
         'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},
     },
