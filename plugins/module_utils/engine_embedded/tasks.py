@@ -18,7 +18,7 @@ from ..hostfs.atomic import make_dir, read_file, write_file
 from ..hostfs.remove import sweep
 from ..runtime.bundle import Bundle
 from ..runtime.launch import Launch
-from ..runtime.processes import Process, boot_id, with_argument
+from ..runtime.processes import Process, boot_id, frozen, with_argument
 from ..runtime.runc import Runtime, failure, last_message
 
 _UNKNOWN = 255
@@ -121,7 +121,7 @@ class EmbeddedTasks:
         init = Process(*facts["init"])
         if ended is None and facts["boot"] == boot_id():
             if init.alive:
-                status = CREATED if not facts["started_at"] else PAUSED if facts.get("paused") else RUNNING
+                status = CREATED if not facts["started_at"] else PAUSED if frozen(init.pid) else RUNNING
                 return TaskState(container_id, status, init.pid, 0, facts["started_at"], 0.0, False, facts["log"])
             # It has just ended: the shim is about to say how.
             Process(*facts["shim"]).wait(_RECORD_SECONDS)
@@ -179,7 +179,6 @@ class EmbeddedTasks:
         if state.status != wanted:
             raise FailedPrecondition(f"the container {container_id[:12]} cannot {verb}: it is {state.status}")
         self._runtime(facts).run(verb, container_id)
-        self._bundle(container_id).record({**facts, "paused": verb == "pause"})
 
     def update(self, container_id: str, resources: t.Mapping[str, t.Any]) -> None:
         facts = self._facts(container_id)
@@ -233,6 +232,8 @@ class EmbeddedTasks:
             shims = [Process(*facts["shim"])] if facts["boot"] == boot_id() else []
             if shims and Process(*facts["init"]).signal(_KILL):
                 # Faster than leaving it to <runtime> delete --force, which looks only every 100 ms.
+                if frozen(facts["init"][0]):
+                    self._runtime(facts).run("resume", container_id)
                 Process(*facts["init"]).wait(_RECORD_SECONDS)
         else:
             shims = self._makers(bundle)

@@ -103,12 +103,17 @@ class Platform(t.NamedTuple):
         return cls.normalised("linux", os.uname().machine)
 
     def candidates(self) -> t.Tuple[Platform, ...]:
-        """What runs on this platform, best first (arm/v7 runs v6 and v5; arm64 runs arm/v8 and below; amd64/v3 runs v2, v1)."""
-        if self.architecture == "arm" and self.variant[1:].isdigit():
-            return tuple(self._replace(variant=f"v{n}") for n in range(int(self.variant[1:]), 4, -1))
+        """What runs on this platform, best first, as containerd has it (platforms/compare.go: platformVector).
+
+        arm/v7 runs v6 and v5; arm64/v9 plain arm64, and that arm/v8 and below; amd64/v3 v2 and v1, and every amd64 386.
+        """
+        number = int(self.variant[1:]) if self.variant[1:].isdigit() else 0
+        if self.architecture == "arm" and number:
+            return tuple(self._replace(variant=f"v{n}") for n in range(number, 4, -1))
         if self.architecture == "arm64":
-            return (self, *(Platform(self.os, "arm", f"v{n}") for n in (8, 7, 6, 5)))
-        if self.architecture == "amd64" and self.variant[1:].isdigit():
-            levels = range(int(self.variant[1:]), 1, -1)
-            return (*(self._replace(variant=f"v{n}") for n in levels), self._replace(variant=""))
+            plain = (self._replace(variant=""),) if self.variant else ()
+            return (self, *plain, *(Platform(self.os, "arm", f"v{n}") for n in (8, 7, 6, 5)))
+        if self.architecture == "amd64":
+            levels = (self._replace(variant=f"v{n}") for n in range(number, 1, -1))
+            return tuple(dict.fromkeys((self, *levels, self._replace(variant=""), Platform(self.os, "386"))))
         return (self,)

@@ -11,7 +11,7 @@ import secrets
 import typing as t
 
 from ..engine import labels as L
-from ..engine.models import CREATED, STOPPED, Container, Runtime, TaskIO
+from ..engine.models import CREATED, PAUSED, STOPPED, Container, Runtime, TaskIO
 from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from .container_options import effective, image_defaults
 from .image_source import find_image
@@ -166,17 +166,24 @@ def stop(engine: Engine, container: Container, params: t.Mapping[str, t.Any]) ->
         if engine.tasks.state(container.id).status == STOPPED:
             return
         if not params.get("force_kill"):
-            engine.tasks.signal(container.id, number)
+            _signal(engine, container.id, number)
             with contextlib.suppress(Unavailable):
                 engine.tasks.wait(container.id, timeout)
                 return
-        engine.tasks.signal(container.id, _KILL)
+        _signal(engine, container.id, _KILL)
         engine.tasks.wait(container.id, _KILL_SECONDS)
     except FailedPrecondition:
         # It ended by itself in between.
         engine.tasks.wait(container.id, _KILL_SECONDS)
     except NotFound:
         return
+
+
+def _signal(engine: Engine, container_id: str, number: int) -> None:
+    """What is paused gets the signal first and is thawed then: it comes to nothing else in between."""
+    engine.tasks.signal(container_id, number)
+    if engine.tasks.state(container_id).status == PAUSED:
+        engine.tasks.resume(container_id)
 
 
 def remove(engine: Engine, container: Container) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading a container's json-file log back, over its rotated files."""
+"""Reading a container's json-file log back, over its rotated files: from the end, since only the end is wanted of a large one."""
 
 from __future__ import annotations
 
@@ -12,37 +12,58 @@ import typing as t
 from ..errors import from_os_error
 
 _LIMIT = 16 * 1024 * 1024
+_BLOCK = 256 * 1024
+#: No line of ours is longer: 80 KiB of output, at most six characters a byte (libexec/shim.py: Log).
+_LONGEST = 1024 * 1024
 
 
 def read(path: str, streams: t.Collection[str] = ("stdout", "stderr"), limit: int = _LIMIT) -> bytes:
     """What a container printed, oldest first; of more than limit bytes the last ones. Empty without a log."""
     parts: t.List[bytes] = []
     total = 0
-    number = 1
-    files = [path]
-    while path and os.path.exists(f"{path}.{number}"):
-        files.append(f"{path}.{number}")
-        number += 1
-    for name in files:
-        found = b"".join(_lines(name, streams))
-        parts.append(found)
-        total += len(found)
-        if total > limit:
+    for lines in _backwards(path) if path else ():
+        parts.append(b"".join(_output(lines, streams)))
+        total += len(parts[-1])
+        if total >= limit:
             break
     return b"".join(reversed(parts))[-limit:]
 
 
-def _lines(path: str, streams: t.Collection[str]) -> t.Iterator[bytes]:
-    try:
-        with open(path, "rb") as stream:
-            for line in stream:
-                try:
-                    entry = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(entry, dict) and entry.get("stream") in streams:
-                    yield str(entry.get("log", "")).encode("utf-8", "surrogatepass")
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise from_os_error(error, f"reading {path}") from error
+def _output(lines: t.Iterable[bytes], streams: t.Collection[str]) -> t.Iterator[bytes]:
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and entry.get("stream") in streams and isinstance(entry.get("log"), str):
+            yield entry["log"].encode("utf-8", "surrogatepass")
+
+
+def _backwards(path: str) -> t.Iterator[t.List[bytes]]:
+    """The lines of the log and of its rotated files, some at a time, the last ones first."""
+    number, name, seen = 0, path, set()
+    while True:
+        try:
+            with open(name, "rb", buffering=0) as stream:
+                found = os.fstat(stream.fileno())
+                # Where it is rotated just now, a file comes again under its next name.
+                if (found.st_dev, found.st_ino) not in seen:
+                    seen.add((found.st_dev, found.st_ino))
+                    yield from _blocks(stream.fileno(), found.st_size)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise from_os_error(error, f"reading {name}") from error
+        number += 1
+        name = f"{path}.{number}"
+
+
+def _blocks(fd: int, end: int) -> t.Iterator[t.List[bytes]]:
+    """The whole lines of a file, those of its last block first. What is longer than any line of ours is passed over."""
+    rest = b""
+    while end > 0:
+        begin = max(0, end - _BLOCK)
+        first, *lines = (os.pread(fd, end - begin, begin) + rest).split(b"\n")
+        rest, end = first if len(first) <= _LONGEST else b"", begin
+        yield lines
+    yield [rest]

@@ -38,6 +38,30 @@ def start_time(pid: int) -> int:
     return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
+def control_groups(pid: int) -> t.Dict[str, str]:
+    """Where a process is, by controller of version 1; under the empty name for version 2. Empty when it has ended."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as stream:
+            lines = [line.rstrip("\n").split(":", 2) for line in stream]
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    return {name: path for _number, names, path in lines for name in names.split(",")}
+
+
+def frozen(pid: int) -> bool:
+    """Whether the control group of a process is stopped: what is in it runs no instruction, and dies of no signal on version 1."""
+    groups = control_groups(pid)
+    if "freezer" in groups:
+        path, marks = f"/sys/fs/cgroup/freezer{groups['freezer']}/freezer.state", {"FROZEN", "FREEZING"}
+    else:
+        path, marks = f"/sys/fs/cgroup{groups.get('', '')}/cgroup.events", {"frozen 1"}
+    try:
+        with open(path, encoding="ascii") as stream:
+            return not marks.isdisjoint(stream.read().splitlines())
+    except OSError:
+        return False
+
+
 class Process(t.NamedTuple):
     """A process of this boot."""
 

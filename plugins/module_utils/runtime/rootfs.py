@@ -14,8 +14,8 @@ import typing as t
 from ..engine.models import Mount
 from ..errors import FailedPrecondition, from_os_error
 from ..hostfs import mounts as host_mounts
-from ..hostfs import syscalls
 from ..hostfs.atomic import make_dir
+from ..hostfs.inside import open_inside
 
 _SPECIAL = ("dev", "proc", "sys")
 
@@ -62,7 +62,7 @@ def check_rootfs(root_fd: int) -> None:
 def check_working_dir(root_fd: int, path: str) -> None:
     """FailedPrecondition when the working directory is there and is no directory inside the root file system."""
     try:
-        fd = syscalls.openat2(root_fd, path.lstrip("/").encode() or b".", os.O_PATH, syscalls.RESOLVE_IN_ROOT)
+        fd = open_inside(root_fd, path, os.O_PATH)
     except FileNotFoundError:
         return
     except OSError as error:

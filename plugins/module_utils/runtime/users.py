@@ -10,7 +10,7 @@ import stat
 import typing as t
 
 from ..errors import InvalidArgument, from_os_error, printable
-from ..hostfs import syscalls
+from ..hostfs.inside import open_inside
 
 _FILE_LIMIT = 4 * 1024 * 1024
 _ID_LIMIT = 2**31
@@ -28,7 +28,7 @@ class User(t.NamedTuple):
 def read_inside(root_fd: int, path: str, limit: int = _FILE_LIMIT) -> bytes:
     """A regular file of a root file system, links resolved inside it; empty when there is none. Never blocks on a fifo."""
     try:
-        fd = syscalls.openat2(root_fd, path.encode(), os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY, syscalls.RESOLVE_IN_ROOT)
+        fd = open_inside(root_fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
         return b""
     try:

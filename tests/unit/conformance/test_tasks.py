@@ -34,6 +34,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     NotFound,
     Unavailable,
 )
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container_steps import stop
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.cgroups import host_facts
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.logs import read as read_log
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.spec import SpecRequest, build
@@ -227,6 +228,20 @@ def test_pause_and_resume(box: Box) -> None:
     assert box.engine.tasks.state(made.id).status == PAUSED
     box.engine.tasks.resume(made.id)
     assert box.engine.tasks.state(made.id).status == RUNNING
+
+
+def test_a_paused_task_can_be_stopped_and_deleted(box: Box) -> None:
+    """A frozen process takes no signal before it is thawed, on version 1 of the control groups not even SIGKILL."""
+    stopped, deleted = box.run("sh", "-c", "trap 'exit 5' TERM; while :; do sleep 0.05; done"), box.run("sleep", "1000")
+    until(lambda: b"trap" in pathlib.Path(f"/proc/{box.engine.tasks.state(stopped.id).pid}/cmdline").read_bytes())
+    time.sleep(0.2)
+    for made in (stopped, deleted):
+        box.engine.tasks.pause(made.id)
+    started = time.monotonic()
+    stop(box.engine, stopped, {})
+    assert box.engine.tasks.state(stopped.id).exit_status == 5
+    box.engine.tasks.delete(deleted.id, force=True)
+    assert time.monotonic() - started < 5
 
 
 def test_update_changes_the_limits_of_what_runs(box: Box) -> None:

@@ -151,6 +151,25 @@ def test_index_chooses_the_best_platform() -> None:
     assert chosen(document, "linux/arm64") == 3
     assert chosen(index("linux/arm/v6", "linux/arm/v5"), "linux/arm") == 0
     assert chosen(index("linux/arm/v7"), "linux/arm64") == 0
+    assert chosen(index("linux/386", "linux/amd64"), "linux/amd64") == 1
+
+
+@pytest.mark.parametrize(
+    ("platform", "runs"),
+    [
+        ("linux/amd64", "linux/amd64 linux/386"),
+        ("linux/amd64/v3", "linux/amd64/v3 linux/amd64/v2 linux/amd64 linux/386"),
+        ("linux/386", "linux/386"),
+        ("linux/arm/v8", "linux/arm/v8 linux/arm/v7 linux/arm/v6 linux/arm/v5"),
+        ("linux/arm/v6", "linux/arm/v6 linux/arm/v5"),
+        ("linux/arm64", "linux/arm64 linux/arm/v8 linux/arm/v7 linux/arm/v6 linux/arm/v5"),
+        ("linux/arm64/v9", "linux/arm64/v9 linux/arm64 linux/arm/v8 linux/arm/v7 linux/arm/v6 linux/arm/v5"),
+        ("linux/s390x", "linux/s390x"),
+    ],
+)
+def test_what_a_platform_runs_besides_its_own(platform: str, runs: str) -> None:
+    """As containerd's platforms.Only has it."""
+    assert [str(one) for one in Platform.parse(platform).candidates()] == runs.split()
 
 
 def test_no_platform_fits() -> None:

@@ -19,6 +19,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     NotFound,
     Unimplemented,
 )
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import syscalls
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.cgroups import HostFacts, cgroups_path
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.rootfs import check_rootfs, check_working_dir
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.runc import failure, version_warnings
@@ -92,8 +93,11 @@ def test_named_volumes_say_that_they_come_later() -> None:
         parse_volume("data:/x")
 
 
-@pytest.fixture
-def root(tmp_path: pathlib.Path) -> t.Iterator[int]:
+@pytest.fixture(params=["", "without openat2"])
+def root(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> t.Iterator[int]:
+    """A root file system, also as on Linux before 5.6."""
+    if request.param:
+        monkeypatch.setattr(syscalls, "_SYS_OPENAT2", 9999)
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/passwd").write_text(
         "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34::/srv:/bin/sh\nbroken\nbig:x:99999999999:1::/:\n"

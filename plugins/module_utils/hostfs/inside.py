@@ -1,0 +1,74 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Opening a path inside a root directory that a stranger wrote: its links are resolved there and never lead out of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import typing as t
+
+from . import syscalls
+
+#: As in the kernel (path_resolution(7)).
+_LINKS = 40
+
+
+def open_inside(root_fd: int, path: str, flags: int) -> int:
+    """A new file descriptor, O_CLOEXEC. OSError."""
+    raw = os.fsencode(path)
+    try:
+        return syscalls.openat2(root_fd, raw.lstrip(b"/") or b".", flags, syscalls.RESOLVE_IN_ROOT)
+    except OSError as error:
+        # Before Linux 5.6; EPERM comes from sandboxes that do not know the system call.
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
+    return _Walk(root_fd).open(raw, flags)
+
+
+class _Walk:
+    """One name at a time, with a descriptor of every directory on the way: none of them is ever looked up by a joined path."""
+
+    def __init__(self, root_fd: int) -> None:
+        self._root, self._way, self._links = root_fd, t.cast(t.List[int], []), 0
+
+    def open(self, path: bytes, flags: int) -> int:
+        try:
+            return self._open(path, flags)
+        finally:
+            self._back_to(0)
+
+    def _open(self, path: bytes, flags: int) -> int:
+        left = _names(path)
+        while left:
+            name = left.pop()
+            if name == b"..":
+                self._back_to(len(self._way) - 1)
+                continue
+            here = self._way[-1] if self._way else self._root
+            fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+            self._way.append(fd)
+            kind = os.fstat(fd).st_mode
+            if stat.S_ISLNK(kind):
+                self._links += 1
+                if self._links > _LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fsdecode(path))
+                target = os.readlink(b"", dir_fd=fd)
+                self._back_to(0 if target.startswith(b"/") else len(self._way) - 1)
+                left += _names(target)
+            elif left and not stat.S_ISDIR(kind):
+                raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fsdecode(path))
+        found = self._way[-1] if self._way else self._root
+        # The very thing that was looked at, not what has its name by now.
+        return os.open(f"/proc/self/fd/{found}", flags | os.O_CLOEXEC)
+
+    def _back_to(self, depth: int) -> None:
+        while len(self._way) > max(0, depth):
+            os.close(self._way.pop())
+
+
+def _names(path: bytes) -> t.List[bytes]:
+    """Last one first."""
+    return [name for name in reversed(path.split(b"/")) if name not in (b"", b".")]
