@@ -16,6 +16,8 @@ options:
       - V(embedded) needs no daemon, only Python and an OCI runtime such as C(runc).
       - V(auto) takes V(containerd) when its socket O(address) is there, and V(embedded) when containerd is not installed.
         When containerd is installed but its socket is missing, the task fails rather than choosing another engine silently.
+        When containerd has come to a host later, a container that the embedded engine has there is not made a second time;
+        the task fails and names it.
     type: str
     choices: [auto, containerd, embedded]
     default: auto

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import typing as t
 
 from ..errors import FailedPrecondition, printable
+from .labels import NAME
 
 if t.TYPE_CHECKING:
     from .api import Engine
@@ -26,6 +28,11 @@ class EngineOptions(t.NamedTuple):
     data_root: str = "/var/lib/fleet-containerd"
     state_root: str = "/run/fleet-containerd"
     snapshotter: str = ""
+
+    @classmethod
+    def of(cls, params: t.Mapping[str, t.Any]) -> EngineOptions:
+        """Those of a task's parameters."""
+        return cls(**{name: params[name] for name in cls._fields if params.get(name) is not None})
 
 
 def choose(options: EngineOptions) -> str:
@@ -45,16 +52,38 @@ def choose(options: EngineOptions) -> str:
 
 def open_engine(options: EngineOptions) -> Engine:
     """Open the engine that the options name. InvalidArgument, FailedPrecondition."""
-    kind = choose(options)
-    if kind == "embedded":
+    if choose(options) == "embedded":
         if os.geteuid() != 0:
             raise FailedPrecondition("the embedded engine needs root on the target: set become=true")
-        from ..engine_embedded.engine import EmbeddedEngine
-
-        return EmbeddedEngine(options.namespace, options.data_root, options.state_root, options.snapshotter)
+        return _embedded(options)
     from ..engine_containerd.engine import ContainerdEngine
 
     engine = ContainerdEngine(options.address, options.namespace, options.snapshotter, options.data_root)
     if options.snapshotter:
         engine.snapshotter()
     return engine
+
+
+def _embedded(options: EngineOptions) -> Engine:
+    from ..engine_embedded.engine import EmbeddedEngine
+
+    return EmbeddedEngine(options.namespace, options.data_root, options.state_root, options.snapshotter)
+
+
+def kept_by_embedded(options: EngineOptions, kind: str, name: str) -> str:
+    """Why a container that the chosen engine (kind) does not have is not simply absent; empty where it is.
+
+    engine=auto means another engine once containerd is installed on a host: what the embedded one has made is still there and
+    runs. It costs nothing where the embedded engine was never used.
+    """
+    database = os.path.join(options.data_root, "metadata.db")
+    if options.engine != "auto" or kind == "embedded" or not os.path.exists(database):
+        return ""
+    with contextlib.closing(_embedded(options._replace(snapshotter=""))) as engine:
+        if not engine.containers.list({NAME: name}):
+            return ""
+    return (
+        f"the container {name} is in the embedded engine (data_root {options.data_root}, namespace {options.namespace}), and "
+        f"engine=auto means containerd by now, because its socket {options.address} is there: set engine=embedded to manage the "
+        "container where it is, or remove it there (engine=embedded, state=absent) to have it in containerd"
+    )

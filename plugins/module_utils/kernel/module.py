@@ -38,11 +38,6 @@ def _module(spec: t.Mapping[str, t.Any], secrets: t.Optional[t.Callable[[t.Any],
     return module
 
 
-def _engine_options(params: t.Mapping[str, t.Any]) -> EngineOptions:
-    given = {name: params[name] for name in EngineOptions._fields if params.get(name) is not None}
-    return EngineOptions(**given)
-
-
 def _fail(module: AnsibleModule, error: EngineError) -> t.NoReturn:
     """One clear message. A library that another interpreter of the host has is taken from there."""
     if isinstance(error, MissingLibrary):
@@ -58,7 +53,7 @@ def _fail(module: AnsibleModule, error: EngineError) -> t.NoReturn:
 
 
 def _engine(params: t.Mapping[str, t.Any], needed: bool) -> t.ContextManager[t.Any]:
-    return contextlib.closing(open_engine(_engine_options(params))) if needed else contextlib.nullcontext()
+    return contextlib.closing(open_engine(EngineOptions.of(params))) if needed else contextlib.nullcontext()
 
 
 def run(resource: Resource, spec: t.Mapping[str, t.Any], cache: Cache, needs_engine: bool = True) -> None:

@@ -9,7 +9,8 @@ import typing as t
 
 from ..engine import labels as L
 from ..engine.models import CREATED, STOPPED, Container, TaskState
-from ..errors import InvalidArgument, NotFound, printable
+from ..engine.open import EngineOptions, kept_by_embedded
+from ..errors import FailedPrecondition, InvalidArgument, NotFound, printable
 from ..kernel.converge import Plan
 from ..kernel.field import IGNORE, Change, Field, compare
 from .container_options import comparison_modes, effective, fields_for, parse_given
@@ -107,6 +108,10 @@ class ContainerResource:
     def plan(self, want: Want, have: Have, engine: Engine) -> Plan:
         from .container_plan import Planner
 
+        if have.container is None:
+            elsewhere = kept_by_embedded(EngineOptions.of(want.params), engine.kind, want.name)
+            if elsewhere:
+                raise FailedPrecondition(elsewhere)
         self._done = {}
         return Planner(engine, want, have, self._done).plan()
 

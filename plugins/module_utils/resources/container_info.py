@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ..engine.open import EngineOptions, kept_by_embedded
 from .container import find_container, task_of
 from .container_facts import container_facts
 
@@ -34,6 +35,9 @@ def container_info(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str,
     facts = [container_facts(engine, container, task_of(engine, container)) for container in found.values()]
     facts.sort(key=lambda container: str(container["Name"]))
     out: t.Dict[str, t.Any] = {"containers": facts, "exists": not absent}
+    hints = [kept_by_embedded(EngineOptions.of(params), engine.kind, name) for name in absent]
+    if any(hints):
+        out["warnings"] = [hint for hint in hints if hint]
     if wanted is not None and len(wanted) == 1:
         out["container"] = facts[0] if facts else {}
     return out
