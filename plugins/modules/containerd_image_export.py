@@ -46,6 +46,10 @@ options:
     description:
       - The file to write, or with O(format=oci-dir) the directory. Its parent directory must exist.
       - A new file has mode V(0600), since images may hold secrets. A file that is there keeps its owner and mode.
+      - A symbolic link of this name is replaced by the archive, and what it leads to stays as it is. A symbolic link in place of
+        the directory of O(format=oci-dir), or inside of it, is refused.
+      - A symbolic link on the way to it is followed where only root and the user of the task may write to the directory that the
+        link is in, else refused.
     type: path
     required: true
   format:
@@ -54,7 +58,8 @@ options:
         the Open Container Initiative as well, so that C(ctr images import) gets the image with its digest.
       - V(oci) is that layout without Docker's index, as C(skopeo copy oci-archive:) reads it.
       - V(oci-dir) is the layout as a directory, as C(skopeo copy oci:) and C(umoci) read it. Images that the directory
-        held before are replaced. A directory with other things in it is refused.
+        held before are replaced, by removing those blobs of theirs that are not needed any more. A directory with other things in
+        it is refused.
     type: str
     choices: [docker, oci, oci-dir]
     default: docker

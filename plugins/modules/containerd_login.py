@@ -67,6 +67,8 @@ options:
     description:
       - The C(config.json). When not set, C($DOCKER_CONFIG/config.json) or C(~/.docker/config.json).
       - Other entries and settings in it stay. It gets mode 0600.
+      - A symbolic link is followed where only root and the user of the task may write to the directory that the link is in, else
+        refused. In the home of another user, become that user or give the path that the link leads to.
     type: path
     aliases: [dockercfg_path]
   hosts_toml:

@@ -13,10 +13,12 @@ import typing as t
 
 from ..errors import InvalidArgument, NotFound, from_os_error, printable
 
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
 
 def fsync_dir(path: str) -> None:
     """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = os.open(path, _DIRECTORY)
     try:
         os.fsync(fd)
     finally:
@@ -37,46 +39,59 @@ def write_file(
 
 
 @contextlib.contextmanager
-def replacing(path: str, mode: int = 0o600, durable: bool = True, unnamed: bool = False) -> t.Iterator[t.BinaryIO]:
+def replacing(
+    path: str, mode: int = 0o600, durable: bool = True, unnamed: bool = False, parent: t.Optional[int] = None
+) -> t.Iterator[t.BinaryIO]:
     """A stream that replaces path when the context ends without an error; nothing is left when it does not.
 
     unnamed: the new file has no name until then, where the file system can do that, so that a killed run leaves nothing either.
+    parent: the open directory that the file is in; then path only tells its name.
     """
     directory, name = os.path.split(path)
-    temporary, named, done = os.path.join(directory, f".{name}.{secrets.token_hex(8)}"), True, False
+    temporary, named, done = f".{name}.{secrets.token_hex(8)}", True, False
     try:
-        fd = _unnamed(directory, mode) if unnamed else -1
-        if fd >= 0:
-            named = False
-        else:
-            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
-        try:
-            with open(fd, "wb") as stream:
-                os.fchmod(fd, mode)
-                yield stream
-                stream.flush()
-                if durable:
-                    os.fsync(fd)
-                if not named:
-                    # With a descriptor, though it does not matter here, Python calls linkat, which follows the link.
-                    os.link(f"/proc/self/fd/{fd}", temporary, src_dir_fd=fd, follow_symlinks=True)
-                    named = True
-            os.rename(temporary, path)
-            done = True
-        finally:
-            if named and not done:
-                with contextlib.suppress(OSError):
-                    os.unlink(temporary)
-        if durable:
-            fsync_dir(directory)
+        with _opened(directory, parent) as opened:
+            fd = _unnamed(opened, mode) if unnamed else -1
+            if fd >= 0:
+                named = False
+            else:
+                fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=opened)
+            try:
+                with open(fd, "wb") as stream:
+                    os.fchmod(fd, mode)
+                    yield stream
+                    stream.flush()
+                    if durable:
+                        os.fsync(fd)
+                    if not named:
+                        # With a descriptor Python calls linkat, which follows the link.
+                        os.link(f"/proc/self/fd/{fd}", temporary, dst_dir_fd=opened, follow_symlinks=True)
+                        named = True
+                os.rename(temporary, name, src_dir_fd=opened, dst_dir_fd=opened)
+                done = True
+            finally:
+                if named and not done:
+                    with contextlib.suppress(OSError):
+                        os.unlink(temporary, dir_fd=opened)
+            if durable:
+                os.fsync(opened)
     except OSError as error:
         raise from_os_error(error, f"writing {path}") from error
 
 
-def _unnamed(directory: str, mode: int) -> int:
+@contextlib.contextmanager
+def _opened(directory: str, parent: t.Optional[int]) -> t.Iterator[int]:
+    fd = os.dup(parent) if parent is not None else os.open(directory or ".", _DIRECTORY)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _unnamed(directory: int, mode: int) -> int:
     """A file without a name (O_TMPFILE); -1 where the file system has no such."""
     try:
-        return os.open(directory, os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, mode)
+        return os.open(".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, mode, dir_fd=directory)
     except OSError as error:
         if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
             return -1

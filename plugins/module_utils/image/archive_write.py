@@ -10,7 +10,9 @@ an archive tells whether it is up to date. Owners are 0, times are 0, and nothin
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import re
 import stat
 import struct
 import tarfile
@@ -18,7 +20,8 @@ import typing as t
 import zlib
 
 from ..errors import DataLoss, FailedPrecondition, MissingLibrary, from_os_error, printable
-from ..hostfs.atomic import make_dir, replacing, write_file
+from ..hostfs.atomic import replacing
+from ..hostfs.places import place, subdirectory
 from ..oci.decompress import compression_of, decompressed
 from ..oci.descriptor import Descriptor
 
@@ -27,6 +30,8 @@ LAYOUT_FILE, INDEX_FILE, DOCKER_FILE, BLOBS = "oci-layout", "index.json", "manif
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _BLOCK = 1024 * 1024
 _END = b"\0" * 1024
+#: The algorithms of an image layout, and the names of their blobs.
+_NAMES = {"sha256": re.compile(r"[0-9a-f]{64}\Z"), "sha512": re.compile(r"[0-9a-f]{128}\Z")}
 
 
 class Pack(t.NamedTuple):
@@ -46,17 +51,19 @@ def blob_name(descriptor: Descriptor) -> str:
 
 
 def write_archive(path: str, pack: Pack, open_blob: Open, compression: str) -> None:
-    """Replace path by an archive, atomically; a file that is there keeps its owner and mode. DataLoss for a damaged blob."""
-    mode, owner = 0o600, None
-    with contextlib.suppress(FileNotFoundError):
-        found = os.stat(path)
-        mode, owner = stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid)
-    with replacing(os.path.realpath(path), mode, unnamed=True) as stream:
-        if owner:
-            os.fchown(stream.fileno(), *owner)
-            os.fchmod(stream.fileno(), mode)
-        for block in archive_blocks(pack, open_blob, compression):
-            stream.write(block)
+    """Replace path by an archive, atomically; a file that is there keeps its owner and mode, and a link is replaced itself.
+
+    DataLoss for a damaged blob.
+    """
+    with place(path) as there:
+        found = there.regular()
+        mode = stat.S_IMODE(found.st_mode) if found else 0o600
+        with replacing(path, mode, unnamed=True, parent=there.fd) as stream:
+            if found:
+                os.fchown(stream.fileno(), found.st_uid, found.st_gid)
+                os.fchmod(stream.fileno(), mode)
+            for block in archive_blocks(pack, open_blob, compression):
+                stream.write(block)
 
 
 def archive_blocks(pack: Pack, open_blob: Open, compression: str) -> t.Iterator[bytes]:
@@ -67,7 +74,7 @@ def archive_blocks(pack: Pack, open_blob: Open, compression: str) -> t.Iterator[
 def is_archive_of(path: str, pack: Pack, compression: str) -> bool:
     """Whether a file is what write_archive would write: by its beginning and its length, without reading the blobs."""
     try:
-        with open(path, "rb") as stream:
+        with _regular(path) as stream:
             if compression_of(stream.read(4)) != compression:
                 return False
             stream.seek(0)
@@ -77,10 +84,28 @@ def is_archive_of(path: str, pack: Pack, compression: str) -> bool:
                 if len(found) >= len(beginning):
                     break
             return found[: len(beginning)] == beginning and _has_length(stream, _length(pack), compression)
-    except (FileNotFoundError, IsADirectoryError, DataLoss):
+    except (FileNotFoundError, _NotRegular, DataLoss):
         return False
     except OSError as error:
         raise from_os_error(error, f"reading {printable(path, 200)}") from error
+
+
+class _NotRegular(OSError):
+    """A directory, a link, a FIFO."""
+
+
+def _regular(name: str, directory: t.Optional[int] = None) -> t.BinaryIO:
+    """A regular file, open. FileNotFoundError, _NotRegular."""
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=directory)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise _NotRegular from error
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise _NotRegular
+    return open(fd, "rb")
 
 
 def _header(name: str, size: int, directory: bool = False) -> bytes:
@@ -168,68 +193,105 @@ def _has_length(stream: t.BinaryIO, total: int, compression: str) -> bool:
 
 
 def write_directory(path: str, pack: Pack, open_blob: Open, force: bool) -> None:
-    """Make path the image layout of a pack: blobs that lack (with force: all), then the index, then what it no longer needs goes.
+    """Make path the image layout of a pack: missing blobs (with force: all), then the index, then what it no longer needs goes.
 
-    A run that ends in between leaves what was there before. FailedPrecondition for a directory that is something else.
+    A run that ends in between leaves what was there before. FailedPrecondition for a directory that is something else. No link is
+    followed from path on, and only blobs are removed.
     """
-    check_directory(path)
-    make_dir(path, 0o755)
-    for blob in pack.blobs:
-        target = os.path.join(path, blob_name(blob))
-        if force or _size(target) != blob.size:
-            make_dir(os.path.dirname(target), 0o755)
-            with replacing(target, 0o644, unnamed=True) as stream:
-                for block in _verified(blob, open_blob, pack.origin):
-                    stream.write(block)
-    for name, data in pack.files:
-        write_file(os.path.join(path, name), data, 0o644)
-    _remove_others(path, pack)
+    with place(path) as there, _opened(there.fd, there.name, path, 0o755) as top:
+        _check_names(os.listdir(top), path)
+        with _opened(top, BLOBS, os.path.join(path, BLOBS), 0o755) as blobs:
+            for algorithm in sorted({blob.digest.algorithm for blob in pack.blobs}):
+                where = os.path.join(path, BLOBS, algorithm)
+                with _opened(blobs, algorithm, where, 0o755) as directory:
+                    for blob in _of(algorithm, pack):
+                        if force or _size(blob.digest.hex, directory) != blob.size:
+                            _write(directory, where, blob.digest.hex, _verified(blob, open_blob, pack.origin))
+            for name, data in pack.files:
+                _write(top, path, name, [data])
+            _remove_others(blobs, path, pack)
+
+
+def _of(algorithm: str, pack: Pack) -> t.List[Descriptor]:
+    return [blob for blob in pack.blobs if blob.digest.algorithm == algorithm]
+
+
+def _write(directory: int, path: str, name: str, blocks: t.Iterable[bytes]) -> None:
+    with replacing(os.path.join(path, name), 0o644, unnamed=True, parent=directory) as stream:
+        for block in blocks:
+            stream.write(block)
 
 
 def is_directory_of(path: str, pack: Pack) -> bool:
-    """Whether a directory has the same index, and all blobs by their sizes."""
-    try:
-        for name, data in pack.files:
-            with open(os.path.join(path, name), "rb") as stream:
-                if stream.read(len(data) + 1) != data:
-                    return False
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise from_os_error(error, f"reading {printable(path, 200)}") from error
-    return all(_size(os.path.join(path, blob_name(blob))) == blob.size for blob in pack.blobs)
+    """Whether a directory has the same index, and all blobs by their sizes. FailedPrecondition where links are in the way."""
+    with place(path) as there, _opened(there.fd, there.name, path) as top:
+        if top < 0:
+            return False
+        try:
+            for name, data in pack.files:
+                with _regular(name, top) as stream:
+                    if stream.read(len(data) + 1) != data:
+                        return False
+        except (FileNotFoundError, _NotRegular):
+            return False
+        except OSError as error:
+            raise from_os_error(error, f"reading {printable(path, 200)}") from error
+        with _opened(top, BLOBS, os.path.join(path, BLOBS)) as blobs:
+            return blobs >= 0 and all(
+                _has_all(blobs, os.path.join(path, BLOBS), algorithm, pack)
+                for algorithm in {blob.digest.algorithm for blob in pack.blobs}
+            )
 
 
 def check_directory(path: str) -> None:
     """FailedPrecondition unless a directory may become an image layout: it is one, or empty, or not there."""
-    try:
-        names = os.listdir(path)
-    except FileNotFoundError:
-        return
-    except NotADirectoryError as error:
-        raise FailedPrecondition(f"path: {printable(path, 200)} is a file, and oci-dir is a directory") from error
-    except OSError as error:
-        raise from_os_error(error, f"reading {printable(path, 200)}") from error
+    with place(path) as there, _opened(there.fd, there.name, path) as top:
+        if top >= 0:
+            _check_names(os.listdir(top), path)
+            with _opened(top, BLOBS, os.path.join(path, BLOBS)) as blobs:
+                for algorithm in _NAMES if blobs >= 0 else ():
+                    with _opened(blobs, algorithm, os.path.join(path, BLOBS, algorithm)):
+                        continue
+
+
+def _check_names(names: t.Sequence[str], path: str) -> None:
     # A first export that was interrupted has made blobs.
     if names and names != [BLOBS] and LAYOUT_FILE not in names:
         raise FailedPrecondition(f"path: {printable(path, 200)} is a directory with other things in it: give one that is empty")
 
 
-def _size(path: str) -> int:
+@contextlib.contextmanager
+def _opened(parent: int, name: str, path: str, make: t.Optional[int] = None) -> t.Iterator[int]:
+    """A directory's descriptor; -1 where it is not there and not to be made."""
+    fd = subdirectory(parent, name, path, make)
     try:
-        found = os.lstat(path)
+        yield fd
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def _has_all(blobs: int, path: str, algorithm: str, pack: Pack) -> bool:
+    with _opened(blobs, algorithm, os.path.join(path, algorithm)) as directory:
+        return directory >= 0 and all(_size(blob.digest.hex, directory) == blob.size for blob in _of(algorithm, pack))
+
+
+def _size(name: str, directory: int) -> int:
+    try:
+        found = os.lstat(name, dir_fd=directory)
     except OSError:
         return -1
     return found.st_size if stat.S_ISREG(found.st_mode) else -1
 
 
-def _remove_others(path: str, pack: Pack) -> None:
+def _remove_others(blobs: int, path: str, pack: Pack) -> None:
     """Blobs of what the directory held before."""
-    needed = {blob_name(blob) for blob in pack.blobs}
+    needed = {blob.digest.hex for blob in pack.blobs}
     try:
-        for algorithm in os.listdir(os.path.join(path, BLOBS)):
-            for name in os.listdir(os.path.join(path, BLOBS, algorithm)):
-                if f"{BLOBS}/{algorithm}/{name}" not in needed:
-                    os.unlink(os.path.join(path, BLOBS, algorithm, name))
+        for algorithm, name_of_blob in _NAMES.items():
+            with _opened(blobs, algorithm, os.path.join(path, BLOBS, algorithm)) as directory:
+                for name in os.listdir(directory) if directory >= 0 else ():
+                    if name_of_blob.match(name) and name not in needed and _size(name, directory) >= 0:
+                        os.unlink(name, dir_fd=directory)
     except OSError as error:
         raise from_os_error(error, f"removing blobs of {printable(path, 200)}") from error

@@ -13,7 +13,8 @@ import stat
 import typing as t
 
 from ..errors import FailedPrecondition, InvalidArgument, from_os_error
-from ..hostfs.atomic import make_dir, replacing
+from ..hostfs.atomic import replacing
+from ..hostfs.places import place
 from .hosts import KEYS, parse_toml, read_text
 
 Data = t.Dict[str, t.Any]
@@ -157,12 +158,12 @@ def _mode(path: str) -> int:
 
 
 def write(path: str, data: bytes, mode: int, directory_mode: int = 0o755) -> None:
-    """Replace a file where it really is, with its owner; its directory is made. Atomic and durable."""
-    path = os.path.realpath(path)
-    make_dir(os.path.dirname(path), directory_mode)
-    with replacing(path, mode) as stream:
-        with contextlib.suppress(FileNotFoundError):
-            found = os.stat(path)
-            if (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
-                os.fchown(stream.fileno(), found.st_uid, found.st_gid)
+    """Replace a file where it really is, with its owner; its directory is made. Atomic and durable.
+
+    FailedPrecondition for a link that another user may have put there.
+    """
+    with place(path, follow=True, make=directory_mode) as there, replacing(there.path, mode, parent=there.fd) as stream:
+        found = there.regular()
+        if found and (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
+            os.fchown(stream.fileno(), found.st_uid, found.st_gid)
         stream.write(data)

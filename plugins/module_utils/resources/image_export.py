@@ -10,6 +10,7 @@ import typing as t
 
 from ..errors import FailedPrecondition, InvalidArgument
 from ..hostfs.atomic import check_parent
+from ..hostfs.places import place
 from ..image.archive_write import (
     Pack,
     check_directory,
@@ -95,7 +96,8 @@ class ImageExportResource:
             return Archive(pack, sum(blob.size for blob in pack.blobs) if there else None, there)
         if os.path.isdir(want.path):
             raise FailedPrecondition(f"path: {want.path} is a directory: give the name of a file, or choose format=oci-dir")
-        size = os.path.getsize(want.path) if os.path.exists(want.path) else None
+        with place(want.path):  # a link on the way that is not followed is told now
+            size = os.lstat(want.path).st_size if os.path.lexists(want.path) else None
         return Archive(pack, size, is_archive_of(want.path, pack, want.compression))
 
     def lock(self, want: Export, engine: Engine) -> t.ContextManager[t.Any]:

@@ -11,9 +11,10 @@ import functools
 import os
 import typing as t
 
-from ..errors import InvalidArgument, printable
+from ..errors import InvalidArgument, NotFound, printable
 from ..hostfs.atomic import make_dir
 from ..hostfs.lock import locked
+from ..hostfs.places import place
 from ..kernel.converge import Plan, Step
 from ..registry.credentials import default_config
 from ..registry.docker_config import DockerConfig
@@ -75,11 +76,9 @@ class Login:
         return Found(want.config.find(want.domain), edits)
 
     def lock(self, want: Wanted, engine: t.Any) -> t.ContextManager[t.Any]:
-        directory = os.path.dirname(os.path.realpath(want.config.path))
-        stack = contextlib.ExitStack()
-        if want.present:
-            make_dir(directory)
-        if os.path.isdir(directory):
+        stack, directory = contextlib.ExitStack(), ""
+        with contextlib.suppress(NotFound), place(want.config.path, True, 0o700 if want.present else None) as there:
+            directory = there.directory
             stack.enter_context(locked(directory, directory))
         root = os.path.realpath(want.options.registry_config_dir.split(":")[0])
         if want.hosts_toml and want.present:

@@ -33,6 +33,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.image import arch
 from ansible_collections.fleet.containerd.plugins.module_utils.image.archive_images import Contents
 from ansible_collections.fleet.containerd.plugins.module_utils.image.archive_read import open_archive
 from ansible_collections.fleet.containerd.plugins.module_utils.image.archive_write import (
+    check_directory,
     is_archive_of,
     is_directory_of,
     write_archive,
@@ -203,14 +204,110 @@ def test_a_damaged_blob_is_not_exported(engine: EmbeddedEngine, layout: Layout, 
 
 def test_a_file_that_is_there_keeps_owner_and_mode(engine: EmbeddedEngine, layout: Layout, tmp_path: pathlib.Path) -> None:
     put(engine, layout, layout.image([tar_of([Entry("x")])]))
-    (tmp_path / "real").write_text("")
-    os.chown(tmp_path / "real", 1000, 2000)
-    (tmp_path / "real").chmod(0o640)
-    (tmp_path / "a.tar").symlink_to("real")
-    export_to(engine, tmp_path / "a.tar", "app:1")
-    found = (tmp_path / "real").stat()
+    path = tmp_path / "a.tar"
+    path.write_text("")
+    os.chown(path, 1000, 2000)
+    path.chmod(0o640)
+    export_to(engine, path, "app:1")
+    found = path.stat()
     assert (found.st_uid, found.st_gid, found.st_mode & 0o7777) == (1000, 2000, 0o640)
-    assert (tmp_path / "a.tar").is_symlink()
+
+
+@pytest.fixture
+def victim(tmp_path: pathlib.Path) -> t.Iterator[pathlib.Path]:
+    """A directory that nothing may be changed in."""
+    path = tmp_path / "victim"
+    path.mkdir()
+    for name in ("precious", "a" * 64, "index.json"):
+        (path / name).write_text(name)
+    before = {one.name: one.read_text() for one in path.iterdir()}
+    yield path
+    assert {one.name: one.read_text() for one in path.iterdir()} == before
+
+
+@pytest.fixture
+def others(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A directory of another user."""
+    path = tmp_path / "others"
+    path.mkdir()
+    os.chown(path, 1000, 1000)
+    return path
+
+
+@pytest.mark.parametrize("target", ["precious", "new"])
+def test_a_link_in_place_of_an_archive_is_replaced(
+    engine: EmbeddedEngine, layout: Layout, victim: pathlib.Path, others: pathlib.Path, target: str
+) -> None:
+    put(engine, layout, layout.image([tar_of([Entry("x")])]))
+    path = others / "a.tar"
+    path.symlink_to(victim / target)
+    pack = pack_of(engine, "app:1")
+    assert not is_archive_of(str(path), pack, "none")
+    export_to(engine, path, "app:1")
+    assert not path.is_symlink()
+    assert is_archive_of(str(path), pack, "none")
+    assert (path.stat().st_uid, path.stat().st_mode & 0o7777) == (0, 0o600)
+
+
+def test_a_fifo_in_place_of_an_archive_holds_nobody(engine: EmbeddedEngine, layout: Layout, tmp_path: pathlib.Path) -> None:
+    put(engine, layout, layout.image([tar_of([Entry("x")])]))
+    pack, path = pack_of(engine, "app:1"), tmp_path / "a.tar"
+    os.mkfifo(path)
+    assert not is_archive_of(str(path), pack, "none")
+    export_to(engine, path, "app:1")
+    assert is_archive_of(str(path), pack, "none")
+
+
+def test_a_planted_link_on_the_way_is_not_followed(
+    engine: EmbeddedEngine, layout: Layout, victim: pathlib.Path, others: pathlib.Path
+) -> None:
+    put(engine, layout, layout.image([tar_of([Entry("x")])]))
+    pack = pack_of(engine, "app:1")
+    (others / "backup").symlink_to(victim)
+    with pytest.raises(FailedPrecondition, match=r"backup is a symbolic link in a directory that others may write to"):
+        write_archive(str(others / "backup" / "a.tar"), pack, engine.content.open, "none")
+    with pytest.raises(FailedPrecondition, match=r"backup is a symbolic link in a directory that others may write to"):
+        write_directory(str(others / "backup" / "dir"), pack, engine.content.open, force=True)
+
+
+@pytest.mark.parametrize("planted", ["", "blobs", "blobs/sha256", "blobs/sha512"])
+def test_planted_links_in_an_exported_directory(
+    engine: EmbeddedEngine, layout: Layout, victim: pathlib.Path, others: pathlib.Path, planted: str
+) -> None:
+    put(engine, layout, layout.image([tar_of([Entry("x")])]))
+    pack, path = pack_of(engine, "app:1", docker=False), others / "exp"
+    if planted:
+        (path / planted).parent.mkdir(parents=True)
+        (path / "oci-layout").write_text("{}")
+    (path / planted).symlink_to(victim) if planted else path.symlink_to(victim)
+    for action in (
+        lambda: write_directory(str(path), pack, engine.content.open, force=True),
+        lambda: check_directory(str(path)),
+    ):
+        with pytest.raises(FailedPrecondition, match=f"{path / planted} is a symbolic link"):
+            action()
+
+
+def test_only_blobs_are_removed_from_a_directory(
+    engine: EmbeddedEngine, layout: Layout, victim: pathlib.Path, others: pathlib.Path
+) -> None:
+    put(engine, layout, layout.image([tar_of([Entry("x")])]))
+    pack, path = pack_of(engine, "app:1", docker=False), others / "exp"
+    write_directory(str(path), pack, engine.content.open, force=False)
+    blobs = path / "blobs"
+    (blobs / "zz").symlink_to(victim)
+    (blobs / "md5").mkdir()
+    old = {"zz", "md5/x", "sha256/notes.txt", "sha256/" + "b" * 63, "sha256/" + "e" * 64}
+    for name in ("md5/x", "sha256/notes.txt", "sha256/" + "b" * 63, "sha256/" + "c" * 64):
+        (blobs / name).write_text("old")
+    (blobs / "sha256" / ("e" * 64)).symlink_to(victim / "precious")
+    (path / "index.json").unlink()
+    (path / "index.json").symlink_to(victim / "index.json")
+    assert not is_directory_of(str(path), pack)
+    write_directory(str(path), pack, engine.content.open, force=False)
+    assert is_directory_of(str(path), pack)
+    found = {str(one.relative_to(blobs)) for one in blobs.rglob("*") if one.is_symlink() or one.is_file()}
+    assert found == old | {f"sha256/{blob.digest.hex}" for blob in pack.blobs}
 
 
 def test_a_killed_export_leaves_nothing(engine: EmbeddedEngine, layout: Layout, tmp_path: pathlib.Path) -> None:

@@ -1,0 +1,155 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a file that users name really is, found by directory descriptors, so that nobody can lead us elsewhere on the way.
+
+A symbolic link is followed only where nobody but root and this user can have put it: root writes into the directories of
+other users, and one of them could else have it write, or remove, anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import typing as t
+
+from ..errors import FailedPrecondition, InvalidArgument, from_os_error, printable
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LINK_LIMIT = 40
+
+
+class Place(t.NamedTuple):
+    """An open directory, and a name in it. directory: its path, without links."""
+
+    fd: int
+    directory: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.directory, self.name)
+
+    def regular(self) -> t.Optional[os.stat_result]:
+        """What the name is, when it is a regular file."""
+        try:
+            found = os.lstat(self.name, dir_fd=self.fd)
+        except FileNotFoundError:
+            return None
+        return found if stat.S_ISREG(found.st_mode) else None
+
+
+@contextlib.contextmanager
+def place(path: str, follow: bool = False, make: t.Optional[int] = None) -> t.Iterator[Place]:
+    """The place of an absolute path. follow: its last name may be a link too. make: directories that are missing are made, with
+    this mode; else NotFound. FailedPrecondition for a link that another user may have put there.
+    """
+    if not os.path.isabs(path):
+        raise InvalidArgument(f"{printable(path, 200)!r} is not an absolute path")
+    walk = _Walk(path, make)
+    try:
+        name = walk.run(follow)
+        yield Place(walk.fd, walk.directory, name)
+    finally:
+        os.close(walk.fd)
+
+
+class _Walk:
+    """From the root to the directory of a path, one name at a time."""
+
+    def __init__(self, path: str, make: t.Optional[int]) -> None:
+        self._path, self._make, self._links = path, make, 0
+        self._rest = [part for part in reversed(path.split("/")) if part not in ("", ".")]
+        self._names: t.List[str] = []
+        self.fd = os.open("/", DIRECTORY)
+
+    @property
+    def directory(self) -> str:
+        return "/" + "/".join(self._names)
+
+    def run(self, follow: bool) -> str:
+        """The last name; fd is the directory that it is in."""
+        try:
+            while self._rest:
+                name = self._rest.pop()
+                if self._follows(name, follow or bool(self._rest)):
+                    continue
+                if not self._rest and name != "..":
+                    return name
+                self._enter(name)
+        except OSError as error:
+            raise from_os_error(error, f"looking for {printable(self._path, 200)}") from error
+        raise InvalidArgument(f"{printable(self._path, 200)!r} is not the path of a file")
+
+    def _follows(self, name: str, follow: bool) -> bool:
+        try:
+            target = os.readlink(name, dir_fd=self.fd) if follow else ""
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT):
+                return False
+            raise
+        if not target:
+            return False
+        self._check_link(name, target)
+        self._rest += [part for part in reversed(target.split("/")) if part not in ("", ".")]
+        if target.startswith("/"):
+            self._go(os.open("/", DIRECTORY), [])
+        return True
+
+    def _check_link(self, name: str, target: str) -> None:
+        self._links += 1
+        if self._links > _LINK_LIMIT:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self._path)
+        if not _only_ours(os.fstat(self.fd), os.lstat(name, dir_fd=self.fd)):
+            link = printable(os.path.join(self.directory, name), 200)
+            raise FailedPrecondition(
+                f"{link} is a symbolic link in a directory that others may write to, and is not followed: give the path that it "
+                f"leads to ({printable(target, 200)}) if that is meant"
+            )
+
+    def _enter(self, name: str) -> None:
+        if name == "..":
+            self._go(os.open("..", DIRECTORY, dir_fd=self.fd), self._names[:-1])
+            return
+        try:
+            fd = os.open(name, DIRECTORY, dir_fd=self.fd)
+        except FileNotFoundError:
+            if self._make is None:
+                raise
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, self._make, dir_fd=self.fd)
+            fd = os.open(name, DIRECTORY, dir_fd=self.fd)
+        self._go(fd, [*self._names, name])
+
+    def _go(self, fd: int, names: t.List[str]) -> None:
+        os.close(self.fd)
+        self.fd, self._names = fd, names
+
+
+def _only_ours(directory: os.stat_result, link: os.stat_result) -> bool:
+    """Whether only root and this user can have put the link there."""
+    users, groups = (0, os.geteuid()), (0, os.getegid())
+    if directory.st_uid not in users:
+        return False
+    others = bool(directory.st_mode & stat.S_IWOTH) or (bool(directory.st_mode & stat.S_IWGRP) and directory.st_gid not in groups)
+    return not others or bool(directory.st_mode & stat.S_ISVTX and link.st_uid in users)
+
+
+def subdirectory(parent_fd: int, name: str, path: str, make: t.Optional[int] = None) -> int:
+    """Open a directory, which is one itself and no link. path: as users know it. -1 where it is not there and not to be made."""
+    for _try in range(2):
+        try:
+            return os.open(name, DIRECTORY, dir_fd=parent_fd)
+        except FileNotFoundError:
+            if make is None:
+                return -1
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(name, make, dir_fd=parent_fd)
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                raise from_os_error(error, f"opening {printable(path, 200)}") from error
+            kind = "a symbolic link" if stat.S_ISLNK(os.lstat(name, dir_fd=parent_fd).st_mode) else "a file"
+            raise FailedPrecondition(f"{printable(path, 200)} is {kind}, and must be a directory") from error
+    raise FailedPrecondition(f"{printable(path, 200)} changes while it is written")
