@@ -145,7 +145,7 @@ class Site:
         found = [f"process {pid}: {' '.join(arguments)}" for pid, arguments in self.shims().items()]
         found += [f"mount {point}" for root in (self.data, self.state) for point in mounts_below(root)]
         found += [f"cgroup {path}" for path in self.cgroups()]
-        return found + [f"container directory {path}" for path in self.data.glob("containers/*/*")]
+        return found + [f"container directory {path}" for path in self.data.glob("containers/*/*/*")]
 
     def strays(self, idle: bool = False) -> t.List[str]:
         """What nothing needs: what a killed run left and the next one should have used or removed.
@@ -158,8 +158,8 @@ class Site:
             snapshots = engine.snapshotter().walk()
             found = [f"ingest {one.ref}" for one in engine.content.ingests()]
         found += [f"snapshot {info.name}" for info in snapshots if info.kind != "committed" and info.name not in kept]
-        containers = self.data / "containers" / self.namespace
-        found += [f"directory {path}" for path in containers.glob("*") if path.name not in ids]
+        directories = self.data.glob(f"containers/*/{self.namespace}/*")
+        found += [f"directory {path}" for path in directories if path.name not in ids]
         found += [f"{len(self.shims())} shims for {len(ids)} containers"] * (len(self.shims()) > len(ids))
         found += [f"mount {point}" for point in mounts_below(self.data)]
         return found + [f"cgroup {path}" for path in self.cgroups() if path.name not in ids]

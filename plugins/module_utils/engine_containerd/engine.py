@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import os
-import re
 import secrets
 import typing as t
 
 from ..engine.models import Mount, Version
-from ..errors import EngineError, InvalidArgument, NotFound, Unimplemented, from_os_error, printable
-from ..hostfs import lock as host_lock
-from ..hostfs.atomic import make_dir
+from ..engine_host.place import Place, check_absolute, check_namespace
+from ..errors import EngineError, NotFound, Unimplemented, from_os_error, printable
 from ..oci.descriptor import Descriptor
 from ..oci.media_types import OCI_LAYER
 from ..rpc.channel import Channel
@@ -31,7 +28,6 @@ if t.TYPE_CHECKING:
     from ..store.writers import LayerWriters
     from .tasks import TaskProxy
 
-_NAMESPACE = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z")
 _SNAPSHOTTER, _CONTENT = "io.containerd.snapshotter.v1", "io.containerd.content.v1"
 _BEST = ("overlayfs", "native")
 _APPLY_SECONDS = 3600.0
@@ -43,26 +39,23 @@ class ContainerdEngine:
     kind = "containerd"
 
     def __init__(self, address: str, namespace: str, snapshotter: str = "", data_root: str = "/var/lib/fleet-containerd") -> None:
-        if not _NAMESPACE.match(namespace) or len(namespace) > 76:
-            raise InvalidArgument(
-                f"namespace: {printable(namespace, 100)!r} is not a namespace: letters and digits, with single . _ or - between "
-                "them, at most 76 characters"
-            )
+        check_namespace(namespace)
         path = address[len("unix://") :] if address.startswith("unix://") else address
         for option, value in (("address", path), ("data_root", data_root)):
-            if not os.path.isabs(value):
-                raise InvalidArgument(f"{option}: {printable(value, 200)!r} is not an absolute path")
+            check_absolute(option, value)
         self.namespace, self._data_root, self._default_snapshotter = namespace, os.path.normpath(data_root), snapshotter
         self._rpc = Channel(path, namespace)
+        self._place = Place(self._data_root, namespace, path)
+        self.container_dir, self.lock = self._place.container_dir, self._place.lock
         self.content = ContentProxy(self._rpc)
         self.images = ImageProxy(self._rpc, self._tidy)
-        self.containers = ContainerProxy(self._rpc, self._container_removed)
+        self.containers = ContainerProxy(self._rpc, self._place.container_removed)
 
     @functools.cached_property
     def tasks(self) -> TaskProxy:
         from .tasks import TaskProxy
 
-        return TaskProxy(self._rpc, self._container_path, self._data_root, self._tidy)
+        return TaskProxy(self._rpc, self._place, self._data_root, self._tidy)
 
     @functools.cached_property
     def _plugins(self) -> t.Dict[t.Tuple[str, str], Message]:
@@ -81,25 +74,21 @@ class ContainerdEngine:
         return SnapshotProxy(self._rpc, wanted, wanted == "overlayfs" and os.path.isdir(self._root(_SNAPSHOTTER, wanted)))
 
     def lease(self, seconds: float = 86400.0) -> t.ContextManager[str]:
-        return lease(self._rpc, seconds, self._lock_path("\0leases"), self._sweep)
+        return lease(self._rpc, seconds, self._place.lock_path("\0leases"), self._sweep)
 
     def _tidy(self) -> None:
         """What killed runs have left would keep garbage alive."""
         if not self._rpc.lease:
-            end_dead_leases(self._rpc, self._lock_path("\0leases"), self._sweep)
+            end_dead_leases(self._rpc, self._place.lock_path("\0leases"), self._sweep)
 
     def _sweep(self) -> None:
         """Directories of containers that were never made, or are gone. Called when nobody makes one (that needs a lease)."""
-        base = self._container_path("")
-        if os.path.isdir(base) and os.listdir(base):
-            from ..hostfs.remove import sweep_strangers
-
-            with contextlib.suppress(EngineError):
-                sweep_strangers(base, {container.id for container in self.containers.list()})
+        with contextlib.suppress(EngineError):
+            self._place.sweep_containers(lambda: {container.id for container in self.containers.list()})
 
     def collect(self) -> None:
         self._tidy()
-        collect(self._rpc, self._lock_path("\0leases"))
+        collect(self._rpc, self._place.lock_path("\0leases"))
 
     def transaction(self) -> t.ContextManager[t.Any]:
         return self.lease(3600.0)
@@ -191,30 +180,6 @@ class ContainerdEngine:
                     os.close(fd)
             except OSError as error:
                 raise from_os_error(error, f"writing back {root}") from error
-
-    def container_dir(self, container_id: str) -> str:
-        path = self._container_path(container_id)
-        make_dir(path)
-        return path
-
-    def _container_path(self, container_id: str) -> str:
-        return os.path.join(self._data_root, "containers", self.namespace, container_id)
-
-    def _container_removed(self, container_id: str) -> None:
-        from ..hostfs.remove import rename_then_remove
-
-        rename_then_remove(self._container_path(container_id))
-
-    @contextlib.contextmanager
-    def lock(self, name: str) -> t.Iterator[None]:
-        with host_lock.locked(self._lock_path(name), printable(name, 200), host_lock.DEFAULT_WAIT):
-            yield
-
-    def _lock_path(self, name: str) -> str:
-        directory = os.path.join(self._data_root, "locks")
-        make_dir(directory)
-        key = hashlib.sha256(f"{self._rpc.address}\0{self.namespace}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
-        return os.path.join(directory, key)
 
     def version(self) -> Version:
         found = self._rpc.call("version.v1.Version/Version")

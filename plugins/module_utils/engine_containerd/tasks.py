@@ -16,8 +16,9 @@ import time
 import typing as t
 
 from ..engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, ExecResult, ExecSpec, Mount, TaskIO, TaskState
+from ..engine_host.place import Place
 from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, Unavailable, printable
-from ..hostfs.atomic import make_dir, read_file, write_file
+from ..hostfs.atomic import read_file, write_file
 from ..runtime.runc import failure
 from .values import Message, json_any, mount_messages, seconds
 
@@ -38,15 +39,11 @@ _LOG_SECONDS = 5.0
 
 
 class TaskProxy:
-    """Tasks of one namespace. directory gives the path of a container's directory, which need not be there.
+    """Tasks of one namespace. tidy: called after a task was made, to do away with what killed runs have left."""
 
-    tidy: called after a task was made, to do away with what killed runs have left.
-    """
-
-    def __init__(
-        self, rpc: Channel, directory: t.Callable[[str], str], data_root: str, tidy: t.Callable[[], None] = lambda: None
-    ) -> None:
-        self._rpc, self._directory, self._data_root, self._tidy = rpc, directory, data_root, tidy
+    def __init__(self, rpc: Channel, place: Place, data_root: str, tidy: t.Callable[[], None] = lambda: None) -> None:
+        self._rpc, self._place, self._data_root, self._tidy = rpc, place, data_root, tidy
+        self._directory = place.container_path
 
     def _call(self, method: str, container_id: str, timeout: t.Optional[float] = 60.0, **request: t.Any) -> Message:
         return self._rpc.call(f"tasks.v1.Tasks/{method}", {"container_id": container_id, **request}, timeout)
@@ -56,8 +53,7 @@ class TaskProxy:
     def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, start: bool = False) -> TaskState:
         with contextlib.suppress(NotFound):
             raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {self.state(container.id).status}")
-        directory = self._directory(container.id)
-        make_dir(directory)
+        self._place.container_dir(container.id)
         self._forget(container.id)
         self._record(container.id, {"log": io.log_path, "started_at": 0.0})
         started = time.monotonic()

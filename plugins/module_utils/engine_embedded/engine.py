@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import os
-import re
 import secrets
 import time
 import typing as t
 
 from ..engine.models import Mount, Version
-from ..errors import EngineError, InvalidArgument, NotFound, ResourceExhausted, Unavailable, from_os_error, printable
-from ..hostfs.atomic import make_dir
+from ..engine_host.place import Place, check_absolute, check_namespace
+from ..errors import EngineError, NotFound, ResourceExhausted, Unavailable, from_os_error, printable
 from ..hostfs.lock import locked
 from ..oci.descriptor import Descriptor
 from ..oci.media_types import OCI_LAYER
@@ -31,7 +29,6 @@ if t.TYPE_CHECKING:
     from .tasks import EmbeddedTasks
 
 VERSION = "0.1.0"
-_NAMESPACE = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z")
 
 
 class EmbeddedEngine:
@@ -40,22 +37,19 @@ class EmbeddedEngine:
     kind = "embedded"
 
     def __init__(self, namespace: str, data_root: str, state_root: str, snapshotter: str = "") -> None:
-        if not _NAMESPACE.match(namespace) or len(namespace) > 76:
-            raise InvalidArgument(
-                f"namespace: {printable(namespace, 100)!r} is not a namespace: letters and digits, with single . _ or - between "
-                "them, at most 76 characters"
-            )
+        check_namespace(namespace)
         for option, path in (("data_root", data_root), ("state_root", state_root)):
-            if not os.path.isabs(path):
-                raise InvalidArgument(f"{option}: {printable(path, 200)!r} is not an absolute path")
+            check_absolute(option, path)
         self.namespace, self._data_root, self._state_root = namespace, os.path.normpath(data_root), os.path.normpath(state_root)
         self._default_snapshotter = snapshotter
         self._lease = ""
+        self._place = Place(self._data_root, namespace)
+        self.container_dir, self.lock = self._place.container_dir, self._place.lock
         self._database = Database(os.path.join(self._data_root, "metadata.db"))
         self.content = ContentStore(os.path.join(self._data_root, "content"), self._database, namespace, self._lease_item)
         self.images = ImageRecords(self._database, namespace, self.collect)
         self.containers = ContainerRecords(
-            self._database, namespace, self._has_task, self._container_removed, self._sweep_containers
+            self._database, namespace, self._has_task, self._place.container_removed, self._place.sweep_containers
         )
         if snapshotter:
             self.snapshotter(snapshotter)
@@ -64,7 +58,7 @@ class EmbeddedEngine:
     def tasks(self) -> EmbeddedTasks:
         from .tasks import EmbeddedTasks
 
-        return EmbeddedTasks(self.namespace, self._data_root, self._state_root)
+        return EmbeddedTasks(self.namespace, self._data_root, self._state_root, self._place)
 
     @functools.cached_property
     def _snapshotters(self) -> t.Dict[str, Snapshotter]:
@@ -101,7 +95,7 @@ class EmbeddedEngine:
             yield self._lease
             return
         name = f"lease-{secrets.token_hex(8)}"
-        lock = self._lock_path("leases")
+        lock = self._place.lock_path("\0leases")
         try:
             with locked(lock, "the leases", shared=True):
                 with self._database.write() as connection:
@@ -194,42 +188,12 @@ class EmbeddedEngine:
             raise from_os_error(error, f"writing back {self._data_root}") from error
         self.content.mark_synced(written)
 
-    def container_dir(self, container_id: str) -> str:
-        path = self._container_path(container_id)
-        make_dir(path)
-        return path
-
-    def _container_path(self, container_id: str) -> str:
-        return os.path.join(self._data_root, "containers", self.namespace, container_id)
-
     def _has_task(self, container_id: str) -> bool:
         try:
             self.tasks.state(container_id)
         except NotFound:
             return False
         return True
-
-    def _container_removed(self, container_id: str) -> None:
-        from ..hostfs.remove import rename_then_remove
-
-        rename_then_remove(self._container_path(container_id))
-
-    def _sweep_containers(self, known: t.Collection[str]) -> None:
-        """Remove what killed runs left: directories of containers that are not there."""
-        from ..hostfs.remove import sweep_strangers
-
-        sweep_strangers(self._container_path(""), known)
-
-    def _lock_path(self, name: str) -> str:
-        directory = os.path.join(self._data_root, "locks")
-        make_dir(directory)
-        return os.path.join(directory, name)
-
-    @contextlib.contextmanager
-    def lock(self, name: str) -> t.Iterator[None]:
-        key = hashlib.sha256(f"{self.namespace}\0{name}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
-        with locked(self._lock_path(key), printable(name, 200)):
-            yield
 
     def version(self) -> Version:
         return Version(self.kind, VERSION)

@@ -72,7 +72,7 @@ class ImageRecords:
 class ContainerRecords:
     """ContainerStore. has_task tells whether a container has a task; removed is called with the id of a removed one.
 
-    sweep is called with the ids of all containers in the transaction that makes one: nobody else is making one then.
+    sweep is called, with what gives the ids of all containers, in the transaction that makes one: nobody else is making one then.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class ContainerRecords:
         namespace: str,
         has_task: t.Callable[[str], bool],
         removed: t.Callable[[str], None],
-        sweep: t.Callable[[t.Collection[str]], None],
+        sweep: t.Callable[[t.Callable[[], t.Collection[str]]], None],
     ) -> None:
         self._database, self._namespace = database, namespace
         self._has_task, self._removed, self._sweep = has_task, removed, sweep
@@ -145,8 +145,11 @@ class ContainerRecords:
                 raise AlreadyExists(
                     f"a container with the name {name} or the id {container.id[:12]} exists already in namespace {self._namespace}"
                 ) from error
-            self._sweep({row[0] for row in connection.execute("SELECT id FROM containers WHERE namespace=?", (self._namespace,))})
+            self._sweep(self._ids)
         return container._replace(created_at=now, updated_at=now)
+
+    def _ids(self) -> t.Set[str]:
+        return {row[0] for row in self._database.query("SELECT id FROM containers WHERE namespace=?", self._namespace)}
 
     def update(self, container: Container, fields: t.Sequence[str]) -> Container:
         for field in fields:

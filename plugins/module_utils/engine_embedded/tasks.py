@@ -13,6 +13,7 @@ import time
 import typing as t
 
 from ..engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, ExecResult, ExecSpec, Mount, TaskIO, TaskState
+from ..engine_host.place import Place
 from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, Unavailable, printable
 from ..hostfs.atomic import make_dir, read_file, write_file
 from ..hostfs.remove import sweep
@@ -30,8 +31,8 @@ _KILL = 9
 class EmbeddedTasks:
     """TaskService (engine/api.py) for one namespace."""
 
-    def __init__(self, namespace: str, data_root: str, state_root: str) -> None:
-        self._namespace, self._data_root = namespace, data_root
+    def __init__(self, namespace: str, data_root: str, state_root: str, place: Place) -> None:
+        self._data_root, self._place = data_root, place
         self._state = os.path.join(state_root, namespace)
         self._runtime_root = os.path.join(state_root, "runc", namespace)
 
@@ -39,7 +40,7 @@ class EmbeddedTasks:
         return Bundle(os.path.join(self._state, container_id))
 
     def _exit_file(self, container_id: str) -> str:
-        return os.path.join(self._data_root, "containers", self._namespace, container_id, "exit.json")
+        return os.path.join(self._place.container_path(container_id), "exit.json")
 
     def _runtime(self, facts: t.Mapping[str, t.Any]) -> Runtime:
         return Runtime(facts["runtime"], self._runtime_root)
@@ -53,7 +54,7 @@ class EmbeddedTasks:
         bundle = self._bundle(container.id)
         sweep(self._state)
         self._clean(container.id)
-        make_dir(os.path.dirname(self._exit_file(container.id)))
+        self._place.container_dir(container.id)
         try:
             pid, shim = self._make(container, bundle, runtime, rootfs, io, start)
             facts = {

@@ -292,8 +292,7 @@ def overlay_works(root: str) -> bool:
     from ..hostfs.remove import remove_tree
 
     base = os.path.join(root, "probe")
-    make_dir(os.path.join(root, "locks"))
-    with locked(os.path.join(root, "locks", "probe"), "the probe for overlayfs"):
+    with locked(root, "the probe for overlayfs"):
         host_mounts.unmount(os.path.join(base, "merged"), lazy=True)
         remove_tree(base)
         return _overlay_works(base)

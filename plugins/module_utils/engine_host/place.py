@@ -1,0 +1,99 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What both engines keep on a host in the same way: the directories of containers, and locks.
+
+Below data_root, each engine has containers/<engine>/<namespace>/<id> and locks/<engine>/<namespace>/<digest of the name> for
+itself: two daemons, or a daemon and the embedded engine, share a data_root without knowing each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import typing as t
+
+from ..errors import InvalidArgument, printable
+from ..hostfs.atomic import make_dir, read_file, write_file
+from ..hostfs.lock import locked
+
+_NAMESPACE = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z")
+#: In containers/<engine>: whose directories these are. Nothing is swept where another name, or none, stands.
+_MARK = ".engine"
+
+
+def check_namespace(namespace: str) -> None:
+    if not _NAMESPACE.match(namespace) or len(namespace) > 76:
+        raise InvalidArgument(
+            f"namespace: {printable(namespace, 100)!r} is not a namespace: letters and digits, with single . _ or - between "
+            "them, at most 76 characters"
+        )
+
+
+def check_absolute(option: str, path: str) -> None:
+    if not os.path.isabs(path):
+        raise InvalidArgument(f"{option}: {printable(path, 200)!r} is not an absolute path")
+
+
+class Place:
+    """The part of data_root that belongs to one namespace of one engine. address: the daemon's socket; none when embedded."""
+
+    def __init__(self, data_root: str, namespace: str, address: str = "") -> None:
+        self._owner, engine = "embedded", "embedded"
+        if address:
+            # /var/run and /run are the same socket.
+            resolved = os.path.realpath(address)
+            self._owner = f"containerd {resolved}"
+            engine = f"containerd-{hashlib.sha256(os.fsencode(resolved)).hexdigest()[:12]}"
+        self._containers = os.path.join(data_root, "containers", engine, namespace)
+        self._locks = os.path.join(data_root, "locks", engine, namespace)
+
+    def container_path(self, container_id: str) -> str:
+        """Where the directory of a container is, or would be."""
+        return os.path.join(self._containers, container_id)
+
+    def container_dir(self, container_id: str) -> str:
+        """The directory of a container, made when it is not there."""
+        if not os.path.isdir(self._containers):
+            self._claim()
+        path = self.container_path(container_id)
+        make_dir(path)
+        return path
+
+    def _mark(self) -> str:
+        return os.path.join(os.path.dirname(self._containers), _MARK)
+
+    def _claim(self) -> None:
+        mark = self._mark()
+        make_dir(os.path.dirname(mark))
+        if not os.path.exists(mark):
+            write_file(mark, os.fsencode(self._owner), durable=False)
+        make_dir(self._containers)
+
+    def container_removed(self, container_id: str) -> None:
+        from ..hostfs.remove import rename_then_remove
+
+        rename_then_remove(self.container_path(container_id))
+
+    def sweep_containers(self, known: t.Callable[[], t.Collection[str]]) -> None:
+        """Remove the directories of containers that are not known: killed runs have left them. Called when nobody makes one."""
+        if self._any() and read_file(self._mark()) == os.fsencode(self._owner):
+            from ..hostfs.remove import sweep_strangers
+
+            sweep_strangers(self._containers, known())
+
+    def _any(self) -> bool:
+        try:
+            return bool(os.listdir(self._containers))
+        except FileNotFoundError:
+            return False
+
+    def lock_path(self, name: str) -> str:
+        """The file that stands for a name."""
+        make_dir(self._locks)
+        return os.path.join(self._locks, hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32])
+
+    def lock(self, name: str) -> t.ContextManager[t.Any]:
+        """Serialise with other processes of ours that change what is called name."""
+        return locked(self.lock_path(name), printable(name, 200))
