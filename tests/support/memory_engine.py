@@ -96,6 +96,10 @@ class MemorySnapshotter:
             raise FailedPrecondition(f"the snapshot {key} is committed: make a view of it")
         return [Mount("bind", self._space.directories[key], ("ro" if kind == VIEW else "rw", "rbind"))]
 
+    def look(self, name: str) -> t.List[Mount]:
+        self.stat(name)
+        return [Mount("bind", self._space.directories[name], ("ro", "rbind"))]
+
     def prepare(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
         return self._make(key, parent, labels, ACTIVE)
 
@@ -285,6 +289,9 @@ class MemoryEngine:
 
     def sync(self, snapshotter: str = "") -> None:
         """Nothing in memory survives anyway."""
+
+    def places(self, snapshotter: str = "") -> t.Tuple[str, str]:
+        return "", self.world.directory
 
     def container_path(self, container_id: str) -> str:
         return os.path.join(self.world.directory, "containers", self.namespace, container_id)

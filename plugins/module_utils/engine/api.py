@@ -116,6 +116,12 @@ class Snapshotter(t.Protocol):
     def mounts(self, key: str) -> t.List[Mount]:
         """What to mount for an active snapshot or a view. NotFound."""
 
+    def look(self, name: str) -> t.List[Mount]:
+        """What to mount to see what is in a committed snapshot, read-only; no record is made. NotFound.
+
+        Unimplemented where only a view, which is a record, would tell.
+        """
+
     def prepare(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
         """An active snapshot on a committed parent ("" none). AlreadyExists; NotFound parent."""
 
@@ -162,6 +168,9 @@ class TaskService(t.Protocol):
 
         start: start it too, in one call of the runtime where the engine can; when that fails no task is left.
         """
+
+    def find_runtime(self, binary: str) -> str:
+        """The path of a runtime's program, as create() would find it; empty where that cannot be known. NotFound says what to install."""
 
     def start(self, container_id: str) -> TaskState: ...
 
@@ -244,6 +253,9 @@ class Engine(t.Protocol):
 
     def sync(self, snapshotter: str = "") -> None:
         """Make all that apply() wrote durable: to be called before the snapshots are committed."""
+
+    def places(self, snapshotter: str = "") -> t.Tuple[str, str]:
+        """The directories of this host in which blobs and layers are kept, or will be; empty where they are not on this host."""
 
     def container_dir(self, container_id: str) -> str:
         """A directory of ours for a container's log and files; made on first use, removed with the container."""

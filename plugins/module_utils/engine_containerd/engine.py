@@ -181,6 +181,11 @@ class ContainerdEngine:
             except OSError as error:
                 raise from_os_error(error, f"writing back {root}") from error
 
+    def places(self, snapshotter: str = "") -> t.Tuple[str, str]:
+        roots = self._root(_CONTENT, "content"), self._root(_SNAPSHOTTER, self.snapshotter(snapshotter).name)
+        blobs, layers = (root if os.path.isdir(root) else "" for root in roots)
+        return blobs, layers
+
     def version(self) -> Version:
         found = self._rpc.call("version.v1.Version/Version")
         return Version(self.kind, found["version"], found["revision"])

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import typing as t
 
 from ..engine.models import ACTIVE, COMMITTED, VIEW, Labels, Mount, SnapshotInfo, Usage
-from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, from_os_error, printable
+from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unimplemented, from_os_error, printable
 from .values import Message, mounts_of, seconds
 
 if t.TYPE_CHECKING:
@@ -28,6 +29,16 @@ def _info(message: Message) -> SnapshotInfo:
         seconds(message["created_at"]),
         seconds(message["updated_at"]),
     )
+
+
+def _lowers(mounts: t.Sequence[Mount]) -> t.List[str]:
+    """The directories below that of an active snapshot, where the mount is an overlay."""
+    options = [option for mount in mounts if mount.type == "overlay" for option in mount.options]
+    return next((option[9:].split(":") for option in options if option.startswith("lowerdir=")), [])
+
+
+def _bind(path: str) -> t.List[Mount]:
+    return [Mount("bind", path, ("ro", "rbind"))]
 
 
 class SnapshotProxy:
@@ -56,6 +67,17 @@ class SnapshotProxy:
 
     def mounts(self, key: str) -> t.List[Mount]:
         return mounts_of(self._call("Mounts", key=key)["mounts"])
+
+    def look(self, name: str) -> t.List[Mount]:
+        """The daemon tells where the layers of a container are, and so of the image that it was made from."""
+        self.stat(name)
+        filters = [f'parent=="{name}"']
+        answers = list(self._rpc.stream("snapshots.v1.Snapshots/List", {"snapshotter": self.name, "filters": filters}))
+        for child in (_info(one) for answer in answers for one in answer["info"]):
+            trees = _lowers(self.mounts(child.name)) if child.kind == ACTIVE else []
+            if all(map(os.path.isdir, trees)) and trees:
+                return [Mount("overlay", "overlay", ("lowerdir=" + ":".join(trees),))] if trees[1:] else _bind(trees[0])
+        raise Unimplemented(f"what is in the snapshot {printable(name, 120)} can only be seen by a view of it")
 
     def prepare(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
         return self._make("Prepare", key, parent, labels)

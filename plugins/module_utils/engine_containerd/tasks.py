@@ -110,6 +110,11 @@ class TaskProxy:
             raise _explained("start", error) from error
         return self.state(container_id)
 
+    def find_runtime(self, binary: str) -> str:
+        from .program import find_program
+
+        return find_program(self._rpc.address, binary)
+
     # What we remember
 
     def _file(self, container_id: str, name: str) -> str:

@@ -195,6 +195,9 @@ class EmbeddedEngine:
             return False
         return True
 
+    def places(self, snapshotter: str = "") -> t.Tuple[str, str]:
+        return self._data_root, self._data_root
+
     def version(self) -> Version:
         return Version(self.kind, VERSION)
 

@@ -20,7 +20,7 @@ from ..hostfs.remove import sweep
 from ..runtime.bundle import Bundle
 from ..runtime.launch import Launch
 from ..runtime.processes import Process, boot_id, frozen, with_argument
-from ..runtime.runc import Runtime, failure, last_message
+from ..runtime.runc import Runtime, failure, find_binary, last_message
 
 _UNKNOWN = 255
 _CREATE_SECONDS = 60.0
@@ -104,6 +104,9 @@ class EmbeddedTasks:
         return self.state(container_id)
 
     # Looking
+
+    def find_runtime(self, binary: str) -> str:
+        return find_binary(binary)
 
     def _facts(self, container_id: str) -> t.Dict[str, t.Any]:
         facts = self._bundle(container_id).facts()

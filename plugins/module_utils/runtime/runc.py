@@ -35,11 +35,16 @@ def find_binary(name: str) -> str:
     """The absolute path of a runtime. NotFound says what to install."""
     found = shutil.which(name, path=os.environ.get("PATH", "") + os.pathsep + _SEARCH)
     if not found:
-        package = os.path.basename(name)
-        raise NotFound(
-            f"runtime: {printable(name, 100)} is not installed on the target: install the package {printable(package, 40)}"
-        )
+        raise missing(name)
     return found
+
+
+def missing(name: str) -> NotFound:
+    """The error for a runtime that is not there."""
+    package = os.path.basename(name)
+    return NotFound(
+        f"runtime: {printable(name, 100)} is not installed on the target: install the package {printable(package, 40)}"
+    )
 
 
 class Runtime:

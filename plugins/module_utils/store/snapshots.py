@@ -94,6 +94,11 @@ class Snapshotter:
             parent = row[2]
         return numbers
 
+    def look(self, name: str) -> t.List[Mount]:
+        trees = [self.tree(number) for number in self.chain(name)]
+        # A snapshotter that copies has all of it in the topmost one.
+        return _read_only(trees if self.rebases else trees[:1])
+
     def prepare(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
         return self._make(key, parent, labels, ACTIVE)
 
@@ -210,6 +215,13 @@ class Snapshotter:
             sweep(self._root)
 
 
+def _read_only(trees: t.Sequence[str]) -> t.List[Mount]:
+    """The mounts of directories that lie over each other, top first."""
+    if len(trees) == 1:
+        return [Mount("bind", trees[0], ("ro", "rbind"))]
+    return [Mount("overlay", "overlay", ("lowerdir=" + ":".join(trees),))]
+
+
 def disk_usage(path: str) -> Usage:
     """Bytes on disk and inodes of a tree, hardlinks once; links are not followed, mounts not entered."""
     seen: t.Set[int] = set()
@@ -250,13 +262,11 @@ class Overlay(Snapshotter):
         parents = [self.tree(number) for number in self.chain(row[2])]
         if not parents:
             return [Mount("bind", self.tree(row[0]), ("ro" if row[3] == VIEW else "rw", "rbind"))]
-        if row[3] == VIEW and len(parents) == 1:
-            return [Mount("bind", parents[0], ("ro", "rbind"))]
-        options = ["lowerdir=" + ":".join(parents)]
-        if row[3] == ACTIVE:
-            work = os.path.join(self.directory(row[0]), "work")
-            options = [f"workdir={work}", f"upperdir={self.tree(row[0])}", *options]
-        return [Mount("overlay", "overlay", tuple(options))]
+        if row[3] == VIEW:
+            return _read_only(parents)
+        work = os.path.join(self.directory(row[0]), "work")
+        options = (f"workdir={work}", f"upperdir={self.tree(row[0])}", "lowerdir=" + ":".join(parents))
+        return [Mount("overlay", "overlay", options)]
 
 
 class Native(Snapshotter):

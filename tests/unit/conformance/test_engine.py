@@ -94,6 +94,14 @@ def test_the_directory_of_a_container(harness: Harness, engine: Engine) -> None:
     assert not os.path.exists(path)
 
 
+def test_the_places_of_blobs_and_layers(harness: Harness, engine: Engine) -> None:
+    store(engine, b"a blob")
+    mounts = engine.snapshotter().prepare("key")
+    blobs, layers = engine.places()
+    assert mounts[0].source.startswith(layers)
+    assert engine.kind != "containerd" or os.path.isdir(os.path.join(blobs, "blobs", "sha256"))
+
+
 def test_a_lock_is_held_by_one(harness: Harness, engine: Engine) -> None:
     other = harness.open()
     with engine.lock("container web"):

@@ -17,6 +17,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
+    Unimplemented,
 )
 
 from .conftest import Harness
@@ -45,6 +46,25 @@ def test_life_of_a_snapshot(harness: Harness, snapshotter: Snapshotter) -> None:
         snapshotter.stat("key")
     with harness.view(snapshotter.view("looking", "name")) as root:
         assert (root / "file").read_bytes() == b"content"
+
+
+def test_a_look_at_a_committed_snapshot_makes_no_record(harness: Harness, engine: Engine, snapshotter: Snapshotter) -> None:
+    layers(harness, snapshotter)
+    # A daemon tells it of the image of a container.
+    with harness.view(snapshotter.prepare("child", "2")) as root:
+        (root / "own").touch()
+    before = snapshotter.walk()
+    with harness.view(snapshotter.look("2")) as root:
+        assert sorted(path.name for path in root.iterdir()) == ["1", "2", "top"]
+        assert (root / "top").read_bytes() == b"2"
+        with pytest.raises(OSError):
+            (root / "new").touch()
+    assert snapshotter.walk() == before
+    with pytest.raises(NotFound):
+        snapshotter.look("3")
+    if engine.kind == "containerd":
+        with pytest.raises(Unimplemented):
+            snapshotter.look("1")
 
 
 def test_children_see_their_parents_and_not_the_other_way_round(harness: Harness, snapshotter: Snapshotter) -> None:

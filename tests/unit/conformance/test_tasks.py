@@ -134,6 +134,15 @@ def test_a_task_goes_through_its_life(box: Box) -> None:
         tasks.state(made.id)
 
 
+def test_the_runtime_is_looked_for_where_it_will_be(box: Box) -> None:
+    path = box.engine.tasks.find_runtime("runc")
+    assert os.access(path, os.X_OK)
+    assert box.engine.tasks.find_runtime(path) == path
+    for name in ("no-such-runtime", "/no/such/runtime"):
+        with pytest.raises(NotFound, match=f"^runtime: {name} is not installed on the target: install the package "):
+            box.engine.tasks.find_runtime(name)
+
+
 def test_made_and_started_at_once(box: Box) -> None:
     made = box.container("sh", "-c", "echo out; sleep 1000")
     mounts = box.engine.snapshotter().mounts(made.snapshot_key)
