@@ -11,6 +11,7 @@ from ..engine.labels import NAME
 from ..engine.models import Container, Labels, Runtime
 from ..errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, printable
 from ..rpc import protobuf
+from ..runtime.cgroups import made_by_systemd
 from .values import Message, json_any, json_of, label_filter, seconds
 
 if t.TYPE_CHECKING:
@@ -59,10 +60,9 @@ def _binary(options: t.Optional[Message]) -> str:
 
 def _runtime(container: Container) -> t.Dict[str, t.Any]:
     """The options stand in the record: tasks and the restart monitor take them from there."""
-    path = str((container.spec.get("linux") or {}).get("cgroupsPath", ""))
     options = {
         "binary_name": "" if container.runtime.binary == "runc" else container.runtime.binary,
-        "systemd_cgroup": not path.startswith("/") and path.count(":") == 2,
+        "systemd_cgroup": made_by_systemd(container.spec),
     }
     value = {"type_url": RUNC_OPTIONS, "value": protobuf.encode(RUNC_OPTIONS, options)}
     return {"name": container.runtime.name, "options": value}

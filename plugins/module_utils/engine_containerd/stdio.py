@@ -16,6 +16,7 @@ import typing as t
 
 from ..engine.models import TaskIO
 from ..errors import FailedPrecondition, from_os_error
+from ..runtime.detached import ENVIRONMENT, set_apart, start_to_stay
 
 _LATE_SECONDS = 0.2
 
@@ -78,11 +79,13 @@ class Stdio:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd=f"/proc/{shim}/cwd",
-                env={"PATH": "/usr/bin:/bin", "CONTAINER_ID": container_id},
+                env={**ENVIRONMENT, "CONTAINER_ID": container_id},
                 start_new_session=True,
                 pass_fds=self._fds,
+                preexec_fn=start_to_stay,
             )
         except (OSError, ValueError) as error:
             raise FailedPrecondition(f"the log writer of the container {container_id[:12]} cannot be started: {error}") from error
         # It outlives us: no warning when this object goes.
         process.returncode = 0
+        set_apart(process.pid, f"fleet-log-{container_id}", f"Log writer of the container {container_id}")

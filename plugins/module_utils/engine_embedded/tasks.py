@@ -18,6 +18,7 @@ from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, U
 from ..hostfs.atomic import make_dir, read_file, write_file
 from ..hostfs.remove import sweep
 from ..runtime.bundle import Bundle
+from ..runtime.cgroups import made_by_systemd
 from ..runtime.launch import Launch
 from ..runtime.processes import Process, boot_id, frozen, with_argument
 from ..runtime.runc import Runtime, failure, find_binary, last_message
@@ -43,14 +44,15 @@ class EmbeddedTasks:
         return os.path.join(self._place.container_path(container_id), "exit.json")
 
     def _runtime(self, facts: t.Mapping[str, t.Any]) -> Runtime:
-        return Runtime(facts["runtime"], self._runtime_root)
+        return Runtime(facts["runtime"], self._runtime_root, bool(facts.get("systemd")))
 
     # Making and starting
 
     def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, start: bool = False) -> TaskState:
         with contextlib.suppress(NotFound):
             raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {self.state(container.id).status}")
-        runtime = Runtime(container.runtime.binary, self._runtime_root)
+        systemd = made_by_systemd(container.spec)
+        runtime = Runtime(container.runtime.binary, self._runtime_root, systemd)
         bundle = self._bundle(container.id)
         sweep(self._state)
         self._clean(container.id)
@@ -62,6 +64,7 @@ class EmbeddedTasks:
                 "init": list(Process.of(pid)),
                 "shim": list(shim),
                 "runtime": runtime.binary,
+                "systemd": systemd,
                 "log": io.log_path,
                 "started_at": time.time() if start else 0.0,
             }
@@ -196,7 +199,7 @@ class EmbeddedTasks:
         base = os.path.join(bundle.path, f"exec-{spec.exec_id}")
         write_file(base + ".json", json.dumps(spec.process).encode(), durable=False)
         runtime = self._runtime(facts)
-        command = [runtime.binary, "--root", runtime.root, "--log", base + ".log", "--log-format", "json", "exec"]
+        command = [*runtime.command, "--log", base + ".log", "--log-format", "json", "exec"]
         try:
             done = subprocess.run(
                 [*command, "--process", base + ".json", container_id],
@@ -242,7 +245,8 @@ class EmbeddedTasks:
         else:
             shims = self._makers(bundle)
         if os.path.isdir(os.path.join(self._runtime_root, container_id)):
-            Runtime(bundle.runtime or "runc", self._runtime_root).delete(container_id, force=True)
+            runtime = Runtime(bundle.runtime or "runc", self._runtime_root, bool((facts or {}).get("systemd")))
+            runtime.delete(container_id, force=True)
         for shim in shims:
             if not shim.wait(_RECORD_SECONDS):
                 shim.signal(_KILL)

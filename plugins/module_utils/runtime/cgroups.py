@@ -8,15 +8,22 @@ from __future__ import annotations
 import os
 import typing as t
 
+from .limits import Limit, limits, oom_score_adj
+
 _ROOT = "/sys/fs/cgroup"
 
 
 class HostFacts(t.NamedTuple):
-    """cgroup: 1 or 2. systemd: runs here and can be asked for cgroups. last_cap: the highest capability the kernel knows."""
+    """cgroup: 1 or 2. systemd: runs here and can be asked for cgroups. last_cap: the highest capability the kernel knows.
+
+    limits and oom_score_adj: what a container gets.
+    """
 
     cgroup: int = 1
     systemd: bool = False
     last_cap: int = 40
+    limits: t.Tuple[Limit, ...] = ()
+    oom_score_adj: int = 0
 
 
 def host_facts() -> HostFacts:
@@ -27,7 +34,12 @@ def host_facts() -> HostFacts:
             last_cap = int(stream.read())
     except (OSError, ValueError):
         last_cap = 40
-    return HostFacts(2 if unified else 1, os.path.isdir("/run/systemd/system"), last_cap)
+    return HostFacts(2 if unified else 1, systemd_runs(), last_cap, limits(), oom_score_adj())
+
+
+def systemd_runs() -> bool:
+    """As in sd_booted(3)."""
+    return os.path.isdir("/run/systemd/system")
 
 
 def cgroups_path(namespace: str, container_id: str, host: HostFacts) -> str:
@@ -35,3 +47,12 @@ def cgroups_path(namespace: str, container_id: str, host: HostFacts) -> str:
     if host.cgroup == 2 and host.systemd:
         return f"system.slice:fleet-{namespace}:{container_id}"
     return f"/{namespace}/{container_id}"
+
+
+def made_by_systemd(spec: t.Mapping[str, t.Any]) -> bool:
+    """Whether the cgroupsPath of a container has systemd's form, slice:prefix:name: the runtime must be told to ask systemd then.
+
+    Without being told it takes the colons for a part of a path, relative to the group of whoever called it.
+    """
+    path = str((spec.get("linux") or {}).get("cgroupsPath", ""))
+    return not path.startswith("/") and path.count(":") == 2

@@ -15,11 +15,11 @@ import typing as t
 from ..errors import FailedPrecondition, Unavailable
 from ..hostfs.syscalls import libc
 from .bundle import Bundle
+from .detached import ENVIRONMENT, set_apart, start_afresh, start_to_stay
 from .processes import Process
 from .runc import Runtime
 
 _PR_SET_CHILD_SUBREAPER = 36
-_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Launch:
@@ -36,7 +36,8 @@ class Launch:
         self._answer, self._answering = os.pipe()
         self._own(self._answer)
         self._inherited: t.List[int] = []
-        self._command = [runtime.binary, "--root", runtime.root, "--log", f"{bundle.path}/runtime.log", "--log-format", "json"]
+        self._id = container_id
+        self._command = [*runtime.command, "--log", f"{bundle.path}/runtime.log", "--log-format", "json"]
         self._command += [*verb, "--bundle", bundle.path, "--pid-file", f"{bundle.path}/init.pid"]
         self._kept: t.List[int] = []
         if terminal:
@@ -74,7 +75,7 @@ class Launch:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
-                env={"PATH": os.environ.get("PATH", "") + os.pathsep + _PATH},
+                env=ENVIRONMENT,
                 start_new_session=True,
                 pass_fds=(self._answering, *self._kept),
                 preexec_fn=self._in_child,
@@ -85,6 +86,7 @@ class Launch:
             os.close(self._answering)
         # It is nobody's business but its own from here on: no warning when this object goes.
         process.returncode = 0
+        set_apart(process.pid, f"fleet-shim-{self._id}", f"Shim of the container {self._id}")
         return Process.of(process.pid)
 
     def _in_child(self) -> None:
@@ -92,13 +94,15 @@ class Launch:
         libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         if os.fork() == 0:
             try:
+                start_afresh()
                 for number, fd in enumerate(self._stdio):
                     os.dup2(fd, number)
                 for fd in self._inherited:
                     os.set_inheritable(fd, True)
-                os.execv(self._command[0], self._command)
+                os.execve(self._command[0], self._command, ENVIRONMENT)
             finally:
                 os._exit(127)
+        start_to_stay()
 
     def answer(self, timeout: float) -> bytes:
         """What the shim says; empty when it ends without a word. Unavailable after timeout seconds."""

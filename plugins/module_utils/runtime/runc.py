@@ -48,14 +48,18 @@ def missing(name: str) -> NotFound:
 
 
 class Runtime:
-    """One runtime binary over one state directory (--root)."""
+    """One runtime binary over one state directory (--root). command: what every call of it begins with.
 
-    def __init__(self, binary: str, root: str) -> None:
-        self.binary, self.root = find_binary(binary), root
+    systemd: it asks systemd for the control groups. Releases before runc 1.1 want to be told so with each verb.
+    """
+
+    def __init__(self, binary: str, root: str, systemd: bool = False) -> None:
+        self.binary = find_binary(binary)
+        self.command = [self.binary, "--root", root, *(["--systemd-cgroup"] if systemd else [])]
 
     def run(self, *arguments: str, log: str = "", timeout: float = _SECONDS, **more: t.Any) -> subprocess.CompletedProcess[bytes]:
         """Run <runtime> --root R arguments. Raises what the failure means."""
-        command = [self.binary, "--root", self.root, *(["--log", log, "--log-format", "json"] if log else []), *arguments]
+        command = [*self.command, *(["--log", log, "--log-format", "json"] if log else []), *arguments]
         try:
             done = subprocess.run(command, capture_output=True, timeout=timeout, check=False, **more)
         except subprocess.TimeoutExpired:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import typing as t
 
 from .cgroups import HostFacts, cgroups_path
+from .limits import rlimits
 from .seccomp import default_profile
 from .users import User
 
@@ -48,7 +49,7 @@ def build(request: SpecRequest, host: HostFacts) -> t.Dict[str, t.Any]:
     """The contents of config.json."""
     return {
         "ociVersion": "1.0.2",
-        "process": _process(request),
+        "process": _process(request, host),
         "root": {"path": "rootfs", "readonly": request.read_only},
         "hostname": request.hostname,
         "mounts": [*_mounts(request), *_volumes(request)],
@@ -64,7 +65,7 @@ def build(request: SpecRequest, host: HostFacts) -> t.Dict[str, t.Any]:
     }
 
 
-def _process(request: SpecRequest) -> t.Dict[str, t.Any]:
+def _process(request: SpecRequest, host: HostFacts) -> t.Dict[str, t.Any]:
     capabilities = list(DEFAULT_CAPABILITIES)
     return {
         "terminal": request.tty,
@@ -83,6 +84,8 @@ def _process(request: SpecRequest) -> t.Dict[str, t.Any]:
             "permitted": capabilities if request.user.uid == 0 else [],
         },
         "noNewPrivileges": False,
+        "rlimits": rlimits(host.limits),
+        "oomScoreAdj": host.oom_score_adj,
     }
 
 

@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import pathlib
+import resource
 import secrets
 import signal
 import time
@@ -26,6 +27,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine.models imp
     ExecSpec,
     TaskIO,
 )
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     AlreadyExists,
     EngineError,
@@ -211,6 +213,68 @@ def test_standard_input_is_kept_open_when_asked(box: Box) -> None:
     ended = box.run("cat")
     assert box.engine.tasks.wait(ended.id, 10).exit_status == 0
     assert box.engine.tasks.state(kept.id).status == RUNNING
+
+
+@contextlib.contextmanager
+def as_a_poor_service() -> t.Iterator[pathlib.Path]:
+    """This process as a service with hard settings; its control group."""
+    version_1 = pathlib.Path("/sys/fs/cgroup/pids")
+    parent = version_1 if version_1.is_dir() else pathlib.Path("/sys/fs/cgroup")
+    group = parent / f"fleet-test-{secrets.token_hex(4)}"
+    group.mkdir()
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (777, files[1]))
+    umask, nice, hangup = os.umask(0o077), os.getpriority(os.PRIO_PROCESS, 0), signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    os.setpriority(os.PRIO_PROCESS, 0, nice + 5)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+    try:
+        yield group
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+        signal.signal(signal.SIGHUP, hangup)
+        os.umask(umask)
+        resource.setrlimit(resource.RLIMIT_NOFILE, files)
+        (parent / "cgroup.procs").write_text(str(os.getpid()))
+        until(lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()
+
+
+_LOOK = """
+ulimit -Sn; ulimit -Sc; umask
+read -r line </proc/self/stat; set -- $line; shift 18; echo "nice $1"
+while read -r key value; do case "$key" in SigBlk:|SigIgn:) echo "$key$value";; esac; done </proc/self/status
+"""
+
+
+def test_nothing_depends_on_who_runs_the_task(box: Box) -> None:
+    """Neither how a container runs, nor how long what holds it lives: that is in no group of ours, so nobody ends it with us."""
+    with as_a_poor_service() as group:
+        kept = box.run("cat", stdin=True)
+        made = box.run("sh", "-c", _LOOK)
+        box.engine.tasks.wait(made.id, 10)
+        left = [int(pid) for pid in (group / "cgroup.procs").read_text().split()]
+    assert left == [os.getpid()]
+    *found, blocked, ignored = box.output(made).split()
+    assert found == ["1024", "0", "0022", "nice", "0"]
+    assert int(blocked.partition(":")[2], 16) == 0
+    assert int(ignored.partition(":")[2], 16) & 1 << signal.SIGHUP - 1 == 0
+    assert box.engine.tasks.state(kept.id).status == RUNNING
+
+
+def test_what_writes_the_log_outlives_signals_to_end(box: Box) -> None:
+    made = box.run("sh", "-c", "read -r line; echo after", stdin=True)
+    (writer,) = [
+        int(path.parent.name) for path in pathlib.Path("/proc").glob("[0-9]*/cmdline") if box.log(made) in path.read_text()
+    ]
+    # For the log writer, SIGTERM says that the task has been deleted.
+    deadly = [signal.SIGTERM] if isinstance(box.engine, EmbeddedEngine) else []
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, *deadly):
+        os.kill(writer, number)
+    pathlib.Path(f"/proc/{box.engine.tasks.state(made.id).pid}/fd/0").write_text("go\n")
+    assert box.engine.tasks.wait(made.id, 10).exit_status == 0
+    assert box.output(made) == "after\n"
 
 
 @pytest.mark.parametrize("command", ["nope", "/nope", "/etc/passwd"])

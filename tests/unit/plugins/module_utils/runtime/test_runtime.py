@@ -20,9 +20,14 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     Unimplemented,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import syscalls
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.cgroups import HostFacts, cgroups_path
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.cgroups import (
+    HostFacts,
+    cgroups_path,
+    made_by_systemd,
+)
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.limits import Limit
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.rootfs import check_rootfs, check_working_dir
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.runc import failure, version_warnings
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.runc import Runtime, failure, version_warnings
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.signals import parse_signal, signal_name
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.sizes import parse_size
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.spec import DEFAULT_CAPABILITIES, SpecRequest, build
@@ -212,6 +217,23 @@ def test_spec_follows_the_control_groups_of_the_host() -> None:
     assert namespaces(build(request(), V2)) == ["cgroup", "ipc", "mount", "network", "pid", "uts"]
     assert cgroups_path("default", "id", V1) == "/default/id"
     assert cgroups_path("default", "id", V2_SYSTEMD) == "system.slice:fleet-default:id"
+
+
+@pytest.mark.parametrize(("host", "told"), [(V1, False), (V2, False), (V2_SYSTEMD, True)])
+def test_the_runtime_is_told_to_ask_systemd_for_control_groups(host: HostFacts, told: bool) -> None:
+    """With every verb: old releases forget it."""
+    runtime = Runtime("sh", "/root-of-it", made_by_systemd(build(request(), host)))
+    assert ("--systemd-cgroup" in runtime.command) is told
+
+
+def test_limits_are_written_as_the_specification_wants_them() -> None:
+    host = HostFacts(limits=(Limit("NOFILE", 1024, 524288), Limit("CORE", 0, -1)), oom_score_adj=5)
+    process = build(request(), host)["process"]
+    assert process["rlimits"] == [
+        {"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 524288},
+        {"type": "RLIMIT_CORE", "soft": 0, "hard": 2**64 - 1},
+    ]
+    assert process["oomScoreAdj"] == 5
 
 
 def test_spec_with_the_host_network() -> None:

@@ -1,0 +1,87 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Processes that outlive the task: nothing of whoever runs it may end them, or limit them and what they start.
+
+An Ansible run is a login session, or a service (ansible-pull in a timer). When that ends, systemd ends all processes of its
+control group: so ours get one of their own. What else a process inherits is set to what the first process of a host has.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import typing as t
+
+from ..hostfs.syscalls import set_io_priority
+from . import systemd
+from .cgroups import systemd_runs
+from .limits import limit_this_process
+
+_CGROUPS = "/sys/fs/cgroup"
+#: Where the top group of a hierarchy takes no processes: version 2 below somebody else's group, with controllers passed on.
+_LEAF = "fleet-shims"
+ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+def start_afresh() -> None:
+    """Between fork and execve: priorities, limits, umask and signals as they are by default, all processors.
+
+    What is not allowed stays as it is: who may not raise a priority is no root, and will hear of that elsewhere.
+    """
+    os.umask(0o022)
+    limit_this_process()
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    steps: t.Tuple[t.Callable[[], t.Any], ...] = (
+        lambda: os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0)),
+        lambda: os.setpriority(os.PRIO_PROCESS, 0, 0),
+        lambda: set_io_priority(0),
+        lambda: os.sched_setaffinity(0, range(os.sysconf("SC_NPROCESSORS_CONF"))),
+        lambda: _write("/proc/self/oom_score_adj", "0"),
+    )
+    for step in steps:
+        with contextlib.suppress(OSError):
+            step()
+
+
+def start_to_stay() -> None:
+    """Afresh, and let no signal to end end this process but SIGKILL: what is ignored before execve stays ignored."""
+    start_afresh()
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def set_apart(pid: int, name: str, description: str) -> None:
+    """Give a process a control group of its own: a scope of systemd's where that runs, else the top one of each hierarchy.
+
+    Where neither is possible (control groups that cannot be written) it stays where it is: its container runs all the same.
+    """
+    if systemd_runs() and systemd.start_scope(f"{name}-{pid}.scope", pid, description):
+        return
+    for directory in _hierarchies():
+        try:
+            _write(f"{directory}/cgroup.procs", str(pid))
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.makedirs(f"{directory}/{_LEAF}", exist_ok=True)
+                _write(f"{directory}/{_LEAF}/cgroup.procs", str(pid))
+
+
+def _hierarchies() -> t.List[str]:
+    """The top directories: of the one of version 2, or of each controller of version 1."""
+    with contextlib.suppress(OSError):
+        places = [_CGROUPS, *(entry.path for entry in os.scandir(_CGROUPS) if entry.is_dir(follow_symlinks=False))]
+        tops = [place for place in places if os.path.exists(f"{place}/cgroup.procs")]
+        return tops[:1] if tops[:1] == [_CGROUPS] else tops
+    return []
+
+
+def _write(path: str, text: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, text.encode())
+    finally:
+        os.close(fd)
