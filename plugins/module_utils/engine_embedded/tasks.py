@@ -15,13 +15,15 @@ import typing as t
 from ..engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, ExecResult, ExecSpec, Mount, TaskIO, TaskState
 from ..engine_host.place import Place
 from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, Unavailable, printable
-from ..hostfs.atomic import make_dir, read_file, write_file
-from ..hostfs.remove import sweep
+from ..hostfs.atomic import make_dir, write_file
+from ..hostfs.remove import remove_tree, sweep
+from ..runtime import remains
 from ..runtime.bundle import Bundle
 from ..runtime.cgroups import made_by_systemd
 from ..runtime.launch import Launch
-from ..runtime.processes import Process, boot_id, frozen, with_argument
+from ..runtime.processes import Process, arguments_of, began, boot_id, boot_time, frozen, with_argument
 from ..runtime.runc import Runtime, failure, find_binary, last_message
+from ..runtime.task_files import Ending, Facts
 
 _UNKNOWN = 255
 _CREATE_SECONDS = 60.0
@@ -40,11 +42,12 @@ class EmbeddedTasks:
     def _bundle(self, container_id: str) -> Bundle:
         return Bundle(os.path.join(self._state, container_id))
 
-    def _exit_file(self, container_id: str) -> str:
-        return os.path.join(self._place.container_path(container_id), "exit.json")
+    def _file(self, container_id: str, name: str) -> str:
+        """start.json and exit.json, which the shim writes: they are there after a reboot, when the bundle is gone."""
+        return os.path.join(self._place.container_path(container_id), name)
 
-    def _runtime(self, facts: t.Mapping[str, t.Any]) -> Runtime:
-        return Runtime(facts["runtime"], self._runtime_root, bool(facts.get("systemd")))
+    def _runtime(self, facts: Facts) -> Runtime:
+        return Runtime(facts.runtime, self._runtime_root, facts.systemd)
 
     # Making and starting
 
@@ -58,16 +61,8 @@ class EmbeddedTasks:
         self._clean(container.id)
         self._place.container_dir(container.id)
         try:
-            pid, shim = self._make(container, bundle, runtime, rootfs, io, start)
-            facts = {
-                "boot": boot_id(),
-                "init": list(Process.of(pid)),
-                "shim": list(shim),
-                "runtime": runtime.binary,
-                "systemd": systemd,
-                "log": io.log_path,
-                "started_at": time.time() if start else 0.0,
-            }
+            pid, started, shim = self._make(container, bundle, runtime, rootfs, io, start)
+            facts = Facts(boot_id(), Process.of(pid), shim, runtime.binary, systemd, io.log_path, started if start else 0.0)
             bundle.record(facts)
         except EngineError:
             self._clean(container.id)
@@ -76,25 +71,27 @@ class EmbeddedTasks:
 
     def _make(
         self, container: Container, bundle: Bundle, runtime: Runtime, rootfs: t.Sequence[Mount], io: TaskIO, start: bool
-    ) -> t.Tuple[int, Process]:
-        """Make the bundle, start runtime and shim, and wait until the container is made: its init, and the shim."""
+    ) -> t.Tuple[int, float, Process]:
+        """Make the bundle, start runtime and shim, and wait until the container is made: its init, since when that runs, the shim."""
         from ..libexec.install import command
 
         make_dir(self._runtime_root)
         bundle.make(container.spec, rootfs, runtime.binary)
         verb = ["run", "--detach"] if start else ["create"]
         with Launch(bundle, runtime, container.id, verb, io.terminal, io.stdin) as launch:
-            arguments = [bundle.path, self._exit_file(container.id), io.log_path, str(io.log_max_size), str(io.log_max_files)]
+            directory = os.path.dirname(self._file(container.id, "exit.json"))
+            arguments = [bundle.path, directory, io.log_path, str(io.log_max_size), str(io.log_max_files), str(int(start))]
             shim = launch.start([*command(self._data_root), *arguments])
             text = launch.answer(_CREATE_SECONDS)
-        if not text.strip().isdigit():
+        if text in (b"", b"failed\n"):
             message = last_message(os.path.join(bundle.path, "runtime.log"))
             if message:
                 raise failure("start" if start else "create", message)
             raise Unavailable(
                 "the shim ended before the container was made" if text != b"failed\n" else "the runtime failed silently"
             )
-        return int(text), shim
+        pid, started = text.split()
+        return int(pid), float(started), shim
 
     def start(self, container_id: str) -> TaskState:
         bundle = self._bundle(container_id)
@@ -102,8 +99,11 @@ class EmbeddedTasks:
         state = self.state(container_id)
         if state.status != CREATED:
             raise FailedPrecondition(f"the container {container_id[:12]} cannot be started: it is {state.status}")
+        began = time.time()
         self._runtime(facts).run("start", container_id, log=os.path.join(bundle.path, "start.log"))
-        bundle.record({**facts, "started_at": time.time()})
+        facts = facts._replace(started_at=began)
+        bundle.record(facts)
+        write_file(self._file(container_id, "start.json"), json.dumps(facts.to_json()).encode())
         return self.state(container_id)
 
     # Looking
@@ -111,37 +111,49 @@ class EmbeddedTasks:
     def find_runtime(self, binary: str) -> str:
         return find_binary(binary)
 
-    def _facts(self, container_id: str) -> t.Dict[str, t.Any]:
-        facts = self._bundle(container_id).facts()
+    def _known(self, container_id: str) -> t.Optional[Facts]:
+        """What was written down about a task, or can be found out where that is damaged; None when there is no task."""
+        bundle = self._bundle(container_id)
+        found = bundle.facts()
+        if found is None:
+            found = Facts.read(self._file(container_id, "start.json"))
+            if bundle.recorded:
+                found = self._found_out(bundle, container_id, found or Facts())
+        return found
+
+    def _found_out(self, bundle: Bundle, container_id: str, kept: Facts) -> Facts:
+        init = remains.find_init(container_id)
+        shims = _shims(bundle.path)
+        shim, log = (shims[0][0], shims[0][1][2]) if shims else (kept.shim, kept.log)
+        waits = os.path.exists(os.path.join(self._runtime_root, container_id, "exec.fifo"))
+        started_at = 0.0 if waits else kept.started_at or began(init.pid)
+        boot = boot_id() if init.alive else kept.boot
+        return Facts(boot, init, shim, bundle.runtime, kept.systemd, log, started_at)
+
+    def _facts(self, container_id: str) -> Facts:
+        facts = self._known(container_id)
         if facts is None:
             raise NotFound(f"the container {printable(container_id, 80)} has no task")
         return facts
 
+    def _ended(self, container_id: str) -> t.Optional[Ending]:
+        """The shim has written it into the bundle where the disk was full."""
+        return Ending.read(self._file(container_id, "exit.json"), os.path.join(self._bundle(container_id).path, "exit.json"))
+
     def state(self, container_id: str) -> TaskState:
-        bundle = self._bundle(container_id)
-        facts = bundle.facts()
-        ended = self._ended(container_id)
+        facts, ended = self._known(container_id), self._ended(container_id)
         if facts is None:
             if ended is None:
                 raise NotFound(f"the container {printable(container_id, 80)} has no task")
-            return _stopped(container_id, {}, ended)
-        init = Process(*facts["init"])
-        if ended is None and facts["boot"] == boot_id():
-            if init.alive:
-                status = CREATED if not facts["started_at"] else PAUSED if frozen(init.pid) else RUNNING
-                return TaskState(container_id, status, init.pid, 0, facts["started_at"], 0.0, False, facts["log"])
+            return _stopped(container_id, Facts(), ended)
+        if ended is None and facts.boot == boot_id():
+            if facts.init.alive:
+                status = CREATED if not facts.started_at else PAUSED if frozen(facts.init.pid) else RUNNING
+                return TaskState(container_id, status, facts.init.pid, 0, facts.started_at, 0.0, False, facts.log)
             # It has just ended: the shim is about to say how.
-            Process(*facts["shim"]).wait(_RECORD_SECONDS)
+            facts.shim.wait(_RECORD_SECONDS)
             ended = self._ended(container_id)
         return _stopped(container_id, facts, ended)
-
-    def _ended(self, container_id: str) -> t.Optional[t.Dict[str, t.Any]]:
-        data = read_file(self._exit_file(container_id))
-        try:
-            found = json.loads(data) if data else None
-        except ValueError:
-            return None
-        return found if isinstance(found, dict) else None
 
     def list(self) -> t.List[TaskState]:
         try:
@@ -160,7 +172,7 @@ class EmbeddedTasks:
         if state.status == STOPPED:
             return state
         facts = self._facts(container_id)
-        if not Process(*facts["init"]).wait(timeout):
+        if not facts.init.wait(timeout):
             raise Unavailable(f"the container {container_id[:12]} has not ended within {timeout:g} s")
         return self.state(container_id)
 
@@ -172,7 +184,7 @@ class EmbeddedTasks:
             raise FailedPrecondition(f"the container {container_id[:12]} does not run")
         if everyone:
             self._runtime(facts).run("kill", "--all", container_id, str(signal))
-        elif not Process(*facts["init"]).signal(signal):
+        elif not facts.init.signal(signal):
             raise FailedPrecondition(f"the container {container_id[:12]} does not run")
 
     def pause(self, container_id: str) -> None:
@@ -232,54 +244,60 @@ class EmbeddedTasks:
         return state._replace(status=STOPPED)
 
     def _clean(self, container_id: str) -> None:
-        """Whatever is left of a task goes: processes, the runtime's state, the mount, the bundle, the exit status."""
-        bundle = self._bundle(container_id)
+        """Whatever is left of a task goes: processes, the runtime's state, the mount, the bundle, what was written down."""
+        bundle, state = self._bundle(container_id), os.path.join(self._runtime_root, container_id)
+        if os.path.lexists(bundle.path) or os.path.lexists(state):
+            self._end(container_id, bundle, state)
+            bundle.remove()
+        for name in ("start.json", "exit.json"):
+            remove_tree(self._file(container_id, name))
+
+    def _end(self, container_id: str, bundle: Bundle, state: str) -> None:
+        """End the processes. What the runtime cannot end, since it is not there any more or its state is damaged, we end."""
         facts = bundle.facts()
-        if facts:
-            shims = [Process(*facts["shim"])] if facts["boot"] == boot_id() else []
-            if shims and Process(*facts["init"]).signal(_KILL):
-                # Faster than leaving it to <runtime> delete --force, which looks only every 100 ms.
-                if frozen(facts["init"][0]):
-                    self._runtime(facts).run("resume", container_id)
-                Process(*facts["init"]).wait(_RECORD_SECONDS)
-        else:
+        by_hand = facts is None
+        if facts is None:
             shims = self._makers(bundle)
-        if os.path.isdir(os.path.join(self._runtime_root, container_id)):
-            runtime = Runtime(bundle.runtime or "runc", self._runtime_root, bool((facts or {}).get("systemd")))
-            runtime.delete(container_id, force=True)
+        else:
+            shims = [facts.shim] if bundle.path in arguments_of(facts.shim.pid) else []
+            if facts.boot == boot_id() and remains.belongs(facts.init.pid, container_id) and facts.init.signal(_KILL):
+                # Faster than leaving it to <runtime> delete --force, which looks only every 100 ms.
+                if frozen(facts.init.pid):
+                    remains.thaw(facts.init.pid)
+                by_hand = not facts.init.wait(_RECORD_SECONDS)
+        if os.path.isdir(state) and not by_hand:
+            try:
+                runtime = Runtime(bundle.runtime or "runc", self._runtime_root, facts is not None and facts.systemd)
+                runtime.delete(container_id, force=True)
+            except EngineError:
+                by_hand = True
+        if by_hand:
+            remains.end(container_id, os.path.join(bundle.path, "config.json"))
+            remove_tree(state)
         for shim in shims:
             if not shim.wait(_RECORD_SECONDS):
                 shim.signal(_KILL)
-        bundle.remove()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._exit_file(container_id))
 
     def _makers(self, bundle: Bundle) -> t.List[Process]:
         """The shim of a run that was killed while it made the task. Its runtime is waited for: it cleans up after itself,
         or has made a container that can be deleted."""
-        if not os.path.isdir(bundle.path):
-            return []
-        shims = []
         for process, arguments in with_argument(bundle.path):
             if "--pid-file" in arguments:
                 process.wait(_CREATE_SECONDS)
-            else:
-                shims.append(process)
-        return shims
+        return [process for process, _arguments in _shims(bundle.path)]
 
 
-def _stopped(container_id: str, facts: t.Mapping[str, t.Any], ended: t.Optional[t.Mapping[str, t.Any]]) -> TaskState:
-    """An end that nobody saw (a killed shim, a reboot) has the status 255, as in containerd."""
-    ended = ended or {}
-    started_at, exited_at = float(facts.get("started_at", 0.0)), float(ended.get("exited_at", 0.0))
-    return TaskState(
-        container_id,
-        STOPPED,
-        0,
-        int(ended.get("exit_status", _UNKNOWN)),
-        # A short life can be over before its start was written down.
-        min(started_at, exited_at) if exited_at else started_at,
-        exited_at,
-        bool(ended.get("oom_killed")),
-        str(facts.get("log", "")),
-    )
+def _shims(bundle: str) -> t.List[t.Tuple[Process, t.List[str]]]:
+    """The shim of a bundle, and its arguments from the bundle on: that, the container's directory, the log."""
+    from ..libexec.install import COMMAND
+
+    return [(one, words[words.index(bundle) :]) for one, words in with_argument(bundle) if COMMAND in words]
+
+
+def _stopped(container_id: str, facts: Facts, ended: t.Optional[Ending]) -> TaskState:
+    """An end that nobody saw (a killed shim, a reboot) has the status 255, as in containerd. Nothing outlives a reboot."""
+    if ended is None:
+        rebooted = facts.boot not in ("", boot_id())
+        ended = Ending(_UNKNOWN, 0.0, max(facts.started_at, boot_time()) if rebooted else 0.0, False)
+    started_at = facts.started_at or ended.started_at
+    return TaskState(container_id, STOPPED, 0, ended.exit_status, started_at, ended.exited_at, ended.oom_killed, facts.log)

@@ -39,12 +39,39 @@ def escape(data: bytes) -> str:
 
 
 def write_file(path: str, text: str) -> None:
-    """Replace a file: whole or not at all, durable."""
+    """Replace a file: whole or not at all, durable. OSError."""
     fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    os.write(fd, text.encode())
-    os.fsync(fd)
-    os.close(fd)
-    os.rename(path + ".new", path)
+    try:
+        data = text.encode()
+        if os.write(fd, data) < len(data):
+            raise OSError(f"{path}.new: no room")
+        os.fsync(fd)
+        os.rename(path + ".new", path)
+    except OSError:
+        os.unlink(path + ".new")
+        raise
+    finally:
+        os.close(fd)
+
+
+def write_first(text: str, *paths: str) -> None:
+    """Write it where it can be written first: a disk that is full, or broken, must not cost an exit status."""
+    for path in paths:
+        try:
+            write_file(path, text)
+            return
+        except OSError:
+            continue
+
+
+def began(pid: int) -> float:
+    """When a process began (the kernel knows it to 10 ms), in seconds since the epoch; 0.0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            ticks = int(stream.read().rpartition(b")")[2].split()[19])
+    except OSError:
+        return 0.0
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + ticks / os.sysconf("SC_CLK_TCK")
 
 
 class Log:
@@ -124,17 +151,18 @@ class Log:
 
 
 class Shim:
-    """argv: bundle, exit file, log file, its max size, how many files, descriptor for the answer, and descriptors of the
-    container's side: "console" and a listening socket, or "pipes" and the reading ends of standard output and standard error.
+    """argv: bundle, the container's directory, log file, its max size, how many files, "1" when the runtime starts the container
+    too, descriptor for the answer, and descriptors of the container's side: "console" and a listening socket, or "pipes" and the
+    reading ends of standard output and standard error.
 
     The runtime was started in this process before it became Python: its create is our one child.
     """
 
     def __init__(self, argv: list[str]) -> None:
-        self.bundle, self.exit_file, log, size, files, answer, self.kind, *fds = argv
+        self.bundle, self.directory, self.path, size, files, starts, answer, self.kind, *fds = argv
         self.answer, self.fds = int(answer), [int(fd) for fd in fds]
-        self.log = Log(log, int(size), int(files))
-        self.init = 0
+        self.log = Log(self.path, int(size), int(files))
+        self.starts, self.init, self.started = starts == "1", 0, 0.0
         self.status = -1
         self.streams: dict[int, str] = {}
 
@@ -145,18 +173,27 @@ class Shim:
             os.write(self.answer, b"failed\n")
             return 1
         memory = memory_events(self.init)
-        os.write(self.answer, f"{self.init}\n".encode())
+        os.write(self.answer, f"{self.init} {self.started:.6f}\n".encode())
         os.close(self.answer)
         raise_priority()
+        if self.starts:
+            self.record_start()
         self.loop()
         self.log.finish()
         killed = oom_kills(memory)
-        write_file(
-            self.exit_file,
-            f'{{"pid":{self.init},"exit_status":{exit_status(self.status)},"exited_at":{time.time():.6f},'
-            f'"oom_killed":{"true" if killed else "false"},"dropped":{self.log.dropped}}}\n',
+        text = (
+            f'{{"pid":{self.init},"exit_status":{exit_status(self.status)},"started_at":{self.started:.6f},'
+            f'"exited_at":{time.time():.6f},"oom_killed":{"true" if killed else "false"},"dropped":{self.log.dropped}}}\n'
         )
+        write_first(text, f"{self.directory}/exit.json", f"{self.bundle}/exit.json")
         return 0
+
+    def record_start(self) -> None:
+        """What a later boot can know of a container that ran when the power went."""
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+            boot = stream.read().strip()
+        text = f'{{"boot":"{boot}","started_at":{self.started:.6f},"log":"{escape(os.fsencode(self.path))}"}}\n'
+        write_first(text, f"{self.directory}/start.json")
 
     def made(self) -> bool:
         """Wait for <runtime> create; False when it failed (its log file in the bundle says why)."""
@@ -166,8 +203,11 @@ class Shim:
         else:
             self.streams = dict(zip(self.fds, ("stdout", "stderr")))
         while True:
-            pid, status = os.waitpid(-1, 0)
+            # Looked at before it is collected: of a short life nothing would be left to see.
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
             self.init = init_pid(self.bundle)
+            self.started = self.started or began(self.init) or time.time()
+            pid, status = os.waitpid(ended.si_pid if ended else -1, 0)
             if pid != self.init:
                 return status == 0 and self.init > 0
             # A short life: init became ours and has ended while the runtime still comes to its end.

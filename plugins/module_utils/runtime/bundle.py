@@ -12,8 +12,9 @@ import typing as t
 from ..engine.models import Mount
 from ..errors import from_os_error
 from ..hostfs import mounts as host_mounts
-from ..hostfs.atomic import make_dir, read_file, write_file
+from ..hostfs.atomic import make_dir, write_file
 from ..hostfs.remove import rename_then_remove
+from .task_files import Facts
 
 _RECORD = "task.json"
 _RUNTIME = "runtime"
@@ -48,18 +49,21 @@ class Bundle:
 
     @property
     def runtime(self) -> str:
-        """The binary that make() was told; empty when there is no bundle."""
+        """The binary that make() was told; empty when there is no bundle, or a damaged one."""
         try:
             return os.readlink(os.path.join(self.path, _RUNTIME))
-        except FileNotFoundError:
+        except OSError:
             return ""
 
-    def record(self, facts: t.Mapping[str, t.Any]) -> None:
-        """Write down what runs."""
-        write_file(os.path.join(self.path, _RECORD), json.dumps(facts).encode(), durable=False)
+    @property
+    def recorded(self) -> bool:
+        """Whether record() was called, be it that what it wrote is damaged by now."""
+        return os.path.lexists(os.path.join(self.path, _RECORD))
 
-    def facts(self) -> t.Optional[t.Dict[str, t.Any]]:
-        """What record() wrote last; None when there is no whole bundle."""
-        data = read_file(os.path.join(self.path, _RECORD))
-        found: t.Dict[str, t.Any] = json.loads(data) if data else {}
-        return found or None
+    def record(self, facts: Facts) -> None:
+        """Write down what runs."""
+        write_file(os.path.join(self.path, _RECORD), json.dumps(facts.to_json()).encode(), durable=False)
+
+    def facts(self) -> t.Optional[Facts]:
+        """What record() wrote last; None when there is no bundle, or a damaged one."""
+        return Facts.read(os.path.join(self.path, _RECORD))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import select
+import time
 import typing as t
 
 
@@ -15,15 +16,20 @@ def boot_id() -> str:
         return stream.read().strip()
 
 
+def arguments_of(pid: int) -> t.List[str]:
+    """The command line of a process; empty when it has ended."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            return os.fsdecode(stream.read()).split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def with_argument(text: str) -> t.Iterator[t.Tuple[Process, t.List[str]]]:
     """The processes that have exactly this argument, with all their arguments."""
     for name in os.listdir("/proc"):
         if name.isdigit():
-            try:
-                with open(f"/proc/{name}/cmdline", "rb") as stream:
-                    arguments = os.fsdecode(stream.read()).split("\0")
-            except (FileNotFoundError, ProcessLookupError):
-                continue
+            arguments = arguments_of(int(name))
             if text in arguments:
                 yield Process.of(int(name)), arguments
 
@@ -60,6 +66,17 @@ def frozen(pid: int) -> bool:
             return not marks.isdisjoint(stream.read().splitlines())
     except OSError:
         return False
+
+
+def boot_time() -> float:
+    """When this boot began, in seconds since the epoch by today's clock."""
+    return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def began(pid: int) -> float:
+    """When a process began, in seconds since the epoch; 0.0 when there is none."""
+    ticks = start_time(pid)
+    return boot_time() + ticks / os.sysconf("SC_CLK_TCK") if ticks else 0.0
 
 
 class Process(t.NamedTuple):

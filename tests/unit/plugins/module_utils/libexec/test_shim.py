@@ -18,7 +18,7 @@ from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIO
 _SHIM = """
 os.close(output[1])
 os.close(error[1])
-shim = Shim([base, base + "/exit.json", base + "/log", "0", "1", str(answer[1]), "pipes", str(output[0]), str(error[0])])
+shim = Shim([base, base, base + "/log", "0", "1", "1", str(answer[1]), "pipes", str(output[0]), str(error[0])])
 sys.exit(shim.run())
 """
 

@@ -1,0 +1,85 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is written down about a task: read with suspicion, since a power cut, a full disk or a hand may have damaged it."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+
+from ..errors import EngineError
+from ..hostfs.atomic import read_file
+from .processes import Process
+
+#: No time and no process number that we write is larger.
+_LIMIT = 1e11
+
+
+class Facts(t.NamedTuple):
+    """How a task began: in which boot, its processes, the OCI runtime, the log, when. What is not known is empty.
+
+    systemd: the runtime asks systemd for the control groups.
+    """
+
+    boot: str = ""
+    init: Process = Process(0, 0)
+    shim: Process = Process(0, 0)
+    runtime: str = ""
+    systemd: bool = False
+    log: str = ""
+    started_at: float = 0.0
+
+    @classmethod
+    def read(cls, path: str) -> t.Optional[Facts]:
+        """None when there is no such file, or a damaged one."""
+        found = _object(path)
+        if found is None:
+            return None
+        processes = [_process(found.get(name, [0, 0])) for name in ("init", "shim")]
+        texts = [found.get(name, "") for name in ("boot", "runtime", "log")]
+        started = found.get("started_at", 0.0)
+        if None in processes or not all(isinstance(text, str) for text in texts) or not _is_number(started):
+            return None
+        init, shim = t.cast(t.List[Process], processes)
+        return cls(texts[0], init, shim, texts[1], found.get("systemd") is True, texts[2], float(started))
+
+    def to_json(self) -> t.Dict[str, t.Any]:
+        return {**self._asdict(), "init": list(self.init), "shim": list(self.shim)}
+
+
+class Ending(t.NamedTuple):
+    """How a task ended."""
+
+    exit_status: int
+    started_at: float
+    exited_at: float
+    oom_killed: bool
+
+    @classmethod
+    def read(cls, *paths: str) -> t.Optional[Ending]:
+        """Of the first of these files that is there and whole."""
+        for found in map(_object, paths):
+            status = found.get("exit_status") if found else None
+            if found and isinstance(status, int) and 0 <= status < 256:
+                times = [float(found[name]) if _is_number(found.get(name)) else 0.0 for name in ("started_at", "exited_at")]
+                return cls(int(status), times[0], times[1], found.get("oom_killed") is True)
+        return None
+
+
+def _object(path: str) -> t.Optional[t.Dict[str, t.Any]]:
+    try:
+        found = json.loads(read_file(path) or b"null")
+    except (EngineError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and 0 <= value < _LIMIT
+
+
+def _process(value: object) -> t.Optional[Process]:
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(one, int) and 0 <= one < _LIMIT for one in value):
+        return Process(int(value[0]), int(value[1]))
+    return None
