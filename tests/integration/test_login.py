@@ -154,6 +154,7 @@ def test_a_password_shows_nowhere(place: Place) -> None:
         assert secret not in json.dumps([one.result for one in played.results])
 
 
+# starts: sh, test, cat, basename, python3, rm
 HELPER = """#!/bin/sh
 echo "$0 $*" >> {base}/calls
 case $1 in
@@ -283,6 +284,55 @@ def test_a_file_that_leads_elsewhere(place: Place) -> None:
     done = place.converge(place.with_hosts(**place.right))
     assert done.actions == [f"log in to {place.registry.address} as robot"]
     assert "leads to other hosts only" in done.value("warnings")[0]
+
+
+def test_the_mirrors_of_default_count_for_a_registry_that_gets_a_file_of_its_own(place: Place) -> None:
+    shared, url = place.certs / "_default", f"https://{place.registry.address}"
+    shared.mkdir(parents=True)
+    (shared / "ca.pem").write_text(pathlib.Path(place.registry.ca).read_text())
+    (shared / "hosts.toml").write_text(
+        'ca = "ca.pem"\n[host."https://m.test"]\ncapabilities = ["pull"]\nclient = [["c", "/k"]]\n'
+    )
+    done = place.converge(place.with_hosts(verify=False, ca_path=None, **place.right))
+    assert done.value("hosts_toml") == [str(place.own)]
+    assert f"changes in {shared} do not count for it any more" in done.value("warnings")[0]
+    assert hosts(place.own) == {
+        "server": url,
+        "ca": str(shared / "ca.pem"),
+        "header": {"Authorization": place.authorization},
+        "host": {"https://m.test": {"capabilities": ["pull"], "client": [[str(shared / "c"), "/k"]]}},
+    }
+    place.config.unlink()
+    place.own.unlink()
+    place.own.parent.rmdir()
+    (shared / "hosts.toml").write_text('server = "https://elsewhere.test"\n')
+    done = place.converge(place.with_hosts(verify=False, **place.right))
+    assert done.value("hosts_toml") == [str(shared / "hosts.toml")]
+    assert "leads to other hosts only" in done.value("warnings")[0]
+    assert not place.own.exists()
+
+
+def test_a_registry_is_asked_with_the_header_for_tags_and_for_layers(place: Place) -> None:
+    url = f"https://{place.registry.address}"
+    place.own.parent.mkdir(parents=True)
+    place.own.write_text(f'server = "{url}"\n[host."{url}"]\ncapabilities = ["pull"]\n')
+    place.converge(place.with_hosts(verify=False, **place.right))
+    header = {"Authorization": place.authorization}
+    assert hosts(place.own) == {"server": url, "header": header, "host": {url: {"capabilities": ["pull"], "header": header}}}
+    place.config.unlink()
+    place.own.write_text(f'server = "{url}"\nca = "{place.registry.ca}"\n')
+    place.converge(place.with_hosts(**place.right))
+    assert hosts(place.own)["host"] == {url: {"ca": place.registry.ca, "header": header}}
+
+
+@pytest.mark.parametrize(("before", "with_secrets", "afterwards"), [(0o600, 0o600, 0o600), (0o644, 0o640, 0o644)])
+def test_a_strict_mode_of_hosts_toml_stays(place: Place, before: int, with_secrets: int, afterwards: int) -> None:
+    place.own.parent.mkdir(parents=True)
+    place.own.write_text(f'[host."https://{place.registry.address}"]\n')
+    place.own.chmod(before)
+    for options, wanted in ({"verify": False, **place.right}, with_secrets), ({"state": "absent"}, afterwards):
+        assert ansible.play([place.with_hosts(**options)]).last.changed
+        assert stat.S_IMODE(place.own.stat().st_mode) == wanted
 
 
 def test_a_registry_that_asks_for_no_credentials(place: Place, registry: Registry) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import typing as t
 
 import pytest
@@ -19,6 +20,7 @@ from ansible_collections.fleet.containerd.tests.support.ansible import Task, tas
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, running_containerd
 from ansible_collections.fleet.containerd.tests.support.fake_registry import fake_registry
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, tar_of
+from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, free_port
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
 
@@ -81,7 +83,8 @@ def test_our_own_pulls(site: Site, mirror: Mirror) -> None:
     assert all(one["reason"] in refused.msg for one in tried)
     login, again = rest
     hosts_toml = mirror.certs / "registry.invalid_5443_" / "hosts.toml"
-    assert login.value("hosts_toml") == [str(hosts_toml)]
+    own = mirror.certs / f"{mirror.registry.address.replace(':', '_')}_" / "hosts.toml"
+    assert login.value("hosts_toml") == [str(own), str(hosts_toml)]
     assert not again.changed
     mark = mirror.mark()
     (pulled,) = site.converge(image)
@@ -142,8 +145,27 @@ def test_our_own_pulls_with_the_credentials_of_config_json(site: Site, mirror: M
     assert set(pulled.value("pulled")["served_by"].values()) == {mirror.url}
 
 
+def login_keeps_the_kubelet_pulling(address: str, modules: Modules, mirror: Mirror, busybox: str) -> None:
+    """busybox is in a registry on loopback that speaks plain HTTP, and has no directory in certs.d: CRI can pull from it."""
+    plain = busybox.partition("/")[0]
+    own = mirror.certs / f"{plain.replace(':', '_')}_" / "hosts.toml"
+    how = {"config_path": str(mirror.config), "registry_config_dir": str(mirror.certs), "hosts_toml": True}
+    for verify in (True, False):
+        assert cri.pull(address, busybox)
+        options = {"registry_url": plain, "username": "any", "password": "word", "verify": verify, **how}
+        done = modules.run("containerd_login", **options)
+        assert done["hosts_toml"] == [str(own)]
+        assert f'server = "http://{plain}"' in own.read_text()
+        assert not modules.run("containerd_login", **options)["changed"]
+        assert cri.pull(address, busybox)
+        shutil.rmtree(own.parent)
+        mirror.config.unlink()
+
+
 @pytest.mark.parametrize("version", sorted(RELEASES))
-def test_every_version_of_containerd(version: str, mirror: Mirror, tmp_path: pathlib.Path) -> None:
+def test_every_version_of_containerd(
+    version: str, mirror: Mirror, tmp_path: pathlib.Path, modules: Modules, busybox: str
+) -> None:
     with running_containerd(version, cri=True, certs=mirror.certs) as daemon:
         ansible.play([mirror.mirrors()])
         options = ("images", "pull", "--hosts-dir", str(mirror.certs), NAME)
@@ -164,7 +186,10 @@ def test_every_version_of_containerd(version: str, mirror: Mirror, tmp_path: pat
         assert any("/blobs/sha256:" in line for line in by_ctr)
         assert image_id.startswith("sha256:")
         assert NAME in daemon.ctr("images", "ls", "-q", namespace="k8s.io").stdout
+        # The registry is private in its own right too, not only as a mirror.
+        assert cri.pull(daemon.address, f"{mirror.registry.address}/busybox:1") == image_id
         how = {"engine": "containerd", "address": daemon.address, "data_root": str(tmp_path / "data"), "namespace": "ours"}
         ours = ansible.play([task("containerd_image", name=NAME, registry_config_dir=str(mirror.certs), **how)]).last
         assert set(ours.value("pulled")["served_by"].values()) <= {mirror.url}
         assert NAME in daemon.ctr("images", "ls", "-q", namespace="ours").stdout
+        login_keeps_the_kubelet_pulling(daemon.address, modules, mirror, busybox)

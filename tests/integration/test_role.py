@@ -130,16 +130,16 @@ def test_a_bare_host_with_systemd_becomes_one_that_runs_containers(
 
         before = _daemon(machine)
         debug = {"debug": {"level": "debug"}}
-        assert _changed(site.play(check=True, containerd_settings=debug)) == {"Configure containerd", "Restart the service"}
-        assert _daemon(machine) == before
-        proxies = {"NO_PROXY": 'one,two "three" 100%'}
+        proxies = {"NO_PROXY": 'one,two "three" 100%', "FTP_PROXY": "http://user:proxy-word@proxy.example.com"}
+        unit = "Install the unit, or what differs from the package's"
         last = site.play(containerd_settings=debug, containerd_environment=proxies)
-        assert _changed(last) == {
-            "Configure containerd",
-            "Install the unit, or what differs from the package's",
-            "Restart the service",
-        }
+        assert _changed(last) == {"Configure containerd", unit, "Restart the service"}
         assert _daemon(machine) != before
+        before = _daemon(machine)
+        back = site.play(check=True)
+        assert _changed(back) == {"Configure containerd", unit, "Restart the service"}
+        assert _daemon(machine) == before
+        assert "proxy-word" not in last.output + back.output
         environment = (machine.root / "proc" / _daemon(machine).rpartition("/")[2] / "environ").read_text().split("\0")
         assert f"NO_PROXY={proxies['NO_PROXY']}" in environment
         assert _tasks(machine) == [service], "the container did not survive the restart of the daemon"

@@ -19,6 +19,8 @@ from .hosts import KEYS, parse_toml, read_text
 
 Data = t.Dict[str, t.Any]
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
+#: Of a file with secrets: the daemon's group may read them, and nobody else.
+SECRET_MODE = 0o640
 SECRET, CHANGED = "(secret)", "(secret, changed)"
 
 
@@ -139,11 +141,10 @@ def has_secrets(data: Data) -> bool:
 
 
 def wanted_mode(data: Data, have: HostsFile) -> int:
-    """0640 with secrets, else 0644; a stricter mode stays, unless secrets came or went."""
-    mode = 0o640 if has_secrets(data) else 0o644
-    if have.text and has_secrets(data) == has_secrets(have.data):
-        mode &= _mode(have.path)
-    return mode
+    """0640 with secrets, else 0644; a stricter mode stays, but for the 0640 of secrets that are gone."""
+    mode = SECRET_MODE if has_secrets(data) else 0o644
+    there = _mode(have.path) if have.text else mode
+    return mode if there == SECRET_MODE and has_secrets(have.data) else mode & there
 
 
 def readable_by_all(path: str) -> bool:

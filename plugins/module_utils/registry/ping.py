@@ -6,19 +6,33 @@
 from __future__ import annotations
 
 import contextlib
+import typing as t
 
 from .endpoints import Endpoints
 from .hosts import hosts_for
 from .options import RegistryOptions, default_host
+from .transport import Transport
 
 
-def check_credentials(domain: str, options: RegistryOptions) -> bool:
-    """True when the registry asked for credentials and takes those of the options; False when it asked for none.
+class Answer(t.NamedTuple):
+    """asked: whether the registry asked for credentials, and then took them. scheme: the one that it speaks."""
+
+    asked: bool
+    scheme: str
+
+
+def check_credentials(domain: str, options: RegistryOptions) -> Answer:
+    """What the registry says to the credentials of the options.
 
     Raises Unauthenticated, PermissionDenied, Unavailable, RegistryError. No mirror is asked; the certificates and the server of
     hosts.toml count.
     """
+
+    def ask(transport: Transport) -> str:
+        transport.request("GET", "").close()
+        return transport.url.partition(":")[0]
+
     own = [host for host in hosts_for(domain, options) if host.own] or [default_host(domain, options.plain_http)]
     with contextlib.closing(Endpoints(domain, options, own)) as endpoints:
-        endpoints.attempt("", (), lambda transport: transport.request("GET", "").close())
-        return any(transport.auth.known("") for transport in endpoints.transports)
+        scheme = endpoints.attempt("", (), ask)
+        return Answer(any(transport.auth.known("") for transport in endpoints.transports), scheme)

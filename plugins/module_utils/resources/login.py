@@ -18,11 +18,14 @@ from ..hostfs.places import place
 from ..kernel.converge import Plan, Step
 from ..registry.credentials import default_config
 from ..registry.docker_config import DockerConfig
-from ..registry.hosts_file import CHANGED, SECRET, write
+from ..registry.hosts_file import CHANGED, SECRET, wanted_mode, write
 from ..registry.options import Credentials, RegistryOptions
 from .login_hosts import Edits, edits_for
 from .registry_hosts import DEFAULT, registry_name
 from .registry_options import check_registry_options, registry_options
+
+if t.TYPE_CHECKING:
+    from ..registry.ping import Answer
 
 
 class Wanted(t.NamedTuple):
@@ -56,7 +59,7 @@ class Login:
     """One account at one registry."""
 
     def __init__(self) -> None:
-        self._verified: t.Optional[bool] = None
+        self._answer: t.Optional[Answer] = None
 
     def desired(self, params: t.Mapping[str, t.Any], engine: t.Any) -> Wanted:
         check_registry_options({**params, "username": None, "password": None})
@@ -72,8 +75,20 @@ class Login:
         return Wanted(domain, present, DockerConfig(path), options, params["hosts_toml"], params["verify"], params["reauthorize"])
 
     def observe(self, want: Wanted, engine: t.Any) -> Found:
-        edits = edits_for(want.domain, want.options, want.authorization) if want.hosts_toml else Edits([], [], [])
+        edits = Edits([], [], [])
+        if want.hosts_toml:
+            edits = edits_for(want.domain, want.options, want.authorization, functools.partial(self._spoken, want))
         return Found(want.config.find(want.domain), edits)
+
+    def _spoken(self, want: Wanted) -> str:
+        return self._asked(want).scheme if want.verify else ""
+
+    def _asked(self, want: Wanted) -> Answer:
+        if self._answer is None:
+            from ..registry.ping import check_credentials
+
+            self._answer = check_credentials(want.domain, want.options)
+        return self._answer
 
     def lock(self, want: Wanted, engine: t.Any) -> t.ContextManager[t.Any]:
         stack, directory = contextlib.ExitStack(), ""
@@ -91,14 +106,10 @@ class Login:
         steps = self._config_steps(want, have)
         verb = "write the credentials into" if want.present else "take the credentials out of"
         for edit in have.edits.edits:
-            path, text = edit.after.path, edit.after.text.encode()
-            steps.append(Step(f"{verb} {path}", functools.partial(write, path, text, 0o640)))
+            path, text, mode = edit.after.path, edit.after.text.encode(), wanted_mode(edit.after.data, edit.before)
+            steps.append(Step(f"{verb} {path}", functools.partial(write, path, text, mode)))
         warnings = list(have.edits.warnings)
-        if want.present and want.verify and (steps or want.reauthorize) and self._verified is None:
-            from ..registry.ping import check_credentials
-
-            self._verified = check_credentials(want.domain, want.options)
-        if self._verified is False:
+        if want.present and want.verify and (steps or want.reauthorize) and not self._asked(want).asked:
             warnings.append(f"{want.domain} does not ask for credentials, so these could not be verified")
         changed = {edit.after.path for edit in have.edits.edits}
         before, after = _shown(have.credentials), {}
@@ -125,7 +136,7 @@ class Login:
     def facts(self, want: Wanted, have: Found, engine: t.Any) -> t.Dict[str, t.Any]:
         out: t.Dict[str, t.Any] = {"registry": want.domain, "config_path": want.config.path}
         if want.present:
-            out.update(username=want.options.username, verified=bool(self._verified))
+            out.update(username=want.options.username, verified=bool(self._answer and self._answer.asked))
         if want.hosts_toml:
             out["hosts_toml"] = have.edits.named
         return out
