@@ -33,8 +33,7 @@ fuzz: setup
 demo: setup
 	@$(PYTHON) tools/demo.py $(if $(IMAGE),--image $(IMAGE))
 
-bench:
-	@python3 tools/setup.py --bench
+bench: setup
 	@PYTHONPATH=.build/link PATH="$(CURDIR)/.venv/bin:$$PATH" ROWS="$(ROWS)" RUNS="$(or $(RUNS),5)" $(PYTHON) -m ansible_collections.fleet.containerd.tools.bench
 
 generate: setup

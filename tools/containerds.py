@@ -72,6 +72,7 @@ def _download(suite: str, package: str, target: pathlib.Path) -> None:
 def main(arguments: t.Sequence[str]) -> None:
     for suite in arguments or SUITES:
         path = fetch(suite)
+        # starts: (what was fetched)
         done = subprocess.run([path / "usr/bin/containerd", "--version"], capture_output=True, text=True, check=True)
         print(f"{suite}: {done.stdout.split()[2]} in {path.relative_to(ROOT)}")
 

@@ -44,6 +44,7 @@ GATES = [
     Gate("generated argument specs", ["python", "tools/specs.py", "--check"], True),
     Gate("generated API table", ["python", "tools/descriptors.py", "--check"], True),
     Gate("generated part of README.md", ["python", "tools/readme.py", "--check"], True),
+    Gate("programs that are started", ["python", "tools/programs.py"], True),
     Gate("Python 3.9 on targets", ["python", "tools/python39.py"], True),
     Gate("documentation (antsibull-docs)", DOCS, silent=True),
     Gate("changelog fragments", ["antsibull-changelog", "lint"]),
@@ -72,6 +73,7 @@ def run(gate: Gate) -> t.Tuple[bool, float, str]:
     """Whether it passed, its seconds, its output."""
     begin = time.monotonic()
     command = [str(BIN / gate.command[0]), *gate.command[1:]]
+    # starts: (of .venv)
     done = subprocess.run(
         command, cwd=gate.directory, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )

@@ -36,6 +36,7 @@ def run(machine: Machine, command: t.Sequence[str], **how: t.Any) -> subprocess.
             "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
         }
         environment.update(how.pop("env", {}))
+        # starts: molecule (or what the user gives)
         return subprocess.run(command, check=False, cwd=ROOT / "extensions", env=environment, text=True, **how)
 
 

@@ -44,8 +44,10 @@ def newer(paths: t.Sequence[pathlib.Path]) -> str:
 
 def interpreter() -> str:
     """A Python 3.9 that starts, which pyenv's python3.9 in PATH need not; empty when there is none."""
+    # starts: (no package: a note says that there is none)
     candidates = [shutil.which("python3.9") or "", *map(str, pathlib.Path.home().glob(".pyenv/versions/3.9.*/bin/python3.9"))]
     for path in filter(None, candidates):
+        # starts: (what was found)
         if subprocess.run([path, "-c", "pass"], capture_output=True, check=False).returncode == 0:
             return path
     return ""
@@ -65,6 +67,7 @@ def imported(python: str, root: pathlib.Path) -> str:
         pathlib.Path(base, "ansible").symlink_to(next(iter(ansible.__path__)))
         # Isolated, and without site-packages: what is imported at the top of a file must be on every target.
         command = [python, "-I", "-S", "-B", "-c", _IMPORT, base, *names]
+        # starts: (a Python 3.9)
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return done.stdout if done.returncode else ""
 

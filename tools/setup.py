@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Set up this checkout: Debian packages, .venv, .build/optional, and .build/link, through which Python and Ansible find the collection.
 
-Usage: python3 tools/setup.py [--bench]. What is there already is left alone, so that a second run takes a fraction of a second.
+Usage: python3 tools/setup.py. What is there already is left alone, so that a second run takes a fraction of a second.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ LINK = ROOT / ".build" / "link" / "ansible_collections" / "fleet" / "containerd"
 
 def lines(path: pathlib.Path) -> t.List[str]:
     """The entries of a requirements file."""
-    return [line.strip() for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    found = [line.partition("#")[0].strip() for line in path.read_text().splitlines()]
+    return [line for line in found if line]
 
 
 def apt(names: t.Sequence[str]) -> None:
@@ -46,6 +47,7 @@ def apt(names: t.Sequence[str]) -> None:
 
 def installed(name: str) -> bool:
     query = ["dpkg-query", "-W", "-f", "${db:Status-Status}", name]
+    # starts: dpkg-query
     if not shutil.which(query[0]):
         return False
     return subprocess.run(query, capture_output=True, text=True, check=False).stdout == "installed"
@@ -86,6 +88,7 @@ def _wanted(requirements: pathlib.Path) -> str:
 def install(directory: pathlib.Path, requirements: pathlib.Path, *options: str) -> None:
     """By .venv's pip."""
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    # starts: (of .venv)
     if subprocess.run([*pip, *options, "-r", str(requirements)], check=False).returncode:
         sys.exit(f"pip could not install {requirements.relative_to(ROOT)}: its messages are above")
     (directory / "made-from").write_text(_wanted(requirements))
@@ -101,10 +104,7 @@ def link() -> None:
 
 
 def main() -> None:
-    names = lines(ROOT / "requirements" / "apt.txt")
-    if "--bench" in sys.argv[1:]:
-        names += lines(ROOT / "requirements" / "apt-bench.txt")
-    apt(names)
+    apt(lines(ROOT / "requirements" / "apt.txt"))
     environment()
     optional()
     link()

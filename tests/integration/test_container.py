@@ -45,6 +45,7 @@ def environment(number: int) -> t.Dict[str, str]:
 def inside(number: int, *command: str) -> str:
     """What a command prints in the namespaces of a process."""
     enter = ["nsenter", "-t", str(number), "-m", "-u", "-n", "-p", "-r", "-w"]
+    # starts: nsenter (and what the image has)
     return subprocess.run([*enter, *command], check=True, capture_output=True, text=True).stdout.strip()
 
 

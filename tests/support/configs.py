@@ -137,6 +137,7 @@ HANDWRITTEN = {"docker": DOCKER, "debian": DEBIAN, "comments": COMMENTS, "odd": 
 @functools.cache
 def default(version: str) -> str:
     """What "containerd config default" prints."""
+    # starts: (what tools/containerds.py fetched)
     done = subprocess.run(
         [str(binaries(version) / "containerd"), "config", "default"], check=True, capture_output=True, text=True
     )
@@ -151,6 +152,7 @@ def corpus() -> t.Dict[str, str]:
 def dump(version: str, path: str) -> t.Tuple[Tree, str]:
     """What the daemon of a version makes of a file, as a tree, and what it says on standard error."""
     command = [str(binaries(version) / "containerd"), "--config", path, "config", "dump"]
+    # starts: (what tools/containerds.py fetched)
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return toml.loads(done.stdout), done.stderr
 

@@ -88,6 +88,7 @@ disabled_plugins = [{cri}{", ".join(json.dumps(name) for name in snapshotters)}]
         """Until the socket answers. RuntimeError with the end of the log when it does not."""
         config = self._configure()
         with self.log.open("ab") as log:
+            # starts: (what tools/containerds.py fetched)
             self._process = subprocess.Popen(
                 [str(self.bin / "containerd"), "--config", str(config)],
                 stdout=log,
@@ -113,6 +114,7 @@ disabled_plugins = [{cri}{", ".join(json.dumps(name) for name in snapshotters)}]
     def ctr(self, *arguments: str, namespace: str = "default", check: bool = True) -> subprocess.CompletedProcess[str]:
         """The version's own ctr."""
         command = [str(self.bin / "ctr"), "--address", self.address, "--namespace", namespace, *arguments]
+        # starts: (what tools/containerds.py fetched)
         return subprocess.run(command, check=check, capture_output=True, text=True, env=self.environment)
 
     def shims(self) -> t.List[int]:

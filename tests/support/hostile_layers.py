@@ -388,6 +388,7 @@ FIELDS: t.Dict[str, Attack] = {
 
 
 def packed(data: bytes, *tools: str) -> bytes:
+    # starts: zstd
     return subprocess.run([*tools, "-q", "-c"], input=data, check=True, capture_output=True).stdout
 
 

@@ -56,6 +56,7 @@ def clean_up(data_root: t.Union[str, pathlib.Path], state_root: t.Union[str, pat
         except (OSError, ValueError):
             task = {}
         runtime = [task.get("runtime", "runc"), "--root", str(state.parent)]
+        # starts: runc, crun
         subprocess.run([*runtime, "delete", "--force", state.name], check=False, capture_output=True)
     unmount_below(state_root)
     unmount_below(data_root)

@@ -159,6 +159,7 @@ class Machine:
         """A command in the machine."""
         enter = ["nsenter", "-t", str(self.pid), "-a", "-r", "-w"]
         environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+        # starts: nsenter (and what the machine has)
         return subprocess.run([*enter, *command], check=check, capture_output=True, text=True, env=environment)
 
     def read(self, path: str) -> str:
@@ -195,6 +196,7 @@ class Machines:
         _copy_new(PACKAGES, packages)
         cgroups = Cgroups()
         arguments = [str(base / "root"), str(self._tree), str(base), INITS[kind]]
+        # starts: unshare, sh, mount, umount, mkdir, chmod, touch, ln, cp, hostname, pivot_root, env (and what the machine has)
         process = subprocess.Popen(
             ["unshare", "-m", "-p", "-C", "-u", "-i", "--fork", "--kill-child", "sh", "-c", _BOOT, "boot", *arguments],
             stdin=subprocess.DEVNULL,

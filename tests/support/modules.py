@@ -116,6 +116,7 @@ class Modules:
         # The set of calls that fail is the set that is traced, so that all others run at full speed.
         calls = inject.partition(":")[0]
         command = ["strace", "-f", "-qq", "--seccomp-bpf", "-o", str(log), "-e", f"trace={calls}", "-e", f"inject={inject}"]
+        # starts: strace (of a process that is there)
         with subprocess.Popen([*command, "-p", str(pid)], stderr=subprocess.PIPE) as strace:
             assert strace.stderr
             while "TracerPid:\t0\n" in pathlib.Path(f"/proc/{pid}/status").read_text():

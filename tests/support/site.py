@@ -59,9 +59,11 @@ class Site:
         Check mode tells the same actions and touches nothing; the second run changes nothing. The results of the real run.
         """
         look = self.look()
+        # starts: find, sort, sha256sum, ls (and ctr that tools/containerds.py fetched)
         before = subprocess.run(look, shell=True, check=True, capture_output=True, text=True).stdout.strip()
         number = len(tasks)
         checks = [{**task, "check_mode": True} for task in tasks]
+        # starts: (the same)
         done = self.play(*checks, {"name": "look", "ansible.builtin.shell": look}, *tasks, *tasks, **how).results
         predicted, after, real, again = done[:number], done[number], done[number + 1 : -number], done[-number:]
         assert after.value("stdout").strip() == before, "check mode changed files"

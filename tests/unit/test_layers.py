@@ -121,4 +121,5 @@ def test_what_outlives_a_module_loads_alone(tmp_path: pathlib.Path) -> None:
     archive.write_bytes(install.payload())
     script = "import sys; sys.path.insert(0, sys.argv[1]); import shim; print(callable(shim.main), 'ansible' in sys.modules)"
     command = [install.interpreter(), "-I", "-S", "-E", "-c", script, str(archive)]
+    # starts: (the machine's Python)
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["True", "False"]

@@ -59,10 +59,12 @@ def test_a_machine_without_python_3_9_is_told_in_the_line_of_the_gate(
 
 def test_a_python_that_does_not_start_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
     shim = tmp_path / "python3.9"
+    # starts: sh
     shim.write_text("#!/bin/sh\nexit 127\n")
     shim.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("HOME", str(tmp_path))
     assert python39.interpreter() == ""
+    # starts: sh
     shim.write_text("#!/bin/sh\nexit 0\n")
     assert python39.interpreter() == str(shim)

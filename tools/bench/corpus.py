@@ -143,6 +143,7 @@ class Daemon(t.NamedTuple):
         self.output(*arguments)
 
     def output(self, *arguments: str) -> str:
+        # starts: (what tools/containerds.py fetched)
         return subprocess.run([*self.ctr, *arguments], check=True, capture_output=True, text=True).stdout
 
 
@@ -161,12 +162,14 @@ def daemon(suite: str, base: pathlib.Path) -> t.Iterator[Daemon]:
     env = {"PATH": f"{binaries}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "CONTAINERD_DISABLE_PIGZ": "1"}
     env["CONTAINERD_DISABLE_IGZIP"] = "1"
     log = (state / "log").open("wb")
+    # starts: (what tools/containerds.py fetched)
     process = subprocess.Popen([binaries / "containerd", "--config", config], stdout=log, stderr=log, env=env)
     try:
         for _try in range(200):
             if address.exists():
                 break
             time.sleep(0.05)
+        # starts: (what tools/containerds.py fetched)
         version = subprocess.run([binaries / "ctr", "--version"], capture_output=True, text=True, check=True).stdout.split()[-1]
         yield Daemon(version, (str(binaries / "ctr"), "--address", str(address)), root, process)
     finally:

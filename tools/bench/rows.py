@@ -172,10 +172,12 @@ def _podman_pull(reference: str, base: pathlib.Path) -> float:
     podman = _podman(base)
 
     def action() -> None:
+        # starts: podman
         subprocess.run([*podman, "pull", "-q", "--tls-verify=false", reference], check=True, stdout=subprocess.DEVNULL)
         subprocess.run(["sync", "-f", base], check=True)
 
     seconds = timed(action)
+    # starts: podman
     subprocess.run([*podman, "rmi", "-f", reference], check=True, stdout=subprocess.DEVNULL)
     return seconds
 
@@ -229,10 +231,13 @@ def _ctr_start(found: Daemon, reference: str, names: t.List[str]) -> float:
 
 def _ctr_clean(found: Daemon, names: t.List[str]) -> None:
     for name in names:
+        # starts: (what tools/containerds.py fetched)
         subprocess.run([*found.ctr, "task", "kill", "-s", "9", name], check=False, capture_output=True)
     time.sleep(1)
     for name in names:
+        # starts: (what tools/containerds.py fetched)
         subprocess.run([*found.ctr, "task", "rm", name], check=False, capture_output=True)
+        # starts: (what tools/containerds.py fetched)
         subprocess.run([*found.ctr, "container", "rm", name], check=False, capture_output=True)
 
 
@@ -249,10 +254,13 @@ def starts(runs: int) -> t.List[Row]:
             actions[f"ctr {version}"] = lambda found=found, names=names: _ctr_start(found, ours.reference, names)
         if shutil.which("podman"):
             podman = _podman(base)
+            # starts: podman
             subprocess.run([*podman, "pull", "-q", "--tls-verify=false", ours.reference], check=True, stdout=subprocess.DEVNULL)
             limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=10000:10000"]
             command = [*podman, "run", "-d", "--network=none", *limits, ours.reference, "sleep", "1000"]
+            # starts: podman
             actions["podman"] = lambda: timed(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
+            # starts: podman
             stack.callback(lambda: subprocess.run([*podman, "rm", "-f", "-a", "-t", "0"], check=True, stdout=subprocess.DEVNULL))
         medians = interleaved(actions, runs * 2)
     goals = {"ctr 2.1": 0.5, "podman": 0.35}

@@ -37,6 +37,7 @@ class Connection(Local):
             with open(self.get_option("parts"), "a+") as parts:
                 parts.seek(0)
                 if len(parts.readlines()) == 1 and self.get_option("meddle"):
+                    # starts: sh, false
                     subprocess.run(self.get_option("meddle"), shell=True, check=True)
                 parts.write(f"{in_path} {out_path} {os.path.getsize(in_path)}\n")
         super().put_file(in_path, out_path)

@@ -178,6 +178,7 @@ def test_containerd_refuses(version: str) -> None:
 
 def test_where_containerd_is(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert find(str(tmp_path / "no")) == ""
+    # starts: sh
     (tmp_path / "containerd").write_text("#!/bin/sh\necho nothing\n")
     assert find(str(tmp_path / "containerd")) == ""
     (tmp_path / "containerd").chmod(0o755)

@@ -187,6 +187,7 @@ def migrated(text: str, target: int) -> str:
 
 def of_containerd(path: pathlib.Path) -> Tree:
     command = [str(binaries("2.1") / "containerd"), "--config", str(path), "config", "migrate"]
+    # starts: (what tools/containerds.py fetched)
     return toml.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 

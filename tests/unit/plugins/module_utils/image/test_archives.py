@@ -580,6 +580,7 @@ def test_others_read_and_write_the_same(opened: Opener, layout: Layout, tmp_path
         [*podman, "rmi", "docker.io/library/app:1"],
     ]
     for command in commands:
+        # starts: skopeo, podman
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, (command, done.stderr)
     configs = set()

@@ -314,6 +314,7 @@ def test_credentials_of_a_docker_config(tmp_path: pathlib.Path) -> None:
 
 def test_credential_helpers(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     helper = tmp_path / "docker-credential-fake"
+    # starts: sh
     helper.write_text('#!/bin/sh\nread server; echo "{\\"Username\\":\\"$server\\",\\"Secret\\":\\"pw\\"}"\n')
     helper.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
