@@ -98,9 +98,11 @@ def test_without_systemd_a_process_gets_out_of_its_group_of_version_2(tmp_path: 
     command = ["unshare", "-m", "sh", "-c", _VERSION_2, "sh", str(tmp_path), name, sys.executable, _SET_APART]
     environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": os.environ["PATH"]}
     try:
+        # starts: unshare, sh, mount, mkdir
         done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment, timeout=60)
     finally:
         tidy = 'mount -t cgroup2 cgroup2 "$1"; rmdir "$1/$2/task" "$1/$2"'
+        # starts: unshare, sh, mount, rmdir
         subprocess.run(["unshare", "-m", "sh", "-c", tidy, "sh", str(tmp_path), name], check=False, capture_output=True)
     assert done.stdout == "0::/\n", done.stderr
 
