@@ -75,8 +75,8 @@ options:
     description:
       - Whether to write the credentials also to each C(hosts.toml) below O(registry_config_dir) that names the registry, as the registry
         itself or as a mirror, in an C(Authorization) header for this host. These files get mode 0640, or keep a stricter one.
-      - Where the file that counts for the registry's own images is missing, it is made, with what counted for them until then: the
-        certificates beside it, or what C(_default/hosts.toml) says. A registry on loopback gets the scheme that it speaks; with
+      - Where the file that counts for the registry's own images is missing, it is made, with what counted for them until then, which
+        is the certificates beside it, or what C(_default/hosts.toml) says. A registry on loopback gets the scheme that it speaks; with
         O(verify=false) it is not asked, and containerd tries TLS and then plain HTTP, as it does without a file.
     type: bool
     default: false
