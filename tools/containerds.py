@@ -34,19 +34,20 @@ def mirror() -> str:
     raise SystemExit("no Debian mirror is in the apt sources of this machine")
 
 
-def fetch(suite: str, package: str = "containerd") -> pathlib.Path:
-    """The directory with the files of this suite's package (containerd's are in usr/bin); downloaded once."""
-    target = WHERE / (suite if package == "containerd" else f"{suite}.{package}")
+def fetch(suite: str, *packages: str) -> pathlib.Path:
+    """The directory with the files of this suite's packages, by default containerd (usr/bin); downloaded once."""
+    packages = packages or ("containerd",)
+    target = WHERE / (suite if packages == ("containerd",) else f"{suite}.{packages[0]}")
     if not target.exists():
         WHERE.mkdir(parents=True, exist_ok=True)
         with (WHERE / f"{suite}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not target.exists():
-                _download(suite, package, target)
+                _download(suite, packages, target)
     return target
 
 
-def _download(suite: str, package: str, target: pathlib.Path) -> None:
+def _download(suite: str, packages: t.Sequence[str], target: pathlib.Path) -> None:
     state = WHERE / f"{suite}.apt"
     for name in ("lists/partial", "cache/archives/partial", "etc"):
         (state / name).mkdir(parents=True, exist_ok=True)
@@ -62,9 +63,9 @@ def _download(suite: str, package: str, target: pathlib.Path) -> None:
         "-oAcquire::Retries=3",
     ]
     subprocess.run(["apt-get", "-q", *options, "update"], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["apt-get", "-q", *options, "download", package], check=True, cwd=state, stdout=subprocess.DEVNULL)
+    subprocess.run(["apt-get", "-q", *options, "download", *packages], check=True, cwd=state, stdout=subprocess.DEVNULL)
     partial = WHERE / f"{target.name}.new"
-    for archive in state.glob(f"{package}_*.deb"):
+    for archive in (path for package in packages for path in state.glob(f"{package}_*.deb")):
         subprocess.run(["dpkg-deb", "-x", str(archive), str(partial)], check=True)
     partial.rename(target)
 

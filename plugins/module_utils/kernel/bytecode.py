@@ -5,8 +5,8 @@
 
 ansible-core sends sources, and each task compiles what it imports: 40 to 50 ms, twice as much as everything else that a task
 without changes costs. What one run has compiled is kept in a directory of root's, under a name made from the checksums of all
-the sources that were sent and the Python version; other sources never meet it. Without such a file, or without the rights to
-make one, everything works as it does without this module.
+the sources that were sent and the Python version; other sources never meet it. Without such a file, with a damaged one, or without
+the rights to make one, everything works as it does without this module.
 """
 
 from __future__ import annotations
@@ -17,27 +17,57 @@ import importlib.util
 import marshal
 import os
 import sys
+import types
 import typing as t
+import zlib
 
 _DIRECTORY = "/var/cache/fleet-containerd"
 _PACKAGE = __name__.rpartition(".module_utils.")[0] + ".module_utils."
 _MOST_FILES = 32
+_END_OF_DIRECTORY, _ENTRY = b"PK\5\6", b"PK\1\2"
+
+
+def _number(data: bytes, at: int, size: int) -> int:
+    return int.from_bytes(data[at : at + size], "little")
+
+
+def checksums(archive: str, folder: str) -> t.List[str]:
+    """Name and checksum of each file below a folder of a zip file, sorted; empty when it cannot be read.
+
+    zipimport knows them too, under a name of its own that changes with Python's versions; the format does not (APPNOTE.TXT 4.3).
+    """
+    found = []
+    try:
+        with open(archive, "rb") as stream:
+            stream.seek(-22, os.SEEK_END)
+            end = stream.read()
+            stream.seek(_number(end, 16, 4))
+            data = stream.read(_number(end, 12, 4)) if end.startswith(_END_OF_DIRECTORY) else b""
+    except OSError:
+        return []
+    at = 0
+    while data.startswith(_ENTRY, at):
+        length = _number(data, at + 28, 2)
+        name = data[at + 46 : at + 46 + length].decode("utf-8", "replace")
+        if name.startswith(folder):
+            found.append(f"{name}:{_number(data, at + 16, 4):08x}")
+        at += 46 + length + _number(data, at + 30, 2) + _number(data, at + 32, 2)
+    return sorted(found)
 
 
 class Cache:
     """A finder for sys.meta_path, and a loader. It does nothing unless this module itself came out of a zip file."""
 
     def __init__(self) -> None:
-        loader: t.Any = globals().get("__loader__")
-        files = getattr(loader, "_files", None)
-        self._loader = loader
+        self._loader: t.Any = globals().get("__loader__")
         self._path = ""
         # By name: whether it is a package, and its marshalled code, which is read only when it is imported.
         self._code: t.Dict[str, t.Tuple[bool, bytes]] = {}
-        if not isinstance(files, dict) or os.geteuid() != 0:
+        self._found: t.Dict[str, types.CodeType] = {}
+        archive = getattr(self._loader, "archive", "")
+        sums = checksums(archive, _PACKAGE.partition(".plugins.")[0].replace(".", "/")) if archive and os.geteuid() == 0 else []
+        if not sums:
             return
-        folder = _PACKAGE.partition(".plugins.")[0].replace(".", os.sep)
-        sums = sorted(f"{name}:{entry[7]:08x}" for name, entry in files.items() if name.startswith(folder))
         key = hashlib.sha256(importlib.util.MAGIC_NUMBER + "\n".join(sums).encode()).hexdigest()
         self._path = os.path.join(_DIRECTORY, key)
         self._load()
@@ -51,15 +81,32 @@ class Cache:
             found = os.fstat(fd)
             if found.st_uid != 0 or found.st_mode & 0o022:
                 return
+            data = memoryview(stream.read())
+        if len(data) > 4 and zlib.crc32(data[4:]) == int.from_bytes(data[:4], "little"):
             with contextlib.suppress(ValueError, EOFError, TypeError):
-                self._code = marshal.loads(stream.read())  # noqa: S302  # a file of root in a directory of root
+                self._code = marshal.loads(data[4:])  # noqa: S302  # a file of root in a directory of root
         if self._code:
             sys.meta_path.insert(0, t.cast(t.Any, self))
+        else:
+            self._drop()
+
+    def _drop(self) -> None:
+        """The file is damaged: what is not imported yet comes out of the sources, and save() makes another file."""
+        self._code = {}
+        with contextlib.suppress(ValueError):
+            sys.meta_path.remove(t.cast(t.Any, self))
+        with contextlib.suppress(OSError):
+            os.unlink(self._path)
 
     def find_spec(self, name: str, path: t.Any = None, target: t.Any = None) -> t.Any:
         """importlib.abc.MetaPathFinder."""
         found = self._code.get(name)
         if not found:
+            return None
+        try:
+            self._found[name] = marshal.loads(found[1])  # noqa: S302  # see _load
+        except (ValueError, EOFError, TypeError):
+            self._drop()
             return None
         spec = importlib.util.spec_from_loader(name, t.cast(t.Any, self), is_package=found[0])
         if spec and found[0]:
@@ -71,8 +118,14 @@ class Cache:
         """importlib.abc.Loader: the default is right."""
 
     def exec_module(self, module: t.Any) -> None:
-        """importlib.abc.Loader."""
-        exec(marshal.loads(self._code[module.__name__][1]), module.__dict__)  # noqa: S102, S302  # what an import is
+        """importlib.abc.Loader. Our files import nothing that may be missing, so a failure is the file's: the next task has none."""
+        done = False
+        try:
+            exec(self._found.pop(module.__name__), module.__dict__)  # noqa: S102  # what an import is
+            done = True
+        finally:
+            if not done:
+                self._drop()
 
     def get_source(self, name: str) -> t.Optional[str]:
         """What libexec/install.py asks for."""
@@ -100,7 +153,8 @@ class Cache:
 
         with contextlib.suppress(EngineError, OSError):
             make_dir(_DIRECTORY)
-            write_file(self._path, marshal.dumps(code), durable=False)
+            data = marshal.dumps(code)
+            write_file(self._path, zlib.crc32(data).to_bytes(4, "little") + data)
             names = sorted(os.listdir(_DIRECTORY), key=lambda one: os.lstat(os.path.join(_DIRECTORY, one)).st_mtime)
             for name in names[:-_MOST_FILES]:
                 os.unlink(os.path.join(_DIRECTORY, name))
