@@ -23,6 +23,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine.models imp
     ACTIVE,
     COMMITTED,
     VIEW,
+    Applied,
     Container,
     Image,
     Labels,
@@ -40,7 +41,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
-from ansible_collections.fleet.containerd.plugins.module_utils.oci.media_types import OCI_LAYER
+from ansible_collections.fleet.containerd.plugins.module_utils.store.writers import LayerWriters
 
 from .memory_store import MemoryContent, Node, Space, World, carries
 
@@ -272,16 +273,16 @@ class MemoryEngine:
                     yield (f"snapshots/{key[len(L.GC_REF_SNAPSHOT) :].partition('/')[0]}", value)
 
     @property
-    def writers(self) -> t.ContextManager[None]:
-        return contextlib.nullcontext()
+    def writers(self) -> LayerWriters:
+        return LayerWriters()
 
-    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Descriptor:
+    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Applied:
         with self.content.open(layer) as stream:
             data = stream.read()
         if data[:2] == b"\x1f\x8b":
             data = gzip.decompress(data)
-        extract(data, mounts[0].source)
-        return Descriptor(OCI_LAYER, Digest.of(data), len(data))
+        extract(data + bytes(-len(data) % 512), mounts[0].source)
+        return Applied(Digest.of(data), len(data))
 
     def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:
         self.snapshotter(snapshotter).stat(name)

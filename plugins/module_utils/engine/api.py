@@ -15,6 +15,7 @@ from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
 from ..oci.reference import Reference
 from .models import (
+    Applied,
     Container,
     ContentInfo,
     ExecResult,
@@ -198,6 +199,17 @@ class TaskService(t.Protocol):
     def resume(self, container_id: str) -> None: ...
 
 
+class Writers(t.Protocol):
+    """A context manager. size: how many layers are written at once; no more threads may call apply() at a time."""
+
+    @property
+    def size(self) -> int: ...
+
+    def __enter__(self) -> t.Any: ...
+
+    def __exit__(self, *exc: t.Any) -> None: ...
+
+
 class Engine(t.Protocol):
     """One namespace of one engine. kind is embedded or containerd."""
 
@@ -235,11 +247,11 @@ class Engine(t.Protocol):
         """Short work that belongs together: all of it or nothing where the engine can, else under a lease."""
 
     @property
-    def writers(self) -> t.ContextManager[t.Any]:
+    def writers(self) -> Writers:
         """Processes that apply() has layers written by, several at once. To be entered while this process has one thread."""
 
-    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Descriptor:
-        """Extract a stored layer into mounts; the descriptor of the uncompressed tar (its digest is the diff id).
+    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Applied:
+        """Extract a stored layer into mounts.
 
         below: the layers below may still be written, in other threads; this returns when they are whole, and is called before
         they are looked at.

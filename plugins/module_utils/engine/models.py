@@ -56,6 +56,16 @@ class Mount(t.NamedTuple):
     options: t.Tuple[str, ...] = ()
 
 
+class Applied(t.NamedTuple):
+    """A layer that was unpacked. diff_id: the digest of the uncompressed tar; size: its length. root: whether the layer says itself
+    whose the root directory is and with which mode; else that is as in the layer below.
+    """
+
+    diff_id: Digest
+    size: int
+    root: bool = True
+
+
 class SnapshotInfo(t.NamedTuple):
     """key of a view or active snapshot, name of a committed one."""
 

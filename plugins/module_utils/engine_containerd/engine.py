@@ -11,7 +11,7 @@ import os
 import secrets
 import typing as t
 
-from ..engine.models import Mount, Version
+from ..engine.models import Applied, Mount, Version
 from ..engine_host.place import Place, check_absolute, check_namespace
 from ..errors import EngineError, NotFound, Unimplemented, from_os_error, printable
 from ..oci.descriptor import Descriptor
@@ -99,7 +99,7 @@ class ContainerdEngine:
 
         return LayerWriters()
 
-    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Descriptor:
+    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Applied:
         """By our own applier where the mounts lead to directories of this host, else by the daemon."""
         from ..store.targets import apply_target
 
@@ -112,8 +112,7 @@ class ContainerdEngine:
         from ..store.diff_apply import size_limit
 
         with self._layer(layer) as stream:
-            done = self.writers.apply(stream, layer.media_type, *target, size_limit(layer.size), below)
-        return Descriptor(OCI_LAYER, done.diff_id, done.size)
+            return self.writers.apply(stream, layer.media_type, *target, size_limit(layer.size), below)
 
     def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:
         """A view tells where the snapshot is; it is there for as long as this takes."""
@@ -156,9 +155,10 @@ class ContainerdEngine:
         plugin = self._plugins.get((kind, name))
         return str(plugin["exports"].get("root", "")) if plugin else ""
 
-    def _apply_there(self, layer: Descriptor, mounts: t.Sequence[Mount]) -> Descriptor:
+    def _apply_there(self, layer: Descriptor, mounts: t.Sequence[Mount]) -> Applied:
         request = {"diff": descriptor_message(layer), "mounts": mount_messages(mounts), "sync_fs": True}
-        return descriptor_of(self._rpc.call("diff.v1.Diff/Apply", request, _APPLY_SECONDS)["applied"])
+        done = descriptor_of(self._rpc.call("diff.v1.Diff/Apply", request, _APPLY_SECONDS)["applied"])
+        return Applied(done.digest, done.size)
 
     def sync(self, snapshotter: str = "") -> None:
         from ..hostfs.syscalls import syncfs

@@ -12,7 +12,7 @@ import secrets
 import time
 import typing as t
 
-from ..engine.models import Mount, Version
+from ..engine.models import Applied, Mount, Version
 from ..engine_host.place import Place, check_absolute, check_namespace
 from ..errors import EngineError, NotFound, ResourceExhausted, Unavailable, from_os_error, printable
 from ..hostfs.lock import locked
@@ -152,14 +152,13 @@ class EmbeddedEngine:
 
         return LayerWriters()
 
-    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Descriptor:
+    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Applied:
         from ..store.diff_apply import size_limit
         from ..store.targets import apply_target
 
         target = apply_target(mounts)
         with self.content.open(layer) as stream:
-            done = self.writers.apply(stream, layer.media_type, *target, size_limit(layer.size), below)
-        return Descriptor(OCI_LAYER, done.diff_id, done.size)
+            return self.writers.apply(stream, layer.media_type, *target, size_limit(layer.size), below)
 
     def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:
         from ..store.diff_apply import size_limit

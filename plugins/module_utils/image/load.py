@@ -130,6 +130,7 @@ def load(engine: Engine, contents: Contents, targets: t.Sequence[Target], wish: 
             one = _Load(engine, contents, name, packed, wish)
             count, unpacked = one.run()
             stored, layers, reused = stored + one.stored, layers + count, reused + unpacked
+        engine.sync(wish.snapshotter)
         for target in targets:
             engine.images.put(Image(target.name.record, target.packed.top, wish.labels))
     return Loaded(stored, layers, reused, time.monotonic() - started)
@@ -179,15 +180,13 @@ class _Load:
         with concurrent.futures.ThreadPoolExecutor(max(1, self._wish.max_parallel), "load") as pool:
             blobs = {layer.digest: pool.submit(self._transfer.blob, layer) for layer in view.layers}
             try:
-                reused = unpack(self._engine, view, self._wish.snapshotter, blobs)
+                reused = unpack(self._engine, view, str(self._name), self._wish.snapshotter, blobs)
                 for blob in blobs.values():
                     blob.result()
             finally:
                 self._transfer.stop()
                 for blob in blobs.values():
                     blob.cancel()
-        if reused == len(view.layers):
-            self._engine.sync(self._wish.snapshotter)
         return len(view.layers), reused
 
     def _all(self) -> t.Tuple[int, int]:
@@ -199,6 +198,5 @@ class _Load:
         try:
             descriptor, manifest = find_manifest(self._engine.content, self._packed.top, Platform.host())
         except NotFound:
-            self._engine.sync(self._wish.snapshotter)
             return sum(len(manifest.layers) for _descriptor, manifest in tree.manifests), 0
         return self._unpack(descriptor, manifest)

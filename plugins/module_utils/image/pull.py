@@ -227,8 +227,8 @@ class Puller:
             # What a registry could not send is worth keeping for another try; what is refused is not.
             transfer.stop(forget=not isinstance(error, Unavailable))
             raise
-        if reused == layers:
-            self._engine.sync(self._snapshotter)
+        # What is not unpacked, or came later, is durable too before the record says that it is there.
+        self._engine.sync(self._snapshotter)
         image = self._engine.images.put(Image(job.reference.record, documents.top, dict(job.labels)))
         served = {digest: host for digest, host in dict(self._client.served).items() if digest in documents.digests}
         refused = tuple(one for one in sorted(self._client.refused) if one[0] in documents.digests)
@@ -242,7 +242,7 @@ class Puller:
             for layer in view.layers:
                 blobs[layer.digest].result()
             damaged = verify(self._engine, view, self._snapshotter).layer
-        return unpack(self._engine, view, self._snapshotter, blobs, damaged)
+        return unpack(self._engine, view, job.reference.record, self._snapshotter, blobs, damaged)
 
 
 def source_label(domain: str) -> str:

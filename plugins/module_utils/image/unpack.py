@@ -11,41 +11,57 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import os
 import secrets
 import typing as t
 
 from ..engine.labels import GC_REF_SNAPSHOT, SNAPSHOT_REF, UNCOMPRESSED
-from ..engine.models import Mount
-from ..errors import AlreadyExists, DataLoss, FailedPrecondition, NotFound
+from ..engine.models import Applied, Mount
+from ..errors import (
+    AlreadyExists,
+    DataLoss,
+    EngineError,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    Unavailable,
+    from_os_error,
+)
+from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
-from .inspect import ImageView
+from ..store.copy_tree import copy_root
+from ..store.targets import apply_target
+from .inspect import ImageView, is_readable
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine, Snapshotter
 
 Blobs = t.Mapping[Digest, "concurrent.futures.Future[None]"]
-_AT_ONCE = 4
+#: So long a layer waits for each one below it to be written.
+_BELOW_SECONDS = 3600.0
 #: So often what is written goes to the disk while more is written, so that little is left to wait for at the end.
 _WRITE_BACK_SECONDS = 0.15
 
 
 class _Pending(t.NamedTuple):
-    """A layer that is written and not committed yet."""
+    """A layer that is being written, or is and is not committed yet."""
 
     key: str
     chain_id: str
     parent: str
+    mounts: t.Sequence[Mount]
+    applied: concurrent.futures.Future[Applied]
 
 
 def unpack(
     engine: Engine,
     view: ImageView,
+    name: str,
     snapshotter: str = "",
     blobs: t.Optional[Blobs] = None,
     damaged: t.Optional[int] = None,
 ) -> int:
-    """Make the snapshots of an image; how many layers were there already. To be called under a lease.
+    """Make the snapshots of an image; how many layers were there already. To be called under a lease. name: for errors.
 
     blobs: the transfers that are not done: so unpacking overlaps with the transfer of the layers above.
     damaged: the number of a layer whose snapshot is made anew, with those above it; FailedPrecondition while something uses them.
@@ -57,7 +73,7 @@ def unpack(
     first = _first_missing(store, view)
     pending: t.List[_Pending] = []
     try:
-        with _Layers(engine, store, view, blobs or {}, pending) as layers:
+        with _Layers(engine, store, view, name, blobs or {}, pending) as layers:
             for number in range(first, len(view.chain)):
                 layers.write(number)
                 if not store.rebases:
@@ -102,18 +118,21 @@ def _first_missing(store: Snapshotter, view: ImageView) -> int:
 class _Layers:
     """The layers of an image that are being written. A context manager: leaving it waits for what still runs."""
 
-    def __init__(self, engine: Engine, store: Snapshotter, view: ImageView, blobs: Blobs, pending: t.List[_Pending]) -> None:
-        self._engine, self._store, self._view, self._blobs, self._pending = engine, store, view, blobs, pending
-        self._running: t.List[concurrent.futures.Future[None]] = []
+    def __init__(
+        self, engine: Engine, store: Snapshotter, view: ImageView, name: str, blobs: Blobs, pending: t.List[_Pending]
+    ) -> None:
+        self._engine, self._store, self._view, self._name = engine, store, view, name
+        self._blobs, self._pending = blobs, pending
         self._lowers: t.Tuple[str, ...] = ()
-        self._pool = concurrent.futures.ThreadPoolExecutor(min(_AT_ONCE, os.cpu_count() or 1), "layer")
+        # A thread a writer, and both are taken in the order of the layers: so those that are waited for have theirs.
+        self._pool = concurrent.futures.ThreadPoolExecutor(engine.writers.size, "layer")
 
     def __enter__(self) -> _Layers:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        for future in self._running:
-            future.cancel()
+        for one in self._pending:
+            one.applied.cancel()
         self._pool.shutdown()
 
     def write(self, number: int) -> None:
@@ -126,42 +145,83 @@ class _Layers:
         key = f"extract-{secrets.token_hex(8)} {chain_id}"
         alone = bool(self._pending)
         mounts = self._store.prepare(key, "" if alone else parent, {SNAPSHOT_REF: chain_id})
-        self._pending.append(_Pending(key, chain_id, parent))
         if alone:
             mounts = [Mount("overlay", "overlay", (f"upperdir={mounts[0].source}", "lowerdir=" + ":".join(self._lowers)))]
         if self._store.rebases:
             self._lowers = _directories(mounts)
-        earlier = tuple(self._running)
-        self._running.append(self._pool.submit(self._apply, number, mounts, earlier))
+        applied = self._pool.submit(self._apply, number, mounts, tuple(one.applied for one in self._pending))
+        self._pending.append(_Pending(key, chain_id, parent, mounts, applied))
 
     def _wait_for(self, blob: concurrent.futures.Future[None]) -> None:
-        waiting = {blob, *self._running}
+        waiting: t.Set[concurrent.futures.Future[t.Any]] = {blob, *(one.applied for one in self._pending)}
         while not blob.done():
             done, waiting = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
             for future in done - {blob}:
                 future.result()
         blob.result()
 
-    def _apply(self, number: int, mounts: t.Sequence[Mount], earlier: t.Sequence[concurrent.futures.Future[None]]) -> None:
+    def _apply(self, number: int, mounts: t.Sequence[Mount], earlier: t.Sequence[concurrent.futures.Future[Applied]]) -> Applied:
+        failed: t.List[EngineError] = []
+
         def below() -> None:
-            for future in earlier:
-                future.result()
+            try:
+                for future in earlier:
+                    future.result(_BELOW_SECONDS)
+            except EngineError as error:
+                failed.append(error)
+                raise
+            except concurrent.futures.TimeoutError as error:
+                raise Unavailable(f"the layers below it were not written within {_BELOW_SECONDS:g} s") from error
 
         layer, diff_id = self._view.layers[number], self._view.image_config.diff_ids[number]
-        applied = self._engine.apply(layer, mounts, below if earlier else None)
-        if applied.digest != diff_id:
-            raise DataLoss(f"the layer {layer.digest} unpacks to {applied.digest}, and the image config says {diff_id}: refused")
+        try:
+            applied = self._engine.apply(layer, mounts, below if earlier else None)
+        except (DataLoss, InvalidArgument, ResourceExhausted, Unavailable) as error:
+            if failed:
+                raise
+            raise self._named(error, layer) from error
+        if applied.diff_id != diff_id:
+            raise DataLoss(
+                f"the layer {layer.digest} of {self._name} unpacks to {applied.diff_id}, and the image config says {diff_id}: refused"
+            )
+        return applied
+
+    def _named(self, error: EngineError, layer: Descriptor) -> EngineError:
+        """What is wrong with a layer, with its name, and what to do where it came like that."""
+        text = f"the layer {layer.digest} of {self._name}"
+        said = str(error)
+        text += said[len("the layer") :] if said.startswith("the layer ") else f": {said}"
+        if isinstance(error, DataLoss):
+            text += (
+                ": its digest is right, so it was built like this: build the image anew and push it"
+                if is_readable(self._engine.content, layer, whole=True)
+                else ": what is stored of it is damaged: pull the image again with verify"
+            )
+        return type(error)(text, **error.details)
 
     def finish(self) -> None:
         """Commit what was begun, when all of it is written and durable."""
-        while concurrent.futures.wait(self._running, _WRITE_BACK_SECONDS).not_done:
+        running = [one.applied for one in self._pending]
+        while concurrent.futures.wait(running, _WRITE_BACK_SECONDS).not_done:
             self._engine.sync(self._store.name)
-        for future in self._running:
-            future.result()
-        self._running.clear()
+        for one in self._pending:
+            if not one.applied.result().root:
+                _keep_root(one.mounts)
         if self._pending:
             self._engine.sync(self._store.name)
             _commit(self._store, self._pending)
+
+
+def _keep_root(mounts: t.Sequence[Mount]) -> None:
+    """A layer that says nothing of its root directory leaves it as it is below: where layers are directories of their own, with
+    the owner and mode of the one below, which is whole by now.
+    """
+    target = apply_target(mounts)
+    if target.lowers:
+        try:
+            copy_root(target.lowers[0], target.root)
+        except OSError as error:
+            raise from_os_error(error, f"copying the attributes of {target.lowers[0]}") from error
 
 
 def _directories(mounts: t.Sequence[Mount]) -> t.Tuple[str, ...]:

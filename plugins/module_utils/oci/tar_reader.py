@@ -79,27 +79,39 @@ class TarReader:
         self._buffer = memoryview(b"")
         self._left = 0
         self._padding = 0
+        self._name = b""
 
     @property
     def ahead(self) -> int:
         """Bytes that were read from the source and not looked at yet."""
         return len(self._buffer)
 
-    def _exactly(self, count: int) -> bytes:
+    def _up_to(self, count: int) -> bytes:
+        """So many bytes, or what there is to the end of the stream."""
         if len(self._buffer) >= count:
             found = bytes(self._buffer[:count])
             self._buffer = self._buffer[count:]
             return found
         parts, missing = [self._buffer], count - len(self._buffer)
+        self._buffer = self._buffer[:0]
         while missing > 0:
             block = self._source.read()
             if not block:
-                raise DataLoss(f"{self._what} ends in the middle of an entry")
+                break
             view = memoryview(block)
             parts.append(view[:missing])
             self._buffer = view[missing:]
             missing -= len(parts[-1])
         return b"".join(parts)
+
+    def _exactly(self, count: int, where: str) -> bytes:
+        found = self._up_to(count)
+        if len(found) < count:
+            raise self._cut_off(where)
+        return found
+
+    def _cut_off(self, where: str) -> DataLoss:
+        return DataLoss(f"{self._what} ends in the middle of {where}")
 
     def blocks(self) -> t.Iterator[memoryview]:
         """The data of the current entry."""
@@ -107,7 +119,7 @@ class TarReader:
             if not self._buffer:
                 block = self._source.read()
                 if not block:
-                    raise DataLoss(f"{self._what} ends in the middle of a file")
+                    raise self._cut_off(f"{printable(self._name, 200)}, {self._left} bytes before its end")
                 self._buffer = memoryview(block)
             found = self._buffer[: self._left]
             self._left -= len(found)
@@ -121,15 +133,19 @@ class TarReader:
         if self._left:
             for _block in self.blocks():
                 pass
-        if self._padding:
-            self._exactly(self._padding)
-            self._padding = 0
+        while self._padding:
+            # umoci 0.4.7 leaves it out after the last entry, and Go's tar package, and so everybody, reads that.
+            self._buffer = self._buffer or memoryview(self._source.read())
+            if not self._buffer:
+                return
+            done = min(self._padding, len(self._buffer))
+            self._buffer, self._padding = self._buffer[done:], self._padding - done
 
     def _data(self, size: int, limit: int, what: str) -> bytes:
         if size > limit:
             raise InvalidArgument(f"{what} of {size} bytes in {self._what}; the limit is {limit}")
-        data = self._exactly(size)
-        self._exactly(-size % BLOCK)
+        data = self._exactly(size, what)
+        self._exactly(-size % BLOCK, what)
         return data
 
     def __iter__(self) -> t.Iterator[Entry]:
@@ -153,19 +169,22 @@ class TarReader:
             else:
                 entry.name, entry.link = long_name or entry.name, long_link or entry.link
                 self._finish(entry, records)
+                self._name = entry.name
                 yield entry
                 records, long_name, long_link = {}, b"", b""
 
     def _header(self) -> t.Optional[t.Tuple[Entry, bytes, int]]:
-        """The next header block; None at the end of the archive (two zero blocks, or the end of the stream)."""
+        """The next header block; None at the end of the archive (a block of zeros, or the end of the stream)."""
         if not self._buffer:
             self._buffer = memoryview(self._source.read())
             if not self._buffer:
                 return None
-        raw = self._exactly(BLOCK)
+        raw = self._up_to(BLOCK)
         if not raw[0] and not raw.strip(b"\0"):
             self._drain()
             return None
+        if len(raw) < BLOCK:
+            raise self._cut_off("a header")
         fields = _HEADER.unpack(raw)
         usual = _USUAL.match(raw, 100)
         numbers = [int(digits, 8) for digits in usual.groups()] if usual else _numbers(fields)
@@ -202,7 +221,7 @@ class TarReader:
             blocks += 1
             if blocks > _SPARSE_LIMIT // 21:
                 raise InvalidArgument(f"the sparse map of {printable(entry.name, 200)} does not end")
-            block = self._exactly(BLOCK)
+            block = self._exactly(BLOCK, "a sparse map")
             _sparse_table(block[:504], segments)
             extended = block[504]
         entry.segments, entry.real_size = segments, number(raw[483:495], "real size")
@@ -231,7 +250,7 @@ class TarReader:
             # A line is a number; and whoever reads a map must not be made to hold what has no end.
             if used >= min(entry.size, _SPARSE_BYTES) or len(rest) > 32:
                 raise InvalidArgument(f"the sparse map of {printable(entry.name, 200)} does not end")
-            lines = (rest + self._exactly(BLOCK)).split(b"\n")
+            lines = (rest + self._exactly(BLOCK, "a sparse map")).split(b"\n")
             used += BLOCK
             rest = lines.pop()
             numbers += [_decimal(line) for line in lines if line.strip(b"\0")]

@@ -41,6 +41,11 @@ def move_tree(source: str, target: str) -> None:
             os.close(fd)
 
 
+def copy_root(source: str, target: str) -> None:
+    """Give the directory target the owner, mode, attributes and time of the directory source; what it holds stays."""
+    _metadata(source, target, os.lstat(source), ("trusted.overlay.",))
+
+
 def copy_entry(source_fd: int, name: bytes, target_fd: int) -> None:
     """Copy one entry that is no directory from a directory to another, under the same name."""
     text = os.fsdecode(name)
@@ -70,11 +75,13 @@ def _copy(source: str, target: str, links: t.Dict[t.Tuple[int, int], str]) -> No
     _metadata(source, target, found)
 
 
-def _metadata(source: str, target: str, found: os.stat_result) -> None:
+def _metadata(source: str, target: str, found: os.stat_result, without: t.Tuple[str, ...] = ()) -> None:
     os.chown(target, found.st_uid, found.st_gid, follow_symlinks=False)
     if not stat.S_ISLNK(found.st_mode):
         os.chmod(target, stat.S_IMODE(found.st_mode))
     for name in os.listxattr(source, follow_symlinks=False):
+        if name.startswith(without):
+            continue
         with contextlib.suppress(OSError):
             os.setxattr(target, name, os.getxattr(source, name, follow_symlinks=False), follow_symlinks=False)
     os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns), follow_symlinks=False)

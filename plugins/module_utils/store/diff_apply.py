@@ -13,9 +13,9 @@ import stat
 import threading
 import typing as t
 
+from ..engine.models import Applied
 from ..errors import InvalidArgument, from_os_error, printable
 from ..oci import tar_reader as tar
-from ..oci.digest import Digest
 from .inflate import Inflater
 from .overlay_marks import is_whiteout
 from .paths import Path, split
@@ -28,13 +28,6 @@ _BLOCK = 4096
 _HOLE = 64 * 1024
 _DEVICES = {tar.CHARACTER: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK, tar.FIFO: stat.S_IFIFO}
 _UNSUPPORTED = (errno.ENOTSUP, errno.EPERM)
-
-
-class Applied(t.NamedTuple):
-    """diff_id: the digest of the uncompressed layer. size: its length in bytes."""
-
-    diff_id: Digest
-    size: int
 
 
 def size_limit(compressed: int) -> int:
@@ -85,10 +78,10 @@ def apply_layer(
     try:
         with _UMASK.none(), Inflater(stream, media_type, limit) as source:
             with Tree(root, lowers, limit, below) as tree:
-                Applier(tree, overlay).run(tar.TarReader(source))
+                rooted = Applier(tree, overlay).run(tar.TarReader(source))
             while source.read():
                 pass
-            return Applied(source.digest, source.size)
+            return Applied(source.digest, source.size, rooted)
     except OSError as error:
         raise from_os_error(error, f"unpacking a layer into {root}") from error
 
@@ -128,8 +121,10 @@ class Applier:
     def __init__(self, tree: Tree, overlay: bool) -> None:
         self._tree, self._overlay = tree, overlay
         self._written = _Paths()
+        self._rooted = False
 
-    def run(self, reader: tar.TarReader) -> None:
+    def run(self, reader: tar.TarReader) -> bool:
+        """Whether the layer has an entry for its root."""
         for entry in reader:
             # Whatever it is, it takes a block on the disk, and its attributes.
             self._tree.spend(_BLOCK + sum(map(len, entry.xattrs.values())))
@@ -138,6 +133,7 @@ class Applier:
             except OSError as error:
                 raise from_os_error(error, f"unpacking {printable(entry.name, 200)} into {self._tree.root}") from error
         self._tree.settle()
+        return self._rooted
 
     def _entry(self, entry: tar.Entry, reader: tar.TarReader) -> None:
         path = split(entry.name)
@@ -201,6 +197,7 @@ class Applier:
                     self._clear(self._tree.directory(path))
 
     def _root(self, entry: tar.Entry) -> None:
+        self._rooted = True
         top = self._tree.directory(())
         self._metadata(top.fd, entry)
         self._tree.set_time((), top.fd, entry.mtime_ns)

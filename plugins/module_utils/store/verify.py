@@ -9,9 +9,9 @@ import os
 import stat
 import typing as t
 
+from ..engine.models import Applied
 from ..errors import DataLoss, EngineError, NotFound, from_os_error, printable
 from ..oci import tar_reader as tar
-from .diff_apply import Applied
 from .inflate import Inflater
 from .overlay_marks import is_whiteout
 from .paths import Path, split
@@ -137,7 +137,7 @@ class _Comparer:
                         return "has other content"
                     rest, offset, length = rest[len(part) :], offset + len(part), length - len(part)
         except StopIteration:
-            raise DataLoss("the layer ends in the middle of a file") from None
+            raise DataLoss("the layer ends in the middle of an entry") from None
         finally:
             os.close(fd)
         return ""

@@ -22,10 +22,11 @@ import traceback
 import typing as t
 
 from .. import errors
+from ..engine.models import Applied
 from ..errors import EngineError, Unavailable, from_os_error
 from ..hostfs.syscalls import end_with_parent
 from ..oci.digest import Digest
-from .diff_apply import Applied, apply_layer
+from .diff_apply import apply_layer
 
 _AT_ONCE = 4
 #: A thread that has done a system call waits that long for the interpreter lock, if the other one does not give it away itself.
@@ -60,10 +61,18 @@ class LayerWriters:
         self._writers.clear()
         self._idle = queue.SimpleQueue()
 
+    @property
+    def size(self) -> int:
+        """engine/api.py: Writers."""
+        return max(1, len(self._writers))
+
     def apply(
         self, stream: t.BinaryIO, media_type: str, root: str, lowers: t.Sequence[str], overlay: bool, limit: int, below: Below
     ) -> Applied:
-        """As apply_layer. A stream that is no file is read in this process."""
+        """As apply_layer. A stream that is no file is read in this process.
+
+        To be called by no more than size threads: who waits for a writer here may be whom the writers wait for.
+        """
         try:
             fd = stream.fileno() if self._writers else -1
         except OSError:
@@ -114,7 +123,7 @@ class _Writer:
         except (OSError, EOFError) as error:
             raise Unavailable(f"the process that writes layers has ended: {error}") from error
         if kind == "done":
-            return Applied(Digest(values[0]), values[1])
+            return Applied(Digest(values[0]), *values[1:])
         raise _error(kind, *values)
 
     def close(self) -> None:
@@ -163,7 +172,7 @@ def _serve(connection: socket.socket) -> None:
             try:
                 wait, media_type, root, lowers, overlay, limit = _receive(connection)
                 done = apply_layer(stream, media_type, root, lowers, overlay, limit, below if wait else None)
-                _send(connection, ("done", str(done.diff_id), done.size))
+                _send(connection, ("done", str(done.diff_id), done.size, done.root))
             except EngineError as error:
                 _send(connection, (type(error).__name__, str(error), dict(error.__dict__)))
             except _Abandoned:

@@ -51,6 +51,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.registry.sessions
     whole_number,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.users import resolve_user
+from ansible_collections.fleet.containerd.plugins.module_utils.store.copy_tree import copy_root
 from ansible_collections.fleet.containerd.plugins.module_utils.store.diff_apply import apply_layer
 from ansible_collections.fleet.containerd.tests.support.archives import docker_members, tar
 from ansible_collections.fleet.containerd.tests.support.hostile_tars import (
@@ -267,6 +268,7 @@ def read_tar(data: bytes) -> None:
 
 _BELOW = tar_of(
     [
+        directory("./", 0o750, uid=5, gid=6),
         *(directory(name) for name in ("a", "d", "d/x")),
         *(Entry(name, b"below") for name in ("a/b", "d/x/y")),
         symlink("l", "d"),
@@ -288,11 +290,16 @@ def unpack(data: bytes) -> None:
 
         def write(root: str, lowers: t.Sequence[str] = (), below: t.Optional[t.Callable[[], None]] = None) -> bool:
             with refusals():
-                apply_layer(io.BytesIO(data), media_types.OCI_LAYER, str(base / root), lowers, bool(lowers), 10_000_000, below)
+                done = apply_layer(
+                    io.BytesIO(data), media_types.OCI_LAYER, str(base / root), lowers, bool(lowers), 10_000_000, below
+                )
+                if lowers and not done.root:
+                    copy_root(str(lower), str(base / root))
                 return True
             return False
 
-        write("plain")
+        apply_layer(io.BytesIO(_BELOW), media_types.OCI_LAYER, str(base / "plain"))
+        plain = write("plain")
         done = write("upper", [str(lower)])
         waited: t.List[object] = []
 
@@ -304,6 +311,9 @@ def unpack(data: bytes) -> None:
         if done:
             shown = [_shown(base, "lower", "upper"), _shown(base, "late" if waited else "lower", "late-upper")]
             assert shown[0] == shown[1], "one after another, and at once"
+            assert not plain or shown[0]["b'.'"][:3] == _look(base / "plain")["b'.'"][:3], (
+                "the root directory, in a plain tree too"
+            )
         assert sorted(os.listdir(base)) == ["canary", "late", "late-upper", "lower", "plain", "upper"]
         assert (base / "canary").read_text() == "alive"
         assert sorted(str(path) for path in lower.rglob("*")) == before
@@ -327,7 +337,7 @@ def _look(root: pathlib.Path) -> t.Dict[str, t.Tuple[t.Any, ...]]:
     """All that there is below a directory, but times."""
     found: t.Dict[str, t.Tuple[t.Any, ...]] = {}
     for directory_path, directories, files in os.walk(os.fsencode(root)):
-        for name in (*directories, *files):
+        for name in (*((b".",) if directory_path == os.fsencode(root) else ()), *directories, *files):
             path = os.path.join(directory_path, name)
             info = os.lstat(path)
             attributes = {key: os.getxattr(path, key, follow_symlinks=False) for key in os.listxattr(path, follow_symlinks=False)}

@@ -146,9 +146,9 @@ def test_the_daemon_unpacks_what_we_cannot(live: Live, hand_made: str) -> None:
     with engine.lease():
         mounts = store.prepare("by the daemon")
         applied = engine._apply_there(done.view.layers[0], mounts)
-        assert applied.digest == done.view.image_config.diff_ids[0]
+        assert applied.diff_id == done.view.image_config.diff_ids[0]
         ours = engine.apply(done.view.layers[0], store.prepare("by us"))
-        assert (applied.digest, applied.size) == (ours.digest, ours.size)
+        assert (applied.diff_id, applied.size) == (ours.diff_id, ours.size)
         with pytest.raises(NotFound):
             engine._apply_there(done.view.layers[0]._replace(digest=Digest.of(b"no")), [Mount("bind", "/nowhere", ("rbind",))])
         for key in ("by the daemon", "by us"):

@@ -13,7 +13,6 @@ import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Resolved
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.labels import GC_REF_CONTENT, GC_REF_SNAPSHOT, UNCOMPRESSED
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
@@ -26,9 +25,9 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
 from ansible_collections.fleet.containerd.plugins.module_utils.image.inspect import inspect
 from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import PullResult, pull
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
-from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
+from ansible_collections.fleet.containerd.tests.support.client import LayoutClient as Client
 from ansible_collections.fleet.containerd.tests.support.images import (
     CONFIG,
     LAYER,
@@ -43,27 +42,6 @@ from ansible_collections.fleet.containerd.tests.support.images import (
 
 AMD64 = Platform("linux", "amd64")
 NAME = Reference.parse("registry.test/app:1")
-
-
-class Client:
-    """A registry client over an OCI layout."""
-
-    def __init__(self, layout: Layout, top: t.Mapping[str, t.Any]) -> None:
-        self._layout, self._top = layout, top
-        self.fetched: t.List[str] = []
-        self.served: t.Dict[Digest, str] = {}
-        self.refused: t.Set[t.Tuple[Digest, str]] = set()
-
-    def refuse(self, reference: Reference, descriptor: Descriptor) -> bool:
-        return False
-
-    def document(self, reference: Reference) -> Resolved:
-        descriptor = Descriptor.from_json(dict(self._top), "top")
-        return Resolved(reference, descriptor, self._layout.read(self._top), "registry.test")
-
-    def fetch(self, reference: Reference, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
-        self.fetched.append(f"{descriptor.digest}@{offset}")
-        yield self._layout.read({"digest": descriptor.digest})[offset:]
 
 
 @pytest.fixture

@@ -1,0 +1,36 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A registry client without a registry: it reads an OCI layout."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Resolved
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
+
+from .images import Layout
+
+
+class LayoutClient:
+    """A registry client over an OCI layout."""
+
+    def __init__(self, layout: Layout, top: t.Mapping[str, t.Any]) -> None:
+        self._layout, self._top = layout, top
+        self.fetched: t.List[str] = []
+        self.served: t.Dict[Digest, str] = {}
+        self.refused: t.Set[t.Tuple[Digest, str]] = set()
+
+    def refuse(self, reference: Reference, descriptor: Descriptor) -> bool:
+        return False
+
+    def document(self, reference: Reference) -> Resolved:
+        descriptor = Descriptor.from_json(dict(self._top), "top")
+        return Resolved(reference, descriptor, self._layout.read(self._top), "registry.test")
+
+    def fetch(self, reference: Reference, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
+        self.fetched.append(f"{descriptor.digest}@{offset}")
+        yield self._layout.read({"digest": descriptor.digest})[offset:]
