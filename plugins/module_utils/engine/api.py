@@ -205,6 +205,11 @@ class Writers(t.Protocol):
     @property
     def size(self) -> int: ...
 
+    def keep_root(self, mounts: t.Sequence[Mount]) -> None:
+        """For a layer that apply() has written into mounts and that says nothing of its root directory: that is as in the layer
+        below, which is whole by now.
+        """
+
     def __enter__(self) -> t.Any: ...
 
     def __exit__(self, *exc: t.Any) -> None: ...

@@ -25,12 +25,9 @@ from ..errors import (
     NotFound,
     ResourceExhausted,
     Unavailable,
-    from_os_error,
 )
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
-from ..store.copy_tree import copy_root
-from ..store.targets import apply_target
 from .inspect import ImageView, is_readable
 
 if t.TYPE_CHECKING:
@@ -206,22 +203,10 @@ class _Layers:
             self._engine.sync(self._store.name)
         for one in self._pending:
             if not one.applied.result().root:
-                _keep_root(one.mounts)
+                self._engine.writers.keep_root(one.mounts)
         if self._pending:
             self._engine.sync(self._store.name)
             _commit(self._store, self._pending)
-
-
-def _keep_root(mounts: t.Sequence[Mount]) -> None:
-    """A layer that says nothing of its root directory leaves it as it is below: where layers are directories of their own, with
-    the owner and mode of the one below, which is whole by now.
-    """
-    target = apply_target(mounts)
-    if target.lowers:
-        try:
-            copy_root(target.lowers[0], target.root)
-        except OSError as error:
-            raise from_os_error(error, f"copying the attributes of {target.lowers[0]}") from error
 
 
 def _directories(mounts: t.Sequence[Mount]) -> t.Tuple[str, ...]:

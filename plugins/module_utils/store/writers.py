@@ -22,11 +22,13 @@ import traceback
 import typing as t
 
 from .. import errors
-from ..engine.models import Applied
+from ..engine.models import Applied, Mount
 from ..errors import EngineError, Unavailable, from_os_error
 from ..hostfs.syscalls import end_with_parent
 from ..oci.digest import Digest
+from .copy_tree import copy_root
 from .diff_apply import apply_layer
+from .targets import apply_target
 
 _AT_ONCE = 4
 #: A thread that has done a system call waits that long for the interpreter lock, if the other one does not give it away itself.
@@ -84,6 +86,16 @@ class LayerWriters:
             return writer.apply(fd, (media_type, root, tuple(lowers), overlay, limit), below)
         finally:
             self._idle.put(writer)
+
+    @staticmethod
+    def keep_root(mounts: t.Sequence[Mount]) -> None:
+        """engine/api.py: Writers."""
+        target = apply_target(mounts)
+        if target.lowers:
+            try:
+                copy_root(target.lowers[0], target.root)
+            except OSError as error:
+                raise from_os_error(error, f"copying the attributes of {target.lowers[0]}") from error
 
 
 class _Writer:
