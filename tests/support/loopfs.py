@@ -63,6 +63,17 @@ class LoopFS:
         return False
 
 
+def fill(path: pathlib.Path) -> None:
+    """To the last block: what the file system keeps back at first is given out when all is written."""
+    with (path / "filler").open("wb", buffering=0) as stream:
+        for size in (65536, 1024, 1024):
+            with contextlib.suppress(OSError):
+                while True:
+                    stream.write(bytes(size))
+            os.fsync(stream.fileno())
+    assert os.statvfs(path).f_bavail == 0
+
+
 @contextlib.contextmanager
 def loop_filesystem(
     mebibytes: int = 1024, commit: t.Optional[int] = None, options: str = "", directory: t.Optional[str] = None

@@ -58,7 +58,7 @@ def open_engine(options: EngineOptions) -> Engine:
         return _embedded(options)
     from ..engine_containerd.engine import ContainerdEngine
 
-    engine = ContainerdEngine(options.address, options.namespace, options.snapshotter, options.data_root)
+    engine = ContainerdEngine(options.address, options.namespace, options.snapshotter, options.data_root, options.state_root)
     if options.snapshotter:
         engine.snapshotter()
     return engine

@@ -34,16 +34,25 @@ _APPLY_SECONDS = 3600.0
 
 
 class ContainerdEngine:
-    """address: the socket, a path or unix://path. data_root: where logs and locks of ours are kept."""
+    """address: the socket, a path or unix://path. data_root: where logs and locks of ours are kept. state_root: what is written
+    there is wanted until the next reboot only."""
 
     kind = "containerd"
 
-    def __init__(self, address: str, namespace: str, snapshotter: str = "", data_root: str = "/var/lib/fleet-containerd") -> None:
+    def __init__(
+        self,
+        address: str,
+        namespace: str,
+        snapshotter: str = "",
+        data_root: str = "/var/lib/fleet-containerd",
+        state_root: str = "/run/fleet-containerd",
+    ) -> None:
         check_namespace(namespace)
         path = address[len("unix://") :] if address.startswith("unix://") else address
-        for option, value in (("address", path), ("data_root", data_root)):
+        for option, value in (("address", path), ("data_root", data_root), ("state_root", state_root)):
             check_absolute(option, value)
         self.namespace, self._data_root, self._default_snapshotter = namespace, os.path.normpath(data_root), snapshotter
+        self._state_root = os.path.normpath(state_root)
         self._rpc = Channel(path, namespace)
         self._place = Place(self._data_root, namespace, path)
         self.container_dir, self.lock = self._place.container_dir, self._place.lock
@@ -55,7 +64,7 @@ class ContainerdEngine:
     def tasks(self) -> TaskProxy:
         from .tasks import TaskProxy
 
-        return TaskProxy(self._rpc, self._place, self._data_root, self._tidy)
+        return TaskProxy(self._rpc, self._place, self._data_root, self._state_root, self._tidy)
 
     @functools.cached_property
     def _plugins(self) -> t.Dict[t.Tuple[str, str], Message]:

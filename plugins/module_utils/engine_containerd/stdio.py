@@ -22,10 +22,10 @@ _LATE_SECONDS = 0.2
 
 
 class Stdio:
-    """uris: the fields of a CreateTaskRequest. attach() once the task is made."""
+    """uris: the fields of a CreateTaskRequest. attach() once the task is made. spare: where the exit status goes on a full disk."""
 
-    def __init__(self, data_root: str, directory: str, io: TaskIO) -> None:
-        self._data_root, self._directory, self._io = data_root, directory, io
+    def __init__(self, data_root: str, directory: str, spare: str, io: TaskIO) -> None:
+        self._data_root, self._directory, self._spare, self._io = data_root, directory, spare, io
         self._fds: t.List[int] = []
         self.uris: t.Dict[str, str] = {}
 
@@ -44,8 +44,8 @@ class Stdio:
                 return self
         except OSError as error:
             raise from_os_error(error, f"making the pipes of a container in {self._directory}") from error
-        late = {"late": _LATE_SECONDS} if io.terminal else {}
-        uri = log_uri(self._data_root, self._directory, io.log_path, io.log_max_size, io.log_max_files, **late)
+        more = {"spare": self._spare, **({"late": _LATE_SECONDS} if io.terminal else {})}
+        uri = log_uri(self._data_root, self._directory, io.log_path, io.log_max_size, io.log_max_files, **more)
         self.uris.update(stdout=uri, stderr="" if io.terminal else uri)
         return self
 
@@ -71,7 +71,7 @@ class Stdio:
             self._fds.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
             with open(f"/proc/{pid}/stat", "rb") as stream:
                 shim = int(stream.read().rpartition(b")")[2].split()[1])
-            more = {"fds": tuple(self._fds), "late": _LATE_SECONDS}
+            more = {"spare": self._spare, "fds": tuple(self._fds), "late": _LATE_SECONDS}
             code = log_code(self._data_root, self._directory, io.log_path, io.log_max_size, io.log_max_files, **more)
             process = subprocess.Popen(
                 [interpreter(), "-ISEc", code],

@@ -18,8 +18,10 @@ import typing as t
 from ..engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, ExecResult, ExecSpec, Mount, TaskIO, TaskState
 from ..engine_host.place import Place
 from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, Unavailable, printable
-from ..hostfs.atomic import read_file, write_file
+from ..hostfs.atomic import write_file
+from ..runtime.processes import boot_id, boot_time
 from ..runtime.runc import failure
+from ..runtime.task_files import Ending, Facts
 from .values import Message, json_any, mount_messages, seconds
 
 if t.TYPE_CHECKING:
@@ -31,19 +33,25 @@ _LINUX_RESOURCES = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResou
 _STATUS = {1: CREATED, 2: RUNNING, 3: STOPPED, 4: PAUSED, 5: PAUSED}
 _UNKNOWN = 255
 _KILL = 9
-#: Errors of Create that may pass, and for how long.
-_CLEARING = {"file exists": 15.0, "failed to start shim": 2.0}
+#: Errors of Create that may pass, and for how long: the daemon is still clearing away the bundle of a call that was cut off; the
+#: runtime had a container of that id (the host was reset), and the try itself has taken it away.
+_CLEARING = {"file exists": 15.0, "failed to start shim": 2.0, "already exists": 2.0, "container with id exists": 2.0}
+#: Rounding in exit.json.
+_SAME = 0.001
 _CREATE_SECONDS = 120.0
 _KILL_SECONDS = 30.0
+_HALF_SECONDS = 15.0
 _LOG_SECONDS = 5.0
 
 
 class TaskProxy:
     """Tasks of one namespace. tidy: called after a task was made, to do away with what killed runs have left."""
 
-    def __init__(self, rpc: Channel, place: Place, data_root: str, tidy: t.Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, rpc: Channel, place: Place, data_root: str, state_root: str, tidy: t.Callable[[], None] = lambda: None
+    ) -> None:
         self._rpc, self._place, self._data_root, self._tidy = rpc, place, data_root, tidy
-        self._directory = place.container_path
+        self._directory, self._spare = place.container_path, os.path.join(state_root, "exits")
 
     def _call(self, method: str, container_id: str, timeout: t.Optional[float] = 60.0, **request: t.Any) -> Message:
         return self._rpc.call(f"tasks.v1.Tasks/{method}", {"container_id": container_id, **request}, timeout)
@@ -55,15 +63,17 @@ class TaskProxy:
             raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {self.state(container.id).status}")
         self._place.container_dir(container.id)
         self._forget(container.id)
-        self._record(container.id, {"log": io.log_path, "started_at": 0.0})
+        self._record(container.id, Facts(boot_id(), log=io.log_path))
         started = time.monotonic()
         while True:
             try:
                 pid = self._create(container.id, rootfs, io)
                 break
             except EngineError as error:
-                # The daemon is still clearing away the bundle of a call that was cut off, perhaps under our feet.
                 patience = next((seconds for words, seconds in _CLEARING.items() if words in str(error)), 0.0)
+                if isinstance(error, AlreadyExists):
+                    patience = _HALF_SECONDS
+                    self._delete_half(container.id)
                 if time.monotonic() - started >= patience:
                     self._forget(container.id)
                     raise _explained("create", error) from error
@@ -77,7 +87,7 @@ class TaskProxy:
         """The pid of the container's init."""
         from .stdio import Stdio
 
-        with Stdio(self._data_root, self._directory(container_id), io) as stdio:
+        with Stdio(self._data_root, self._directory(container_id), self._spare_file(container_id), io) as stdio:
             mounts = mount_messages(rootfs)
             made = self._call("Create", container_id, _CREATE_SECONDS, rootfs=mounts, terminal=io.terminal, **stdio.uris)
             self._attach(stdio, container_id, made["pid"])
@@ -103,7 +113,7 @@ class TaskProxy:
         state = self.state(container_id)
         if state.status != CREATED:
             raise FailedPrecondition(f"the container {container_id[:12]} cannot be started: it is {state.status}")
-        self._record(container_id, {"log": state.log_path, "started_at": time.time()})
+        self._record(container_id, Facts(boot_id(), log=state.log_path, started_at=time.time()))
         try:
             self._call("Start", container_id, _CREATE_SECONDS)
         except EngineError as error:
@@ -120,21 +130,26 @@ class TaskProxy:
     def _file(self, container_id: str, name: str) -> str:
         return os.path.join(self._directory(container_id), name)
 
-    def _record(self, container_id: str, facts: t.Mapping[str, t.Any]) -> None:
-        write_file(self._file(container_id, "task.json"), json.dumps(facts).encode(), durable=False)
+    def _spare_file(self, container_id: str) -> str:
+        """Where the exit status is when the disk was full."""
+        return os.path.join(self._spare, f"{container_id}.json")
 
-    def _read(self, container_id: str, name: str) -> t.Optional[t.Dict[str, t.Any]]:
-        data = read_file(self._file(container_id, name))
-        try:
-            found = json.loads(data) if data else None
-        except ValueError:
-            return None
-        return found if isinstance(found, dict) else None
+    def _record(self, container_id: str, facts: Facts) -> None:
+        write_file(self._file(container_id, "task.json"), json.dumps(facts.to_json()).encode(), durable=False)
+
+    def _known(self, container_id: str) -> t.Optional[Facts]:
+        """What was written down; without anything in it where that is damaged, None where nothing was."""
+        path = self._file(container_id, "task.json")
+        return Facts.read(path) or (Facts() if os.path.lexists(path) else None)
+
+    def _ended(self, container_id: str) -> t.Optional[Ending]:
+        return Ending.read(self._file(container_id, "exit.json"), self._spare_file(container_id))
 
     def _forget(self, container_id: str) -> None:
-        for name in ("task.json", "exit.json", "stdin", "stdout", "stderr"):
+        paths = [self._file(container_id, name) for name in ("task.json", "exit.json", "stdin", "stdout", "stderr")]
+        for path in (*paths, self._spare_file(container_id)):
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._file(container_id, name))
+                os.unlink(path)
 
     # Looking
 
@@ -146,10 +161,14 @@ class TaskProxy:
 
     def _remembered(self, container_id: str) -> TaskState:
         """A task that the daemon does not know any more: it was restarted, or the host was. Else NotFound."""
-        task, ended = self._read(container_id, "task.json"), self._read(container_id, "exit.json")
-        if task is None and ended is None:
+        facts, ended = self._known(container_id), self._ended(container_id)
+        if facts is None and ended is None:
             raise NotFound(f"the container {printable(container_id, 80)} has no task")
-        return self._merged(TaskState(container_id, STOPPED, 0, _UNKNOWN), task or {}, ended or {})
+        state = TaskState(container_id, STOPPED, 0, _UNKNOWN)
+        if facts and ended is None and facts.boot not in ("", boot_id()):
+            # Nothing outlives a reboot.
+            state = state._replace(exited_at=max(facts.started_at, boot_time()))
+        return _merged(state, facts or Facts(), ended)
 
     def _of(self, process: Message) -> TaskState:
         container_id = process["container_id"] or process["id"]
@@ -161,23 +180,8 @@ class TaskProxy:
             process["exit_status"] if status == STOPPED else 0,
             exited_at=seconds(process["exited_at"]) if status == STOPPED else 0.0,
         )
-        ended = self._read(container_id, "exit.json") if status == STOPPED else None
-        return self._merged(state, self._read(container_id, "task.json") or {}, ended or {})
-
-    @staticmethod
-    def _merged(state: TaskState, task: t.Mapping[str, t.Any], ended: t.Mapping[str, t.Any]) -> TaskState:
-        """What the daemon says, and what it does not know."""
-        started = float(task.get("started_at") or 0.0)
-        state = state._replace(log_path=str(task.get("log", "")), started_at=started)
-        if not ended:
-            return state
-        return state._replace(
-            exit_status=int(ended.get("exit_status", state.exit_status)),
-            exited_at=float(ended.get("exited_at", state.exited_at)),
-            # The restart monitor may have started it again since we did.
-            started_at=max(started, float(ended.get("started_at", 0.0))) if started else 0.0,
-            oom_killed=bool(ended.get("oom_killed")),
-        )
+        ended = self._ended(container_id) if status == STOPPED else None
+        return _merged(state, self._known(container_id) or Facts(), ended)
 
     def list(self) -> t.List[TaskState]:
         return [self._of(one) for one in self._rpc.call("tasks.v1.Tasks/List")["tasks"]]
@@ -202,7 +206,7 @@ class TaskProxy:
         deadline = time.monotonic() + _LOG_SECONDS
         while (
             os.path.exists(self._file(container_id, "task.json"))
-            and not os.path.exists(self._file(container_id, "exit.json"))
+            and not self._ended(container_id)
             and time.monotonic() < deadline
         ):
             time.sleep(0.005)
@@ -241,7 +245,12 @@ class TaskProxy:
         return run(self._rpc, container_id, self._directory(container_id), spec, timeout)
 
     def delete(self, container_id: str, force: bool = False) -> TaskState:
-        state = self.state(container_id)
+        try:
+            state = self.state(container_id)
+        except NotFound:
+            if force:
+                self._delete_half(container_id)
+            raise
         if state.status in (RUNNING, PAUSED):
             if not force:
                 raise FailedPrecondition(f"the container {container_id[:12]} is {state.status}: stop it first")
@@ -252,6 +261,12 @@ class TaskProxy:
         self._forget(container_id)
         return state._replace(status=STOPPED)
 
+    def _delete_half(self, container_id: str) -> None:
+        """What a daemon has that was killed while it made a task: a shim without a container. 1.6 says that it is not there,
+        takes it away when it is asked to, and says so again."""
+        with contextlib.suppress(EngineError):
+            self._call("Delete", container_id)
+
     def _kill(self, container_id: str, status: str) -> None:
         with contextlib.suppress(NotFound):
             self._call("Kill", container_id, signal=_KILL, all=True)
@@ -260,6 +275,20 @@ class TaskProxy:
                 with contextlib.suppress(EngineError):
                     self._call("Resume", container_id)
             self._call("Wait", container_id, _KILL_SECONDS)
+
+
+def _merged(state: TaskState, facts: Facts, ended: t.Optional[Ending]) -> TaskState:
+    """What the daemon says, and what it does not know. The end that is written down may be an earlier one's: the restart monitor
+    has started the container again, and its log writer has not written yet how that ended."""
+    state = state._replace(log_path=facts.log, started_at=facts.started_at)
+    if ended is None or ended.exited_at + _SAME < state.exited_at:
+        return state
+    return state._replace(
+        exit_status=ended.exit_status,
+        exited_at=ended.exited_at or state.exited_at,
+        started_at=max(facts.started_at, ended.started_at) if facts.started_at else 0.0,
+        oom_killed=ended.oom_killed,
+    )
 
 
 def _explained(verb: str, error: EngineError) -> EngineError:

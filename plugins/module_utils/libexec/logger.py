@@ -34,8 +34,10 @@ def main(
     max_files: int,
     fds: tuple[int, int, int] = _DESCRIPTORS,
     late: float = 0.0,
+    spare: str = "",
 ) -> None:
-    """shim: the module. directory: where exit.json goes. path: the log, rotated at max_size bytes (0 never).
+    """shim: the module. directory: where exit.json goes, spare: the file that is written where it cannot go there. path: the log,
+    rotated at max_size bytes (0 never).
 
     late: 0, or how long to wait for output that the shim still carries to us when the container has ended (seconds): from a
     console, or through FIFOs. What is later than that is still written, until the task is deleted.
@@ -59,11 +61,15 @@ def main(
     if ended:
         status, exited_at = ended
         killed = shim.oom_kills(memory_events())
-        shim.write_file(
-            f"{directory}/exit.json",
+        text = (
             f'{{"exit_status":{status},"started_at":{started:.6f},"exited_at":{exited_at:.6f},'
-            f'"oom_killed":{"true" if killed else "false"},"dropped":{log.dropped}}}\n',
+            f'"oom_killed":{"true" if killed else "false"},"dropped":{log.dropped}}}\n'
         )
+        try:
+            shim.write_file(f"{directory}/exit.json", text)
+        except OSError:
+            os.makedirs(os.path.dirname(spare), 0o700, exist_ok=True)
+            shim.write_file(spare, text)
         if late:
             copy(log, stop, streams, never, 0)
             log.finish()

@@ -55,7 +55,7 @@ def write_file(path: str, text: str) -> None:
 
 
 def write_first(text: str, *paths: str) -> None:
-    """Write it where it can be written first: a disk that is full, or broken, must not cost an exit status."""
+    """Write it to the first of these files that can be written: a disk that is full, or broken, must not cost an exit status."""
     for path in paths:
         try:
             write_file(path, text)

@@ -21,7 +21,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import Not
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.remove import remove_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import boot_time, with_argument
 from ansible_collections.fleet.containerd.tests.support.leftovers import mounts_below
-from ansible_collections.fleet.containerd.tests.support.loopfs import loop_filesystem
+from ansible_collections.fleet.containerd.tests.support.loopfs import fill, loop_filesystem
 
 from .conftest import Harness
 from .test_tasks import Box, until
@@ -137,14 +137,3 @@ def test_an_exit_status_on_a_full_disk(harness: Harness, tmp_path: pathlib.Path)
         finally:
             (disk.path / "filler").unlink()
             box.close()
-
-
-def fill(path: pathlib.Path) -> None:
-    """To the last block: what the file system keeps back at first is given out when all is written."""
-    with (path / "filler").open("wb", buffering=0) as stream:
-        for size in (65536, 1024, 1024):
-            with contextlib.suppress(OSError):
-                while True:
-                    stream.write(bytes(size))
-            os.fsync(stream.fileno())
-    assert os.statvfs(path).f_bavail == 0

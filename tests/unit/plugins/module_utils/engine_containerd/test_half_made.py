@@ -1,0 +1,150 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A daemon that is killed while it makes a task, a host that was reset, a full disk: nothing is lost, or in anybody's way."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+import signal
+import threading
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import RUNNING, STOPPED
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound, Unavailable
+from ansible_collections.fleet.containerd.plugins.module_utils.resources import container_steps
+from ansible_collections.fleet.containerd.plugins.module_utils.rpc.channel import Channel
+from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd
+from ansible_collections.fleet.containerd.tests.support.loopfs import fill, loop_filesystem
+
+from .conftest import Live
+
+RUNC = pathlib.Path("/run/containerd/runc/default")
+
+
+class DyingInCreate(Channel):
+    """A channel whose daemon is killed some time after it was asked to make a task."""
+
+    def __init__(self, daemon: Daemon, seconds: float) -> None:
+        super().__init__(daemon.address, "default")
+        self._timer = threading.Timer(seconds, daemon.kill)
+
+    def open(self, method: str, timeout: t.Optional[float] = 60.0, whole: bool = True) -> t.Any:
+        if method.endswith("Tasks/Create"):
+            self._timer.start()
+        return super().open(method, timeout, whole)
+
+    def wait(self) -> None:
+        self._timer.join()
+
+
+@pytest.mark.parametrize("version", sorted(RELEASES))
+def test_a_daemon_that_dies_while_it_makes_a_task(version: str, busybox: str, tmp_path: pathlib.Path) -> None:
+    """The first run after it makes the container run, or takes away all of it."""
+    with running_containerd(version) as daemon:
+        image = Live(daemon, tmp_path / "data").pull(busybox)
+        for seconds in (0.03, 0.07) if version == "1.6" else (0.05,):
+            dying = Live(daemon, tmp_path / "data")
+            dying.engine._rpc = rpc = DyingInCreate(daemon, seconds)
+            started, removed = dying.make(image, "sleep", "1000"), dying.make(image, "sleep", "1000")
+            for container in (started, removed):
+                if container is removed:
+                    dying = Live(daemon, tmp_path / "data")
+                    dying.engine._rpc = rpc = DyingInCreate(daemon, seconds)
+                try:
+                    container_steps.start(dying.engine, container)
+                except Unavailable:
+                    rpc.wait()
+                rpc.wait()
+                daemon.start()
+            live = Live(daemon, tmp_path / "data")
+            container_steps.start(live.engine, started)
+            assert live.engine.tasks.state(started.id).status == RUNNING
+            for container in (started, removed):
+                container_steps.remove(live.engine, container)
+                with pytest.raises(NotFound):
+                    live.engine.tasks.state(container.id)
+        assert daemon.shims() == []
+        live.nothing_left()
+
+
+@pytest.mark.parametrize("version", sorted(RELEASES))
+def test_a_host_that_was_reset(version: str, busybox: str, tmp_path: pathlib.Path) -> None:
+    """What the runtime has of the container is still there: the first play works all the same."""
+    with running_containerd(version) as daemon:
+        live = Live(daemon, tmp_path / "data")
+        container = live.make(live.pull(busybox), "sleep", "1000")
+        container_steps.start(live.engine, container)
+        began = live.engine.tasks.state(container.id).started_at
+        shutil.copytree(RUNC / container.id, tmp_path / "runc", ignore=lambda directory, names: [])
+        live.engine.tasks.delete(container.id, force=True)
+        task = pathlib.Path(live.engine.container_dir(container.id)) / "task.json"
+        task.write_text(json.dumps({"boot": "another", "log": "/log", "started_at": began}))
+        shutil.copytree(tmp_path / "runc", RUNC / container.id)
+        state = live.engine.tasks.state(container.id)
+        assert (state.status, state.exit_status, state.started_at, state.log_path) == (STOPPED, 255, began, "/log")
+        assert state.exited_at >= began
+        container_steps.start(live.engine, container)
+        assert live.engine.tasks.state(container.id).status == RUNNING
+        container_steps.remove(live.engine, container)
+        live.nothing_left()
+        assert not (RUNC / container.id).exists()
+
+
+def test_an_exit_status_on_a_full_disk(daemon: Daemon, busybox: str, tmp_path: pathlib.Path) -> None:
+    """It is in memory then, also where the daemon has forgotten it."""
+    with loop_filesystem(16) as disk:
+        live = Live(daemon, disk.path / "data")
+        live.engine = ContainerdEngine(daemon.address, "default", "", str(live.data_root), str(tmp_path / "state"))
+        image = live.pull(busybox)
+        container = live.make(image, "sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.02; done")
+        container_steps.start(live.engine, container)
+        time.sleep(0.3)
+        fill(disk.path)
+        live.engine.tasks.signal(container.id, signal.SIGTERM)
+        started = time.monotonic()
+        assert live.engine.tasks.wait(container.id, 10).exit_status == 7
+        assert time.monotonic() - started < 4
+        live.daemon.ctr("task", "rm", container.id)
+        assert live.engine.tasks.state(container.id).exit_status == 7
+        (disk.path / "filler").unlink()
+        live.remove(container)
+        assert list((tmp_path / "state").rglob("*.json")) == []
+        live.nothing_left()
+
+
+def test_records_that_are_damaged(daemon: Daemon, busybox: str, tmp_path: pathlib.Path) -> None:
+    live = Live(daemon, tmp_path / "data")
+    container = live.make(live.pull(busybox), "sleep", "1000")
+    container_steps.start(live.engine, container)
+    task = pathlib.Path(live.engine.container_dir(container.id)) / "task.json"
+    for text in ("", "[", "[]", '{"started_at": "x"}', '{"log": 5}', '{"started_at": 1e999, "log": null}'):
+        task.write_text(text)
+        task.with_name("exit.json").write_text(text)
+        assert live.engine.tasks.state(container.id).status == RUNNING
+        assert [one.container_id for one in live.engine.tasks.list()] == [container.id]
+    live.remove(container)
+
+
+def test_the_end_of_an_earlier_run_is_not_taken_for_that_of_the_last(
+    daemon: Daemon, busybox: str, tmp_path: pathlib.Path
+) -> None:
+    """The restart monitor starts containers again; their end is in the daemon before the log writer has written it down."""
+    live = Live(daemon, tmp_path / "data")
+    container = live.make(live.pull(busybox), "sh", "-c", "exit 4")
+    container_steps.start(live.engine, container)
+    ended = live.engine.tasks.wait(container.id, 20)
+    path = pathlib.Path(live.engine.container_dir(container.id)) / "exit.json"
+    last = json.loads(path.read_text())
+    path.write_text(json.dumps({**last, "exit_status": 9, "exited_at": last["exited_at"] - 1}))
+    state = live.engine.tasks.state(container.id)
+    assert (state.exit_status, state.exited_at) == (4, pytest.approx(ended.exited_at, abs=0.001))
+    path.write_text(json.dumps({**last, "oom_killed": True}))
+    assert live.engine.tasks.state(container.id).oom_killed
+    live.remove(container)
