@@ -16,7 +16,9 @@ description:
   - An image is pulled straight from its registry, layers in parallel; no C(ctr), C(nerdctl) or C(docker) is called.
     What was transferred before an interruption is used again.
   - A pulled image is durable when the task returns, also after a power cut.
-  - Check mode asks the registry where O(pull) says so, and tells the truth about a tag that has moved.
+  - Check mode asks the registry where O(pull) says so, and tells the truth about a tag that has moved. Of an image that it would
+    pull it reads the manifest and the config, some kilobytes, so that RV(image) and the diff are those of the run, and it
+    fails where the run would find no such tag or platform.
 requirements:
   - requests (to pull; images that are present already need no library)
   - runc or crun is not needed to pull
@@ -69,7 +71,7 @@ options:
     default: continue
   tag:
     description:
-      - The tag, where O(name) has none.
+      - The tag, where O(name) has none. A digest is taken as well, and a tag with a digest (C(1.27@sha256:...)).
     type: str
     default: latest
   digest:
@@ -96,6 +98,8 @@ options:
   platform:
     description:
       - The platform to choose from a multi-platform image, as C(os/architecture[/variant]). The default is that of the target.
+      - An image without an index, for another platform than the one that is given, is pulled anew, and refused when the registry
+        has no other one.
       - A list makes the image present for several platforms; RV(image) then shows the first of them.
       - V(all) makes it present for all that it has, so that it can be exported or pushed whole. Only what the target
         can run is unpacked.
@@ -210,13 +214,16 @@ actions:
   sample: ["pull image docker.io/library/nginx:1.27"]
 image:
   description:
-    - The image in the shape of C(docker image inspect). Empty when it is absent, and in check mode when it is not there yet.
+    - The image in the shape of C(docker image inspect); in check mode as it would be. C(RepoTags) and C(RepoDigests) have all names
+      of the image as Docker shows them (C(nginx:1.27)), C(NamesHistory) has those with a tag in full.
+    - With O(state=absent), the image as it was. Empty when it was not there.
     - Empty, like the other keys of one image, when the task has several; then RV(images) has them.
   returned: always
   type: dict
   sample:
     Id: sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83
-    RepoTags: ["docker.io/library/nginx:1.27"]
+    RepoTags: ["nginx:1.27"]
+    NamesHistory: ["docker.io/library/nginx:1.27"]
 images:
   description: Every image of the task, in order.
   returned: always
@@ -276,21 +283,44 @@ pulled:
     served_by:
       "sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83": "https://mirror.example.com"
     refused: []
-deleted:
-  description: The digests that were freed.
+untagged:
+  description: The names that were taken away, or in check mode would be, as Docker shows them.
   returned: when O(state=absent)
+  type: list
+  elements: str
+  sample: ["nginx:1.27"]
+deleted:
+  description: The ids of the images that have no name any more, or in check mode would have none.
+  returned: when O(state=absent)
+  type: list
+  elements: str
+  sample: ["sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83"]
+deleted_blobs:
+  description: The digests that were freed in the content store.
+  returned: when O(state=absent), but not in check mode when something would be removed
   type: list
   elements: str
 bytes:
   description: How many bytes that freed in the content store. The unpacked layers, which go as well, are not counted.
-  returned: when O(state=absent)
+  returned: when O(state=absent), but not in check mode when something would be removed
   type: int
   sample: 70123456
-untagged:
-  description: The names that were taken away.
-  returned: when O(state=absent)
-  type: list
-  elements: str
+diff:
+  description:
+    - What the image was and is, also when nothing changes. Of several images those that change, by name.
+    - Each side has C(exists); of an image C(id), C(digest), C(name), C(size) (bytes of config and layers as they are transferred), C(pinned)
+      and, when it is not whole, C(missing). With O(state=absent) a side has C(id), C(digest), C(tags) and C(digests): what of
+      the image stays.
+  returned: always
+  type: dict
+  sample:
+    before: {"exists": false}
+    after:
+      exists: true
+      name: docker.io/library/nginx:1.27
+      id: sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83
+      digest: sha256:0a399eb16751829e1af26fea27b20c3ec28d7ab1fb72182879dcae1cca21206a
+      size: 70123456
 """
 
 from ..module_utils.kernel.bytecode import cache

@@ -21,6 +21,7 @@ options:
   name:
     description:
       - The images to show, by name or by image id (C(sha256:) and 64 hex digits). All images when not set.
+      - Each name gives one entry, in the order of the names, also when two are names of one image.
       - An image that is not there is left out of the result.
     type: list
     elements: str
@@ -46,14 +47,17 @@ EXAMPLES = r"""
 RETURN = r"""
 images:
   description:
-    - The images, sorted by name, in the shape of C(docker image inspect), with C(Platforms), C(Unpacked), C(Pinned) and C(UsedBy) besides.
+    - The images that O(name) has, in its order, or all, each once and sorted by name; in the shape of C(docker image inspect),
+      with C(Unpacked), C(Pinned) and C(UsedBy) besides.
+    - C(RepoTags) and C(RepoDigests) have all names of an image as Docker shows them, C(NamesHistory) has those with a tag in full.
   returned: always
   type: list
   elements: dict
   sample:
     - Id: sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83
-      RepoTags: ["docker.io/library/nginx:1.27"]
-      RepoDigests: ["docker.io/library/nginx@sha256:0a399eb16751829e1af26fea27b20c3ec28d7ab1fb72182879dcae1cca21206a"]
+      RepoTags: ["nginx:1.27"]
+      RepoDigests: ["nginx@sha256:0a399eb16751829e1af26fea27b20c3ec28d7ab1fb72182879dcae1cca21206a"]
+      NamesHistory: ["docker.io/library/nginx:1.27"]
       Unpacked: true
       Pinned: false
       UsedBy: []

@@ -155,16 +155,21 @@ actions:
   elements: str
   sample: ["load image docker.io/library/nginx:1.27 from /srv/images/nginx.tar"]
 image_names:
-  description: The names of the images that were asked for. Empty in check mode for a URL that has to be downloaded first.
+  description:
+    - The names of the images that were asked for, as Docker shows them. Empty in check mode for a URL that has to be downloaded first.
   returned: always
   type: list
   elements: str
-  sample: ["docker.io/library/nginx:1.27"]
+  sample: ["nginx:1.27"]
 images:
-  description: Those that are present, in the shape of C(docker image inspect).
+  description: The images, in the shape of C(docker image inspect); in check mode as they would be.
   returned: always
   type: list
   elements: dict
+image:
+  description: The first one of RV(images). Empty when there is none.
+  returned: always
+  type: dict
 loaded:
   description: What was done. C(bytes) counts what was not stored yet.
   returned: when images were loaded

@@ -28,12 +28,12 @@ options:
     required: true
   tag:
     description:
-      - The tag, where O(name) has none.
+      - The tag, where O(name) or a name in O(repository) has none.
     type: str
     default: latest
   repository:
     description:
-      - The names that the image gets, as C([registry/]repository[:tag]). Without a tag, V(latest) is meant.
+      - The names that the image gets, as C([registry/]repository[:tag]). Without a tag, O(tag) is meant.
     type: list
     elements: str
     required: true
@@ -74,17 +74,31 @@ actions:
   elements: str
   sample: ["tag image docker.io/library/nginx:1.27 as registry.example.com/team/nginx:1.27"]
 image:
-  description: The image O(name), in the shape of C(docker image inspect).
+  description: The image O(name) with all its names, in the shape of C(docker image inspect).
   returned: always
   type: dict
   sample:
     Id: sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83
 tagged_images:
-  description: The names that the image got, or in check mode would get.
+  description: The names that the image got, or in check mode would get, as Docker shows them.
   returned: always
   type: list
   elements: str
   sample: ["registry.example.com/team/nginx:1.27"]
+diff:
+  description:
+    - In C(images), for each name of O(repository) in order, C(name) and C(tag), and C(id) and C(digest) of the image that it is, or C(exists).
+    - Also there when nothing changes.
+  returned: always
+  type: dict
+  sample:
+    before: {"images": [{"name": "registry.example.com/team/nginx", "tag": "1.27", "exists": false}]}
+    after:
+      images:
+        - name: registry.example.com/team/nginx
+          tag: "1.27"
+          id: sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83
+          digest: sha256:0a399eb16751829e1af26fea27b20c3ec28d7ab1fb72182879dcae1cca21206a
 """
 
 from ..module_utils.kernel.bytecode import cache

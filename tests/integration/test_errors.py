@@ -219,14 +219,17 @@ def without_requests(tmp_path: pathlib.Path) -> t.Dict[str, str]:
 
 
 def test_without_requests(site: Site, busybox: str, without_requests: t.Dict[str, str]) -> None:
-    absent = site.play(failing("image", name=busybox), environment=without_requests)
+    several = {**failing("image", name=["app:1", "app:2"]), "name": "several"}
+    absent = site.play(failing("image", name=busybox), several, {**several, "check_mode": True}, environment=without_requests)
     assert_clear(absent)
-    (result,) = absent.results
-    assert result.failed
-    assert result.msg == (
+    one, many, told = absent.results
+    assert one.failed
+    assert one.msg == (
         "the Python library requests is needed to talk to registries: "
         "install the package python3-requests (Debian, Ubuntu) or requests (pip)"
     )
+    assert many.msg == f"docker.io/library/app:1, docker.io/library/app:2: {one.msg}"
+    assert told.msg == one.msg
     site.play(task("containerd_image", name=busybox))
     same, made = site.play(
         task("containerd_image", name=busybox),

@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Mount
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
 from ansible_collections.fleet.containerd.tests.support.attack import FULL, Ground, Image, Layer, attacked_ground, listing, text
+from ansible_collections.fleet.containerd.tests.support.direct import Direct
 from ansible_collections.fleet.containerd.tests.support.images import Entry, directory, symlink, tar_of
 from ansible_collections.fleet.containerd.tests.support.loopfs import loop_filesystem
 
@@ -130,6 +131,27 @@ def test_a_disk_that_is_full(ground: Ground, what: str) -> None:
             wrong += disk.after(where)
         assert not wrong, "\n".join(wrong)
         assert failed >= steps * 3 // 4
+
+
+def test_several_images_and_no_room(ground: Ground) -> None:
+    """One sentence that names the images and what they need, and not one about the store's numbers for each of them."""
+    ground.data.mkdir()
+    for name in ("large2", "large3"):
+        Image(*map(Layer.of, LARGE[:2]), config={"Labels": {"name": name}}).publish(ground.registry, name)
+    with mounted([Mount("tmpfs", "tmpfs", ("size=64m",))], str(ground.data)):
+        disk = Disk(ground)
+        assert not disk.pull("small")[1]
+        size(ground.data, f"size={disk.used() + 64}k")
+        names = [f"{ground.registry.address}/{name}:1" for name in ("large", "large2", "large3")]
+        direct = Direct(ground.options)
+        several = direct.result("image", name=names)
+        one = direct.result("image", name=names[1])
+    assert several["failed"]
+    assert several["msg"].count("No space left") == 1
+    assert several["msg"].startswith(f"there is no room for {names[0]} (")
+    assert all(name in several["msg"] for name in names)
+    assert "bytes to transfer" in several["msg"]
+    assert one["msg"].startswith(f"there is no room for {names[1]} (")
 
 
 def test_a_real_disk_that_is_full(ground: Ground) -> None:

@@ -51,22 +51,25 @@ def test_present_and_absent(site: Site, host: t.Any, hand_made: str) -> None:
     (removed,) = site.converge(image(hand_made, state="absent"))
     assert removed.actions == [f"remove image {hand_made}"]
     assert removed.value("untagged") == [hand_made]
-    assert sorted(removed.value("deleted")) == sorted(stored)
+    assert removed.value("deleted") == [facts["Id"]]
+    assert sorted(removed.value("deleted_blobs")) == sorted(stored)
     assert removed.value("bytes") == size
-    assert removed.value("image") == {}
+    assert removed.value("image") == facts
     assert site.blobs() == set()
     assert site.snapshots() == []
     assert list(site.data.glob("snapshots/*/*")) == []
 
 
 def test_diff(site: Site, busybox: str) -> None:
-    before = site.predict(image(busybox), diff=True).last.value("diff")
-    assert before == {"before": {"exists": False}, "after": {"exists": True, "name": busybox}}
+    told = site.predict(image(busybox), diff=True).last.value("diff")
     pulled = site.play(image(busybox), diff=True)
-    assert pulled.last.value("diff") == before
+    its = {"id": pulled.last.value("config_digest"), "digest": pulled.last.value("digest")}
+    shown = {"exists": True, "name": busybox, "size": pulled.last.value("image")["Size"], **its}
+    assert pulled.last.value("diff") == told == {"before": {"exists": False}, "after": shown}
     assert '+    "exists": true' in pulled.output
     gone = site.play(image(busybox, state="absent"), diff=True).last.value("diff")
-    assert gone["before"] == {"exists": True, "name": busybox, "digest": pulled.last.value("digest")}
+    repository = busybox.rpartition(":")[0]
+    assert gone["before"] == {"exists": True, "tags": [busybox], "digests": [f"{repository}@{its['digest']}"], **its}
     assert gone["after"] == {"exists": False}
 
 

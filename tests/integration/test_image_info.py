@@ -49,7 +49,7 @@ def test_images(
     assert facts == {**pulled[1].value("image"), "UsedBy": ["user"]}
     assert facts["Config"]["Cmd"] == ["sh"]
     assert facts["RepoDigests"] == [f"{registry.address}/busybox@{pulled[1].value('digest')}"]
-    assert [image["RepoTags"] for image in two.value("images")] == [[busybox], [hand_made]]
+    assert [image["RepoTags"] for image in two.value("images")] == [[hand_made], [busybox]]
     assert absent.value("images") == elsewhere.value("images") == []
     assert [image["Id"] for image in an_id.value("images")] == [by_id]
     (other,) = arm.value("images")

@@ -28,13 +28,17 @@ def test_more_names(site: Site, busybox: str, hand_made: str) -> None:
     (tagged,) = site.converge(both, diff=True)
     names = ["docker.io/library/copy:latest", "example.com/a/b:v1"]
     assert tagged.actions == [f"tag image {busybox} as {name}" for name in names]
-    assert tagged.value("tagged_images") == names
-    assert tagged.value("diff") == {"before": dict.fromkeys(names), "after": dict.fromkeys(names, first)}
-    assert tagged.value("image")["RepoTags"] == sorted([busybox, *names])
+    assert tagged.value("tagged_images") == ["copy:latest", "example.com/a/b:v1"]
+    shown = [{"name": "copy", "tag": "latest"}, {"name": "example.com/a/b", "tag": "v1"}]
+    its = {"id": pulled[0].value("config_digest"), "digest": first}
+    assert tagged.value("diff")["before"] == {"images": [{**one, "exists": False} for one in shown]}
+    assert tagged.value("diff")["after"] == {"images": [{**one, **its} for one in shown]}
+    assert tagged.value("image")["RepoTags"] == sorted([busybox, *tagged.value("tagged_images")])
+    assert tagged.value("image")["NamesHistory"] == sorted([busybox, *names])
     with site.engine() as engine:
         assert {name: engine.images.get(name).target.digest for name in names} == dict.fromkeys(names, first)
     kept = site.play(tag(hand_made, "copy", "new:1", existing_images="keep")).last
-    assert kept.value("tagged_images") == ["docker.io/library/new:1"]
+    assert kept.value("tagged_images") == ["new:1"]
     (moved,) = site.converge(tag(hand_made, *names))
     assert moved.actions == [f"tag image {hand_made} as {name} (instead of {first[:19]})" for name in names]
     with site.engine() as engine:

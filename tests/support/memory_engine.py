@@ -67,6 +67,9 @@ class MemoryImages:
         self._space.images[image.name] = image._replace(labels=labels, created_at=old.created_at if old else now, updated_at=now)
         return self._space.images[image.name]
 
+    def companions(self, image: Image, records: t.Sequence[Image]) -> t.List[str]:
+        return []
+
     def delete(self, name: str, target: t.Optional[Digest] = None, collect: bool = True) -> None:
         if target is not None and self.get(name).target.digest != target:
             raise FailedPrecondition(f"the image {name} is {self.get(name).target.digest} by now")

@@ -101,6 +101,9 @@ class ImageStore(t.Protocol):
         collect: garbage is collected before it returns; without, by Engine.collect(), once for several.
         """
 
+    def companions(self, image: Image, records: t.Sequence[Image]) -> t.List[str]:
+        """Which of the records (all that there are) are deleted with this one."""
+
 
 class Snapshotter(t.Protocol):
     """Layered file systems (containerd core/snapshots). key is being changed, name is frozen."""

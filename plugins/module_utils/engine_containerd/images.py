@@ -67,18 +67,18 @@ class ImageProxy:
             raise FailedPrecondition(f"the image {printable(name, 200)} is {found.target.digest} by now, not {target}")
         if collect:
             self._tidy()
-        for other in self._companions(found):
+        for other in self.companions(found, self.list() if self._rpc.namespace == KUBERNETES else []):
             self._delete(other, sync=False)
         self._delete(name, sync=collect)
 
     def _delete(self, name: str, sync: bool) -> None:
         self._rpc.call("images.v1.Images/Delete", {"name": name, "sync": sync}, COLLECT_SECONDS)
 
-    def _companions(self, image: Image) -> t.List[str]:
+    def companions(self, image: Image, records: t.Sequence[Image]) -> t.List[str]:
         """In the kubelet's namespace: the records that stand for the same image, unless another name needs them."""
         if self._rpc.namespace != KUBERNETES or "@" in image.name:
             return []
-        same = [one.name for one in self.list() if one.target.digest == image.target.digest and one.name != image.name]
+        same = [one.name for one in records if one.target.digest == image.target.digest and one.name != image.name]
         if any("@" not in name and not name.startswith("sha256:") for name in same):
             return [name for name in same if name == _by_digest(image)] if not _same_repository(same, image) else []
         return same

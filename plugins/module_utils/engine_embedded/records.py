@@ -59,6 +59,9 @@ class ImageRecords:
             )
         return self.get(image.name)
 
+    def companions(self, image: Image, records: t.Sequence[Image]) -> t.List[str]:
+        return []
+
     def delete(self, name: str, target: t.Optional[Digest] = None, collect: bool = True) -> None:
         with self._database.write() as connection:
             found = self.get(name)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import typing as t
 
-from ..errors import DataLoss, NotFound, printable
+from ..errors import DataLoss, InvalidArgument, NotFound, printable
 from ..oci.descriptor import Descriptor
+from ..oci.documents import MANIFEST_LIMIT
 from ..oci.reference import Reference
 from .push import Mounts, OpenAt
 from .walk import Selection, Tree, label_of, reduced, walk
@@ -20,10 +21,21 @@ if t.TYPE_CHECKING:
 
 def remote_tree(client: Fetcher, top: Resolved, selection: Selection) -> Tree:
     """The documents of an image at a registry, with indexes that list what is selected. NotFound for platforms that it lacks."""
+    tree = walk(remote_document(client, top), top.descriptor, selection.choose)
+    if tree.missing:
+        words = printable(", ".join(label_of(one) for one in tree.missing))
+        raise NotFound(f"{top.reference} is not whole in its registry, it lacks {words}: choose platforms")
+    return reduced(tree)
+
+
+def remote_document(client: Fetcher, top: Resolved, limit: int = MANIFEST_LIMIT) -> t.Callable[[Descriptor], bytes]:
+    """Reads small blobs of an image at a registry. InvalidArgument over the limit; DataLoss when one is not what its digest says."""
 
     def read(descriptor: Descriptor) -> bytes:
         if descriptor.digest == top.descriptor.digest:
             return top.body
+        if descriptor.size > limit:
+            raise InvalidArgument(f"{descriptor.digest} of {top.reference} has {descriptor.size} bytes; the limit is {limit}")
         body = b"".join(client.fetch(top.reference, descriptor))
         hasher = descriptor.digest.hasher()
         hasher.update(body)
@@ -31,11 +43,7 @@ def remote_tree(client: Fetcher, top: Resolved, selection: Selection) -> Tree:
             raise DataLoss(f"the registry sent other content for {descriptor.digest} of {top.reference}: refused")
         return body
 
-    tree = walk(read, top.descriptor, selection.choose)
-    if tree.missing:
-        words = printable(", ".join(label_of(one) for one in tree.missing))
-        raise NotFound(f"{top.reference} is not whole in its registry, it lacks {words}: choose platforms")
-    return reduced(tree)
+    return read
 
 
 def remote_blob(client: Fetcher, reference: Reference) -> OpenAt:

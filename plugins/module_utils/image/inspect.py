@@ -95,13 +95,26 @@ def make_view(manifest_descriptor: Descriptor, manifest: Manifest, config: bytes
 
 def find_manifest(content: ContentStore, top: Descriptor, platform: Platform) -> t.Tuple[Descriptor, Manifest]:
     """The manifest for a platform, from what is stored."""
+    return choose_manifest(lambda descriptor: read_blob(content, descriptor), top, platform)
+
+
+def choose_manifest(read: t.Callable[[Descriptor], bytes], top: Descriptor, platform: Platform) -> t.Tuple[Descriptor, Manifest]:
+    """The manifest for a platform, from documents wherever they are. NotFound where the image has none."""
     descriptor = top
     for _depth in range(INDEX_DEPTH + 1):
-        document = parse(read_blob(content, descriptor), descriptor.media_type, f"the document {descriptor.digest}")
+        document = parse(read(descriptor), descriptor.media_type, f"the document {descriptor.digest}")
         if not isinstance(document, Index):
             return descriptor, document
         descriptor = document.choose(platform)
     raise InvalidArgument(f"the index {top.digest} has indexes in indexes, deeper than {INDEX_DEPTH}")
+
+
+def platform_problem(top: Descriptor, view: ImageView, platform: Platform) -> t.List[str]:
+    """In words, that an image of one platform, which has no index, is for another one; nothing where it is for this one."""
+    own = view.image_config.platform
+    if view.manifest.digest != top.digest or own in platform.candidates():
+        return []
+    return [f"it is an image for {own} only, not for {platform}"]
 
 
 def inspect(engine: Engine, record: Image, platform: Platform, snapshotter: str = "", unpacked: bool = True) -> Inspection:

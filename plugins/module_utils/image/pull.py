@@ -17,12 +17,12 @@ import typing as t
 
 from ..engine.labels import SOURCE
 from ..engine.models import Image
-from ..errors import EngineError, Unavailable
+from ..errors import EngineError, NotFound, Unavailable
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
 from ..oci.platform import Platform
 from ..oci.reference import Reference
-from .inspect import ImageView, find_manifest
+from .inspect import ImageView, find_manifest, platform_problem
 from .transfer import Transfer
 from .unpack import Blobs, unpack
 from .verify import verify
@@ -52,7 +52,8 @@ class Job(t.NamedTuple):
     """One image to pull. platforms: for which; the first one is that of the result. every: for all others too.
 
     unpack: for the platforms (not for every other one) make the snapshots too. verify: read what is there already, and
-    replace what is damaged. labels: what the record gets, as pairs; an empty value takes one away.
+    replace what is damaged. labels: what the record gets, as pairs; an empty value takes one away. exact: the platforms were
+    asked for, so that an image without an index has to be for them.
     """
 
     reference: Reference
@@ -61,6 +62,7 @@ class Job(t.NamedTuple):
     unpack: bool = True
     verify: bool = False
     labels: t.Tuple[t.Tuple[str, str], ...] = ()
+    exact: bool = False
 
 
 class PullResult(t.NamedTuple):
@@ -168,6 +170,9 @@ class Puller:
         tree = transfer.documents(top, Selection(None if job.every else job.platforms))
         found = {platform: find_manifest(self._engine.content, top.descriptor, platform) for platform in job.platforms}
         views = {platform: transfer.view(*one) for platform, one in found.items()}
+        for platform, view in views.items() if job.exact else ():
+            for problem in platform_problem(top.descriptor, view, platform):
+                raise NotFound(f"{job.reference}: {problem}")
         # The layers that are unpacked first, and bottom first, are those that are waited for.
         wanted = {layer.digest: layer for view in views.values() for layer in view.layers}
         wanted.update((blob.digest, blob) for _descriptor, manifest in tree.manifests for blob in blobs_of(manifest))

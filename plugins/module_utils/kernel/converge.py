@@ -29,19 +29,20 @@ class Plan(t.NamedTuple):
     """steps in order; before and after of the diff (rendered already); more keys for the result (recreated_because, ...).
 
     before and after are mappings, or the texts of a file; path is that file's. failures: what cannot be done, while the steps can.
+    after may also be a function that makes it from what is observed at the end (in check mode: from what is there).
     """
 
     steps: t.Sequence[Step] = ()
     before: t.Union[str, t.Mapping[str, t.Any]] = {}
-    after: t.Union[str, t.Mapping[str, t.Any]] = {}
+    after: t.Union[str, t.Mapping[str, t.Any], t.Callable[[t.Any], t.Mapping[str, t.Any]]] = {}
     result: t.Mapping[str, t.Any] = {}
     path: str = ""
     failures: t.Sequence[EngineError] = ()
 
-    def diff(self) -> t.Dict[str, t.Any]:
-        """What Ansible shows with --diff."""
+    def diff(self, have: t.Any) -> t.Dict[str, t.Any]:
+        """What Ansible shows with --diff. have: what was observed at the end."""
         headers = {"before_header": self.path, "after_header": self.path} if self.path else {}
-        return {"before": self.before, "after": self.after, **headers}
+        return {"before": self.before, "after": self.after(have) if callable(self.after) else self.after, **headers}
 
 
 class Resource(t.Protocol):
@@ -120,4 +121,4 @@ def converge(resource: Resource, params: t.Mapping[str, t.Any], engine: t.Any, c
             actions = _apply(plan.steps, failures)
             have = resource.observe(want, engine)
     result = {**plan.result, **resource.facts(want, have, engine)}
-    return Outcome(bool(actions), actions, plan.diff(), result, failures)
+    return Outcome(bool(actions), actions, plan.diff(have), result, failures)

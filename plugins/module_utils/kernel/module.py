@@ -38,8 +38,8 @@ def _module(spec: t.Mapping[str, t.Any], secrets: t.Optional[t.Callable[[t.Any],
     return module
 
 
-def _fail(module: AnsibleModule, error: EngineError) -> t.NoReturn:
-    """One clear message. A library that another interpreter of the host has is taken from there."""
+def _respawn(error: EngineError) -> None:
+    """A library that another interpreter of the host has is taken from there: all begins anew, and this does not return."""
     if isinstance(error, MissingLibrary):
         from ansible.module_utils.common import respawn
 
@@ -47,6 +47,11 @@ def _fail(module: AnsibleModule, error: EngineError) -> t.NoReturn:
         interpreter = None if known.has_respawned() else known.probe_interpreters_for_module(_INTERPRETERS, error.library)
         if interpreter:
             known.respawn_module(interpreter)
+
+
+def _fail(module: AnsibleModule, error: EngineError) -> t.NoReturn:
+    """One clear message."""
+    _respawn(error)
     details = {key: value for key, value in error.details.items() if value not in (None, "", [], 0)}
     module.fail_json(msg=str(error), error=type(error).__name__, **details)
     raise AssertionError("fail_json does not return")
@@ -72,10 +77,13 @@ def run(resource: Resource, spec: t.Mapping[str, t.Any], cache: Cache, needs_eng
     result = dict(outcome.result)
     for warning in result.pop("warnings", ()):
         module.warn(warning)
-    if outcome.changed:
-        result["diff"] = outcome.diff
+    if outcome.changed or (isinstance(outcome.diff["before"], dict) and outcome.diff["before"]):
+        result["diff"] = outcome.diff  # also where nothing changes: playbooks compare its sides; a file's text would be long
+    for failure in outcome.failures:
+        _respawn(failure)
     if outcome.failures:
-        result.update(failed=True, error=type(outcome.failures[0]).__name__, msg="; ".join(map(str, outcome.failures)))
+        told = {"error": type(outcome.failures[0]).__name__, "msg": "; ".join(map(str, outcome.failures))}
+        result = {**told, **result, "failed": True}
     if result.pop("failed", False):
         module.fail_json(changed=outcome.changed, actions=outcome.actions, **result)
     module.exit_json(changed=outcome.changed, actions=outcome.actions, **result)

@@ -9,11 +9,15 @@ import contextlib
 import functools
 import typing as t
 
-from ..engine.labels import is_pinned
-from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, printable
+from ..engine.labels import is_pinned, merged
+from ..engine.models import Image
+from ..errors import EngineError, InvalidArgument, MissingLibrary, NotFound, ResourceExhausted, printable
 from ..hostfs.atomic import check_parent
 from ..kernel.converge import Plan, Step
-from .image_facts import image_facts, summary
+from .image_facts import familiar, image_facts, summary
+from .image_failures import no_room, told
+from .image_foreseen import foresee
+from .image_removal import Removal, check_unused, plan_removal
 from .image_source import (
     Found,
     Wanted,
@@ -32,11 +36,18 @@ from .registry_options import check_registry_options, registry_client
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine
-    from ..engine.models import Image
     from ..image.pull import Job, Puller
     from ..oci.digest import Digest
+    from ..registry.client import RegistryClient
 
-Have = t.Sequence[t.Optional[Found]]
+_T = t.TypeVar("_T")
+
+
+class Have(t.NamedTuple):
+    """What was found of each image, in the same order. records: all that the engine has, by name."""
+
+    found: t.Tuple[t.Optional[Found], ...]
+    records: t.Mapping[str, Image]
 
 
 class Task(t.NamedTuple):
@@ -57,7 +68,7 @@ class Task(t.NamedTuple):
 
 
 class ImageResource:
-    """The images of a task. H: what was found of each, in the same order."""
+    """The images of a task."""
 
     def __init__(self) -> None:
         self._exit = contextlib.ExitStack()
@@ -66,7 +77,10 @@ class ImageResource:
         self._changing: t.Set[int] = set()
         self._pulled: t.Dict[int, t.Dict[str, t.Any]] = {}
         self._failed: t.Dict[int, EngineError] = {}
-        self._freed: t.Dict[str, t.Any] = {"deleted": [], "bytes": 0}
+        self._removals: t.Dict[int, Removal] = {}
+        self._kept: t.Set[str] = set()
+        self._freed: t.Dict[str, t.Any] = {}
+        self._foreseen: t.Dict[int, Found] = {}
         self._warnings: t.List[str] = []
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Task:
@@ -82,7 +96,8 @@ class ImageResource:
         return _asked(task) if params["pull"] in ("always", "newer") else task
 
     def observe(self, want: Task, engine: Engine) -> Have:
-        return [find_image(one, engine) for one in want.wants]
+        records = {record.name: record for record in engine.images.list()}
+        return Have(tuple(find_image(one, engine, records) for one in want.wants), records)
 
     @contextlib.contextmanager
     def lock(self, want: Task, engine: Engine) -> t.Iterator[None]:
@@ -96,19 +111,15 @@ class ImageResource:
             yield
 
     def plan(self, want: Task, have: Have, engine: Engine) -> Plan:
-        self._changing, self._jobs, self._failed = set(), {}, dict(want.problems)
+        self._changing, self._jobs, self._failed, self._removals = set(), {}, dict(want.problems), {}
         steps: t.List[Step] = []
-        untagged: t.List[str] = []
-        for number, (one, found) in enumerate(zip(want.wants, have)):
+        left = dict(have.records)
+        for number, found in enumerate(have.found):
+            if number in self._failed:
+                continue
             try:
-                if number in self._failed:
-                    continue
-                if want.absent:
-                    records = _records(one, found, engine)
-                    more = self._removals(number, records, want, engine)
-                    untagged.extend(record.name for record in records)
-                else:
-                    more = self._pulls(number, want, found, engine)
+                removed = self._removal_steps(number, want, found, left, engine) if want.absent else None
+                more = self._pulls(number, want, found, engine) if removed is None else removed
             except EngineError as error:
                 if not want.goes_on:
                     raise
@@ -116,10 +127,45 @@ class ImageResource:
                 continue
             steps.extend(more)
             self._changing.update([number] if more else [])
-        result: t.Dict[str, t.Any] = {"untagged": untagged} if want.absent else {}
-        result["warnings"] = self._warnings = [word for one, found in zip(want.wants, have) for word in warnings_of(one, found)]
-        before, after = _sides(want, have, self._changing)
-        return Plan(steps, before, after, result, failures=list(self._failed.values()))
+        words = [word for one, found in zip(want.wants, have.found) for word in warnings_of(one, found)]
+        self._warnings = words
+        before = {number: self._before(number, have.found[number], engine) for number in self._shown(want)}
+
+        def after(end: Have) -> t.Mapping[str, t.Any]:
+            return _side(want, {number: self._after(number, want, end, engine) for number in self._shown(want)})
+
+        return Plan(steps, _side(want, before), after, {"warnings": words}, failures=list(self._failed.values()))
+
+    def _shown(self, task: Task) -> t.List[int]:
+        """The images of the diff: one what it is, of many those that change."""
+        return [0] if len(task.wants) == 1 else sorted(self._changing)
+
+    def _before(self, number: int, found: t.Optional[Found], engine: Engine) -> t.Mapping[str, t.Any]:
+        return self._removals[number].before if number in self._removals else summary(engine, found)
+
+    def _after(self, number: int, task: Task, end: Have, engine: Engine) -> t.Mapping[str, t.Any]:
+        if number in self._removals:
+            return self._removals[number].after
+        return summary(engine, self._at_the_end(number, task, end))
+
+    def _at_the_end(self, number: int, task: Task, have: Have) -> t.Optional[Found]:
+        """An image as it is; where check mode has left a step away, as it would be."""
+        found = self._foreseen.get(number, have.found[number])
+        if found is None or number in self._failed:
+            return have.found[number]
+        labels = merged(found.record.labels, {**found.record.labels, **dict(pin_labels(task.wants[number]))})
+        return found._replace(record=found.record._replace(labels=labels))
+
+    def _foresee(self, task: Task, have: Have) -> None:
+        """Ask the registries for what was planned and not pulled, which is so in check mode only."""
+        numbers = [number for number in self._jobs if number not in self._pulled and number not in self._failed]
+
+        def ask(client: RegistryClient, number: int) -> Found:
+            return foresee(client, task.wants[number], have.found[number])
+
+        if numbers:
+            self._foreseen, problems = _each(task, numbers, ask)
+            self._failed.update(problems)
 
     def _pulls(self, number: int, task: Task, have: t.Optional[Found], engine: Engine) -> t.List[Step]:
         want = task.wants[number]
@@ -145,6 +191,10 @@ class ImageResource:
             result = self._puller.pull(self._jobs[number])
             self._pulled[number] = result.facts()
             self._warnings.extend(refusals(result))
+        except ResourceExhausted as error:
+            assert self._puller
+            self._failed[number] = no_room(self._puller.progress(), self._jobs[number], error)
+            raise self._failed[number] from error
         except EngineError as error:
             self._failed[number] = error
             raise
@@ -164,52 +214,78 @@ class ImageResource:
             self._exit.enter_context(reported(puller, progress_file))
         return puller
 
-    def _removals(self, number: int, records: t.Sequence[Image], task: Task, engine: Engine) -> t.List[Step]:
-        for record in records:
-            _check_unused(record, task.params, engine)
+    def _removal_steps(
+        self, number: int, task: Task, have: t.Optional[Found], left: t.Dict[str, Image], engine: Engine
+    ) -> t.List[Step]:
+        """left: the records that are there when this image's turn comes; what goes is taken out."""
+        removal = plan_removal(task.wants[number], have, left, engine)
+        if not task.params["force"]:
+            check_unused(removal.records, engine)
+        self._removals[number] = removal
+        for name in removal.names:
+            left.pop(name)
         return [
             Step(f"remove image {record.name}", functools.partial(self._remove, number, record, engine), alone=task.goes_on)
-            for record in records
+            for record in removal.records
         ]
 
     def _remove(self, number: int, record: Image, engine: Engine) -> None:
         try:
-            engine.images.delete(record.name, record.target.digest, collect=False)
+            # Some records of the kubelet's go with another one.
+            with contextlib.suppress(NotFound):
+                engine.images.delete(record.name, record.target.digest, collect=False)
         except EngineError as error:
             self._failed[number] = error
+            self._kept.add(record.name)
             raise
 
     def _collect(self, engine: Engine, before: t.Dict[Digest, int]) -> None:
         """Once for all images of the task."""
         engine.collect()
         freed = before.keys() - {info.digest for info in engine.content.walk()}
-        self._freed.update(deleted=sorted(map(str, freed)), bytes=sum(before[digest] for digest in freed))
+        self._freed = {"deleted_blobs": sorted(map(str, freed)), "bytes": sum(before[digest] for digest in freed)}
 
     def facts(self, want: Task, have: Have, engine: Engine) -> t.Dict[str, t.Any]:
-        images = [self._facts(number, want, found, engine) for number, found in enumerate(have)]
-        freed = self._freed if want.absent else {}
+        self._foresee(want, have)
+        ends = {number: self._at_the_end(number, want, have) for number in range(len(want.wants))}
+        records = {**have.records, **{found.record.name: found.record for found in ends.values() if found}}
+        images = [self._facts(number, want, found, records) for number, found in ends.items()]
+        out = self._gone() if want.absent else {}
+        if self._failed:
+            failed = {
+                task_image.label: self._failed[number] for number, task_image in enumerate(want.wants) if number in self._failed
+            }
+            out.update(failed=True, msg=told(failed), error=type(next(iter(failed.values()))).__name__)
         if len(images) > 1:
-            return {**freed, "image": {}, "images": images}
+            return {**out, "image": {}, "images": images}
         only = {key: value for key, value in images[0].items() if key not in ("name", "changed", "failed", "msg")}
-        return {**freed, **only, "images": images}
+        return {**out, **only, "images": images}
 
-    def _facts(self, number: int, task: Task, have: t.Optional[Found], engine: Engine) -> t.Dict[str, t.Any]:
+    def _gone(self) -> t.Dict[str, t.Any]:
+        """What of the images was taken away, or would be. The bytes that this frees are known only after it."""
+        names = [name for one in self._removals.values() for name in one.names if name not in self._kept]
+        ids = {one.deleted for number, one in self._removals.items() if one.deleted and number not in self._failed}
+        freed = self._freed if self._changing else {"deleted_blobs": [], "bytes": 0}
+        return {"untagged": list(map(familiar, names)), "deleted": sorted(ids), **freed}
+
+    def _facts(self, number: int, task: Task, found: t.Optional[Found], records: t.Mapping[str, Image]) -> t.Dict[str, t.Any]:
         """One image of the result."""
         want, failed = task.wants[number], self._failed.get(number)
         out: t.Dict[str, t.Any] = {"name": want.label, "changed": number in self._changing and not failed, "image": {}}
         if failed:
             out.update(failed=True, msg=str(failed))
         if task.absent:
-            return out
+            removal = self._removals.get(number)
+            return {**out, "image": dict(removal.image)} if removal else out
         if want.remote:
             out["digest"] = str(want.remote.digest)
         if number in self._pulled:
             out["pulled"] = self._pulled[number]
-        if have and have.view:
-            out["image"] = image_facts(engine, have)
-            out["digest"] = str(have.record.target.digest)
-            out["manifest_digest"] = str(have.view.manifest.digest)
-            out["config_digest"] = str(have.view.config.digest)
+        if found and found.view:
+            out["image"] = image_facts(found, records.values())
+            out["digest"] = str(found.record.target.digest)
+            out["manifest_digest"] = str(found.view.manifest.digest)
+            out["config_digest"] = str(found.view.config.digest)
         return out
 
 
@@ -242,74 +318,41 @@ def _different(wants: t.Sequence[Wanted]) -> t.Tuple[Wanted, ...]:
 
 
 def _asked(task: Task) -> Task:
-    """What the registries have now, several asked at a time."""
+    """What the registries have now."""
+    found, problems = _each(task, range(len(task.wants)), lambda client, number: ask_registry(client, task.wants[number]))
+    return task._replace(wants=tuple(found.get(number, one) for number, one in enumerate(task.wants)), problems=problems)
+
+
+def _each(
+    task: Task, numbers: t.Sequence[int], ask: t.Callable[[RegistryClient, int], _T]
+) -> t.Tuple[t.Dict[int, _T], t.Dict[int, EngineError]]:
+    """Ask the registries for some images, several at a time: the answers, and where the task goes on the problems."""
     client = registry_client(task.params)
+    answers: t.Dict[int, _T] = {}
     problems: t.Dict[int, EngineError] = {}
 
-    def ask(number: int) -> Wanted:
-        want = task.wants[number]
+    def one(number: int) -> None:
         try:
-            return ask_registry(client, want)
+            answers[number] = ask(client, number)
         except EngineError as error:
-            if not task.goes_on:
+            # A library that lacks, lacks for all; another interpreter may have it.
+            if not task.goes_on or isinstance(error, MissingLibrary):
                 raise
             problems[number] = error
-            return want
 
     try:
-        numbers = range(len(task.wants))
         if len(numbers) == 1:
-            return task._replace(wants=(ask(0),))
-        from concurrent.futures import ThreadPoolExecutor
+            one(numbers[0])
+        else:
+            from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(task.params["max_parallel"]) as pool:
-            wants = tuple(pool.map(ask, numbers))
-        return task._replace(wants=wants, problems=problems)
+            with ThreadPoolExecutor(task.params["max_parallel"]) as pool:
+                list(pool.map(one, numbers))
     finally:
         client.close()
+    return answers, problems
 
 
-def _sides(task: Task, have: Have, changing: t.Set[int]) -> t.Tuple[t.Dict[str, t.Any], t.Dict[str, t.Any]]:
-    """Before and after of the diff: for one image what it is, for many by name those that change."""
-    before: t.Dict[str, t.Any] = {}
-    after: t.Dict[str, t.Any] = {}
-    for number, (want, found) in enumerate(zip(task.wants, have)):
-        if number in changing or len(task.wants) == 1:
-            before[want.label] = summary(found)
-            after[want.label] = {"exists": False} if task.absent else {"exists": True, "name": want.label}
-            if want.remote:
-                after[want.label]["digest"] = str(want.remote.digest)
-            pinned = want.params.get("pinned")
-            if not task.absent and (bool(found and is_pinned(found.record.labels)) if pinned is None else pinned):
-                after[want.label]["pinned"] = True
-    if len(task.wants) == 1:
-        label = task.wants[0].label
-        return before[label], after[label]
-    return before, after
-
-
-def _records(want: Wanted, have: t.Optional[Found], engine: Engine) -> t.List[Image]:
-    """The records to remove: the one that is named (and that a pin agrees with), or all that have the id."""
-    if have is None:
-        return []
-    if want.reference is None:
-        return [record for record in engine.images.list() if record.target.digest == have.record.target.digest]
-    pin = want.reference.digest
-    if pin and pin != have.record.target.digest:
-        return []
-    return [have.record]
-
-
-def _check_unused(record: Image, params: t.Mapping[str, t.Any], engine: Engine) -> None:
-    if params["force"]:
-        return
-    from ..engine.labels import NAME
-
-    try:
-        users = [c.labels.get(NAME) or c.id[:12] for c in engine.containers.list() if c.image == record.name]
-    except NotFound:
-        users = []
-    if users:
-        raise FailedPrecondition(
-            f"the image {record.name} is used by the containers {', '.join(sorted(users))}: remove them first, or set force"
-        )
+def _side(task: Task, sides: t.Mapping[int, t.Mapping[str, t.Any]]) -> t.Mapping[str, t.Any]:
+    """One side of the diff: that of one image, or of many by name."""
+    return sides[0] if len(task.wants) == 1 else {task.wants[number].label: side for number, side in sides.items()}

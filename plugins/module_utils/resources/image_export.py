@@ -118,7 +118,8 @@ class ImageExportResource:
         archive["images"] = _digests(want)
         if have.same:
             archive["bytes"] = have.size
-        images = [image_facts(engine, look_at(engine, stored.record, want.platform)) for stored in want.images]
+        records = engine.images.list()
+        images = [image_facts(look_at(engine, stored.record, want.platform), records) for stored in want.images]
         return {"archive": archive, "images": images}
 
 

@@ -9,12 +9,14 @@ import datetime
 import typing as t
 
 from ..engine.labels import NAME, is_pinned
+from ..oci.platform import Platform
 from ..oci.reference import Reference
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine
     from ..engine.models import Image
     from ..image.inspect import ImageView
+    from ..oci.digest import Digest
     from .image_source import Found
 
 
@@ -26,38 +28,80 @@ def timestamp(seconds: float) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def summary(have: t.Optional[Found]) -> t.Dict[str, t.Any]:
+def namesakes(records: t.Iterable[Image], target: Digest) -> t.List[Image]:
+    """The records of one image, sorted by name."""
+    return sorted((record for record in records if record.target.digest == target), key=lambda record: record.name)
+
+
+def repo_tags(records: t.Iterable[Image]) -> t.List[str]:
+    """The names of an image that have a tag, as people write them (nginx:1.27), sorted."""
+    return sorted(familiar(name) for name in _tagged(records))
+
+
+def repo_digests(records: t.Iterable[Image]) -> t.List[str]:
+    """The repositories of an image with its digest, as people write them, sorted."""
+    named = [record for record in records if not _is_id(record.name)]
+    return sorted({f"{Reference.parse(one.name)._replace(tag='', digest=one.target.digest).familiar}" for one in named})
+
+
+def familiar(name: str) -> str:
+    """The name of a record as people write it. The kubelet's records by id are called by their id."""
+    return name if _is_id(name) else Reference.parse(name).familiar
+
+
+def _tagged(records: t.Iterable[Image]) -> t.List[str]:
+    return sorted(record.name for record in records if "@" not in record.name and not _is_id(record.name))
+
+
+def _is_id(name: str) -> bool:
+    return name.startswith("sha256:")
+
+
+def image_id(engine: Engine, have: Found) -> str:
+    """The digest of the config, as Docker has it, also of an image that is not whole; of the target where the config is not there."""
+    from ..image.inspect import inspect
+
+    view = have.view or inspect(engine, have.record, Platform.host()).view
+    return str(view.config.digest if view else have.record.target.digest)
+
+
+def summary(engine: Engine, have: t.Optional[Found]) -> t.Dict[str, t.Any]:
     """One side of a diff."""
     if have is None:
         return {"exists": False}
-    out: t.Dict[str, t.Any] = {"exists": True, "name": have.record.name, "digest": str(have.record.target.digest)}
-    if is_pinned(have.record.labels):
+    record = have.record
+    out: t.Dict[str, t.Any] = {
+        "exists": True,
+        "name": record.name,
+        "id": image_id(engine, have),
+        "digest": str(record.target.digest),
+    }
+    if have.view:
+        out["size"] = have.view.size
+    if is_pinned(record.labels):
         out["pinned"] = True
     if have.missing:
         out["missing"] = list(have.missing)
     return out
 
 
-def image_facts(engine: Engine, have: Found, same_target: t.Optional[t.Sequence[Image]] = None) -> t.Dict[str, t.Any]:
-    """One image. same_target: the records of the same top digest (only this one is named where not given)."""
-    if have.view is None:
+def image_facts(have: Found, records: t.Iterable[Image]) -> t.Dict[str, t.Any]:
+    """One image. records: all of its engine, or at least those of this image: it is shown with every name that it has."""
+    record, view = have.record, have.view
+    own = namesakes(records, record.target.digest)
+    names = {"RepoTags": repo_tags(own), "RepoDigests": repo_digests(own), "NamesHistory": _tagged(own)}
+    if view is None:
         return {
-            "Id": str(have.record.target.digest),
-            "RepoTags": [have.record.name],
-            "RepoDigests": [],
+            "Id": str(record.target.digest),
+            **names,
             "Unpacked": False,
-            "Pinned": is_pinned(have.record.labels),
+            "Pinned": is_pinned(record.labels),
             "Missing": list(have.missing),
         }
-    view = have.view
-    records = same_target or [have.record]
-    tags = sorted(r.name for r in records if "@" not in r.name and not r.name.startswith("sha256:"))
-    names = sorted({Reference.parse(r.name).name for r in records if not r.name.startswith("sha256:")})
     return {
         "Id": str(view.config.digest),
-        "RepoTags": tags,
-        "RepoDigests": [f"{name}@{have.record.target.digest}" for name in names],
-        "Digest": str(have.record.target.digest),
+        **names,
+        "Digest": str(record.target.digest),
         "ManifestDigest": str(view.manifest.digest),
         "Created": view.image_config.created,
         "Author": view.image_config.author,
@@ -67,9 +111,9 @@ def image_facts(engine: Engine, have: Found, same_target: t.Optional[t.Sequence[
         "Size": view.size,
         "Config": _config(view),
         "RootFS": {"Type": "layers", "Layers": [str(d) for d in view.image_config.diff_ids]},
-        "Metadata": {"LastTagTime": timestamp(have.record.updated_at)},
+        "Metadata": {"LastTagTime": timestamp(record.updated_at)},
         "Unpacked": True,
-        "Pinned": is_pinned(have.record.labels),
+        "Pinned": is_pinned(record.labels),
     }
 
 

@@ -8,35 +8,30 @@ from __future__ import annotations
 import typing as t
 
 from ..oci.platform import Platform
-from .image_facts import image_facts, used_by
-from .image_source import look_at, parse_name
+from .image_facts import image_facts, namesakes, used_by
+from .image_source import Wanted, find_image, look_at, parse_name, pin_problem
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine
-    from ..engine.models import Image
+    from .image_source import Found
 
 
 def image_info(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any]:
-    """The images asked for, or all, sorted by name; records of one target are one image."""
+    """The images asked for, one for each name, in their order; or all, sorted by name: records of one target are one image then."""
     platform = Platform.parse(params["platform"]) if params["platform"] else Platform.host()
-    wanted = [parse_name({"name": name}, "name") for name in params["name"] or ()]
+    records = {record.name: record for record in engine.images.list()}
     users = used_by(engine)
-    groups: t.Dict[str, t.List[Image]] = {}
-    for record in engine.images.list():
-        groups.setdefault(record.target.digest, []).append(record)
-    images = []
-    for target, records in groups.items():
-        names = {record.name for record in records}
-        named = any(reference and reference.record in names for reference, _id in wanted)
-        ids = {image_id for _reference, image_id in wanted if image_id}
-        if wanted and not named and not ids:
-            continue
-        found = look_at(engine, records[0], platform)
-        if wanted and not named:
-            own = {target} | ({found.view.manifest.digest, found.view.config.digest} if found.view else set())
-            if not ids & own:
-                continue
-        facts = image_facts(engine, found, records)
-        facts["UsedBy"] = sorted({user for name in names for user in users.get(name, ())})
-        images.append(facts)
-    return {"images": sorted(images, key=lambda image: (image["RepoTags"] or image["RepoDigests"] or [""])[0])}
+
+    def facts(found: Found) -> t.Dict[str, t.Any]:
+        own = namesakes(records.values(), found.record.target.digest)
+        used = sorted({user for record in own for user in users.get(record.name, ())})
+        return {**image_facts(found, own), "UsedBy": used}
+
+    if not params["name"]:
+        first = {record.target.digest: record for record in reversed(list(records.values()))}
+        images = [facts(look_at(engine, record, platform)) for record in first.values()]
+        return {"images": sorted(images, key=lambda image: (image["RepoTags"] or image["RepoDigests"] or [""])[0])}
+    platforms = (platform,) if params["platform"] else ()
+    wanted = [Wanted(*parse_name({"name": name}, "name"), platforms, "never", {}) for name in params["name"]]
+    found = [(one, find_image(one, engine, records)) for one in wanted]
+    return {"images": [facts(image) for one, image in found if image and not pin_problem(one, image)]}

@@ -20,11 +20,13 @@ from ..oci.digest import Digest
 from ..oci.platform import Platform
 from ..oci.reference import Reference
 from .image_facts import image_facts
+from .image_foreseen import foresee_loaded
 from .image_source import look_at
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine
     from ..engine.models import Image
+    from . import image_source
 
 #: Labels of a record that came out of a downloaded archive: its checksum, and what was asked for of it with how many names.
 ARCHIVE, ASKED = OURS + "archive", OURS + "archive-asked"
@@ -148,10 +150,12 @@ class ImageLoadResource:
         self._loaded = load(engine, contents, targets, wish)
 
     def facts(self, want: Load, have: Found, engine: Engine) -> t.Dict[str, t.Any]:
-        out: t.Dict[str, t.Any] = {"image_names": [str(name) for name, _reason in have.targets], "images": []}
-        for name, reason in have.targets:
-            if not reason:
-                out["images"].append(image_facts(engine, look_at(engine, engine.images.get(name.record), want.wish.platform)))
+        ends = {found.record.name: found for found in self._at_the_end(want, have, engine)}
+        records = {record.name: record for record in engine.images.list()}
+        records.update((name, found.record) for name, found in ends.items())
+        images = [image_facts(found, records.values()) for found in ends.values()]
+        out: t.Dict[str, t.Any] = {"image_names": [name.familiar for name, _reason in have.targets], "images": images}
+        out["image"] = images[0] if images else {}
         if self._contents and not want.names and not want.name:
             nameless = [str(packed.top.digest) for packed in self._contents.images if not packed.names]
             if nameless:
@@ -159,6 +163,17 @@ class ImageLoadResource:
         if self._loaded:
             out["loaded"] = self._loaded.facts()
         return out
+
+    def _at_the_end(self, want: Load, have: Found, engine: Engine) -> t.Iterator[image_source.Found]:
+        """The images as they are; where check mode has left the step away, as they would be."""
+        targets = (
+            {one.name: one for one in choose(self._open(want), want)} if any(reason for _name, reason in have.targets) else {}
+        )
+        for name, reason in have.targets:
+            if reason:
+                yield foresee_loaded(self._open(want), targets[name], want.wish.platform or Platform.host())
+            else:
+                yield look_at(engine, engine.images.get(name.record), want.wish.platform)
 
 
 def _spool(params: t.Mapping[str, t.Any]) -> t.Optional[str]:

@@ -95,7 +95,7 @@ class ImagePushResource:
             "destination": str(want.destination),
             "digest": str(want.tree.top.digest),
             "missing_platforms": list(want.missing),
-            "image": image_facts(engine, look_at(engine, want.source.record, None)),
+            "image": image_facts(look_at(engine, want.source.record, None), engine.images.list()),
         }
         if self._pushed:
             out["pushed"] = self._pushed.facts()

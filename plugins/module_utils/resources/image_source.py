@@ -67,9 +67,13 @@ def parse_name(params: t.Mapping[str, t.Any], option: str) -> t.Tuple[t.Optional
     text = params[option]
     if isinstance(text, str) and _IMAGE_ID.match(text):
         return None, Digest(text)
-    reference = Reference.parse(text, option, params.get("tag") or "latest")
-    if params.get("tag") not in (None, "latest"):
-        Reference.parse(f"{reference.name}:{params['tag']}", "tag")
+    tag = params.get("tag") or "latest"
+    reference = Reference.parse(text, option, tag)
+    if tag != "latest":
+        # As Docker and Podman have it, a tag may be a digest, or carry one.
+        tagged = Reference.parse(f"{reference.name}{'@' if _IMAGE_ID.match(tag) else ':'}{tag}", "tag")
+        if reference.tag == tag:
+            reference = tagged
     if params.get("digest"):
         try:
             digest = Digest.parse(params["digest"])
@@ -122,18 +126,23 @@ def ask_registry(client: RegistryClient, want: Wanted) -> Wanted:
         return want._replace(problem=error)
 
 
-def find_image(want: Wanted, engine: Engine) -> t.Optional[Found]:
-    """The record and how whole it is; None when there is no record."""
+def find_image(want: Wanted, engine: Engine, records: t.Optional[t.Mapping[str, Image]] = None) -> t.Optional[Found]:
+    """The record and how whole it is; None when there is no record. records: all of the engine by name, where they are known."""
     try:
-        record = engine.images.get(want.reference.record) if want.reference else _by_id(want, engine)
-    except NotFound:
+        if want.reference is None:
+            record = _by_id(want, engine, engine.images.list() if records is None else list(records.values()))
+        elif records is not None:
+            record = records[want.reference.record]
+        else:
+            record = engine.images.get(want.reference.record)
+    except (NotFound, KeyError):
         return None
     return _look(engine, record, want)
 
 
 def _look(engine: Engine, record: Image, want: Wanted) -> Found:
     """How whole an image is, for all that is wanted of it."""
-    from ..image.inspect import inspect
+    from ..image.inspect import inspect, platform_problem
 
     params = want.params
     snapshotter, unpacked = params.get("snapshotter") or "", params.get("unpack") is not False
@@ -143,6 +152,8 @@ def _look(engine: Engine, record: Image, want: Wanted) -> Found:
         found = inspect(engine, record, platform, snapshotter, unpacked)
         views.append(found.view)
         missing.extend(word if len(want.platforms) < 2 else f"for {platform}: {word}" for word in found.missing)
+        if found.view and want.platforms:
+            missing.extend(platform_problem(record.target, found.view, platform))
         if found.view and params.get("verify"):
             from ..image.verify import verify
 
@@ -171,11 +182,11 @@ def look_at(engine: Engine, record: Image, platform: t.Optional[Platform], snaps
     return Found(record, None if found.missing else found.view, found.missing)
 
 
-def _by_id(want: Wanted, engine: Engine) -> Image:
-    for record in engine.images.list():
+def _by_id(want: Wanted, engine: Engine, records: t.Sequence[Image]) -> Image:
+    for record in records:
         if want.image_id == record.target.digest:
             return record
-    for record in engine.images.list():
+    for record in records:
         found = look_at(engine, record, want.platform)
         if found.view and want.image_id in (found.view.manifest.digest, found.view.config.digest):
             return record
@@ -188,10 +199,15 @@ def pull_reason(want: Wanted, have: t.Optional[Found]) -> str:
         return "it is not there"
     if want.remote and want.remote.digest != have.record.target.digest:
         return f"the registry has {want.remote.digest[:19]}, here is {have.record.target.digest[:19]}"
+    return pin_problem(want, have) or (f"damaged or not whole: {have.missing[0]}" if have.missing else "")
+
+
+def pin_problem(want: Wanted, have: Found) -> str:
+    """Why an image is not the pinned one; empty when it is, or when none is."""
     pin = want.reference.digest if want.reference else None
     if pin and pin != have.record.target.digest and not (have.view and pin == have.view.manifest.digest):
         return f"pinned to {pin[:19]}, here is {have.record.target.digest[:19]}"
-    return f"damaged or not whole: {have.missing[0]}" if have.missing else ""
+    return ""
 
 
 def has_to_be_pulled(want: Wanted, have: t.Optional[Found]) -> str:
@@ -230,6 +246,7 @@ def pull_job(want: Wanted) -> Job:
         params.get("unpack") is not False,
         bool(params.get("verify")),
         pin_labels(want),
+        bool(want.platforms),
     )
 
 

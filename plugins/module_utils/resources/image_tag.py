@@ -13,8 +13,8 @@ from ..engine.models import Image
 from ..errors import InvalidArgument, NotFound
 from ..kernel.converge import Plan, Step
 from ..oci.reference import Reference
-from .image_facts import image_facts
-from .image_source import look_at
+from .image_facts import familiar, image_facts, image_id
+from .image_source import Found, look_at, parse_name
 from .image_stored import stored_image
 
 if t.TYPE_CHECKING:
@@ -40,8 +40,10 @@ class ImageTagResource:
         self._tagged: t.List[str] = []
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Tags:
-        references = [Reference.parse(text, "repository") for text in params["repository"]]
-        for reference in references:
+        references = [Reference.parse(text, "repository", params["tag"]) for text in params["repository"]]
+        for text, reference in zip(params["repository"], references):
+            if parse_name({"repository": text}, "repository")[1]:
+                raise InvalidArgument(f"repository: {text} is an image id: give a name")
             if reference.digest:
                 raise InvalidArgument(f"repository: {reference} has a digest: only a tag can be given to an image")
         source = stored_image(engine, params["name"], "name", params["tag"])
@@ -65,13 +67,24 @@ class ImageTagResource:
     def plan(self, want: Tags, have: Records, engine: Engine) -> Plan:
         self._tagged = [name for name in want.names if _is_wrong(want, have[name])]
         steps = [Step(_title(want, name, have[name]), functools.partial(_tag, want, name, engine)) for name in self._tagged]
-        before = {name: str(record.target.digest) if record else None for name, record in have.items()}
-        return Plan(steps, before, {**before, **dict.fromkeys(self._tagged, str(want.source.record.target.digest))})
+        before = {name: _shown(engine, name, record) for name, record in have.items()}
+        after = {**before, **{name: _shown(engine, name, want.source.record) for name in self._tagged}}
+        return Plan(steps, {"images": list(before.values())}, {"images": list(after.values())})
 
     def facts(self, want: Tags, have: Records, engine: Engine) -> t.Dict[str, t.Any]:
-        source = want.source.record
-        same = [record for record in engine.images.list() if record.target.digest == source.target.digest]
-        return {"tagged_images": self._tagged, "image": image_facts(engine, look_at(engine, source, None), same)}
+        records = {record.name: record for record in engine.images.list()}
+        records.update((name, want.source.record._replace(name=name)) for name in self._tagged)
+        image = image_facts(look_at(engine, want.source.record, None), records.values())
+        return {"tagged_images": list(map(familiar, self._tagged)), "image": image}
+
+
+def _shown(engine: Engine, name: str, record: t.Optional[Image]) -> t.Dict[str, t.Any]:
+    """A name in the diff, with the image that it is."""
+    reference = Reference.parse(familiar(name))
+    out: t.Dict[str, t.Any] = {"name": reference._replace(tag="").familiar, "tag": reference.tag}
+    if record is None:
+        return {**out, "exists": False}
+    return {**out, "id": image_id(engine, Found(record, None)), "digest": str(record.target.digest)}
 
 
 def _is_wrong(want: Tags, record: t.Optional[Image]) -> bool:

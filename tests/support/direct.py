@@ -1,0 +1,48 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Modules in this very process, from their arguments to what they print: where a test reads many results and kills nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import typing as t
+from unittest import mock
+
+from ansible.module_utils import basic
+
+from ansible_collections.fleet.containerd.plugins import modules
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel import module as kernel
+
+
+class Direct:
+    """defaults: options of every run. engine: what the modules work on, in place of the one that the options name."""
+
+    def __init__(self, defaults: t.Mapping[str, t.Any], engine: t.Any = None) -> None:
+        self._defaults, self._engine = dict(defaults), engine
+
+    def result(self, kind: str, check: bool = False, **options: t.Any) -> t.Dict[str, t.Any]:
+        """What a module returns, failed or not."""
+        entry = importlib.import_module(f"{modules.__name__}.containerd_{kind}")
+        arguments = {**self._defaults, **options, "_ansible_check_mode": check, "_ansible_diff": True}
+        output = io.StringIO()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(
+                mock.patch.object(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode())
+            )
+            stack.enter_context(mock.patch.object(basic, "_ANSIBLE_PROFILE", "legacy", create=True))
+            if self._engine is not None:
+                stack.enter_context(mock.patch.object(kernel, "open_engine", lambda _options: self._engine))
+            stack.enter_context(contextlib.redirect_stdout(output))
+            stack.enter_context(contextlib.suppress(SystemExit))
+            entry.main()
+        result = t.cast(t.Dict[str, t.Any], json.loads(output.getvalue()))
+        result.pop("invocation", None)
+        return result
+
+    def both(self, kind: str, **options: t.Any) -> t.Tuple[t.Dict[str, t.Any], t.Dict[str, t.Any]]:
+        """In check mode, and then for real."""
+        return self.result(kind, check=True, **options), self.result(kind, **options)
