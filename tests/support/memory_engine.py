@@ -49,8 +49,8 @@ _UPDATABLE = ("labels", "spec", "extensions", "image")
 
 
 class MemoryImages:
-    def __init__(self, space: Space, collect: t.Callable[[], t.Any]) -> None:
-        self._space, self._collect = space, collect
+    def __init__(self, space: Space, collect: t.Callable[[], t.Any], moved: t.Callable[[], None]) -> None:
+        self._space, self._collect, self._moved = space, collect, moved
 
     def get(self, name: str) -> Image:
         if name not in self._space.images:
@@ -64,7 +64,10 @@ class MemoryImages:
         now = time.time()
         old = self._space.images.get(image.name)
         labels = L.merged(old.labels if old else {}, image.labels)
+        moved = old is not None and old.target.digest != image.target.digest
         self._space.images[image.name] = image._replace(labels=labels, created_at=old.created_at if old else now, updated_at=now)
+        if moved:
+            self._moved()
         return self._space.images[image.name]
 
     def companions(self, image: Image, records: t.Sequence[Image]) -> t.List[str]:
@@ -215,9 +218,10 @@ class MemoryEngine:
 
     def __init__(self, namespace: str = "default", world: t.Optional[World] = None, kind: str = "embedded") -> None:
         self.kind, self.namespace, self.world, self._lease = kind, namespace, world or World(), ""
+        self._moved = False
         self.content = MemoryContent(self.world, namespace, self._lease_item)
         self._space = self.content.space
-        self.images = MemoryImages(self._space, self.collect)
+        self.images = MemoryImages(self._space, self.collect, self._image_moved)
         self.containers = MemoryContainers(self, self._space)
         self.tasks = self._space.tasks
         self._snapshotter = MemorySnapshotter(self.world, self._space, self._lease_item)
@@ -232,22 +236,28 @@ class MemoryEngine:
             self._space.leased.add((self._lease, node))
 
     @contextlib.contextmanager
-    def lease(self, seconds: float = 86400.0) -> t.Iterator[str]:
+    def lease(self) -> t.Iterator[str]:
         outer = self._lease
         self._lease = outer or f"lease-{secrets.token_hex(8)}"
-        self._space.leases.setdefault(self._lease, time.time() + seconds)
+        self._space.leases.add(self._lease)
         try:
             yield self._lease
         finally:
             if not outer:
-                self._space.leases.pop(self._lease, None)
+                self._space.leases.discard(self._lease)
             self._lease = outer
+        if self._moved and not outer:
+            self.collect()
+
+    def _image_moved(self) -> None:
+        self._moved = True
+        if not self._lease:
+            self.collect()
 
     def collect(self) -> None:
         """Remove what no image, container or lease needs."""
         with self.world.mutex:
             space, store = self._space, f"snapshots/{self._snapshotter.name}"
-            space.leases = {name: end for name, end in space.leases.items() if end >= time.time()}
             space.leased = {item for item in space.leased if item[0] in space.leases}
             todo: t.List[Node] = [("content", image.target.digest) for image in space.images.values()]
             todo += [(f"snapshots/{one.snapshotter}", one.snapshot_key) for one in space.containers.values()]
@@ -306,6 +316,9 @@ class MemoryEngine:
 
     def lock(self, name: str) -> t.ContextManager[None]:
         return self.world.locked("lock", self.namespace, name)
+
+    def interrupted(self) -> bool:
+        return False
 
     def version(self) -> Version:
         return Version(self.kind, "memory")

@@ -47,7 +47,7 @@ class Space:
         self.snapshots: t.Dict[str, SnapshotInfo] = {}
         self.directories: t.Dict[str, str] = {}
         self.containers: t.Dict[str, Container] = {}
-        self.leases: t.Dict[str, float] = {}
+        self.leases: t.Set[str] = set()
         self.leased: t.Set[t.Tuple[str, Node]] = set()
         self.tasks = MemoryTasks()
 

@@ -245,8 +245,11 @@ class Engine(t.Protocol):
         reading: to look at what is there only; then nothing is tried out on the disk to find the best one.
         """
 
-    def lease(self, seconds: float = 86400.0) -> t.ContextManager[str]:
-        """What is written inside is safe from garbage collection until the end of the context."""
+    def lease(self) -> t.ContextManager[str]:
+        """What is written inside is safe from garbage collection until the end of the context, however long that takes.
+
+        The lease of a process that was killed ends when the next one does, or with tidying up (lock).
+        """
 
     def collect(self) -> t.Any:
         """Remove what no image, container or lease needs, before it returns."""
@@ -283,8 +286,12 @@ class Engine(t.Protocol):
     def lock(self, name: str) -> t.ContextManager[None]:
         """Serialise with other processes of ours that change what is called name (in this namespace).
 
-        A flock on a file below data_root/locks; Unavailable, naming it, after a bounded wait.
+        A flock on a file below data_root/locks; Unavailable, naming it, after a bounded wait. When its last holder was killed,
+        all that killed processes have left in this namespace is removed at the end of the context; also after a failure in it.
         """
+
+    def interrupted(self) -> bool:
+        """Whether a holder of a lock was killed and nobody has tidied up since. Reads only, in a few system calls."""
 
     def version(self) -> Version: ...
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import secrets
 import time
 import typing as t
 
@@ -44,8 +43,8 @@ def _info(message: Message) -> ContentInfo:
 class ContentProxy:
     """Blobs of one namespace."""
 
-    def __init__(self, rpc: Channel) -> None:
-        self._rpc = rpc
+    def __init__(self, rpc: Channel, collect: t.Callable[[], None]) -> None:
+        self._rpc, self._collect = rpc, collect
 
     def info(self, digest: Digest) -> ContentInfo:
         return _info(self._rpc.call("content.v1.Content/Info", {"digest": str(digest)})["info"])
@@ -83,9 +82,7 @@ class ContentProxy:
     def delete(self, digest: Digest) -> None:
         """The file goes with the next collection, and stands in the way of a better one until then: so that is now."""
         self._rpc.call("content.v1.Content/Delete", {"digest": str(digest)})
-        lease = f"fleet-collect-{secrets.token_hex(8)}"
-        self._rpc.call("leases.v1.Leases/Create", {"id": lease})
-        self._rpc.call("leases.v1.Leases/Delete", {"id": lease, "sync": True})
+        self._collect()
 
     def writer(self, ref: str, expected: t.Optional[Descriptor] = None) -> IngestProxy:
         ingest = IngestProxy(self, self._rpc, ref, expected)

@@ -11,16 +11,17 @@ import os
 import secrets
 import typing as t
 
-from ..engine.models import Applied, Mount, Version
+from ..engine.labels import DESIRED
+from ..engine.models import Applied, Container, Mount, Version
 from ..engine_host.place import Place, check_absolute, check_namespace
-from ..errors import EngineError, NotFound, Unimplemented, from_os_error, printable
+from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unimplemented, from_os_error, printable
 from ..oci.descriptor import Descriptor
 from ..oci.media_types import OCI_LAYER
 from ..rpc.channel import Channel
 from .containers import ContainerProxy
 from .content import ContentProxy
 from .images import ImageProxy
-from .leases import collect, end_dead_leases, lease
+from .leases import collect, end_dead_leases, held, lease
 from .snapshots import SnapshotProxy
 from .values import Message, descriptor_message, descriptor_of, mount_messages
 
@@ -54,17 +55,17 @@ class ContainerdEngine:
         self.namespace, self._data_root, self._default_snapshotter = namespace, os.path.normpath(data_root), snapshotter
         self._state_root = os.path.normpath(state_root)
         self._rpc = Channel(path, namespace)
-        self._place = Place(self._data_root, namespace, path)
-        self.container_dir, self.lock = self._place.container_dir, self._place.lock
-        self.content = ContentProxy(self._rpc)
-        self.images = ImageProxy(self._rpc, self._tidy)
+        self._place = Place(self._data_root, namespace, path, self._mend, self._tidy)
+        self.container_dir, self.lock, self.interrupted = self._place.container_dir, self._place.lock, self._place.interrupted
+        self.content = ContentProxy(self._rpc, self._collect)
+        self.images = ImageProxy(self._rpc, self._end_dead_leases)
         self.containers = ContainerProxy(self._rpc, self._place.container_removed)
 
     @functools.cached_property
     def tasks(self) -> TaskProxy:
         from .tasks import TaskProxy
 
-        return TaskProxy(self._rpc, self._place, self._data_root, self._state_root, self._tidy)
+        return TaskProxy(self._rpc, self._place, self._data_root, self._state_root, self._end_dead_leases)
 
     @functools.cached_property
     def _plugins(self) -> t.Dict[t.Tuple[str, str], Message]:
@@ -82,13 +83,40 @@ class ContainerdEngine:
             raise NotFound(f"snapshotter: this containerd has no {printable(wanted, 80)!r} that works; it has {', '.join(names)}")
         return SnapshotProxy(self._rpc, wanted, wanted == "overlayfs" and os.path.isdir(self._root(_SNAPSHOTTER, wanted)))
 
-    def lease(self, seconds: float = 86400.0) -> t.ContextManager[str]:
-        return lease(self._rpc, seconds, self._place.lock_path("\0leases"), self._sweep)
+    def lease(self) -> t.ContextManager[str]:
+        return lease(self._rpc, self._place.leases, self._sweep)
 
-    def _tidy(self) -> None:
-        """What killed runs have left would keep garbage alive."""
-        if not self._rpc.lease:
-            end_dead_leases(self._rpc, self._place.lock_path("\0leases"), self._sweep)
+    def _end_dead_leases(self) -> bool:
+        """What killed runs have left would keep garbage alive. False when somebody who lives holds a lease."""
+        return not self._rpc.lease and end_dead_leases(self._rpc, self._place.leases, self._sweep)
+
+    def _tidy(self) -> bool:
+        """See engine_host/place.py."""
+        self._mend()
+        whole = self._end_dead_leases()
+        self._collect()
+        if whole:
+            self._place.forget_interrupted()
+        return whole
+
+    def _mend(self) -> None:
+        """A record of ours without its snapshot goes: the daemon made it, and we were not told any more."""
+        for container in self.containers.list():
+            if DESIRED in container.extensions and not self._exists(container):
+                with contextlib.suppress(NotFound, FailedPrecondition):
+                    self.tasks.delete(container.id)
+                with contextlib.suppress(NotFound, FailedPrecondition):
+                    self.containers.delete(container.id)
+
+    def _exists(self, container: Container) -> bool:
+        try:
+            SnapshotProxy(self._rpc, container.snapshotter).stat(container.snapshot_key)
+        except NotFound:
+            return False
+        except InvalidArgument:
+            # A snapshotter that the daemon does not have any more.
+            return True
+        return True
 
     def _sweep(self) -> None:
         """Directories of containers that were never made, or are gone. Called when nobody makes one (that needs a lease)."""
@@ -96,11 +124,14 @@ class ContainerdEngine:
             self._place.sweep_containers(lambda: {container.id for container in self.containers.list()})
 
     def collect(self) -> None:
-        self._tidy()
-        collect(self._rpc, self._place.lock_path("\0leases"))
+        self._end_dead_leases()
+        self._collect()
+
+    def _collect(self) -> None:
+        collect(self._rpc, self._place.leases)
 
     def transaction(self) -> t.ContextManager[t.Any]:
-        return self.lease(3600.0)
+        return self.lease()
 
     @functools.cached_property
     def writers(self) -> LayerWriters:
@@ -124,24 +155,34 @@ class ContainerdEngine:
             return self.writers.apply(stream, layer.media_type, *target, size_limit(layer.size), below)
 
     def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:
-        """A view tells where the snapshot is; it is there for as long as this takes."""
         from ..store.diff_apply import size_limit
         from ..store.targets import view_target
         from ..store.verify import verify_layer
 
         store = self.snapshotter(snapshotter)
         store.stat(name)
-        key = f"verify-{secrets.token_hex(8)}"
-        with self.lease():
-            target = view_target(store.view(key, name))
-            try:
-                if not os.path.isdir(target.root):
-                    raise Unimplemented("the daemon's snapshots are not on this host")
-                with self._layer(layer) as stream:
-                    done, problem = verify_layer(stream, layer.media_type, *target, limit=size_limit(layer.size))
-            finally:
-                store.remove(key)
+        with self._seen(store, name) as mounts, self._layer(layer) as stream:
+            target = view_target(mounts)
+            if not os.path.isdir(target.root):
+                raise Unimplemented("the daemon's snapshots are not on this host")
+            done, problem = verify_layer(stream, layer.media_type, *target, limit=size_limit(layer.size))
         return Descriptor(OCI_LAYER, done.diff_id, done.size), problem
+
+    @contextlib.contextmanager
+    def _seen(self, store: SnapshotProxy, name: str) -> t.Iterator[t.List[Mount]]:
+        """Where a committed snapshot is. When no container is made from it only a view tells, which is gone when this ends."""
+        try:
+            found = store.look(name)
+        except Unimplemented:
+            key = f"verify-{secrets.token_hex(8)}"
+            with held(self._rpc, self._place.leases):
+                mounts = store.view(key, name)
+                try:
+                    yield mounts
+                finally:
+                    store.remove(key)
+            return
+        yield found
 
     def _layer(self, layer: Descriptor) -> t.BinaryIO:
         """A stored layer: from the daemon's own file where this host has it (no byte goes over the socket), else from the daemon."""

@@ -34,7 +34,7 @@ def _image(message: Message) -> Image:
 class ImageProxy:
     """Image records of one namespace. tidy is called before garbage is collected."""
 
-    def __init__(self, rpc: Channel, tidy: t.Callable[[], None]) -> None:
+    def __init__(self, rpc: Channel, tidy: t.Callable[[], t.Any]) -> None:
         self._rpc, self._tidy = rpc, tidy
 
     def get(self, name: str) -> Image:

@@ -8,10 +8,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import secrets
-import time
 import typing as t
 
-from ..engine.labels import GC_EXPIRE
 from ..errors import NotFound, Unavailable
 from ..hostfs.lock import locked
 
@@ -24,46 +22,57 @@ COLLECT_SECONDS = 600.0
 
 
 @contextlib.contextmanager
-def lease(rpc: Channel, seconds: float, lock: str, sweep: t.Callable[[], None]) -> t.Iterator[str]:
+def held(rpc: Channel, lock: str) -> t.Iterator[str]:
     """A lease for all calls inside; a lease in a lease is the same.
 
-    lock: a file that all holders of leases share. A killed process leaves its lease behind (it expires after seconds), but not
-    its lock: who can have that alone knows that all leases made under it are dead, and ends them.
+    lock: a file that all holders of leases share. A killed process leaves its lease behind, but not its lock: who can have that
+    alone knows that all leases made under it are dead, and ends them. So they need no time of expiry, which a clock that is set
+    would bring on at once.
     """
     if rpc.lease:
         yield rpc.lease
         return
     with locked(lock, "the leases", shared=True):
-        name = rpc.lease = _new(rpc, lock, seconds)
+        name = rpc.lease = _new(rpc, lock)
         try:
             yield name
         finally:
             rpc.lease = ""
             with contextlib.suppress(NotFound):
                 rpc.call("leases.v1.Leases/Delete", {"id": name})
-    end_dead_leases(rpc, lock, sweep)
 
 
-def end_dead_leases(rpc: Channel, lock: str, sweep: t.Callable[[], None]) -> None:
-    """End the leases of processes that were killed, and sweep up after them, unless one that lives holds another lease."""
+@contextlib.contextmanager
+def lease(rpc: Channel, lock: str, sweep: t.Callable[[], None]) -> t.Iterator[str]:
+    """The same for those who change something: at its end the leases of killed processes end too."""
+    outermost = not rpc.lease
+    with held(rpc, lock) as name:
+        yield name
+    if outermost:
+        end_dead_leases(rpc, lock, sweep)
+
+
+def end_dead_leases(rpc: Channel, lock: str, sweep: t.Callable[[], None]) -> bool:
+    """End the leases of processes that were killed, and sweep up after them. False when one that lives holds another lease."""
     with contextlib.suppress(Unavailable, NotFound), locked(lock, "the leases", wait=0):
         for dead in rpc.call("leases.v1.Leases/List")["leases"]:
             if dead["id"].startswith(_prefix(lock)):
                 rpc.call("leases.v1.Leases/Delete", {"id": dead["id"], "sync": True}, COLLECT_SECONDS)
         sweep()
+        return True
+    return False
 
 
 def collect(rpc: Channel, lock: str) -> None:
     """Have the daemon collect garbage: it does so before it answers when a lease ends that way."""
-    name = _new(rpc, lock, 60.0)
+    name = _new(rpc, lock)
     with contextlib.suppress(NotFound):
         rpc.call("leases.v1.Leases/Delete", {"id": name, "sync": True}, COLLECT_SECONDS)
 
 
-def _new(rpc: Channel, lock: str, seconds: float) -> str:
+def _new(rpc: Channel, lock: str) -> str:
     name = _prefix(lock) + secrets.token_hex(8)
-    expires = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + seconds))
-    rpc.call("leases.v1.Leases/Create", {"id": name, "labels": {GC_EXPIRE: expires}})
+    rpc.call("leases.v1.Leases/Create", {"id": name})
     return name
 
 

@@ -48,7 +48,7 @@ class TaskProxy:
     """Tasks of one namespace. tidy: called after a task was made, to do away with what killed runs have left."""
 
     def __init__(
-        self, rpc: Channel, place: Place, data_root: str, state_root: str, tidy: t.Callable[[], None] = lambda: None
+        self, rpc: Channel, place: Place, data_root: str, state_root: str, tidy: t.Callable[[], t.Any] = lambda: None
     ) -> None:
         self._rpc, self._place, self._data_root, self._tidy = rpc, place, data_root, tidy
         self._directory, self._spare = place.container_path, os.path.join(state_root, "exits")

@@ -9,10 +9,9 @@ import contextlib
 import functools
 import os
 import secrets
-import time
 import typing as t
 
-from ..engine.models import Applied, Mount, Version
+from ..engine.models import COMMITTED, Applied, Mount, Version
 from ..engine_host.place import Place, check_absolute, check_namespace
 from ..errors import EngineError, NotFound, ResourceExhausted, Unavailable, from_os_error, printable
 from ..hostfs.lock import locked
@@ -43,14 +42,13 @@ class EmbeddedEngine:
         self.namespace, self._data_root, self._state_root = namespace, os.path.normpath(data_root), os.path.normpath(state_root)
         self._default_snapshotter = snapshotter
         self._lease = ""
-        self._place = Place(self._data_root, namespace)
-        self.container_dir, self.lock = self._place.container_dir, self._place.lock
+        self._moved = False
+        self._place = Place(self._data_root, namespace, tidy=self._tidy)
+        self.container_dir, self.lock, self.interrupted = self._place.container_dir, self._place.lock, self._place.interrupted
         self._database = Database(os.path.join(self._data_root, "metadata.db"))
         self.content = ContentStore(os.path.join(self._data_root, "content"), self._database, namespace, self._lease_item)
-        self.images = ImageRecords(self._database, namespace, self.collect)
-        self.containers = ContainerRecords(
-            self._database, namespace, self._has_task, self._place.container_removed, self._place.sweep_containers
-        )
+        self.images = ImageRecords(self._database, namespace, self.collect, self._image_moved)
+        self.containers = ContainerRecords(self._database, namespace, self._has_task, self._place.container_removed)
         if snapshotter:
             self.snapshotter(snapshotter)
 
@@ -90,16 +88,15 @@ class EmbeddedEngine:
         return "overlayfs" if overlay_works(self._data_root) else "native"
 
     @contextlib.contextmanager
-    def lease(self, seconds: float = 86400.0) -> t.Iterator[str]:
+    def lease(self) -> t.Iterator[str]:
         if self._lease:
             yield self._lease
             return
         name = f"lease-{secrets.token_hex(8)}"
-        lock = self._place.lock_path("\0leases")
         try:
-            with locked(lock, "the leases", shared=True):
+            with locked(self._place.leases, "the leases", shared=True):
                 with self._database.write() as connection:
-                    connection.execute("INSERT INTO leases VALUES (?,?,?)", (self.namespace, name, time.time() + seconds))
+                    connection.execute("INSERT INTO leases VALUES (?,?)", (self.namespace, name))
                 self._lease, self.content.bulk = name, True
                 try:
                     yield name
@@ -116,22 +113,51 @@ class EmbeddedEngine:
             with contextlib.suppress(EngineError):
                 self.collect(name)
             raise
-        if self._end_dead_leases(lock):
+        if self._dead_leases() or self._moved:
+            self._moved = False
             self.collect()
+        else:
+            self.content.drop_stale_ingests()
 
-    def _end_dead_leases(self, lock: str) -> bool:
-        """A killed process leaves its lease behind, but not its lock: who can have that alone knows that all leases are dead."""
-        dead = False
-        with contextlib.suppress(Unavailable), locked(lock, "the leases", wait=0):
+    def _dead_leases(self) -> t.Optional[bool]:
+        """End the leases of killed processes, and say whether there were any; None when somebody alive holds a lease.
+
+        A killed process leaves its lease behind, but not its lock: who can have that alone knows that all leases are dead.
+        """
+        with contextlib.suppress(Unavailable), locked(self._place.leases, "the leases", wait=0):
             dead = self._database.one("SELECT 1 FROM leases WHERE namespace=?", self.namespace) is not None
             if dead:
                 with self._database.write() as connection:
                     connection.execute("DELETE FROM leases WHERE namespace=?", (self.namespace,))
                     connection.execute("DELETE FROM lease_items WHERE namespace=?", (self.namespace,))
-        return dead
+            return dead
+        return None
+
+    def _image_moved(self) -> None:
+        """What was behind the name goes, unless something else needs it."""
+        if self._lease:
+            self._moved = True
+        else:
+            self.collect()
+
+    def _tidy(self) -> bool:
+        """See engine_host/place.py. What is under a lease has to wait for the end of the last one."""
+        whole = self._dead_leases() is not None
+        self.collect()
+        self.tasks.sweep()
+        if whole:
+            self._place.forget_interrupted()
+        return whole
+
+    def _container_ids(self) -> t.Set[str]:
+        """Of containers that there are, and of those that are being made: these have their snapshots first."""
+        rows = self._database.query("SELECT id FROM containers WHERE namespace=?", self.namespace)
+        rows += self._database.query("SELECT key FROM snapshots WHERE namespace=? AND kind!=?", self.namespace, COMMITTED)
+        return {row[0] for row in rows}
 
     def transaction(self) -> t.ContextManager[t.Any]:
-        return self._database.write()
+        """Where a snapshot is a copy of all files, making one is no short work."""
+        return self._database.write() if self.snapshotter().rebases else self.lease()
 
     def _is_leased(self) -> bool:
         return bool(self._lease)
@@ -144,7 +170,11 @@ class EmbeddedEngine:
         """Remove what no image, container or lease needs. ended: a lease that is over."""
         from .gc import collect
 
-        return collect(self._database, self.namespace, self.content, self._snapshotters, ended)
+        found = collect(self._database, self.namespace, self.content, self._snapshotters, ended)
+        with self._database.write():
+            # Nobody makes a container meanwhile.
+            self._place.sweep_containers(self._container_ids)
+        return found
 
     @functools.cached_property
     def writers(self) -> LayerWriters:

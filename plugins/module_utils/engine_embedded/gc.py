@@ -9,7 +9,6 @@ Rows go first, in one transaction; files after it. References are the gc.ref lab
 from __future__ import annotations
 
 import json
-import time
 import typing as t
 
 from ..engine.labels import GC_REF_CONTENT, GC_REF_SNAPSHOT, GC_ROOT
@@ -18,7 +17,6 @@ from ..store.content import ContentStore
 from ..store.database import Database
 from ..store.snapshots import Snapshotter
 
-_STALE_INGEST = 24 * 3600.0
 Node = t.Tuple[str, str]
 Query = t.Callable[..., t.Iterable[t.Any]]
 
@@ -44,7 +42,7 @@ def collect(
     content.sweep()
     for snapshotter in snapshotters.values():
         snapshotter.sweep()
-    content.drop_stale_ingests(_STALE_INGEST)
+    content.drop_stale_ingests()
     return Collected(found.blobs, [key for _kind, key in found.snapshots])
 
 
@@ -58,7 +56,7 @@ class _Unreachable(t.NamedTuple):
 def _forget(database: Database, namespace: str, ended: str) -> _Unreachable:
     """Remove the rows."""
     with database.write() as connection:
-        connection.execute("DELETE FROM leases WHERE namespace=? AND (expires_at<? OR id=?)", (namespace, time.time(), ended))
+        connection.execute("DELETE FROM leases WHERE namespace=? AND id=?", (namespace, ended))
         connection.execute(
             "DELETE FROM lease_items WHERE namespace=? AND lease NOT IN (SELECT id FROM leases WHERE namespace=?)",
             (namespace, namespace),

@@ -21,10 +21,10 @@ _UPDATABLE = ("labels", "spec", "extensions", "image")
 
 
 class ImageRecords:
-    """ImageStore. collect is called after a removal and frees what nothing needs any more."""
+    """ImageStore. collect is called after a removal and frees what nothing needs any more; moved when a name gets another target."""
 
-    def __init__(self, database: Database, namespace: str, collect: t.Callable[[], t.Any]) -> None:
-        self._database, self._namespace, self._collect = database, namespace, collect
+    def __init__(self, database: Database, namespace: str, collect: t.Callable[[], t.Any], moved: t.Callable[[], None]) -> None:
+        self._database, self._namespace, self._collect, self._moved = database, namespace, collect, moved
 
     @staticmethod
     def _image(row: Row) -> Image:
@@ -46,17 +46,19 @@ class ImageRecords:
         return [self._image(row) for row in rows]
 
     def put(self, image: Image) -> Image:
-        now = time.time()
+        now, target = time.time(), dump(image.target.to_json())
         with self._database.write() as connection:
             old = connection.execute(
-                "SELECT labels FROM images WHERE namespace=? AND name=?", (self._namespace, image.name)
+                "SELECT labels, target FROM images WHERE namespace=? AND name=?", (self._namespace, image.name)
             ).fetchone()
             labels = merged(json.loads(old[0]) if old else {}, image.labels)
             connection.execute(
                 "INSERT INTO images VALUES (?,?,?,?,?,?) ON CONFLICT (namespace, name) DO UPDATE SET "
                 "target=excluded.target, labels=excluded.labels, updated_at=excluded.updated_at",
-                (self._namespace, image.name, dump(image.target.to_json()), dump(labels), now, now),
+                (self._namespace, image.name, target, dump(labels), now, now),
             )
+        if old and json.loads(old[1])["digest"] != image.target.digest:
+            self._moved()
         return self.get(image.name)
 
     def companions(self, image: Image, records: t.Sequence[Image]) -> t.List[str]:
@@ -73,21 +75,12 @@ class ImageRecords:
 
 
 class ContainerRecords:
-    """ContainerStore. has_task tells whether a container has a task; removed is called with the id of a removed one.
-
-    sweep is called, with what gives the ids of all containers, in the transaction that makes one: nobody else is making one then.
-    """
+    """ContainerStore. has_task tells whether a container has a task; removed is called with the id of a removed one."""
 
     def __init__(
-        self,
-        database: Database,
-        namespace: str,
-        has_task: t.Callable[[str], bool],
-        removed: t.Callable[[str], None],
-        sweep: t.Callable[[t.Callable[[], t.Collection[str]]], None],
+        self, database: Database, namespace: str, has_task: t.Callable[[str], bool], removed: t.Callable[[str], None]
     ) -> None:
-        self._database, self._namespace = database, namespace
-        self._has_task, self._removed, self._sweep = has_task, removed, sweep
+        self._database, self._namespace, self._has_task, self._removed = database, namespace, has_task, removed
 
     @staticmethod
     def _container(row: Row) -> Container:
@@ -148,11 +141,7 @@ class ContainerRecords:
                 raise AlreadyExists(
                     f"a container with the name {name} or the id {container.id[:12]} exists already in namespace {self._namespace}"
                 ) from error
-            self._sweep(self._ids)
         return container._replace(created_at=now, updated_at=now)
-
-    def _ids(self) -> t.Set[str]:
-        return {row[0] for row in self._database.query("SELECT id FROM containers WHERE namespace=?", self._namespace)}
 
     def update(self, container: Container, fields: t.Sequence[str]) -> Container:
         for field in fields:

@@ -278,6 +278,10 @@ class EmbeddedTasks:
             if not shim.wait(_RECORD_SECONDS):
                 shim.signal(_KILL)
 
+    def sweep(self) -> None:
+        """Remove what killed runs have left of bundles that nobody needs."""
+        sweep(self._state)
+
     def _makers(self, bundle: Bundle) -> t.List[Process]:
         """The shim of a run that was killed while it made the task. Its runtime is waited for: it cleans up after itself,
         or has made a container that can be deleted."""

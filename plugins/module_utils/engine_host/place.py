@@ -5,22 +5,27 @@
 
 Below data_root, each engine has containers/<engine>/<namespace>/<id> and locks/<engine>/<namespace>/<digest of the name> for
 itself: two daemons, or a daemon and the embedded engine, share a data_root without knowing each other.
+
+The file of a lock is there while somebody holds it, and stays when its holder is killed, or fails. So it also marks what was
+begun and not ended: who holds the lock next tidies up.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import typing as t
 
-from ..errors import InvalidArgument, printable
+from ..errors import EngineError, InvalidArgument, Unavailable, printable
 from ..hostfs.atomic import make_dir, read_file, write_file
-from ..hostfs.lock import locked
+from ..hostfs.lock import abandoned, marked
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z")
 #: In containers/<engine>: whose directories these are. Nothing is swept where another name, or none, stands.
 _MARK = ".engine"
+_NAME_DIGITS = 32
 
 
 def check_namespace(namespace: str) -> None:
@@ -37,9 +42,20 @@ def check_absolute(option: str, path: str) -> None:
 
 
 class Place:
-    """The part of data_root that belongs to one namespace of one engine. address: the daemon's socket; none when embedded."""
+    """The part of data_root that belongs to one namespace of one engine. address: the daemon's socket; none when embedded.
 
-    def __init__(self, data_root: str, namespace: str, address: str = "") -> None:
+    mend: called when a lock is taken whose last holder was killed, before it is worked under. tidy: removes everything that
+    killed processes have left, and says whether that was all; called when that work is done, and after a failure.
+    """
+
+    def __init__(
+        self,
+        data_root: str,
+        namespace: str,
+        address: str = "",
+        mend: t.Callable[[], None] = lambda: None,
+        tidy: t.Callable[[], bool] = lambda: True,
+    ) -> None:
         self._owner, engine = "embedded", "embedded"
         if address:
             # /var/run and /run are the same socket.
@@ -48,6 +64,8 @@ class Place:
             engine = f"containerd-{hashlib.sha256(os.fsencode(resolved)).hexdigest()[:12]}"
         self._containers = os.path.join(data_root, "containers", engine, namespace)
         self._locks = os.path.join(data_root, "locks", engine, namespace)
+        self._mend, self._tidy = mend, tidy
+        self._held, self._tidied = 0, False
 
     def container_path(self, container_id: str) -> str:
         """Where the directory of a container is, or would be."""
@@ -89,11 +107,52 @@ class Place:
         except FileNotFoundError:
             return False
 
-    def lock_path(self, name: str) -> str:
-        """The file that stands for a name."""
+    @property
+    def leases(self) -> str:
+        """The file that all holders of leases lock together."""
         make_dir(self._locks)
-        return os.path.join(self._locks, hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:32])
+        return os.path.join(self._locks, "leases")
 
-    def lock(self, name: str) -> t.ContextManager[t.Any]:
+    @contextlib.contextmanager
+    def lock(self, name: str) -> t.Iterator[None]:
         """Serialise with other processes of ours that change what is called name."""
-        return locked(self.lock_path(name), printable(name, 200))
+        digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:_NAME_DIGITS]
+        path, spare = os.path.join(self._locks, digest), os.path.join(self._locks, "spare")
+        with marked(path, spare, printable(name, 200)) as mark:
+            self._tidied = self._tidied and self._held > 0
+            self._held += 1
+            try:
+                if mark.left:
+                    self._mend()
+                yield
+                mark.done = not mark.left or self._tidy_once()
+            except Unavailable:
+                # It would take as long again to be told that once more.
+                raise
+            except EngineError:
+                mark.done = self._tidy_once()
+                raise
+            finally:
+                self._held -= 1
+
+    def _tidy_once(self) -> bool:
+        """For all locks that are held at the same time."""
+        if not self._tidied:
+            with contextlib.suppress(EngineError):
+                self._tidied = self._tidy()
+        return self._tidied
+
+    def _marks(self) -> t.List[str]:
+        try:
+            return [os.path.join(self._locks, name) for name in os.listdir(self._locks) if len(name) == _NAME_DIGITS]
+        except FileNotFoundError:
+            return []
+
+    def interrupted(self) -> bool:
+        """Whether somebody was killed who held a lock here, and nobody has tidied up since."""
+        return any(map(abandoned, self._marks()))
+
+    def forget_interrupted(self) -> None:
+        """Everything is tidy."""
+        for path in self._marks():
+            abandoned(path, remove=True)

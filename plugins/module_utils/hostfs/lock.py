@@ -13,6 +13,7 @@ import time
 import typing as t
 
 from ..errors import Unavailable, from_os_error
+from .atomic import make_dir
 
 DEFAULT_WAIT = 600.0
 
@@ -40,6 +41,76 @@ def locked(path: str, what: str, wait: t.Optional[float] = None, shared: bool = 
                 return
         finally:
             os.close(fd)
+
+
+class Mark:
+    """A lock file that is there only while it is held. left: its last holder was killed. done: it goes when it is let go."""
+
+    def __init__(self, left: bool) -> None:
+        self.left, self.done = left, False
+
+
+@contextlib.contextmanager
+def marked(path: str, spare: str, what: str, wait: t.Optional[float] = None) -> t.Iterator[Mark]:
+    """Hold a lock file of this kind alone, as locked() does. It stays for the next holder to find unless done is set.
+
+    spare: what the file is called when nobody holds it; on a full disk it is the only one that can be had.
+    """
+    deadline = time.monotonic() + (DEFAULT_WAIT if wait is None else wait)
+    while True:
+        fd, fresh = _open_mark(path, spare)
+        try:
+            _acquire(fd, path, what, deadline, fcntl.LOCK_EX)
+            if _is(path, fd):
+                mark = Mark(not fresh)
+                try:
+                    yield mark
+                finally:
+                    if mark.done:
+                        # Where this fails the next holder finds a mark, and nothing to do.
+                        with contextlib.suppress(OSError):
+                            os.rename(path, spare)
+                return
+        finally:
+            os.close(fd)
+
+
+def _open_mark(path: str, spare: str) -> t.Tuple[int, bool]:
+    """The file, and whether it is new."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    while True:
+        try:
+            return os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600), True
+        except FileExistsError:
+            with contextlib.suppress(FileNotFoundError):
+                return os.open(path, flags), False
+        except FileNotFoundError:
+            make_dir(os.path.dirname(path))
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not os.path.exists(spare):
+                raise from_os_error(error, f"opening the lock {path}") from error
+            with contextlib.suppress(FileExistsError, FileNotFoundError):
+                os.link(spare, path)
+                os.unlink(spare)
+                return os.open(path, flags), True
+
+
+def abandoned(path: str, remove: bool = False) -> bool:
+    """Whether a lock file is there and nobody holds it. remove: then it is removed."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found = _is(path, fd)
+        if found and remove:
+            os.unlink(path)
+        return found
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def _is(path: str, fd: int) -> bool:

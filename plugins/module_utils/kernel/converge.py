@@ -108,12 +108,15 @@ def _undo(done: t.Sequence[Step]) -> t.Iterator[str]:
 
 
 def converge(resource: Resource, params: t.Mapping[str, t.Any], engine: t.Any, check_mode: bool) -> Outcome:
-    """Bring the object to its desired state; in check mode only tell the steps."""
+    """Bring the object to its desired state; in check mode only tell the steps.
+
+    Where a run was killed the lock is taken even when there are no steps: whoever holds it tidies up (engine/api.py: lock).
+    """
     want = resource.desired(params, engine)
     have = resource.observe(want, engine)
     plan = resource.plan(want, have, engine)
     actions, failures = [step.title for step in plan.steps], list(plan.failures)
-    if plan.steps and not check_mode:
+    if not check_mode and (plan.steps or (engine is not None and engine.interrupted())):
         with resource.lock(want, engine):
             have = resource.observe(want, engine)
             plan = resource.plan(want, have, engine)

@@ -30,6 +30,7 @@ from ..oci.digest import Digest
 from .database import Database, dump
 
 _BLOCK = 1024 * 1024
+_STALE_SECONDS = 24 * 3600.0
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 LeaseItem = t.Callable[[t.Any, str, str], None]
@@ -41,6 +42,7 @@ class ContentStore:
     def __init__(self, root: str, database: Database, namespace: str, lease_item: LeaseItem) -> None:
         self._root, self._database, self._namespace, self._lease_item = root, database, namespace, lease_item
         self._ours: t.Set[str] = set()
+        self._checked: t.Set[str] = set()
         self._unsynced: t.Set[str] = set()
         #: True while somebody (a lease's holder) will call sync() before anything refers to what is written.
         self.bulk = False
@@ -151,17 +153,21 @@ class ContentStore:
         return found
 
     def abort(self, ref: str) -> None:
-        if not remove_tree(self._ingest_dir(ref)):
+        path = self._ingest_dir(ref)
+        if not os.path.isdir(path):
             raise NotFound(f"no ingest {printable(ref, 120)}")
+        with locked(path + ".lock", f"the ingest {printable(ref, 120)}", wait=0):
+            remove_tree(path)
+            os.unlink(path + ".lock")
 
-    def drop_stale_ingests(self, older_than: float) -> None:
-        """Remove ingests that nobody has touched for older_than seconds, and those that were interrupted after the commit."""
+    def drop_stale_ingests(self) -> None:
+        """Remove ingests that nobody has touched for a day, and those that were interrupted after the commit."""
         directory = os.path.join(self._root, "ingest")
         for name in sorted({name.partition(".")[0] for name in _names(directory)}):
             path = os.path.join(directory, name)
             # Who writes holds the lock: that ingest is alive, however old.
             with contextlib.suppress(Unavailable), locked(path + ".lock", "the ingest", wait=0):
-                if self._age(os.path.join(path, "data")) > older_than:
+                if self._age(os.path.join(path, "data")) > _STALE_SECONDS:
                     remove_tree(path)
                     os.unlink(path + ".lock")
 
@@ -185,15 +191,18 @@ class ContentStore:
             return False
 
     def _trusted(self, digest: Digest, size: int, synced: int) -> bool:
-        """A row can be believed; one that was never synced is checked once against the file."""
+        """A row can be believed; one that was never synced is checked against the file, and made durable by who changes something."""
         if synced or digest in self._ours:
             return True
-        if self.verify(digest, size):
+        if digest not in self._checked and not self.verify(digest, size):
+            return False
+        self._checked.add(digest)
+        if self.bulk:
             _fsync_file(self.blob_path(digest))
             with self._database.write() as connection:
                 connection.execute("UPDATE content SET synced=1 WHERE digest=?", (str(digest),))
-            return True
-        return False
+            self._ours.add(digest)
+        return True
 
     def verify(self, digest: Digest, size: int) -> bool:
         """Read the whole blob: True when size and digest are right."""
@@ -213,10 +222,10 @@ class ContentStore:
         if row is None or not self._whole(expected.digest, row[0]) or not self._trusted(expected.digest, row[0], row[1]):
             return False
         with locked(self.gc_lock, "the content store", shared=True):
-            known = self._database.one("SELECT 1 FROM content WHERE digest=?", str(expected.digest))
-            if known is None or not self._whole(expected.digest, row[0]):
+            known = self._database.one("SELECT min(synced) FROM content WHERE digest=?", str(expected.digest))
+            if known is None or known[0] is None or not self._whole(expected.digest, row[0]):
                 return False
-            self._insert(expected.digest, row[0], {}, bool(row[1]))
+            self._insert(expected.digest, row[0], {}, bool(known[0]))
         return True
 
     def _insert(self, digest: Digest, size: int, labels: Labels, synced: bool) -> bool:

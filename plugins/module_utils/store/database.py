@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The metadata database: SQLite, one file, durable at commit.
 
-Rollback journal in TRUNCATE mode with synchronous=FULL: a transaction that was acknowledged survives a power cut, reading
-creates no file, and a database on a read-only file system can be read.
+Rollback journal in PERSIST mode with synchronous=FULL: a transaction that was acknowledged survives a power cut, reading
+creates no file, and a database on a read-only file system can be read. The journal always has room for the transaction that
+removes something, so that this is possible on a disk that is full.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..hostfs.atomic import make_dir
 
 _VERSION = 1
 _BUSY_SECONDS = 60.0
+_JOURNAL_BYTES = 256 * 1024
 _SCHEMA = """
 CREATE TABLE content (
     namespace TEXT, digest TEXT, size INTEGER, labels TEXT, created_at REAL, synced INTEGER,
@@ -37,7 +39,7 @@ CREATE TABLE snapshots (
     number INTEGER PRIMARY KEY AUTOINCREMENT, snapshotter TEXT, namespace TEXT, key TEXT, parent TEXT, kind TEXT, labels TEXT,
     created_at REAL, updated_at REAL, UNIQUE (snapshotter, namespace, key));
 CREATE INDEX snapshots_parent ON snapshots (snapshotter, namespace, parent);
-CREATE TABLE leases (namespace TEXT, id TEXT, expires_at REAL, PRIMARY KEY (namespace, id)) WITHOUT ROWID;
+CREATE TABLE leases (namespace TEXT, id TEXT, PRIMARY KEY (namespace, id)) WITHOUT ROWID;
 CREATE TABLE lease_items (
     namespace TEXT, lease TEXT, kind TEXT, key TEXT, PRIMARY KEY (namespace, lease, kind, key)) WITHOUT ROWID;
 """
@@ -149,10 +151,12 @@ class Database:
         finally:
             os.umask(old)
         version = self._version(connection)
-        connection.execute("PRAGMA journal_mode=TRUNCATE")
+        connection.execute("PRAGMA journal_mode=PERSIST")
+        connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_BYTES}")
         connection.execute("PRAGMA synchronous=FULL")
-        if version == 0:
+        if version == 0 or not self._has_journal():
             connection.execute("BEGIN IMMEDIATE")
+            self._reserve_journal()
             if self._version(connection) == 0:
                 for statement in _SCHEMA.split(";"):
                     connection.execute(statement)
@@ -160,6 +164,25 @@ class Database:
             connection.execute("COMMIT")
         self._connection, self._writable = connection, True
         return connection
+
+    def _has_journal(self) -> bool:
+        try:
+            return os.stat(f"{self._path}-journal").st_size >= _JOURNAL_BYTES
+        except FileNotFoundError:
+            return False
+
+    def _reserve_journal(self) -> None:
+        """Called in a transaction that has written nothing yet: no other process uses the journal, and we do not yet.
+
+        Zeros are no journal to SQLite. They are written, since a hole would have no room on the disk.
+        """
+        with contextlib.suppress(OSError):
+            fd = os.open(f"{self._path}-journal", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                size = os.fstat(fd).st_size
+                os.pwrite(fd, bytes(max(0, _JOURNAL_BYTES - size)), size)
+            finally:
+                os.close(fd)
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         path = self._path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

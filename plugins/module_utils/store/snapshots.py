@@ -30,6 +30,8 @@ from ..hostfs.remove import rename_then_remove, sweep
 from .database import Database, Row, dump
 
 LeaseItem = t.Callable[[t.Any, str, str], None]
+#: The kind of an active snapshot whose tree is not there yet.
+_FILLING = "filling"
 _COLUMNS = "number, key, parent, kind, labels, created_at, updated_at"
 
 
@@ -108,35 +110,51 @@ class Snapshotter:
     def _make(self, key: str, parent: str, labels: t.Optional[Labels], kind: str) -> t.List[Mount]:
         if not key:
             raise InvalidArgument("a snapshot needs a key")
-        number = 0
+        copies = bool(parent) and kind == ACTIVE and not self.rebases
         try:
             with self._database.write() as connection:
                 if parent and self._row(parent)[3] != COMMITTED:
                     raise InvalidArgument(f"the parent {printable(parent, 120)} is not committed")
-                now = time.time()
-                try:
-                    number = t.cast(
-                        int,
-                        connection.execute(
-                            "INSERT INTO snapshots (snapshotter, namespace, key, parent, kind, labels, created_at, updated_at) "
-                            "VALUES (?,?,?,?,?,?,?,?)",
-                            (self.name, self._namespace, key, parent, kind, dump(dict(labels or {})), now, now),
-                        ).lastrowid,
-                    )
-                except sqlite3.IntegrityError as error:
-                    raise AlreadyExists(f"the snapshot {printable(key, 120)} exists already") from error
-                self._lease_item(connection, f"snapshots/{self.name}", key)
-                self._make_directory(number, self.chain(parent), kind)
+                number = self._insert(connection, key, parent, labels, _FILLING if copies else kind)
+                parents = self.chain(parent)
+                # Numbers are used again only after a transaction that did not happen: what lies there is rubbish.
+                make_dir(self._root)
+                rename_then_remove(self.directory(number))
+                os.mkdir(self.directory(number), 0o700)
+                if not copies:
+                    self._fill(number, parents, kind)
+            if copies:
+                self._fill_slowly(key, number, parents)
         except OSError as error:
             raise from_os_error(error, f"making the snapshot {printable(key, 120)} in {self._root}") from error
         return self.mounts(key)
 
-    def _make_directory(self, number: int, parents: t.List[int], kind: str) -> None:
-        """Numbers are used again only after a transaction that did not happen: what lies there is rubbish."""
-        make_dir(self._root)
-        rename_then_remove(self.directory(number))
-        os.mkdir(self.directory(number), 0o700)
-        self._fill(number, parents, kind)
+    def _insert(self, connection: t.Any, key: str, parent: str, labels: t.Optional[Labels], kind: str) -> int:
+        """Make the record; its number."""
+        now = time.time()
+        try:
+            row = connection.execute(
+                "INSERT INTO snapshots (snapshotter, namespace, key, parent, kind, labels, created_at, updated_at) "
+                "VALUES (?,?,?,?,?,?,?,?)",
+                (self.name, self._namespace, key, parent, kind, dump(dict(labels or {})), now, now),
+            )
+        except sqlite3.IntegrityError as error:
+            raise AlreadyExists(f"the snapshot {printable(key, 120)} exists already") from error
+        self._lease_item(connection, f"snapshots/{self.name}", key)
+        return t.cast(int, row.lastrowid)
+
+    def _fill_slowly(self, key: str, number: int, parents: t.List[int]) -> None:
+        """A copy of a whole tree takes long: meanwhile others can write to the database."""
+        try:
+            self._fill(number, parents, ACTIVE)
+            with self._database.write() as connection:
+                done = connection.execute("UPDATE snapshots SET kind=? WHERE number=?", (ACTIVE, number)).rowcount
+            if not done:
+                raise NotFound(f"the snapshot {printable(key, 120)} was removed while it was made")
+        except (EngineError, OSError):
+            with contextlib.suppress(EngineError):
+                self.remove(key)
+            raise
 
     def _fill(self, number: int, parents: t.List[int], kind: str) -> None:
         raise NotImplementedError

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 import pytest
@@ -153,11 +154,36 @@ def test_an_exception_ends_the_lease(engine: Engine) -> None:
     assert blobs(engine) == set()
 
 
-def test_a_lease_that_has_expired_keeps_nothing(harness: Harness, engine: Engine) -> None:
-    with engine.lease(seconds=-1.0):
-        store(engine, b"leased")
-        harness.open().collect()
-        assert blobs(engine) == set()
+def test_a_clock_that_is_set_ends_no_lease(harness: Harness, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "time", lambda: now() - 400 * 86400)
+        lease = engine.lease()
+        lease.__enter__()
+    what = store(engine, b"leased")
+    harness.open().collect()
+    assert blobs(engine) == {str(what.digest)}
+    lease.__exit__(None, None, None)
+
+
+def test_what_a_moved_name_leaves_is_collected(harness: Harness, engine: Engine) -> None:
+    """At the latest by the next collection; the embedded engine has none but ours."""
+    with engine.lease():
+        old = store(engine, b"old")
+        engine.images.put(Image("moving", old))
+        kept = store(engine, b"kept")
+        engine.images.put(Image("kept", kept))
+    with engine.lease():
+        new = store(engine, b"new")
+        engine.images.put(Image("moving", new))
+        assert str(old.digest) in blobs(engine)
+    if engine.kind == "containerd":
+        engine.collect()
+    assert blobs(harness.open()) == {str(kept.digest), str(new.digest)}
+    engine.images.put(Image("moving", kept))
+    if engine.kind == "containerd":
+        engine.collect()
+    assert blobs(engine) == {str(kept.digest)}
 
 
 def test_unfinished_ingests_survive_a_collection(engine: Engine) -> None:

@@ -53,11 +53,11 @@ def test_a_damaged_file_is_a_clear_error(tmp_path: pathlib.Path) -> None:
 def test_a_transaction_that_fails_leaves_nothing(tmp_path: pathlib.Path) -> None:
     database = Database(str(tmp_path / "db"))
     with pytest.raises(KeyError), database.write() as connection:
-        connection.execute("INSERT INTO leases VALUES ('n', 'l', 1)")
+        connection.execute("INSERT INTO leases VALUES ('n', 'l')")
         raise KeyError
     assert database.query("SELECT * FROM leases") == []
     with database.write() as connection:
-        connection.execute("INSERT INTO leases VALUES ('n', 'l', 1)")
+        connection.execute("INSERT INTO leases VALUES ('n', 'l')")
     assert len(database.query("SELECT * FROM leases")) == 1
 
 
