@@ -87,12 +87,21 @@ def _open_mark(path: str, spare: str) -> t.Tuple[int, bool]:
         except FileNotFoundError:
             make_dir(os.path.dirname(path))
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not os.path.exists(spare):
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not _take_spare(spare, path):
                 raise from_os_error(error, f"opening the lock {path}") from error
-            with contextlib.suppress(FileExistsError, FileNotFoundError):
-                os.link(spare, path)
-                os.unlink(spare)
-                return os.open(path, flags), True
+
+
+def _take_spare(spare: str, path: str) -> bool:
+    """Name the spare file like that, unless there is one by now. It looks as if a killed process had left it, and does no harm."""
+    from .syscalls import rename_new
+
+    try:
+        rename_new(spare, path)
+    except FileExistsError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def abandoned(path: str, remove: bool = False) -> bool:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import functools
 import os
 import sys
@@ -19,6 +20,7 @@ _SYS_OPENAT2 = 437
 #: An old call, so each architecture has a number of its own. A 32-bit Python on a 64-bit kernel would take another call.
 _SYS_IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282} if sys.maxsize > 2**32 else {}
 _PR_SET_PDEATHSIG = 1
+_AT_FDCWD, _RENAME_NOREPLACE = -100, 1
 
 
 @functools.cache
@@ -63,6 +65,14 @@ def set_io_priority(value: int) -> None:
     number = _SYS_IOPRIO_SET.get(os.uname().machine)
     if number:
         _check(libc().syscall(number, 1, 0, value), "ioprio_set")
+
+
+def rename_new(old: str, new: str) -> None:
+    """renameat2(2) with RENAME_NOREPLACE. FileExistsError when there is something of the new name; OSError."""
+    call = getattr(libc(), "renameat2", None)
+    if call is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), old)
+    _check(call(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), ctypes.c_uint(_RENAME_NOREPLACE)), new)
 
 
 class _OpenHow(ctypes.Structure):
