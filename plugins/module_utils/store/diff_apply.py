@@ -18,10 +18,9 @@ from ..errors import InvalidArgument, from_os_error, printable
 from ..oci import tar_reader as tar
 from .inflate import Inflater
 from .overlay_marks import is_whiteout
-from .paths import Path, split
+from .paths import LINKS, META, OPAQUE, PREFIX, Path, marker, split
 from .tree import Directory, Tree
 
-_PREFIX, _OPAQUE, _META = b".wh.", b".wh..wh..opq", b".wh..wh."
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LEAST_LIMIT = 10 * 1024**3
 _BLOCK = 4096
@@ -121,7 +120,7 @@ class Applier:
     def __init__(self, tree: Tree, overlay: bool) -> None:
         self._tree, self._overlay = tree, overlay
         self._written = _Paths()
-        self._rooted = False
+        self._rooted = self._links = False
 
     def run(self, reader: tar.TarReader) -> bool:
         """Whether the layer has an entry for its root."""
@@ -133,6 +132,8 @@ class Applier:
             except OSError as error:
                 raise from_os_error(error, f"unpacking {printable(entry.name, 200)} into {self._tree.root}") from error
         self._tree.settle()
+        if self._links:
+            self._tree.remove(self._tree.directory(()), LINKS)
         return self._rooted
 
     def _entry(self, entry: tar.Entry, reader: tar.TarReader) -> None:
@@ -142,11 +143,13 @@ class Applier:
                 raise InvalidArgument("the layer has an entry in place of its root, which is no directory")
             self._root(entry)
             return
+        if PREFIX in entry.name:
+            number = marker(path)
+            if number >= 0:
+                self._marker(path, number, entry, reader)
+                return
         name = path[-1]
         parent = self._tree.directory(path[:-1])
-        if name.startswith(_PREFIX):
-            self._whiteout(parent, name)
-            return
         if not self._overlay:
             self._note(parent.path, name)
         if entry.kind == tar.REGULAR:
@@ -171,16 +174,28 @@ class Applier:
             self._written.add(path)
             path = path[:-1]
 
+    def _marker(self, path: Path, number: int, entry: tar.Entry, reader: tar.TarReader) -> None:
+        """A whiteout, of whatever kind its entry is. What is in a marker is nothing that may be seen."""
+        if number == len(path) - 1:
+            self._whiteout(self._tree.directory(path[:-1]), path[-1])
+        elif path[0] == LINKS and len(path) == 2 and entry.kind == tar.REGULAR:
+            top = self._tree.directory(())
+            if not self._links:
+                self._tree.remove(top, LINKS)
+                os.mkdir(LINKS, 0o700, dir_fd=top.fd)
+                self._links = True
+            self._file(self._tree.directory((LINKS,)), path[1], entry, reader)
+
     def _whiteout(self, parent: Directory, name: bytes) -> None:
-        if name == _OPAQUE:
+        if name == OPAQUE:
             if self._overlay:
                 self._tree.white_out_all(parent)
             else:
                 self._clear(parent)
-        elif name.startswith(_META):
+        elif name.startswith(META):
             return
         else:
-            hidden = name[len(_PREFIX) :]
+            hidden = name[len(PREFIX) :]
             if hidden in (b"", b".", b".."):
                 raise InvalidArgument(f"the layer has a whiteout without a name: {printable(name, 80)!r}")
             self._tree.white_out(parent, hidden, self._overlay)
@@ -269,10 +284,12 @@ class Applier:
         path = split(entry.link)
         if not path:
             raise InvalidArgument(f"the layer has a hard link without a target: {printable(entry.name, 200)!r}")
-        source = self._tree.directory(path[:-1])
-        if source.path + path[-1:] == parent.path + (name,):
-            return
-        kind = self._kind_of_target(source, path[-1])
+        kind = None
+        if marker(path) < 0 or (self._links and path[0] == LINKS):
+            source = self._tree.directory(path[:-1])
+            if source.path + path[-1:] == parent.path + (name,):
+                return
+            kind = self._kind_of_target(source, path[-1])
         if kind is None:
             raise InvalidArgument(
                 f"the layer has a hard link {printable(entry.name, 200)!r} to {printable(entry.link, 200)!r}, which is not there"

@@ -13,6 +13,11 @@ _NAME_BYTES = 255
 _DEPTH = 400
 _PATH_BYTES = 3500
 
+#: Markers of a layer (OCI image-spec, layer.md, Whiteouts): no name that begins like this is ever part of a tree. OPAQUE hides all that is
+#: below a directory, META are AUFS' own files, and LINKS is the directory of files that AUFS' hard links lead to.
+PREFIX, META = b".wh.", b".wh..wh."
+OPAQUE, LINKS = META + b".opq", META + b"plnk"
+
 Path = t.Tuple[bytes, ...]
 
 
@@ -29,6 +34,11 @@ def split(name: bytes) -> Path:
                 )
         check_depth(parts)
     return parts
+
+
+def marker(path: Path) -> int:
+    """The number of the first component that is a marker; -1 for none."""
+    return next((number for number, name in enumerate(path) if name.startswith(PREFIX)), -1)
 
 
 def check_depth(path: Path) -> None:

@@ -23,7 +23,7 @@ import typing as t
 from ..errors import InvalidArgument, ResourceExhausted, from_os_error, printable
 from ..hostfs.remove import empty_directory
 from .overlay_marks import drop_whiteouts, is_opaque, is_whiteout, make_whiteout, mark_opaque
-from .paths import Path, check_depth
+from .paths import PREFIX, Path, check_depth
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINK_LIMIT = 255
@@ -304,6 +304,8 @@ class Tree:
         """
         path = parent.path + (name,)
         check_depth(path)
+        if name.startswith(PREFIX):
+            raise InvalidArgument(f"the layer has a link that leads to a marker: {printable(b'/'.join(path), 200)!r}")
         replaces = path in self._hidden
         self._hidden.discard(path)
         try:

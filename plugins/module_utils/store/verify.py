@@ -14,11 +14,9 @@ from ..errors import DataLoss, EngineError, NotFound, from_os_error, printable
 from ..oci import tar_reader as tar
 from .inflate import Inflater
 from .overlay_marks import is_whiteout
-from .paths import Path, split
+from .paths import META, OPAQUE, PREFIX, Path, marker, split
 from .tree import Directory, Tree
 
-_PREFIX, _META = b".wh.", b".wh..wh."
-_OPAQUE = b".wh..wh..opq"
 _KINDS = {
     tar.REGULAR: stat.S_IFREG,
     b"S": stat.S_IFREG,
@@ -65,14 +63,14 @@ class _Comparer:
     def run(self, reader: tar.TarReader) -> str:
         for entry in reader:
             path = split(entry.name)
-            if not path:
+            if not path or 0 <= marker(path) < len(path) - 1:
                 continue
             try:
                 parent: t.Optional[Directory] = self._tree.directory(path[:-1])
                 where = t.cast(Directory, parent).path + path[-1:]
             except (EngineError, OSError):
                 parent, where = None, path
-            if path[-1].startswith(_PREFIX):
+            if path[-1].startswith(PREFIX):
                 self._whiteout(where)
                 continue
             if entry.kind != tar.DIRECTORY:
@@ -88,8 +86,8 @@ class _Comparer:
 
     def _whiteout(self, where: Path) -> None:
         name = where[-1]
-        if name != _OPAQUE and not name.startswith(_META):
-            self._forget(where[:-1] + (name[len(_PREFIX) :],))
+        if name != OPAQUE and not name.startswith(META):
+            self._forget(where[:-1] + (name[len(PREFIX) :],))
 
     def _forget(self, where: Path) -> None:
         for known in [one for one in self._problems if one[: len(where)] == where]:

@@ -19,16 +19,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Applied
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     EngineError,
     InvalidArgument,
     MissingLibrary,
     ResourceExhausted,
 )
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mount, unmount
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.remove import remove_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.tar_reader import TarReader, number, parse_pax
-from ansible_collections.fleet.containerd.plugins.module_utils.store.diff_apply import Applied, apply_layer
+from ansible_collections.fleet.containerd.plugins.module_utils.store.diff_apply import apply_layer
 from ansible_collections.fleet.containerd.tests.support.images import Entry, directory, hardlink, sha256, symlink, tar_of
 
 TAR = "application/vnd.oci.image.layer.v1.tar"
@@ -442,3 +444,69 @@ def test_the_reader_skips_what_is_not_read() -> None:
 
     names = [entry.name for entry in TarReader(Source(tar_of([Entry("a", b"1" * 3000), Entry("b", b"2"), Entry("c")])))]
     assert names == [b"a", b"b", b"c"]
+
+
+#: What AUFS leaves in the layers of old images: its own files, and hard links to files in a directory that nobody may see.
+AUFS = [
+    directory(".wh..wh.plnk"),
+    Entry(".wh..wh.plnk/12.34", b"linked", mode=0o4755, uid=7),
+    directory(".wh..wh.orph"),
+    Entry(".wh..wh.orph/x", b"x"),
+    Entry(".wh..wh.aufs"),
+    Entry("d/.wh..wh.meta/deep/x", b"x"),
+    hardlink("one", ".wh..wh.plnk/12.34"),
+    hardlink("d/two", "/.wh..wh.plnk/12.34"),
+    Entry("d/.wh..wh..opq"),
+    Entry("plain.wh.name"),
+]
+#: A whiteout that is a directory with something in it, and one in a directory that is one.
+MARKERS = [
+    directory(".wh.gone"),
+    Entry(".wh.gone/x", b"x"),
+    directory("d/.wh.f"),
+    Entry("d/.wh.f/.wh.g/x", b"x"),
+    symlink(".wh.link", "x"),
+    Entry("new"),
+]
+
+
+@pytest.mark.parametrize("overlay", [True, False])
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [(AUFS, {"d", "d/two", "one", "plain.wh.name", "gone", "link"}), (MARKERS, {"d", "d/h", "new"})],
+    ids=["aufs", "directories"],
+)
+def test_markers_are_never_visible(
+    root: pathlib.Path, tmp_path: pathlib.Path, entries: t.List[Entry], expected: t.Set[str], overlay: bool
+) -> None:
+    below = tar_of([directory("d"), Entry("d/f"), Entry("d/h"), Entry("gone"), Entry("link")])
+    lower, shown = tmp_path / "lower", tmp_path / "shown"
+    apply(lower if overlay else root, below)
+    apply(root, tar_of(entries), *([lower] if overlay else []), overlay=overlay)
+    if overlay:
+        shown.mkdir()
+        mount("overlay", "overlay", str(shown), [f"lowerdir={root}:{lower}", "ro"])
+    try:
+        top = shown if overlay else root
+        assert {str(path.relative_to(top)) for path in top.rglob("*")} == expected
+        if entries is AUFS:
+            one, two = (top / "one").stat(), (top / "d" / "two").stat()
+            assert (one.st_ino, one.st_uid, one.st_mode & 0o7777, one.st_size) == (two.st_ino, 7, 0o4755, 6)
+    finally:
+        if overlay:
+            unmount(str(shown))
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [
+        [symlink("l", ".wh.x"), Entry("l/x")],
+        [symlink("l", ".wh..wh.plnk"), Entry("l/x")],
+        [hardlink("h", ".wh..wh.plnk/1")],
+        [Entry("x"), hardlink("h", ".wh.x")],
+    ],
+)
+def test_links_to_markers_are_refused(root: pathlib.Path, entries: t.List[Entry]) -> None:
+    with pytest.raises(InvalidArgument, match="marker|not there"):
+        apply(root, tar_of(entries))
+    assert not [path for path in root.rglob("*") if path.name.startswith(".wh.")]
