@@ -34,7 +34,9 @@ options:
     default: false
   retries:
     description:
-      - How often a failed request is tried again (connection errors, resets, HTTP 408, 429 and 5xx).
+      - How often a failed request is tried again (connection errors, resets, stalls, HTTP 408, 429 and 5xx).
+      - A registry that asks to be left alone for a while (C(Retry-After)) is, for up to a minute. When it asks for more, the task fails at
+        once and says for how long.
     type: int
     default: 3
   retry_delay:
@@ -44,9 +46,13 @@ options:
     default: 2.0
   progress_timeout:
     description:
-      - Seconds without a single byte after which a transfer counts as stalled. There is no limit for the whole transfer.
+      - Seconds within which the next part of an answer has to come, its headers or 128 KiB of its body. Else it counts as stalled and
+        is tried again. There is no limit for the whole transfer.
+      - With the defaults a stall is noticed after 45 seconds, and a registry that does nothing but stall fails the task within four
+        minutes.
+      - Raise it for links slower than 25 kbit/s, and for a registry that has to fetch what it is asked for from a slow place first.
     type: float
-    default: 300.0
+    default: 45.0
   http_proxy:
     description:
       - Proxy for registries that are spoken to over plain HTTP. When not set, E(http_proxy) of the task's environment is used.

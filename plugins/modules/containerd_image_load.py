@@ -96,9 +96,10 @@ options:
     type: path
   progress_timeout:
     description:
-      - Seconds without a single byte after which a download counts as stalled.
+      - Seconds within which the next part of a download has to come, its headers or 256 KiB of its body. Else it counts as stalled
+        and goes on where it stopped, O(retries) times.
     type: float
-    default: 300.0
+    default: 45.0
   retries:
     description:
       - How often a download that has broken off goes on.

@@ -10,20 +10,23 @@ import http.server
 import re
 import ssl
 import threading
+import time
 import typing as t
 
 
 class Web:
     """data: the file's bytes, at any path. breaks: after how many bytes of each coming answer the connection is closed.
 
-    statuses: what the coming requests are answered with before that. ranges: whether Range is honoured. redirect: a Location.
+    statuses: what the coming requests are answered with before that, with retry_after. ranges: whether Range is honoured. redirect: a
+    Location. announces: whether the length is told. drip: seconds between single bytes.
     """
 
     def __init__(self, data: bytes) -> None:
         self.data, self.url, self.redirect = data, "", ""
         self.breaks: t.List[int] = []
         self.statuses: t.List[int] = []
-        self.ranges = True
+        self.ranges = self.announces = True
+        self.retry_after, self.drip = "", 0.0
         self.requests: t.List[str] = []
 
 
@@ -37,6 +40,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if status or web.redirect:
             self.send_response(status or 302)
             self.send_header("Location", web.redirect)
+            if web.retry_after:
+                self.send_header("Retry-After", web.retry_after)
             self.send_header("Content-Length", "0")
             self.end_headers()
             return
@@ -45,10 +50,16 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(206 if start else 200)
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(web.data) - 1}/{len(web.data)}")
-        self.send_header("Content-Length", str(len(web.data) - start))
+        if web.announces:
+            self.send_header("Content-Length", str(len(web.data) - start))
         self.end_headers()
+        with contextlib.suppress(ConnectionError):
+            for number in range(200 if web.drip else 0):
+                self.wfile.write(web.data[start + number : start + number + 1])
+                time.sleep(web.drip)
         end = start + web.breaks.pop(0) if web.breaks else len(web.data)
-        self.wfile.write(web.data[start:end])
+        with contextlib.suppress(ConnectionError):
+            self.wfile.write(web.data[start:end])
         self.close_connection = True
 
     def log_message(self, *arguments: t.Any) -> None:

@@ -169,7 +169,7 @@ class Puller:
         top = self._client.document(job.reference)
         tree = transfer.documents(top, Selection(None if job.every else job.platforms))
         found = {platform: find_manifest(self._engine.content, top.descriptor, platform) for platform in job.platforms}
-        views = {platform: transfer.view(*one) for platform, one in found.items()}
+        views = {platform: transfer.view(*one, job.unpack) for platform, one in found.items()}
         for platform, view in views.items() if job.exact else ():
             for problem in platform_problem(top.descriptor, view, platform):
                 raise NotFound(f"{job.reference}: {problem}")

@@ -136,8 +136,11 @@ class Transfer:
                     raise Unavailable("the transfer was given up because another one failed")
         ingest.commit(descriptor.size, descriptor.digest, self._source)
 
-    def view(self, descriptor: Descriptor, manifest: Manifest) -> ImageView:
-        """The image of a manifest, its config fetched; what cannot be unpacked is refused. InvalidArgument, Unimplemented."""
+    def view(self, descriptor: Descriptor, manifest: Manifest, unpacked: bool = True) -> ImageView:
+        """The image of a manifest, its config fetched; what cannot be stored is refused, and (unpacked) what cannot be unpacked.
+
+        InvalidArgument, Unimplemented.
+        """
         self.blob(manifest.config, CONFIG_LIMIT)
         view = make_view(descriptor, manifest, read_blob(self._engine.content, manifest.config, CONFIG_LIMIT))
         for layer in view.layers:
@@ -145,4 +148,9 @@ class Transfer:
                 raise Unimplemented(f"the layer {layer.digest} may not be distributed by registries ({layer.media_type})")
             if not media_types.is_layer(layer.media_type):
                 raise Unimplemented(f"the layer {layer.digest} is no file system layer, its media type is {layer.media_type}")
+            if unpacked and media_types.is_encrypted(layer.media_type):
+                raise Unimplemented(
+                    f"the layer {layer.digest} of {self._reference} is encrypted ({layer.media_type}), and there is no key to unpack it "
+                    "with: take an image that is not encrypted, or store this one with unpack=false for a daemon that has the key"
+                )
         return view

@@ -40,6 +40,11 @@ def is_foreign(media_type: str) -> bool:
     return media_type.startswith(_FOREIGN)
 
 
+def is_encrypted(media_type: str) -> bool:
+    """True for layers that nobody can unpack without a key (ocicrypt)."""
+    return "+encrypted" in media_type
+
+
 def compression(media_type: str) -> str:
     """none, gzip or zstd: how a layer of this media type is compressed."""
     if media_type.endswith(("+gzip", ".gzip")):

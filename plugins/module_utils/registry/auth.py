@@ -13,7 +13,7 @@ import urllib.parse
 from ..errors import Unauthenticated, Unavailable
 from .credentials import Challenge, find_credentials
 from .options import Credentials, Host, RegistryOptions, is_loopback
-from .sessions import bounded_body, origin, redacted
+from .sessions import bounded_body, origin, redacted, retry_after
 
 _TOKEN_BODY = 1024 * 1024
 _TOKEN = 64 * 1024
@@ -95,7 +95,8 @@ class Authorizer:
         response = self._ask_for_token(realm, challenge, join_scopes(scope, challenge.parameters.get("scope", "")), send)
         with response:
             if response.status_code in RETRY_STATUS:
-                raise Unavailable(f"the token service {redacted(realm)} answers HTTP {response.status_code}")
+                wait = retry_after(response.headers.get("Retry-After"))
+                raise Unavailable(f"the token service {redacted(realm)} answers HTTP {response.status_code}", retry_after=wait)
             if response.status_code != 200:
                 raise Unauthenticated(
                     f"the token service {redacted(realm)} refuses a token with HTTP {response.status_code}: check username and password"

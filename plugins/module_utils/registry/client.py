@@ -124,7 +124,7 @@ class RegistryClient:
             attempt = 1 if offset - before >= enough else attempt + 1
             if attempt > self._options.retries or not failures.passing:
                 raise failures.error()
-            endpoints.pause(attempt, failures.retry_after)
+            endpoints.pause(attempt, failures.error(), failures.retry_after)
 
     def refuse(self, reference: Reference, descriptor: Descriptor) -> bool:
         """engine/api.py: Fetcher."""

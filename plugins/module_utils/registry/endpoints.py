@@ -42,9 +42,10 @@ class Failures:
 
     @property
     def retry_after(self) -> t.Optional[float]:
-        """The shortest time in seconds that a host asked to be left alone for."""
+        """The shortest time in seconds that a host asked to be left alone for; None when one that did not may be asked sooner."""
         found = [error.details.get("retry_after") for _transport, error in self._errors if isinstance(error, Unavailable)]
-        return min((one for one in found if one is not None), default=None)
+        shortest = min((one for one in found if one is not None), default=None)
+        return None if shortest is not None and shortest > _LONGEST_WAIT and None in found else shortest
 
     def error(self) -> EngineError:
         """The last host's error (it is the registry itself, mostly); with several hosts it tells all of their reasons."""
@@ -108,11 +109,24 @@ class Endpoints:
             number += 1
             if number > self._options.retries or not failures.passing:
                 raise failures.error()
-            self.pause(number, failures.retry_after)
+            self.pause(number, failures.error(), failures.retry_after)
 
-    def pause(self, attempt: int, retry_after: t.Optional[float] = None) -> None:
-        """Wait before a retry: exponential with jitter, or what the server asked for."""
-        delay = self._options.retry_delay * 2 ** (attempt - 1)
-        time.sleep(
-            min(_LONGEST_WAIT, retry_after if retry_after is not None else delay * (0.5 + secrets.SystemRandom().random()))
-        )
+    def pause(self, attempt: int, error: EngineError, retry_after: t.Optional[float] = None) -> None:
+        """wait_before_retry, by the options."""
+        wait_before_retry(self._options.retry_delay, attempt, error, retry_after)
+
+
+def wait_before_retry(delay: float, attempt: int, error: EngineError, retry_after: t.Optional[float] = None) -> None:
+    """Wait: exponential with jitter, or what the server asked for. Unavailable when it asks for too much. error: why it is retried."""
+    if retry_after is not None and retry_after > _LONGEST_WAIT:
+        raise Unavailable(f"{error}: it asks to be left alone for {_words(retry_after)}: run the task again after that")
+    jitter = 0.5 + secrets.SystemRandom().random()
+    time.sleep(retry_after if retry_after is not None else min(_LONGEST_WAIT, delay * 2 ** (attempt - 1) * jitter))
+
+
+def _words(seconds: float) -> str:
+    """A time as people say it."""
+    for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -29,7 +29,7 @@ class RegistryOptions(t.NamedTuple):
     plain_http: bool = False
     retries: int = 3
     retry_delay: float = 2.0
-    progress_timeout: float = 300.0
+    progress_timeout: float = 45.0
     http_proxy: str = ""
     https_proxy: str = ""
     no_proxy: str = ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import ssl
 import time
 import typing as t
 
@@ -59,8 +60,8 @@ class Response(http.client.HTTPResponse):
         return super().read(amt)
 
 
-def new_adapter() -> t.Any:
-    """An adapter for sessions of requests that has answers of this kind."""
+def new_adapter(context: ssl.SSLContext) -> t.Any:
+    """An adapter for sessions of requests that has answers of this kind, and trusts whom context does and nobody else."""
     import requests
     import urllib3
 
@@ -71,13 +72,21 @@ def new_adapter() -> t.Any:
 
     class Adapter(requests.adapters.HTTPAdapter):
         def init_poolmanager(self, *args: t.Any, **kwargs: t.Any) -> None:
-            super().init_poolmanager(*args, **kwargs)
+            super().init_poolmanager(*args, **{**kwargs, "ssl_context": context})
             self.poolmanager.pool_classes_by_scheme = pools
 
         def proxy_manager_for(self, proxy: t.Any, **kwargs: t.Any) -> t.Any:
-            manager = super().proxy_manager_for(proxy, **kwargs)
+            manager = super().proxy_manager_for(proxy, **{**kwargs, "ssl_context": context})
             if not str(proxy).lower().startswith("socks"):
                 manager.pool_classes_by_scheme = pools
             return manager
+
+        def build_connection_pool_key_attributes(self, request: t.Any, *args: t.Any, **kwargs: t.Any) -> t.Any:
+            # From requests 2.32 on; 2.32.2 would put a context of its own here.
+            where, _trust = super().build_connection_pool_key_attributes(request, *args, **kwargs)
+            return where, {"ssl_context": context}
+
+        def cert_verify(self, *args: t.Any, **kwargs: t.Any) -> None:
+            """It would add the authorities of certifi to the context's."""
 
     return Adapter(pool_connections=4, pool_maxsize=16, max_retries=0)

@@ -136,7 +136,7 @@ class Pusher:
                     raise
                 if not isinstance(error, Unavailable):
                     upload = None
-                endpoints.pause(attempt, error.details.get("retry_after"))
+                endpoints.pause(attempt, error, error.details.get("retry_after"))
 
     def put_manifest(self, reference: Reference, descriptor: Descriptor, body: bytes) -> None:
         """Store a manifest or an index under the reference's tag, or without one under its digest.

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import email.utils
-import functools
+import ipaddress
 import json
 import os
 import socket
@@ -43,33 +43,43 @@ def new_session(host: Host, options: RegistryOptions) -> t.Any:
     verify = options.validate_certs or not host.own
     if host.skip_verify is not None:
         verify = not host.skip_verify
-    session.verify = ((host.own and options.ca_path) or True) if verify else False
-    if host.own and options.client_cert:
-        session.cert = (options.client_cert, options.client_key) if options.client_key else options.client_cert
+    session.verify = verify
     # It would read the whole body of a redirect, although it is told not to follow any.
     session.get_redirect_target = lambda response: None
-    adapter = new_adapter()
-    if host.ca or host.client:
-        context = _context(host, verify)
-        adapter.init_poolmanager(4, 16, ssl_context=context)
-        adapter.proxy_manager_for = functools.partial(adapter.proxy_manager_for, ssl_context=context)
+    adapter = new_adapter(_context(host, options, verify))
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     return session
 
 
-def _context(host: Host, verify: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context()
+def trusting(ca_path: str, verify: bool) -> ssl.SSLContext:
+    """TLS that trusts the authorities of the host (not those of certifi, which comes with requests from PyPI), or those of a file."""
+    try:
+        if os.path.isdir(ca_path):
+            context = ssl.create_default_context(capath=ca_path)
+        else:
+            context = ssl.create_default_context(cafile=ca_path or None)
+    except (OSError, ValueError) as error:
+        raise InvalidArgument(
+            f"ca_path: no certificate authority in PEM format can be read from {printable(ca_path, 200)}"
+        ) from error
+    if not verify:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def _context(host: Host, options: RegistryOptions, verify: bool) -> ssl.SSLContext:
+    context = trusting(options.ca_path if host.own else "", verify)
     # urllib3 compares the name itself then, also addresses, which 1.26 does not tell OpenSSL.
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
     for path in host.ca:
         try:
             context.load_verify_locations(path)
         except (OSError, ValueError) as error:
             raise InvalidArgument(f"{path}: no certificate authority in PEM format can be read from it") from error
-    # OpenSSL keeps one certificate a kind of key, the last: so that the first of the file counts.
-    for certificate, key in reversed(host.client):
+    # OpenSSL keeps one certificate a kind of key, the last: so that the option's counts, then the first of hosts.toml.
+    own = [(options.client_cert, options.client_key)] if host.own and options.client_cert else []
+    for certificate, key in reversed([*own, *host.client]):
         try:
             context.load_cert_chain(certificate, key or None)
         except (OSError, ValueError) as error:
@@ -85,11 +95,22 @@ def proxies(url: str, options: RegistryOptions) -> t.Dict[str, str]:
     scheme = target.scheme
     given = getattr(options, f"{scheme}_proxy") or os.environ.get(f"{scheme}_proxy") or os.environ.get(f"{scheme.upper()}_PROXY")
     exempt = options.no_proxy or os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
-    host = (target.hostname or "").lower()
-    for item in (part.strip().lower().lstrip("*").lstrip(".") for part in exempt.split(",")):
-        if item and (item == host or host.endswith("." + item) or item == target.netloc.lower()):
-            return {}
-    return {scheme: given} if given and exempt.strip() != "*" else {}
+    if exempt.strip() == "*" or any(_exempts(part.strip().lower(), target) for part in exempt.split(",")):
+        return {}
+    return {scheme: given} if given else {}
+
+
+def _exempts(item: str, target: urllib.parse.SplitResult) -> bool:
+    """Whether an item of no_proxy means a host: a name and what is below it, an address, with a port or without, or a network."""
+    host, suffix = (target.hostname or "").lower(), item.lstrip("*").lstrip(".")
+    if not suffix:
+        return False
+    if "/" in item:
+        try:
+            return ipaddress.ip_address(host) in ipaddress.ip_network(item, strict=False)
+        except ValueError:
+            return False
+    return suffix in (host, target.netloc.lower()) or host.endswith("." + suffix)
 
 
 class NoAuth:

@@ -87,6 +87,13 @@ def namespace_query(host: Host, domain: str) -> str:
     return "" if host.own else "?" + urllib.parse.urlencode({"ns": domain})
 
 
+def check_redirect(url: str, target: str) -> None:
+    """RegistryError for a redirect to what is no HTTP, or from TLS to plain HTTP."""
+    scheme = origin(target)[0]
+    if scheme not in ("http", "https") or (url.startswith("https:") and scheme != "https"):
+        raise RegistryError(f"{redacted(url)} redirects to {redacted(target)}, which is refused (TLS must not be left)")
+
+
 class Transport:
     """Requests to one host, for one registry (domain). Threads may share it.
 
@@ -174,9 +181,7 @@ class Transport:
                 return response
             response.close()
             target = joined(url, response.headers["Location"])
-            scheme = origin(target)[0]
-            if scheme not in ("http", "https") or (url.startswith("https:") and scheme != "https"):
-                raise RegistryError(f"{redacted(url)} redirects to {redacted(target)}, which is refused (TLS must not be left)")
+            check_redirect(url, target)
             if body is not None and response.status_code not in (307, 308):
                 raise RegistryError(f"{redacted(url)} redirects an upload with HTTP {response.status_code}, which is refused")
             url = target

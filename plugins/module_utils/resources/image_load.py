@@ -184,7 +184,8 @@ def _spool(params: t.Mapping[str, t.Any]) -> t.Optional[str]:
 
 def _url(params: t.Mapping[str, t.Any]) -> t.Tuple[str, Digest]:
     """A URL as a user reads it, and the checksum of the file there. InvalidArgument."""
-    from ..image.archive_fetch import check_url, redacted
+    from ..registry.download import check_url
+    from ..registry.sessions import redacted
 
     check_url(params["path"])
     if not params["checksum"]:
@@ -203,7 +204,7 @@ def _url(params: t.Mapping[str, t.Any]) -> t.Tuple[str, Digest]:
 
 
 def _download(want: Load, checksum: Digest, spool: t.Optional[str]) -> t.BinaryIO:
-    from ..image.archive_fetch import FetchOptions, download
+    from ..registry.download import FetchOptions, download
 
     params = want.params
     options = FetchOptions(

@@ -45,7 +45,7 @@ SPEC = {
         'password': {'type': 'str', 'no_log': True},
         'plain_http': {'type': 'bool', 'default': False},
         'platform': {'type': 'str'},
-        'progress_timeout': {'type': 'float', 'default': 300.0},
+        'progress_timeout': {'type': 'float', 'default': 45.0},
         'pull': {'type': 'str', 'choices': ['missing', 'always', 'newer', 'never'], 'default': 'missing'},
         'read_only': {'type': 'bool'},
         'recreate': {'type': 'bool', 'default': False},

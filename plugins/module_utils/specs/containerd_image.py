@@ -45,7 +45,7 @@ SPEC = {
         'plain_http': {'type': 'bool', 'default': False},
         'platform': {'type': 'list', 'elements': 'str'},
         'progress_file': {'type': 'path'},
-        'progress_timeout': {'type': 'float', 'default': 300.0},
+        'progress_timeout': {'type': 'float', 'default': 45.0},
         'pull': {'type': 'str', 'choices': ['missing', 'always', 'newer', 'never'], 'default': 'missing'},
         'registry_config_dir': {'type': 'path', 'default': '/etc/containerd/certs.d'},
         'retries': {'type': 'int', 'default': 3},

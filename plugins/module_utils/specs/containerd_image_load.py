@@ -25,7 +25,7 @@ SPEC = {
         'namespace': {'type': 'str', 'default': 'default', 'fallback': (env_fallback, ['CONTAINERD_NAMESPACE'])},
         'path': {'type': 'str', 'required': True},
         'platform': {'type': 'str'},
-        'progress_timeout': {'type': 'float', 'default': 300.0},
+        'progress_timeout': {'type': 'float', 'default': 45.0},
         'retries': {'type': 'int', 'default': 3},
         'retry_delay': {'type': 'float', 'default': 2.0},
         'snapshotter': {'type': 'str'},

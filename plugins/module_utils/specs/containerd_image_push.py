@@ -32,7 +32,7 @@ SPEC = {
         'password': {'type': 'str', 'no_log': True},
         'plain_http': {'type': 'bool', 'default': False},
         'platforms': {'type': 'list', 'elements': 'str'},
-        'progress_timeout': {'type': 'float', 'default': 300.0},
+        'progress_timeout': {'type': 'float', 'default': 45.0},
         'registry_config_dir': {'type': 'path', 'default': '/etc/containerd/certs.d'},
         'retries': {'type': 'int', 'default': 3},
         'retry_delay': {'type': 'float', 'default': 2.0},

@@ -18,7 +18,7 @@ SPEC = {
         'no_proxy': {'type': 'str'},
         'password': {'type': 'str', 'no_log': True},
         'plain_http': {'type': 'bool', 'default': False},
-        'progress_timeout': {'type': 'float', 'default': 300.0},
+        'progress_timeout': {'type': 'float', 'default': 45.0},
         'reauthorize': {'type': 'bool', 'default': False, 'aliases': ['reauth']},
         'registry_config_dir': {'type': 'path', 'default': '/etc/containerd/certs.d'},
         'registry_url': {'type': 'str', 'default': 'docker.io', 'aliases': ['registry', 'url']},

@@ -23,8 +23,9 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     Unimplemented,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.image.inspect import inspect
-from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import PullResult, pull
+from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import Job, Puller, PullResult, pull
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
 from ansible_collections.fleet.containerd.tests.support.client import LayoutClient as Client
@@ -232,3 +233,27 @@ def test_an_index_in_an_index_has_its_limit(engine: EmbeddedEngine, layout: Layo
     deeper = layout.index([{**nested, "platform": {"os": "linux", "architecture": "amd64"}}])
     with pytest.raises(InvalidArgument, match="deeper than 2"):
         get(engine, layout, deeper)
+
+
+def test_an_index_of_very_many_manifests(engine: EmbeddedEngine, layout: Layout) -> None:
+    ours = layout.image([tar_of([Entry("x")])])
+    other = {"mediaType": MANIFEST, "size": 500, "platform": {"os": "linux", "architecture": "arm64"}}
+    index = layout.index([*({**other, "digest": f"sha256:{number:064x}"} for number in range(9000)), ours])
+    assert get(engine, layout, index).layers == 1
+    assert inspect(engine, engine.images.get(NAME.record), AMD64).missing == ()
+
+
+@pytest.mark.parametrize("suffix", ["+encrypted", "+gzip+encrypted", "+zstd+encrypted"])
+def test_an_encrypted_layer_is_stored_and_not_unpacked(engine: EmbeddedEngine, layout: Layout, suffix: str) -> None:
+    layer = tar_of([Entry("x")])
+    body = json.loads(layout.read(layout.image([layer])))
+    secret = layout.blob(layer, "application/vnd.oci.image.layer.v1.tar" + suffix)
+    image = layout.json({**body, "layers": [secret]}, MANIFEST)
+    words = rf"the layer {secret['digest']} of registry.test/app:1 is encrypted .*unpack=false"
+    with pytest.raises(Unimplemented, match=words):
+        get(engine, layout, image)
+    nothing_is_left(engine)
+    job = Job(NAME, (AMD64,), unpack=False)
+    with Puller(engine, Client(layout, image), [job]) as puller:
+        puller.pull(job)
+    assert engine.content.info(Digest(secret["digest"])).size == len(layer)

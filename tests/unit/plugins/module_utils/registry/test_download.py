@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import time
 import typing as t
 
 import pytest
@@ -17,11 +18,14 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     InvalidArgument,
     NotFound,
     PermissionDenied,
+    RegistryError,
+    ResourceExhausted,
     Unauthenticated,
     Unavailable,
 )
-from ansible_collections.fleet.containerd.plugins.module_utils.image.archive_fetch import FetchOptions, check_url, download
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mount, unmount
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
+from ansible_collections.fleet.containerd.plugins.module_utils.registry.download import FetchOptions, check_url, download
 from ansible_collections.fleet.containerd.tests.support.registry import make_ca
 from ansible_collections.fleet.containerd.tests.support.web import Web, running_web
 
@@ -97,6 +101,57 @@ def test_redirects(web: Web, tmp_path: pathlib.Path) -> None:
     web.redirect = web.url
     with pytest.raises(EngineError):
         download(web.url, CHECKSUM, QUICK._replace(retries=0))
+
+
+def test_tls_is_not_left(tmp_path: pathlib.Path) -> None:
+    ca, certificate, key = make_ca(tmp_path)
+    with running_web(DATA) as plain, running_web(DATA, (certificate, key)) as secure:
+        secure.redirect = plain.url
+        with pytest.raises(RegistryError, match=r"redirects to http://127.0.0.1:\d+/images/a.tar, which is refused \(TLS must"):
+            download(secure.url, CHECKSUM, QUICK._replace(ca_path=ca))
+        assert plain.requests == []
+
+
+def test_redirects_end(web: Web) -> None:
+    web.redirect = web.url
+    with pytest.raises(InvalidArgument, match="more than 5 redirects"):
+        download(web.url, CHECKSUM, QUICK)
+
+
+def test_a_server_that_drips_is_given_up(web: Web) -> None:
+    web.drip = 0.02
+    started = time.monotonic()
+    with pytest.raises(Unavailable, match="too slow"):
+        download(web.url, CHECKSUM, QUICK._replace(timeout=0.3, retries=1))
+    assert time.monotonic() - started < 5
+    assert len(web.requests) == 2
+
+
+def test_single_bytes_are_no_progress(web: Web) -> None:
+    web.breaks = [1] * 9
+    with pytest.raises(Unavailable, match="bytes early"):
+        download(web.url, CHECKSUM, QUICK)
+    assert len(web.requests) == 4
+
+
+def test_a_server_that_wants_to_be_left_alone_for_hours(web: Web) -> None:
+    web.statuses, web.retry_after = [429], "7300"
+    with pytest.raises(Unavailable, match=r"HTTP 429: it asks to be left alone for 2 hours: run the task again after that"):
+        download(web.url, CHECKSUM, QUICK)
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_download_does_not_fill_the_disk(web: Web, tmp_path: pathlib.Path, announced: bool) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount("tmpfs", "tmpfs", str(disk), ["size=900k"])
+    try:
+        web.announces = announced
+        with pytest.raises(ResourceExhausted, match="do not fit on the disk"):
+            download(web.url, CHECKSUM, QUICK, str(disk))
+        assert web.requests == ["all"]
+    finally:
+        unmount(str(disk))
 
 
 def test_nobody_there() -> None:
