@@ -16,6 +16,10 @@ description:
   - An option that is not given is not compared. What was given is stored with the container, so that a comparison never guesses.
   - A change that needs a new container makes it first, then stops the old one, and removes the old one only when the new one runs.
     When the new one does not start, the old one is started again.
+  - Check mode tells whether it will work. It asks the registry for an image that is not there, compares the room on the disk with what
+    is to be fetched, looks for the sources of volumes and the runtime, and in an image that is unpacked for the user, the command and the
+    targets of volumes. It fails as the run would, in the same words. A warning names what it could not look at. A task with nothing to
+    do asks nobody.
 requirements:
   - runc or crun (engine V(embedded))
   - requests (to pull images)

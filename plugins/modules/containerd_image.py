@@ -18,7 +18,8 @@ description:
   - A pulled image is durable when the task returns, also after a power cut.
   - Check mode asks the registry where O(pull) says so, and tells the truth about a tag that has moved. Of an image that it would
     pull it reads the manifest and the config, some kilobytes, so that RV(image) and the diff are those of the run, and it
-    fails where the run would find no such tag or platform.
+    fails where the run would find no such tag or platform, or no room for what is to be fetched. Where only the unpacked layers,
+    taken for three times their compressed size, may find no room, it warns.
 requirements:
   - requests (to pull; images that are present already need no library)
   - runc or crun is not needed to pull

@@ -57,7 +57,9 @@ def test_create_again_and_absent(site: Site, host: t.Any, busybox: str) -> None:
     assert diff["after"]["exists"] is True
     assert diff["after"]["state"] == "running"
     assert diff["after"]["command"] == ["sleep", "1000"]
+    assert diff["after"]["image"]["name"] == busybox
     facts = made.value("container")
+    assert diff["after"]["image"]["digest"] == facts["Containerd"]["ManifestDigest"]
     assert facts["Name"] == "/web"
     assert facts["Config"]["Image"] == busybox
     assert (facts["Path"], facts["Args"]) == ("sleep", ["1000"])
@@ -263,7 +265,7 @@ def test_comparisons(site: Site, busybox: str, tmp_path: pathlib.Path) -> None:
         "env": container("c", env={"A": "1"}, comparisons={"env": "strict"}, **base),
         "volumes": container("c", volumes=volumes[:1], comparisons={"volumes": "strict"}, **base),
         "hostname": container("c", env={"A": "0"}, hostname="two", comparisons={"*": "ignore", "hostname": "strict"}, **base),
-        "command": container("c", command=["1000"], image=busybox),
+        "command": container("c", command=["true"], image=busybox),
     }
     results = site.predict(*same, *different.values()).results
     assert [one.actions for one in results[: len(same)]] == [[]] * len(same)
@@ -274,9 +276,11 @@ def test_options_that_are_taken_back(site: Site, busybox: str, tmp_path: pathlib
     base: Options = {"image": busybox, "stop_signal": "KILL"}
     volumes = [f"{tmp_path}:/a"]
     site.play(container("c", command=["sleep", "1000"], env={"A": "1"}, volumes=volumes, working_dir="/tmp", **base))
-    (emptied,) = site.converge(container("c", command=["sleep", "1000"], env={}, volumes=[], **base))
+    (emptied,) = site.converge(container("c", command=["sleep", "1000"], env={}, volumes=[], **base), diff=True)
     assert emptied.value("recreated_because") == ["env", "volumes"]
     assert "reset to the image's default: working_dir" in emptied.actions[0]
+    diff = emptied.value("diff")
+    assert (diff["before"]["working_dir"], diff["after"]["working_dir"]) == ("/tmp", "/")
     facts = emptied.value("container")
     assert not [item for item in facts["Config"]["Env"] if item.startswith("A=")]
     assert facts["Mounts"] == []

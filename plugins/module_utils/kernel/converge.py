@@ -30,6 +30,7 @@ class Plan(t.NamedTuple):
 
     before and after are mappings, or the texts of a file; path is that file's. failures: what cannot be done, while the steps can.
     after may also be a function that makes it from what is observed at the end (in check mode: from what is there).
+    foresee: called in check mode, in place of the steps. Raises what they would find out on their way; gives warnings.
     """
 
     steps: t.Sequence[Step] = ()
@@ -38,6 +39,7 @@ class Plan(t.NamedTuple):
     result: t.Mapping[str, t.Any] = {}
     path: str = ""
     failures: t.Sequence[EngineError] = ()
+    foresee: t.Optional[t.Callable[[], t.Sequence[str]]] = None
 
     def diff(self, have: t.Any) -> t.Dict[str, t.Any]:
         """What Ansible shows with --diff. have: what was observed at the end."""
@@ -123,5 +125,8 @@ def converge(resource: Resource, params: t.Mapping[str, t.Any], engine: t.Any, c
             failures = list(plan.failures)
             actions = _apply(plan.steps, failures)
             have = resource.observe(want, engine)
+    warnings = plan.foresee() if plan.foresee and plan.steps and check_mode else ()
     result = {**plan.result, **resource.facts(want, have, engine)}
+    if warnings:
+        result["warnings"] = [*result.get("warnings", ()), *warnings]
     return Outcome(bool(actions), actions, plan.diff(have), result, failures)

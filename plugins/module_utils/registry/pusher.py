@@ -9,6 +9,7 @@ registry says that an upload goes on elsewhere, no credentials go along.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import typing as t
@@ -78,19 +79,27 @@ class Pusher:
 
         False too when it does not let us look: pushing tells why.
         """
+        try:
+            said, name = self._look(reference, descriptor)
+        except (NotFound, Unauthenticated, PermissionDenied):
+            return False
+        return bool(said == descriptor.digest or (not said and name == descriptor.digest))
+
+    def check_access(self, reference: Reference, descriptor: Descriptor) -> None:
+        """Unauthenticated, PermissionDenied where the registry does not even let us look. Whether it takes a push only one tells."""
+        with contextlib.suppress(NotFound):
+            self._look(reference, descriptor)
+
+    def _look(self, reference: Reference, descriptor: Descriptor) -> t.Tuple[t.Optional[str], str]:
+        """The digest that the registry says, and the name that it was asked for."""
         manifest = _is_manifest(descriptor)
         name = reference.tag or descriptor.digest if manifest else descriptor.digest
         path = f"{reference.path}/{'manifests' if manifest else 'blobs'}/{name}"
         headers = {"Accept": f"{descriptor.media_type}, */*"}
-        try:
-            response = self._hosts(reference.domain).attempt(
-                _scope(reference), (PUSH,), lambda transport: transport.request("HEAD", path, _scope(reference), headers)
-            )
-        except (NotFound, Unauthenticated, PermissionDenied):
-            return False
-        with response:
-            said = response.headers.get("Docker-Content-Digest")
-        return bool(said == descriptor.digest or (not said and name == descriptor.digest))
+        with self._hosts(reference.domain).attempt(
+            _scope(reference), (PUSH,), lambda transport: transport.request("HEAD", path, _scope(reference), headers)
+        ) as response:
+            return response.headers.get("Docker-Content-Digest"), str(name)
 
     def mount(self, reference: Reference, descriptor: Descriptor, from_path: str) -> bool:
         """Take a blob over from another repository of the registry. False where it does not do that: then upload()."""

@@ -5,16 +5,17 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from ..engine import labels as L
 from ..engine.models import CREATED, STOPPED, Container, TaskState
 from ..engine.open import EngineOptions, kept_by_embedded
-from ..errors import FailedPrecondition, InvalidArgument, NotFound, printable
+from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, printable
 from ..kernel.converge import Plan
 from ..kernel.field import IGNORE, Change, Field, compare
-from .container_options import comparison_modes, effective, fields_for, parse_given
-from .image_source import Found, Wanted, find_image, wanted_image
+from .container_options import ROWS, comparison_modes, effective, fields_for, image_defaults, parse_given
+from .image_source import Found, Wanted, find_image, has_to_be_pulled, pull_title, wanted_image
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine
@@ -113,7 +114,16 @@ class ContainerResource:
             if elsewhere:
                 raise FailedPrecondition(elsewhere)
         self._done = {}
-        return Planner(engine, want, have, self._done).plan()
+        plan = Planner(engine, want, have, self._done).plan()
+        if want.state == "absent" or not plan.steps:
+            return plan
+        from .container_check import Outlook
+
+        makes = have.container is None or "recreated_because" in plan.result
+        plan = plan._replace(foresee=Outlook(engine, want, have, makes).foresee)
+        if have.container is None and isinstance(plan.after, dict):
+            return plan._replace(after=functools.partial(with_digest, want, plan.after))
+        return plan
 
     def facts(self, want: Want, have: Have, engine: Engine) -> t.Dict[str, t.Any]:
         from .container_facts import container_facts
@@ -144,11 +154,14 @@ def _leftovers(engine: Engine, name: str) -> t.Tuple[Container, ...]:
 
 
 class Differences(t.NamedTuple):
-    """changes of the options; image: a Change when the image differs. given is what the container is to be made with."""
+    """changes: what makes a new container necessary; live: what does not.
+
+    reset: what a new container loses because the task does not give it any more.
+    """
 
     changes: t.List[Change]
     live: t.List[Change]
-    reset: t.List[str]
+    reset: t.List[Change]
 
 
 def differences(want: Want, have: Have) -> Differences:
@@ -164,8 +177,41 @@ def differences(want: Want, have: Have) -> Differences:
     found = compare(fields_for(want.given, want.modes), wanted, had)
     image = image_change(want, have)
     changes = [change for change in found if not change.field.live] + ([image] if image else [])
-    reset = sorted(set(stored["given"]) - set(want.given)) if changes else []
-    return Differences(changes, [change for change in found if change.field.live], reset)
+    return Differences(changes, [change for change in found if change.field.live], reset_by(want, have) if changes else [])
+
+
+def reset_by(want: Want, have: Have) -> t.List[Change]:
+    """What a container that is made anew loses: options that the task does not give any more become those of the image."""
+    stored = have.stored or {"given": {}, "defaults": {}}
+    image = coming(want, have) or have.image
+    defaults = image_defaults(image.view.image_config) if image and image.view else stored["defaults"]
+    had, gets = effective(stored["given"], stored["defaults"]), effective(want.given, defaults)
+    return [
+        Change(row.field, had[row.field.option], gets[row.field.option])
+        for row in ROWS
+        if row.field.option in stored["given"] and row.field.option not in want.given
+    ]
+
+
+def with_digest(want: Want, after: t.Mapping[str, t.Any], end: Have) -> t.Dict[str, t.Any]:
+    """One side of a diff, with the digest of the image, which is known only in the end (or by the registry, in check mode)."""
+    image = None if end.stored else coming(want, end) or end.image
+    digest = end.stored["image"]["manifest"] if end.stored else image.view.manifest.digest if image and image.view else ""
+    return {**after, "image": {"name": want.image.label if want.image else "", "digest": str(digest)}}
+
+
+def coming(want: Want, have: Have) -> t.Optional[Found]:
+    """The image that a pull will bring, as the registry tells; None where nothing is to be pulled. Raises what the pull would."""
+    reason = has_to_be_pulled(want.image, have.image) if want.image else ""
+    if want.image is None or want.image.registry is None or not reason:
+        return None
+    from .image_foreseen import foresee
+
+    try:
+        return foresee(want.image.registry(), want.image, have.image)
+    except EngineError as error:
+        error.details.setdefault("failed_action", pull_title(want.image, have.image, reason))
+        raise
 
 
 def image_change(want: Want, have: Have) -> t.Optional[Change]:
@@ -179,23 +225,25 @@ def image_change(want: Want, have: Have) -> t.Optional[Change]:
             return None
         return Change(Field("image"), before, {"id": str(want.image.image_id)})
     name = str(want.image.reference.record) if want.image.reference else ""
-    digest = _wanted_digest(want.image, have.image, stored)
+    digest = _wanted_digest(want, have, stored)
     same_image = digest in (stored["target"], stored["manifest"], "")
     if same_image and (stored["name"] == name or want.params["image_name_mismatch"] == "ignore"):
         return None
     return Change(Field("image"), before, {"name": name, "digest": digest or stored["manifest"]})
 
 
-def _wanted_digest(want: Wanted, found: t.Optional[Found], stored: t.Mapping[str, t.Any]) -> str:
-    """The digest that the wanted image has or will have; empty when only the name can tell and it is the same."""
-    if want.remote:
-        same = found and found.record.target.digest == want.remote.digest and found.view
-        return str(found.view.manifest.digest) if found and found.view and same else str(want.remote.digest)
-    if want.reference and want.reference.digest:
-        return str(want.reference.digest)
-    if found and found.view:
-        return str(found.view.manifest.digest)
-    if found:
-        return str(found.record.target.digest)
-    same_name = want.reference is not None and stored["name"] == want.reference.record
-    return "" if same_name else "(not pulled yet)"
+def _wanted_digest(want: Want, have: Have, stored: t.Mapping[str, t.Any]) -> str:
+    """The digest of what the container would run now; empty when only the name can tell and it is the same.
+
+    That of the manifest for the platform: where an index has others for other platforms, nothing has changed.
+    """
+    image, found = want.image, have.image
+    assert image
+    pin = image.reference.digest if image.reference else None
+    top = image.remote.digest if image.remote else pin or (found.record.target.digest if found else None)
+    if top in (stored["target"], stored["manifest"]):
+        return str(top)
+    if top is None and image.reference and stored["name"] == image.reference.record:
+        return ""
+    new = coming(want, have) or found
+    return str(new.view.manifest.digest if new and new.view else top)

@@ -104,7 +104,8 @@ class Planner:
         found = self._pull()
         title = f"create container {want.name} anew ({', '.join(because)}{' changed' if self.differ.changes else ''})"
         if self.differ.reset:
-            title += f"; not asked for any more and reset to the image's default: {', '.join(self.differ.reset)}"
+            names = sorted(change.field.option for change in self.differ.reset)
+            title += f"; not asked for any more and reset to the image's default: {', '.join(names)}"
         found.append(
             Step(title, lambda: made.append(steps.create(engine, want, stage=True)), lambda: steps.remove(engine, made[0]))
         )
@@ -128,7 +129,7 @@ class Planner:
         found.append(Step(f"remove the old container {old.id[:12]}", lambda: steps.remove(engine, old)))
         if want.state == "started" and not want.params["detach"]:
             found += self._run_steps(lambda: made[0])[1:]
-        before, after = render(self.differ.changes + self.differ.live)
+        before, after = render(self.differ.changes + self.differ.live + self.differ.reset)
         return Plan(
             found,
             {"state": _state(self.have), **before},

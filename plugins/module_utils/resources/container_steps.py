@@ -83,9 +83,6 @@ def _request(
 ) -> t.Any:
     from ..runtime.spec import SpecRequest
 
-    for volume in options["volumes"]:
-        if not os.path.lexists(volume["source"]):
-            raise InvalidArgument(f"volumes: the source {volume['source']} is not there on the target: create it first")
     return SpecRequest(
         container_id=container_id,
         namespace=engine.namespace,

@@ -81,6 +81,7 @@ class ImageResource:
         self._kept: t.Set[str] = set()
         self._freed: t.Dict[str, t.Any] = {}
         self._foreseen: t.Dict[int, Found] = {}
+        self._bytes: t.Dict[int, int] = {}
         self._warnings: t.List[str] = []
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Task:
@@ -134,7 +135,9 @@ class ImageResource:
         def after(end: Have) -> t.Mapping[str, t.Any]:
             return _side(want, {number: self._after(number, want, end, engine) for number in self._shown(want)})
 
-        return Plan(steps, _side(want, before), after, {"warnings": words}, failures=list(self._failed.values()))
+        failures = list(self._failed.values())
+        look = functools.partial(self._foresee, want, have, engine)
+        return Plan(steps, _side(want, before), after, {"warnings": words}, failures=failures, foresee=look)
 
     def _shown(self, task: Task) -> t.List[int]:
         """The images of the diff: one what it is, of many those that change."""
@@ -146,7 +149,8 @@ class ImageResource:
     def _after(self, number: int, task: Task, end: Have, engine: Engine) -> t.Mapping[str, t.Any]:
         if number in self._removals:
             return self._removals[number].after
-        return summary(engine, self._at_the_end(number, task, end))
+        size = self._pulled.get(number, {}).get("bytes", self._bytes.get(number))
+        return {**summary(engine, self._at_the_end(number, task, end)), **({} if size is None else {"bytes": size})}
 
     def _at_the_end(self, number: int, task: Task, have: Have) -> t.Optional[Found]:
         """An image as it is; where check mode has left a step away, as it would be."""
@@ -156,16 +160,32 @@ class ImageResource:
         labels = merged(found.record.labels, {**found.record.labels, **dict(pin_labels(task.wants[number]))})
         return found._replace(record=found.record._replace(labels=labels))
 
-    def _foresee(self, task: Task, have: Have) -> None:
-        """Ask the registries for what was planned and not pulled, which is so in check mode only."""
-        numbers = [number for number in self._jobs if number not in self._pulled and number not in self._failed]
+    def _foresee(self, task: Task, have: Have, engine: Engine) -> t.List[str]:
+        """What would be pulled, as the registries tell, and whether there is room for it. Warnings."""
+        warnings: t.List[str] = []
+        if not self._jobs:
+            return warnings
+        from .image_room import Room
 
         def ask(client: RegistryClient, number: int) -> Found:
             return foresee(client, task.wants[number], have.found[number])
 
-        if numbers:
-            self._foreseen, problems = _each(task, numbers, ask)
-            self._failed.update(problems)
+        self._foreseen, problems = _each(task, list(self._jobs), ask)
+        self._failed.update(problems)
+        room = Room(engine, task.params.get("snapshotter") or "")
+        for number, found in sorted(self._foreseen.items()):
+            want = task.wants[number]
+            try:
+                size, words = room.take(want.label, found, task.params["unpack"])
+            except ResourceExhausted as error:
+                if not task.goes_on:
+                    raise
+                self._failed[number] = error
+                continue
+            warnings.extend(words)
+            if not want.every and len(want.platforms) < 2:
+                self._bytes[number] = size
+        return warnings
 
     def _pulls(self, number: int, task: Task, have: t.Optional[Found], engine: Engine) -> t.List[Step]:
         want = task.wants[number]
@@ -246,7 +266,6 @@ class ImageResource:
         self._freed = {"deleted_blobs": sorted(map(str, freed)), "bytes": sum(before[digest] for digest in freed)}
 
     def facts(self, want: Task, have: Have, engine: Engine) -> t.Dict[str, t.Any]:
-        self._foresee(want, have)
         ends = {number: self._at_the_end(number, want, have) for number in range(len(want.wants))}
         records = {**have.records, **{found.record.name: found.record for found in ends.values() if found}}
         images = [self._facts(number, want, found, records) for number, found in ends.items()]

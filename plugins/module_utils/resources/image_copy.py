@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import typing as t
 
 from ..errors import InvalidArgument
@@ -15,7 +16,7 @@ from ..image.walk import Selection, Tree
 from ..kernel.converge import Plan, Step
 from ..oci.descriptor import Descriptor
 from ..oci.reference import Reference
-from .image_push import destination_of, selection_of, transfer_options
+from .image_push import destination_of, foresee_push, selection_of, transfer_options
 from .registry_options import check_registry_options, registry_client, registry_pusher
 
 if t.TYPE_CHECKING:
@@ -69,7 +70,9 @@ class ImageCopyResource:
         before, after = {"up_to_date": have}, {"up_to_date": True, "digest": want.digest}
         if have:
             return Plan((), before, after)
-        return Plan([Step(f"copy image {want.src} to {want.dest}", lambda: self._copy(want))], before, after)
+        step = Step(f"copy image {want.src} to {want.dest}", lambda: self._copy(want))
+        top = want.tree.top if want.tree else want.top
+        return Plan([step], before, after, foresee=functools.partial(foresee_push, want.params, want.dest, top))
 
     def _copy(self, want: Copy) -> None:
         with contextlib.closing(_client(want.params, want.src, want.dest)) as client:

@@ -14,12 +14,13 @@ from .image_source import Found, Wanted, pin_labels
 
 if t.TYPE_CHECKING:
     from ..image.archive_images import Contents
+    from ..image.asked import Asked
     from ..image.load import Target
     from ..oci.platform import Platform
     from ..registry.client import RegistryClient
 
 
-def foresee(client: RegistryClient, want: Wanted, have: t.Optional[Found] = None) -> Found:
+def foresee(client: t.Union[RegistryClient, Asked], want: Wanted, have: t.Optional[Found] = None) -> Found:
     """By GET of the image's documents and its config: some kilobytes. Raises what the pull would raise about them."""
     from ..image.copy import remote_document
     from ..image.inspect import CONFIG_LIMIT, choose_manifest, make_view, platform_problem

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from ..errors import InvalidArgument
@@ -21,6 +22,7 @@ from .registry_options import check_registry_options, registry_pusher
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine
+    from ..oci.descriptor import Descriptor
 
 
 class Push(t.NamedTuple):
@@ -73,7 +75,8 @@ class ImagePushResource:
             return Plan((), before, after)
         own = want.source.label == str(want.destination)
         title = f"push image {want.source.label}" + ("" if own else f" to {want.destination}")
-        return Plan([Step(title, lambda: self._push(want, engine))], before, after)
+        foresee = functools.partial(foresee_push, want.params, want.destination, want.tree.top)
+        return Plan([Step(title, lambda: self._push(want, engine))], before, after, foresee=foresee)
 
     def _push(self, want: Push, engine: Engine) -> None:
         pusher = registry_pusher(want.params)
@@ -100,6 +103,16 @@ class ImagePushResource:
         if self._pushed:
             out["pushed"] = self._pushed.facts()
         return out
+
+
+def foresee_push(params: t.Mapping[str, t.Any], destination: Reference, top: Descriptor) -> t.List[str]:
+    """kernel/converge.py: Plan.foresee."""
+    pusher = registry_pusher(params)
+    try:
+        pusher.check_access(destination, top)
+    finally:
+        pusher.close()
+    return [f"check mode cannot tell whether {destination.domain} lets {destination} be pushed"]
 
 
 def destination_of(text: str, option: str, tag: str) -> Reference:

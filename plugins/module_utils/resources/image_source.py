@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import typing as t
 
@@ -20,6 +21,7 @@ from .registry_options import check_registry_options, registry_client
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine
+    from ..image.asked import Asked
     from ..image.inspect import ImageView
     from ..image.pull import Job, PullResult
     from ..registry.client import RegistryClient
@@ -31,7 +33,7 @@ class Wanted(t.NamedTuple):
     """reference, or image_id where an id was given. remote: what the registry says now, where pull asks it.
 
     platforms: for which the image has to be there (none: the target's); every: for all that it has.
-    problem: why the registry could not be asked (pull: newer goes on with what is there).
+    problem: why the registry could not be asked (pull: newer goes on with what is there). registry: gives whom to ask and to pull from.
     """
 
     reference: t.Optional[Reference]
@@ -42,6 +44,7 @@ class Wanted(t.NamedTuple):
     every: bool = False
     remote: t.Optional[Descriptor] = None
     problem: t.Optional[EngineError] = None
+    registry: t.Optional[t.Callable[[], Asked]] = None
 
     @property
     def platform(self) -> Platform:
@@ -98,14 +101,17 @@ def parse_platforms(value: t.Union[str, t.Sequence[str], None]) -> t.Tuple[t.Tup
 def wanted_image(params: t.Mapping[str, t.Any], option: str) -> Wanted:
     """What a task asks for; with pull always or newer the registry is asked (HEAD) here, so that check mode knows too."""
     check_registry_options(params)
-    want = parse_wanted(params, option)
+    registry = functools.lru_cache(maxsize=None)(lambda: _registry(params))
+    want = parse_wanted(params, option)._replace(registry=registry)
     if want.pull not in ("always", "newer") or want.reference is None:
         return want
-    client = registry_client(params)
-    try:
-        return ask_registry(client, want)
-    finally:
-        client.close()
+    return ask_registry(registry(), want)
+
+
+def _registry(params: t.Mapping[str, t.Any]) -> Asked:
+    from ..image.asked import Asked
+
+    return Asked(registry_client(params))
 
 
 def parse_wanted(params: t.Mapping[str, t.Any], option: str) -> Wanted:
@@ -114,7 +120,7 @@ def parse_wanted(params: t.Mapping[str, t.Any], option: str) -> Wanted:
     return Wanted(reference, image_id, platforms, params["pull"], params, every)
 
 
-def ask_registry(client: RegistryClient, want: Wanted) -> Wanted:
+def ask_registry(client: t.Union[RegistryClient, Asked], want: Wanted) -> Wanted:
     """What the registry has now. With pull newer a registry that does not answer is no error yet."""
     if want.reference is None:
         return want
@@ -281,7 +287,7 @@ def refusals(result: PullResult) -> t.List[str]:
 def _pull(want: Wanted, engine: Engine, warnings: t.List[str]) -> None:
     from ..image.pull import Puller
 
-    client, job = registry_client(want.params), pull_job(want)
+    client, job = want.registry() if want.registry else registry_client(want.params), pull_job(want)
     try:
         with Puller(engine, client, [job], want.params.get("snapshotter") or "", want.params.get("max_parallel") or 3) as puller:
             warnings.extend(refusals(puller.pull(job)))

@@ -1,0 +1,67 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Looking for a container's command before anything that runs is stopped for it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import typing as t
+
+from ..errors import InvalidArgument, printable
+
+_LINKS = 40
+#: Mounted by the runtime: what is there is not in the image.
+_MOUNTED = ("/dev", "/proc", "/sys", "/run")
+
+
+def check_command(root_fd: int, command: str, path: str, working_dir: str, mounted: t.Iterable[str]) -> None:
+    """InvalidArgument, in the words for what a runtime would say, when the command cannot be there.
+
+    path: the container's PATH. mounted: the targets of its volumes; what is below them nobody knows here.
+    """
+    over = (*_MOUNTED, *mounted)
+    if "/" in command:
+        where, words = [os.path.join(working_dir, command)], "is not in the image"
+    else:
+        where, words = (
+            [os.path.join(one, command) for one in path.split(":") if one.startswith("/")],
+            "is not in the image's PATH",
+        )
+    modes = [_mode(root_fd, one, over) for one in where]
+    if any(mode is None or (stat.S_ISREG(mode) and mode & 0o111) for mode in modes):
+        return
+    if any(modes) and "/" in command:
+        words = "may not be executed"
+    raise InvalidArgument(f"the command {printable(command, 200)} {words}")
+
+
+def _mode(root_fd: int, path: str, over: t.Collection[str]) -> t.Optional[int]:
+    """The mode of what a path inside the root leads to: 0 when there is nothing, None when only the running container would know."""
+    todo = [part for part in path.split("/") if part not in ("", ".")][::-1]
+    done: t.List[str] = []
+    links = 0
+    mode = stat.S_IFDIR
+    while todo:
+        part = todo.pop()
+        if part == "..":
+            done = done[:-1]
+            continue
+        here = "/".join([*done, part])
+        if any(f"/{here}/".startswith(f"{one.rstrip('/')}/") for one in over):
+            return None
+        try:
+            mode = os.lstat(here, dir_fd=root_fd).st_mode
+            target = os.readlink(here, dir_fd=root_fd) if stat.S_ISLNK(mode) else ""
+        except OSError:
+            return 0
+        if not stat.S_ISLNK(mode):
+            done.append(part)
+            continue
+        links += 1
+        if links > _LINKS:
+            return 0
+        todo += [one for one in target.split("/") if one not in ("", ".")][::-1]
+        done = [] if target.startswith("/") else done
+    return mode

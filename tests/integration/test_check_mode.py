@@ -1,0 +1,240 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Check mode tells whether it will work: it fails as the run would, in the same words, and says what it could not look at."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Mount
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
+from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry, fake_registry
+from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, tar_of
+from ansible_collections.fleet.containerd.tests.support.modules import Modules
+from ansible_collections.fleet.containerd.tests.support.registry import Registry
+from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
+
+Result = t.Dict[str, t.Any]
+
+
+class Ground:
+    """A site, and the module containerd_container in it."""
+
+    def __init__(self, site: Site, modules: Modules) -> None:
+        self.site, self._modules = site, modules
+
+    def run(self, check: bool = False, **options: t.Any) -> Result:
+        options = {"name": "web", "command": ["sleep", "1000"], "stop_signal": "KILL", "retries": 0, **options}
+        return self._modules.result("containerd_container", **self.site.defaults, **options, _ansible_check_mode=check)
+
+    def check(self, *rows: Result) -> t.List[Result]:
+        """In check mode, which changes nothing."""
+        before = self.site.everything()
+        found = [self.run(check=True, **options) for options in rows]
+        assert self.site.everything() == before, "check mode has changed something"
+        return found
+
+    def fails_alike(self, *rows: Result) -> t.List[str]:
+        """The messages of both modes."""
+        messages = []
+        for options, foreseen in zip(rows, self.check(*rows)):
+            found = self.run(**options)
+            assert foreseen.get("failed"), f"check mode did not see: {found}"
+            assert found.get("failed"), f"only check mode says: {foreseen['msg']}"
+            assert (foreseen["msg"], foreseen["error"]) == (found["msg"], found["error"])
+            messages.append(str(found["msg"]))
+        return messages
+
+
+@pytest.fixture
+def ground(site: Site, modules: Modules) -> Ground:
+    return Ground(site, modules)
+
+
+def warnings(result: Result) -> str:
+    return " ".join(map(str, result.get("warnings", ())))
+
+
+#: What differs between daemons is how the image's files are found, which the conformance tests ask of all.
+on_one_of_each = pytest.mark.parametrize("backend", ["embedded", "containerd-1.7"], indirect=True)
+
+
+@on_one_of_each
+def test_a_release_that_cannot_be_deployed(
+    ground: Ground,
+    busybox: str,
+    hand_made: str,
+    two_platforms: t.Tuple[str, t.Dict[str, str]],
+    tmp_path: pathlib.Path,
+) -> None:
+    repository = busybox.rpartition(":")[0]
+    no_tag, no_registry, no_platform, no_volume, no_runtime, no_command = ground.fails_alike(
+        {"image": f"{repository}:99"},
+        {"image": "127.0.0.1:1/app:1"},
+        {"image": two_platforms[0], "platform": "linux/riscv64"},
+        {"image": busybox, "volumes": [f"{tmp_path}/gone:/v"]},
+        {"image": busybox, "runtime": "kata"},
+        {"image": hand_made, "command": None},
+    )
+    assert no_tag.startswith(f"{repository}:99 is not in the registry: GET ")
+    assert "127.0.0.1:1" in no_registry
+    assert "linux/riscv64" in no_platform
+    assert no_volume == f"volumes: the source {tmp_path}/gone is not there on the target: create it first"
+    assert no_runtime.startswith("runtime: kata is not installed on the target: ")
+    assert "has neither a command nor" in no_command
+    (fine, missing) = ground.check({"image": busybox}, {"image": f"{repository}:99"})
+    assert fine["actions"] == [f"pull image {busybox}", "create container web", "start container web"]
+    assert "check mode cannot tell whether the image has the command sleep" in warnings(fine)
+    assert missing["failed_action"] == f"pull image {repository}:99"
+    made = ground.run(image=busybox)
+    assert "check mode" not in warnings(made)
+    assert fine["diff"] == made["diff"]
+    assert made["diff"]["after"]["image"] == {"name": busybox, "digest": made["container"]["Containerd"]["ManifestDigest"]}
+    (tmp_path / "volume").mkdir()
+    ground.run(name="other", image=busybox, state="present", volumes=[f"{tmp_path}/volume:/v"])
+    (tmp_path / "volume").rmdir()
+    assert ground.fails_alike({"name": "other", "command": None, "stop_signal": None}, {"image": "127.0.0.1:1/app:1"}) == [
+        f"the volume's source {tmp_path}/volume is not there",
+        no_registry,
+    ]
+
+
+@on_one_of_each
+def test_what_the_image_lacks(ground: Ground, busybox: str, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").touch()
+    wrong: t.List[t.Tuple[Result, str]] = [
+        ({"command": ["/bin/nothing"]}, "the command /bin/nothing is not in the image"),
+        ({"command": ["nothing"]}, "the command nothing is not in the image's PATH"),
+        ({"user": "nobody-here"}, "user: the image has no user 'nobody-here' in its /etc/passwd"),
+        ({"working_dir": "/bin/sh"}, "working_dir: /bin/sh is not a directory in the image"),
+        (
+            {"volumes": [f"{tmp_path}/file:/bin"]},
+            f"a file cannot be mounted on a directory, nor the other way round: {tmp_path}/file",
+        ),
+    ]
+    made = ground.run(image=busybox)
+    rows = [{"image": busybox, **options} for options, _message in wrong]
+    assert ground.fails_alike(*rows) == [message for _options, message in wrong]
+    # A daemon tells where an image is only while there is a container of it.
+    ground.run(state="absent")
+    for (options, message), found in zip(wrong, ground.check(*rows)):
+        if isinstance(ground.site, EmbeddedSite):
+            assert found["msg"] == message
+        else:
+            assert "check mode cannot tell whether the image has the command" in warnings(found)
+            assert options.get("user", "") in warnings(found)
+    assert made["changed"]
+
+
+def publish(server: FakeRegistry, layout: Layout, top: t.Mapping[str, t.Any], name: str, tag: str) -> None:
+    """An image with all its documents and blobs."""
+    document = json.loads(layout.read(top))
+    server.contents[f"/v2/{name}/manifests/{top['digest']}"] = (layout.read(top), top["mediaType"])
+    server.contents[f"/v2/{name}/manifests/{tag}"] = (layout.read(top), top["mediaType"])
+    for child in document.get("manifests", ()):
+        publish(server, layout, child, name, child["digest"])
+    for blob in [document["config"], *document["layers"]] if "config" in document else ():
+        server.contents[f"/v2/{name}/blobs/{blob['digest']}"] = (layout.read(blob), "application/octet-stream")
+
+
+def test_nothing_is_asked_for_twice(embedded_site: EmbeddedSite, modules: Modules, layout: Layout) -> None:
+    ground = Ground(embedded_site, modules)
+    other = layout.image([], {"Labels": {"for": "arm64"}}, architecture="arm64")
+    first = busybox_image(layout, Labels={"release": "1"})
+    with fake_registry() as server:
+        image = f"{server.address}/app:1"
+
+        def seen() -> t.List[str]:
+            found = [f"{method} {path.partition('/app/')[2]}" for method, path, _headers in server.seen]
+            server.seen.clear()
+            return found
+
+        publish(server, layout, layout.index([first]), "app", "1")
+        assert ground.check({"image": image})[0]["changed"]
+        config, layer = (
+            f"GET blobs/{blob['digest']}"
+            for blob in [json.loads(layout.read(first))["config"]] + json.loads(layout.read(first))["layers"]
+        )
+        documents = ["GET manifests/1", f"GET manifests/{first['digest']}", config]
+        assert seen() == documents
+        assert ground.run(image=image)["changed"]
+        assert sorted(seen()) == sorted([*documents, layer])
+        for policy in ("missing", "newer"):
+            assert not ground.run(image=image, pull=policy)["changed"]
+        assert seen() == ["HEAD manifests/1"]
+        # Another platform was built anew: what runs here is as it was.
+        index = layout.index([first, other])
+        publish(server, layout, index, "app", "1")
+        same = ground.run(image=image, pull="always")
+        assert (same["changed"], same["actions"]) == (False, [])
+        assert seen() == ["HEAD manifests/1", f"GET manifests/{index['digest']}", f"GET manifests/{first['digest']}", config]
+        # This one: and what the plan was made from is what is pulled.
+        second = busybox_image(layout, Labels={"release": "2"})
+        index = layout.index([second, other])
+        publish(server, layout, index, "app", "1")
+        moved = ground.run(image=image, pull="always")
+        assert moved["recreated_because"] == ["image"]
+        assert moved["diff"]["after"]["image"] == {"name": image, "digest": second["digest"]}
+        config = f"GET blobs/{json.loads(layout.read(second))['config']['digest']}"
+        documents = ["HEAD manifests/1", f"GET manifests/{index['digest']}", f"GET manifests/{second['digest']}", config]
+        assert seen() == documents
+        ground.run(state="absent")
+
+
+def test_a_disk_that_is_too_small(
+    embedded_site: EmbeddedSite, modules: Modules, registry: Registry, layout: Layout, busybox: str
+) -> None:
+    site, names = embedded_site, {}
+    for name, size in (("tight", 1_500_000), ("large", 6_000_000)):
+        registry.push(layout.path, busybox_image(layout, [tar_of([Entry("noise", os.urandom(size))])]), f"room/{name}", "1")
+        names[name] = f"{registry.address}/room/{name}:1"
+    site.data.mkdir()
+    with mounted([Mount("tmpfs", "tmpfs", ("size=4m",))], str(site.data)):
+
+        def run(kind: str, check: bool, **options: t.Any) -> Result:
+            return modules.result(f"containerd_{kind}", **site.defaults, **options, retries=0, _ansible_check_mode=check)
+
+        large = [run("image", check, name=names["large"]) for check in (True, False)]
+        large += [run("container", True, name="web", image=names["large"], command=["true"])]
+        for result in large:
+            assert result["msg"].startswith(f"there is no room for {names['large']} (")
+            assert str(site.data) in result["msg"]
+        for result in (
+            run("image", True, name=[names["tight"], names["large"]]),
+            run("container", True, name="web", image=names["tight"], command=["true"]),
+        ):
+            assert f"{names['tight']} may find no room: " in warnings(result)
+            assert "(3 times their compressed size)" in warnings(result)
+        several = run("image", True, name=[busybox, names["large"]])
+        assert [one.get("failed", False) for one in several["images"]] == [False, True]
+        assert several["msg"].startswith(f"there is no room for {names['large']} (")
+
+
+def test_pushing_and_naming(embedded_site: EmbeddedSite, modules: Modules, busybox: str, locked_registry: Registry) -> None:
+    def both(kind: str, **options: t.Any) -> t.List[Result]:
+        """In check mode, and for real."""
+        known = {"containerd_image_copy": ("engine", "namespace", "data_root", "state_root")}.get(kind, ())
+        defaults = {key: value for key, value in embedded_site.defaults.items() if key not in known}
+        return [modules.result(kind, **{**defaults, **options}, _ansible_check_mode=check) for check in (True, False)]
+
+    for result in both("containerd_image_tag", name="no/such:1", repository=["other:1"]):
+        assert result["msg"] == "name: the image docker.io/no/such:1 is not there: pull or load it first"
+    modules.run("containerd_image", name=busybox, **embedded_site.defaults)
+    target = {"ca_path": locked_registry.ca, "username": "robot", "retries": 0}
+    for kind, options in (
+        ("containerd_image_push", {"name": busybox, "destination": f"{locked_registry.address}/pushed:1"}),
+        ("containerd_image_copy", {"src": busybox, "dest": f"{locked_registry.address}/copied:1", "src_plain_http": True}),
+    ):
+        for result in both(kind, **options, **target, password="wrong"):
+            assert result.get("failed"), result
+            assert result["error"] == "Unauthenticated"
+        foreseen, done = both(kind, **options, **target, password=locked_registry.password)
+        assert foreseen["actions"] == done["actions"] != []
+        assert f"check mode cannot tell whether {locked_registry.address} lets " in warnings(foreseen)
+        assert "check mode" not in warnings(done)
