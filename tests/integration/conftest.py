@@ -12,6 +12,7 @@ import typing as t
 import pytest
 import testinfra  # type: ignore[import-untyped]  # has no types
 
+from ansible_collections.fleet.containerd.tests.support import ansible
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, hand_made_layers
 from ansible_collections.fleet.containerd.tests.support.modules import Modules, running_modules
@@ -75,11 +76,24 @@ def daemon_site(tmp_path: pathlib.Path, backend: t.Optional[Daemon]) -> t.Iterat
         yield made
 
 
-@pytest.fixture
-def modules(tmp_path: pathlib.Path) -> t.Iterator[Modules]:
-    """The modules without ansible-playbook, for tests that run them hundreds of times."""
-    with running_modules(tmp_path / "result") as running:
+@pytest.fixture(autouse=True)
+def packed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All examples, and what is marked so, run as users have it: as a zip file, in a Python that is started for the task."""
+    if request.node.get_closest_marker("packed") or "examples" in request.node.name:
+        monkeypatch.setattr(ansible, "PACKED", True)
+
+
+@pytest.fixture(scope="session")
+def module_server(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Modules]:
+    """Imports take a second: once for all tests."""
+    with running_modules(tmp_path_factory.mktemp("modules") / "result") as running:
         yield running
+
+
+@pytest.fixture
+def modules(module_server: Modules, tmp_path: pathlib.Path) -> Modules:
+    """The modules without ansible-playbook, for tests that run them hundreds of times."""
+    return module_server.writing_to(tmp_path / "result")
 
 
 @pytest.fixture

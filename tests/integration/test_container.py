@@ -49,6 +49,7 @@ def inside(number: int, *command: str) -> str:
     return subprocess.run([*enter, *command], check=True, capture_output=True, text=True).stdout.strip()
 
 
+@pytest.mark.packed
 def test_create_again_and_absent(site: Site, host: t.Any, busybox: str) -> None:
     (made,) = site.converge(container("web", image=busybox, **RUNS), diff=True)
     assert made.actions == [f"pull image {busybox}", "create container web", "start container web"]

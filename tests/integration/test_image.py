@@ -34,6 +34,7 @@ def container(name: str, **options: t.Any) -> Task:
     return task("containerd_container", name=name, **options)
 
 
+@pytest.mark.packed
 def test_present_and_absent(site: Site, host: t.Any, hand_made: str) -> None:
     (pulled,) = site.converge(image(hand_made))
     assert pulled.actions == [f"pull image {hand_made}"]

@@ -24,6 +24,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 #: The directory with ansible_collections in it, through which this very file was imported or could be.
 COLLECTIONS = HERE.parent.parent / ".build" / "link"
 COLLECTION = "fleet.containerd."
+#: Every task as users have it, in twice the time.
+PACKED = bool(os.environ.get("FLEET_PACKED"))
 
 Task = t.Mapping[str, t.Any]
 
@@ -189,12 +191,14 @@ class _Server:
         self._process.communicate()
         shutil.rmtree(self._base, ignore_errors=True)
 
-    def run(self, arguments: t.Sequence[str], base: pathlib.Path, results: pathlib.Path, timeout: float) -> t.Tuple[int, str]:
+    def run(
+        self, arguments: t.Sequence[str], base: pathlib.Path, results: pathlib.Path, timeout: float, packed: bool
+    ) -> t.Tuple[int, str]:
         """The exit status of a run, and what it printed. subprocess.TimeoutExpired when it takes longer (seconds)."""
         if not self._process.stdin or not self._process.stdout:
             raise AssertionError("the server was started without pipes")
         output = base / "output"
-        request = {"arguments": arguments, "cwd": str(base), "output": str(output)}
+        request = {"arguments": arguments, "cwd": str(base), "output": str(output), "packed": packed}
         json.dump({**request, "environment": _environment(self._base, results)}, self._process.stdin)
         self._process.stdin.write("\n")
         self._process.stdin.flush()
@@ -213,13 +217,13 @@ class _Server:
 _servers: queue.SimpleQueue[_Server] = queue.SimpleQueue()
 
 
-def _served(arguments: t.Sequence[str], base: pathlib.Path, timeout: float) -> t.Tuple[int, str]:
+def _served(arguments: t.Sequence[str], base: pathlib.Path, timeout: float, packed: bool) -> t.Tuple[int, str]:
     """A run by an idle server. One that fails is not used again."""
     try:
         server = _servers.get_nowait()
     except queue.Empty:
         server = _Server()
-    done = server.run(arguments, base, base / "results", timeout)
+    done = server.run(arguments, base, base / "results", timeout, packed)
     _servers.put(server)
     return done
 
@@ -249,10 +253,13 @@ def play(
     timeout: float = 300,
     environment: t.Optional[t.Mapping[str, str]] = None,
     under: t.Sequence[str] = (),
+    packed: bool = False,
     **how: t.Any,
 ) -> Play:
     """Run tasks (or a playbook) to the end. With an environment or under a command: see started.
 
+    packed: our modules go to the target as a zip file, and run in a Python that is started for them, as users have it. Without, they
+    run in processes that have them imported, where nothing speaks against it (see playbook_server.py).
     how: check, diff; defaults, options of every task of this collection, of its action group and those that they have of the
     modules that use no engine; variables; interpreter; arguments for ansible-playbook.
     Raises PlayFailed when a task fails that should not, or when none fails although failing is set.
@@ -264,7 +271,8 @@ def play(
     else:
         base = pathlib.Path(tempfile.mkdtemp(prefix="fleet-play-"))
         try:
-            status, output = _served(_prepare(base, tasks, **how), base, timeout)
+            packed = packed or PACKED or "interpreter" in how or bool(how.get("arguments"))
+            status, output = _served(_prepare(base, tasks, **how), base, timeout, packed)
             lines = _lines(base / "results")
         finally:
             shutil.rmtree(base, ignore_errors=True)

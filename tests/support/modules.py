@@ -19,34 +19,7 @@ import sys
 import time
 import typing as t
 
-from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
-
-#: Imports everything once, and becomes a module in a child process for each line: what is killed has done nothing else yet.
-_SERVER = """
-import concurrent.futures.thread, importlib, json, os, pathlib, pkgutil, signal, sqlite3, sys
-from ansible.module_utils import basic
-from ansible_collections.fleet.containerd.plugins import modules
-every = {one.name: importlib.import_module(f"{modules.__name__}.{one.name}") for one in pkgutil.iter_modules(modules.__path__)}
-from ansible_collections.fleet.containerd.plugins import module_utils
-rooms = pathlib.Path(list(module_utils.__path__)[0])
-for path in rooms.glob("*/*.py"):
-    importlib.import_module(f"{module_utils.__name__}.{path.parent.name}.{path.stem}")
-import requests
-for line in iter(sys.stdin.readline, ""):
-    kind, options, output, uid, stop = json.loads(line)
-    pid = os.fork()
-    if not pid:
-        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(file, 1)
-        os.dup2(file, 2)
-        os.setuid(uid)
-        if stop:
-            os.kill(os.getpid(), signal.SIGSTOP)
-        basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode(), "legacy"
-        every[kind].main()
-    print(pid, flush=True)
-    print("ended", os.wait4(pid, 0)[2].ru_maxrss, flush=True)
-"""
+from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS, HERE
 
 
 class Modules:
@@ -55,16 +28,17 @@ class Modules:
     def __init__(self, process: subprocess.Popen[bytes], output: pathlib.Path) -> None:
         assert process.stdin
         assert process.stdout
-        self._requests, self._answers, self._output = process.stdin, process.stdout, output
+        self._process, self._requests, self._answers, self._output = process, process.stdin, process.stdout, output
         self.peak = 0
 
     def _start(self, kind: str, options: t.Mapping[str, t.Any], uid: int = 0, stop: bool = False) -> int:
-        self._requests.write(json.dumps([kind, options, str(self._output), uid, stop]).encode() + b"\n")
+        arguments = json.dumps({"ANSIBLE_MODULE_ARGS": options})
+        request = {"kind": kind, "arguments": arguments, "output": str(self._output), "uid": uid, "stop": stop}
+        self._requests.write(json.dumps(request).encode() + b"\n")
         return int(self._answers.readline())
 
     def _wait(self) -> None:
-        word, peak = self._answers.readline().split()
-        assert word == b"ended"
+        _status, peak = self._answers.readline().split()
         self.peak = int(peak)
 
     def result(self, kind: str, /, uid: int = 0, **options: t.Any) -> t.Dict[str, t.Any]:
@@ -135,11 +109,15 @@ class Modules:
         self.run(kind, **options)
         return time.monotonic() - started
 
+    def writing_to(self, output: pathlib.Path) -> Modules:
+        """The same process, with the results in another file."""
+        return Modules(self._process, output)
+
 
 @contextlib.contextmanager
 def running_modules(output: pathlib.Path) -> t.Iterator[Modules]:
     """output: a file that may be written."""
     environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-    command = [sys.executable, "-c", _SERVER]
+    command = [sys.executable, "-P", str(HERE / "module_server.py")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment) as process:
         yield Modules(process, output)

@@ -1,0 +1,74 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The modules (and Ansible's own command), each run in a process that is forked from this one, which has imported everything.
+
+Started as a script. A line of JSON on standard input is a run: kind (the module), arguments (JSON, as Ansible sends them), output (a file), uid, stop (whether the
+process waits for a SIGCONT first). The answer is a line with its process id, and when it has ended one with its exit status and the
+KiB of memory that it had at most.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures.thread  # noqa: F401  # for all the processes
+import gc
+import importlib
+import json
+import os
+import pathlib
+import pkgutil
+import signal
+import sqlite3  # noqa: F401  # for all the processes
+import sys
+import typing as t
+
+_COLLECTION = "ansible_collections.fleet.containerd.plugins"
+
+
+def load() -> t.Dict[str, t.Any]:
+    """Import everything; the modules by name."""
+    importlib.import_module("ansible.module_utils.basic")
+    importlib.import_module("requests")
+    modules = importlib.import_module(f"{_COLLECTION}.modules")
+    every = {
+        one.name: importlib.import_module(f"{modules.__name__}.{one.name}") for one in pkgutil.iter_modules(modules.__path__)
+    }
+    every["command"] = importlib.import_module("ansible.modules.command")
+    rooms = importlib.import_module(f"{_COLLECTION}.module_utils")
+    for path in pathlib.Path(next(iter(rooms.__path__))).glob("*/*.py"):
+        importlib.import_module(f"{rooms.__name__}.{path.parent.name}.{path.stem}")
+    return every
+
+
+def run(module: t.Any, arguments: str, output: str, uid: int, stop: bool) -> None:
+    """In the process of a run."""
+    basic: t.Any = sys.modules["ansible.module_utils.basic"]
+    file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.setuid(uid)
+    if stop:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = arguments.encode(), "legacy"
+    module.main()
+
+
+def main() -> None:
+    every = load()
+    gc.freeze()
+    for line in iter(sys.stdin.readline, ""):
+        request = json.loads(line)
+        module = every[request.pop("kind")]
+        pid = os.fork()
+        if not pid:
+            # From here on as in a program of its own: what ends it leads out of the loop.
+            run(module, **request)
+            sys.exit(1)
+        print(pid, flush=True)
+        _pid, status, usage = os.wait4(pid, 0)
+        print(os.waitstatus_to_exitcode(status), usage.ru_maxrss, flush=True)
+
+
+if __name__ == "__main__":
+    main()
