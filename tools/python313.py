@@ -28,6 +28,7 @@ _PACKAGES = (
     "zlib1g",
 )
 #: The libraries' loader gets the name of this script as the program's, so Python finds its own files beside it.
+# starts: sh (and what was fetched)
 _PROGRAM = """#!/bin/sh
 exec "{loader}" --library-path "{libraries}" --argv0 "$0" "{python}" "$@"
 """

@@ -26,6 +26,7 @@ from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tools.containerds import fetch
 from ansible_collections.fleet.containerd.tools.machine import run
 
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # The first test makes the root file system when it is not there.
 pytestmark = pytest.mark.timeout(600)
 
@@ -246,6 +247,24 @@ def test_a_host_without_an_init_system(machines: Machines, mirror: Registry, bus
         assert _changed(site.play(containerd_settings=debug)) == changed
         assert _daemon(machine) != before
         assert _tasks(machine) == [running], "the container did not survive the restart of the daemon"
+
+
+def test_the_first_playbook_of_the_readme(machines: Machines, registry: Registry, layout: Layout, tmp_path: pathlib.Path) -> None:
+    """To the letter, but for the image's name, on a machine that has Python and nothing else."""
+    registry.push(layout.path, busybox_image(layout, Cmd=["sleep", "1000"]), "readme/nginx", "1.27")
+    text = (ROOT / "README.md").read_text()
+    block = text.partition("<!-- first playbook")[2].partition("```yaml\n")[2].partition("```")[0]
+    name = "docker.io/library/nginx:1.27"
+    assert block.count(name) == 2
+    playbook = tmp_path / "playbook.yml"
+    playbook.write_text(block.replace(name, f"{registry.address}/readme/nginx:1.27"))
+    with machines.running("none") as machine:
+        site = Site(machine, playbook)
+        first = site.play()
+        assert first.last.actions[-2:] == ["create container web", "start container web"]
+        assert first.last.value("container")["State"]["Running"]
+        assert _changed(site.play()) == set()
+        site.machine.play([ansible.task("containerd_container", name="web", state="absent", engine="embedded", force_kill=True)])
 
 
 def test_the_guide_has_no_other_yaml_than_these_playbooks() -> None:

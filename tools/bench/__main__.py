@@ -1,7 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""make bench: measure, print a table, write build/bench.json; with all rows also docs/img/bench.json and the chart of the README. ROWS=P1,P4 chooses, RUNS=n sets how often."""
+"""make bench: measure, print a table, write build/bench.json. ROWS=P1,P4 chooses, RUNS=n sets how often.
+
+With all rows docs/img/bench.json and the chart of the README are written too.
+"""
 
 from __future__ import annotations
 

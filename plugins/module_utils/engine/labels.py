@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import typing as t
 
+#: Of this collection; galaxy.yml has the same.
+VERSION = "0.1.0"
+
 # Containers (read by nerdctl).
 NAME = "nerdctl/name"
 NAMESPACE = "nerdctl/namespace"
 HOSTNAME = "nerdctl/hostname"
 NETWORKS = "nerdctl/networks"
 PLATFORM = "nerdctl/platform"
-STATE_DIR = "nerdctl/state-dir"
 EXTRA_HOSTS = "nerdctl/extraHosts"
-LOG_URI = "nerdctl/log-uri"
-MOUNTS = "nerdctl/mounts"
-STOP_TIMEOUT = "nerdctl/stop-timeout"
-STOP_SIGNAL = "containerd.io/restart.stop-signal"
 
 # Containers: ours.
 OURS = "fleet.containerd/"
@@ -43,7 +41,7 @@ SOURCE = "containerd.io/distribution.source."
 PINNED = "io.cri-containerd.pinned"
 PINNED_VALUE = "pinned"
 
-#: What an image may never set on a container (rule 6 of docs/security: such labels steer daemons).
+#: What an image may never set on a container (such labels steer daemons).
 RESERVED = ("containerd.io/", "nerdctl/", "io.cri-containerd", OURS)
 
 

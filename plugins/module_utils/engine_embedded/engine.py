@@ -11,6 +11,7 @@ import os
 import secrets
 import typing as t
 
+from ..engine.labels import VERSION
 from ..engine.models import COMMITTED, Applied, Mount, Version
 from ..engine_host.place import Place, check_absolute, check_namespace
 from ..errors import EngineError, NotFound, ResourceExhausted, Unavailable, from_os_error, printable
@@ -26,8 +27,6 @@ if t.TYPE_CHECKING:
     from ..store.writers import LayerWriters
     from .gc import Collected
     from .tasks import EmbeddedTasks
-
-VERSION = "0.1.0"
 
 
 class EmbeddedEngine:

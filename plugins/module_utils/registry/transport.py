@@ -13,6 +13,7 @@ from __future__ import annotations
 import typing as t
 import urllib.parse
 
+from ..engine.labels import VERSION
 from ..errors import (
     DataLoss,
     EngineError,
@@ -47,7 +48,7 @@ from .sessions import (
 _CONNECT_SECONDS = 30.0
 _ERROR_BODY = 64 * 1024
 _REDIRECTS = 5
-_USER_AGENT = "fleet.containerd/0.1.0"
+_USER_AGENT = f"fleet.containerd/{VERSION}"
 #: As much of a body is sent in the time that the progress timeout allows.
 _BLOCK = 128 * 1024
 

@@ -66,6 +66,7 @@ class Target:
         """A task that changes nothing: its result, and how many modules came out of the cache."""
         arguments = [self.archive, self.base / "support", self.kept, json.dumps(self.options)]
         command = [self.python, "-I", "-S", "-B", "-c", _RUN, *map(str, arguments)]
+        # starts: (a Python 3.13 that tools/python313.py fetched, or our own)
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert not done.returncode, done.stderr
         result, cached = json.loads(done.stdout)
@@ -120,6 +121,7 @@ for place in map(int, sys.argv[4:]):
     print(len(bytecode.Cache()._code))
 """
     command = [target.python, "-ISBc", script, target.archive, target.kept, target.file, *places]
+    # starts: (the same)
     accepted = list(map(int, subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True).stdout.split()))
     assert accepted[0] > 20
     assert accepted[1:] == [0] * len(places)
