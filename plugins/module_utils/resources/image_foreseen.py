@@ -9,13 +9,16 @@ import typing as t
 
 from ..engine.labels import merged
 from ..engine.models import Image
-from ..errors import EngineError, NotFound
+from ..errors import NotFound
 from .image_source import Found, Wanted, pin_labels
 
 if t.TYPE_CHECKING:
+    from ..engine.api import Engine
     from ..image.archive_images import Contents
     from ..image.asked import Asked
     from ..image.load import Target
+    from ..oci.descriptor import Descriptor
+    from ..oci.manifest import Manifest
     from ..oci.platform import Platform
     from ..registry.client import RegistryClient
 
@@ -38,15 +41,34 @@ def foresee(client: t.Union[RegistryClient, Asked], want: Wanted, have: t.Option
     return Found(Image(want.reference.record, top.descriptor, labels), view)
 
 
-def foresee_loaded(contents: Contents, target: Target, platform: Platform) -> Found:
-    """Out of an archive. Without a view where not all of its documents are in there."""
-    from ..image.inspect import CONFIG_LIMIT, choose_manifest, make_view
+def foresee_loaded(engine: Engine, contents: Contents, targets: t.Sequence[Target], platform: Platform) -> t.Dict[str, Found]:
+    """Out of an archive, by the records' names. Without a view where the archive has nothing for the platform.
 
-    record = Image(target.name.record, target.packed.top)
-    try:
-        descriptor, manifest = choose_manifest(contents.document, target.packed.top, platform)
-        with contents.open(manifest.config) as stream:
-            view = make_view(descriptor, manifest, stream.read(CONFIG_LIMIT))
-    except EngineError as error:
-        return Found(record, None, (str(error),))
-    return Found(record, view)
+    FailedPrecondition that the action plugin acts on, when the archive is on the controller and configs were not sent yet.
+    """
+    from ..image.inspect import CONFIG_LIMIT, choose_manifest, is_readable, make_view, read_blob
+    from ..image.parts import Part
+
+    found: t.Dict[str, Found] = {}
+    chosen: t.Dict[str, t.Tuple[Descriptor, Manifest]] = {}
+    for one in targets:
+        try:
+            chosen[one.name.record] = choose_manifest(contents.document, one.packed.top, platform)
+        except NotFound as error:
+            found[one.name.record] = Found(Image(one.name.record, one.packed.top), None, (str(error),))
+    stored = {m.config.digest for _descriptor, m in chosen.values() if is_readable(engine.content, m.config)}
+    if isinstance(contents, Part):
+        configs = [m.config for _descriptor, m in chosen.values() if m.config.digest not in stored]
+        unsent = [config for config in configs if not contents.was_sent(config)]
+        if unsent:
+            raise contents.unsent(unsent)
+    for one in targets:
+        if one.name.record in chosen:
+            descriptor, manifest = chosen[one.name.record]
+            if manifest.config.digest in stored:
+                config = read_blob(engine.content, manifest.config, CONFIG_LIMIT)
+            else:
+                with contents.open(manifest.config) as stream:
+                    config = stream.read(CONFIG_LIMIT)
+            found[one.name.record] = Found(Image(one.name.record, one.packed.top), make_view(descriptor, manifest, config))
+    return found

@@ -166,14 +166,13 @@ class ImageLoadResource:
 
     def _at_the_end(self, want: Load, have: Found, engine: Engine) -> t.Iterator[image_source.Found]:
         """The images as they are; where check mode has left the step away, as they would be."""
-        targets = (
-            {one.name: one for one in choose(self._open(want), want)} if any(reason for _name, reason in have.targets) else {}
-        )
-        for name, reason in have.targets:
-            if reason:
-                yield foresee_loaded(self._open(want), targets[name], want.wish.platform or Platform.host())
-            else:
-                yield look_at(engine, engine.images.get(name.record), want.wish.platform)
+        left = {name.record for name, reason in have.targets if reason}
+        foreseen: t.Dict[str, image_source.Found] = {}
+        if left:
+            targets = [one for one in choose(self._open(want), want) if one.name.record in left]
+            foreseen = foresee_loaded(engine, self._open(want), targets, want.wish.platform or Platform.host())
+        for name, _reason in have.targets:
+            yield foreseen.get(name.record) or look_at(engine, engine.images.get(name.record), want.wish.platform)
 
 
 def _spool(params: t.Mapping[str, t.Any]) -> t.Optional[str]:
