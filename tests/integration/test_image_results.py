@@ -52,13 +52,13 @@ again_check.diff.after.id == pull.diff.after.id
 again is not changed
 again.diff.before.id == pull.diff.after.id
 again.diff.after.id == pull.diff.after.id
-again.diff.before == pull.diff.after
+again_check.diff.before == again.diff.after
 again_check.diff == again.diff
 again_check.image == again.image
 asked_check is not changed
 asked is not changed
 asked.diff.before.id == pull.diff.after.id
-asked.diff.before == pull.diff.after
+asked.diff.before == again.diff.after
 asked.diff.after.id == pull.diff.after.id
 arm_check is changed
 arm_check.actions | length == 1

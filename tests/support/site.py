@@ -28,8 +28,9 @@ _S = t.TypeVar("_S", bound="Site")
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 
 
-#: One line for everything that a write could change about the files below some directories.
-_FILES = "find {} -printf '%p %y %m %U %G %s %l %n %i %T@ %C@\\n' | LC_ALL=C sort | sha256sum"
+#: One line for everything that a write could change about the files below some directories. Of the database's journal SQLite, as root,
+#: makes sure of the owner whenever it reads.
+_FILES = "find {} ! -name metadata.db-journal -printf '%p %y %m %U %G %s %l %n %i %T@ %C@\\n' | LC_ALL=C sort | sha256sum"
 
 
 class Site:
