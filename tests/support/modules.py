@@ -83,13 +83,37 @@ class Modules:
 
         The result is None when it could not be written.
         """
+        calls = self._traced(inject, True, kind, options)
+        hit = [line for line in calls if "(INJECTED)" in line]
+        try:
+            return json.loads(self._output.read_text()), hit[-1] if hit else ""
+        except ValueError:
+            return None, hit[-1] if hit else ""
+
+    def killed_at(self, calls: str, number: int, kind: str, /, **options: t.Any) -> t.List[str]:
+        """Run a module whose main thread is killed before its nth system call of a set (number 0: never). Those that it came to."""
+        return self._traced(f"{calls}:signal=KILL:when={number or 60000}", False, kind, options)
+
+    def _traced(self, inject: str, all_threads: bool, kind: str, options: t.Mapping[str, t.Any]) -> t.List[str]:
+        """Run a module under strace -e inject, also what it starts (all_threads) or its main thread; the lines of strace's log."""
         log = self._output.with_suffix(".strace")
         pid = self._start(kind, options, stop=True)
         while pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
             time.sleep(0.002)
         # The set of calls that fail is the set that is traced, so that all others run at full speed.
         calls = inject.partition(":")[0]
-        command = ["strace", "-f", "-qq", "--seccomp-bpf", "-o", str(log), "-e", f"trace={calls}", "-e", f"inject={inject}"]
+        # strace has the kernel choose only where it follows forks.
+        command = [
+            "strace",
+            *(["-f", "--seccomp-bpf"] if all_threads else []),
+            "-qq",
+            "-o",
+            str(log),
+            "-e",
+            f"trace={calls}",
+            "-e",
+            f"inject={inject}",
+        ]
         # starts: strace (of a process that is there)
         with subprocess.Popen([*command, "-p", str(pid)], stderr=subprocess.PIPE) as strace:
             assert strace.stderr
@@ -98,11 +122,7 @@ class Modules:
                 time.sleep(0.002)
             os.kill(pid, signal.SIGCONT)
             self._wait()
-        hit = [line for line in log.read_text(errors="replace").splitlines() if "(INJECTED)" in line]
-        try:
-            return json.loads(self._output.read_text()), hit[-1] if hit else ""
-        except ValueError:
-            return None, hit[-1] if hit else ""
+        return log.read_text(errors="replace").splitlines()
 
     def duration(self, kind: str, /, **options: t.Any) -> float:
         started = time.monotonic()

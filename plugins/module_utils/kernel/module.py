@@ -6,16 +6,22 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import os
+import sys
+import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
 from ..engine.open import EngineOptions, open_engine
-from ..errors import EngineError, MissingLibrary
+from ..errors import EngineError, MissingLibrary, from_os_error, printable
 from .bytecode import Cache
 from .converge import Resource, converge
 
 _INTERPRETERS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/bin/python")
+#: Between the tries to write the result.
+_PAUSES = (0.01, 0.1, 0.0)
 
 
 def _module(spec: t.Mapping[str, t.Any], secrets: t.Optional[t.Callable[[t.Any], t.Iterable[str]]] = None) -> AnsibleModule:
@@ -57,10 +63,50 @@ def _fail(module: AnsibleModule, error: EngineError) -> t.NoReturn:
     raise AssertionError("fail_json does not return")
 
 
+def _unforeseen(error: OSError) -> EngineError:
+    """What the operating system refused where nobody reckoned with it: a disk that is broken, or no more open files."""
+    return from_os_error(error, " ".join(["working on", printable(str(error.filename or "the target"), 200)]))
+
+
+def _told(function: t.Callable[..., None]) -> t.Callable[..., None]:
+    """Write the result out before the module ends: where that is not possible one clear line says so, as far as it can be said."""
+
+    @functools.wraps(function)
+    def run_and_tell(*arguments: t.Any, **more: t.Any) -> None:
+        try:
+            function(*arguments, **more)
+        except OSError as error:
+            _cannot_tell(error)
+        except SystemExit:
+            _flush()
+            raise
+
+    return run_and_tell
+
+
+def _flush() -> None:
+    for pause in _PAUSES:
+        try:
+            sys.stdout.flush()
+            return
+        except OSError as error:
+            last = error
+            time.sleep(pause)
+    _cannot_tell(last)
+
+
+def _cannot_tell(error: OSError) -> t.NoReturn:
+    """Python itself would end with the status 120 and a traceback."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"the result of the module cannot be written to its output: {error.strerror}\n".encode())
+    os._exit(1)
+
+
 def _engine(params: t.Mapping[str, t.Any], needed: bool) -> t.ContextManager[t.Any]:
     return contextlib.closing(open_engine(EngineOptions.of(params))) if needed else contextlib.nullcontext()
 
 
+@_told
 def run(resource: Resource, spec: t.Mapping[str, t.Any], cache: Cache, needs_engine: bool = True) -> None:
     """A module that manages a resource; the resource's engine is None where it needs none (files of the host).
 
@@ -72,6 +118,8 @@ def run(resource: Resource, spec: t.Mapping[str, t.Any], cache: Cache, needs_eng
             outcome = converge(resource, module.params, engine, module.check_mode)
     except EngineError as error:
         _fail(module, error)
+    except OSError as error:
+        _fail(module, _unforeseen(error))
     if not module.check_mode:
         cache.save()
     result = dict(outcome.result)
@@ -89,6 +137,7 @@ def run(resource: Resource, spec: t.Mapping[str, t.Any], cache: Cache, needs_eng
     module.exit_json(changed=outcome.changed, actions=outcome.actions, **result)
 
 
+@_told
 def run_query(
     query: t.Callable[[t.Mapping[str, t.Any], t.Any], t.Dict[str, t.Any]],
     spec: t.Mapping[str, t.Any],
@@ -102,6 +151,8 @@ def run_query(
             result = query(module.params, engine)
     except EngineError as error:
         _fail(module, error)
+    except OSError as error:
+        _fail(module, _unforeseen(error))
     if not module.check_mode:
         cache.save()
     module.exit_json(changed=False, **result)

@@ -22,6 +22,7 @@ from ..hostfs.atomic import make_dir
 
 _VERSION = 1
 _BUSY_SECONDS = 60.0
+_DISK = "look for errors of the disk in the kernel's log (dmesg), and keep the file: it may be whole"
 _JOURNAL_BYTES = 256 * 1024
 _SCHEMA = """
 CREATE TABLE content (
@@ -202,9 +203,27 @@ class Database:
             raise self._damaged(error) from error
 
     def _damaged(self, error: sqlite3.Error) -> EngineError:
+        """SQLite takes what a disk does not give for what the file does not have: so look again."""
+        refused = self._unreadable()
+        if refused is not None:
+            return EngineError(f"the metadata database {self._path} cannot be read ({refused}): {_DISK}")
         return DataLoss(
             f"the metadata database {self._path} is damaged ({error}): stop the containers, move the file away and pull the images again"
         )
+
+    def _unreadable(self) -> t.Optional[str]:
+        """What the disk says, when the file is not known to be damaged."""
+        try:
+            with open(self._path, "rb") as stream:
+                while stream.read(1024 * 1024):
+                    pass
+            with contextlib.closing(self._connect("ro")) as connection:
+                whole = connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok"
+        except OSError as error:
+            return error.strerror
+        except sqlite3.Error:
+            return None
+        return "a read that failed, and does not when it is tried again" if whole else None
 
     def _translate(self, error: sqlite3.OperationalError) -> EngineError:
         text = str(error)
@@ -218,4 +237,6 @@ class Database:
             return PermissionDenied(f"the metadata database {self._path} cannot be written or opened: {text}")
         if "no such table" in text or "no such column" in text or "malformed" in text:
             return self._damaged(error)
+        if "I/O" in text:
+            return EngineError(f"the metadata database {self._path}: {text}: {_DISK}")
         return EngineError(f"the metadata database {self._path}: {text}")

@@ -5,20 +5,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import sqlite3
+import subprocess
+import sys
 import time
 import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Image
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
-from ansible_collections.fleet.containerd.plugins.module_utils.errors import DataLoss, NotFound
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import AlreadyExists, DataLoss, NotFound, Unavailable
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import syscalls
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
+from ansible_collections.fleet.containerd.plugins.module_utils.store import copy_tree
+from ansible_collections.fleet.containerd.plugins.module_utils.store.content import ContentStore
 from ansible_collections.fleet.containerd.plugins.module_utils.store.database import Database
+from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
+from ansible_collections.fleet.containerd.tests.support.loopfs import loop_filesystem
 
 
 def test_reading_makes_nothing(tmp_path: pathlib.Path) -> None:
@@ -48,6 +56,34 @@ def test_a_damaged_file_is_a_clear_error(tmp_path: pathlib.Path) -> None:
         Database(str(path)).query("SELECT 1")
     with pytest.raises(DataLoss, match="damaged"), Database(str(path)).write():
         pass
+
+
+_USE = """
+import sys
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
+from ansible_collections.fleet.containerd.plugins.module_utils.store.database import Database
+try:
+    with Database(sys.argv[1]).write() as connection:
+        connection.execute("INSERT INTO leases VALUES ('n', 'l')")
+except EngineError as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.parametrize(
+    "calls", ["pread64:error=EIO:when=2", "pread64,read:error=EIO:when=2+", "pwrite64,fdatasync:error=EIO:when=1+"]
+)
+def test_a_disk_with_errors_is_no_damaged_file(tmp_path: pathlib.Path, calls: str) -> None:
+    path = str(tmp_path / "db")
+    with Database(path).write():
+        pass
+    inject = ["strace", "-qq", "-P", path, "-e", f"trace={calls.partition(':')[0]}", "-e", f"inject={calls}"]
+    command = [*inject, "-o", str(tmp_path / "log"), sys.executable, "-c", _USE, path]
+    environment = {**os.environ, "PYTHONPATH": str(COLLECTIONS)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert "INJECTED" in (tmp_path / "log").read_text()
+    assert done.stdout.startswith(f"EngineError the metadata database {path}")
+    assert "keep the file" in done.stdout
 
 
 def test_a_transaction_that_fails_leaves_nothing(tmp_path: pathlib.Path) -> None:
@@ -143,3 +179,90 @@ def test_collected_snapshots_are_gone_at_once_with_their_rows(engine: EmbeddedEn
     with engine.lease(), pytest.raises(NotFound):
         store.stat("0")
     assert os.listdir(os.path.dirname(store.directory(1))) == []
+
+
+def test_a_removal_works_on_a_disk_that_is_full(tmp_path: pathlib.Path) -> None:
+    """SQLite writes a journal before it removes anything: the room for it is kept."""
+    tmp_path.joinpath("data").mkdir()
+    with loop_filesystem(8) as loop:
+        path = str(loop.path / "db")
+        database = Database(path)
+        with database.write() as connection:
+            for number in range(300):
+                connection.execute("INSERT INTO content VALUES ('n', ?, 1, ?, 0, 1)", (f"sha256:{number}", "label" * 80))
+        database.close()
+        with open(loop.path / "filler", "wb", buffering=0) as stream, contextlib.suppress(OSError):
+            while stream.write(bytes(1024)):
+                pass
+        assert os.statvfs(loop.path).f_bavail == 0
+        database = Database(path)
+        with database.write() as connection:
+            connection.execute("DELETE FROM content WHERE digest LIKE 'sha256:1%'")
+        database.close()
+        assert Database(path).one("SELECT count(*) FROM content") == (189,)
+
+
+def test_what_was_not_synced_is_believed_without_a_write_until_something_changes(engine: EmbeddedEngine) -> None:
+    blob = write(engine, b"content")
+    with engine._database.write() as connection:
+        connection.execute("UPDATE content SET synced=0")
+    reader = EmbeddedEngine("default", engine._data_root, engine._state_root)
+    assert reader.content.info(blob.digest).size == 7
+    assert synced(engine) == {blob.digest: 0}
+    with reader.lease():
+        assert reader.content.info(blob.digest).size == 7
+    assert synced(engine) == {blob.digest: 1}
+    reader.close()
+
+
+def test_a_blob_that_is_taken_over_is_read_once(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    blob, reads = write(engine, b"content"), []
+    with engine._database.write() as connection:
+        connection.execute("UPDATE content SET synced=0")
+    real = ContentStore.verify
+    monkeypatch.setattr(ContentStore, "verify", lambda *arguments: reads.append(1) or real(*arguments))
+    for _run in range(2):
+        other = EmbeddedEngine("other", engine._data_root, engine._state_root)
+        with other.lease(), pytest.raises(AlreadyExists):
+            other.content.writer("ref", blob)
+        other.images.put(Image("image", blob))
+        other.close()
+    assert len(reads) == 1
+
+
+def test_nobody_waits_while_a_tree_is_copied(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, seen = engine.snapshotter("native"), []
+
+    def copy(source: str, target: str) -> None:
+        other = EmbeddedEngine("other", engine._data_root, engine._state_root)
+        other.images.put(Image("image", Descriptor("application/octet-stream", Digest.of(b"x"), 1)))
+        other.close()
+        seen.append(engine.snapshotter("native").walk()[-1].kind)
+        os.mkdir(target)
+
+    monkeypatch.setattr(copy_tree, "copy_tree", copy)
+    with engine.lease():
+        store.prepare("bottom")
+        store.commit("bottom", "bottom")
+    native = EmbeddedEngine("default", engine._data_root, engine._state_root, "native")
+    with native.transaction():
+        native.snapshotter().prepare("copy", "bottom")
+    assert seen == ["filling"]
+    assert native.snapshotter().stat("copy").kind == "active"
+    native.close()
+
+
+def test_a_load_that_fails_leaves_the_ingest_of_another(engine: EmbeddedEngine, tmp_path: pathlib.Path) -> None:
+    blob = Descriptor("application/octet-stream", Digest.of(b"alive"), 5)
+    other = EmbeddedEngine("default", engine._data_root, engine._state_root)
+    with engine.content.writer("shared", blob) as ingest:
+        ingest.write(b"ali")
+        with pytest.raises(Unavailable):
+            other.content.abort("shared")
+        ingest.write(b"ve")
+        ingest.commit(5, blob.digest)
+    with engine.content.writer("half") as ingest:
+        ingest.write(b"bytes")
+    other.content.abort("half")
+    assert list((tmp_path / "data" / "content" / "ingest").iterdir()) == []
+    other.close()

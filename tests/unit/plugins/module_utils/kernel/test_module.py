@@ -1,0 +1,52 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a module says when nothing can be written, or the operating system refuses something that nobody reckoned with."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+import typing as t
+
+from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
+
+_RUN = """
+import json, sys
+from ansible.module_utils import basic
+basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = json.dumps({{"ANSIBLE_MODULE_ARGS": {options}}}).encode(), "legacy"
+from ansible_collections.fleet.containerd.plugins.modules import containerd_image_info as module
+{first}
+module.main()
+"""
+
+
+def run(tmp_path: pathlib.Path, first: str = "", **how: t.Any) -> subprocess.CompletedProcess[str]:
+    options = {"engine": "embedded", "data_root": str(tmp_path / "data"), "state_root": str(tmp_path / "state")}
+    environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    code = _RUN.format(options=options, first=first)
+    return subprocess.run([sys.executable, "-c", code], env=environment, text=True, check=False, stderr=subprocess.PIPE, **how)
+
+
+def test_an_output_that_takes_nothing(tmp_path: pathlib.Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = run(tmp_path, stdout=full)
+    assert done.returncode == 1
+    assert done.stderr == "the result of the module cannot be written to its output: No space left on device\n"
+
+
+def test_what_nobody_reckoned_with_is_one_clear_message(tmp_path: pathlib.Path) -> None:
+    """No more open files, when the database is about to be opened."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "metadata.db").touch()
+    refuse = """
+from ansible_collections.fleet.containerd.plugins.module_utils.store.database import Database
+def refuse(*_arguments): raise OSError(24, "Too many open files", "/some/path")
+Database.query = refuse
+"""
+    done = run(tmp_path, refuse, stdout=subprocess.PIPE)
+    result = json.loads(done.stdout)
+    assert (done.returncode, result["failed"], result["error"]) == (1, True, "ResourceExhausted")
+    assert result["msg"] == "working on /some/path: Too many open files"
