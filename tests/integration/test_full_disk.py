@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import random
@@ -19,6 +20,7 @@ from ansible_collections.fleet.containerd.tests.support.attack import FULL, Grou
 from ansible_collections.fleet.containerd.tests.support.direct import Direct
 from ansible_collections.fleet.containerd.tests.support.images import Entry, directory, symlink, tar_of
 from ansible_collections.fleet.containerd.tests.support.loopfs import loop_filesystem
+from ansible_collections.fleet.containerd.tests.support.modules import Modules
 
 KIB = 1024
 NOISE = [random.Random(seed).randbytes(300 * KIB) for seed in range(3)]
@@ -216,3 +218,38 @@ def test_a_failure_at_every_call_that_writes(ground: Ground) -> None:
     print(f"{turns} failures")
     assert not wrong, "\n".join(wrong)
     assert turns >= 8
+
+
+@pytest.mark.parametrize("what", ["bytes", "inodes", "a real disk"])
+def test_removals_from_a_disk_that_is_full(ground: Ground, what: str, modules: Modules) -> None:
+    """Where nothing at all can be written, what is there can be removed, and so there is room again."""
+    ground.data.mkdir()
+    options = {key: ground.options[key] for key in ("engine", "data_root", "state_root")}
+    with contextlib.ExitStack() as stack:
+        if what == "a real disk":
+            loop = stack.enter_context(loop_filesystem(24))
+            stack.enter_context(mounted([Mount("bind", str(loop.path), ("bind",))], str(ground.data)))
+        else:
+            stack.enter_context(mounted([Mount("tmpfs", "tmpfs", ("size=64m",))], str(ground.data)))
+        disk = Disk(ground)
+        assert not disk.pull("small")[1]
+        empty = disk.entries()
+        image = f"{ground.registry.address}/small:1"
+        web = {**options, "name": "web", "image": image, "pull": "never", "command": ["x"], "state": "present"}
+        modules.run("containerd_container", **web)
+        found = os.statvfs(ground.data)
+        if what == "bytes":
+            size(ground.data, f"size={disk.used()}k")
+        elif what == "inodes":
+            size(ground.data, f"nr_inodes={found.f_files - found.f_ffree}")
+        else:
+            with open(ground.data / "filler", "wb", buffering=0) as stream, contextlib.suppress(OSError):
+                while stream.write(bytes(KIB)):
+                    pass
+            empty.append("filler")
+        result = modules.result("containerd_container", **options, name="web", state="absent")
+        assert (result.get("msg"), result["changed"]) == (None, True)
+        assert [name for name in disk.entries() if name not in empty and not name.startswith("containers")] == []
+        result = modules.result("containerd_image", **options, name=image, state="absent")
+        assert (result.get("msg"), result["changed"]) == (None, True)
+        assert [name for name in disk.entries() if name.startswith(("content/blobs/sha256/", "snapshots/overlayfs/"))] == []

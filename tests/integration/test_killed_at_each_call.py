@@ -20,7 +20,7 @@ from ansible_collections.fleet.containerd.tests.support.site import Site
 
 CALLS = "write,pwrite64,sendto,sendmsg,mkdir,rename,renameat,renameat2,symlink,link,unlink,unlinkat,rmdir,ftruncate,mount,umount2,kill"
 #: How many moments are tried of each operation when not all are.
-FEW = 3
+FEW = 2
 Options = t.Dict[str, t.Any]
 
 

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 import typing as t
+import weakref
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import (
     Container,
@@ -65,7 +66,10 @@ class World:
 
     @property
     def directory(self) -> str:
-        self._directory = self._directory or tempfile.mkdtemp(prefix="fleet-memory-")
+        if not self._directory:
+            self._directory = tempfile.mkdtemp(prefix="fleet-memory-")
+            # Also where nobody closes it.
+            self._remove = weakref.finalize(self, shutil.rmtree, self._directory)
         return self._directory
 
     @contextlib.contextmanager
@@ -81,7 +85,7 @@ class World:
 
     def close(self) -> None:
         if self._directory:
-            shutil.rmtree(self._directory)
+            self._remove()
             self._directory = ""
 
 

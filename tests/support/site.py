@@ -218,6 +218,7 @@ class EmbeddedSite(Site):
 
     def leftovers(self) -> t.List[str]:
         found = [f"bundle {path}" for path in self.state.glob("*/*") if path.parent.name != "runc"]
+        found += [f"cgroup {path}" for path in CGROUPS.glob(f"*/{self.namespace}")]
         return [*super().leftovers(), *found, *(f"runtime state {path}" for path in self.state.glob("runc/*/*"))]
 
     def strays(self, idle: bool = False) -> t.List[str]:

@@ -19,7 +19,7 @@ from ..hostfs.atomic import make_dir, write_file
 from ..hostfs.remove import remove_tree, sweep
 from ..runtime import remains
 from ..runtime.bundle import Bundle
-from ..runtime.cgroups import made_by_systemd
+from ..runtime.cgroups import made_by_systemd, remove_parents
 from ..runtime.launch import Launch
 from ..runtime.processes import Process, arguments_of, began, boot_id, boot_time, frozen, with_argument
 from ..runtime.runc import Runtime, failure, find_binary, last_message
@@ -249,6 +249,8 @@ class EmbeddedTasks:
         if os.path.lexists(bundle.path) or os.path.lexists(state):
             self._end(container_id, bundle, state)
             bundle.remove()
+            if not any(os.scandir(self._state)):
+                remove_parents(os.path.basename(self._state))
         for name in ("start.json", "exit.json"):
             remove_tree(self._file(container_id, name))
 

@@ -4,7 +4,7 @@
 """Putting on the target, as one file, what outlives a module.
 
 A module's payload is temporary. So the modules named here go into a zip file below data_root, at a path made from its
-digest; it is written once, and every container's bundle names the one that it was made with.
+digest; it is written once, and a process that runs from it has its path among its arguments.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ import hashlib
 import importlib.util
 import os
 import sys
+import time
 import typing as t
 import urllib.parse
 
 from ..errors import EngineError
 from ..hostfs.atomic import make_dir, write_file
+from ..hostfs.remove import remove_tree
+from ..runtime.processes import arguments_of
 from . import logger, shim
 
 _MODULES = (("logger", logger), ("shim", shim))
 #: Run with -c rather than as a zipapp's __main__: runpy and what it imports would stay in memory.
 COMMAND = "import sys;sys.path.insert(0,sys.argv[1]);import shim;shim.main()"
+_YOUNG_SECONDS = 24 * 3600.0
 _MAIN = "import shim\n\nshim.main()\n"
 
 
@@ -71,7 +75,19 @@ def install(data_root: str) -> str:
     if not os.path.exists(path):
         make_dir(directory)
         write_file(path, payload(), 0o555)
+        _remove_others(os.path.dirname(directory), digest.hexdigest())
     return path
+
+
+def _remove_others(directory: str, own: str) -> None:
+    """What other releases have put there goes when no process runs from it, and it is so old that nobody is about to run it."""
+    before = time.time() - _YOUNG_SECONDS
+    old = [entry.name for entry in os.scandir(directory) if entry.name != own and entry.stat().st_mtime < before]
+    if old:
+        running = "\n".join(" ".join(arguments_of(int(name))) for name in os.listdir("/proc") if name.isdigit())
+        for name in old:
+            if name not in running:
+                remove_tree(os.path.join(directory, name))
 
 
 def interpreter() -> str:

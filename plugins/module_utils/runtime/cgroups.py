@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 
@@ -47,6 +48,14 @@ def cgroups_path(namespace: str, container_id: str, host: HostFacts) -> str:
     if host.cgroup == 2 and host.systemd:
         return f"system.slice:fleet-{namespace}:{container_id}"
     return f"/{namespace}/{container_id}"
+
+
+def remove_parents(namespace: str) -> None:
+    """Remove the groups that held those of a namespace's containers, where they are empty. The runtime makes them anew."""
+    with os.scandir(_ROOT) as entries:
+        for path in [_ROOT, *(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))]:
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.join(path, namespace))
 
 
 def made_by_systemd(spec: t.Mapping[str, t.Any]) -> bool:

@@ -3,9 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The metadata database: SQLite, one file, durable at commit.
 
-Rollback journal in PERSIST mode with synchronous=FULL: a transaction that was acknowledged survives a power cut, reading
-creates no file, and a database on a read-only file system can be read. The journal always has room for the transaction that
-removes something, so that this is possible on a disk that is full.
+Rollback journal in TRUNCATE mode with synchronous=FULL: a transaction that was acknowledged survives a power cut, reading
+creates no file, and a database on a read-only file system can be read.
+
+So that something can be removed from a disk that is full, a file beside the database has the room for a journal. It becomes the
+journal when there is no other room, and that keeps its size (PERSIST; always so, each reading would be a write to the file's inode).
 """
 
 from __future__ import annotations
@@ -18,12 +20,12 @@ import threading
 import typing as t
 
 from ..errors import DataLoss, EngineError, PermissionDenied, ResourceExhausted, Unavailable
-from ..hostfs.atomic import make_dir
+from ..hostfs.atomic import make_dir, write_file
 
 _VERSION = 1
 _BUSY_SECONDS = 60.0
 _DISK = "look for errors of the disk in the kernel's log (dmesg), and keep the file: it may be whole"
-_JOURNAL_BYTES = 256 * 1024
+_RESERVED_BYTES = 256 * 1024
 _SCHEMA = """
 CREATE TABLE content (
     namespace TEXT, digest TEXT, size INTEGER, labels TEXT, created_at REAL, synced INTEGER,
@@ -96,7 +98,7 @@ class Database:
             with self._errors():
                 connection = self._open_for_writing()
                 if self._depth == 0:
-                    connection.execute("BEGIN IMMEDIATE")
+                    self._begin(connection)
             self._depth += 1
             done = False
             try:
@@ -114,6 +116,14 @@ class Database:
                             # SQLite itself takes back what it cannot finish, on a full disk for one.
                             if connection.in_transaction:
                                 connection.execute("ROLLBACK")
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        short = self._is_short_of_room()
+        if short:
+            connection.execute("PRAGMA journal_mode=PERSIST")
+        connection.execute("BEGIN IMMEDIATE")
+        if short:
+            self._use_reserve()
 
     def _open_for_reading(self) -> t.Optional[sqlite3.Connection]:
         if not os.path.exists(self._path):
@@ -152,12 +162,12 @@ class Database:
         finally:
             os.umask(old)
         version = self._version(connection)
-        connection.execute("PRAGMA journal_mode=PERSIST")
-        connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_BYTES}")
+        connection.execute("PRAGMA journal_mode=TRUNCATE")
+        connection.execute(f"PRAGMA journal_size_limit={_RESERVED_BYTES}")
         connection.execute("PRAGMA synchronous=FULL")
-        if version == 0 or not self._has_journal():
+        self._keep_reserve()
+        if version == 0:
             connection.execute("BEGIN IMMEDIATE")
-            self._reserve_journal()
             if self._version(connection) == 0:
                 for statement in _SCHEMA.split(";"):
                     connection.execute(statement)
@@ -166,24 +176,23 @@ class Database:
         self._connection, self._writable = connection, True
         return connection
 
-    def _has_journal(self) -> bool:
-        try:
-            return os.stat(f"{self._path}-journal").st_size >= _JOURNAL_BYTES
-        except FileNotFoundError:
-            return False
+    def _is_short_of_room(self) -> bool:
+        found = os.statvfs(os.path.dirname(self._path))
+        return found.f_blocks > 0 and found.f_bavail * found.f_frsize < 2 * _RESERVED_BYTES
 
-    def _reserve_journal(self) -> None:
-        """Called in a transaction that has written nothing yet: no other process uses the journal, and we do not yet.
+    def _keep_reserve(self) -> None:
+        """Zeros are written, since a hole would have no room on the disk. Where that fails there is none until a later run."""
+        path = f"{self._path}-reserve"
+        if not os.path.exists(path) and not self._is_short_of_room():
+            with contextlib.suppress(EngineError):
+                write_file(path, bytes(_RESERVED_BYTES), durable=False)
 
-        Zeros are no journal to SQLite. They are written, since a hole would have no room on the disk.
-        """
-        with contextlib.suppress(OSError):
-            fd = os.open(f"{self._path}-journal", os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                size = os.fstat(fd).st_size
-                os.pwrite(fd, bytes(max(0, _JOURNAL_BYTES - size)), size)
-            finally:
-                os.close(fd)
+    def _use_reserve(self) -> None:
+        """Called in a transaction that has written nothing yet: nobody uses the journal. Zeros are none to SQLite."""
+        journal, reserve = f"{self._path}-journal", f"{self._path}-reserve"
+        with contextlib.suppress(FileNotFoundError):
+            if not os.path.exists(journal) or os.stat(journal).st_size < os.stat(reserve).st_size:
+                os.rename(reserve, journal)
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         path = self._path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

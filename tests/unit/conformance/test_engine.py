@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import os
 import pathlib
@@ -20,6 +21,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform impo
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
 from ansible_collections.fleet.containerd.tests.support.client import LayoutClient
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, directory, symlink, tar_of
+from ansible_collections.fleet.containerd.tests.support.memory_engine import MemoryEngine
 
 from .conftest import LAYER, Harness, descriptor, store
 from .test_container_store import container
@@ -167,3 +169,12 @@ def test_closing_twice_is_fine_and_reading_creates_nothing(harness: Harness) -> 
     assert engine.images.list() == []
     engine.close()
     engine.close()
+
+
+def test_a_world_in_memory_leaves_no_directory() -> None:
+    engine = MemoryEngine()
+    path = engine.container_dir("a" * 64)
+    assert os.path.isdir(path)
+    del engine
+    gc.collect()
+    assert not os.path.exists(os.path.dirname(path))
