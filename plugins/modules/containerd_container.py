@@ -15,7 +15,7 @@ description:
   - Creates, starts, stops, changes and removes containers.
   - An option that is not given is not compared. What was given is stored with the container, so that a comparison never guesses.
   - A change that needs a new container makes it first, then stops the old one, and removes the old one only when the new one runs.
-    When the new one does not start, the old one is started again.
+    When the new one does not start, or ends at once with another exit status than 0, the old one is started again.
   - Check mode tells whether it will work. It asks the registry for an image that is not there, compares the room on the disk with what
     is to be fetched, looks for the sources of volumes and the runtime, and in an image that is unpacked for the user, the command and the
     targets of volumes. It fails as the run would, in the same words. A warning names what it could not look at. A task with nothing to
@@ -161,11 +161,24 @@ options:
         and fails when the exit status is not 0.
       - A container that has ended with exit status 0 is then as asked, and is not started again.
         Use O(restart) or O(recreate) to run it again, or O(cleanup) to have it removed.
+      - With V(true) a container that has just been started is looked at for a moment. The task fails when it has ended by then with
+        another exit status than 0; what the task had done is taken back.
+      - While the task waits, other tasks can stop and remove the container; then it fails and says so.
+      - When the task is interrupted (its connection is lost, C(SIGTERM) or C(SIGKILL), the limit of C(async)) the container is stopped.
+        The task keyword C(timeout) does not end what runs on a host that is reached by SSH; use O(wait_timeout).
+      - A container that runs already is waited for, also one whose task was interrupted before it could be stopped.
     type: bool
     default: true
+  wait_timeout:
+    description:
+      - With O(detach=false), how many seconds the container may take. When they are over it is stopped, as by O(state=stopped), and the
+        task fails. What it has printed so far is returned.
+      - The default is no limit.
+    type: float
   cleanup:
     description:
-      - With O(detach=false), remove the container after it has ended.
+      - With O(detach=false), remove the container after it has ended, so that each task runs it.
+      - A container that has ended and is there all the same was left by a task that was interrupted; it is removed, and a new one runs.
     type: bool
     default: false
   recreate:

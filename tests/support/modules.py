@@ -65,6 +65,13 @@ class Modules:
                 os.kill(pid, signal.SIGKILL)
         self._wait()
 
+    def meanwhile(self, act: t.Callable[[int], None], kind: str, /, **options: t.Any) -> t.Dict[str, t.Any]:
+        """Run a module and do something while it runs, with its process id; its result, empty when there is none."""
+        act(self._start(kind, options))
+        self._wait()
+        text = self._output.read_text()
+        return t.cast(t.Dict[str, t.Any], json.loads(text)) if text.strip().startswith("{") else {}
+
     def interrupted(
         self, seconds: float, action: t.Callable[[], None], kind: str, /, **options: t.Any
     ) -> t.Optional[t.Dict[str, t.Any]]:

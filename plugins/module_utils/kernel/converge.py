@@ -11,26 +11,41 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import EngineError
+from .interrupt import Interrupted, check
 
 
 class Step(t.NamedTuple):
     """One action: title as a user reads it, run does it, undo takes it back when a later step fails.
 
     alone: nothing else depends on it: when it fails the other steps are done all the same, and the task fails at its end.
+    spare: the same, but the task does not fail: it warns, and adds this sentence to the reason.
+    partial: it may fail half-way: its undo is called then, too.
+    settles: once it is done, what was done up to here stays, whatever fails later.
+    wait: is waited for before run, while the lock is not held: others may change the object meanwhile.
+    abandon: is called when the task is interrupted in this step or a later one.
     """
 
     title: str
     run: t.Callable[[], t.Any]
     undo: t.Optional[t.Callable[[], t.Any]] = None
     alone: bool = False
+    spare: str = ""
+    partial: bool = False
+    settles: bool = False
+    wait: t.Optional[t.Callable[[], t.Any]] = None
+    abandon: t.Optional[t.Callable[[], t.Any]] = None
 
 
 class Plan(t.NamedTuple):
     """steps in order; before and after of the diff (rendered already); more keys for the result (recreated_because, ...).
 
     before and after are mappings, or the texts of a file; path is that file's. failures: what cannot be done, while the steps can.
+<<<<<<< HEAD
     after may also be a function that makes it from what is observed at the end (in check mode: from what is there).
     foresee: called in check mode, in place of the steps. Raises what they would find out on their way; gives warnings.
+=======
+    undone: what is said when a step has failed and all before it was taken back.
+>>>>>>> dd2dd49 (WIP jobs: interrupted, limited and stopped; recreations settle)
     """
 
     steps: t.Sequence[Step] = ()
@@ -39,7 +54,11 @@ class Plan(t.NamedTuple):
     result: t.Mapping[str, t.Any] = {}
     path: str = ""
     failures: t.Sequence[EngineError] = ()
+<<<<<<< HEAD
     foresee: t.Optional[t.Callable[[], t.Sequence[str]]] = None
+=======
+    undone: str = ""
+>>>>>>> dd2dd49 (WIP jobs: interrupted, limited and stopped; recreations settle)
 
     def diff(self, have: t.Any) -> t.Dict[str, t.Any]:
         """What Ansible shows with --diff. have: what was observed at the end."""
@@ -60,7 +79,10 @@ class Resource(t.Protocol):
         """What has to be done. Reads only."""
 
     def lock(self, want: t.Any, engine: t.Any) -> t.ContextManager[t.Any]:
-        """Held while a plan is made again and carried out, so that two playbooks at once serialise."""
+        """Held while a plan is made again and carried out, so that two playbooks at once serialise.
+
+        Where steps wait, the value of the context has released(), a context in which the lock is not held.
+        """
 
     def facts(self, want: t.Any, have: t.Any, engine: t.Any) -> t.Dict[str, t.Any]:
         """The keys that describe the object in the result."""
@@ -76,37 +98,84 @@ class Outcome(t.NamedTuple):
     failures: t.Sequence[EngineError] = ()
 
 
-def _apply(steps: t.Sequence[Step], failures: t.List[EngineError]) -> t.List[str]:
-    """Titles of what was done; the failures of steps that stand alone are added to failures."""
-    done: t.List[Step] = []
-    finished = False
-    troubles: t.List[str] = []
-    try:
-        for step in steps:
-            try:
-                step.run()
-            except EngineError as error:
-                if step.alone:
-                    failures.append(error)
-                    continue
-                error.details.update(failed_action=step.title, actions=[one.title for one in done], undo_errors=troubles)
+class _Run:
+    """Steps that are carried out. done: all that were; open: those of them that a failure takes back."""
+
+    def __init__(self, plan: Plan, lock: t.Any) -> None:
+        self._plan, self._lock = plan, lock
+        self.done: t.List[Step] = []
+        self._open: t.List[Step] = []
+        self.failures = list(plan.failures)
+        self.warnings: t.List[str] = []
+
+    def steps(self) -> None:
+        finished = False
+        step = error = None
+        try:
+            for step in self._plan.steps:
+                self._step(step)
+            finished = True
+        except (EngineError, Interrupted) as found:
+            error = found
+            raise
+        finally:
+            if not finished and step:
+                undone, troubles = self._undo(step, isinstance(error, Interrupted))
+                if error:
+                    self._explain(error, step, undone, troubles)
+
+    def _step(self, step: Step) -> None:
+        check()
+        try:
+            if step.wait:
+                with self._lock.released():
+                    step.wait()
+            step.run()
+        except EngineError as error:
+            if step.alone:
+                self.failures.append(error)
+            elif step.spare:
+                self.warnings.append(f"{step.title}: {error}. {step.spare}")
+            else:
                 raise
-            done.append(step)
-        finished = True
-    finally:
-        if not finished:
-            troubles.extend(_undo(done))
-    return [step.title for step in done]
+            return
+        self.done.append(step)
+        self._open = [] if step.settles else [*self._open, step]
 
-
-def _undo(done: t.Sequence[Step]) -> t.Iterator[str]:
-    """Take back what was done, last first; a failing undo does not stop the others."""
-    for step in reversed(done):
-        if step.undo:
+    def _undo(self, failed: Step, interrupted: bool) -> t.Tuple[t.List[Step], t.List[str]]:
+        """Take back what was done, last first; a failing undo does not stop the others. What was, and what went wrong."""
+        undone: t.List[Step] = []
+        troubles: t.List[str] = []
+        abandoned = [step for step in [*self.done, failed] if step.abandon and interrupted][-1:]
+        for step in abandoned:
             try:
-                step.undo()
+                step.abandon()
             except EngineError as error:
-                yield f"{step.title}: {error}"
+                troubles.append(f"{step.title}: {error}")
+        for step in reversed([*self._open, *([failed] if failed.partial else [])]):
+            if step.undo:
+                try:
+                    step.undo()
+                    undone.append(step)
+                except EngineError as error:
+                    troubles.append(f"{step.title}: {error}")
+        return undone, troubles
+
+    def _explain(
+        self, error: t.Union[EngineError, Interrupted], failed: Step, undone: t.List[Step], troubles: t.List[str]
+    ) -> None:
+        """What a failure tells besides its message."""
+        note = f"taking back what was done failed: {'; '.join(troubles)}" if troubles else self._plan.undone if undone else ""
+        if note:
+            first, newline, rest = str(error).partition("\n")
+            error.args = (f"{first}; {note}{newline}{rest}",)
+        error.details.update(
+            failed_action=failed.title,
+            actions=[step.title for step in self.done],
+            undone=[step.title for step in undone if step is not failed],
+            undo_errors=troubles,
+            changed=any(step not in undone for step in self.done),
+        )
 
 
 def converge(resource: Resource, params: t.Mapping[str, t.Any], engine: t.Any, check_mode: bool) -> Outcome:
@@ -118,15 +187,26 @@ def converge(resource: Resource, params: t.Mapping[str, t.Any], engine: t.Any, c
     have = resource.observe(want, engine)
     plan = resource.plan(want, have, engine)
     actions, failures = [step.title for step in plan.steps], list(plan.failures)
+<<<<<<< HEAD
     if not check_mode and (plan.steps or (engine is not None and engine.interrupted())):
         with resource.lock(want, engine):
+=======
+    warnings: t.List[str] = []
+    if plan.steps and not check_mode:
+        with resource.lock(want, engine) as lock:
+>>>>>>> dd2dd49 (WIP jobs: interrupted, limited and stopped; recreations settle)
             have = resource.observe(want, engine)
             plan = resource.plan(want, have, engine)
-            failures = list(plan.failures)
-            actions = _apply(plan.steps, failures)
+            run = _Run(plan, lock)
+            run.steps()
+            actions, failures, warnings = [step.title for step in run.done], run.failures, run.warnings
             have = resource.observe(want, engine)
     warnings = plan.foresee() if plan.foresee and plan.steps and check_mode else ()
     result = {**plan.result, **resource.facts(want, have, engine)}
     if warnings:
         result["warnings"] = [*result.get("warnings", ()), *warnings]
+<<<<<<< HEAD
     return Outcome(bool(actions), actions, plan.diff(have), result, failures)
+=======
+    return Outcome(bool(actions), actions, plan.diff(), result, failures)
+>>>>>>> dd2dd49 (WIP jobs: interrupted, limited and stopped; recreations settle)

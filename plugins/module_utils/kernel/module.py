@@ -18,6 +18,7 @@ from ..engine.open import EngineOptions, open_engine
 from ..errors import EngineError, MissingLibrary, from_os_error, printable
 from .bytecode import Cache
 from .converge import Resource, converge
+from .interrupt import Interrupted, interruptible
 
 _INTERPRETERS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/bin/python")
 #: Between the tries to write the result.
@@ -44,8 +45,13 @@ def _module(spec: t.Mapping[str, t.Any], secrets: t.Optional[t.Callable[[t.Any],
     return module
 
 
+<<<<<<< HEAD
 def _respawn(error: EngineError) -> None:
     """A library that another interpreter of the host has is taken from there: all begins anew, and this does not return."""
+=======
+def _fail(module: AnsibleModule, error: t.Union[EngineError, Interrupted]) -> t.NoReturn:
+    """One clear message. A library that another interpreter of the host has is taken from there."""
+>>>>>>> dd2dd49 (WIP jobs: interrupted, limited and stopped; recreations settle)
     if isinstance(error, MissingLibrary):
         from ansible.module_utils.common import respawn
 
@@ -114,9 +120,9 @@ def run(resource: Resource, spec: t.Mapping[str, t.Any], cache: Cache, needs_eng
     """
     module = _module(spec, getattr(resource, "secrets", None))
     try:
-        with _engine(module.params, needs_engine) as engine:
+        with interruptible(), _engine(module.params, needs_engine) as engine:
             outcome = converge(resource, module.params, engine, module.check_mode)
-    except EngineError as error:
+    except (EngineError, Interrupted) as error:
         _fail(module, error)
     except OSError as error:
         _fail(module, _unforeseen(error))

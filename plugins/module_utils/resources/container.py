@@ -93,6 +93,7 @@ class ContainerResource:
             return Want(name, "absent", {}, {}, None, params)
         if params["cleanup"] and params["detach"]:
             raise InvalidArgument("cleanup: needs detach=false")
+        check_wait(params)
         given = parse_given(params)
         image = wanted_image(params, "image") if params["image"] else None
         return Want(name, params["state"], given, comparison_modes(params, _OTHER_COMPARED), image, params)
@@ -104,7 +105,9 @@ class ContainerResource:
         return Have(container, task_of(engine, container), stored, image, _leftovers(engine, want.name))
 
     def lock(self, want: Want, engine: Engine) -> t.ContextManager[t.Any]:
-        return engine.lock(f"container {want.name}")
+        from .container_jobs import NameLock
+
+        return NameLock(engine, want)
 
     def plan(self, want: Want, have: Have, engine: Engine) -> Plan:
         from .container_plan import Planner
@@ -134,19 +137,19 @@ class ContainerResource:
         elif have.container and want.state != "absent":
             out["container"] = container_facts(engine, have.container, have.task)
             if not want.params["detach"] and want.state == "started" and have.task and have.task.status == STOPPED:
+                from .container_jobs import output_of
+
                 out.update(status=have.task.exit_status)
                 out["container"]["Output"] = output_of(engine, have.container)
-        if out.get("status"):
-            out.update(failed=True, msg=f"the container {want.name} ended with exit status {out['status']}")
         return out
 
 
-def output_of(engine: Engine, container: Container) -> str:
-    """What the container printed."""
-    from ..runtime.logs import read
-    from .container_steps import log_path
-
-    return read(log_path(engine, container.id)).decode("utf-8", "replace")
+def check_wait(params: t.Mapping[str, t.Any]) -> None:
+    limit = params["wait_timeout"]
+    if limit is not None and params["detach"]:
+        raise InvalidArgument("wait_timeout: needs detach=false")
+    if limit is not None and not 0 < limit < float("inf"):
+        raise InvalidArgument(f"wait_timeout: {limit:g} is not a number of seconds above 0")
 
 
 def _leftovers(engine: Engine, name: str) -> t.Tuple[Container, ...]:

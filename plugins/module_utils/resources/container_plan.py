@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from ..engine import labels as L
@@ -13,30 +14,38 @@ from ..errors import FailedPrecondition, InvalidArgument
 from ..kernel.converge import Plan, Step
 from ..kernel.field import render
 from . import container_steps as steps
-from .container import Have, Want, differences, output_of
+from .container import Have, Want, differences
+from .container_jobs import Job, start_service
 from .image_source import pull_steps, warnings_of
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine
+
+#: What to do about what could not be removed.
+_REST = "Remove what prevents it (lsattr shows immutable files); a later run that makes a container removes the rest"
 
 
 class Planner:
     """Makes the plan for one container. done is filled by the steps with what the result needs from them."""
 
     def __init__(self, engine: Engine, want: Want, have: Have, done: t.Dict[str, t.Any]) -> None:
-        self.engine, self.want, self.have, self.done = engine, want, have, done
+        self.engine, self.want, self.have = engine, want, have
+        self.job = Job(engine, want, done)
         self.differ = differences(want, have)
         self.warnings: t.List[str] = []
 
     def plan(self) -> Plan:
         want, have = self.want, self.have
-        sweep = [self._remove(left, f"remove container {_name(left)}, left by an interrupted run") for left in have.leftovers]
+        sweep = [self._sweep(left) for left in have.leftovers]
         if want.state == "absent":
             if have.container is None:
                 return Plan(sweep)
             found = [self._remove(have.container, f"remove container {want.name}", stop=True)]
             return Plan(found + sweep, {"exists": True, "state": _state(have)}, {"exists": False})
         if have.container is None:
+            made = self._create()
+        elif self._is_rest_of_a_job():
+            sweep.append(self._sweep(have.container))
             made = self._create()
         elif want.params["recreate"] or self.differ.changes or self._adopts():
             made = self._recreate(have.container)
@@ -60,23 +69,44 @@ class Planner:
             raise InvalidArgument(f"image: needed to create the container {self.want.name}")
         return pull_steps(self.want.image, self.have.image, self.engine, self.warnings)
 
-    def _run_steps(self, get: t.Callable[[], Container], stop_first: bool = False) -> t.List[Step]:
-        """Start, and for detach=false wait and clean up."""
-        want, name = self.want, self.want.name
-        found = [Step(f"start container {name}", lambda: steps.start(self.engine, get()))]
-        if not want.params["detach"]:
-            found.append(Step(f"wait for container {name} to end", lambda: self._wait(get())))
-            if want.params["cleanup"]:
-                found.append(Step(f"remove container {name}", lambda: steps.remove(self.engine, get())))
+    def _is_rest_of_a_job(self) -> bool:
+        """With cleanup a job leaves no container behind: one that has ended is of a run that was interrupted before that."""
+        task = self.have.task
+        return bool(
+            self.want.params["cleanup"] and self.want.state == "started" and self.want.image and task and task.status == STOPPED
+        )
+
+    def _start(self, get: t.Callable[[], Container]) -> Step:
+        """What was done before it stays once it has started."""
+        engine, name, detach = self.engine, self.want.name, self.want.params["detach"]
+        # What a task waits for is looked at then.
+        begin = functools.partial(start_service, engine, name) if detach else functools.partial(steps.start, engine)
+        return Step(
+            f"start container {name}",
+            lambda: begin(get()),
+            lambda: steps.halt(engine, get()),
+            partial=True,
+            settles=True,
+            abandon=None if detach else lambda: self.job.abandon(get()),
+        )
+
+    def _wait_steps(self, get: t.Callable[[], Container]) -> t.List[Step]:
+        """For detach=false: wait and clean up."""
+        name, job = self.want.name, self.job
+        found = [
+            Step(
+                f"wait for container {name} to end",
+                lambda: job.end(get()),
+                wait=lambda: job.wait(get()),
+                abandon=lambda: job.abandon(get()),
+            )
+        ]
+        if self.want.params["cleanup"]:
+            found.append(Step(f"remove container {name}", lambda: steps.remove(self.engine, get()), spare=_REST))
         return found
 
-    def _wait(self, container: Container) -> None:
-        from .container_facts import container_facts
-
-        state = self.engine.tasks.wait(container.id)
-        facts = container_facts(self.engine, container, state)
-        facts["Output"] = output_of(self.engine, container)
-        self.done.update(container=facts, status=state.exit_status)
+    def _run_steps(self, get: t.Callable[[], Container]) -> t.List[Step]:
+        return [self._start(get), *([] if self.want.params["detach"] else self._wait_steps(get))]
 
     def _create(self) -> Plan:
         want = self.want
@@ -91,7 +121,7 @@ class Planner:
         )
         if want.state == "started":
             found += self._run_steps(lambda: made[0])
-        after = {"exists": True, "state": _wanted_state(want, self.have), **_shown(want)}
+        after = {"exists": not want.params["cleanup"], "state": _wanted_state(want, self.have), **_shown(want)}
         return Plan(found, {"exists": False}, after)
 
     def _recreate(self, old: Container) -> Plan:
@@ -114,7 +144,8 @@ class Planner:
                 Step(
                     f"stop the old container {want.name}",
                     lambda: steps.stop(engine, old, want.params),
-                    lambda: steps.start(engine, old),
+                    lambda: steps.start_again(engine, old, want.params),
+                    partial=True,
                 )
             )
         found.append(
@@ -122,19 +153,28 @@ class Planner:
                 f"give the name {want.name} to the new container",
                 lambda: steps.swap(engine, want.name, old, made[0]),
                 lambda: steps.swap(engine, want.name, made[0], old),
+                partial=True,
             )
         )
         if want.state == "started" or (want.state == "present" and was_running):
-            found.append(Step(f"start container {want.name}", lambda: steps.start(engine, made[0])))
-        found.append(Step(f"remove the old container {old.id[:12]}", lambda: steps.remove(engine, old)))
+            found.append(self._start(lambda: made[0]))
+        # The new one is in service: what cannot be removed of the old one (an immutable log) is for a later run.
+        found.append(
+            Step(
+                f"remove the old container {old.id[:12]}",
+                lambda: steps.remove(engine, old),
+                spare=f"The new container is in service. {_REST}",
+            )
+        )
         if want.state == "started" and not want.params["detach"]:
-            found += self._run_steps(lambda: made[0])[1:]
+            found += self._wait_steps(lambda: made[0])
         before, after = render(self.differ.changes + self.differ.live + self.differ.reset)
         return Plan(
             found,
             {"state": _state(self.have), **before},
             {"state": _wanted_state(want, self.have), **after},
             {"recreated_because": because},
+            undone=f"the old container {want.name} is back" + (" and runs" if was_running else ""),
         )
 
     def _change(self, container: Container) -> Plan:
@@ -170,10 +210,14 @@ class Planner:
         if have.running:
             if want.params["detach"]:
                 return []
-            return self._run_steps(lambda: container)[1:]
-        if not want.params["detach"] and have.task and have.task.status == STOPPED and have.task.exit_status == 0:
+            return self._wait_steps(lambda: container)
+        if not want.params["detach"] and self._is_done(container):
             return []
         return self._run_steps(lambda: container)
+
+    def _is_done(self, container: Container) -> bool:
+        task = self.have.task
+        return bool(task and task.status == STOPPED and task.exit_status == 0 and not steps.was_stopped(self.engine, container))
 
     def _adopts(self) -> bool:
         """True when a container that somebody else made is to be made anew; an error when it is not to be touched."""
@@ -185,6 +229,12 @@ class Planner:
                 "cannot be compared: name it without further options, or set adopt to make it anew"
             )
         return True
+
+    def _sweep(self, container: Container) -> Step:
+        """What cannot be removed of it is no reason not to go on, unless it is the removal that was asked for."""
+        absent = self.want.state == "absent"
+        step = self._remove(container, f"remove container {_name(container)}, left by an interrupted run")
+        return step._replace(alone=absent, spare="" if absent else _REST)
 
     def _remove(self, container: Container, title: str, stop: bool = False) -> Step:
         def run() -> None:
@@ -206,6 +256,8 @@ def _state(have: Have) -> str:
 def _wanted_state(want: Want, have: Have) -> str:
     if want.state == "present":
         return "running" if have.running else "created"
+    if want.params["cleanup"]:
+        return "ended and removed"
     return {"started": "running" if want.params["detach"] else "stopped", "stopped": "stopped"}[want.state]
 
 

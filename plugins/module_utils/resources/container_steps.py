@@ -12,7 +12,7 @@ import typing as t
 
 from ..engine import labels as L
 from ..engine.models import CREATED, PAUSED, STOPPED, Container, Runtime, TaskIO
-from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from ..errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from .container_options import effective, image_defaults
 from .image_source import find_image
 
@@ -37,7 +37,8 @@ def create(engine: Engine, want: Want, stage: bool = False) -> Container:
     from ..hostfs.remove import remove_tree
     from ..runtime import rootfs
     from ..runtime.cgroups import host_facts
-    from ..runtime.spec import build
+    from ..runtime.executables import check_command
+    from ..runtime.spec import DEFAULT_PATH, build
     from ..runtime.users import resolve_user
 
     if want.image is None:
@@ -52,6 +53,7 @@ def create(engine: Engine, want: Want, stage: bool = False) -> Container:
         raise InvalidArgument(f"command: the image {want.image.label} has neither a command nor an entry point: give one")
     container_id = secrets.token_hex(32)
     store = engine.snapshotter(want.params.get("snapshotter") or "")
+    made = False
     with engine.transaction():
         mounts = store.prepare(container_id, found.view.chain_id)
         try:
@@ -59,6 +61,8 @@ def create(engine: Engine, want: Want, stage: bool = False) -> Container:
                 rootfs.check_rootfs(root)
                 rootfs.check_working_dir(root, options["working_dir"])
                 user = resolve_user(root, options["user"])
+                path, targets = options["env"].get("PATH", DEFAULT_PATH), [volume["target"] for volume in options["volumes"]]
+                check_command(root, args[0], path, options["working_dir"], targets)
             request = _request(engine, want, container_id, options, args, user)
             container = Container(
                 id=container_id,
@@ -70,12 +74,14 @@ def create(engine: Engine, want: Want, stage: bool = False) -> Container:
                 runtime=Runtime(binary=options["runtime"]),
                 extensions={L.DESIRED: _stored(want, found.view, found.record, defaults, options)},
             )
-            return engine.containers.create(container)
-        except EngineError:
-            remove_tree(engine.container_dir(container_id))
-            with contextlib.suppress(NotFound):
-                store.remove(container_id)
-            raise
+            container = engine.containers.create(container)
+            made = True
+        finally:
+            if not made:
+                remove_tree(engine.container_dir(container_id))
+                with contextlib.suppress(NotFound):
+                    store.remove(container_id)
+    return container
 
 
 def _request(
@@ -136,6 +142,7 @@ def start(engine: Engine, container: Container) -> None:
         if state.status not in (STOPPED, CREATED):
             return
         engine.tasks.delete(container.id, force=True)
+    _mark_stopped(engine, container, False)
     options = (container.extensions.get(L.DESIRED) or {}).get("effective") or {}
     log = options.get("log_options") or {}
     io = TaskIO(
@@ -147,6 +154,15 @@ def start(engine: Engine, container: Container) -> None:
     )
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
     engine.tasks.create(container, mounts, io, start=True)
+
+
+def halt(engine: Engine, container: Container) -> None:
+    """Take back a start: what runs is killed. What has ended by itself keeps its exit status."""
+    with contextlib.suppress(NotFound):
+        if engine.tasks.state(container.id).status == STOPPED:
+            return
+    with contextlib.suppress(NotFound):
+        engine.tasks.delete(container.id, force=True)
 
 
 def stop(engine: Engine, container: Container, params: t.Mapping[str, t.Any]) -> None:
@@ -162,6 +178,7 @@ def stop(engine: Engine, container: Container, params: t.Mapping[str, t.Any]) ->
     try:
         if engine.tasks.state(container.id).status == STOPPED:
             return
+        _mark_stopped(engine, container, True)
         if not params.get("force_kill"):
             _signal(engine, container.id, number)
             with contextlib.suppress(Unavailable):
@@ -183,14 +200,55 @@ def _signal(engine: Engine, container_id: str, number: int) -> None:
         engine.tasks.resume(container_id)
 
 
+def start_again(engine: Engine, container: Container, params: t.Mapping[str, t.Any]) -> None:
+    """Take back a stop, also one that was begun only."""
+    if was_stopped(engine, container):
+        stop(engine, container, params)
+    start(engine, container)
+
+
+def _mark(engine: Engine, container: Container) -> str:
+    return os.path.join(engine.container_dir(container.id), "stopped")
+
+
+def was_stopped(engine: Engine, container: Container) -> bool:
+    """True when it was asked to stop since it was started, so that its end, whatever its exit status, is not the end of its work."""
+    return L.DESIRED in container.extensions and os.path.exists(_mark(engine, container))
+
+
+def _mark_stopped(engine: Engine, container: Container, stopped: bool) -> None:
+    """A disk that is full keeps nobody from stopping a container."""
+    if L.DESIRED not in container.extensions:
+        return
+    with contextlib.suppress(OSError):
+        if stopped:
+            os.close(os.open(_mark(engine, container), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        else:
+            os.unlink(_mark(engine, container))
+
+
 def remove(engine: Engine, container: Container) -> None:
-    """Take away task, record and snapshot; fine when some of it is gone already."""
+    """Take away task, record and snapshot; fine when some of it is gone already.
+
+    A file that cannot be removed (an immutable log) keeps nothing else: once the record is gone, the snapshot goes too.
+    """
     with contextlib.suppress(NotFound):
         engine.tasks.delete(container.id, force=True)
-    with contextlib.suppress(NotFound):
-        engine.containers.delete(container.id)
-    with contextlib.suppress(NotFound):
-        engine.snapshotter(container.snapshotter).remove(container.snapshot_key)
+    try:
+        with contextlib.suppress(NotFound):
+            engine.containers.delete(container.id)
+    finally:
+        if not _known(engine, container.id):
+            with contextlib.suppress(NotFound):
+                engine.snapshotter(container.snapshotter).remove(container.snapshot_key)
+
+
+def _known(engine: Engine, container_id: str) -> bool:
+    try:
+        engine.containers.get(container_id)
+    except NotFound:
+        return False
+    return True
 
 
 def swap(engine: Engine, name: str, old: Container, new: Container) -> None:

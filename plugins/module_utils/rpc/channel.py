@@ -80,6 +80,12 @@ def _unquoted(text: bytes) -> str:
     return re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes((int(found.group(1), 16),)), text).decode("utf-8", "replace")
 
 
+def _timeout_header(seconds: float) -> bytes:
+    """At most eight digits and a unit ("gRPC over HTTP2"): milliseconds, or seconds where it takes more."""
+    number = int(seconds * 1000)
+    return b"%dm" % number if number < 10**8 else b"%dS" % min(int(seconds), 10**8 - 1)
+
+
 class Channel:
     """The socket at address, in one namespace. lease: what calls create is kept by it ("" none)."""
 
@@ -193,7 +199,7 @@ class Stream:
             headers.append((b"containerd-lease", self._channel.lease.encode()))
         if self._whole and self._timeout is not None:
             # A little later than ours, so that ours is what is seen; the daemon only has to give up in the end.
-            headers.append((b"grpc-timeout", b"%dm" % int((self._timeout + 1) * 1000)))
+            headers.append((b"grpc-timeout", _timeout_header(self._timeout + 1)))
         return headers
 
     def send(self, message: protobuf.Values, end: bool = False) -> None:

@@ -65,6 +65,7 @@ SPEC = {
         'username': {'type': 'str'},
         'validate_certs': {'type': 'bool', 'default': True},
         'volumes': {'type': 'list', 'elements': 'str'},
+        'wait_timeout': {'type': 'float'},
         'working_dir': {'type': 'str'},
     },
 }

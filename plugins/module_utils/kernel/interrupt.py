@@ -1,0 +1,105 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What ends a module before its time: a signal, a reader of its result who is gone, SIGKILL.
+
+The first two raise Interrupted in the module, so that what was begun is taken back on the way out. The last one cannot be noticed
+by who is killed: a guard does then what must not be left undone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import typing as t
+
+_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+_STDOUT = 1
+#: The signal that came. An exception that is raised while Python runs a hook (after fork, in a destructor) gets lost.
+_came: t.List[str] = []
+
+
+class Interrupted(BaseException):
+    """Not an Exception, since only the way out may deal with it. details: as those of EngineError."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the task was interrupted: {why}")
+        self.details: t.Dict[str, t.Any] = {}
+
+
+@contextlib.contextmanager
+def interruptible() -> t.Iterator[None]:
+    """Inside, a signal that would end the process raises Interrupted, once: the way out is not interrupted again."""
+
+    def interrupt(number: int, _frame: object) -> None:
+        # A handler that does nothing, since what is ignored is ignored by the processes that we start as well.
+        for one in before:
+            signal.signal(one, lambda _number, _frame: None)
+        _came.append(signal.Signals(number).name)
+        raise Interrupted(f"{_came[0]} came")
+
+    before = {one: signal.getsignal(one) for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN}
+    for one in before:
+        signal.signal(one, interrupt)
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+def check(reader: bool = False) -> None:
+    """Interrupted when a signal has come.
+
+    reader: also when nobody can read our result any more: Ansible has given up the task, or its connection is gone.
+    """
+    if _came:
+        raise Interrupted(f"{_came[0]} came")
+    if reader:
+        poller = select.poll()
+        poller.register(_STDOUT, 0)
+        if any(event & (select.POLLERR | select.POLLHUP) for _fd, event in poller.poll(0)):
+            raise Interrupted("nobody reads its result any more")
+
+
+@contextlib.contextmanager
+def guarded(last_will: t.Callable[[], None]) -> t.Iterator[None]:
+    """A process of its own calls last_will when this one is killed inside the context.
+
+    It must use nothing that is open here: descriptors are closed there.
+    """
+    reader, writer = os.pipe()
+    guard = os.fork()
+    if not guard:
+        try:
+            _guard(reader, last_will)
+        finally:
+            os._exit(0)
+    os.close(reader)
+    try:
+        yield
+    finally:
+        # A guard that was killed itself is nobody's loss.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(writer, b".")
+        os.close(writer)
+        os.waitpid(guard, 0)
+
+
+def _guard(reader: int, last_will: t.Callable[[], None]) -> None:
+    """Out of the group that is killed, with no descriptor that would keep locks held or Ansible waiting for more output."""
+    os.setsid()
+    null = os.open("/dev/null", os.O_RDWR)
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) not in (reader, null):
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    # Objects of the parent must not be collected here: they would close numbers that mean something else by now.
+    gc.freeze()
+    if not os.read(reader, 1):
+        last_will()

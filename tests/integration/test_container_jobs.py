@@ -1,0 +1,287 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Jobs that are interrupted, hang or fail, and recreations that go wrong, by the modules' own entry points."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import pathlib
+import signal
+import subprocess
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import find_container
+from ansible_collections.fleet.containerd.tests.support.modules import Modules, running_modules
+from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
+
+KIND = "containerd_container"
+SERVICE = ["sleep", "1000"]
+
+
+class Jobs:
+    """The tasks of one test. other: modules beside those of modules."""
+
+    def __init__(self, site: Site, modules: Modules, other: Modules, image: str) -> None:
+        self.site, self.modules, self.other = site, modules, other
+        self.options = {**site.defaults, "image": image, "stop_signal": "KILL"}
+
+    def job(self, script: str, **options: t.Any) -> t.Dict[str, t.Any]:
+        return {**self.options, "name": "job", "command": ["sh", "-c", script], "detach": False, **options}
+
+    def status(self, name: str = "job") -> str:
+        """What a container is doing; empty when there is none."""
+        with self.site.engine() as engine:
+            container = find_container(engine, name)
+            try:
+                return str(engine.tasks.state(container.id).status) if container else ""
+            except NotFound:
+                return "created"
+
+    def until(self, status: str, name: str = "job", seconds: float = 20) -> None:
+        deadline = time.monotonic() + seconds
+        while self.status(name) != status:
+            assert time.monotonic() < deadline, f"{name} is {self.status(name) or 'not there'}, not {status or 'gone'}"
+            time.sleep(0.02)
+
+
+@pytest.fixture
+def jobs(site: Site, modules: Modules, busybox: str, tmp_path: pathlib.Path) -> t.Iterator[Jobs]:
+    modules.run("containerd_image", **site.defaults, name=busybox)
+    with running_modules(tmp_path / "other-result") as other:
+        yield Jobs(site, modules, other, busybox)
+
+
+def test_the_rest_of_an_interrupted_run_is_no_result(jobs: Jobs, tmp_path: pathlib.Path) -> None:
+    word = tmp_path / "word"
+    word.write_text("first\n")
+    options = jobs.job("cat /word", volumes=[f"{word}:/word"])
+    # As a run leaves it that was cut off between the end of the job and the removal.
+    jobs.modules.run(KIND, **{**options, "detach": True})
+    jobs.until("stopped")
+    word.write_text("second\n")
+    checked = jobs.modules.run(KIND, **options, cleanup=True, _ansible_check_mode=True)
+    again = jobs.modules.run(KIND, **options, cleanup=True)
+    assert again["changed"]
+    assert again["container"]["Output"] == "second\n"
+    assert again["actions"] == checked["actions"] == [
+        "remove container job, left by an interrupted run",
+        "create container job",
+        "start container job",
+        "wait for container job to end",
+        "remove container job",
+    ]  # fmt: skip
+    assert (again["diff"]["after"]["exists"], again["diff"]["after"]["state"]) == (False, "ended and removed")
+    assert jobs.status() == ""
+
+
+def test_others_stop_and_remove_what_a_task_waits_for(jobs: Jobs) -> None:
+    def meanwhile(**options: t.Any) -> t.Callable[[int], None]:
+        def act(_pid: int) -> None:
+            jobs.until("running")
+            began = time.monotonic()
+            assert jobs.other.run(KIND, **{**jobs.site.defaults, "name": "job", **options})["changed"]
+            assert time.monotonic() - began < 10
+
+        return act
+
+    stopped = jobs.modules.meanwhile(meanwhile(state="stopped"), KIND, **jobs.job("echo begun; sleep 1000"))
+    assert stopped["failed"]
+    assert stopped["status"] == 137
+    assert stopped["msg"] == (
+        "the container job was stopped by somebody else while this task waited for its end: exit status 137\n"
+        "The last that it printed:\nbegun"
+    )
+    # What was stopped has not done its work, whatever status it ended with.
+    script = "trap 'exit 0' TERM; sleep 1000 & wait"
+    polite = jobs.modules.meanwhile(meanwhile(state="stopped"), KIND, **jobs.job(script, stop_signal="TERM"))
+    assert (polite["failed"], polite["status"]) == (True, 0)
+    assert jobs.modules.run(KIND, **jobs.job(script, stop_signal="TERM"), _ansible_check_mode=True)["actions"] == [
+        "start container job",
+        "wait for container job to end",
+    ]
+    gone = jobs.modules.meanwhile(meanwhile(state="absent", force_kill=True), KIND, **jobs.job("sleep 1000"))
+    assert gone["failed"]
+    assert gone["changed"]
+    assert gone["msg"] == "the container job was removed by somebody else while this task waited for its end"
+    assert jobs.status() == ""
+
+
+def test_a_limit_for_a_job(jobs: Jobs) -> None:
+    late = jobs.modules.result(KIND, **jobs.job("echo begun; sleep 1000", wait_timeout=0.5, cleanup=True))
+    assert late["failed"]
+    assert late["msg"] == (
+        "the container job has not ended within 0.5 s (wait_timeout), so it was stopped: exit status 137\n"
+        "The last that it printed:\nbegun"
+    )
+    assert (late["status"], late["container"]["Output"]) == (137, "begun\n")
+    assert late["actions"][-1] == "remove container job"
+    assert jobs.status() == ""
+    assert not jobs.modules.run(KIND, **jobs.job("true", wait_timeout=30)).get("failed")
+    failed = jobs.modules.result(KIND, **jobs.job("for i in $(seq 100); do echo line $i; done; exit 3", wait_timeout=30))
+    lines = "\n".join(f"line {number}" for number in range(81, 101))
+    assert failed["msg"] == f"the container job ended: exit status 3\nThe last that it printed:\n{lines}"
+
+
+def test_a_job_ends_with_its_task(jobs: Jobs, tmp_path: pathlib.Path) -> None:
+    def running(seconds: float) -> None:
+        jobs.until("running")
+        time.sleep(seconds)
+
+    def ended() -> None:
+        deadline = time.monotonic() + 20
+        while jobs.status() == "running":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def term(pid: int) -> None:
+        # At whatever moment it comes.
+        running(0)
+        os.kill(pid, signal.SIGTERM)
+        ended()
+
+    def kill(pid: int) -> None:
+        # A guard is there as long as the task waits.
+        running(0.3)
+        os.kill(pid, signal.SIGKILL)
+        ended()
+
+    def hang_up(pid: int) -> None:
+        running(0.3)
+        os.close(reader)
+        ended()
+        # So that a result can be looked for.
+        fifo.unlink()
+        fifo.touch()
+
+    result = jobs.modules.meanwhile(term, KIND, **jobs.job("sleep 1000"))
+    assert result["msg"].startswith("the task was interrupted: SIGTERM came")
+    jobs.modules.meanwhile(kill, KIND, **jobs.job("sleep 1001"))
+    fifo = tmp_path / "result"
+    fifo.unlink()
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    jobs.modules.meanwhile(hang_up, KIND, **jobs.job("sleep 1002"))
+    assert jobs.modules.result(KIND, **jobs.job("exit 4"))["status"] == 4
+
+
+def test_what_runs_without_a_task_is_waited_for(jobs: Jobs, tmp_path: pathlib.Path) -> None:
+    """Its task and the task's guard were killed together."""
+    (tmp_path / "v").mkdir()
+    script = "until test -e /v/go; do sleep 0.05; done; echo done"
+    options = jobs.job(script, volumes=[f"{tmp_path}/v:/v"], cleanup=True)
+    first = jobs.modules.run(KIND, **{**options, "detach": True, "cleanup": False})
+
+    def let_go(pid: int) -> None:
+        # Its guard is there.
+        while not pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text():
+            time.sleep(0.02)
+        (tmp_path / "v" / "go").touch()
+
+    joined = jobs.modules.meanwhile(let_go, KIND, **options)
+    assert joined["actions"] == ["wait for container job to end", "remove container job"]
+    assert joined["container"]["Id"] == first["container"]["Id"]
+    assert joined["container"]["Output"] == "done\n"
+
+
+def test_a_job_runs_once_at_a_time(jobs: Jobs) -> None:
+    def second(_pid: int) -> None:
+        jobs.until("running")
+        other = jobs.other.run(KIND, **jobs.job("sleep 1; echo done"), cleanup=True)
+        assert other["actions"][0] == "create container job"
+        assert other["container"]["Output"] == "done\n"
+
+    first = jobs.modules.meanwhile(second, KIND, **jobs.job("sleep 1; echo done"), cleanup=True)
+    assert first["container"]["Output"] == "done\n"
+    assert jobs.status() == ""
+
+
+def test_a_service_that_ends_at_once(jobs: Jobs) -> None:
+    broken = ["sh", "-c", "echo port in use >&2; exit 3"]
+    web = {**jobs.options, "name": "web"}
+    fresh = jobs.modules.result(KIND, **web, command=broken)
+    said, printed = "the container web ended as soon as it was started: exit status 3", "\nThe last that it printed:\nport in use"
+    assert fresh["msg"] == said + printed
+    assert (fresh["status"], fresh["container"]["Output"]) == (3, "port in use\n")
+    assert (fresh["failed_action"], fresh.get("changed", False)) == ("start container web", False)
+    assert jobs.status("web") == ""
+    old = jobs.modules.run(KIND, **web, command=SERVICE)["container"]
+    failed = jobs.modules.result(KIND, **web, command=broken)
+    assert failed["msg"] == f"{said}; the old container web is back and runs{printed}"
+    assert failed["undone"] == [
+        "give the name web to the new container",
+        "stop the old container web",
+        "create container web anew (command changed)",
+    ]
+    assert not failed.get("changed", False)
+    same = jobs.modules.run(KIND, **web, command=SERVICE)
+    assert not same["changed"]
+    assert same["container"]["Id"] == old["Id"]
+    assert same["container"]["State"]["Running"]
+    # What ends well may do so as soon as it likes.
+    once = jobs.modules.run(KIND, **{**web, "name": "once"}, command=["true"])
+    assert once["container"]["State"]["Status"] == "exited"
+
+
+def test_a_command_that_is_not_there_stops_nothing(jobs: Jobs) -> None:
+    web = {**jobs.options, "name": "web"}
+    old = jobs.modules.run(KIND, **web, command=SERVICE)["container"]
+    for command, message in (
+        ("/bin/nothing", "the command /bin/nothing is not in the image"),
+        ("nothing", "the command nothing is not in the image's PATH"),
+    ):
+        failed = jobs.modules.result(KIND, **web, command=[command])
+        assert failed["msg"] == message
+        assert failed["failed_action"] == "create container web anew (command changed)"
+    assert jobs.modules.run(KIND, **web, command=SERVICE)["container"]["State"]["Pid"] == old["State"]["Pid"]
+
+
+def test_an_old_container_that_cannot_be_removed(jobs: Jobs) -> None:
+    web = {**jobs.options, "name": "web"}
+    old = jobs.modules.run(KIND, **web, command=SERVICE)["container"]
+    log = old["LogPath"]
+    subprocess.run(["chattr", "+i", log], check=True)
+    try:
+        new = jobs.modules.run(KIND, **web, command=["sleep", "1001"])
+        assert new["actions"][-1] == "start container web"
+        assert new["container"]["State"]["Running"]
+        assert pathlib.Path(f"/proc/{new['container']['State']['Pid']}/cmdline").read_bytes() == b"sleep\x001001\x00"
+        assert not pathlib.Path(f"/proc/{old['State']['Pid']}").exists()
+        (warning,) = [line for line in map(str, new["warnings"]) if "known holes" not in line]
+        assert f"remove the old container {old['Id'][:12]}" in warning
+        assert "Operation not permitted" in warning
+        same = jobs.modules.run(KIND, **web, command=["sleep", "1001"])
+        assert not same["changed"]
+        assert jobs.modules.run(KIND, **{**web, "name": "other"}, command=SERVICE)["changed"]
+    finally:
+        for path in jobs.site.data.rglob(os.path.basename(log)):
+            subprocess.run(["chattr", "-i", path], check=True)
+    jobs.modules.run(KIND, **{**web, "name": "third"}, command=SERVICE)
+    assert not list(jobs.site.data.rglob(os.path.basename(log)))
+
+
+def test_interrupted_while_making_a_container(
+    embedded_site: EmbeddedSite, modules: Modules, busybox: str, tmp_path: pathlib.Path
+) -> None:
+    modules.run("containerd_image", **embedded_site.defaults, name=busybox)
+    options = {**embedded_site.defaults, "name": "web", "image": busybox, "command": SERVICE, "stop_signal": "KILL"}
+    whole = modules.duration(KIND, **options)
+    for turn in range(8):
+        modules.run(KIND, **embedded_site.defaults, name="web", state="absent")
+        result = modules.meanwhile(functools.partial(terminate_after, whole * turn / 8), KIND, **options)
+        if "msg" in result:
+            assert result["msg"] == "the task was interrupted: SIGTERM came"
+            assert embedded_site.leftovers() == [], turn
+            assert embedded_site.strays() == [], turn
+
+
+def terminate_after(seconds: float, pid: int) -> None:
+    time.sleep(seconds)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
