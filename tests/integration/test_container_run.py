@@ -54,7 +54,7 @@ def test_waiting_for_the_end(site: Site, busybox: str) -> None:
     assert restarted.actions == ["start container ok", "wait for container ok to end"]
     assert failed.failed
     assert failed.changed
-    assert failed.msg == "the container bad ended with exit status 3"
+    assert failed.msg == "the container bad ended: exit status 3\nThe last that it printed:\nwhy"
     assert (failed.value("status"), failed.value("container")["Output"]) == (3, "why\n")
     assert cleaned.actions[-1] == "remove container clean"
     assert cleaned.value("container")["Output"] == "gone\n"

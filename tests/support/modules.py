@@ -69,8 +69,9 @@ class Modules:
         """Run a module and do something while it runs, with its process id; its result, empty when there is none."""
         act(self._start(kind, options))
         self._wait()
-        text = self._output.read_text()
-        return t.cast(t.Dict[str, t.Any], json.loads(text)) if text.strip().startswith("{") else {}
+        # Python complains first of an interruption that came while it could not be raised.
+        found = [line for line in self._output.read_text().splitlines() if line.startswith("{")]
+        return t.cast(t.Dict[str, t.Any], json.loads(found[0])) if found else {}
 
     def interrupted(
         self, seconds: float, action: t.Callable[[], None], kind: str, /, **options: t.Any

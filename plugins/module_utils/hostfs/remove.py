@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
 import stat
 import typing as t
 
-from ..errors import from_os_error
+from ..errors import EngineError, from_os_error
 from . import syscalls
 
 _DEPTH = 64
+_DOOMED = ".rm-"
 
 
 def remove_tree(path: str) -> bool:
@@ -125,7 +127,7 @@ def rename_then_remove(path: str) -> bool:
     Killed in between, the next sweep() of the parent directory removes what is left.
     """
     parent, name = os.path.split(os.path.abspath(path))
-    doomed = os.path.join(parent, f".rm-{name[:64]}-{secrets.token_hex(4)}")
+    doomed = os.path.join(parent, f"{_DOOMED}{name[:64]}-{secrets.token_hex(4)}")
     try:
         os.rename(path, doomed)
     except FileNotFoundError:
@@ -137,29 +139,33 @@ def rename_then_remove(path: str) -> bool:
 
 
 def sweep_strangers(directory: str, known: t.Collection[str]) -> None:
-    """Remove all in a directory that is not known, with what is mounted there: killed processes have left it."""
+    """Remove all in a directory that is not known, with what is mounted there: killed processes have left it.
+
+    What cannot be removed (an immutable file) stays for the next sweep, and keeps nobody from the work that is done besides.
+    """
     from .mounts import mount_points, unmount
 
-    try:
-        names = set(os.listdir(directory)).difference(known)
-    except FileNotFoundError:
-        return
-    for name in names:
+    for name in _names(directory).difference(known):
         path = os.path.join(directory, name)
-        for point in reversed(mount_points(path)):
-            unmount(point, lazy=True)
-        if name.startswith(".rm-"):
-            remove_tree(path)
-        else:
-            rename_then_remove(path)
+        with contextlib.suppress(EngineError, OSError):
+            for point in reversed(mount_points(path)):
+                unmount(point, lazy=True)
+            if name.startswith(_DOOMED):
+                remove_tree(path)
+            else:
+                rename_then_remove(path)
 
 
 def sweep(directory: str) -> None:
-    """Remove what an interrupted rename_then_remove left in a directory."""
+    """Remove what an interrupted rename_then_remove left in a directory, as far as it can be removed."""
+    for name in _names(directory):
+        if name.startswith(_DOOMED):
+            with contextlib.suppress(EngineError):
+                remove_tree(os.path.join(directory, name))
+
+
+def _names(directory: str) -> t.Set[str]:
     try:
-        names = os.listdir(directory)
+        return set(os.listdir(directory))
     except FileNotFoundError:
-        return
-    for name in names:
-        if name.startswith(".rm-"):
-            remove_tree(os.path.join(directory, name))
+        return set()

@@ -54,11 +54,8 @@ class Plan(t.NamedTuple):
     result: t.Mapping[str, t.Any] = {}
     path: str = ""
     failures: t.Sequence[EngineError] = ()
-<<<<<<< HEAD
     foresee: t.Optional[t.Callable[[], t.Sequence[str]]] = None
-=======
     undone: str = ""
->>>>>>> dd2dd49 (WIP jobs: interrupted, limited and stopped; recreations settle)
 
     def diff(self, have: t.Any) -> t.Dict[str, t.Any]:
         """What Ansible shows with --diff. have: what was observed at the end."""
@@ -146,12 +143,12 @@ class _Run:
         """Take back what was done, last first; a failing undo does not stop the others. What was, and what went wrong."""
         undone: t.List[Step] = []
         troubles: t.List[str] = []
-        abandoned = [step for step in [*self.done, failed] if step.abandon and interrupted][-1:]
-        for step in abandoned:
+        abandon = [step.abandon for step in [*self.done, failed] if step.abandon] if interrupted else []
+        for one in abandon[-1:]:
             try:
-                step.abandon()
+                one()
             except EngineError as error:
-                troubles.append(f"{step.title}: {error}")
+                troubles.append(str(error))
         for step in reversed([*self._open, *([failed] if failed.partial else [])]):
             if step.undo:
                 try:
@@ -187,26 +184,16 @@ def converge(resource: Resource, params: t.Mapping[str, t.Any], engine: t.Any, c
     have = resource.observe(want, engine)
     plan = resource.plan(want, have, engine)
     actions, failures = [step.title for step in plan.steps], list(plan.failures)
-<<<<<<< HEAD
+    warnings: t.Sequence[str] = plan.foresee() if plan.foresee and plan.steps and check_mode else ()
     if not check_mode and (plan.steps or (engine is not None and engine.interrupted())):
-        with resource.lock(want, engine):
-=======
-    warnings: t.List[str] = []
-    if plan.steps and not check_mode:
         with resource.lock(want, engine) as lock:
->>>>>>> dd2dd49 (WIP jobs: interrupted, limited and stopped; recreations settle)
             have = resource.observe(want, engine)
             plan = resource.plan(want, have, engine)
             run = _Run(plan, lock)
             run.steps()
             actions, failures, warnings = [step.title for step in run.done], run.failures, run.warnings
             have = resource.observe(want, engine)
-    warnings = plan.foresee() if plan.foresee and plan.steps and check_mode else ()
     result = {**plan.result, **resource.facts(want, have, engine)}
     if warnings:
         result["warnings"] = [*result.get("warnings", ()), *warnings]
-<<<<<<< HEAD
     return Outcome(bool(actions), actions, plan.diff(have), result, failures)
-=======
-    return Outcome(bool(actions), actions, plan.diff(), result, failures)
->>>>>>> dd2dd49 (WIP jobs: interrupted, limited and stopped; recreations settle)

@@ -45,13 +45,8 @@ def _module(spec: t.Mapping[str, t.Any], secrets: t.Optional[t.Callable[[t.Any],
     return module
 
 
-<<<<<<< HEAD
-def _respawn(error: EngineError) -> None:
+def _respawn(error: BaseException) -> None:
     """A library that another interpreter of the host has is taken from there: all begins anew, and this does not return."""
-=======
-def _fail(module: AnsibleModule, error: t.Union[EngineError, Interrupted]) -> t.NoReturn:
-    """One clear message. A library that another interpreter of the host has is taken from there."""
->>>>>>> dd2dd49 (WIP jobs: interrupted, limited and stopped; recreations settle)
     if isinstance(error, MissingLibrary):
         from ansible.module_utils.common import respawn
 
@@ -61,7 +56,7 @@ def _fail(module: AnsibleModule, error: t.Union[EngineError, Interrupted]) -> t.
             known.respawn_module(interpreter)
 
 
-def _fail(module: AnsibleModule, error: EngineError) -> t.NoReturn:
+def _fail(module: AnsibleModule, error: t.Union[EngineError, Interrupted]) -> t.NoReturn:
     """One clear message."""
     _respawn(error)
     details = {key: value for key, value in error.details.items() if value not in (None, "", [], 0)}

@@ -31,6 +31,9 @@ _TOP_UP = 1 << 29
 _HEADERS_LIMIT = 1 << 20
 _RECEIVE = 256 * 1024
 
+#: More, a socket's time limit cannot be.
+_LONGEST_SECONDS = 1e8
+
 Event = t.Union[t.List[hpack.Header], bytes]
 
 
@@ -140,7 +143,7 @@ class Connection:
     # Bytes
 
     def _left(self) -> t.Optional[float]:
-        return None if self.deadline is None else max(0.001, self.deadline - time.monotonic())
+        return None if self.deadline is None else min(max(0.001, self.deadline - time.monotonic()), _LONGEST_SECONDS)
 
     def _put(self, kind: int, flags: int, stream: int, payload: t.Union[bytes, memoryview]) -> None:
         self._out += struct.pack(">BHBBI", len(payload) >> 16, len(payload) & 0xFFFF, kind, flags, stream)

@@ -10,6 +10,9 @@ import select
 import time
 import typing as t
 
+#: More, poll cannot wait (its milliseconds are a C int).
+_LONGEST_SECONDS = 2e6
+
 
 def boot_id() -> str:
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
@@ -116,7 +119,7 @@ class Process(t.NamedTuple):
         try:
             poller = select.poll()
             poller.register(descriptor, select.POLLIN)
-            return bool(poller.poll(None if timeout is None else max(0.0, timeout) * 1000))
+            return bool(poller.poll(None if timeout is None else min(max(0.0, timeout), _LONGEST_SECONDS) * 1000))
         finally:
             os.close(descriptor)
 

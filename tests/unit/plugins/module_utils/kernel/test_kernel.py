@@ -6,6 +6,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import pathlib
+import signal
+import time
 import typing as t
 
 import pytest
@@ -21,6 +25,12 @@ from ansible_collections.fleet.containerd.plugins.module_utils.kernel.field impo
     compare,
     render,
     same,
+)
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.interrupt import (
+    Interrupted,
+    check,
+    guarded,
+    interruptible,
 )
 
 
@@ -115,6 +125,8 @@ def test_a_failing_step_takes_back_those_before_it() -> None:
     assert state == [0]
     assert caught.value.details["failed_action"] == "to 3"
     assert caught.value.details["actions"] == ["to 1", "to 2"]
+    assert caught.value.details["undone"] == ["to 2", "to 1"]
+    assert caught.value.details["changed"] is False
 
 
 def test_an_unexpected_exception_takes_back_too() -> None:
@@ -143,3 +155,172 @@ def test_an_undo_that_fails_is_told_and_stops_nothing() -> None:
         converge(number, {"value": 1}, None, False)
     assert undone == ["one"]
     assert caught.value.details["undo_errors"] == ["two: cannot undo"]
+
+
+class Steps:
+    """A resource whose plan is given. events: what was done, in order."""
+
+    def __init__(self) -> None:
+        self.events: t.List[str] = []
+        self.plans: t.List[Step] = []
+        self.undone = ""
+
+    def did(self, word: str) -> t.Callable[[], None]:
+        return lambda: self.events.append(word)
+
+    def fails(self, word: str) -> t.Callable[[], None]:
+        def run() -> None:
+            self.events.append(word)
+            raise FailedPrecondition(f"{word} failed")
+
+        return run
+
+    def interrupted(self) -> None:
+        self.events.append("interrupted")
+        raise Interrupted("SIGTERM came")
+
+    def step(self, word: str, **more: t.Any) -> Step:
+        return Step(word, self.did(word), self.did(f"undo {word}"), **more)
+
+    def desired(self, params: t.Mapping[str, t.Any], engine: t.Any) -> None:
+        return None
+
+    def observe(self, want: None, engine: t.Any) -> None:
+        return None
+
+    def plan(self, want: None, have: None, engine: t.Any) -> Plan:
+        return Plan(self.plans, undone=self.undone)
+
+    def facts(self, want: None, have: None, engine: t.Any) -> t.Dict[str, t.Any]:
+        return {}
+
+    @contextlib.contextmanager
+    def lock(self, want: None, engine: t.Any) -> t.Iterator[Steps]:
+        self.events.append("lock")
+        yield self
+        self.events.append("unlock")
+
+    @contextlib.contextmanager
+    def released(self) -> t.Iterator[None]:
+        self.events.append("unlock")
+        try:
+            yield
+        finally:
+            self.events.append("lock")
+
+
+def test_what_has_settled_stays() -> None:
+    steps = Steps()
+    steps.plans = [
+        steps.step("make"),
+        steps.step("start", settles=True),
+        Step("clear", steps.fails("clear"), spare="Nobody minds"),
+        steps.step("more"),
+        Step("end", steps.fails("end")),
+    ]
+    with pytest.raises(FailedPrecondition, match="^end failed$") as caught:
+        converge(steps, {}, None, False)
+    assert steps.events == ["lock", "make", "start", "clear", "more", "end", "undo more"]
+    details = caught.value.details
+    assert (details["actions"], details["undone"], details["changed"]) == (["make", "start", "more"], ["more"], True)
+    steps.plans.pop()
+    done = converge(steps, {}, None, False)
+    assert done.actions == ["make", "start", "more"]
+    assert done.result["warnings"] == ["clear: clear failed. Nobody minds"]
+
+
+def test_a_step_that_fails_half_way_is_taken_back_and_it_is_said() -> None:
+    steps = Steps()
+    steps.undone = "all is as before"
+    steps.plans = [steps.step("one"), Step("two", steps.fails("two"), steps.did("undo two"), partial=True)]
+    with pytest.raises(FailedPrecondition, match="^two failed; all is as before$") as caught:
+        converge(steps, {}, None, False)
+    assert steps.events == ["lock", "one", "two", "undo two", "undo one"]
+    assert (caught.value.details["undone"], caught.value.details["changed"]) == (["one"], False)
+
+
+def test_nothing_is_locked_while_a_step_waits() -> None:
+    steps = Steps()
+    steps.plans = [steps.step("start"), Step("end", steps.did("look"), wait=steps.did("wait"))]
+    assert converge(steps, {}, None, False).actions == ["start", "end"]
+    assert steps.events == ["lock", "start", "unlock", "wait", "lock", "look", "unlock"]
+
+
+def test_an_interruption_abandons_what_runs_and_takes_back() -> None:
+    steps = Steps()
+    steps.plans = [
+        steps.step("start", settles=True, abandon=steps.did("abandon")),
+        steps.step("other"),
+        Step("end", steps.did("look"), wait=steps.interrupted),
+    ]
+    with pytest.raises(Interrupted, match="^the task was interrupted: SIGTERM came$") as caught:
+        converge(steps, {}, None, False)
+    assert steps.events == ["lock", "start", "other", "unlock", "interrupted", "lock", "abandon", "undo other"]
+    assert caught.value.details["undone"] == ["other"]
+    steps.events.clear()
+    steps.plans[-1] = Step("end", steps.fails("end"))
+    with pytest.raises(FailedPrecondition):
+        converge(steps, {}, None, False)
+    assert "abandon" not in steps.events
+
+
+def test_a_signal_interrupts_once(tmp_path: pathlib.Path) -> None:
+    """In a process of its own, since a signal that has come is not forgotten."""
+    said = tmp_path / "said"
+    pid = os.fork()
+    if not pid:
+        try:
+            with interruptible():
+                try:
+                    os.kill(os.getpid(), signal.SIGTERM)
+                    time.sleep(10)
+                except Interrupted as interrupted:
+                    os.kill(os.getpid(), signal.SIGHUP)
+                    time.sleep(0.01)
+                    said.write_text(str(interrupted))
+            with pytest.raises(Interrupted):
+                check()
+        finally:
+            os._exit(0 if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    assert said.read_text() == "the task was interrupted: SIGTERM came"
+
+
+def test_a_reader_that_is_gone_interrupts() -> None:
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            os.dup2(writer, 1)
+            check(reader=True)
+            os.close(reader)
+            check(reader=True)
+        except Interrupted:
+            status = 0
+        finally:
+            os._exit(status)
+    # Ours would keep it readable, and the parent's standard output is the test's.
+    os.close(reader)
+    os.close(writer)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_guard_acts_for_a_process_that_is_killed(tmp_path: pathlib.Path, killed: bool) -> None:
+    will = tmp_path / "will"
+    pid = os.fork()
+    if not pid:
+        try:
+            with guarded(will.touch):
+                if killed:
+                    os.kill(os.getpid(), signal.SIGKILL)
+        finally:
+            os._exit(0)
+    assert os.waitpid(pid, 0)[1] == (signal.SIGKILL if killed else 0)
+    deadline = time.monotonic() + 20
+    while killed and not will.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    # The guard of a process that has ended well is gone before it.
+    assert will.exists() is killed

@@ -357,3 +357,13 @@ def test_a_daemon_that_is_killed_in_a_call() -> None:
             with pytest.raises(errors.Unavailable, match="broke|has not answered"):
                 stream.send({"action": 1, "data": b"x" * 5_000_000})
                 stream.receive()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "header"), [(0.5, "1500m"), (60, "61000m"), (99_998, "99999000m"), (99_999, "100000S"), (1e10, "99999999S")]
+)
+def test_a_timeout_is_sent_in_at_most_eight_digits(service: t.Tuple[Service, rpc.Channel], seconds: float, header: str) -> None:
+    """Go's server refuses more."""
+    _handler, channel = service
+    with channel.open(GET, seconds) as stream:
+        assert dict(stream._headers())[b"grpc-timeout"].decode() == header
