@@ -147,7 +147,7 @@ class ContainerResource:
 def check_wait(params: t.Mapping[str, t.Any]) -> None:
     limit = params["wait_timeout"]
     if limit is not None and params["detach"]:
-        raise InvalidArgument("wait_timeout: needs detach=false")
+        raise InvalidArgument(f"wait_timeout: {limit:g} seconds need detach=false")
     if limit is not None and not 0 < limit < float("inf"):
         raise InvalidArgument(f"wait_timeout: {limit:g} is not a number of seconds above 0")
 
