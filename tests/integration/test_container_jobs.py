@@ -262,7 +262,7 @@ def test_an_old_container_that_cannot_be_removed(jobs: Jobs) -> None:
     finally:
         for path in jobs.site.data.rglob(os.path.basename(log)):
             subprocess.run(["chattr", "-i", path], check=True)
-    jobs.modules.run(KIND, **{**web, "name": "third"}, command=SERVICE)
+    assert not jobs.modules.run(KIND, **web, command=["sleep", "1001"])["changed"]
     assert not list(jobs.site.data.rglob(os.path.basename(log)))
 
 

@@ -138,15 +138,18 @@ def rename_then_remove(path: str) -> bool:
     return True
 
 
-def sweep_strangers(directory: str, known: t.Collection[str]) -> None:
+def sweep_strangers(directory: str, known: t.Collection[str]) -> bool:
     """Remove all in a directory that is not known, with what is mounted there: killed processes have left it.
 
     What cannot be removed (an immutable file) stays for the next sweep, and keeps nobody from the work that is done besides.
+    False when there is such.
     """
     from .mounts import mount_points, unmount
 
+    clean = True
     for name in _names(directory).difference(known):
         path = os.path.join(directory, name)
+        gone = False
         with contextlib.suppress(EngineError, OSError):
             for point in reversed(mount_points(path)):
                 unmount(point, lazy=True)
@@ -154,6 +157,9 @@ def sweep_strangers(directory: str, known: t.Collection[str]) -> None:
                 remove_tree(path)
             else:
                 rename_then_remove(path)
+            gone = True
+        clean = clean and gone
+    return clean
 
 
 def sweep(directory: str) -> None:

@@ -102,7 +102,10 @@ class ContainerResource:
         container = find_container(engine, want.name)
         stored = container.extensions.get(L.DESIRED) if container else None
         image = find_image(want.image, engine) if want.image else None
-        return Have(container, task_of(engine, container), stored, image, _leftovers(engine, want.name))
+        task, leftovers = task_of(engine, container), _leftovers(engine, want.name)
+        if container and task and task.status == STOPPED and leaves_nothing(want):
+            return Have(None, None, None, image, (container, *leftovers))
+        return Have(container, task, stored, image, leftovers)
 
     def lock(self, want: Want, engine: Engine) -> t.ContextManager[t.Any]:
         from .container_jobs import NameLock
@@ -142,6 +145,11 @@ class ContainerResource:
                 out.update(status=have.task.exit_status)
                 out["container"]["Output"] = output_of(engine, have.container)
         return out
+
+
+def leaves_nothing(want: Want) -> bool:
+    """With cleanup a job leaves no container behind: one that has ended is of a run that was interrupted before that."""
+    return bool(want.state == "started" and want.params["cleanup"] and want.image)
 
 
 def check_wait(params: t.Mapping[str, t.Any]) -> None:

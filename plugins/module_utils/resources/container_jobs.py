@@ -45,9 +45,11 @@ class NameLock:
             self._whole = stack.pop_all()
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self._held.close()
-        self._whole.close()
+    def __exit__(self, *exc: t.Any) -> None:
+        try:
+            self._held.__exit__(*exc)
+        finally:
+            self._whole.__exit__(*exc)
 
     @contextlib.contextmanager
     def released(self) -> t.Iterator[None]:

@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
     from ..engine.api import Engine
 
 #: What to do about what could not be removed.
-_REST = "Remove what prevents it (lsattr shows immutable files); a later run that makes a container removes the rest"
+_REST = "Remove what prevents it (lsattr shows immutable files); the next run of this task removes the rest"
 
 
 class Planner:
@@ -43,9 +43,6 @@ class Planner:
             found = [self._remove(have.container, f"remove container {want.name}", stop=True)]
             return Plan(found + sweep, {"exists": True, "state": _state(have)}, {"exists": False})
         if have.container is None:
-            made = self._create()
-        elif self._is_rest_of_a_job():
-            sweep.append(self._sweep(have.container))
             made = self._create()
         elif want.params["recreate"] or self.differ.changes or self._adopts():
             made = self._recreate(have.container)
@@ -68,13 +65,6 @@ class Planner:
         if self.want.image is None:
             raise InvalidArgument(f"image: needed to create the container {self.want.name}")
         return pull_steps(self.want.image, self.have.image, self.engine, self.warnings)
-
-    def _is_rest_of_a_job(self) -> bool:
-        """With cleanup a job leaves no container behind: one that has ended is of a run that was interrupted before that."""
-        task = self.have.task
-        return bool(
-            self.want.params["cleanup"] and self.want.state == "started" and self.want.image and task and task.status == STOPPED
-        )
 
     def _start(self, get: t.Callable[[], Container]) -> Step:
         """What was done before it stays once it has started."""
