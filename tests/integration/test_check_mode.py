@@ -225,6 +225,14 @@ def test_pushing_and_naming(embedded_site: EmbeddedSite, modules: Modules, busyb
 
     for result in both("containerd_image_tag", name="no/such:1", repository=["other:1"]):
         assert result["msg"] == "name: the image docker.io/no/such:1 is not there: pull or load it first"
+    with fake_registry() as server:
+        url, checksum = f"http://{server.address}/app.tar", "sha256:" + "0" * 64
+        for result in both("containerd_image_load", path=url, checksum=checksum):
+            assert result["msg"] == f"{url}: the server answers HTTP 404"
+        server.contents["/app.tar"] = (b"an archive", "application/x-tar")
+        (foreseen, _done) = both("containerd_image_load", path=url, checksum=checksum)
+        assert foreseen["changed"]
+        assert f"check mode cannot tell what is in {url}" in warnings(foreseen)
     modules.run("containerd_image", name=busybox, **embedded_site.defaults)
     target = {"ca_path": locked_registry.ca, "username": "robot", "retries": 0}
     for kind, options in (

@@ -66,7 +66,8 @@ def test_diff(site: Site, busybox: str) -> None:
     pulled = site.play(image(busybox), diff=True)
     its = {"id": pulled.last.value("config_digest"), "digest": pulled.last.value("digest")}
     shown = {"exists": True, "name": busybox, "size": pulled.last.value("image")["Size"], **its}
-    assert pulled.last.value("diff") == told == {"before": {"exists": False}, "after": shown}
+    fetched = {"bytes": pulled.last.value("pulled")["bytes"]}
+    assert pulled.last.value("diff") == told == {"before": {"exists": False}, "after": {**shown, **fetched}}
     assert '+    "exists": true' in pulled.output
     gone = site.play(image(busybox, state="absent"), diff=True).last.value("diff")
     repository = busybox.rpartition(":")[0]

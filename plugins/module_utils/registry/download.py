@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import ssl
@@ -145,18 +146,31 @@ def _open(url: str, options: FetchOptions, headers: t.Mapping[str, str]) -> t.An
     raise InvalidArgument(f"{redacted(url)}: more than {_REDIRECTS} redirects")
 
 
+def look(url: str, options: FetchOptions) -> None:
+    """Raises what a download would raise before its first byte."""
+    with _answer(url, options):
+        pass
+
+
 def _transfer(url: str, options: FetchOptions, target: t.BinaryIO) -> None:
     """Fetch the missing bytes. Unavailable when that breaks off, with what came before kept."""
-    offset, what = target.tell(), redacted(url)
-    headers = {"User-Agent": "fleet.containerd", "Accept-Encoding": "identity"}
+    offset = target.tell()
+    with _answer(url, options, offset) as response:
+        if not (response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")):
+            target.seek(0)
+            target.truncate()
+        _copy(response, target, redacted(url))
+
+
+@contextlib.contextmanager
+def _answer(url: str, options: FetchOptions, offset: int = 0) -> t.Iterator[t.Any]:
+    """What the server sends, from offset where it can do that."""
+    what, headers = redacted(url), {"User-Agent": "fleet.containerd", "Accept-Encoding": "identity"}
     if offset:
         headers["Range"] = f"bytes={offset}-"
     try:
         with _open(url, options, headers) as response:
-            if not (response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")):
-                target.seek(0)
-                target.truncate()
-            _copy(response, target, what)
+            yield response
     except urllib.error.HTTPError as error:
         text = f"{what}: the server answers HTTP {error.code}"
         if error.code in RETRY_STATUS:

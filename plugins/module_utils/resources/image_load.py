@@ -26,6 +26,7 @@ from .image_source import look_at
 if t.TYPE_CHECKING:
     from ..engine.api import Engine
     from ..engine.models import Image
+    from ..registry.download import FetchOptions
     from . import image_source
 
 #: Labels of a record that came out of a downloaded archive: its checksum, and what was asked for of it with how many names.
@@ -118,7 +119,8 @@ class ImageLoadResource:
     def plan(self, want: Load, have: Found, engine: Engine) -> Plan:
         if not have.known:
             step = Step(f"load images from {want.where}", lambda: self._load(want, engine))
-            return Plan([step], {"loaded": False}, {"loaded": True, "checksum": str(want.checksum)})
+            after = {"loaded": True, "checksum": str(want.checksum)}
+            return Plan([step], {"loaded": False}, after, foresee=lambda: _foresee_download(want))
         reasons = {str(name): reason for name, reason in have.targets if reason}
         if not reasons:
             return Plan()
@@ -202,14 +204,26 @@ def _url(params: t.Mapping[str, t.Any]) -> t.Tuple[str, Digest]:
         raise InvalidArgument(f"checksum: {error}") from error
 
 
-def _download(want: Load, checksum: Digest, spool: t.Optional[str]) -> t.BinaryIO:
-    from ..registry.download import FetchOptions, download
+def _fetch_options(params: t.Mapping[str, t.Any]) -> FetchOptions:
+    from ..registry.download import FetchOptions
 
-    params = want.params
-    options = FetchOptions(
+    return FetchOptions(
         params["validate_certs"], params["ca_path"] or "", params["progress_timeout"], params["retries"], params["retry_delay"]
     )
-    return download(want.path, checksum, options, spool)
+
+
+def _download(want: Load, checksum: Digest, spool: t.Optional[str]) -> t.BinaryIO:
+    from ..registry.download import download
+
+    return download(want.path, checksum, _fetch_options(want.params), spool)
+
+
+def _foresee_download(want: Load) -> t.List[str]:
+    """kernel/converge.py: Plan.foresee."""
+    from ..registry.download import look
+
+    look(want.path, _fetch_options(want.params))
+    return [f"check mode cannot tell what is in {want.where}: it is downloaded by the run only"]
 
 
 def choose(contents: Contents, want: Load) -> t.List[Target]:
