@@ -129,6 +129,10 @@ disabled_plugins = [{cri}{", ".join(json.dumps(name) for name in snapshotters)}]
             _end(bundle)
         for pid in processes_with(self.base):
             _kill(pid)
+        for namespace in self.state.glob("io.containerd.runtime.v2.task/test-*"):
+            # The runtime's state of this namespace, which is nobody's but this daemon's, has gone; its directory is left.
+            with contextlib.suppress(OSError):
+                os.rmdir(f"/run/containerd/runc/{namespace.name}")
         unmount_below(self.base)
 
 

@@ -10,7 +10,6 @@ KiB of memory that it had at most.
 
 from __future__ import annotations
 
-import concurrent.futures.thread  # noqa: F401  # for all the processes
 import gc
 import importlib
 import json
@@ -18,17 +17,26 @@ import os
 import pathlib
 import pkgutil
 import signal
-import sqlite3  # noqa: F401  # for all the processes
 import sys
 import typing as t
 
 _COLLECTION = "ansible_collections.fleet.containerd.plugins"
+#: What the modules import besides each other.
+_IMPORTS = (
+    "ansible.module_utils.basic",
+    "ansible.module_utils._internal._json._profiles._module_legacy_c2m",
+    "ansible.module_utils._internal._json._profiles._module_legacy_m2c",
+    "concurrent.futures.thread",
+    "requests",
+    "sqlite3",
+    "tomlkit",
+)
 
 
 def load() -> t.Dict[str, t.Any]:
     """Import everything; the modules by name."""
-    importlib.import_module("ansible.module_utils.basic")
-    importlib.import_module("requests")
+    for name in _IMPORTS:
+        importlib.import_module(name)
     modules = importlib.import_module(f"{_COLLECTION}.modules")
     every = {
         one.name: importlib.import_module(f"{modules.__name__}.{one.name}") for one in pkgutil.iter_modules(modules.__path__)

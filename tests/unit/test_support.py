@@ -1,0 +1,32 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What tests are run with leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from ansible_collections.fleet.containerd.tests.support.containerds import running_containerd
+from ansible_collections.fleet.containerd.tests.support.memory_store import World
+
+
+def test_a_store_in_memory_that_nobody_closes() -> None:
+    world = World()
+    directory = world.directory
+    assert os.path.isdir(directory)
+    del world
+    assert not os.path.exists(directory)
+
+
+@pytest.mark.daemon
+def test_a_daemon_takes_the_runtimes_directories_of_its_namespaces_with_it(tmp_path_factory: pytest.TempPathFactory) -> None:
+    name = f"test-{os.urandom(4).hex()}"
+    runtime = f"/run/containerd/runc/{name}"
+    with running_containerd("2.1") as daemon:
+        # As the shim leaves them when a container has ended.
+        os.makedirs(runtime)
+        os.makedirs(daemon.state / "io.containerd.runtime.v2.task" / name)
+    assert not os.path.exists(runtime)
