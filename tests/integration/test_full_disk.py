@@ -189,6 +189,7 @@ CALLS = {
     "setxattr,fsetxattr,lsetxattr": "ENOSPC",
     "fchown,fchownat,fchmod,fchmodat,utimensat": "EIO",
     "unlink,unlinkat,rmdir": "EIO",
+    "openat,openat2": "EMFILE",
 }
 
 

@@ -150,11 +150,8 @@ class Site:
         found += [f"cgroup {path}" for path in self.cgroups()]
         return found + [f"container directory {path}" for path in self.data.glob("containers/*/*/*")]
 
-    def strays(self, idle: bool = False) -> t.List[str]:
-        """What nothing needs: what a killed run left and the next one should have used or removed.
-
-        idle: the next run found all as asked and changed nothing; the next one that does ends a lease that was left.
-        """
+    def strays(self) -> t.List[str]:
+        """What nothing needs: what a killed run left and the next one should have used or removed."""
         with self.engine() as engine:
             kept = {container.snapshot_key for container in engine.containers.list()}
             ids = {container.id for container in engine.containers.list()}
@@ -221,7 +218,7 @@ class EmbeddedSite(Site):
         found += [f"cgroup {path}" for path in CGROUPS.glob(f"*/{self.namespace}")]
         return [*super().leftovers(), *found, *(f"runtime state {path}" for path in self.state.glob("runc/*/*"))]
 
-    def strays(self, idle: bool = False) -> t.List[str]:
+    def strays(self) -> t.List[str]:
         content = self.data / "content"
         with self.engine() as engine:
             known = {info.digest.hex for info in engine.content.walk()}
@@ -230,11 +227,11 @@ class EmbeddedSite(Site):
             snapshots = engine.snapshotter().walk()
         found = [f"blob {path.name}" for path in content.glob("blobs/sha256/*") if path.name not in known]
         found += [f"ingest directory {path.name}" for path in content.glob("ingest/*") if path.is_dir()]
-        found += [f"lease {row[0]}" for row in rows if not idle]
+        found += [f"lease {row[0]}" for row in rows]
         directories = list(self.data.glob("snapshots/*/*"))
         found += [f"{len(directories)} directories for {len(snapshots)} snapshots"] * (len(directories) != len(snapshots))
         found += [f"bundle {path}" for path in self.state.glob(f"{self.namespace}/*") if path.name not in ids]
-        return [*super().strays(idle), *found]
+        return [*super().strays(), *found]
 
     def close(self) -> None:
         clean_up(self.data, self.state)
@@ -301,9 +298,9 @@ class DaemonSite(Site):
         found += [f"mount {point}" for point in mounts_below(self.bundle("x").parent)]
         return [*super().leftovers(), *found, *(f"bundle {path}" for path in self.bundle("x").parent.glob("*"))]
 
-    def strays(self, idle: bool = False) -> t.List[str]:
-        found = super().strays(idle)
-        return found + [f"lease {one['id']}" for one in self.records()["leases"] if not idle]
+    def strays(self) -> t.List[str]:
+        found = super().strays()
+        return found + [f"lease {one['id']}" for one in self.records()["leases"]]
 
     def finish(self) -> None:
         """When the images go too, nothing is left of the namespace in the daemon."""

@@ -66,7 +66,11 @@ def _fail(module: AnsibleModule, error: t.Union[EngineError, Interrupted]) -> t.
 
 def _unforeseen(error: OSError) -> EngineError:
     """What the operating system refused where nobody reckoned with it: a disk that is broken, or no more open files."""
-    return from_os_error(error, " ".join(["working on", printable(str(error.filename or "the target"), 200)]))
+    import traceback
+
+    found = from_os_error(error, f"working on {printable(str(error.filename or 'the target'), 200)}")
+    found.details["exception"] = traceback.format_exc()
+    return found
 
 
 def _told(function: t.Callable[..., None]) -> t.Callable[..., None]:

@@ -125,6 +125,8 @@ class Process(t.NamedTuple):
 
     def _open(self) -> int:
         """A descriptor for exactly this process; -1 when it has ended."""
+        if self.pid <= 0:
+            return -1
         try:
             descriptor = os.pidfd_open(self.pid)
         except ProcessLookupError:
