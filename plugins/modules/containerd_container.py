@@ -90,11 +90,11 @@ options:
     type: str
   working_dir:
     description:
-      - Working directory, absolute.
+      - Working directory, absolute. The default is that of the image, a relative one counting from V(/).
     type: str
   hostname:
     description:
-      - Host name. The default is the first 12 digits of the container's id.
+      - Host name. The default is the first 12 digits of the container's id, with O(network_mode=host) the name of the host.
     type: str
   labels:
     description:
@@ -105,6 +105,10 @@ options:
       - Directories and files of the host to mount, as C(source:target[:options]).
       - Options, separated by commas, are V(ro), V(rw), V(z), V(Z), and one of the propagation modes
         V(private), V(rprivate), V(shared), V(rshared), V(slave), V(rslave).
+      - V(z) and V(Z) are taken, and change no label. SELinux does not confine these containers, so they need none.
+        Where SELinux is on, a warning says so.
+      - A volume that the image declares, and that is not given here, is a directory of its own for each container, with what the
+        image has there. It outlives restarts, and is removed with the container, also when that is made anew.
     type: list
     elements: str
   read_only:
@@ -121,8 +125,9 @@ options:
     type: bool
   network_mode:
     description:
-      - V(none) gives the container a network namespace of its own with nothing but a loopback interface.
-      - V(host) lets it use the network of the host.
+      - V(none) gives the container a network namespace of its own with nothing but a loopback interface, and an C(/etc/hosts) with
+        C(localhost) and its own name.
+      - V(host) lets it use the network of the host, with the host's C(/etc/hosts) and C(/etc/resolv.conf), where it has them.
       - A container whose O(network_mode) is not set gets V(none).
     type: str
     choices: [none, host]

@@ -143,9 +143,9 @@ class Modules:
 
 
 @contextlib.contextmanager
-def running_modules(output: pathlib.Path) -> t.Iterator[Modules]:
-    """output: a file that may be written."""
+def running_modules(output: pathlib.Path, under: t.Sequence[str] = ()) -> t.Iterator[Modules]:
+    """output: a file that may be written. under: a command that starts the modules, such as unshare."""
     environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-    command = [sys.executable, "-P", str(HERE / "module_server.py")]
+    command = [*under, sys.executable, "-P", str(HERE / "module_server.py")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment) as process:
         yield Modules(process, output)

@@ -115,7 +115,7 @@ class SnapshotProxy:
         self.remove(key)
 
     def _move(self, key: str, mounts: t.Sequence[Mount]) -> None:
-        from ..store.copy_tree import move_tree
+        from ..hostfs.copy_tree import move_tree
         from ..store.targets import apply_target
 
         source, target = apply_target(self.mounts(key)).root, apply_target(mounts).root

@@ -27,6 +27,8 @@ _PAUSES = (0.01, 0.1, 0.0)
 
 def _module(spec: t.Mapping[str, t.Any], secrets: t.Optional[t.Callable[[t.Any], t.Iterable[str]]] = None) -> AnsibleModule:
     """secrets: gives the values in the parameters that must not be seen although their options may be."""
+    # Whatever the caller's is: what we and the programs that we start write is for its owner to change, and can be read again.
+    os.umask(0o022)
     if secrets is None:
         return AnsibleModule(supports_check_mode=True, **spec)  # type: ignore[no-untyped-call]  # ansible-core has no types
     hidden = secrets

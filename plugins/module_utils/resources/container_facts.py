@@ -9,6 +9,7 @@ import typing as t
 
 from ..engine import labels as L
 from ..engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, TaskState
+from .container_volumes import is_declared
 from .image_facts import timestamp
 
 if t.TYPE_CHECKING:
@@ -25,9 +26,6 @@ def container_facts(engine: Engine, container: Container, task: t.Optional[TaskS
     args = list(process.get("args") or [])
     stored = container.extensions.get(L.DESIRED) or {}
     image = stored.get("image") or {}
-    mounts = [
-        mount for mount in spec.get("mounts") or [] if "bind" in str(mount.get("type")) or "rbind" in (mount.get("options") or [])
-    ]
     name = container.labels.get(L.NAME) or container.id
     return {
         "Id": container.id,
@@ -41,7 +39,7 @@ def container_facts(engine: Engine, container: Container, task: t.Optional[TaskS
         "Driver": container.snapshotter,
         "LogPath": (task.log_path if task else "") or "",
         "RestartCount": 0,
-        "Mounts": [_mount(mount) for mount in mounts],
+        "Mounts": [_mount(mount, container.id) for mount in _mounts(container, stored)],
         "Config": _config(container, process, args, stored),
         "HostConfig": _host_config(container, stored),
         "NetworkSettings": {"Networks": {}},
@@ -76,12 +74,27 @@ def _state(task: t.Optional[TaskState]) -> t.Dict[str, t.Any]:
     }
 
 
-def _mount(mount: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+def _mounts(container: Container, stored: t.Mapping[str, t.Any]) -> t.List[t.Mapping[str, t.Any]]:
+    """The volumes. Of a container that somebody else made, all that is bound."""
+    mounts = container.spec.get("mounts") or []
+    found = [mount for mount in mounts if "bind" in str(mount.get("type")) or "rbind" in (mount.get("options") or [])]
+    if not stored:
+        return found
+    given = {(volume["source"], volume["target"]) for volume in (stored.get("effective") or {}).get("volumes") or ()}
+    return [one for one in found if (one["source"], one["destination"]) in given or is_declared(one, container.id)]
+
+
+def _mount(mount: t.Mapping[str, t.Any], container_id: str) -> t.Dict[str, t.Any]:
     options = list(mount.get("options") or [])
+    source = mount.get("source", "")
     propagation = [o for o in options if o in ("private", "rprivate", "shared", "rshared", "slave", "rslave")]
+    volume = (
+        {"Name": f"{container_id}-{source.rpartition('/')[2]}", "Driver": "local"} if is_declared(mount, container_id) else {}
+    )
     return {
-        "Type": "bind",
-        "Source": mount.get("source", ""),
+        "Type": "volume" if volume else "bind",
+        **volume,
+        "Source": source,
         "Destination": mount.get("destination", ""),
         "Mode": ",".join(o for o in options if o not in ("bind", "rbind", *propagation)),
         "RW": "ro" not in options,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 import typing as t
@@ -188,7 +189,7 @@ ROWS: t.Tuple[Row, ...] = (
     Row(Field("tty"), parse_flag, lambda d: False),
     Row(Field("user"), parse_user, lambda d: d["user"]),
     Row(Field("volumes", "set", MORE), parse_volumes, lambda d: []),
-    Row(Field("working_dir"), parse_absolute, lambda d: d["working_dir"] or "/"),
+    Row(Field("working_dir"), parse_absolute, lambda d: posixpath.normpath("/" + d["working_dir"].lstrip("/"))),
 )
 
 BY_OPTION: t.Mapping[str, Row] = {row.field.option: row for row in ROWS}

@@ -55,11 +55,13 @@ class Planner:
     def _warn(self, makes: bool) -> None:
         """About the registry, and about the runtime when a container is made."""
         from ..runtime.runc import runtime_warnings
+        from .container_volumes import warnings as volume_warnings
 
         if self.want.image:
             self.warnings.extend(warnings_of(self.want.image, self.have.image))
         if makes:
             self.warnings.extend(runtime_warnings(self.want.given.get("runtime") or "runc"))
+            self.warnings.extend(volume_warnings(self.want.given.get("volumes") or ()))
 
     def _pull(self) -> t.List[Step]:
         if self.want.image is None:

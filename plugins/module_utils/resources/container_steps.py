@@ -13,6 +13,7 @@ import typing as t
 from ..engine import labels as L
 from ..engine.models import CREATED, PAUSED, STOPPED, Container, Runtime, TaskIO
 from ..errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from . import container_volumes as volumes
 from .container_options import effective, image_defaults
 from .image_source import find_image
 
@@ -63,7 +64,9 @@ def create(engine: Engine, want: Want, stage: bool = False) -> Container:
                 user = resolve_user(root, options["user"])
                 path, targets = options["env"].get("PATH", DEFAULT_PATH), [volume["target"] for volume in options["volumes"]]
                 check_command(root, args[0], path, options["working_dir"], targets)
-            request = _request(engine, want, container_id, options, args, user)
+                directory = engine.container_dir(container_id)
+                more = volumes.declared(root, found.view.image_config.volumes, options["volumes"], directory)
+            request = _request(engine, want, container_id, options, args, user, more)
             container = Container(
                 id=container_id,
                 image=found.record.name,
@@ -85,8 +88,16 @@ def create(engine: Engine, want: Want, stage: bool = False) -> Container:
 
 
 def _request(
-    engine: Engine, want: Want, container_id: str, options: t.Mapping[str, t.Any], args: t.Tuple[str, ...], user: t.Any
+    engine: Engine,
+    want: Want,
+    container_id: str,
+    options: t.Mapping[str, t.Any],
+    args: t.Tuple[str, ...],
+    user: t.Any,
+    more: t.Sequence[t.Mapping[str, t.Any]],
 ) -> t.Any:
+    """more: the volumes that the image declares."""
+    from ..runtime.etc_files import etc_files
     from ..runtime.spec import SpecRequest
 
     return SpecRequest(
@@ -96,12 +107,18 @@ def _request(
         env=options["env"],
         user=user,
         working_dir=options["working_dir"],
-        hostname=options["hostname"] or container_id[:12],
+        hostname=_hostname(options, container_id),
         network_mode=options["network_mode"],
         read_only=options["read_only"],
         tty=options["tty"],
-        volumes=tuple(options["volumes"]),
+        volumes=(*options["volumes"], *more),
+        files=etc_files(options["network_mode"], _hostname(options, container_id), engine.container_dir(container_id)),
     )
+
+
+def _hostname(options: t.Mapping[str, t.Any], container_id: str) -> str:
+    """In the host's network the host's name, as Docker has it: it stands for the addresses there."""
+    return options["hostname"] or (os.uname().nodename if options["network_mode"] == "host" else container_id[:12])
 
 
 def _labels(engine: Engine, want: Want, options: t.Mapping[str, t.Any], stage: bool, container_id: str) -> t.Dict[str, str]:
@@ -110,7 +127,7 @@ def _labels(engine: Engine, want: Want, options: t.Mapping[str, t.Any], stage: b
         **options["labels"],
         L.STAGE if stage else L.NAME: want.name,
         L.NAMESPACE: engine.namespace,
-        L.HOSTNAME: options["hostname"] or container_id[:12],
+        L.HOSTNAME: _hostname(options, container_id),
         L.NETWORKS: f'["{options["network_mode"]}"]',
         L.PLATFORM: str(want.image.platform) if want.image else "",
         L.EXTRA_HOSTS: "[]",
@@ -153,6 +170,7 @@ def start(engine: Engine, container: Container) -> None:
         log_max_files=int(log.get("max-file", 1)),
     )
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
+    volumes.fill(engine, container, mounts)
     engine.tasks.create(container, mounts, io, start=True)
 
 

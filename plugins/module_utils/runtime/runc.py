@@ -165,6 +165,5 @@ def version_warnings(text: str) -> t.List[str]:
     if any(version[:2] == fixed[:2] and version >= fixed for fixed in _FIXED) or version[:2] > _FIXED[-1][:2]:
         return []
     return [
-        f"runc {'.'.join(map(str, version))} may have known holes (CVE-2025-31133, CVE-2025-52565, CVE-2025-52881) unless your "
-        "distribution has fixed them: 1.2.8, 1.3.3 or newer has the fixes"
+        f"runc {'.'.join(map(str, version))} may lack the fixes of CVE-2025-31133, 52565 and 52881: 1.2.8 and 1.3.3 have them"
     ]

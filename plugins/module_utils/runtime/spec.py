@@ -29,7 +29,9 @@ _READ_ONLY = "/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger".split(
 
 
 class SpecRequest(t.NamedTuple):
-    """What the spec is made from. env is that of image and task together; args the whole command line."""
+    """What the spec is made from. env is that of image and task together; args the whole command line; files are further ones
+    of the host, by their paths in the container, where those of the host itself (the same path) are read-only.
+    """
 
     container_id: str
     namespace: str
@@ -42,6 +44,7 @@ class SpecRequest(t.NamedTuple):
     read_only: bool = False
     tty: bool = False
     volumes: t.Tuple[t.Mapping[str, t.Any], ...] = ()
+    files: t.Mapping[str, str] = {}
     annotations: t.Mapping[str, str] = {}
 
 
@@ -111,9 +114,12 @@ def _mounts(request: SpecRequest) -> t.List[t.Dict[str, t.Any]]:
     if request.network_mode == "host":
         # sysfs of another network namespace cannot be mounted: take the host's, read-only.
         found.insert(1, _mount("/sys", "bind", "/sys", "rbind nosuid noexec nodev ro"))
-        found += [_mount(path, "bind", path, "rbind ro") for path in ("/etc/resolv.conf", "/etc/hosts")]
     else:
         found.insert(1, _mount("/sys", "sysfs", "sysfs", "nosuid noexec nodev ro"))
+    found += [
+        _mount(path, "bind", source, f"rbind rprivate {'ro' if source == path else 'rw'}")
+        for path, source in request.files.items()
+    ]
     return found
 
 

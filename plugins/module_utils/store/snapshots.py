@@ -294,7 +294,7 @@ class Native(Snapshotter):
 
     def _fill(self, number: int, parents: t.List[int], kind: str) -> None:
         if parents and kind == ACTIVE:
-            from .copy_tree import copy_tree
+            from ..hostfs.copy_tree import copy_tree
 
             copy_tree(self.tree(parents[0]), self.tree(number))
         else:

@@ -256,7 +256,7 @@ class Tree:
         found = self.lower(parent, name)
         if found is None or stat.S_ISDIR(found[1].st_mode):
             return False
-        from .copy_tree import copy_entry
+        from ..hostfs.copy_tree import copy_entry
 
         self.spend(found[1].st_size)
         with self._lower_parent(found[0], parent.path) as fd:

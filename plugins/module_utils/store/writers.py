@@ -24,9 +24,9 @@ import typing as t
 from .. import errors
 from ..engine.models import Applied, Mount
 from ..errors import EngineError, Unavailable, from_os_error
+from ..hostfs.copy_tree import copy_root
 from ..hostfs.syscalls import end_with_parent
 from ..oci.digest import Digest
-from .copy_tree import copy_root
 from .diff_apply import apply_layer
 from .targets import apply_target
 

@@ -24,6 +24,7 @@ import typing as t
 from hypothesis import strategies as st
 
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.copy_tree import copy_root
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mount, unmount
 from ansible_collections.fleet.containerd.plugins.module_utils.image.archive_images import Contents
 from ansible_collections.fleet.containerd.plugins.module_utils.image.archive_read import open_archive
@@ -51,7 +52,6 @@ from ansible_collections.fleet.containerd.plugins.module_utils.registry.sessions
     whole_number,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.users import resolve_user
-from ansible_collections.fleet.containerd.plugins.module_utils.store.copy_tree import copy_root
 from ansible_collections.fleet.containerd.plugins.module_utils.store.diff_apply import apply_layer
 from ansible_collections.fleet.containerd.tests.support.archives import docker_members, tar
 from ansible_collections.fleet.containerd.tests.support.hostile_tars import (

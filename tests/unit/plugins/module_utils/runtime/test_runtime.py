@@ -237,11 +237,12 @@ def test_limits_are_written_as_the_specification_wants_them() -> None:
 
 
 def test_spec_with_the_host_network() -> None:
-    spec = build(request(network_mode="host"), V1)
+    spec = build(request(network_mode="host", files={"/etc/resolv.conf": "/etc/resolv.conf", "/etc/hosts": "/of/ours"}), V1)
     assert "network" not in namespaces(spec)
     mounts = {one["destination"]: one for one in spec["mounts"]}
     assert mounts["/sys"]["type"] == "bind"
-    assert mounts["/etc/resolv.conf"]["options"] == ["rbind", "ro"]
+    assert mounts["/etc/resolv.conf"]["options"] == ["rbind", "rprivate", "ro"]
+    assert (mounts["/etc/hosts"]["source"], mounts["/etc/hosts"]["options"]) == ("/of/ours", ["rbind", "rprivate", "rw"])
 
 
 def test_spec_of_terminal_user_and_volumes() -> None:

@@ -19,10 +19,9 @@ import pytest
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Image
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import AlreadyExists, DataLoss, NotFound, Unavailable
-from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import syscalls
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import copy_tree, syscalls
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
-from ansible_collections.fleet.containerd.plugins.module_utils.store import copy_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.store.content import ContentStore
 from ansible_collections.fleet.containerd.plugins.module_utils.store.database import Database
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Copying a tree as it is: owners, modes, times, xattrs, hardlinks, devices, holes. For the native snapshotter. And moving one."""
+"""Copying a tree as it is: owners, modes, times, xattrs, hardlinks, devices, holes. And moving one."""
 
 from __future__ import annotations
 

@@ -1,0 +1,59 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Volumes that images declare, as far as no container is needed; and what is said about SELinux."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.module_utils.resources import container_volumes
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container_options import effective
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container_volumes import declared
+
+
+@pytest.mark.parametrize(
+    ("paths", "targets"),
+    [
+        (["/data", "//data/", "data", "/x/../data"], ["/data"]),
+        (["/", "", "..", "/proc", "/dev/x", "/sys/fs", "/../proc/1"], []),
+        (["/given", "/given/below", "/file", "/file/below", "/out", "/loop"], ["/given/below", "/out"]),
+    ],
+)
+def test_where_volumes_are(tmp_path: pathlib.Path, paths: t.List[str], targets: t.List[str]) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "out").symlink_to("/etc")
+    (tmp_path / "loop").symlink_to("loop")
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        found = declared(fd, paths, [{"target": "/given"}], "/containers/id")
+    finally:
+        os.close(fd)
+    assert [one["target"] for one in found] == targets
+    assert [one["source"] for one in found] == [f"/containers/id/volumes/{number}" for number in range(len(targets))]
+
+
+@pytest.mark.parametrize(
+    ("selinux", "options", "count"), [(True, ["z"], 1), (True, ["ro", "Z"], 1), (True, ["ro"], 0), (False, ["z"], 0)]
+)
+def test_labels_that_nothing_needs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, selinux: bool, options: t.List[str], count: int
+) -> None:
+    if selinux:
+        (tmp_path / "enforce").write_text("1")
+    monkeypatch.setattr(container_volumes, "_SELINUX", str(tmp_path / "enforce"))
+    found = container_volumes.warnings([{"source": "/a", "target": "/b", "options": options}])
+    assert len(found) == count
+    assert all("SELinux" in text and "/b" in text for text in found)
+
+
+@pytest.mark.parametrize(
+    ("image", "path"), [("", "/"), ("app", "/app"), ("/app/", "/app"), ("../../x", "/x"), ("//a/./b", "/a/b")]
+)
+def test_a_working_directory_counts_from_the_root(image: str, path: str) -> None:
+    defaults = {"cmd": [], "entrypoint": [], "env": {}, "labels": {}, "stop_signal": "", "user": "", "working_dir": image}
+    assert effective({}, defaults)["working_dir"] == path
