@@ -11,7 +11,7 @@ import typing as t
 import urllib.parse
 
 from ..errors import Unauthenticated, Unavailable
-from .credentials import Challenge, find_credentials
+from .credentials import Challenge, default_config, find_credentials
 from .options import Credentials, Host, RegistryOptions, is_loopback
 from .sessions import bounded_body, origin, redacted, retry_after
 
@@ -76,14 +76,25 @@ class Authorizer:
 
     @property
     def hint(self) -> str:
-        """Where credentials for this host come from, for messages."""
+        """Where credentials for this host come from, or could, for messages."""
         if self._preset:
             return "the header in its hosts.toml"
+        if not self.anonymous:
+            return f"check {self._source}"
         return (
             "give username and password, or auth_file"
             if self._host.own
             else "give it an entry in auth_file, or a header in hosts.toml"
         )
+
+    @property
+    def _source(self) -> str:
+        """What the credentials were taken from."""
+        if self._host.own and self._options.token:
+            return "token"
+        if self._host.own and self._options.username:
+            return "username and password"
+        return f"the entry for {self.name} in {self._options.auth_file or default_config()}"
 
     def _fetch_token(self, challenge: Challenge, scope: str, secure: bool, send: Send) -> str:
         realm = challenge.parameters.get("realm", "")

@@ -27,7 +27,7 @@ from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
 from ..oci.documents import MANIFEST_LIMIT
 from ..oci.reference import Reference
-from .endpoints import Endpoints
+from .endpoints import Endpoints, told_tries
 from .options import PULL, RESOLVE, RegistryOptions
 from .pusher import Pusher
 from .sessions import bounded_body, read_block, whole_number
@@ -123,7 +123,7 @@ class RegistryClient:
                     failures.add(transport, error, scope)
             attempt = 1 if offset - before >= enough else attempt + 1
             if attempt > self._options.retries or not failures.passing:
-                raise failures.error()
+                raise told_tries(failures.error(), attempt)
             endpoints.pause(attempt, failures.error(), failures.retry_after)
 
     def refuse(self, reference: Reference, descriptor: Descriptor) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 import time
 import typing as t
@@ -108,12 +109,22 @@ class Endpoints:
                     failures.add(transport, error, scope)
             number += 1
             if number > self._options.retries or not failures.passing:
-                raise failures.error()
+                raise told_tries(failures.error(), number)
             self.pause(number, failures.error(), failures.retry_after)
 
     def pause(self, attempt: int, error: EngineError, retry_after: t.Optional[float] = None) -> None:
         """wait_before_retry, by the options."""
         wait_before_retry(self._options.retry_delay, attempt, error, retry_after)
+
+
+def told_tries(error: EngineError, tries: int) -> EngineError:
+    """The error, and how often it was tried, since that took a while."""
+    if tries < 2:
+        return error
+    # A copy, since hosts remember theirs.
+    told = copy.copy(error)
+    told.args = (f"{error} (tried {tries} times, see retries)",)
+    return told
 
 
 def wait_before_retry(delay: float, attempt: int, error: EngineError, retry_after: t.Optional[float] = None) -> None:

@@ -131,7 +131,7 @@ def test_passing_trouble_is_overcome(registry: FakeRegistry, fault: t.Any) -> No
 
 def test_retries_have_an_end(registry: FakeRegistry) -> None:
     registry.faults += [("/", status(503))] * 9
-    with pytest.raises(Unavailable, match="HTTP 503"):
+    with pytest.raises(Unavailable, match=r"HTTP 503 .*\(tried 3 times, see retries\)$"):
         client(retries=2).document(name(registry))
     assert len(registry.seen) == 3
 
@@ -199,6 +199,7 @@ def test_basic_authentication(registry: FakeRegistry) -> None:
     with pytest.raises(Unauthenticated) as caught:
         client(username="user", password="wrong-" + SECRET).resolve(name(registry))
     assert SECRET not in str(caught.value)
+    assert "refuses access, wrong credentials: check username and password: " in str(caught.value)
     assert "netrc" not in str(registry.seen)
 
 
