@@ -229,6 +229,7 @@ EXAMPLES = r"""
     image: registry.example.com/team/app:1.4
     command: ["./manage", "migrate"]
     detach: false
+    wait_timeout: 600
   register: job
 
 - ansible.builtin.debug:
@@ -262,9 +263,16 @@ container:
     Id: 3f4e0c6ef5f4c6a4b1b5a0d1f9a3b9b2f7a0c5d4e3f2a1b0c9d8e7f6a5b4c3d2
     Name: /web
     State: {"Status": "running", "Running": true, "Pid": 4711, "ExitCode": 0}
+undone:
+  description:
+    - Those of RV(actions) that were taken back, because a later one failed. What was done and not taken back makes the task changed.
+  returned: on failure
+  type: list
+  elements: str
+  sample: ["give the name web to the new container", "stop the old container web", "create container web anew (image changed)"]
 status:
   description: The exit status. 128 and the number of the signal where a signal ended the container.
-  returned: with O(detach=false)
+  returned: with O(detach=false), and when a container ended as soon as it was started
   type: int
   sample: 0
 recreated_because:
