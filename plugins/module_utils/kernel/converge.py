@@ -39,13 +39,10 @@ class Step(t.NamedTuple):
 class Plan(t.NamedTuple):
     """steps in order; before and after of the diff (rendered already); more keys for the result (recreated_because, ...).
 
-        before and after are mappings, or the texts of a file; path is that file's. failures: what cannot be done, while the steps can.
-    <<<<<<< HEAD
-        after may also be a function that makes it from what is observed at the end (in check mode: from what is there).
-        foresee: called in check mode, in place of the steps. Raises what they would find out on their way; gives warnings.
-    =======
-        undone: what is said when a step has failed and all before it was taken back.
-    >>>>>>> dd2dd49 (WIP jobs: interrupted, limited and stopped; recreations settle)
+    before and after are mappings, or the texts of a file; path is that file's. failures: what cannot be done, while the steps can.
+    after may also be a function that makes it from what is observed at the end (in check mode: from what is there).
+    foresee: called in check mode, in place of the steps. Raises what they would find out on their way; gives warnings.
+    undone: what is said when a step has failed and all before it was taken back.
     """
 
     steps: t.Sequence[Step] = ()
