@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # make check: the fast loop. make test: everything, as CI runs it. make demo, make bench: see README.md and CONTRIBUTING.md.
 PYTHON := .venv/bin/python
-ATTACKS := $(addprefix tests/integration/test_,hostile_layers.py hostile_registries.py full_disk.py pull_interrupted.py)
+ATTACKS := $(addprefix tests/integration/test_,hostile_layers.py hostile_registries.py full_disk.py pull_interrupted.py killed_at_each_call.py)
 .PHONY: help setup check test attacks fuzz demo bench generate clean
 
 help:
@@ -10,7 +10,7 @@ help:
 	@echo "make test      everything that CI runs"
 	@echo "make bench     the benchmarks (ROWS=P1,P4 for some)"
 	@echo "make fuzz      feed the parsers with bytes of strangers (MINUTES=10)"
-	@echo "make attacks   all attacks of layers and registries, full disks, kills and power cuts (12 minutes)"
+	@echo "make attacks   all attacks of layers and registries, full disks, kills and power cuts (25 minutes)"
 	@echo "make generate  write the generated files"
 
 setup:
