@@ -135,6 +135,7 @@ options:
         C(name), C(state) (V(waiting), V(transferring), V(unpacking), V(done) or V(failed)), C(bytes) and C(total). What is on the target
         already counts as transferred; C(total) is 0 as long as it is not known.
       - It stays as it was at the end. A run that has nothing to pull does not touch it.
+      - M(fleet.containerd.containerd_image_wait) shows it in the terminal.
     type: path
   max_parallel:
     description:
@@ -143,6 +144,7 @@ options:
     default: 3
 seealso:
   - module: fleet.containerd.containerd_image_info
+  - module: fleet.containerd.containerd_image_wait
   - module: fleet.containerd.containerd_container
 """
 

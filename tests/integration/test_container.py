@@ -338,7 +338,7 @@ def test_a_failed_change_leaves_the_old_container_running(site: Site, host: t.An
     ).results
     assert bad.failed
     assert bad.msg == "the command no-such-command is not in the image's PATH"
-    assert bad.value("failed_action") == "create container app anew (command changed)"
+    assert bad.value("failed_action").startswith("create container app anew (command changed)")
     assert missing.failed
     assert missing.msg.startswith("user: ")
     assert "nobody-knows" in missing.msg

@@ -43,7 +43,7 @@ ARROWS: t.Dict[str, t.Set[str]] = {
     "resources": {*_VALUES, "engine.open", "kernel", "image", "registry", "runtime", "network", "config"},
     "specs": set(),
     "modules": {"kernel", "resources", "specs"},
-    "action": {"errors", "image"},
+    "action": {"errors", "image", "specs"},
 }
 ANSIBLE_ROOMS = {"kernel", "resources", "specs", "modules", "action"}
 LIBRARIES = {"google", "grpc", "isal", "pyroute2", "requests", "tomlkit", "urllib3", "zstandard"}

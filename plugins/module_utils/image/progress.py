@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import json
 import threading
@@ -18,6 +19,7 @@ if t.TYPE_CHECKING:
 
 _SECONDS = 0.5
 _MODE = 0o644
+_STATES = ("waiting", "transferring", "unpacking", "done", "failed")
 
 
 @contextlib.contextmanager
@@ -44,3 +46,15 @@ def reported(puller: Puller, path: str) -> t.Iterator[None]:
         ended.set()
         thread.join()
         write()
+
+
+def told(text: str) -> str:
+    """What a file says, in a line for the terminal; empty for what is no such file."""
+    try:
+        found = json.loads(text)
+        done, total = (f"{found[key] / 1048576:.1f}" for key in ("bytes", "total"))
+        states = collections.Counter(str(one["state"]) for one in found["images"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+    words = [f"{number} {state}" for state in _STATES for number in [states[state]] if number]
+    return f"{done} of {total if found['total'] else '?'} MiB, {', '.join(words)}"

@@ -38,9 +38,8 @@ def create(engine: Engine, want: Want, stage: bool = False) -> Container:
     from ..hostfs.remove import remove_tree
     from ..runtime import rootfs
     from ..runtime.cgroups import host_facts
-    from ..runtime.executables import check_command
-    from ..runtime.spec import DEFAULT_PATH, build
-    from ..runtime.users import resolve_user
+    from ..runtime.spec import build
+    from .container_check import check_root, command_line
 
     if want.image is None:
         raise InvalidArgument(f"image: needed to create the container {want.name}")
@@ -49,9 +48,7 @@ def create(engine: Engine, want: Want, stage: bool = False) -> Container:
         raise NotFound(f"the image {want.image.label} is not there")
     defaults = image_defaults(found.view.image_config)
     options = effective(want.given, defaults)
-    args = (*options["entrypoint"], *options["command"])
-    if not args:
-        raise InvalidArgument(f"command: the image {want.image.label} has neither a command nor an entry point: give one")
+    args = command_line(want, options)
     container_id = secrets.token_hex(32)
     store = engine.snapshotter(want.params.get("snapshotter") or "")
     made = False
@@ -59,11 +56,7 @@ def create(engine: Engine, want: Want, stage: bool = False) -> Container:
         mounts = store.prepare(container_id, found.view.chain_id)
         try:
             with rootfs.opened(mounts, engine.container_dir(container_id)) as root:
-                rootfs.check_rootfs(root)
-                rootfs.check_working_dir(root, options["working_dir"])
-                user = resolve_user(root, options["user"])
-                path, targets = options["env"].get("PATH", DEFAULT_PATH), [volume["target"] for volume in options["volumes"]]
-                check_command(root, args[0], path, options["working_dir"], targets)
+                user = check_root(root, options, args)
                 directory = engine.container_dir(container_id)
                 more = volumes.declared(root, found.view.image_config.volumes, options["volumes"], directory)
             request = _request(engine, want, container_id, options, args, user, more)
