@@ -77,7 +77,9 @@ class ActionModule(NormalAction):
         while True:
             sent += self._send(sender, asked, remote)
             result = dict(self._execute_module(module_args={**self._task.args, "path": remote}, task_vars=task_vars))
-            more = set(result.pop("unsent", ())) - asked
+            # What is not in the archive cannot be sent, however often a target names it: so this ends.
+            lacking = set(result.pop("unsent", ())) - asked
+            more = sender.offers(lacking) if lacking else lacking
             if not more:
                 break
             asked |= more

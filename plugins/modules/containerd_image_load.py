@@ -16,6 +16,8 @@ description:
   - Archives of C(docker save), C(podman save), C(skopeo copy), C(ctr images export) and M(fleet.containerd.containerd_image_export)
     are read, plain or compressed with gzip or zstd.
   - Everything is checked against its digest. All images are loaded, or none.
+  - A URL is read by the rules that hold for registries. A redirect from C(https) to C(http) is refused, E(https_proxy), E(http_proxy) and
+    E(no_proxy) count, and the download stops before the disk is full.
   - The archive may also be on the controller. Then only what the target lacks of it is sent, see O(source).
   - Images that are present already are left alone. This is told from the index of the archive; layers are not read.
     An archive that is compressed as a whole and has its index at its end must be decompressed to see that, into a file below O(data_root).
@@ -54,6 +56,10 @@ options:
       - V(controller) is the host that runs Ansible. A relative path is looked for in C(files) directories, as M(ansible.builtin.copy) does.
         The target is sent the index of the archive, and only those layers that it has not stored yet, of this or any other image.
         It can be no URL.
+      - Layers are compared by the digest that they have in the archive. C(docker save) writes layers without compression; a pull stores
+        them compressed as the registry has them, under another digest, and so all layers of such an archive are sent once to a target
+        that has pulled the same image. In archives of C(skopeo copy docker://NAME oci-archive:FILE), C(ctr images export) and
+        M(fleet.containerd.containerd_image_export) layers are as the registry has them.
     type: str
     choices: [target, controller]
     default: target
@@ -142,7 +148,7 @@ EXAMPLES = r"""
     path: https://files.example.com/nginx.tar
     checksum: sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83
 
-- name: Load an archive from the controller, sending only the layers that the target lacks
+- name: Load an archive from the controller, sending only the layers whose digests the target lacks
   fleet.containerd.containerd_image_load:
     path: images/app.tar
     source: controller

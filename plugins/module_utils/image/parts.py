@@ -69,6 +69,10 @@ class Sender:
             del listed.blobs[digest]
         return listed
 
+    def offers(self, digests: t.Iterable[str]) -> t.Set[str]:
+        """Those of some digests that a part may have."""
+        return {one for one in digests if one in self._listed.documents or one in self._listed.blobs}
+
     def write(self, path: str, asked: t.Collection[str]) -> int:
         """Make the part with the documents and blobs that were asked for, by their digests; its length, bytes.
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 import pathlib
 import tarfile
+import types
 import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.action.containerd_image_load import ActionModule
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import DataLoss, FailedPrecondition, InvalidArgument
 from ansible_collections.fleet.containerd.plugins.module_utils.image.archive_images import Contents
 from ansible_collections.fleet.containerd.plugins.module_utils.image.archive_read import open_archive
 from ansible_collections.fleet.containerd.plugins.module_utils.image.load import load
 from ansible_collections.fleet.containerd.plugins.module_utils.image.parts import Part, Sender, check_sent
 from ansible_collections.fleet.containerd.tests.support.archives import ONE, docker_members, tar, targets_of
-from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, hand_made_layers, tar_of
+from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, hand_made_layers, sha256, tar_of
 from ansible_collections.fleet.containerd.tests.support.memory_engine import MemoryEngine
 
 
@@ -91,3 +93,31 @@ def test_what_is_no_part(tmp_path: pathlib.Path) -> None:
         path.write_bytes(tar({"part.json": json.dumps(about).encode(), **members}))
         with pytest.raises(InvalidArgument, match=r"part\.json"):
             Part(open_archive(str(path)))
+
+
+def test_a_target_that_asks_for_ever_gets_an_end(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken or hostile target names new digests each time: what is not in the archive is no reason to go on."""
+    layer = tar_of([Entry("x")])
+    path = tmp_path / "a.tar"
+    path.write_bytes(tar(docker_members([layer], "app:1")))
+    turns: t.List[int] = []
+
+    def execute(**arguments: t.Any) -> t.Dict[str, t.Any]:
+        turns.append(len(turns))
+        assert len(turns) < 20
+        return {
+            "failed": True,
+            "msg": "more",
+            "unsent": [f"sha256:{len(turns):064x}", *([sha256(layer)] if len(turns) > 1 else [])],
+        }
+
+    plugin: t.Any = object.__new__(ActionModule)
+    plugin._task = types.SimpleNamespace(args={})
+    plugin._connection = types.SimpleNamespace(
+        _shell=types.SimpleNamespace(tmpdir=str(tmp_path), join_path=lambda *parts: "/".join(parts))
+    )
+    monkeypatch.setattr(plugin, "_execute_module", execute)
+    monkeypatch.setattr(plugin, "_send", lambda sender, asked, remote: sender.write(str(tmp_path / "part"), asked))
+    with open_archive(str(path)) as archive:
+        assert plugin._load(Sender(archive), str(path), {})["msg"] == "more"
+    assert len(turns) == 1
