@@ -115,6 +115,9 @@ options:
     description:
       - Read the whole image on every run, compare its blobs with their digests and the unpacked layers with the blobs,
         and fetch and unpack anew what is damaged. This takes about as long as unpacking.
+      - Compared are the bytes of files, owners, modes, extended attributes and capabilities, links, devices, what is hidden of the layers
+        below, and whether there is more than the layers have. Meanwhile the names of a layer, without the bytes of its files, are kept
+        below C(/var/tmp), or O(data_root) where that is another file system.
     type: bool
     default: false
   pinned:

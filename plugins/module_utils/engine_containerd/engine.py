@@ -160,12 +160,15 @@ class ContainerdEngine:
         from ..store.verify import verify_layer
 
         store = self.snapshotter(snapshotter)
-        store.stat(name)
-        with self._seen(store, name) as mounts, self._layer(layer) as stream:
-            target = view_target(mounts)
+        parent = store.stat(name).parent
+        with contextlib.ExitStack() as stack:
+            target = view_target(stack.enter_context(self._seen(store, name)))
             if not os.path.isdir(target.root):
                 raise Unimplemented("the daemon's snapshots are not on this host")
-            done, problem = verify_layer(stream, layer.media_type, *target, limit=size_limit(layer.size))
+            if parent and not target.overlay:
+                target = target._replace(lowers=(view_target(stack.enter_context(self._seen(store, parent))).root,))
+            stream = stack.enter_context(self._layer(layer))
+            done, problem = verify_layer(stream, layer.media_type, *target, limit=size_limit(layer.size), beside=self._data_root)
         return Descriptor(OCI_LAYER, done.diff_id, done.size), problem
 
     @contextlib.contextmanager

@@ -198,7 +198,13 @@ class EmbeddedEngine:
         overlay = store.rebases
         with self.content.open(layer) as stream:
             done, problem = verify_layer(
-                stream, layer.media_type, root, lowers if overlay else (), overlay, limit=size_limit(layer.size)
+                stream,
+                layer.media_type,
+                root,
+                lowers,
+                overlay,
+                limit=size_limit(layer.size),
+                beside=self._data_root,
             )
         return Descriptor(OCI_LAYER, done.diff_id, done.size), problem
 

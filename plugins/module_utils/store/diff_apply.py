@@ -55,7 +55,7 @@ class _Umask:
                     os.umask(self._old)
 
 
-_UMASK = _Umask()
+UMASK = _Umask()
 
 
 def apply_layer(
@@ -75,7 +75,7 @@ def apply_layer(
     Raises InvalidArgument for what no layer may hold, DataLoss for a broken stream, ResourceExhausted beyond limit (bytes).
     """
     try:
-        with _UMASK.none(), Inflater(stream, media_type, limit) as source:
+        with UMASK.none(), Inflater(stream, media_type, limit) as source:
             with Tree(root, lowers, limit, below) as tree:
                 rooted = Applier(tree, overlay).run(tar.TarReader(source))
             while source.read():
@@ -177,7 +177,10 @@ class Applier:
     def _marker(self, path: Path, number: int, entry: tar.Entry, reader: tar.TarReader) -> None:
         """A whiteout, of whatever kind its entry is. What is in a marker is nothing that may be seen."""
         if number == len(path) - 1:
-            self._whiteout(self._tree.directory(path[:-1]), path[-1])
+            parent = self._tree.directory(path[:-1])
+            if not self._overlay and parent.path:
+                self._note(parent.path[:-1], parent.path[-1])
+            self._whiteout(parent, path[-1])
         elif path[0] == LINKS and len(path) == 2 and entry.kind == tar.REGULAR:
             top = self._tree.directory(())
             if not self._links:
@@ -224,13 +227,16 @@ class Applier:
             self._tree.remove(parent, name)
             fd = os.open(name, _NEW_FILE, entry.mode & 0o777, dir_fd=parent.fd)
         try:
-            if entry.segments is not None:
-                self._sparse(fd, entry, reader)
-            elif entry.size:
-                _write(fd, entry.size, reader)
+            self._data(fd, entry, reader)
             self._finish_file(fd, entry)
         finally:
             os.close(fd)
+
+    def _data(self, fd: int, entry: tar.Entry, reader: tar.TarReader) -> None:
+        if entry.segments is not None:
+            self._sparse(fd, entry, reader)
+        elif entry.size:
+            _write(fd, entry.size, reader)
 
     def _finish_file(self, fd: int, entry: tar.Entry) -> None:
         if entry.uid or entry.gid:

@@ -201,12 +201,13 @@ class Tree:
         """The lower layers that show through, by the kernel's rules: down to an opaque directory or to what is none."""
         if directory.lowers is None:
             self._look_below()
-            directory.lowers = tuple(self._showing(directory.path))
+            directory.lowers = tuple(self.showing(directory.path))
         elif directory.lowers:
             self._look_below()
         return directory.lowers
 
-    def _showing(self, path: Path) -> t.Iterator[int]:
+    def showing(self, path: Path) -> t.Iterator[int]:
+        """The lower layers that show through at a directory, if this one hides nothing."""
         for index in range(1, len(self._roots)):
             fd, last = os.dup(self._roots[index]), False
             try:

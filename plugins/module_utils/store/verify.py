@@ -1,141 +1,269 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Comparing an unpacked layer with the layer: every entry, its metadata and its bytes. Nothing is written."""
+"""Comparing an unpacked layer with the layer: all that is there, is not there and is hidden, with owners, modes, attributes and bytes.
+
+The layer is unpacked once more, as an outline, and the two trees are compared by what they mean: containerd and we do not make the
+same marks where there is nothing to hide.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 import typing as t
 
 from ..engine.models import Applied
-from ..errors import DataLoss, EngineError, NotFound, from_os_error, printable
+from ..errors import from_os_error, printable
 from ..oci import tar_reader as tar
+from .diff_apply import UMASK
 from .inflate import Inflater
-from .overlay_marks import is_whiteout
-from .paths import META, OPAQUE, PREFIX, Path, marker, split
-from .tree import Directory, Tree
+from .outline import SAID, SUM, Notes, Outliner, hasher, scratch
+from .overlay_marks import is_opaque, is_whiteout
+from .paths import Path
+from .tree import Tree
 
-_KINDS = {
-    tar.REGULAR: stat.S_IFREG,
-    b"S": stat.S_IFREG,
-    tar.DIRECTORY: stat.S_IFDIR,
-    tar.SYMLINK: stat.S_IFLNK,
-    tar.CHARACTER: stat.S_IFCHR,
-    tar.BLOCK_DEVICE: stat.S_IFBLK,
-    tar.FIFO: stat.S_IFIFO,
-}
-_READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOATIME
-
-
-class _Stored(Tree):
-    """A tree that is only looked at."""
-
-    def make_directory(self, parent: Directory, name: bytes) -> None:
-        raise NotFound("the directory is not there")
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOATIME
+_READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOATIME | os.O_NONBLOCK
+_BLOCK = 1024 * 1024
+_OVERLAY = "trusted.overlay."
+_CAPABILITY = "security.capability"
 
 
 def verify_layer(
-    stream: t.BinaryIO, media_type: str, root: str, lowers: t.Sequence[str] = (), overlay: bool = False, limit: int = 1 << 40
+    stream: t.BinaryIO,
+    media_type: str,
+    root: str,
+    lowers: t.Sequence[str] = (),
+    overlay: bool = False,
+    *,
+    limit: int,
+    beside: str,
 ) -> t.Tuple[Applied, str]:
-    """What the layer unpacks to, and the first way in which the directory root differs from it ("" where it does not).
+    """What the layer unpacks to, and the first way in which the directory root differs from that ("" where it does not).
 
-    Arguments as those of apply_layer. DataLoss for a broken stream. What the layer says nothing about is not looked at.
+    lowers: the roots of the layers below, top first; for a plain tree the first is the whole tree of the layer below. beside: a
+    directory on whose file system the names (and no bytes of files) of the layer can be kept meanwhile. DataLoss for a broken stream.
     """
+    lowers = lowers if overlay else lowers[:1]
     try:
-        with Inflater(stream, media_type, limit) as source, _Stored(root, lowers) as tree:
-            problem = _Comparer(tree, overlay).run(tar.TarReader(source))
-            while source.read():
-                pass
-            return Applied(source.digest, source.size), problem
+        with scratch(beside) as outline, UMASK.none(), Inflater(stream, media_type, limit) as source:
+            notes = Notes()
+            with Tree(outline, lowers, limit) as tree:
+                rooted = Outliner(tree, notes).run(tar.TarReader(source))
+                while source.read():
+                    pass
+                below = "" if overlay else "".join(lowers)
+                problem = _Comparer(tree, notes, (outline, root, below), overlay).run(rooted)
+            return Applied(source.digest, source.size, rooted), problem
     except OSError as error:
         raise from_os_error(error, f"comparing a layer with {root}") from error
 
 
+class _Problem(Exception):
+    """A difference, in words."""
+
+
 class _Comparer:
-    """Later entries of a layer replace earlier ones: what was found about those is forgotten then."""
+    """trees: the roots of the outline (tree is the same), of the unpacked layer, and for a plain tree of the layer below."""
 
-    def __init__(self, tree: Tree, overlay: bool) -> None:
-        self._tree, self._overlay = tree, overlay
-        self._problems: t.Dict[Path, str] = {}
+    def __init__(self, tree: Tree, notes: Notes, trees: t.Tuple[str, str, str], overlay: bool) -> None:
+        self._tree, self._notes, self._trees, self._overlay = tree, notes, trees, overlay
+        #: The inodes of files with several names, in the outline and in the unpacked layer.
+        self._links: t.Dict[int, int] = {}
+        #: Directories to look at, and whether the unpacked layer hides there what is below.
+        self._todo: t.List[t.Tuple[Path, bool]] = [((), False)]
 
-    def run(self, reader: tar.TarReader) -> str:
-        for entry in reader:
-            path = split(entry.name)
-            if not path or 0 <= marker(path) < len(path) - 1:
-                continue
-            try:
-                parent: t.Optional[Directory] = self._tree.directory(path[:-1])
-                where = t.cast(Directory, parent).path + path[-1:]
-            except (EngineError, OSError):
-                parent, where = None, path
-            if path[-1].startswith(PREFIX):
-                self._whiteout(where)
-                continue
-            if entry.kind != tar.DIRECTORY:
-                self._forget(where)
-            problem = self._differs(parent, path[-1], entry, reader) if parent else "is missing"
-            if problem:
-                self._problems[where] = problem
-            else:
-                self._problems.pop(where, None)
-        for where in sorted(self._problems):
-            return f"{printable(b'/'.join(where), 200)} {self._problems[where]}"
+    def run(self, rooted: bool) -> str:
+        """The first difference. rooted: the layer says itself what its root directory is."""
+        try:
+            if rooted:
+                _compare_owner_and_mode(os.stat(self._trees[0]), os.stat(self._trees[1]), "/")
+            while self._todo:
+                self._directory(*self._todo.pop())
+        except _Problem as problem:
+            return str(problem)
         return ""
 
-    def _whiteout(self, where: Path) -> None:
-        name = where[-1]
-        if name != OPAQUE and not name.startswith(META):
-            self._forget(where[:-1] + (name[len(PREFIX) :],))
+    def _directory(self, path: Path, hidden: bool) -> None:
+        with contextlib.ExitStack() as stack:
+            mine, real, below = [stack.enter_context(_opened(root, path)) for root in self._trees]
+            hides = mine >= 0 and self._tree.directory(path).lowers == ()
+            hidden = hidden or (self._overlay and bool(path) and is_opaque(real))
+            if self._overlay and path and hides != hidden and next(self._tree.showing(path), None) is not None:
+                raise _Problem(f"{_text(path)} {'shows' if hides else 'hides'} what the layers below have there")
+            if hides:
+                below = -1
+            for name in _names(mine):
+                self._expected(path, name, (mine, real), hidden)
+            for name in _names(below):
+                if _lstat(name, mine) is None:
+                    self._expected(path, name, (below, real), hidden, of_layer=False)
+            for name in _names(real):
+                if _lstat(name, mine) is None and _lstat(name, below) is None:
+                    self._unexpected(path, name, real)
 
-    def _forget(self, where: Path) -> None:
-        for known in [one for one in self._problems if one[: len(where)] == where]:
-            del self._problems[known]
+    def _expected(self, parent: Path, name: str, pair: t.Tuple[int, int], hidden: bool, of_layer: bool = True) -> None:
+        """A name that is to be there as it is in the first directory of the pair."""
+        path = (*parent, os.fsencode(name))
+        want, found = _lstat(name, pair[0]), _lstat(name, pair[1])
+        if want is None:
+            return
+        if is_whiteout(want):
+            if found is None and self._overlay and not hidden:
+                raise _Problem(f"{_text(path)} is not hidden, and the layer takes it away")
+            if found is not None and not (self._overlay and is_whiteout(found)):
+                raise _Problem(f"{_text(path)} is there, and the layer takes it away")
+            return
+        if found is None:
+            raise _Problem(f"{_text(path)} is missing")
+        if stat.S_IFMT(found.st_mode) != stat.S_IFMT(want.st_mode) or is_whiteout(found):
+            raise _Problem(f"{_text(path)} is of another kind")
+        if stat.S_ISDIR(want.st_mode):
+            if not of_layer or self._is_said(name, pair[0]):
+                _compare_owner_and_mode(want, found, _text(path))
+                self._compare_attributes(name, pair, _text(path))
+            self._todo.append((path, hidden))
+            return
+        _compare_owner_and_mode(want, found, _text(path))
+        self._compare_attributes(name, pair, _text(path))
+        self._compare_content(name, pair, want, found, _text(path), of_layer)
 
-    def _differs(self, parent: Directory, name: bytes, entry: tar.Entry, reader: tar.TarReader) -> str:
+    def _unexpected(self, parent: Path, name: str, real: int) -> None:
+        path, found = (*parent, os.fsencode(name)), _lstat(name, real)
+        if found is None or not (self._overlay and is_whiteout(found)):
+            raise _Problem(f"{_text(path)} is not in the layer")
+        # containerd hides what is taken away whether it is there or not.
+        if self._tree.lower(self._tree.directory(parent), path[-1]) is not None:
+            raise _Problem(f"{_text(path)} is hidden, and the layer does not take it away")
+
+    def _is_said(self, name: str, parent: int) -> bool:
+        """Whether the layer has an entry for a directory; else it is as below, or whatever who unpacked it made of it."""
+        fd = os.open(name, _DIRECTORY, dir_fd=parent)
         try:
-            found = os.lstat(name, dir_fd=parent.fd)
-        except OSError:
-            return "is missing"
-        if entry.kind == tar.HARDLINK:
-            return "is missing" if self._overlay and is_whiteout(found) else ""
-        if stat.S_IFMT(found.st_mode) != _KINDS.get(entry.kind):
-            return "is of another kind"
-        if (found.st_uid, found.st_gid) != (entry.uid, entry.gid):
-            return "has another owner"
-        if entry.kind == tar.SYMLINK:
-            return "" if os.readlink(name, dir_fd=parent.fd) == entry.link else "leads elsewhere"
-        if stat.S_IMODE(found.st_mode) != entry.mode & 0o7777:
-            return "has another mode"
-        return self._inside(parent, name, found, entry, reader)
-
-    def _inside(self, parent: Directory, name: bytes, found: os.stat_result, entry: tar.Entry, reader: tar.TarReader) -> str:
-        if entry.kind in (tar.CHARACTER, tar.BLOCK_DEVICE):
-            return "" if found.st_rdev == os.makedev(entry.major, entry.minor) else "is another device"
-        if entry.kind not in (tar.REGULAR, b"S"):
-            return ""
-        size = entry.size if entry.segments is None else entry.real_size
-        if found.st_size != size:
-            return f"has {found.st_size} bytes, not {size}"
-        return self._content(parent, name, entry, reader)
-
-    @staticmethod
-    def _content(parent: Directory, name: bytes, entry: tar.Entry, reader: tar.TarReader) -> str:
-        """The bytes that the layer has are those of the file (the holes of a sparse file are not read)."""
-        fd = os.open(name, _READ_FILE, dir_fd=parent.fd)
-        try:
-            segments = entry.segments if entry.segments is not None else [(0, entry.size)]
-            blocks, rest = reader.blocks(), memoryview(b"")
-            for offset, length in segments:
-                while length:
-                    rest = rest or next(blocks)
-                    part = rest[:length]
-                    if os.pread(fd, len(part), offset) != part:
-                        return "has other content"
-                    rest, offset, length = rest[len(part) :], offset + len(part), length - len(part)
-        except StopIteration:
-            raise DataLoss("the layer ends in the middle of an entry") from None
+            return bool(self._notes.read(fd, SAID))
         finally:
             os.close(fd)
-        return ""
+
+    @staticmethod
+    def _compare_attributes(name: str, pair: t.Tuple[int, int], what: str) -> None:
+        want, found = (_attributes(f"/proc/self/fd/{fd}/{name}") for fd in pair)
+        for key, value in want.items():
+            if found.get(key) != value:
+                raise _Problem(f"{what} has {'another' if key in found else 'lost its'} attribute {key}")
+        if _CAPABILITY in found and _CAPABILITY not in want:
+            raise _Problem(f"{what} has capabilities that the layer does not give it")
+
+    def _compare_content(
+        self, name: str, pair: t.Tuple[int, int], want: os.stat_result, found: os.stat_result, what: str, of_layer: bool
+    ) -> None:
+        if stat.S_ISLNK(want.st_mode):
+            if os.readlink(name, dir_fd=pair[0]) != os.readlink(name, dir_fd=pair[1]):
+                raise _Problem(f"{what} leads elsewhere")
+        elif not stat.S_ISREG(want.st_mode):
+            if found.st_rdev != want.st_rdev:
+                raise _Problem(f"{what} is another device")
+        elif found.st_size != want.st_size:
+            raise _Problem(f"{what} has {found.st_size} bytes, not {want.st_size}")
+        elif of_layer and want.st_ino in self._links:
+            if self._links[want.st_ino] != found.st_ino:
+                raise _Problem(f"{what} is no hard link any more")
+        elif of_layer:  # what a plain tree has of the layers below is read where it comes from
+            if want.st_nlink > 1:
+                self._links[want.st_ino] = found.st_ino
+            if not self._has_same_bytes(name, pair, want.st_size):
+                raise _Problem(f"{what} has other content")
+
+    def _has_same_bytes(self, name: str, pair: t.Tuple[int, int], size: int) -> bool:
+        with contextlib.ExitStack() as stack:
+            mine, real = (stack.enter_context(open(os.open(name, _READ_FILE, dir_fd=fd), "rb", buffering=0)) for fd in pair)
+            checksum = self._notes.read(mine.fileno(), SUM)
+            if not checksum:
+                return all(
+                    os.pread(mine.fileno(), count, offset) == os.pread(real.fileno(), count, offset)
+                    for stream in (mine, real)
+                    for offset, count in _stretches(stream.fileno(), size)
+                )
+            done = hasher()
+            for block in iter(lambda: real.read(_BLOCK), b""):
+                done.update(block)
+            return bool(done.digest() == checksum)
+
+
+def _compare_owner_and_mode(want: os.stat_result, found: os.stat_result, what: str) -> None:
+    if (found.st_uid, found.st_gid) != (want.st_uid, want.st_gid):
+        raise _Problem(f"{what} has another owner")
+    if not stat.S_ISLNK(want.st_mode) and stat.S_IMODE(found.st_mode) != stat.S_IMODE(want.st_mode):
+        raise _Problem(f"{what} has another mode")
+
+
+def _attributes(path: str) -> t.Dict[str, bytes]:
+    """What a layer can give a file: not the marks of overlayfs, nor the labels of the host."""
+    found = {}
+    for key in os.listxattr(path, follow_symlinks=False):
+        if key == _CAPABILITY or not (key.startswith((_OVERLAY, "security.")) or Notes.is_note(key)):
+            found[key] = os.getxattr(path, key, follow_symlinks=False)
+    return found
+
+
+def _stretches(fd: int, size: int) -> t.Iterator[t.Tuple[int, int]]:
+    """The parts of a file that are no holes, in blocks: offset and length."""
+    offset = 0
+    while offset < size:
+        try:
+            offset = os.lseek(fd, offset, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return
+            raise
+        end = os.lseek(fd, offset, os.SEEK_HOLE)
+        while offset < end:
+            count = min(_BLOCK, end - offset)
+            yield offset, count
+            offset += count
+
+
+@contextlib.contextmanager
+def _opened(root: str, path: Path) -> t.Iterator[int]:
+    fd = _open(root, path)
+    try:
+        yield fd
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def _open(root: str, path: Path) -> int:
+    """The directory path below root, by real directories only; -1 where it is not there."""
+    if not root:
+        return -1
+    fd = os.open(root, _DIRECTORY)
+    for name in path:
+        parent = fd
+        try:
+            fd = os.open(name, _DIRECTORY, dir_fd=parent)
+        except (FileNotFoundError, NotADirectoryError):
+            return -1
+        finally:
+            os.close(parent)
+    return fd
+
+
+def _names(fd: int) -> t.Iterator[str]:
+    if fd >= 0:
+        with os.scandir(fd) as entries:
+            for entry in entries:
+                yield entry.name
+
+
+def _lstat(name: str, fd: int) -> t.Optional[os.stat_result]:
+    try:
+        return os.lstat(name, dir_fd=fd) if fd >= 0 else None
+    except FileNotFoundError:
+        return None
+
+
+def _text(path: Path) -> str:
+    return printable(b"/".join(path), 200)
