@@ -255,9 +255,8 @@ class EmbeddedTasks:
             remove_tree(self._file(container_id, name))
 
     def _end(self, container_id: str, bundle: Bundle, state: str) -> None:
-        """End the processes. What the runtime cannot end, since it is not there any more or its state is damaged, we end."""
-        facts = bundle.facts()
-        by_hand = facts is None
+        """End the processes. What the runtime does not end, since it is not there any more or its state is damaged, we end."""
+        facts, config = bundle.facts(), os.path.join(bundle.path, "config.json")
         if facts is None:
             shims = self._makers(bundle)
         else:
@@ -266,15 +265,13 @@ class EmbeddedTasks:
                 # Faster than leaving it to <runtime> delete --force, which looks only every 100 ms.
                 if frozen(facts.init.pid):
                     remains.thaw(facts.init.pid)
-                by_hand = not facts.init.wait(_RECORD_SECONDS)
-        if os.path.isdir(state) and not by_hand:
-            try:
+                facts.init.wait(_RECORD_SECONDS)
+        if os.path.isdir(state):
+            with contextlib.suppress(EngineError):
                 runtime = Runtime(bundle.runtime or "runc", self._runtime_root, facts is not None and facts.systemd)
                 runtime.delete(container_id, force=True)
-            except EngineError:
-                by_hand = True
-        if by_hand:
-            remains.end(container_id, os.path.join(bundle.path, "config.json"))
+        if facts is None or os.path.lexists(state) or remains.has_groups(container_id, config):
+            remains.end(container_id, config)
             remove_tree(state)
         for shim in shims:
             if not shim.wait(_RECORD_SECONDS):

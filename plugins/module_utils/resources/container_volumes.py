@@ -10,12 +10,6 @@ import stat
 import typing as t
 
 from ..errors import from_os_error
-from ..hostfs import syscalls
-from ..hostfs.atomic import fsync_dir, make_dir
-from ..hostfs.copy_tree import copy_tree
-from ..hostfs.inside import open_inside
-from ..hostfs.remove import remove_tree
-from ..runtime import rootfs
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine
@@ -42,6 +36,8 @@ def declared(
 
 def _is_directory(root_fd: int, path: str) -> bool:
     """Or can be made one."""
+    from ..hostfs.inside import open_inside
+
     try:
         fd = open_inside(root_fd, path, os.O_PATH)
     except FileNotFoundError:
@@ -66,6 +62,8 @@ def fill(engine: Engine, container: Container, mounts: t.Sequence[Mount]) -> Non
     missing = [mount for mount in wanted if not os.path.isdir(mount["source"])]
     if not missing:
         return
+    from ..runtime import rootfs
+
     with rootfs.opened(mounts, engine.container_dir(container.id)) as root:
         for mount in missing:
             try:
@@ -75,6 +73,11 @@ def fill(engine: Engine, container: Container, mounts: t.Sequence[Mount]) -> Non
 
 
 def _fill(root_fd: int, path: str, target: str) -> None:
+    from ..hostfs.atomic import fsync_dir, make_dir
+    from ..hostfs.copy_tree import copy_tree
+    from ..hostfs.inside import open_inside
+    from ..hostfs.remove import remove_tree
+
     parent, name = os.path.split(target)
     unfinished = os.path.join(parent, f".{name}")
     make_dir(parent)
@@ -96,6 +99,8 @@ def _fill(root_fd: int, path: str, target: str) -> None:
 
 
 def _sync(path: str) -> None:
+    from ..hostfs import syscalls
+
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         syscalls.syncfs(fd)

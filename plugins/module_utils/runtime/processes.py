@@ -47,13 +47,19 @@ def start_time(pid: int) -> int:
     return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
-def control_groups(pid: int) -> t.Dict[str, str]:
-    """Where a process is, by controller of version 1; under the empty name for version 2. Empty when it has ended."""
+def control_groups(pid: int, naming: str = "") -> t.Dict[str, str]:
+    """Where a process is, by controller of version 1; under the empty name for version 2. Empty when it has ended.
+
+    naming: empty also when none of the paths has this text in it, which is a faster answer.
+    """
     try:
-        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as stream:
-            lines = [line.rstrip("\n").split(":", 2) for line in stream]
+        with open(f"/proc/{pid}/cgroup", "rb", buffering=0) as stream:
+            text = os.fsdecode(stream.read())
     except (FileNotFoundError, ProcessLookupError):
         return {}
+    if naming not in text:
+        return {}
+    lines = (line.split(":", 2) for line in text.splitlines())
     return {name: path for _number, names, path in lines for name in names.split(",")}
 
 

@@ -23,7 +23,7 @@ _KILL, _TURNS, _SECONDS = 9, 50, 10.0
 
 def belongs(pid: int, container_id: str) -> bool:
     """Whether a process is in the container's control group, or below it."""
-    return any(_ours(path, container_id) for path in control_groups(pid).values())
+    return any(_ours(path, container_id) for path in control_groups(pid, container_id).values())
 
 
 def members(container_id: str) -> t.List[Process]:
@@ -46,6 +46,11 @@ def _levels(pid: int) -> t.List[str]:
             return next((line.split()[1:] for line in stream if line.startswith("NSpid:")), [])
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def has_groups(container_id: str, config: str) -> bool:
+    """Whether control groups are left, and perhaps processes in them. config: as for end()."""
+    return any(map(os.path.isdir, _groups_of_config(config, container_id)))
 
 
 def end(container_id: str, config: str) -> None:

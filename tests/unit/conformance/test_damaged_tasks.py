@@ -50,6 +50,7 @@ DAMAGES: t.Dict[str, t.Callable[[pathlib.Path, pathlib.Path], t.Any]] = {
     "both": lambda bundle, state: [os.truncate(path, 20) for path in (bundle / "task.json", next(state.glob("st*")))],
     "no runtime": lambda bundle, state: [(bundle / "runtime").unlink(), (bundle / "runtime").symlink_to("/nowhere/runc")],
     "no state": lambda bundle, state: [remove_tree(str(state)), (bundle / "task.json").write_text("[")],
+    "no state, whole record": lambda bundle, state: remove_tree(str(state)),
     "no config": lambda bundle, state: [(bundle / name).write_text("{") for name in ("task.json", "config.json", "init.pid")],
 }
 
