@@ -70,6 +70,8 @@ def test_a_release_that_cannot_be_deployed(
     ground: Ground,
     busybox: str,
     hand_made: str,
+    registry: Registry,
+    layout: Layout,
     two_platforms: t.Tuple[str, t.Dict[str, str]],
     tmp_path: pathlib.Path,
 ) -> None:
@@ -99,6 +101,11 @@ def test_a_release_that_cannot_be_deployed(
     (tmp_path / "volume").mkdir()
     ground.run(name="other", image=busybox, state="present", volumes=[f"{tmp_path}/volume:/v"])
     (tmp_path / "volume").rmdir()
+    # What the image declares is made by the first start.
+    registry.push(layout.path, busybox_image(layout, Volumes={"/data": {}}), "declaring", "1")
+    ground.run(name="third", image=f"{registry.address}/declaring:1", state="present")
+    (third,) = ground.check({"name": "third"})
+    assert third["actions"] == ["start container third"]
     assert ground.fails_alike({"name": "other", "command": None, "stop_signal": None}, {"image": "127.0.0.1:1/app:1"}) == [
         f"the volume's source {tmp_path}/volume is not there",
         no_registry,

@@ -46,9 +46,12 @@ class Outlook:
         return [*warnings, *([f"check mode cannot tell {' and '.join(self._unseen)}"] if self._unseen else [])]
 
     def _start(self, container: Container) -> None:
+        from .container_volumes import is_declared
+
         for mount in container.spec.get("mounts") or ():
             source = str(mount.get("source", ""))
-            if mount.get("type") == "bind" and source.startswith("/") and not os.path.exists(source):
+            by_the_user = mount.get("type") == "bind" and source.startswith("/") and not is_declared(mount, container.id)
+            if by_the_user and not os.path.exists(source):
                 raise InvalidArgument(f"the volume's source {source} is not there")
         self._find_runtime(container.runtime.binary)
 
