@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.fleet.containerd.tests.support import ansible, cri
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
 from ansible_collections.fleet.containerd.tests.support.containerds import running_containerd
+from ansible_collections.fleet.containerd.tests.support.direct import Direct
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.fake_registry import Handler, fake_registry
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
@@ -337,6 +338,14 @@ def test_pinned_as_the_kubelet_sees_it(version: str, busybox: str, tmp_path: pat
             assert ansible.play([image(busybox, pinned=pinned, **how)]).last.changed
             assert seen(pinned), cri.pinned(daemon.address)
             assert not ansible.play([image(busybox, pinned=pinned, **how)]).last.changed
+        # The records that the kubelet has of an image go with its last name, and check mode knows.
+        told, gone = Direct(how).both("image", name=[busybox], state="absent")
+        for key in ("actions", "untagged", "deleted", "diff", "image"):
+            assert told[key] == gone[key], key
+        by_digest = f"{busybox.rpartition(':')[0]}@{gone['image']['Digest']}"
+        assert gone["untagged"] == sorted([busybox, by_digest, gone["image"]["Id"]])
+        assert gone["deleted"] == [gone["image"]["Id"]]
+        assert Direct(how).result("image_info")["images"] == []
 
 
 def test_progress_file(site: Site, hand_made: str, layout: Layout, tmp_path: pathlib.Path) -> None:

@@ -13,12 +13,18 @@ if t.TYPE_CHECKING:
     from ..image.pull import Job, Progress
 
 
-class NoRoom(ResourceExhausted):
-    """A pull that found no room. cause: what failed; size: of the image's blobs, 0 where that is not known."""
+class NoRoom(t.NamedTuple):
+    """A pull that found no room on a disk. size: of the image's blobs, 0 where that is not known; cause: what failed."""
 
-    def __init__(self, label: str, size: int, cause: ResourceExhausted) -> None:
-        self.size, self.cause = size, str(cause)
-        super().__init__(f"there is no room for {_sized(label, size)}: {cause}", **cause.details)
+    label: str
+    size: int
+    cause: ResourceExhausted
+
+    def __str__(self) -> str:
+        return f"{self.label} ({self.size} bytes to transfer, more when unpacked)" if self.size else self.label
+
+    def error(self) -> ResourceExhausted:
+        return ResourceExhausted(f"there is no room for {self}: {self.cause}", **self.cause.details)
 
 
 def no_room(progress: t.Iterable[Progress], job: Job, cause: ResourceExhausted) -> NoRoom:
@@ -27,23 +33,17 @@ def no_room(progress: t.Iterable[Progress], job: Job, cause: ResourceExhausted) 
     return NoRoom(str(job.reference), next((one.total for one in progress if one.name == name), 0), cause)
 
 
-def told(failed: t.Mapping[str, EngineError]) -> str:
-    """One message about the images that failed."""
+def told(failed: t.Mapping[str, EngineError], full: t.Mapping[str, NoRoom]) -> str:
+    """One message about the images that failed, by their labels. full: those of them that found no room."""
     causes: t.Dict[str, t.List[str]] = {}
     for label, error in failed.items():
-        causes.setdefault("" if isinstance(error, NoRoom) else str(error), []).append(label)
-    return "; ".join(_told(failed, text, labels) for text, labels in causes.items())
+        causes.setdefault("" if label in full else str(error), []).append(label)
+    return "; ".join(_told(failed, full, text, labels) for text, labels in causes.items())
 
 
-def _told(failed: t.Mapping[str, EngineError], text: str, labels: t.Sequence[str]) -> str:
-    first = failed[labels[0]]
+def _told(failed: t.Mapping[str, EngineError], full: t.Mapping[str, NoRoom], text: str, labels: t.Sequence[str]) -> str:
     if len(labels) == 1:
-        return str(first)
-    if not isinstance(first, NoRoom):
+        return str(failed[labels[0]])
+    if text:
         return f"{', '.join(labels)}: {text}"
-    sized = [_sized(label, error.size) for label in labels for error in [failed[label]] if isinstance(error, NoRoom)]
-    return f"there is no room for {', '.join(sized)}: {first.cause}"
-
-
-def _sized(label: str, size: int) -> str:
-    return f"{label} ({size} bytes to transfer, more when unpacked)" if size else label
+    return f"there is no room for {', '.join(str(full[label]) for label in labels)}: {full[labels[0]].cause}"

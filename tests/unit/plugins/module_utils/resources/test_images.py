@@ -177,16 +177,31 @@ def test_a_pin_is_told_before(ground: Ground) -> None:
         assert told["diff"] == done["diff"]
 
 
+def test_a_run_with_nothing_to_do_asks_once(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All names of an image are known from the one look at the records that a run takes anyway."""
+    name = ground.push("quiet", ground.built("quiet"))
+    ground.pull(name)
+    calls: t.List[str] = []
+    for method in ("get", "list", "put", "delete", "companions"):
+        real = getattr(ground.engine.images, method)
+        monkeypatch.setattr(
+            ground.engine.images, method, lambda *given, real=real, method=method: calls.append(method) or real(*given)
+        )
+    again = ground.pull(name)
+    assert (again["changed"], calls) == (False, ["list"])
+
+
 def test_one_cause_is_told_once() -> None:
     full = ResourceExhausted("writing /x: No space left on device")
     jobs = [Job(Reference.parse(name), (Platform("linux", "amd64"),)) for name in ("a", "b")]
     progress = [Progress(job.reference.record, "failed", 0, total) for job, total in zip(jobs, (1000, 0))]
-    errors = [no_room(progress, job, full) for job in jobs]
+    rooms = {job.reference.path.partition("/")[2]: no_room(progress, job, full) for job in jobs}
+    failed = {label: room.error() for label, room in rooms.items()}
     lacking, other = NotFound("no library"), NotFound("c is not in the registry")
-    assert told({"a": errors[0]}) == (
+    assert told({"a": failed["a"]}, rooms) == (
         "there is no room for docker.io/library/a:latest (1000 bytes to transfer, more when unpacked): writing /x: No space left on device"
     )
-    assert told({"a": errors[0], "d": lacking, "b": errors[1], "c": other, "e": lacking}) == (
-        "there is no room for a (1000 bytes to transfer, more when unpacked), b: writing /x: No space left on device; "
-        "d, e: no library; c is not in the registry"
+    assert told({"a": failed["a"], "d": lacking, "b": failed["b"], "c": other, "e": lacking}, rooms) == (
+        "there is no room for docker.io/library/a:latest (1000 bytes to transfer, more when unpacked), docker.io/library/b:latest: "
+        "writing /x: No space left on device; d, e: no library; c is not in the registry"
     )
