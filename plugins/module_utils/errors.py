@@ -76,7 +76,9 @@ class DataLoss(EngineError):
 
 
 class ResourceExhausted(EngineError):
-    pass
+    """room: what found none on a disk, with its bytes, and why."""
+
+    room: t.Optional[t.Tuple[str, str]] = None
 
 
 class MissingLibrary(EngineError):

@@ -15,7 +15,7 @@ from ..errors import EngineError, InvalidArgument, MissingLibrary, NotFound, Res
 from ..hostfs.atomic import check_parent
 from ..kernel.converge import Plan, Step
 from .image_facts import familiar, image_facts, summary
-from .image_failures import NoRoom, no_room, told
+from .image_failures import no_room, told
 from .image_foreseen import foresee
 from .image_removal import Removal, check_unused, plan_removal
 from .image_source import (
@@ -77,7 +77,6 @@ class ImageResource:
         self._changing: t.Set[int] = set()
         self._pulled: t.Dict[int, t.Dict[str, t.Any]] = {}
         self._failed: t.Dict[int, EngineError] = {}
-        self._full: t.Dict[str, NoRoom] = {}
         self._removals: t.Dict[int, Removal] = {}
         self._kept: t.Set[str] = set()
         self._freed: t.Dict[str, t.Any] = {}
@@ -206,7 +205,6 @@ class ImageResource:
         return [Step(title, functools.partial(engine.images.put, record), alone=task.goes_on)]
 
     def _pull(self, number: int, task: Task, engine: Engine) -> None:
-        want = task.wants[number]
         try:
             if self._puller is None:
                 self._puller = self._begin(task, engine)
@@ -214,9 +212,9 @@ class ImageResource:
             self._pulled[number] = result.facts()
             self._warnings.extend(refusals(result))
         except ResourceExhausted as error:
-            assert self._puller
-            full = self._full[want.label] = no_room(self._puller.progress(), self._jobs[number], error)
-            self._failed[number] = full.error()
+            name = self._jobs[number].reference.record
+            sizes = {one.name: one.total for one in self._puller.progress()} if self._puller else {}
+            self._failed[number] = no_room(task.wants[number].label, sizes.get(name, 0), error)
             raise self._failed[number] from error
         except EngineError as error:
             self._failed[number] = error
@@ -277,7 +275,7 @@ class ImageResource:
             failed = {
                 task_image.label: self._failed[number] for number, task_image in enumerate(want.wants) if number in self._failed
             }
-            out.update(failed=True, msg=told(failed, self._full), error=type(next(iter(failed.values()))).__name__)
+            out.update(failed=True, msg=told(failed), error=type(next(iter(failed.values()))).__name__)
         if len(images) > 1:
             return {**out, "image": {}, "images": images}
         only = {key: value for key, value in images[0].items() if key not in ("name", "changed", "failed", "msg")}

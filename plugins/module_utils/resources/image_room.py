@@ -16,7 +16,7 @@ from ..errors import NotFound, ResourceExhausted
 from ..image.walk import ingest_ref
 from ..oci import media_types
 from ..oci.descriptor import Descriptor
-from .image_failures import NoRoom
+from .image_failures import no_room
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine
@@ -46,7 +46,7 @@ class Room:
         unpacked = sum(map(self._unpacked, view.layers, view.chain)) if unpack else 0
         self._counted.update((*blobs, *view.chain))
         if self._take(self._blobs, fetched) < 0:
-            raise NoRoom(label, fetched, ResourceExhausted(f"{self._blobs} has {_free(self._blobs)[1]} bytes free"))
+            raise no_room(label, fetched, ResourceExhausted(f"{self._blobs} has {_free(self._blobs)[1]} bytes free"))
         if self._take(self._layers, unpacked) < 0:
             return fetched, [
                 f"{label} may find no room: {fetched} bytes are to be transferred, its layers take some {unpacked} bytes unpacked "

@@ -12,9 +12,6 @@ import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound, ResourceExhausted
-from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import Job, Progress
-from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
-from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.image_failures import no_room, told
 from ansible_collections.fleet.containerd.tests.support.direct import Direct
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, tar_of
@@ -193,15 +190,12 @@ def test_a_run_with_nothing_to_do_asks_once(ground: Ground, monkeypatch: pytest.
 
 def test_one_cause_is_told_once() -> None:
     full = ResourceExhausted("writing /x: No space left on device")
-    jobs = [Job(Reference.parse(name), (Platform("linux", "amd64"),)) for name in ("a", "b")]
-    progress = [Progress(job.reference.record, "failed", 0, total) for job, total in zip(jobs, (1000, 0))]
-    rooms = {job.reference.path.partition("/")[2]: no_room(progress, job, full) for job in jobs}
-    failed = {label: room.error() for label, room in rooms.items()}
+    failed = {"a": no_room("a", 1000, full), "b": no_room("b", 0, full)}
     lacking, other = NotFound("no library"), NotFound("c is not in the registry")
-    assert told({"a": failed["a"]}, rooms) == (
-        "there is no room for docker.io/library/a:latest (1000 bytes to transfer, more when unpacked): writing /x: No space left on device"
+    assert told({"a": failed["a"]}) == (
+        "there is no room for a (1000 bytes to transfer, more when unpacked): writing /x: No space left on device"
     )
-    assert told({"a": failed["a"], "d": lacking, "b": failed["b"], "c": other, "e": lacking}, rooms) == (
-        "there is no room for docker.io/library/a:latest (1000 bytes to transfer, more when unpacked), docker.io/library/b:latest: "
-        "writing /x: No space left on device; d, e: no library; c is not in the registry"
+    assert told({"a": failed["a"], "d": lacking, "b": failed["b"], "c": other, "e": lacking}) == (
+        "there is no room for a (1000 bytes to transfer, more when unpacked), b: writing /x: No space left on device; "
+        "d, e: no library; c is not in the registry"
     )
