@@ -2,7 +2,7 @@
 # make check: the fast loop. make test: everything, as CI runs it. make demo, make bench: see README.md and CONTRIBUTING.md.
 PYTHON := .venv/bin/python
 ATTACKS := $(addprefix tests/integration/test_,hostile_layers.py hostile_registries.py full_disk.py pull_interrupted.py killed_at_each_call.py)
-.PHONY: help setup check test attacks fuzz demo bench generate clean
+.PHONY: help setup check test attacks fuzz demo bench vm generate clean
 
 help:
 	@echo "make demo      pull, run and remove containers on this machine, and look at it"
@@ -11,6 +11,7 @@ help:
 	@echo "make bench     the benchmarks (ROWS=P1,P4 for some)"
 	@echo "make fuzz      feed the parsers with bytes of strangers (MINUTES=10)"
 	@echo "make attacks   all attacks of layers and registries, full disks, kills and power cuts (25 minutes)"
+	@echo "make vm        both engines on a real Debian host under QEMU: logins that end, limits, reboots (20 minutes; SUITE=bookworm)"
 	@echo "make generate  write the generated files"
 
 setup:
@@ -35,6 +36,10 @@ demo: setup
 
 bench: setup
 	@PYTHONPATH=.build/link PATH="$(CURDIR)/.venv/bin:$$PATH" ROWS="$(ROWS)" RUNS="$(or $(RUNS),5)" $(PYTHON) -m ansible_collections.fleet.containerd.tools.bench
+
+vm:
+	@python3 tools/setup.py --vm
+	@SUITE="$(SUITE)" $(PYTHON) -m pytest -q -s -x tests/vm
 
 generate: setup
 	@$(PYTHON) tools/specs.py

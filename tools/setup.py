@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Set up this checkout: Debian packages, .venv, .build/optional, and .build/link, through which Python and Ansible find the collection.
 
-Usage: python3 tools/setup.py. What is there already is left alone, so that a second run takes a fraction of a second.
+Usage: python3 tools/setup.py [--vm]. What is there already is left alone, so that a second run takes a fraction of a second.
 """
 
 from __future__ import annotations
@@ -105,6 +105,8 @@ def link() -> None:
 
 def main() -> None:
     apt(lines(ROOT / "requirements" / "apt.txt"))
+    if "--vm" in sys.argv[1:]:
+        apt(lines(ROOT / "requirements" / "apt-vm.txt"))
     environment()
     optional()
     link()

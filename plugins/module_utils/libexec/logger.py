@@ -52,7 +52,8 @@ def main(
     os.close(fds[2])
     shim.raise_priority()
     streams = {fds[0]: "stdout", fds[1]: "stderr"}
-    over = copy(log, stop, streams, init_end, late)
+    init = Init(shim)
+    over = copy(log, stop, streams, init, late)
     log.finish()
     # From here on there is nothing to lose but what somebody still carries.
     if not late:
@@ -60,10 +61,9 @@ def main(
     ended = wait_for_end(os.environ.get("CONTAINER_ID", "")) if over else None
     if ended:
         status, exited_at = ended
-        killed = shim.oom_kills(memory_events())
         text = (
             f'{{"exit_status":{status},"started_at":{started:.6f},"exited_at":{exited_at:.6f},'
-            f'"oom_killed":{"true" if killed else "false"},"dropped":{log.dropped}}}\n'
+            f'"oom_killed":{"true" if init.memory.kills else "false"},"dropped":{log.dropped}}}\n'
         )
         try:
             shim.write_file(f"{directory}/exit.json", text)
@@ -71,7 +71,7 @@ def main(
             os.makedirs(os.path.dirname(spare), 0o700, exist_ok=True)
             shim.write_file(spare, text)
         if late:
-            copy(log, stop, streams, never, 0)
+            copy(log, stop, streams, Init(shim, -2), 0)
             log.finish()
     os._exit(0)
 
@@ -86,11 +86,26 @@ def wake_on_sigterm() -> int:
     return reader
 
 
-def copy(log: t.Any, stop: int, streams: dict[int, str], look: t.Callable[[], int], late: float) -> bool:
+class Init:
+    """The init process. fd becomes readable when it ends; it is -1 while there is none yet, -2 when there will be none."""
+
+    def __init__(self, shim: t.Any, fd: int = -1) -> None:
+        self._shim, self.fd = shim, fd
+        self.memory = shim.Memory("")
+
+    def look(self, poller: t.Any) -> None:
+        if self.fd == -1:
+            self.fd = init_end()
+            if self.fd >= 0:
+                poller.register(self.fd, POLLIN)
+                self.memory = self._shim.Memory(memory_events())
+                self.memory.watch(poller)
+
+
+def copy(log: t.Any, stop: int, streams: dict[int, str], init: Init, late: float) -> bool:
     """Output to the log, until the container's init process has ended (True), or stop is readable or the streams end (False).
 
     The shim keeps the pipes open until the task is deleted, so their end does not tell that the container has ended.
-    look gives a descriptor that tells the end, -1 while there is none yet, -2 when there will be none.
     """
     poller = poll()
     poller.register(stop, POLLIN)
@@ -98,25 +113,23 @@ def copy(log: t.Any, stop: int, streams: dict[int, str], look: t.Callable[[], in
     for fd in left:
         os.set_blocking(fd, False)
         poller.register(fd, POLLIN | POLLHUP)
-    end = look()
-    if end >= 0:
-        poller.register(end, POLLIN)
+    init.look(poller)
     while left:
-        events = [fd for fd, _event in poller.poll(_LOOK_MS if end == -1 else None)]
-        if end == -1:
-            end = look()
-            if end >= 0:
-                poller.register(end, POLLIN)
+        events = [fd for fd, _event in poller.poll(_LOOK_MS if init.fd == -1 else None)]
+        init.look(poller)
+        if init.memory.fd in events:
+            init.memory.look()
         # Whether all is over is looked at before the pipes are, so that nothing that was printed before is missed.
-        over = stop in events or end in events
+        over = stop in events or init.fd in events
         for fd in [fd for fd in left if over or fd in events]:
             if not drain(fd, left[fd], log):
                 poller.unregister(fd)
                 del left[fd]
         if over:
-            poller.unregister(stop if stop in events else end)
+            init.memory.close()
+            poller.unregister(stop if stop in events else init.fd)
             wait_for_more(poller, left, log, late)
-            return end in events
+            return init.fd in events
     return False
 
 
@@ -127,10 +140,6 @@ def wait_for_more(poller: t.Any, left: dict[int, str], log: t.Any, late: float) 
         more = [drain(fd, left[fd], log) for fd in found]
         if not any(more):
             return
-
-
-def never() -> int:
-    return -2
 
 
 def drain(fd: int, name: str, log: t.Any) -> bool:

@@ -16,7 +16,7 @@ import os
 import sys
 import time
 from _signal import SIGCHLD, signal  # the module signal would bring enum, functools and collections
-from select import POLLERR, POLLHUP, POLLIN, poll
+from select import POLLERR, POLLHUP, POLLIN, POLLPRI, poll
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -150,6 +150,52 @@ class Log:
         self._open()
 
 
+class Memory:
+    """How many processes of a control group were killed for memory.
+
+    systemd removes a group as soon as it is empty, so what a group of version 2 counts is read whenever it changes.
+    """
+
+    def __init__(self, path: str) -> None:
+        """path: of memory.events, or of memory.oom_control of version 1; empty where there is none."""
+        self.kills, self.fd = 0, -1
+        self._poller: poll | None = None
+        try:
+            self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return
+        self._changes = path.endswith(".events")
+
+    def watch(self, poller: poll) -> None:
+        if self.fd >= 0 and self._changes:
+            self._poller = poller
+            poller.register(self.fd, POLLPRI)
+            self.look()
+
+    def look(self) -> None:
+        """Count. A group that is gone is not looked at again."""
+        try:
+            for line in os.pread(self.fd, 4096, 0).split(b"\n"):
+                if line.startswith(b"oom_kill "):
+                    self.kills = int(line[9:])
+        except OSError:
+            self._forget()
+
+    def close(self) -> int:
+        """The number in the end."""
+        if self.fd >= 0:
+            self.look()
+        self._forget()
+        return self.kills
+
+    def _forget(self) -> None:
+        if self.fd >= 0:
+            if self._poller:
+                self._poller.unregister(self.fd)
+            os.close(self.fd)
+            self.fd = -1
+
+
 class Shim:
     """argv: bundle, the container's directory, log file, its max size, how many files, "1" when the runtime starts the container
     too, descriptor for the answer, and descriptors of the container's side: "console" and a listening socket, or "pipes" and the
@@ -172,7 +218,7 @@ class Shim:
         if not self.made():
             os.write(self.answer, b"failed\n")
             return 1
-        memory = memory_events(self.init)
+        self.memory = Memory(memory_events(self.init))
         os.write(self.answer, f"{self.init} {self.started:.6f}\n".encode())
         os.close(self.answer)
         raise_priority()
@@ -180,7 +226,7 @@ class Shim:
             self.record_start()
         self.loop()
         self.log.finish()
-        killed = oom_kills(memory)
+        killed = self.memory.close()
         text = (
             f'{{"pid":{self.init},"exit_status":{exit_status(self.status)},"started_at":{self.started:.6f},'
             f'"exited_at":{time.time():.6f},"oom_killed":{"true" if killed else "false"},"dropped":{self.log.dropped}}}\n'
@@ -236,6 +282,7 @@ class Shim:
         for fd in self.streams:
             os.set_blocking(fd, False)
             poller.register(fd, POLLIN | POLLHUP | POLLERR)
+        self.memory.watch(poller)
         end, deadline = -1, 0.0
         if self.status < 0:
             end = os.pidfd_open(self.init)
@@ -248,7 +295,10 @@ class Shim:
                 left = min(left, _SOON)
             events = poller.poll(None if left is None else left * 1000)
             for fd, _event in events:
-                if fd == end:
+                if fd == self.memory.fd:
+                    self.memory.look()
+                elif fd == end:
+                    self.memory.close()
                     poller.unregister(end)
                     deadline = time.monotonic() + _STATUS_SECONDS
                 elif not self.copy(fd):
@@ -348,18 +398,6 @@ def memory_events(pid: int) -> str:
         if number == "0":
             return f"/sys/fs/cgroup{path}/memory.events"
     return ""
-
-
-def oom_kills(path: str) -> int:
-    try:
-        with open(path, encoding="ascii") as stream:
-            for line in stream:
-                word, _space, count = line.partition(" ")
-                if word == "oom_kill":
-                    return int(count)
-    except (OSError, ValueError):
-        return 0
-    return 0
 
 
 def main() -> None:

@@ -1,0 +1,158 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Both engines on a real host with systemd and control groups of version 2: what ends there, and what must not.
+
+The tests are one story, in this order, since a login to an emulated machine takes many seconds.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.tests.support.ansible import task
+from ansible_collections.fleet.containerd.tests.support.archives import members_of, tar
+from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
+
+from .conftest import Host
+
+pytestmark = pytest.mark.timeout(3600)
+
+_IMAGE = "example.com/busybox:1"
+_TICK = ["sh", "-c", "while sleep 1; do echo tick; done"]
+#: Eats more memory than it may have, when it is told to.
+_EATER = ["sh", "-c", "until test -e /go/now; do sleep 1; done; exec dd if=/dev/zero of=/dev/shm/x bs=1M count=60"]
+#: Containers by name: of each engine, and by each way in which something of ours writes the log.
+KINDS: t.Dict[str, t.Dict[str, t.Any]] = {
+    "runc": {"engine": "embedded", "command": _TICK},
+    "crun": {"engine": "embedded", "runtime": "crun", "command": _TICK},
+    "daemon": {"engine": "containerd", "command": _TICK},
+    "fifos": {"engine": "containerd", "interactive": True, "command": _TICK},
+    "runc-eater": {"engine": "embedded", "command": _EATER, "volumes": ["/run/go:/go"]},
+    "crun-eater": {"engine": "embedded", "runtime": "crun", "command": _EATER, "volumes": ["/run/go:/go"]},
+    "daemon-eater": {"engine": "containerd", "command": _EATER, "volumes": ["/run/go:/go"]},
+}
+TICKING = [name for name in KINDS if "eater" not in name]
+EATERS = [name for name in KINDS if "eater" in name]
+Facts = t.Dict[str, t.Any]
+
+
+def _converge(host: Host, *names: str) -> t.Dict[str, t.Dict[str, t.Any]]:
+    """Results, by container."""
+    return {name: host.module("containerd_container", name=name, image=_IMAGE, **KINDS[name]) for name in names}
+
+
+def _look(host: Host, *names: str) -> t.Dict[str, Facts]:
+    """The facts of containers."""
+    found = {}
+    for name in names:
+        (found[name],) = host.module("containerd_container_info", name=name, engine=KINDS[name]["engine"])["containers"]
+    return found
+
+
+def _grow(host: Host, made: t.Mapping[str, Facts]) -> None:
+    """Every log goes on."""
+    before = host.sh("; ".join(f"wc -l <{one['LogPath']}" for one in made.values())).split()
+    tests = [f"test $(wc -l <{one['LogPath']}) -gt $(({count} + 1))" for one, count in zip(made.values(), before)]
+    host.until(" && ".join(tests), patience=120)
+
+
+def _scope(facts: Facts) -> str:
+    return f"fleet-default-{facts['Id']}.scope"
+
+
+@pytest.fixture(scope="module")
+def made(host: Host, tmp_path_factory: pytest.TempPathFactory) -> t.Dict[str, Facts]:
+    """The containers, made and started by one play."""
+    layout = Layout(tmp_path_factory.mktemp("layout"))
+    layout.tag(busybox_image(layout), _IMAGE)
+    host.send(tar(members_of(layout)), "mkdir -p /run/go; rm -f /run/go/now; cat >/root/image.tar")
+    for engine in ("embedded", "containerd"):
+        host.module("containerd_image_load", path="/root/image.tar", engine=engine)
+    return {name: result["container"] for name, result in _converge(host, *KINDS).items()}
+
+
+def test_the_machine_is_what_this_is_about(host: Host) -> None:
+    assert host.sh("stat -f -c %T /sys/fs/cgroup; cat /proc/1/comm") == "cgroup2fs\nsystemd\n"
+    assert host.sh("python3 -V").startswith({"bookworm": "Python 3.11.", "trixie": "Python 3.13."}[host.suite])
+
+
+def test_the_same_again_changes_nothing(host: Host, made: t.Dict[str, Facts]) -> None:
+    again = _converge(host, *KINDS)
+    assert {name: (one["changed"], one["actions"]) for name, one in again.items()} == dict.fromkeys(KINDS, (False, []))
+
+
+def test_a_playbook_leaves_its_compiled_code_for_the_next_one(host: Host, made: t.Dict[str, Facts]) -> None:
+    look = "ls -l --time-style=full-iso /var/cache/fleet-containerd | grep -v ^total"
+    play = [task("containerd_container_info", name="runc", engine="embedded")]
+    assert len(host.play(play).last.value("containers")) == 1
+    kept = host.sh(look)
+    assert len(kept.splitlines()) == 1
+    assert len(host.play(play).last.value("containers")) == 1
+    assert host.sh(look) == kept
+
+
+def test_systemctl_knows_every_container(host: Host, made: t.Dict[str, Facts]) -> None:
+    scopes = {name: _scope(facts) for name, facts in made.items()}
+    shown = host.sh(f"systemctl show -p Id -p ActiveState -p ControlGroup {' '.join(scopes.values())}").split("\n\n")
+    pids = [one["State"]["Pid"] for one in made.values()]
+    groups = host.sh("; ".join(f"cat /proc/{pid}/cgroup" for pid in pids)).splitlines()
+    for (name, scope), properties, group in zip(scopes.items(), shown, groups):
+        wanted = {f"Id={scope}", "ActiveState=active", f"ControlGroup=/system.slice/{scope}"}
+        assert (set(properties.split()), group) == (wanted, f"0::/system.slice/{scope}"), name
+
+
+def test_what_writes_logs_is_in_no_login(host: Host, made: t.Dict[str, Facts]) -> None:
+    """A scope for each shim of ours, and for the log writer that no shim of containerd's has started."""
+    groups = host.sh("for one in $(pgrep -f ctr.pyz); do test $one = $$ || cat /proc/$one/cgroup; done").split()
+    assert [one for one in groups if "user.slice" in one] == []
+    for name, facts in made.items():
+        of_its_own = [one for one in groups if f"/fleet-shim-{facts['Id']}-" in one or f"/fleet-log-{facts['Id']}-" in one]
+        assert len(of_its_own) == (0 if name in ("daemon", "daemon-eater") else 1), name
+
+
+def test_the_end_of_a_login_ends_nothing(host: Host, made: t.Dict[str, Facts]) -> None:
+    ticking = {name: made[name] for name in TICKING}
+    _grow(host, ticking)
+    host.machine.ssh("loginctl terminate-user root", check=False)
+    host.until("true")
+    _grow(host, ticking)
+    found = _look(host, *TICKING)
+    assert {name: (one["State"]["Status"], one["State"]["Pid"]) for name, one in found.items()} == {
+        name: ("running", one["State"]["Pid"]) for name, one in ticking.items()
+    }
+
+
+def test_a_limit_is_kept_and_a_kill_for_memory_is_told(host: Host, made: t.Dict[str, Facts]) -> None:
+    limits = [f"systemctl set-property --runtime {_scope(made[name])} MemoryMax=16M" for name in EATERS]
+    host.sh(" && ".join([*limits, "touch /run/go/now"]))
+    host.until(" && ".join(f"! test -e /proc/{made[name]['State']['Pid']}" for name in EATERS))
+    for name, facts in _look(host, *EATERS).items():
+        state = facts["State"]
+        assert (state["Status"], state["ExitCode"], state["OOMKilled"]) == ("exited", 137, True), name
+    assert host.sh("systemctl list-units --all --no-legend 'fleet-*eater*' --state=failed") == ""
+
+
+def test_a_restart_of_the_daemon_ends_nothing(host: Host, made: t.Dict[str, Facts]) -> None:
+    host.sh("systemctl restart containerd")
+    ticking = {name: made[name] for name in TICKING}
+    _grow(host, ticking)
+    assert {name: one["State"]["Pid"] for name, one in _look(host, *TICKING).items()} == {
+        name: one["State"]["Pid"] for name, one in ticking.items()
+    }
+
+
+def test_after_a_reboot_the_truth_is_told_and_a_play_starts_them_again(host: Host, made: t.Dict[str, Facts]) -> None:
+    boot = host.sh("cat /proc/sys/kernel/random/boot_id").strip()
+    host.machine.ssh("systemctl reboot", check=False)
+    host.until(f"test $(cat /proc/sys/kernel/random/boot_id) != {boot}", patience=900)
+    for name, facts in _look(host, *KINDS).items():
+        state = facts["State"]
+        assert (state["Status"], state["Pid"]) == ("exited", 0), name
+        assert state["StartedAt"].startswith("20"), name
+        assert state["FinishedAt"] > state["StartedAt"], name
+    done = _converge(host, *TICKING)
+    assert {name: one["actions"] for name, one in done.items()} == {name: [f"start container {name}"] for name in TICKING}
+    _grow(host, {name: one["container"] for name, one in done.items()})
