@@ -24,7 +24,7 @@ from ansible_collections.fleet.containerd.tests.support.modules import Modules
 
 KIB = 1024
 NOISE = [random.Random(seed).randbytes(300 * KIB) for seed in range(3)]
-SMALL = [tar_of([directory("etc"), Entry("etc/small", b"small")])]
+SMALL = [tar_of([directory("etc"), Entry("etc/small", b"small"), directory("bin"), Entry("bin/x", b"", mode=0o755)])]
 #: Something of everything that is written in its own way.
 LARGE = [
     tar_of([directory("a", uid=7), *(Entry(f"a/{number}", NOISE[0][number * 3000 :][:3000]) for number in range(100))]),
