@@ -27,7 +27,7 @@ from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
 from ..oci.documents import MANIFEST_LIMIT
 from ..oci.reference import Reference
-from .endpoints import Endpoints, told_tries
+from .endpoints import Endpoints
 from .options import PULL, RESOLVE, RegistryOptions
 from .pusher import Pusher
 from .sessions import bounded_body, read_block, whole_number
@@ -111,6 +111,7 @@ class RegistryClient:
             for transport in trusted or transports:
                 try:
                     for block in _stream(transport, reference, descriptor, offset):
+                        endpoints.given_up = False
                         self.served[descriptor.digest] = transport.url
                         offset += len(block)
                         yield block
@@ -122,9 +123,7 @@ class RegistryClient:
                         raise  # what came is wrong: no other host can go on from there
                     failures.add(transport, error, scope)
             attempt = 1 if offset - before >= enough else attempt + 1
-            if attempt > self._options.retries or not failures.passing:
-                raise told_tries(failures.error(), attempt)
-            endpoints.pause(attempt, failures.error(), failures.retry_after)
+            endpoints.before_retry(attempt, failures)
 
     def refuse(self, reference: Reference, descriptor: Descriptor) -> bool:
         """engine/api.py: Fetcher."""

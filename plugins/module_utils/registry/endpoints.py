@@ -66,10 +66,15 @@ class Failures:
 
 
 class Endpoints:
-    """The transports to a registry's hosts, in the order of hosts.toml (or to those given). Threads may share it; close() it."""
+    """The transports to a registry's hosts, in the order of hosts.toml (or to those given). Threads may share it; close() it.
+
+    given_up: all tries of a request have failed, and nothing has come since. Then others are not tried again, so that a registry
+    that stalls holds a task for the tries of one request, and not of each.
+    """
 
     def __init__(self, domain: str, options: RegistryOptions, hosts: t.Sequence[Host] = ()) -> None:
         self._domain, self._options = domain, options
+        self.given_up = False
         self.transports = [Transport(host, domain, options) for host in hosts or hosts_for(domain, options)]
 
     def close(self) -> None:
@@ -104,20 +109,29 @@ class Endpoints:
             transports, failures = self.round(scope, *needs)
             for transport in transports:
                 try:
-                    return action(transport)
+                    found = action(transport)
                 except EngineError as error:
                     failures.add(transport, error, scope)
+                else:
+                    self.given_up = False
+                    return found
             number += 1
-            if number > self._options.retries or not failures.passing:
-                raise told_tries(failures.error(), number)
-            self.pause(number, failures.error(), failures.retry_after)
+            self.before_retry(number, failures)
+
+    def before_retry(self, attempt: int, failures: Failures) -> None:
+        """Wait, or raise when there are no more tries, or none that could help."""
+        retries = 0 if self.given_up else self._options.retries
+        if attempt > retries or not failures.passing:
+            self.given_up = failures.passing
+            raise _told_tries(failures.error(), attempt)
+        self.pause(attempt, failures.error(), failures.retry_after)
 
     def pause(self, attempt: int, error: EngineError, retry_after: t.Optional[float] = None) -> None:
         """wait_before_retry, by the options."""
         wait_before_retry(self._options.retry_delay, attempt, error, retry_after)
 
 
-def told_tries(error: EngineError, tries: int) -> EngineError:
+def _told_tries(error: EngineError, tries: int) -> EngineError:
     """The error, and how often it was tried, since that took a while."""
     if tries < 2:
         return error

@@ -22,7 +22,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference imp
 from ansible_collections.fleet.containerd.plugins.module_utils.registry.client import RegistryClient, RegistryOptions
 from ansible_collections.fleet.containerd.plugins.module_utils.registry.download import FetchOptions
 from ansible_collections.fleet.containerd.plugins.module_utils.registry.sessions import proxies
-from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry, fake_registry, status
+from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry, fake_registry, stall_after, status
 from ansible_collections.fleet.containerd.tests.support.registry import make_ca
 
 BLOB = os.urandom(3000)
@@ -70,6 +70,20 @@ def test_a_stall_is_noticed_by_default_within_a_minute_and_ends_within_minutes()
     assert options.progress_timeout <= 60
     assert (options.retries + 1) * options.progress_timeout + pauses < 240
     assert FetchOptions().timeout == options.progress_timeout
+
+
+def test_a_registry_that_stalls_is_tried_again_for_one_request_only(registry: FakeRegistry) -> None:
+    """So that many blobs, or many images, do not hold a task for the tries of each."""
+    stalled = client(retries=2, progress_timeout=0.2)
+    registry.faults += [("/manifests/", stall_after(10, MANIFEST, 0.5))] * 3 + [(PATH, stall_after(0, BLOB, 0.5))]
+    with pytest.raises(Unavailable, match="timed out.*tried 3 times"):
+        stalled.document(name(registry))
+    with pytest.raises(Unavailable, match="timed out"):
+        list(stalled.fetch(name(registry), LAYER))
+    assert len(registry.seen) == 4
+    assert stalled.document(name(registry)).body == MANIFEST
+    registry.faults += [(PATH, stall_after(0, BLOB, 0.5))] * 2
+    assert b"".join(stalled.fetch(name(registry), LAYER)) == BLOB
 
 
 def test_authorities_are_those_of_the_host(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> None:
