@@ -118,6 +118,8 @@ options:
       - Compared are the bytes of files, owners, modes, extended attributes and capabilities, links, devices, what is hidden of the layers
         below, and whether there is more than the layers have. Meanwhile the names of a layer, without the bytes of its files, are kept
         below C(/var/tmp), or O(data_root) where that is another file system.
+      - With containerd, a snapshot that no container is made from is looked at through a view, which the daemon has for that long, in
+        check mode too.
     type: bool
     default: false
   pinned:

@@ -93,7 +93,7 @@ class ContainerdEngine:
     def _tidy(self) -> bool:
         """See engine_host/place.py."""
         self._mend()
-        whole = self._end_dead_leases()
+        whole = self._end_dead_leases() and not self._place.rest
         self._collect()
         if whole:
             self._place.forget_interrupted()
@@ -121,7 +121,7 @@ class ContainerdEngine:
     def _sweep(self) -> None:
         """Directories of containers that were never made, or are gone. Called when nobody makes one (that needs a lease)."""
         with contextlib.suppress(EngineError):
-            self._place.sweep_containers(lambda: {container.id for container in self.containers.list()})
+            self._place.rest = not self._place.sweep_containers(lambda: {one.id for one in self.containers.list()})
 
     def collect(self) -> None:
         self._end_dead_leases()

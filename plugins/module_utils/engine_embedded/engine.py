@@ -143,7 +143,7 @@ class EmbeddedEngine:
         """See engine_host/place.py. What is under a lease has to wait for the end of the last one."""
         whole = self._dead_leases() is not None
         self.collect()
-        self.tasks.sweep()
+        whole = self.tasks.sweep() and whole and not self._place.rest
         if whole:
             self._place.forget_interrupted()
         return whole
@@ -172,7 +172,8 @@ class EmbeddedEngine:
         found = collect(self._database, self.namespace, self.content, self._snapshotters, ended)
         with self._database.write():
             # Nobody makes a container meanwhile.
-            self._place.sweep_containers(self._container_ids)
+            swept = self._place.sweep_containers(self._container_ids)
+        self._place.rest = not (swept and found.whole)
         return found
 
     @functools.cached_property

@@ -22,10 +22,11 @@ Query = t.Callable[..., t.Iterable[t.Any]]
 
 
 class Collected(t.NamedTuple):
-    """What was removed."""
+    """What was removed. whole: false when some of its files could not be."""
 
     blobs: t.List[str]
     snapshots: t.List[str]
+    whole: bool
 
 
 def collect(
@@ -39,11 +40,9 @@ def collect(
         content.clear(_unreachable(database.query, namespace, ended).blobs)
         content.sweep()
         found = _forget(database, namespace, ended)
-    content.sweep()
-    for snapshotter in snapshotters.values():
-        snapshotter.sweep()
+    swept = [content.sweep(), *(snapshotter.sweep() for snapshotter in snapshotters.values())]
     content.drop_stale_ingests()
-    return Collected(found.blobs, [key for _kind, key in found.snapshots])
+    return Collected(found.blobs, [key for _kind, key in found.snapshots], all(swept))
 
 
 class _Unreachable(t.NamedTuple):

@@ -277,9 +277,9 @@ class EmbeddedTasks:
             if not shim.wait(_RECORD_SECONDS):
                 shim.signal(_KILL)
 
-    def sweep(self) -> None:
-        """Remove what killed runs have left of bundles that nobody needs."""
-        sweep(self._state)
+    def sweep(self) -> bool:
+        """Remove what killed runs have left of bundles that nobody needs. False when some of it cannot be removed."""
+        return sweep(self._state)
 
     def _makers(self, bundle: Bundle) -> t.List[Process]:
         """The shim of a run that was killed while it made the task. Its runtime is waited for: it cleans up after itself,

@@ -66,8 +66,8 @@ class Place:
         self._locks = os.path.join(data_root, "locks", engine, namespace)
         self._mend, self._tidy = mend, tidy
         self._held, self._tidied = 0, False
-        # Something that should be gone cannot be removed: each later holder of a lock tries again.
-        self._rest = False
+        #: Something that should be gone could not be removed: the marks stay, and later runs try again.
+        self.rest = False
 
     def container_path(self, container_id: str) -> str:
         """Where the directory of a container is, or would be."""
@@ -94,16 +94,20 @@ class Place:
     def container_removed(self, container_id: str) -> None:
         from ..hostfs.remove import rename_then_remove
 
-        self._rest = True
+        self.rest = True
         rename_then_remove(self.container_path(container_id))
-        self._rest = False
+        self.rest = False
 
-    def sweep_containers(self, known: t.Callable[[], t.Collection[str]]) -> None:
-        """Remove the directories of containers that are not known: killed runs have left them. Called when nobody makes one."""
+    def sweep_containers(self, known: t.Callable[[], t.Collection[str]]) -> bool:
+        """Remove the directories of containers that are not known: killed runs have left them. Called when nobody makes one.
+
+        False when one cannot be removed.
+        """
         if self._any() and read_file(self._mark()) == os.fsencode(self._owner):
             from ..hostfs.remove import sweep_strangers
 
-            self._rest = not sweep_strangers(self._containers, known())
+            return sweep_strangers(self._containers, known())
+        return True
 
     def _any(self) -> bool:
         try:
@@ -129,7 +133,7 @@ class Place:
                 if mark.left:
                     self._mend()
                 yield
-                mark.done = (not mark.left or self._tidy_once()) and not self._rest
+                mark.done = (not mark.left or self._tidy_once()) and not self.rest
             except Unavailable:
                 # It would take as long again to be told that once more.
                 raise
@@ -158,5 +162,5 @@ class Place:
 
     def forget_interrupted(self) -> None:
         """Everything is tidy."""
-        for path in self._marks() if not self._rest else ():
+        for path in self._marks():
             abandoned(path, remove=True)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import secrets
@@ -149,25 +148,28 @@ def sweep_strangers(directory: str, known: t.Collection[str]) -> bool:
     clean = True
     for name in _names(directory).difference(known):
         path = os.path.join(directory, name)
-        gone = False
-        with contextlib.suppress(EngineError, OSError):
+        try:
             for point in reversed(mount_points(path)):
                 unmount(point, lazy=True)
             if name.startswith(_DOOMED):
                 remove_tree(path)
             else:
                 rename_then_remove(path)
-            gone = True
-        clean = clean and gone
+        except (EngineError, OSError):
+            clean = False
     return clean
 
 
-def sweep(directory: str) -> None:
-    """Remove what an interrupted rename_then_remove left in a directory, as far as it can be removed."""
+def sweep(directory: str) -> bool:
+    """Remove what an interrupted rename_then_remove left in a directory. False when some of it cannot be removed."""
+    clean = True
     for name in _names(directory):
         if name.startswith(_DOOMED):
-            with contextlib.suppress(EngineError):
+            try:
                 remove_tree(os.path.join(directory, name))
+            except EngineError:
+                clean = False
+    return clean
 
 
 def _names(directory: str) -> t.Set[str]:

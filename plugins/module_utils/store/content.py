@@ -21,7 +21,7 @@ import time
 import typing as t
 
 from ..engine.models import ContentInfo, IngestStatus, Labels
-from ..errors import AlreadyExists, DataLoss, EngineError, FailedPrecondition, NotFound, Unavailable, from_os_error, printable
+from ..errors import AlreadyExists, DataLoss, EngineError, FailedPrecondition, NotFound, from_os_error, printable
 from ..hostfs.atomic import fsync_dir, make_dir, read_file, write_file
 from ..hostfs.lock import locked
 from ..hostfs.remove import remove_tree
@@ -120,17 +120,21 @@ class ContentStore:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(self.blob_path(Digest(digest)))
 
-    def sweep(self) -> None:
-        """Remove the files of blobs that no namespace has: of removed ones, and what an interrupted commit or removal left."""
+    def sweep(self) -> bool:
+        """Remove the files of blobs that no namespace has: of removed ones, and what an interrupted commit or removal left.
+
+        False when one cannot be removed.
+        """
+        clean = True
         if not os.path.isdir(self._root):
-            return
+            return clean
         with locked(self.gc_lock, "the content store"):
             known = {row[0] for row in self._database.query("SELECT digest FROM content")}
             for algorithm in _names(os.path.join(self._root, "blobs")):
                 for name in _names(os.path.join(self._root, "blobs", algorithm)):
                     if f"{algorithm}:{name}" not in known:
-                        with contextlib.suppress(FileNotFoundError):
-                            os.unlink(os.path.join(self._root, "blobs", algorithm, name))
+                        clean = _unlink(os.path.join(self._root, "blobs", algorithm, name)) and clean
+        return clean
 
     def writer(self, ref: str, expected: t.Optional[Descriptor] = None) -> Ingest:
         if expected is not None and self.adopt(expected):
@@ -158,15 +162,16 @@ class ContentStore:
             raise NotFound(f"no ingest {printable(ref, 120)}")
         with locked(path + ".lock", f"the ingest {printable(ref, 120)}", wait=0):
             remove_tree(path)
-            os.unlink(path + ".lock")
+            with contextlib.suppress(OSError):
+                os.unlink(path + ".lock")
 
     def drop_stale_ingests(self) -> None:
         """Remove ingests that nobody has touched for a day, and those that were interrupted after the commit."""
         directory = os.path.join(self._root, "ingest")
         for name in sorted({name.partition(".")[0] for name in _names(directory)}):
             path = os.path.join(directory, name)
-            # Who writes holds the lock: that ingest is alive, however old.
-            with contextlib.suppress(Unavailable), locked(path + ".lock", "the ingest", wait=0):
+            # Who writes holds the lock: that ingest is alive, however old. What cannot be removed now is stale the next time too.
+            with contextlib.suppress(EngineError, OSError), locked(path + ".lock", "the ingest", wait=0):
                 if self._age(os.path.join(path, "data")) > _STALE_SECONDS:
                     remove_tree(path)
                     os.unlink(path + ".lock")
@@ -285,6 +290,17 @@ def _fsync_file(path: str) -> None:
         fsync_dir(os.path.dirname(path))
     except OSError as error:
         raise from_os_error(error, f"writing back {path}") from error
+
+
+def _unlink(path: str) -> bool:
+    """False when the file is still there."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except OSError:
+        return False
+    return True
 
 
 def _names(directory: str) -> t.List[str]:

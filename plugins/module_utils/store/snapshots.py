@@ -220,8 +220,8 @@ class Snapshotter:
     def usage(self, key: str) -> Usage:
         return disk_usage(self.tree(self._row(key)[0]))
 
-    def sweep(self) -> None:
-        """Remove directories that no row names (an interrupted prepare or remove)."""
+    def sweep(self) -> bool:
+        """Remove directories that no row names (an interrupted prepare or remove). False when one cannot be removed."""
         with contextlib.suppress(FileNotFoundError):
             with self._database.write() as connection:
                 rows = connection.execute("SELECT number FROM snapshots WHERE snapshotter=?", (self.name,))
@@ -230,7 +230,8 @@ class Snapshotter:
                     if not name.startswith(".rm-"):
                         os.rename(os.path.join(self._root, name), os.path.join(self._root, f".rm-{name}-{secrets.token_hex(4)}"))
             # Trees take long to remove: not while others wait for the database.
-            sweep(self._root)
+            return sweep(self._root)
+        return True
 
 
 def _read_only(trees: t.Sequence[str]) -> t.List[Mount]:
