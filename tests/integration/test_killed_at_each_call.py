@@ -18,6 +18,16 @@ from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tests.support.site import Site
 
+#: Groups of system calls, and how each fails where the disk is full or broken, or a process has too many open files.
+FAULTS = {
+    "write,pwrite64": "ENOSPC",
+    "mkdir,mkdirat,symlink,ftruncate": "ENOSPC",
+    "rename,renameat,renameat2": "EIO",
+    "unlink,unlinkat,rmdir": "EIO",
+    "fsync,fdatasync,syncfs": "EIO",
+    "openat,openat2": "EMFILE",
+    "umount2": "EIO",
+}
 CALLS = "write,pwrite64,sendto,sendmsg,mkdir,rename,renameat,renameat2,symlink,link,unlink,unlinkat,rmdir,ftruncate,mount,umount2,kill"
 #: How many moments are tried of each operation when not all are.
 FEW = 2
@@ -96,4 +106,31 @@ def test_the_next_run_leaves_nothing(site: Site, modules: Modules, image: str) -
             killed = modules.killed_at(CALLS, number, kind, **site.defaults, **options)
             where = f"{name}, killed at call {number} of {len(calls)}: {killed[-2][:120] if killed[1:] else ''}"
             wrong += [f"{where}: {one}" for one in wrong_after(site, modules, operation)]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.timeout(3000 if FULL else 300)
+@pytest.mark.parametrize("backend", ["embedded"], indirect=True)
+def test_a_fault_at_a_call(site: Site, modules: Modules, image: str) -> None:
+    """It is told in one clear message, or it does no harm; and the next run leaves nothing."""
+    wrong: t.List[str] = []
+    choose = random.Random(8)
+    for name, operation in operations(image).items():
+        kind, options = operation.task
+        for calls, error in FAULTS.items() if FULL else choose.sample(sorted(FAULTS.items()), FEW):
+            number, hit = 0, "any"
+            while hit:
+                number += 1 if FULL else choose.choice((1, 4, 16, 64))
+                modules.run("containerd_image", **site.defaults, name=image)
+                for before, given in operation.prepare:
+                    modules.run(before, **site.defaults, **given)
+                inject = f"{calls}:error={error}:when={number}"
+                result, hit = modules.with_fault_of_its_own(inject, kind, **site.defaults, **options)
+                where = f"{name}, {hit[:120]}, call {number}"
+                if result is None and not hit.startswith("write(1,"):
+                    wrong.append(f"{where}: no result")
+                elif result and result.get("failed") and ("\n" in result["msg"] or not result.get("error")):
+                    wrong.append(f"{where}: {result['msg'][:300]!r}")
+                wrong += [f"{where}: {one}" for one in wrong_after(site, modules, operation)]
+                assert len(wrong) < 20, "\n".join(wrong)
     assert not wrong, "\n".join(wrong)

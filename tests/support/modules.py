@@ -91,7 +91,13 @@ class Modules:
 
         The result is None when it could not be written.
         """
-        calls = self._traced(inject, True, kind, options)
+        return self._outcome(self._traced(inject, True, kind, options))
+
+    def with_fault_of_its_own(self, inject: str, kind: str, /, **options: t.Any) -> t.Tuple[t.Optional[t.Dict[str, t.Any]], str]:
+        """The same for the main thread alone: what the module starts, and perhaps leaves running, has no faults."""
+        return self._outcome(self._traced(inject, False, kind, options))
+
+    def _outcome(self, calls: t.List[str]) -> t.Tuple[t.Optional[t.Dict[str, t.Any]], str]:
         hit = [line for line in calls if "(INJECTED)" in line]
         try:
             return json.loads(self._output.read_text()), hit[-1] if hit else ""

@@ -153,7 +153,8 @@ class Place:
     def _marks(self) -> t.List[str]:
         try:
             return [os.path.join(self._locks, name) for name in os.listdir(self._locks) if len(name) == _NAME_DIGITS]
-        except FileNotFoundError:
+        except OSError:
+            # None was ever taken; or who is not root looks at what he cannot change.
             return []
 
     def interrupted(self) -> bool:
