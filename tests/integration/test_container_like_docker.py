@@ -103,7 +103,7 @@ def test_networks_and_their_files(site: Site, modules: Modules, busybox: str, tm
     assert output(bare) == ["box", *ours, "no resolver"]
 
 
-def test_a_kernel_without_openat2(modules: Modules, roots: t.Dict[str, str], busybox: str) -> None:
+def test_a_kernel_before_5_3(modules: Modules, roots: t.Dict[str, str], busybox: str) -> None:
     options = {
         **roots,
         "name": "old",
@@ -113,10 +113,11 @@ def test_a_kernel_without_openat2(modules: Modules, roots: t.Dict[str, str], bus
         "working_dir": "/tmp",
         "detach": False,
     }
-    result, hit = modules.with_fault("openat2:error=ENOSYS", "containerd_container", **options)
+    calls = "openat2,pidfd_open,pidfd_send_signal"
+    result, hit = modules.with_fault(f"{calls}:error=ENOSYS", "containerd_container", **options)
     assert "ENOSYS" in hit
     assert result
-    assert (result.get("msg"), result["container"]["Output"]) == (None, "user\n")
+    assert (result.get("msg"), result.get("status"), result["container"]["Output"]) == (None, 0, "user\n")
 
 
 @pytest.mark.parametrize("umask", [0, 0o777])

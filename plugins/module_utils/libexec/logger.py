@@ -95,7 +95,7 @@ class Init:
 
     def look(self, poller: t.Any) -> None:
         if self.fd == -1:
-            self.fd = init_end()
+            self.fd = init_end(self._shim)
             if self.fd >= 0:
                 poller.register(self.fd, POLLIN)
                 self.memory = self._shim.Memory(memory_events())
@@ -154,11 +154,11 @@ def drain(fd: int, name: str, log: t.Any) -> bool:
         log.feed(name, data)
 
 
-def init_end() -> int:
+def init_end(shim: t.Any) -> int:
     """A descriptor that becomes readable when the container's init process ends; -1 while there is none."""
     try:
         with open("init.pid", encoding="ascii") as stream:
-            return os.pidfd_open(int(stream.read()))
+            return int(shim.watch(int(stream.read())))
     except (OSError, ValueError):
         return -1
 

@@ -28,6 +28,9 @@ _DRAIN_SECONDS = 2.0
 #: How long the end of init may wait for its parent to end as well, and how often that is looked at.
 _STATUS_SECONDS = 10.0
 _SOON = 0.02
+#: Where the kernel does not tell the end of a process (ENOSYS; EPERM in sandboxes), how often we look.
+_LOOK_SECONDS = 0.1
+_NO_SUCH_CALL = (38, 1)
 _UNKNOWN = 255 << 8
 _ESCAPES = {number: f"\\u{number:04x}" for number in [*range(32), 0x7F, 0x2028, 0x2029]}
 _ESCAPES.update({ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t", ord('"'): '\\"', ord("\\"): "\\\\"})
@@ -285,7 +288,7 @@ class Shim:
         self.memory.watch(poller)
         end, deadline = -1, 0.0
         if self.status < 0:
-            end = os.pidfd_open(self.init)
+            end = watch(self.init)
             poller.register(end, POLLIN)
         else:
             deadline = time.monotonic() + _DRAIN_SECONDS
@@ -338,6 +341,38 @@ class Shim:
         if data:
             self.log.feed(self.streams[fd], data)
         return bool(data)
+
+
+def watch(pid: int) -> int:
+    """A descriptor that becomes readable when a process ends. OSError when there is none."""
+    try:
+        return os.pidfd_open(pid)
+    except AttributeError:
+        pass
+    except OSError as error:
+        if error.errno not in _NO_SUCH_CALL:
+            raise
+    # Before Linux 5.3, also where Python was built for such a kernel.
+    import _thread
+
+    reader, writer = os.pipe()
+    _thread.start_new_thread(close_at_end, (pid, writer))
+    return reader
+
+
+def close_at_end(pid: int, fd: int) -> None:
+    while runs(pid):
+        time.sleep(_LOOK_SECONDS)
+    os.close(fd)
+
+
+def runs(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            return stream.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except OSError:
+        return False
 
 
 def init_pid(bundle: str) -> int:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import time
@@ -12,6 +13,9 @@ import typing as t
 
 #: More, poll cannot wait (its milliseconds are a C int).
 _LONGEST_SECONDS = 2e6
+#: Instead of a descriptor. Where the kernel has none (before Linux 5.3) we look now and then.
+_ENDED, _UNTOLD = -1, -2
+_LOOK_SECONDS = 0.02
 
 
 def boot_id() -> str:
@@ -105,23 +109,29 @@ class Process(t.NamedTuple):
     def signal(self, number: int) -> bool:
         """False when it has ended. Never reaches another process of the same number."""
         descriptor = self._open()
-        if descriptor < 0:
+        if descriptor == _ENDED:
             return False
         try:
-            import signal
+            if descriptor == _UNTOLD:
+                os.kill(self.pid, number)
+            else:
+                import signal
 
-            signal.pidfd_send_signal(descriptor, number)
+                signal.pidfd_send_signal(descriptor, number)
         except ProcessLookupError:
             return False
         finally:
-            os.close(descriptor)
+            if descriptor >= 0:
+                os.close(descriptor)
         return True
 
     def wait(self, timeout: t.Optional[float]) -> bool:
         """True when it has ended within timeout seconds (None: for ever)."""
         descriptor = self._open()
-        if descriptor < 0:
+        if descriptor == _ENDED:
             return True
+        if descriptor == _UNTOLD:
+            return self._look_until(time.monotonic() + (_LONGEST_SECONDS if timeout is None else timeout))
         try:
             poller = select.poll()
             poller.register(descriptor, select.POLLIN)
@@ -129,15 +139,28 @@ class Process(t.NamedTuple):
         finally:
             os.close(descriptor)
 
+    def _look_until(self, deadline: float) -> bool:
+        while self.alive:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(_LOOK_SECONDS)
+        return True
+
     def _open(self) -> int:
-        """A descriptor for exactly this process; -1 when it has ended."""
+        """A descriptor for exactly this process; _ENDED when it has ended, _UNTOLD where the kernel has no such descriptors."""
         if self.pid <= 0:
-            return -1
+            return _ENDED
+        descriptor = _UNTOLD
         try:
-            descriptor = os.pidfd_open(self.pid)
+            # Python may have been built for a kernel without it.
+            descriptor = os.pidfd_open(self.pid) if hasattr(os, "pidfd_open") else _UNTOLD
         except ProcessLookupError:
-            return -1
+            return _ENDED
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EPERM):
+                raise
         if not self.alive:
-            os.close(descriptor)
-            return -1
+            if descriptor >= 0:
+                os.close(descriptor)
+            return _ENDED
         return descriptor

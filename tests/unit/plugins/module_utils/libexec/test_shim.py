@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pathlib
+import select
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.libexec import shim
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import Process
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
 
 _SHIM = """
@@ -75,3 +80,31 @@ def test_a_container_that_ends(runtime: str, tmp_path: pathlib.Path) -> None:
     assert ended["exit_status"] == 3
     assert ended["pid"] == shim.init_pid(str(tmp_path))
     assert json.loads((tmp_path / "log").read_text())["log"] == "short\n"
+
+
+@pytest.fixture(params=["no call", "not in Python", "there"])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One before Linux 5.3, a Python built for such a one, and ours."""
+
+    def refuse(pid: int, flags: int = 0) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    if request.param == "no call":
+        monkeypatch.setattr(os, "pidfd_open", refuse)
+    elif request.param == "not in Python":
+        monkeypatch.delattr(os, "pidfd_open")
+
+
+@pytest.mark.usefixtures("kernel")
+def test_the_end_of_a_process_is_told_on_every_kernel() -> None:
+    with subprocess.Popen(["sleep", "1000"]) as process:
+        told = shim.watch(process.pid)
+        known = Process.of(process.pid)
+        assert select.select([told], [], [], 0.15)[0] == []
+        assert not known.wait(0.05)
+        assert known.signal(signal.SIGTERM)
+        assert known.wait(10)
+        assert select.select([told], [], [], 10)[0] == [told]
+        os.close(told)
+        assert not known.signal(signal.SIGTERM)
+        assert process.wait(10) == -signal.SIGTERM
