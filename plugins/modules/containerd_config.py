@@ -317,7 +317,7 @@ from ..module_utils.specs.containerd_config import SPEC
 
 
 def main() -> None:
-    run(ConfigResource(), SPEC, cache, needs_engine=False)
+    run(ConfigResource(), SPEC, cache)
 
 
 if __name__ == "__main__":

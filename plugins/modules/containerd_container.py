@@ -284,13 +284,14 @@ recreated_because:
 """
 
 from ..module_utils.kernel.bytecode import cache
+from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.container import ContainerResource
 from ..module_utils.specs.containerd_container import SPEC
 
 
 def main() -> None:
-    run(ContainerResource(), SPEC, cache)
+    run(ContainerResource(), SPEC, cache, opened)
 
 
 if __name__ == "__main__":

@@ -66,13 +66,14 @@ containers:
 """
 
 from ..module_utils.kernel.bytecode import cache
+from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run_query
 from ..module_utils.resources.container_info import container_info
 from ..module_utils.specs.containerd_container_info import SPEC
 
 
 def main() -> None:
-    run_query(container_info, SPEC, cache)
+    run_query(container_info, SPEC, cache, opened)
 
 
 if __name__ == "__main__":

@@ -332,13 +332,14 @@ diff:
 """
 
 from ..module_utils.kernel.bytecode import cache
+from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.image import ImageResource
 from ..module_utils.specs.containerd_image import SPEC
 
 
 def main() -> None:
-    run(ImageResource(), SPEC, cache)
+    run(ImageResource(), SPEC, cache, opened)
 
 
 if __name__ == "__main__":

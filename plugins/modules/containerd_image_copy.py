@@ -174,7 +174,7 @@ from ..module_utils.specs.containerd_image_copy import SPEC
 
 
 def main() -> None:
-    run(ImageCopyResource(), SPEC, cache, needs_engine=False)
+    run(ImageCopyResource(), SPEC, cache)
 
 
 if __name__ == "__main__":

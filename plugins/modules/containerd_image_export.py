@@ -160,13 +160,14 @@ images:
 """
 
 from ..module_utils.kernel.bytecode import cache
+from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.image_export import ImageExportResource
 from ..module_utils.specs.containerd_image_export import SPEC
 
 
 def main() -> None:
-    run(ImageExportResource(), SPEC, cache)
+    run(ImageExportResource(), SPEC, cache, opened)
 
 
 if __name__ == "__main__":

@@ -64,13 +64,14 @@ images:
 """
 
 from ..module_utils.kernel.bytecode import cache
+from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run_query
 from ..module_utils.resources.image_info import image_info
 from ..module_utils.specs.containerd_image_info import SPEC
 
 
 def main() -> None:
-    run_query(image_info, SPEC, cache)
+    run_query(image_info, SPEC, cache, opened)
 
 
 if __name__ == "__main__":

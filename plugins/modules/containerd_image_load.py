@@ -190,13 +190,14 @@ sent:
 """
 
 from ..module_utils.kernel.bytecode import cache
+from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.image_load import ImageLoadResource
 from ..module_utils.specs.containerd_image_load import SPEC
 
 
 def main() -> None:
-    run(ImageLoadResource(), SPEC, cache)
+    run(ImageLoadResource(), SPEC, cache, opened)
 
 
 if __name__ == "__main__":

@@ -147,13 +147,14 @@ pushed:
 """
 
 from ..module_utils.kernel.bytecode import cache
+from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.image_push import ImagePushResource
 from ..module_utils.specs.containerd_image_push import SPEC
 
 
 def main() -> None:
-    run(ImagePushResource(), SPEC, cache)
+    run(ImagePushResource(), SPEC, cache, opened)
 
 
 if __name__ == "__main__":

@@ -102,13 +102,14 @@ diff:
 """
 
 from ..module_utils.kernel.bytecode import cache
+from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.image_tag import ImageTagResource
 from ..module_utils.specs.containerd_image_tag import SPEC
 
 
 def main() -> None:
-    run(ImageTagResource(), SPEC, cache)
+    run(ImageTagResource(), SPEC, cache, opened)
 
 
 if __name__ == "__main__":

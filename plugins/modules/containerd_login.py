@@ -145,7 +145,7 @@ from ..module_utils.specs.containerd_login import SPEC
 
 
 def main() -> None:
-    run(Login(), SPEC, cache, needs_engine=False)
+    run(Login(), SPEC, cache)
 
 
 if __name__ == "__main__":

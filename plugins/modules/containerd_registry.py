@@ -175,7 +175,7 @@ from ..module_utils.specs.containerd_registry import SPEC
 
 
 def main() -> None:
-    run(RegistryHosts(), SPEC, cache, needs_engine=False)
+    run(RegistryHosts(), SPEC, cache)
 
 
 if __name__ == "__main__":

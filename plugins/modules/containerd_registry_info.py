@@ -140,7 +140,7 @@ from ..module_utils.specs.containerd_registry_info import SPEC
 
 
 def main() -> None:
-    run_query(registry_info, SPEC, cache, needs_engine=False)
+    run_query(registry_info, SPEC, cache)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from unittest import mock
 from ansible.module_utils import basic
 
 from ansible_collections.fleet.containerd.plugins import modules
-from ansible_collections.fleet.containerd.plugins.module_utils.kernel import module as kernel
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel import engines
 
 
 class Direct:
@@ -35,7 +35,7 @@ class Direct:
             )
             stack.enter_context(mock.patch.object(basic, "_ANSIBLE_PROFILE", "legacy", create=True))
             if self._engine is not None:
-                stack.enter_context(mock.patch.object(kernel, "open_engine", lambda _options: self._engine))
+                stack.enter_context(mock.patch.object(engines, "open_engine", lambda _options: self._engine))
             stack.enter_context(contextlib.redirect_stdout(output))
             stack.enter_context(contextlib.suppress(SystemExit))
             entry.main()

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import typing as t
 
+from ..errors import DataLoss, InvalidArgument
 from ..oci import media_types
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
+from ..oci.documents import MANIFEST_LIMIT
 from ..oci.reference import Reference
 from .inspect import CONFIG_LIMIT
 
 if t.TYPE_CHECKING:
-    from ..engine.api import Resolved
+    from ..engine.api import Fetcher, Resolved
     from .pull import Client
 
     class Registry(Client, t.Protocol):
@@ -84,3 +86,21 @@ class Asked:
             hasher.update(block)
         if hasher.hexdigest() == descriptor.digest.hex:
             self._bodies[descriptor.digest] = b"".join(parts)
+
+
+def remote_document(client: Fetcher, top: Resolved, limit: int = MANIFEST_LIMIT) -> t.Callable[[Descriptor], bytes]:
+    """Reads small blobs of an image at a registry. InvalidArgument over the limit; DataLoss when one is not what its digest says."""
+
+    def read(descriptor: Descriptor) -> bytes:
+        if descriptor.digest == top.descriptor.digest:
+            return top.body
+        if descriptor.size > limit:
+            raise InvalidArgument(f"{descriptor.digest} of {top.reference} has {descriptor.size} bytes; the limit is {limit}")
+        body = b"".join(client.fetch(top.reference, descriptor))
+        hasher = descriptor.digest.hasher()
+        hasher.update(body)
+        if hasher.hexdigest() != descriptor.digest.hex:
+            raise DataLoss(f"the registry sent other content for {descriptor.digest} of {top.reference}: refused")
+        return body
+
+    return read

@@ -8,10 +8,9 @@ from __future__ import annotations
 import io
 import typing as t
 
-from ..errors import DataLoss, InvalidArgument, NotFound, printable
-from ..oci.descriptor import Descriptor
-from ..oci.documents import MANIFEST_LIMIT
+from ..errors import NotFound, printable
 from ..oci.reference import Reference
+from .asked import remote_document
 from .push import Mounts, OpenAt
 from .walk import Selection, Tree, label_of, reduced, walk
 
@@ -26,24 +25,6 @@ def remote_tree(client: Fetcher, top: Resolved, selection: Selection) -> Tree:
         words = printable(", ".join(label_of(one) for one in tree.missing))
         raise NotFound(f"{top.reference} is not whole in its registry, it lacks {words}: choose platforms")
     return reduced(tree)
-
-
-def remote_document(client: Fetcher, top: Resolved, limit: int = MANIFEST_LIMIT) -> t.Callable[[Descriptor], bytes]:
-    """Reads small blobs of an image at a registry. InvalidArgument over the limit; DataLoss when one is not what its digest says."""
-
-    def read(descriptor: Descriptor) -> bytes:
-        if descriptor.digest == top.descriptor.digest:
-            return top.body
-        if descriptor.size > limit:
-            raise InvalidArgument(f"{descriptor.digest} of {top.reference} has {descriptor.size} bytes; the limit is {limit}")
-        body = b"".join(client.fetch(top.reference, descriptor))
-        hasher = descriptor.digest.hasher()
-        hasher.update(body)
-        if hasher.hexdigest() != descriptor.digest.hex:
-            raise DataLoss(f"the registry sent other content for {descriptor.digest} of {top.reference}: refused")
-        return body
-
-    return read
 
 
 def remote_blob(client: Fetcher, reference: Reference) -> OpenAt:

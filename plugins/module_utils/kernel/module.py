@@ -14,12 +14,12 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 
-from ..engine.open import EngineOptions, open_engine
 from ..errors import EngineError, MissingLibrary, from_os_error, printable
 from .bytecode import Cache
 from .converge import Resource, converge
 from .interrupt import Interrupted, interruptible
 
+EngineOf = t.Callable[[t.Mapping[str, t.Any]], t.ContextManager[t.Any]]
 _INTERPRETERS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/bin/python")
 #: Between the tries to write the result.
 _PAUSES = (0.01, 0.1, 0.0)
@@ -109,19 +109,20 @@ def _cannot_tell(error: OSError) -> t.NoReturn:
     os._exit(1)
 
 
-def _engine(params: t.Mapping[str, t.Any], needed: bool) -> t.ContextManager[t.Any]:
-    return contextlib.closing(open_engine(EngineOptions.of(params))) if needed else contextlib.nullcontext()
+def no_engine(_params: t.Mapping[str, t.Any]) -> t.ContextManager[None]:
+    """For what manages files of the host, or registries. The engines' code is not sent to the target then."""
+    return contextlib.nullcontext()
 
 
 @_told
-def run(resource: Resource, spec: t.Mapping[str, t.Any], cache: Cache, needs_engine: bool = True) -> None:
-    """A module that manages a resource; the resource's engine is None where it needs none (files of the host).
+def run(resource: Resource, spec: t.Mapping[str, t.Any], cache: Cache, engine_of: EngineOf = no_engine) -> None:
+    """A module that manages a resource. engine_of: kernel.engines.opened, where it needs an engine.
 
     A resource may have secrets(params), which gives the values of parameters that must be seen nowhere.
     """
     module = _module(spec, getattr(resource, "secrets", None))
     try:
-        with interruptible(), _engine(module.params, needs_engine) as engine:
+        with interruptible(), engine_of(module.params) as engine:
             outcome = converge(resource, module.params, engine, module.check_mode)
     except (EngineError, Interrupted) as error:
         _fail(module, error)
@@ -149,12 +150,12 @@ def run_query(
     query: t.Callable[[t.Mapping[str, t.Any], t.Any], t.Dict[str, t.Any]],
     spec: t.Mapping[str, t.Any],
     cache: Cache,
-    needs_engine: bool = True,
+    engine_of: EngineOf = no_engine,
 ) -> None:
     """A module that only reads: query(params, engine) gives the result."""
     module = _module(spec)
     try:
-        with _engine(module.params, needs_engine) as engine:
+        with engine_of(module.params) as engine:
             result = query(module.params, engine)
     except EngineError as error:
         _fail(module, error)

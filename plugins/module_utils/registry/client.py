@@ -29,11 +29,10 @@ from ..oci.documents import MANIFEST_LIMIT
 from ..oci.reference import Reference
 from .endpoints import Endpoints
 from .options import PULL, RESOLVE, RegistryOptions
-from .pusher import Pusher
 from .sessions import bounded_body, read_block, whole_number
 from .transport import Transport
 
-__all__ = ["Pusher", "RegistryClient", "RegistryOptions"]
+__all__ = ["RegistryClient", "RegistryOptions"]
 
 #: As much is lost when a transfer breaks off.
 _BLOCK = 128 * 1024

@@ -17,7 +17,8 @@ from ..kernel.converge import Plan, Step
 from ..oci.descriptor import Descriptor
 from ..oci.reference import Reference
 from .image_push import destination_of, foresee_push, selection_of, transfer_options
-from .registry_options import check_registry_options, registry_client, registry_pusher
+from .registry_options import check_registry_options, registry_client
+from .registry_push import registry_pusher
 
 if t.TYPE_CHECKING:
     from ..registry.client import RegistryClient

@@ -20,8 +20,8 @@ from ..oci.digest import Digest
 from ..oci.platform import Platform
 from ..oci.reference import Reference
 from .image_facts import image_facts
-from .image_foreseen import foresee_loaded
 from .image_source import look_at
+from .load_foreseen import foresee_loaded
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine

@@ -18,7 +18,8 @@ from ..runtime.sizes import parse_size
 from .image_facts import image_facts
 from .image_source import look_at
 from .image_stored import Stored, stored_image
-from .registry_options import check_registry_options, registry_pusher
+from .registry_options import check_registry_options
+from .registry_push import registry_pusher
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine

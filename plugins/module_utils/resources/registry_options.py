@@ -11,7 +11,7 @@ import typing as t
 from ..errors import InvalidArgument, printable
 
 if t.TYPE_CHECKING:
-    from ..registry.client import Pusher, RegistryClient
+    from ..registry.client import RegistryClient
     from ..registry.options import RegistryOptions
 
 #: Where containerd looks without being told: these may be missing.
@@ -23,13 +23,6 @@ def registry_client(params: t.Mapping[str, t.Any]) -> RegistryClient:
     from ..registry.client import RegistryClient
 
     return RegistryClient(registry_options(params))
-
-
-def registry_pusher(params: t.Mapping[str, t.Any]) -> Pusher:
-    """What pushes for the registry options of a task. MissingLibrary without requests."""
-    from ..registry.client import Pusher
-
-    return Pusher(registry_options(params))
 
 
 def registry_options(params: t.Mapping[str, t.Any]) -> RegistryOptions:

@@ -29,8 +29,9 @@ from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
-from ansible_collections.fleet.containerd.plugins.module_utils.registry.client import Pusher, RegistryClient
+from ansible_collections.fleet.containerd.plugins.module_utils.registry.client import RegistryClient
 from ansible_collections.fleet.containerd.plugins.module_utils.registry.options import RegistryOptions
+from ansible_collections.fleet.containerd.plugins.module_utils.registry.pusher import Pusher
 from ansible_collections.fleet.containerd.tests.support.archives import ALL, load_from
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, tar_of
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry

@@ -17,7 +17,8 @@ from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor im
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.media_types import OCI_LAYER
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
-from ansible_collections.fleet.containerd.plugins.module_utils.registry.client import Pusher, RegistryClient, RegistryOptions
+from ansible_collections.fleet.containerd.plugins.module_utils.registry.client import RegistryClient, RegistryOptions
+from ansible_collections.fleet.containerd.plugins.module_utils.registry.pusher import Pusher
 from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry, Handler, fake_registry, redirect
 from ansible_collections.fleet.containerd.tests.support.registry import make_ca
 

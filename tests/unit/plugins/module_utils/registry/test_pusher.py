@@ -31,7 +31,8 @@ from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor im
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.media_types import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
-from ansible_collections.fleet.containerd.plugins.module_utils.registry.client import Pusher, RegistryOptions
+from ansible_collections.fleet.containerd.plugins.module_utils.registry.client import RegistryOptions
+from ansible_collections.fleet.containerd.plugins.module_utils.registry.pusher import Pusher
 from ansible_collections.fleet.containerd.tests.support.fake_registry import (
     FakeRegistry,
     Handler,
