@@ -16,7 +16,11 @@ from ansible_collections.fleet.containerd.tests.support.registry import Registry
 
 
 def pytest_collection_modifyitems(items: t.List[pytest.Item]) -> None:
-    """Mark what runs against a daemon: that engine's own tests, and parameters such as containerd-1.7."""
+    """Mark what runs against a daemon: that engine's own tests, and parameters such as containerd-1.7.
+
+    The longest tests come first, so that at the end no worker waits for another one.
+    """
+    items.sort(key=lambda item: item.path.name != "test_role.py")
     for item in items:
         if "engine_containerd" in item.path.parts or "containerd-" in getattr(getattr(item, "callspec", None), "id", ""):
             item.add_marker(pytest.mark.daemon)

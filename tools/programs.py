@@ -67,7 +67,7 @@ VENV = ".venv"
 _COMMENT = re.compile(r"#\s*starts:(.*)")
 #: Of the shell itself: words before a command, and whole commands.
 _BEFORE = {"if", "then", "else", "do", "while", "until", "exec", "command", "!", "(", "{"}
-_BUILTIN = {"cd", "echo", "exit", "export", "for", "set", "test", "true", "fi", "done", "}", ")"}
+_BUILTIN = {"cd", "echo", "exit", "export", "for", "set", "test", "true", "wait", "fi", "done", "}", ")"}
 
 
 class Use(t.NamedTuple):
@@ -250,7 +250,8 @@ def shell_programs(text: str) -> t.Set[str]:
     """The first words of a shell command's parts. Unknown for a word that the shell has to make first."""
     found = set()
     text = re.sub(r"\"[^\"]*\"|'[^']*'", "''", text)
-    for part in re.split(r"&&|\|\||[;|\n]", text):
+    text = re.sub(r"\d?>&\d|\\$", "", text, flags=re.MULTILINE)
+    for part in re.split(r"[&;|\n]", text):
         words = [word for word in part.strip().lstrip("@-").split() if not re.match(r"[A-Za-z_]+=", word)]
         word = next((word for word in words if word not in _BEFORE), "")
         if word in _BUILTIN or word.startswith(("$(PYTHON)", "#")) or not word:
