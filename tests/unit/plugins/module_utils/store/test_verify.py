@@ -20,8 +20,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.copy_tree import copy_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.store import outline
-from ansible_collections.fleet.containerd.plugins.module_utils.store.copy_tree import copy_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.store.diff_apply import apply_layer
 from ansible_collections.fleet.containerd.plugins.module_utils.store.verify import verify_layer
 from ansible_collections.fleet.containerd.tests.support.images import (
