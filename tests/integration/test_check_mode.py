@@ -236,7 +236,7 @@ def test_pushing_and_naming(embedded_site: EmbeddedSite, modules: Modules, busyb
         url, checksum = f"http://{server.address}/app.tar", "sha256:" + "0" * 64
         for result in both("containerd_image_load", path=url, checksum=checksum):
             assert result["msg"] == f"{url}: the server answers HTTP 404"
-        server.contents["/app.tar"] = (b"an archive", "application/x-tar")
+        server.contents["/app.tar"], server.ranges = (b"an archive", "application/x-tar"), False
         (foreseen, _done) = both("containerd_image_load", path=url, checksum=checksum)
         assert foreseen["changed"]
         assert f"check mode cannot tell what is in {url}" in warnings(foreseen)

@@ -202,7 +202,8 @@ def test_a_url(embedded_site: EmbeddedSite, tmp_path: pathlib.Path) -> None:
         assert loaded.actions == [f"load images from {plain}"]
         assert loaded.value("image_names") == names
         assert loaded.value("diff")["before"] == {"loaded": False}
-        assert web.requests == ["all"]
+        # Check mode asks whether it is there.
+        assert web.requests == ["bytes=0-0", "all"]
         assert not [path for path in embedded_site.data.glob("*") if path.name.startswith("tmp")]
         some = embedded_site.play(load(web.url, names=["app:2"], **options)).last
         assert some.value("image_names") == names[1:]
@@ -240,7 +241,7 @@ def test_a_url_with_daemons(site: Site, layout: Layout, tmp_path: pathlib.Path) 
     with running_web(path.read_bytes()) as web:
         options: t.Dict[str, t.Any] = {"checksum": checksum(path), "platform": "all"}
         site.converge(load(web.url, **options))
-        assert len(web.requests) == 1
+        assert web.requests == ["bytes=0-0", "all"]
 
 
 def test_killed_at_any_moment(embedded_site: EmbeddedSite, modules: Modules, tmp_path: pathlib.Path) -> None:

@@ -148,14 +148,14 @@ def _open(url: str, options: FetchOptions, headers: t.Mapping[str, str]) -> t.An
 
 def look(url: str, options: FetchOptions) -> None:
     """Raises what a download would raise before its first byte."""
-    with _answer(url, options):
+    with _answer(url, options, "bytes=0-0"):
         pass
 
 
 def _transfer(url: str, options: FetchOptions, target: t.BinaryIO) -> None:
     """Fetch the missing bytes. Unavailable when that breaks off, with what came before kept."""
     offset = target.tell()
-    with _answer(url, options, offset) as response:
+    with _answer(url, options, f"bytes={offset}-" if offset else "") as response:
         if not (response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")):
             target.seek(0)
             target.truncate()
@@ -163,11 +163,11 @@ def _transfer(url: str, options: FetchOptions, target: t.BinaryIO) -> None:
 
 
 @contextlib.contextmanager
-def _answer(url: str, options: FetchOptions, offset: int = 0) -> t.Iterator[t.Any]:
-    """What the server sends, from offset where it can do that."""
+def _answer(url: str, options: FetchOptions, part: str) -> t.Iterator[t.Any]:
+    """What the server sends; only a part where it can do that, and one is asked for."""
     what, headers = redacted(url), {"User-Agent": "fleet.containerd", "Accept-Encoding": "identity"}
-    if offset:
-        headers["Range"] = f"bytes={offset}-"
+    if part:
+        headers["Range"] = part
     try:
         with _open(url, options, headers) as response:
             yield response
