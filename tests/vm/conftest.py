@@ -98,9 +98,11 @@ class Host:
         raise AssertionError(f"{command!r} did not succeed within {patience:g} s: {done.stdout}{done.stderr}")
 
     def close(self) -> None:
-        if self._server and self._server.stdin:
-            self._server.stdin.close()
-            self._server.wait(60)
+        """End the login of modules. The next one has another."""
+        if self._server:
+            self._server.kill()
+            self._server.communicate()
+            self._server = None
 
 
 def _sources() -> bytes:

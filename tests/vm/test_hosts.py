@@ -21,9 +21,10 @@ from .conftest import Host
 pytestmark = pytest.mark.timeout(3600)
 
 _IMAGE = "example.com/busybox:1"
-_TICK = ["sh", "-c", "while sleep 1; do echo tick; done"]
+# Not more often: an emulated processor is busy with that alone.
+_TICK = ["sh", "-c", "while sleep 4; do echo tick; done"]
 #: Eats more memory than it may have, when it is told to.
-_EATER = ["sh", "-c", "until test -e /go/now; do sleep 1; done; exec dd if=/dev/zero of=/dev/shm/x bs=1M count=60"]
+_EATER = ["sh", "-c", "until test -e /go/now; do sleep 9; done; exec dd if=/dev/zero of=/dev/shm/x bs=1M count=60"]
 #: Containers by name: of each engine, and by each way in which something of ours writes the log.
 KINDS: t.Dict[str, t.Dict[str, t.Any]] = {
     "runc": {"engine": "embedded", "command": _TICK},
@@ -101,7 +102,9 @@ def test_systemctl_knows_every_container(host: Host, made: t.Dict[str, Facts]) -
     groups = host.sh("; ".join(f"cat /proc/{pid}/cgroup" for pid in pids)).splitlines()
     for (name, scope), properties, group in zip(scopes.items(), shown, groups):
         wanted = {f"Id={scope}", "ActiveState=active", f"ControlGroup=/system.slice/{scope}"}
-        assert (set(properties.split()), group) == (wanted, f"0::/system.slice/{scope}"), name
+        assert set(properties.split()) == wanted, name
+        # crun puts the container into a group below its scope.
+        assert f"{group}/".startswith(f"0::/system.slice/{scope}/"), name
 
 
 def test_what_writes_logs_is_in_no_login(host: Host, made: t.Dict[str, Facts]) -> None:
@@ -117,6 +120,7 @@ def test_the_end_of_a_login_ends_nothing(host: Host, made: t.Dict[str, Facts]) -
     ticking = {name: made[name] for name in TICKING}
     _grow(host, ticking)
     host.machine.ssh("loginctl terminate-user root", check=False)
+    host.close()
     host.until("true")
     _grow(host, ticking)
     found = _look(host, *TICKING)
@@ -147,6 +151,7 @@ def test_a_restart_of_the_daemon_ends_nothing(host: Host, made: t.Dict[str, Fact
 def test_after_a_reboot_the_truth_is_told_and_a_play_starts_them_again(host: Host, made: t.Dict[str, Facts]) -> None:
     boot = host.sh("cat /proc/sys/kernel/random/boot_id").strip()
     host.machine.ssh("systemctl reboot", check=False)
+    host.close()
     host.until(f"test $(cat /proc/sys/kernel/random/boot_id) != {boot}", patience=900)
     for name, facts in _look(host, *KINDS).items():
         state = facts["State"]
