@@ -42,6 +42,7 @@ _CREATE_SECONDS = 120.0
 _KILL_SECONDS = 30.0
 _HALF_SECONDS = 15.0
 _LOG_SECONDS = 5.0
+_STATE_SECONDS = 20.0
 
 
 class TaskProxy:
@@ -154,10 +155,18 @@ class TaskProxy:
     # Looking
 
     def state(self, container_id: str) -> TaskState:
-        try:
-            return self._of(self._call("Get", container_id)["process"])
-        except NotFound:
-            return self._remembered(container_id)
+        """Unavailable when the daemon does not find it out: its shim must answer it within two seconds, which a busy host's may not."""
+        deadline = time.monotonic() + _STATE_SECONDS
+        while True:
+            try:
+                process = self._call("Get", container_id)["process"]
+            except NotFound:
+                return self._remembered(container_id)
+            if process["status"] in _STATUS:
+                return self._of(process)
+            if time.monotonic() >= deadline:
+                raise Unavailable(f"the shim of the container {container_id[:12]} does not tell containerd its state")
+            time.sleep(0.1)
 
     def _remembered(self, container_id: str) -> TaskState:
         """A task that the daemon does not know any more: it was restarted, or the host was. Else NotFound."""
@@ -172,7 +181,7 @@ class TaskProxy:
 
     def _of(self, process: Message) -> TaskState:
         container_id = process["container_id"] or process["id"]
-        status = _STATUS.get(process["status"], STOPPED)
+        status = _STATUS[process["status"]]
         state = TaskState(
             container_id,
             status,
@@ -184,7 +193,8 @@ class TaskProxy:
         return _merged(state, self._known(container_id) or Facts(), ended)
 
     def list(self) -> t.List[TaskState]:
-        return [self._of(one) for one in self._rpc.call("tasks.v1.Tasks/List")["tasks"]]
+        found = self._rpc.call("tasks.v1.Tasks/List")["tasks"]
+        return [self._of(one) if one["status"] in _STATUS else self.state(one["container_id"] or one["id"]) for one in found]
 
     def wait(self, container_id: str, timeout: t.Optional[float] = None) -> TaskState:
         started = time.monotonic()

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import signal
+import threading
 import time
 import typing as t
 
@@ -54,6 +56,22 @@ def test_output_goes_to_a_json_file(live: Live, busybox: str) -> None:
     assert live.engine.tasks.delete(container.id).exit_status == 42
     with pytest.raises(NotFound):
         live.engine.tasks.state(container.id)
+
+
+@pytest.mark.parametrize("daemon", ["1.7"], indirect=True)
+def test_a_shim_that_is_slow_to_answer_does_not_make_a_container_stopped(live: Live, busybox: str) -> None:
+    container = live.make(live.pull(busybox), "sleep", "1000")
+    live.run(container)
+    (shim,) = live.daemon.shims()
+    os.kill(shim, signal.SIGSTOP)
+    waker = threading.Timer(3.0, os.kill, (shim, signal.SIGCONT))
+    waker.start()
+    try:
+        assert live.engine.tasks.state(container.id).status == RUNNING
+        assert [one.status for one in live.engine.tasks.list()] == [RUNNING]
+    finally:
+        waker.join()
+    live.engine.tasks.delete(container.id, force=True)
 
 
 def test_a_terminal(live: Live, busybox: str) -> None:
