@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import typing as t
 
@@ -17,7 +18,9 @@ def test_containerd_comes_to_a_host_of_the_embedded_engine(
     daemons: t.Callable[[str], Daemon], modules: Modules, busybox: str, tmp_path: pathlib.Path
 ) -> None:
     namespace, daemon = new_namespace(), daemons("1.7")
-    with finished(DaemonSite(tmp_path, namespace, daemon)) as later, finished(EmbeddedSite(tmp_path, namespace)) as before:
+    embedded = contextlib.closing(EmbeddedSite(tmp_path, namespace))
+    # The control group of the namespace is one for both, and a daemon leaves it.
+    with finished(DaemonSite(tmp_path, namespace, daemon)) as later, embedded as before:
         web = {"name": "web", "image": busybox, "command": ["sleep", "1000"], "stop_signal": "KILL"}
         first = modules.run("containerd_container", **before.defaults, **web)
         auto = {**before.defaults, "engine": "auto", "address": daemon.address}

@@ -45,7 +45,7 @@ def test_a_group_has_the_modules_that_take_all_its_options(group: str) -> None:
 def test_a_module_says_of_which_groups_it_is(module: str) -> None:
     source = importlib.import_module(f"ansible_collections.fleet.containerd.plugins.modules.{module}")
     said: t.List[str] = []
-    for name in yaml.safe_load(source.DOCUMENTATION)["extends_documentation_fragment"]:
+    for name in yaml.safe_load(source.DOCUMENTATION).get("extends_documentation_fragment", []):
         _namespace, _collection, file, *variable = name.split(".")
         if file == "attributes":
             fragment = getattr(attributes.ModuleDocFragment, (variable or ["documentation"])[0].upper())
