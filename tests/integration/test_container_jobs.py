@@ -23,6 +23,8 @@ from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite
 
 KIND = "containerd_container"
 SERVICE = ["sleep", "1000"]
+#: For what does not depend on the daemon's version.
+TWO = pytest.mark.parametrize("backend", ["embedded", "containerd-2.1"], indirect=True)
 
 
 class Jobs:
@@ -58,6 +60,7 @@ def jobs(site: Site, modules: Modules, busybox: str, tmp_path: pathlib.Path) -> 
         yield Jobs(site, modules, other, busybox)
 
 
+@TWO
 def test_the_rest_of_an_interrupted_run_is_no_result(jobs: Jobs, tmp_path: pathlib.Path) -> None:
     word = tmp_path / "word"
     word.write_text("first\n")
@@ -113,6 +116,7 @@ def test_others_stop_and_remove_what_a_task_waits_for(jobs: Jobs) -> None:
     assert jobs.status() == ""
 
 
+@TWO
 def test_a_limit_for_a_job(jobs: Jobs) -> None:
     late = jobs.modules.result(KIND, **jobs.job("echo begun; sleep 1000", wait_timeout=0.5, cleanup=True))
     assert late["failed"]
@@ -129,6 +133,7 @@ def test_a_limit_for_a_job(jobs: Jobs) -> None:
     assert failed["msg"] == f"the container job ended: exit status 3\nThe last that it printed:\n{lines}"
 
 
+@TWO
 def test_a_job_ends_with_its_task(jobs: Jobs, tmp_path: pathlib.Path) -> None:
     def running(seconds: float) -> None:
         jobs.until("running")
@@ -171,6 +176,7 @@ def test_a_job_ends_with_its_task(jobs: Jobs, tmp_path: pathlib.Path) -> None:
     assert jobs.modules.result(KIND, **jobs.job("exit 4"))["status"] == 4
 
 
+@TWO
 def test_what_runs_without_a_task_is_waited_for(jobs: Jobs, tmp_path: pathlib.Path) -> None:
     """Its task and the task's guard were killed together."""
     (tmp_path / "v").mkdir()
@@ -190,6 +196,7 @@ def test_what_runs_without_a_task_is_waited_for(jobs: Jobs, tmp_path: pathlib.Pa
     assert joined["container"]["Output"] == "done\n"
 
 
+@TWO
 def test_a_job_runs_once_at_a_time(jobs: Jobs) -> None:
     def second(_pid: int) -> None:
         jobs.until("running")
@@ -202,6 +209,7 @@ def test_a_job_runs_once_at_a_time(jobs: Jobs) -> None:
     assert jobs.status() == ""
 
 
+@TWO
 def test_a_service_that_ends_at_once(jobs: Jobs) -> None:
     broken = ["sh", "-c", "echo port in use >&2; exit 3"]
     web = {**jobs.options, "name": "web"}
@@ -229,6 +237,7 @@ def test_a_service_that_ends_at_once(jobs: Jobs) -> None:
     assert once["container"]["State"]["Status"] == "exited"
 
 
+@TWO
 def test_a_command_that_is_not_there_stops_nothing(jobs: Jobs) -> None:
     web = {**jobs.options, "name": "web"}
     old = jobs.modules.run(KIND, **web, command=SERVICE)["container"]
@@ -253,7 +262,7 @@ def test_an_old_container_that_cannot_be_removed(jobs: Jobs) -> None:
         assert new["container"]["State"]["Running"]
         assert pathlib.Path(f"/proc/{new['container']['State']['Pid']}/cmdline").read_bytes() == b"sleep\x001001\x00"
         assert not pathlib.Path(f"/proc/{old['State']['Pid']}").exists()
-        (warning,) = [line for line in map(str, new["warnings"]) if "known holes" not in line]
+        (warning,) = [line for line in map(str, new["warnings"]) if "CVE" not in line]
         assert f"remove the old container {old['Id'][:12]}" in warning
         assert "Operation not permitted" in warning
         same = jobs.modules.run(KIND, **web, command=["sleep", "1001"])
