@@ -16,11 +16,8 @@ import os
 import sys
 import time
 from _signal import SIGCHLD, signal  # the module signal would bring enum, functools and collections
+from _thread import start_new_thread
 from select import POLLERR, POLLHUP, POLLIN, POLLPRI, poll
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    pass
 
 _CHUNK = 64 * 1024
 _LONGEST_LINE = 16 * 1024
@@ -41,14 +38,15 @@ def escape(data: bytes) -> str:
     return data.decode("utf-8", "replace").translate(_ESCAPES)
 
 
-def write_file(path: str, text: str) -> None:
-    """Replace a file: whole or not at all, durable. OSError."""
+def write_file(path: str, text: str, durable: bool = True) -> None:
+    """Replace a file: whole or not at all. OSError."""
     fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
         data = text.encode()
         if os.write(fd, data) < len(data):
             raise OSError(f"{path}.new: no room")
-        os.fsync(fd)
+        if durable:
+            os.fsync(fd)
         os.rename(path + ".new", path)
     except OSError:
         os.unlink(path + ".new")
@@ -57,12 +55,20 @@ def write_file(path: str, text: str) -> None:
         os.close(fd)
 
 
+def settle(path: str) -> None:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        os.fsync(fd)
+        os.close(fd)
+    except OSError:
+        return
+
+
 def write_first(text: str, *paths: str) -> None:
     """Write it to the first of these files that can be written: a disk that is full, or broken, must not cost an exit status."""
     for path in paths:
         try:
-            write_file(path, text)
-            return
+            return write_file(path, text)
         except OSError:
             continue
 
@@ -222,11 +228,13 @@ class Shim:
             os.write(self.answer, b"failed\n")
             return 1
         self.memory = Memory(memory_events(self.init))
+        start = self.record_start() if self.starts else ""
         os.write(self.answer, f"{self.init} {self.started:.6f}\n".encode())
         os.close(self.answer)
         raise_priority()
-        if self.starts:
-            self.record_start()
+        if start:
+            # Nobody waits for that, the container's output neither.
+            start_new_thread(settle, (start,))
         self.loop()
         self.log.finish()
         killed = self.memory.close()
@@ -237,12 +245,17 @@ class Shim:
         write_first(text, f"{self.directory}/exit.json", f"{self.bundle}/exit.json")
         return 0
 
-    def record_start(self) -> None:
-        """What a later boot can know of a container that ran when the power went."""
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
-            boot = stream.read().strip()
-        text = f'{{"boot":"{boot}","started_at":{self.started:.6f},"log":"{escape(os.fsencode(self.path))}"}}\n'
-        write_first(text, f"{self.directory}/start.json")
+    def record_start(self) -> str:
+        """Write what a later boot can know of a container that ran when the power went. The file; empty when it cannot be."""
+        path = f"{self.directory}/start.json"
+        try:
+            with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+                boot = stream.read().strip()
+            log = escape(os.fsencode(self.path))
+            write_file(path, f'{{"boot":"{boot}","started_at":{self.started:.6f},"log":"{log}"}}\n', durable=False)
+        except OSError:
+            return ""
+        return path
 
     def made(self) -> bool:
         """Wait for <runtime> create; False when it failed (its log file in the bundle says why)."""
@@ -353,26 +366,22 @@ def watch(pid: int) -> int:
         if error.errno not in _NO_SUCH_CALL:
             raise
     # Before Linux 5.3, also where Python was built for such a kernel.
-    import _thread
-
     reader, writer = os.pipe()
-    _thread.start_new_thread(close_at_end, (pid, writer))
+    start_new_thread(close_at_end, (pid, writer))
     return reader
 
 
 def close_at_end(pid: int, fd: int) -> None:
-    while runs(pid):
+    """When there is no such process, or it has ended."""
+    state = b""
+    while state not in (b"Z", b"X"):
         time.sleep(_LOOK_SECONDS)
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as stream:
+                state = stream.read().rpartition(b")")[2].split()[0]
+        except OSError:
+            state = b"X"
     os.close(fd)
-
-
-def runs(pid: int) -> bool:
-    """Whether there is such a process, and it has not ended."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as stream:
-            return stream.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
-    except OSError:
-        return False
 
 
 def init_pid(bundle: str) -> int:

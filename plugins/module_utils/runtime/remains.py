@@ -63,9 +63,7 @@ def end(container_id: str, config: str) -> None:
             process.signal(_KILL)
             if frozen(process.pid):
                 thaw(process.pid)
-        for process in found:
-            process.wait(_SECONDS)
-        if not found:
+        if not found or not all(process.wait(_SECONDS) for process in found):
             break
     for group in groups:
         for base, _directories, _files in os.walk(group, topdown=False):
