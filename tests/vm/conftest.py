@@ -54,8 +54,11 @@ class Host:
         return [*self.machine.ssh_options(), *control.split()]
 
     def sh(self, command: str) -> str:
-        """The output of a shell command that must not fail."""
-        return self.machine.ssh(command, options=self._options("sh")).stdout
+        """The output of a shell command that must not fail. 255 is ssh's own status: the login has just been ended."""
+        options = self._options("sh")
+        if self.machine.ssh("true", check=False, options=options).returncode == 255:
+            time.sleep(1)
+        return self.machine.ssh(command, options=options).stdout
 
     def send(self, data: bytes, command: str) -> None:
         """Run a shell command with a standard input."""
