@@ -447,8 +447,10 @@ DOCUMENTS: t.Dict[str, Scenario] = {
     "indexes in indexes": Scenario(nested(2)),
     "indexes in indexes in indexes": Scenario(nested(3), "deeper than 2"),
     "indexes without an end": Scenario(nested(40), "deeper than 2"),
-    "an index of 4,097": Scenario(with_index(*[child(b"x", architecture=f"a{n}") for n in range(4096)]), "lists 4097 manifests"),
-    "an index of many": Scenario(with_index(*[child(b"x", architecture=f"a{n}") for n in range(4000)])),
+    "an index of many": Scenario(with_index(*[child(b"x", architecture=f"a{n}") for n in range(9000)])),
+    "an index of too many": Scenario(
+        with_index(*[child(b"x", architecture=f"a{n}") for n in range(30_000)]), "longer than 4194304 bytes"
+    ),
     "an index of nothing": Scenario(text(index(), INDEX), "no manifest for platform"),
     "an index of blobs": Scenario(
         text(index({"mediaType": LAYER, "digest": sha256(TAR), "size": 1}), INDEX), "no manifest for platform"
