@@ -68,7 +68,8 @@ def write_first(text: str, *paths: str) -> None:
     """Write it to the first of these files that can be written: a disk that is full, or broken, must not cost an exit status."""
     for path in paths:
         try:
-            return write_file(path, text)
+            write_file(path, text)
+            return
         except OSError:
             continue
 
