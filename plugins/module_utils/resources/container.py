@@ -249,7 +249,8 @@ def _wanted_digest(want: Want, have: Have, stored: t.Mapping[str, t.Any]) -> str
     That of the manifest for the platform: where an index has others for other platforms, nothing has changed.
     """
     image, found = want.image, have.image
-    assert image
+    if not image:
+        raise AssertionError("a container that is planned has an image")
     pin = image.reference.digest if image.reference else None
     top = image.remote.digest if image.remote else pin or (found.record.target.digest if found else None)
     if top in (stored["target"], stored["manifest"]):

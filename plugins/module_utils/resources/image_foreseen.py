@@ -22,7 +22,8 @@ def foresee(client: t.Union[RegistryClient, Asked], want: Wanted, have: t.Option
     from ..image.asked import remote_document
     from ..image.inspect import CONFIG_LIMIT, choose_manifest, make_view, platform_problem
 
-    assert want.reference
+    if not want.reference:
+        raise AssertionError("a pull has a reference")
     top = client.document(want.reference)
     read = remote_document(client, top, CONFIG_LIMIT)
     chosen = {platform: choose_manifest(read, top.descriptor, platform) for platform in want.platforms or (want.platform,)}
