@@ -18,7 +18,8 @@ _BLOCK = r"^\.\. code-block:: {}\n\n((?:    .*\n|\n)+)"
 def blocks_of(guide: str, replace: t.Optional[t.Mapping[str, str]] = None, language: str = "yaml+jinja") -> t.List[str]:
     """The YAML of a guide (or its blocks of another language), in order.
 
-    replace: texts that stand for things of the test, each of which must be in the guide."""
+    replace: texts that stand for things of the test, each of which must be in the guide.
+    """
     text = (_GUIDES / f"{guide}.rst").read_text()
     for old, new in (replace or {}).items():
         assert old in text, f"{old} is not in {guide}"

@@ -4,9 +4,8 @@
 """The modules (and Ansible's own command), each run in a process that is forked from this one, which has imported everything.
 
 Started as a script. A line of JSON on standard input is a run: kind (the module), arguments (JSON, as Ansible sends them), output (a
-file), uid, stop (whether the
-process waits for a SIGCONT first). The answer is a line with its process id, and when it has ended one with its exit status and the
-KiB of memory that it had at most.
+file), uid, stop (whether the process waits for a SIGCONT first). The answer is a line with its process id, and when it has ended one
+with its exit status and the KiB of memory that it had at most.
 """
 
 from __future__ import annotations
