@@ -21,12 +21,14 @@ check: setup
 	@$(PYTHON) tools/gates.py check
 	@$(PYTHON) -m pytest -q -m "not daemon" tests/unit
 
-# What takes seconds comes first. What takes minutes runs beside the tests, which wait now and then: see docs/adr/0024-time-of-make-test.md.
+# What takes seconds comes first. What takes minutes runs beside the tests, which wait now and then (docs/adr/0024-time-of-make-test.md);
+# what it prints comes after them, and the tests' count once more as the last line.
+test: SHELL := /bin/bash
 test: setup
 	@$(PYTHON) tools/gates.py check
-	@nice -n 10 $(PYTHON) tools/gates.py slow & gates=$$!; \
-	$(PYTHON) -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration; tests=$$?; \
-	wait $$gates && exit $$tests
+	@set -o pipefail; nice -n 10 $(PYTHON) tools/gates.py slow > .build/gates.log 2>&1 & gates=$$!; \
+	$(PYTHON) -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration | tee .build/tests.log; tests=$$?; \
+	wait $$gates || tests=1; cat .build/gates.log; tail -n 1 .build/tests.log; exit $$tests
 
 attacks: setup
 	@FLEET_ATTACKS=full $(PYTHON) -m pytest -q -n 2 --timeout 1800 $(ATTACKS)
