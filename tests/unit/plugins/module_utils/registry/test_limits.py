@@ -54,7 +54,7 @@ def fetched(registry: FakeRegistry) -> bytes:
 @pytest.mark.parametrize(
     ("value", "words"), [("86400", "24 hours"), ("7200", "2 hours"), ("200", "3 minutes"), ("90", "90 seconds")]
 )
-@pytest.mark.parametrize("what", ["/manifests/", PATH])
+@pytest.mark.parametrize("what", ["/manifests/", PATH], ids=["manifest", "blob"])
 def test_a_registry_that_wants_to_be_left_alone_for_long(registry: FakeRegistry, value: str, words: str, what: str) -> None:
     registry.faults.append((what, status(429, Retry_After=value)))
     started = time.monotonic()
