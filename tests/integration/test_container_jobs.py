@@ -84,6 +84,22 @@ def test_the_rest_of_an_interrupted_run_is_no_result(jobs: Jobs, tmp_path: pathl
     assert jobs.status() == ""
 
 
+@TWO
+@pytest.mark.parametrize("named", ["with options", "alone"])
+def test_what_somebody_else_has_left_is_no_rest(jobs: Jobs, named: str) -> None:
+    options = jobs.job("true")
+    jobs.modules.run(KIND, **options)
+    with jobs.site.engine() as engine:
+        (record,) = engine.containers.list()
+        engine.containers.update(record._replace(extensions={}), ["extensions"])
+    if named == "alone":
+        del options["command"], options["stop_signal"]
+    refused = jobs.modules.result(KIND, **options, cleanup=True)
+    assert refused["failed"]
+    assert "the container job was not made by this collection" in refused["msg"]
+    assert jobs.status() == "stopped"
+
+
 def test_others_stop_and_remove_what_a_task_waits_for(jobs: Jobs) -> None:
     def meanwhile(**options: t.Any) -> t.Callable[[int], None]:
         def act(_pid: int) -> None:
@@ -273,6 +289,17 @@ def test_an_old_container_that_cannot_be_removed(jobs: Jobs) -> None:
             subprocess.run(["chattr", "-i", path], check=True)
     assert not jobs.modules.run(KIND, **web, command=["sleep", "1001"])["changed"]
     assert not list(jobs.site.data.rglob(os.path.basename(log)))
+
+
+def test_a_task_that_starts_just_now_is_seen(embedded_site: EmbeddedSite, modules: Modules, busybox: str) -> None:
+    modules.run("containerd_image", **embedded_site.defaults, name=busybox)
+    options = {**embedded_site.defaults, "name": "web", "image": busybox, "command": SERVICE, "stop_signal": "KILL"}
+    made = modules.run(KIND, **options)["container"]
+    # As it is where a run was killed while it started it.
+    (embedded_site.bundle(made["Id"]) / "task.json").unlink()
+    checked = modules.run(KIND, **options)
+    assert not checked["changed"]
+    assert checked["container"]["State"]["Pid"] == made["State"]["Pid"]
 
 
 def test_interrupted_while_making_a_container(

@@ -117,7 +117,8 @@ class EmbeddedTasks:
         found = bundle.facts()
         if found is None:
             found = Facts.read(self._file(container_id, "start.json"))
-            if bundle.recorded:
+            # start.json is there before task.json: in between, while it starts, a run may have been interrupted.
+            if bundle.recorded or (found and found.boot == boot_id() and os.path.lexists(bundle.path)):
                 found = self._found_out(bundle, container_id, found or Facts())
         return found
 

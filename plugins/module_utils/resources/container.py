@@ -103,7 +103,7 @@ class ContainerResource:
         stored = container.extensions.get(L.DESIRED) if container else None
         image = find_image(want.image, engine) if want.image else None
         task, leftovers = task_of(engine, container), _leftovers(engine, want.name)
-        if container and task and task.status == STOPPED and leaves_nothing(want):
+        if container and stored is not None and task and task.status == STOPPED and leaves_nothing(want):
             return Have(None, None, None, image, (container, *leftovers))
         return Have(container, task, stored, image, leftovers)
 

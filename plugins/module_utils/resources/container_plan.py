@@ -213,12 +213,14 @@ class Planner:
 
     def _adopts(self) -> bool:
         """True when a container that somebody else made is to be made anew; an error when it is not to be touched."""
-        if self.have.stored is not None or not self.want.given:
+        removes = self.want.state == "started" and self.want.params["cleanup"]
+        if self.have.stored is not None or not (self.want.given or removes):
             return False
         if not self.want.params["adopt"]:
+            options = f"{', '.join(sorted(self.want.given))} cannot be compared" if self.want.given else "cleanup cannot be done"
             raise FailedPrecondition(
-                f"the container {self.want.name} was not made by this collection, so {', '.join(sorted(self.want.given))} "
-                "cannot be compared: name it without further options, or set adopt to make it anew"
+                f"the container {self.want.name} was not made by this collection, so {options}: "
+                "name it without further options, or set adopt to make it anew"
             )
         return True
 
