@@ -163,9 +163,15 @@ class Vm:
         (self.base / "pid").write_text(str(process.pid))
         process.returncode = 0  # it outlives this program
 
-    def stop(self) -> None:
+    def stop(self, patience: float = 60) -> None:
+        """Until it has stopped."""
         if self.running():
             os.kill(int((self.base / "pid").read_text()), 15)
+        deadline = time.monotonic() + patience
+        while self.running():
+            if time.monotonic() > deadline:
+                raise SystemExit(f"the machine has not stopped within {patience:g} s: see {self.base}/qemu.log")
+            time.sleep(0.1)
 
     def ssh_options(self) -> t.List[str]:
         return [*_SSH.split(), "-i", str(self.key), "-p", str(self.port)]

@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import os
+import pathlib
+import subprocess
+import sys
 
 import pytest
 
 from ansible_collections.fleet.containerd.tests.support.containerds import running_containerd
 from ansible_collections.fleet.containerd.tests.support.memory_store import World
+from ansible_collections.fleet.containerd.tools import vm
 
 
 def test_a_store_in_memory_that_nobody_closes() -> None:
@@ -30,3 +34,19 @@ def test_a_daemon_takes_the_runtimes_directories_of_its_namespaces_with_it(tmp_p
         os.makedirs(runtime)
         os.makedirs(daemon.state / "io.containerd.runtime.v2.task" / name)
     assert not os.path.exists(runtime)
+
+
+def test_a_machine_has_stopped_when_it_was_told_to(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vm, "WHERE", tmp_path)
+    machine = vm.Vm("bookworm")
+    machine.base.mkdir()
+    slow = (
+        "import signal, sys, time\nsignal.signal(15, lambda *_: (time.sleep(0.5), sys.exit()))\nprint(flush=True)\nsignal.pause()"
+    )
+    with subprocess.Popen([sys.executable, "-c", slow, str(machine.image)], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        process.stdout.readline()
+        (machine.base / "pid").write_text(str(process.pid))
+        assert machine.running()
+        machine.stop()
+        assert not machine.running()

@@ -84,7 +84,7 @@ class Stdio:
                 pass_fds=self._fds,
                 preexec_fn=start_to_stay,
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
             raise FailedPrecondition(f"the log writer of the container {container_id[:12]} cannot be started: {error}") from error
         # It outlives us: no warning when this object goes.
         process.returncode = 0

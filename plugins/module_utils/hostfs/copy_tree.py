@@ -19,12 +19,17 @@ def copy_tree(source: str, target: str) -> None:
     """Copy the directory source to the new directory target. Both are ours; links are copied, not followed."""
     links: t.Dict[t.Tuple[int, int], str] = {}
     os.mkdir(target, 0o700)
-    for base, directories, files in os.walk(source, followlinks=False):
+    for base, directories, files in os.walk(source, onerror=_raise):
         relative = os.path.relpath(base, source)
         for name in directories + files:
             _copy(os.path.join(base, name), os.path.normpath(os.path.join(target, relative, name)), links)
-    for base, _directories, _files in os.walk(source, topdown=False, followlinks=False):
+    for base, _directories, _files in os.walk(source, topdown=False, onerror=_raise):
         _metadata(base, os.path.normpath(os.path.join(target, os.path.relpath(base, source))), os.lstat(base))
+
+
+def _raise(error: OSError) -> None:
+    """os.walk passes over what it cannot read otherwise."""
+    raise error
 
 
 def move_tree(source: str, target: str) -> None:

@@ -122,10 +122,9 @@ class Log:
     def finish(self) -> None:
         """Write the last lines, which have no end of line."""
         for stream in list(self._partial):
-            rest = self._partial.pop(stream)
             now = time.time_ns()
             stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now % 10**9:09d}Z"
-            self._write(self._line(rest, stream, stamp))
+            self._write(self._line(self._partial.pop(stream), stream, stamp))
 
     @staticmethod
     def _line(line: bytes, stream: str, stamp: str) -> bytes:
@@ -139,9 +138,7 @@ class Log:
                 self._rotate()
             if self._fd < 0:
                 self._open()
-            if self._fd < 0:
-                self.dropped += 1
-                return
+            # Where it is not open the descriptor is -1, which is an OSError too.
             self._size += os.write(self._fd, text)
         except OSError:
             self.dropped += 1
@@ -234,8 +231,11 @@ class Shim:
         os.close(self.answer)
         raise_priority()
         if start:
-            # Nobody waits for that, the container's output neither.
-            start_new_thread(settle, (start,))
+            try:
+                # Nobody waits for that, the container's output neither.
+                start_new_thread(settle, (start,))
+            except RuntimeError:  # no more threads
+                settle(start)
         self.loop()
         self.log.finish()
         killed = self.memory.close()

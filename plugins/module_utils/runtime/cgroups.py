@@ -12,6 +12,7 @@ import typing as t
 from .limits import Limit, limits, oom_score_adj
 
 _ROOT = "/sys/fs/cgroup"
+_FIRST, _BOOTED = "/proc/1/comm", "/run/systemd/system"
 
 
 class HostFacts(t.NamedTuple):
@@ -39,8 +40,12 @@ def host_facts() -> HostFacts:
 
 
 def systemd_runs() -> bool:
-    """As in sd_booted(3)."""
-    return os.path.isdir("/run/systemd/system")
+    """As in sd_booted(3), and as process 1 here: a container that has /run/systemd of its host has other numbers of processes."""
+    try:
+        with open(_FIRST, "rb") as stream:
+            return stream.read() == b"systemd\n" and os.path.isdir(_BOOTED)
+    except OSError:
+        return False
 
 
 def cgroups_path(namespace: str, container_id: str, host: HostFacts) -> str:

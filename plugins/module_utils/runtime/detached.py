@@ -26,7 +26,7 @@ ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 
 
 def start_afresh() -> None:
-    """Between fork and execve: priorities, limits, umask and signals as they are by default, all processors.
+    """Between fork and execve: priorities, limits, umask and signals as they are by default, the processors of process 1.
 
     What is not allowed stays as it is: who may not raise a priority is no root, and will hear of that elsewhere.
     """
@@ -39,7 +39,7 @@ def start_afresh() -> None:
         lambda: os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0)),
         lambda: os.setpriority(os.PRIO_PROCESS, 0, 0),
         lambda: set_io_priority(0),
-        lambda: os.sched_setaffinity(0, range(os.sysconf("SC_NPROCESSORS_CONF"))),
+        lambda: os.sched_setaffinity(0, os.sched_getaffinity(1)),
         lambda: _write("/proc/self/oom_score_adj", "0"),
     )
     for step in steps:

@@ -6,11 +6,13 @@
 The values are those that systemd gives a service and the kernel its first process: so does Docker 29, whose unit sets none.
 1024 descriptors, which a program may raise to 524288: programs that use select(2) or close all descriptors come to no harm.
 
-Root may raise limits, but root in a container of somebody else's may lack the capability: then what it has is the most.
+Root may raise limits, but root in a container of somebody else's may lack the capability, or have it in a user namespace, where it
+does not count: then what it has is the most.
 """
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import typing as t
 
@@ -45,9 +47,15 @@ class Limit(t.NamedTuple):
 def limits() -> t.Tuple[Limit, ...]:
     """The limits that this process may give to others."""
     wanted = dict(_LIMITS)
-    signals = _kernel_default_of_signals()
+    # How many signals may wait for the processes of a user follows from the size of the memory (kernel/fork.c).
+    signals = _number("/proc/sys/kernel/threads-max") // 2
     if signals:
         wanted["SIGPENDING"] = (signals, signals)
+    # Nobody may have more descriptors than that.
+    most = _number("/proc/sys/fs/nr_open")
+    if most:
+        soft, hard = wanted["NOFILE"]
+        wanted["NOFILE"] = (min(soft, most), min(hard, most))
     free = _may_raise()
     return tuple(_possible(name, free, *values) for name, values in wanted.items())
 
@@ -60,6 +68,10 @@ def _possible(name: str, free: bool, soft: int, hard: int) -> Limit:
 
 
 def _may_raise() -> bool:
+    """Whether we have CAP_SYS_RESOURCE in the first user namespace, whose numbers are all mapped to themselves."""
+    with contextlib.suppress(FileNotFoundError), open("/proc/self/uid_map", encoding="ascii") as stream:
+        if stream.read().split() != ["0", "0", str(2**32 - 1)]:
+            return False
     with open("/proc/self/status", encoding="utf-8") as stream:
         for line in stream:
             if line.startswith("CapEff:"):
@@ -67,11 +79,11 @@ def _may_raise() -> bool:
     return False
 
 
-def _kernel_default_of_signals() -> int:
-    """How many signals may wait for the processes of a user follows from the size of the memory (kernel/fork.c); 0: not known."""
+def _number(path: str) -> int:
+    """What a file of the kernel's says; 0: not known."""
     try:
-        with open("/proc/sys/kernel/threads-max", encoding="ascii") as stream:
-            return int(stream.read()) // 2
+        with open(path, encoding="ascii") as stream:
+            return int(stream.read())
     except (OSError, ValueError):
         return 0
 
@@ -85,9 +97,10 @@ def oom_score_adj() -> int:
 
 
 def limit_this_process() -> None:
-    """The same limits for a process of ours."""
+    """The same limits for a process of ours. What is not allowed stays as it is."""
     for name, soft, hard in limits():
-        resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (soft, hard))
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (soft, hard))
 
 
 def rlimits(given: t.Sequence[Limit]) -> t.List[t.Dict[str, t.Any]]:

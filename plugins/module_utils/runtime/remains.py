@@ -27,9 +27,9 @@ def belongs(pid: int, container_id: str) -> bool:
 
 
 def members(container_id: str) -> t.List[Process]:
-    """All processes of a container."""
-    found = (Process.of(int(name)) for name in os.listdir("/proc") if name.isdigit() and belongs(int(name), container_id))
-    return [process for process in found if process.started]
+    """All processes of a container. Who it is comes before where it is: a number that was given away meanwhile harms nobody."""
+    found = (Process.of(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return [one for one in found if one.started and belongs(one.pid, container_id)]
 
 
 def find_init(container_id: str) -> Process:

@@ -8,8 +8,10 @@ D-Bus Specification 0.38: authentication, the message format; org.freedesktop.sy
 
 from __future__ import annotations
 
+import io
 import os
 import socket
+import time
 import typing as t
 
 _SOCKET = "/run/systemd/private"
@@ -94,6 +96,24 @@ def _start_transient_unit(name: str, properties: t.Sequence[t.Tuple[str, str, t.
     return bytes(whole.data + body.data)
 
 
+class _Answers(io.RawIOBase):
+    """What comes over a connection, until a deadline."""
+
+    def __init__(self, connection: socket.socket, deadline: float) -> None:
+        super().__init__()
+        self._connection, self._deadline = connection, deadline
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: t.Any) -> int:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("no answer")
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
 def start_scope(name: str, pid: int, description: str) -> bool:
     """Make a scope below system.slice and move a process into it; it is gone when the process is. False when systemd does not.
 
@@ -108,13 +128,13 @@ def start_scope(name: str, pid: int, description: str) -> bool:
     )
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            deadline = time.monotonic() + _SECONDS
             connection.settimeout(_SECONDS)
             connection.connect(_SOCKET)
             user = str(os.geteuid()).encode().hex()
             connection.sendall(f"\0AUTH EXTERNAL {user}\r\nBEGIN\r\n".encode())
             connection.sendall(_start_transient_unit(name, properties))
-            with connection.makefile("rb") as answers:
-                return _answer(answers) == _METHOD_RETURN
+            return _answer(io.BufferedReader(_Answers(connection, deadline))) == _METHOD_RETURN
     except OSError:
         return False
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -15,11 +16,13 @@ import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import RUNNING, STOPPED
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import RUNNING, STOPPED, TaskIO
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd import stdio, tasks
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
-from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound, Unavailable
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import FailedPrecondition, NotFound, Unavailable
 from ansible_collections.fleet.containerd.plugins.module_utils.resources import container_steps
 from ansible_collections.fleet.containerd.plugins.module_utils.rpc.channel import Channel
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.logs import read
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd
 from ansible_collections.fleet.containerd.tests.support.loopfs import fill, loop_filesystem
 
@@ -101,20 +104,25 @@ def test_a_host_that_was_reset(version: str, busybox: str, tmp_path: pathlib.Pat
         assert not (RUNC / container.id).exists()
 
 
-def test_an_exit_status_on_a_full_disk(daemon: Daemon, busybox: str, tmp_path: pathlib.Path) -> None:
-    """It is in memory then, also where the daemon has forgotten it."""
+def test_an_exit_status_on_a_full_disk(
+    daemon: Daemon, busybox: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is in memory then, also where the daemon has forgotten it; nobody waits for the log writer in vain."""
+    monkeypatch.setattr(tasks, "_LOG_SECONDS", 60.0)
     with loop_filesystem(16) as disk:
         live = Live(daemon, disk.path / "data")
         live.engine = ContainerdEngine(daemon.address, "default", "", str(live.data_root), str(tmp_path / "state"))
         image = live.pull(busybox)
-        container = live.make(image, "sh", "-c", "trap 'exit 7' TERM; while :; do sleep 0.02; done")
+        container = live.make(image, "sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.02; done")
         container_steps.start(live.engine, container)
-        time.sleep(0.3)
+        log, deadline = live.engine.tasks.state(container.id).log_path, time.monotonic() + 20
+        while b"ready" not in read(log) and time.monotonic() < deadline:
+            time.sleep(0.02)
         fill(disk.path)
         live.engine.tasks.signal(container.id, signal.SIGTERM)
         started = time.monotonic()
         assert live.engine.tasks.wait(container.id, 10).exit_status == 7
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 30
         live.daemon.ctr("task", "rm", container.id)
         assert live.engine.tasks.state(container.id).exit_status == 7
         (disk.path / "filler").unlink()
@@ -152,3 +160,17 @@ def test_the_end_of_an_earlier_run_is_not_taken_for_that_of_the_last(
     path.write_text(json.dumps({**last, "oom_killed": True}))
     assert live.engine.tasks.state(container.id).oom_killed
     live.remove(container)
+
+
+@pytest.mark.parametrize("error", [ValueError, OSError])
+def test_a_log_writer_that_cannot_be_started(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, error: t.Type[Exception]
+) -> None:
+    def refuse() -> None:
+        raise error
+
+    monkeypatch.setattr(stdio, "start_to_stay", refuse)
+    io = TaskIO(stdin=True, log_path=str(tmp_path / "log"))
+    said = pytest.raises(FailedPrecondition, match="log writer of the container 123 cannot be started")
+    with stdio.Stdio(str(tmp_path), str(tmp_path), str(tmp_path / "spare"), io) as made, said:
+        made.attach("123", os.getpid())

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Mount
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import syscalls
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.copy_tree import copy_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.remove import remove_tree, rename_then_remove, sweep
 
@@ -97,3 +98,8 @@ def test_more_layers_than_the_kernel_takes_are_a_clear_error(tmp_path: pathlib.P
         mounted([Mount("overlay", "overlay", ("lowerdir=" + ":".join(lowers),))], str(tmp_path)),
     ):
         pass
+
+
+def test_a_tree_that_cannot_be_read_is_not_copied_in_part(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        copy_tree(str(tmp_path / "gone"), str(tmp_path / "copy"))

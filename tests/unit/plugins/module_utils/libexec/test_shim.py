@@ -82,6 +82,19 @@ def test_a_container_that_ends(runtime: str, tmp_path: pathlib.Path) -> None:
     assert json.loads((tmp_path / "log").read_text())["log"] == "short\n"
 
 
+def test_a_container_is_kept_where_no_thread_can_be_started(tmp_path: pathlib.Path) -> None:
+    """What a thread would have done is done before the output is read."""
+    refuse = """
+from ansible_collections.fleet.containerd.plugins.module_utils.libexec import shim as module
+def refuse(*args):
+    raise RuntimeError("can't start new thread")
+module.start_new_thread = refuse
+"""
+    command = [sys.executable, "-c", _BEGINNING + _SHORT_LIFE + refuse + _SHIM, str(tmp_path)]
+    subprocess.run(command, check=True, env={"PYTHONPATH": str(COLLECTIONS)}, timeout=30)
+    assert json.loads((tmp_path / "exit.json").read_text())["exit_status"] == 3
+
+
 @pytest.fixture(params=["no call", "not in Python", "there"])
 def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """One before Linux 5.3, a Python built for such a one, and ours."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -13,10 +14,11 @@ import socket
 import subprocess
 import sys
 import threading
+import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime import detached, limits, systemd
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime import cgroups, detached, limits, systemd
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
 
 #: Becomes what a hard service or an odd login would be, and starts a process that says what it is.
@@ -26,7 +28,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.runtime.detached 
 look = '''
 import json, os, resource, signal
 print(json.dumps([
-    os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0), os.umask(0), len(os.sched_getaffinity(0)),
+    os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0), os.umask(0), sorted(os.sched_getaffinity(0)),
     list(resource.getrlimit(resource.RLIMIT_NOFILE)), list(resource.getrlimit(resource.RLIMIT_CORE)),
     [line.split()[1] for line in open("/proc/self/status") if line.startswith(("SigBlk", "SigIgn"))],
 ]))
@@ -34,7 +36,6 @@ print(json.dumps([
 resource.setrlimit(resource.RLIMIT_NOFILE, (777, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 resource.setrlimit(resource.RLIMIT_CORE, (4096, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 resource.setrlimit(resource.RLIMIT_FSIZE, (10**6, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
-cpus = len(os.sched_getaffinity(0))
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 os.nice(7)
@@ -42,8 +43,6 @@ os.umask(0o077)
 for number in (signal.SIGHUP, signal.SIGUSR1):
     signal.signal(number, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD})
-print(cpus)
-sys.stdout.flush()
 subprocess.run([sys.executable, "-I", "-S", "-c", look], preexec_fn=start_to_stay if sys.argv[1] else start_afresh, check=True)
 """
 
@@ -52,9 +51,8 @@ subprocess.run([sys.executable, "-I", "-S", "-c", look], preexec_fn=start_to_sta
 def test_a_process_starts_afresh(endure: str) -> None:
     command = [sys.executable, "-c", _SPOILED, endure]
     done = subprocess.run(command, env={"PYTHONPATH": str(COLLECTIONS)}, check=True, capture_output=True, text=True)
-    cpus, line = done.stdout.splitlines()
-    nice, scheduler, umask, affinity, files, core, (blocked, ignored) = json.loads(line)
-    assert (nice, scheduler, umask, affinity) == (0, os.SCHED_OTHER, 0o022, int(cpus))
+    nice, scheduler, umask, affinity, files, core, (blocked, ignored) = json.loads(done.stdout)
+    assert (nice, scheduler, umask, affinity) == (0, os.SCHED_OTHER, 0o022, sorted(os.sched_getaffinity(1)))
     assert (files[0], core[0]) == (1024, 0)
     assert int(blocked, 16) == 0
     # Python ignores SIGPIPE (13) and SIGXFSZ (25) itself.
@@ -66,6 +64,32 @@ def test_who_may_not_raise_a_limit_gives_what_it_has(monkeypatch: pytest.MonkeyP
     for free, files in ((False, limits.Limit("NOFILE", 1000, 1000)), (True, limits.Limit("NOFILE", 1024, 524288))):
         monkeypatch.setattr(limits, "_may_raise", lambda free=free: free)
         assert files in limits.limits()
+
+
+def test_nobody_has_more_files_than_the_kernel_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_may_raise", lambda: True)
+    monkeypatch.setattr(limits, "_number", lambda path: 65536 if path.endswith("/nr_open") else 0)
+    assert limits.Limit("NOFILE", 1024, 65536) in limits.limits()
+
+
+#: Prints what it may run on, where process 1, which it is, may not run on all processors; and whether limits stand in the way.
+_OTHER_NAMESPACES = """
+import os, subprocess, sys
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.detached import start_to_stay
+os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+look = "import os, resource; print(len(os.sched_getaffinity(0)), resource.getrlimit(resource.RLIMIT_NPROC)[1])"
+subprocess.run([sys.executable, "-I", "-S", "-c", look], preexec_fn=start_to_stay, check=True)
+"""
+
+
+@pytest.mark.parametrize("users", [[], ["-U", "-r"]], ids=["root", "root of a user namespace"])
+def test_a_process_starts_in_other_namespaces_too(users: t.List[str]) -> None:
+    """There CAP_SYS_RESOURCE, which root has in a user namespace, does not count."""
+    command = ["unshare", *users, "-p", "-f", "--mount-proc", sys.executable, "-c", _OTHER_NAMESPACES]
+    # starts: unshare (and our Python)
+    done = subprocess.run(command, env={"PYTHONPATH": str(COLLECTIONS)}, check=False, capture_output=True, text=True)
+    most = -1 if limits._may_raise() and not users else resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    assert done.stdout.split() == ["1", str(most)], done.stderr
 
 
 #: Arguments: a directory for a mount, a name, Python and a program for it. Prints the group of a process that was set apart.
@@ -160,6 +184,43 @@ def test_what_systemd_answers(tmp_path: pathlib.Path, monkeypatch: pytest.Monkey
     server = Systemd(tmp_path / "private", answer)
     assert systemd.start_scope("fleet-test-1.scope", 1, "A test") is made
     server.join(10)
+
+
+def test_systemd_has_a_time_for_the_whole_answer(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(systemd, "_SOCKET", str(tmp_path / "private"))
+    monkeypatch.setattr(systemd, "_SECONDS", 0.3)
+    ended = threading.Event()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(systemd._SOCKET)
+        listener.listen(1)
+
+        def talk() -> None:
+            with listener.accept()[0] as connection, contextlib.suppress(OSError):
+                connection.sendall(b"OK 0123\r\n")
+                while not ended.wait(0.1):
+                    connection.sendall(_message(4, b"one signal after the other"))
+
+        talker = threading.Thread(target=talk, daemon=True)
+        talker.start()
+        latest = threading.Timer(20, ended.set)
+        latest.start()
+        assert systemd.start_scope("fleet-test-1.scope", 1, "A test") is False
+        assert not ended.is_set()
+        latest.cancel()
+        ended.set()
+        talker.join(10)
+
+
+@pytest.mark.parametrize(("first", "runs"), [("systemd", True), ("sh", False), (None, False)])
+def test_systemd_is_asked_where_it_is_the_first_process(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, first: t.Optional[str], runs: bool
+) -> None:
+    """A container that has /run/systemd of its host would name a process that is another one there."""
+    if first:
+        (tmp_path / "comm").write_text(f"{first}\n")
+    monkeypatch.setattr(cgroups, "_FIRST", str(tmp_path / "comm"))
+    monkeypatch.setattr(cgroups, "_BOOTED", str(tmp_path))
+    assert cgroups.systemd_runs() is runs
 
 
 def test_without_its_socket_systemd_makes_nothing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
