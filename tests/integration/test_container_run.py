@@ -141,10 +141,10 @@ def test_stopping(site: Site, host: t.Any, busybox: str) -> None:
 
     names = ("polite", "stubborn", "forced", "numbered")
     made = site.play(
-        container("polite", **waits("USR1", stop_signal="USR1")),
+        container("polite", **waits("USR1", stop_signal="USR1", stop_timeout=60)),
         container("stubborn", **waits("USR1", stop_timeout=1)),
-        container("forced", **waits("USR1")),
-        container("numbered", **waits("INT")),
+        container("forced", **waits("USR1", stop_timeout=60)),
+        container("numbered", **waits("INT", stop_timeout=60)),
     ).results
     started = time.monotonic()
     stopped = site.play(
@@ -155,7 +155,7 @@ def test_stopping(site: Site, host: t.Any, busybox: str) -> None:
     ).results
     seconds = time.monotonic() - started
     assert [exit_code(one) for one in stopped[:3]] == [7, 137, 137]
-    assert 1 < seconds < 9
+    assert 1 < seconds < 50
     for name, one in zip(names, made):
         assert not host.file(f"/proc/{one.value('container')['State']['Pid']}").exists, name
     log = pathlib.Path(made[0].value("container")["LogPath"]).read_text()
