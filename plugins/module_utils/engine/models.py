@@ -15,6 +15,9 @@ Labels = t.Mapping[str, str]
 # Snapshot kinds (containerd core/snapshots: Kind).
 VIEW, ACTIVE, COMMITTED = "view", "active", "committed"
 
+#: Below the directory of a container: the volumes that its image declares.
+VOLUMES = "volumes"
+
 # Task status (containerd task.Status).
 CREATED, RUNNING, STOPPED, PAUSED = "created", "running", "stopped", "paused"
 

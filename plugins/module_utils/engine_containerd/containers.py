@@ -69,10 +69,10 @@ def _runtime(container: Container) -> t.Dict[str, t.Any]:
 
 
 class ContainerProxy:
-    """Container records of one namespace. removed is called with the id of a removed one."""
+    """Container records of one namespace. removing is entered with the id of one that is removed."""
 
-    def __init__(self, rpc: Channel, removed: t.Callable[[str], None]) -> None:
-        self._rpc, self._removed = rpc, removed
+    def __init__(self, rpc: Channel, removing: t.Callable[[str], t.ContextManager[None]]) -> None:
+        self._rpc, self._removing = rpc, removing
 
     def _get(self, container_id: str) -> Message:
         try:
@@ -136,7 +136,7 @@ class ContainerProxy:
         try:
             self._rpc.call("tasks.v1.Tasks/Get", {"container_id": container_id})
         except NotFound:
-            self._rpc.call("containers.v1.Containers/Delete", {"id": container_id})
-            self._removed(container_id)
+            with self._removing(container_id):
+                self._rpc.call("containers.v1.Containers/Delete", {"id": container_id})
             return
         raise FailedPrecondition(f"the container {container_id[:12]} has a task: stop it and delete the task first")

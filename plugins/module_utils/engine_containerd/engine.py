@@ -59,7 +59,7 @@ class ContainerdEngine:
         self.container_dir, self.lock, self.interrupted = self._place.container_dir, self._place.lock, self._place.interrupted
         self.content = ContentProxy(self._rpc, self._collect)
         self.images = ImageProxy(self._rpc, self._end_dead_leases)
-        self.containers = ContainerProxy(self._rpc, self._place.container_removed)
+        self.containers = ContainerProxy(self._rpc, self._place.removing)
 
     @functools.cached_property
     def tasks(self) -> TaskProxy:
@@ -84,28 +84,34 @@ class ContainerdEngine:
         return SnapshotProxy(self._rpc, wanted, wanted == "overlayfs" and os.path.isdir(self._root(_SNAPSHOTTER, wanted)))
 
     def lease(self) -> t.ContextManager[str]:
-        return lease(self._rpc, self._place.leases, self._sweep)
+        return lease(self._rpc, self._place.leases, self._end_dead_leases)
 
     def _end_dead_leases(self) -> bool:
         """What killed runs have left would keep garbage alive. False when somebody who lives holds a lease."""
-        return not self._rpc.lease and end_dead_leases(self._rpc, self._place.leases, self._sweep)
+        if self._rpc.lease or not end_dead_leases(self._rpc, self._place.leases, self._set_aside):
+            return False
+        if not self._place.sweep():
+            self._place.rest = True
+        return True
 
     def _tidy(self) -> bool:
         """See engine_host/place.py."""
         self._mend()
         whole = self._end_dead_leases() and not self._place.rest
         self._collect()
-        if whole:
-            self._place.forget_interrupted()
         return whole
 
     def _mend(self) -> None:
-        """A record of ours without its snapshot goes: the daemon made it, and we were not told any more."""
+        """A record of ours that was never used and has no snapshot goes: the daemon made it, and we were not told any more.
+
+        One with logs or volumes whose snapshot was lost stays: that is for its owner to look at.
+        """
         for container in self.containers.list():
-            if DESIRED in container.extensions and not self._exists(container):
-                with contextlib.suppress(NotFound, FailedPrecondition):
-                    self.tasks.delete(container.id)
-                with contextlib.suppress(NotFound, FailedPrecondition):
+            # What does not go keeps nobody from his work.
+            with contextlib.suppress(EngineError):
+                if DESIRED in container.extensions and self._place.never_used(container.id) and not self._exists(container):
+                    with contextlib.suppress(NotFound, FailedPrecondition):
+                        self.tasks.delete(container.id)
                     self.containers.delete(container.id)
 
     def _exists(self, container: Container) -> bool:
@@ -118,10 +124,10 @@ class ContainerdEngine:
             return True
         return True
 
-    def _sweep(self) -> None:
+    def _set_aside(self) -> None:
         """Directories of containers that were never made, or are gone. Called when nobody makes one (that needs a lease)."""
         with contextlib.suppress(EngineError):
-            self._place.rest = not self._place.sweep_containers(lambda: {one.id for one in self.containers.list()})
+            self._place.rest = not self._place.set_aside_strangers(lambda: {one.id for one in self.containers.list()})
 
     def collect(self) -> None:
         self._end_dead_leases()

@@ -43,22 +43,28 @@ def held(rpc: Channel, lock: str) -> t.Iterator[str]:
 
 
 @contextlib.contextmanager
-def lease(rpc: Channel, lock: str, sweep: t.Callable[[], None]) -> t.Iterator[str]:
-    """The same for those who change something: at its end the leases of killed processes end too."""
+def lease(rpc: Channel, lock: str, ended: t.Callable[[], t.Any]) -> t.Iterator[str]:
+    """The same for those who change something. ended: called at its end, when nothing is held any more."""
     outermost = not rpc.lease
     with held(rpc, lock) as name:
         yield name
     if outermost:
-        end_dead_leases(rpc, lock, sweep)
+        ended()
 
 
-def end_dead_leases(rpc: Channel, lock: str, sweep: t.Callable[[], None]) -> bool:
-    """End the leases of processes that were killed, and sweep up after them. False when one that lives holds another lease."""
+def end_dead_leases(rpc: Channel, lock: str, alone: t.Callable[[], None]) -> bool:
+    """End the leases of processes that were killed. False when one that lives holds another lease.
+
+    alone: called while nobody else can hold one, and should not take long.
+    """
     with contextlib.suppress(Unavailable, NotFound), locked(lock, "the leases", wait=0):
-        for dead in rpc.call("leases.v1.Leases/List")["leases"]:
-            if dead["id"].startswith(_prefix(lock)):
-                rpc.call("leases.v1.Leases/Delete", {"id": dead["id"], "sync": True}, COLLECT_SECONDS)
-        sweep()
+        prefix = _prefix(lock)
+        dead = [one["id"] for one in rpc.call("leases.v1.Leases/List")["leases"] if one["id"].startswith(prefix)]
+        for name in dead:
+            with contextlib.suppress(NotFound):
+                # One collection is enough for all.
+                rpc.call("leases.v1.Leases/Delete", {"id": name, "sync": name == dead[-1]}, COLLECT_SECONDS)
+        alone()
         return True
     return False
 

@@ -47,7 +47,7 @@ class EmbeddedEngine:
         self._database = Database(os.path.join(self._data_root, "metadata.db"))
         self.content = ContentStore(os.path.join(self._data_root, "content"), self._database, namespace, self._lease_item)
         self.images = ImageRecords(self._database, namespace, self.collect, self._image_moved)
-        self.containers = ContainerRecords(self._database, namespace, self._has_task, self._place.container_removed)
+        self.containers = ContainerRecords(self._database, namespace, self._has_task, self._place.removing)
         if snapshotter:
             self.snapshotter(snapshotter)
 
@@ -143,10 +143,7 @@ class EmbeddedEngine:
         """See engine_host/place.py. What is under a lease has to wait for the end of the last one."""
         whole = self._dead_leases() is not None
         self.collect()
-        whole = self.tasks.sweep() and whole and not self._place.rest
-        if whole:
-            self._place.forget_interrupted()
-        return whole
+        return self.tasks.sweep() and whole and not self._place.rest
 
     def _container_ids(self) -> t.Set[str]:
         """Of containers that there are, and of those that are being made: these have their snapshots first."""
@@ -172,8 +169,9 @@ class EmbeddedEngine:
         found = collect(self._database, self.namespace, self.content, self._snapshotters, ended)
         with self._database.write():
             # Nobody makes a container meanwhile.
-            swept = self._place.sweep_containers(self._container_ids)
-        self._place.rest = not (swept and found.whole)
+            aside = self._place.set_aside_strangers(self._container_ids)
+        swept = self._place.sweep()
+        self._place.rest = not (aside and swept and found.whole)
         return found
 
     @functools.cached_property

@@ -75,12 +75,16 @@ class ImageRecords:
 
 
 class ContainerRecords:
-    """ContainerStore. has_task tells whether a container has a task; removed is called with the id of a removed one."""
+    """ContainerStore. has_task tells whether a container has a task; removing is entered with the id of one that is removed."""
 
     def __init__(
-        self, database: Database, namespace: str, has_task: t.Callable[[str], bool], removed: t.Callable[[str], None]
+        self,
+        database: Database,
+        namespace: str,
+        has_task: t.Callable[[str], bool],
+        removing: t.Callable[[str], t.ContextManager[None]],
     ) -> None:
-        self._database, self._namespace, self._has_task, self._removed = database, namespace, has_task, removed
+        self._database, self._namespace, self._has_task, self._removing = database, namespace, has_task, removing
 
     @staticmethod
     def _container(row: Row) -> Container:
@@ -177,13 +181,9 @@ class ContainerRecords:
     def delete(self, container_id: str) -> None:
         if self._has_task(container_id):
             raise FailedPrecondition(f"the container {container_id[:12]} has a task: stop it and delete the task first")
-        with self._database.write() as connection:
-            found = connection.execute(
-                "DELETE FROM containers WHERE namespace=? AND id=?", (self._namespace, container_id)
-            ).rowcount
-        if not found:
-            raise NotFound(f"no container {printable(container_id, 100)} in namespace {self._namespace}")
-        self._removed(container_id)
+        self.get(container_id)
+        with self._removing(container_id), self._database.write() as connection:
+            connection.execute("DELETE FROM containers WHERE namespace=? AND id=?", (self._namespace, container_id))
 
 
 def _carries(own: t.Mapping[str, str], wanted: t.Mapping[str, str]) -> bool:

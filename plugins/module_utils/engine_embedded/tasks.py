@@ -16,6 +16,7 @@ from ..engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, ExecRe
 from ..engine_host.place import Place
 from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, Unavailable, printable
 from ..hostfs.atomic import make_dir, write_file
+from ..hostfs.lock import locked
 from ..hostfs.remove import remove_tree, sweep
 from ..runtime import remains
 from ..runtime.bundle import Bundle
@@ -61,7 +62,10 @@ class EmbeddedTasks:
         self._clean(container.id)
         self._place.container_dir(container.id)
         try:
-            pid, started, shim = self._make(container, bundle, runtime, rootfs, io, start)
+            make_dir(self._state)
+            # Nobody removes the groups that the runtime makes its own in.
+            with locked(self._state, "the state directory", shared=True):
+                pid, started, shim = self._make(container, bundle, runtime, rootfs, io, start)
             facts = Facts(boot_id(), Process.of(pid), shim, runtime.binary, systemd, io.log_path, started if start else 0.0)
             bundle.record(facts)
         except EngineError:
@@ -250,10 +254,16 @@ class EmbeddedTasks:
         if os.path.lexists(bundle.path) or os.path.lexists(state):
             self._end(container_id, bundle, state)
             bundle.remove()
-            if not any(os.scandir(self._state)):
-                remove_parents(os.path.basename(self._state))
+            self._remove_groups()
         for name in ("start.json", "exit.json"):
             remove_tree(self._file(container_id, name))
+
+    def _remove_groups(self) -> None:
+        """The namespace's own control groups go with its last bundle, unless one is being made."""
+        if os.path.isdir(self._state):
+            with contextlib.suppress(EngineError, OSError), locked(self._state, "the state directory", wait=0):
+                if not os.listdir(self._state):
+                    remove_parents(os.path.basename(self._state))
 
     def _end(self, container_id: str, bundle: Bundle, state: str) -> None:
         """End the processes. What the runtime does not end, since it is not there any more or its state is damaged, we end."""

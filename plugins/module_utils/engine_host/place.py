@@ -13,12 +13,14 @@ begun and not ended: who holds the lock next tidies up.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
 import typing as t
 
-from ..errors import EngineError, InvalidArgument, Unavailable, printable
+from ..engine.models import VOLUMES
+from ..errors import EngineError, InvalidArgument, NotFound, Unavailable, from_os_error, printable
 from ..hostfs.atomic import make_dir, read_file, write_file
 from ..hostfs.lock import abandoned, marked
 
@@ -91,28 +93,60 @@ class Place:
             write_file(mark, os.fsencode(self._owner), durable=False)
         make_dir(self._containers)
 
-    def container_removed(self, container_id: str) -> None:
-        from ..hostfs.remove import rename_then_remove
+    @contextlib.contextmanager
+    def removing(self, container_id: str) -> t.Iterator[None]:
+        """Around the removal of a container's record, which its directory follows.
 
+        Before it the volumes get a name that says that nobody wants them any more. What has volumes and no record is not swept
+        otherwise: the records may be lost, or not be there yet.
+        """
+        from ..hostfs.remove import DOOMED, rename_then_remove
+
+        path = self.container_path(container_id)
+        volumes, doomed = os.path.join(path, VOLUMES), os.path.join(path, DOOMED + VOLUMES)
+        _rename(volumes, doomed)
+        try:
+            yield
+        except (NotFound, Unavailable):
+            # It is gone, or nobody knows. If it is not, the next start takes them back.
+            raise
+        except EngineError:
+            _rename(doomed, volumes)
+            raise
         self.rest = True
-        rename_then_remove(self.container_path(container_id))
+        rename_then_remove(path)
         self.rest = False
 
-    def sweep_containers(self, known: t.Callable[[], t.Collection[str]]) -> bool:
-        """Remove the directories of containers that are not known: killed runs have left them. Called when nobody makes one.
+    def set_aside_strangers(self, known: t.Callable[[], t.Collection[str]]) -> bool:
+        """Doom the directories of containers that are not known: killed runs have left them. Called when nobody makes one.
 
-        False when one cannot be removed.
+        False when something is in the way.
         """
-        if self._any() and read_file(self._mark()) == os.fsencode(self._owner):
-            from ..hostfs.remove import sweep_strangers
+        if self._names() and read_file(self._mark()) == os.fsencode(self._owner):
+            from ..hostfs.remove import set_aside_strangers
 
-            return sweep_strangers(self._containers, known())
+            return set_aside_strangers(self._containers, known(), lambda path: os.path.isdir(os.path.join(path, VOLUMES)))
         return True
 
-    def _any(self) -> bool:
+    def sweep(self) -> bool:
+        """Remove what was set aside, however long it takes. False when some of it cannot be removed."""
+        from ..hostfs.remove import DOOMED, sweep
+
+        return not any(name.startswith(DOOMED) for name in self._names()) or sweep(self._containers)
+
+    def _names(self) -> t.List[str]:
         try:
-            return bool(os.listdir(self._containers))
+            return os.listdir(self._containers)
         except FileNotFoundError:
+            return []
+
+    def never_used(self, container_id: str) -> bool:
+        """Whether there is nothing of a container but its record."""
+        try:
+            return not os.listdir(self.container_path(container_id))
+        except FileNotFoundError:
+            return True
+        except OSError:
             return False
 
     @property
@@ -133,6 +167,9 @@ class Place:
                 if mark.left:
                     self._mend()
                 yield
+                if self._held == 1 and not mark.left and self.interrupted():
+                    # Somebody else was killed. Else each run that has nothing to do would take its lock, and nobody would tidy.
+                    self._tidy_once()
                 mark.done = (not mark.left or self._tidy_once()) and not self.rest
             except Unavailable:
                 # It would take as long again to be told that once more.
@@ -146,8 +183,13 @@ class Place:
     def _tidy_once(self) -> bool:
         """For all locks that are held at the same time."""
         if not self._tidied:
+            # Who is killed from here on has a mark that stays.
+            marks = list(filter(abandoned, self._marks()))
             with contextlib.suppress(EngineError):
                 self._tidied = self._tidy()
+            if self._tidied:
+                for path in marks:
+                    abandoned(path, remove=True)
         return self._tidied
 
     def _marks(self) -> t.List[str]:
@@ -161,7 +203,11 @@ class Place:
         """Whether somebody was killed who held a lock here, and nobody has tidied up since."""
         return any(map(abandoned, self._marks()))
 
-    def forget_interrupted(self) -> None:
-        """Everything is tidy."""
-        for path in self._marks():
-            abandoned(path, remove=True)
+
+def _rename(old: str, new: str) -> None:
+    """Fine when it is not there, or the new one is."""
+    try:
+        os.rename(old, new)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST):
+            raise from_os_error(error, f"renaming {old}") from error

@@ -106,11 +106,9 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 def mount_points(below: str = "/") -> t.List[str]:
     """The mount points of this mount namespace at or below a directory, in mount order."""
-    prefix = below.rstrip("/") + "/"
+    # The kernel tells real paths. A link itself is no mount point, and where it leads to is not below it.
+    parent, name = os.path.split(os.path.abspath(below))
+    prefix = os.path.join(os.path.realpath(parent), name).rstrip("/") + "/"
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
         points = [_OCTAL.sub(lambda m: chr(int(m.group(1), 8)), line.split(" ", 5)[4]) for line in lines]
     return [p for p in points if p + "/" == prefix or p.startswith(prefix)]
-
-
-def is_mount_point(path: str) -> bool:
-    return os.path.abspath(path) in mount_points(path)

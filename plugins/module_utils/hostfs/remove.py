@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import secrets
@@ -15,7 +16,8 @@ from ..errors import EngineError, from_os_error
 from . import syscalls
 
 _DEPTH = 64
-_DOOMED = ".rm-"
+#: Of names that nobody wants any more: whoever comes by removes what is called so.
+DOOMED = ".rm-"
 
 
 def remove_tree(path: str) -> bool:
@@ -87,7 +89,8 @@ class _Level:
         for entry in self._entries:
             if entry.is_dir(follow_symlinks=False):
                 return entry.name
-            os.unlink(entry.name, dir_fd=self.fd)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(entry.name, dir_fd=self.fd)
         if not self.moved_here:
             return None
         # What was moved here after the reading began need not have been seen.
@@ -99,6 +102,7 @@ class _Level:
 def empty_directory(parent_fd: int, name: str) -> None:
     """Remove everything in the directory name of parent_fd. Directories deeper than _DEPTH are moved up first, so that no
     depth needs more than twice that many file descriptors. OSError; EBUSY where something is mounted inside.
+    Two processes may do this at once: what is gone by now was removed by the other one.
     """
     stack = [_Level(_enter(parent_fd, name), name)]
     try:
@@ -108,16 +112,24 @@ def empty_directory(parent_fd: int, name: str) -> None:
             if child is None:
                 stack.pop().close()
                 if stack:
-                    os.rmdir(level.name, dir_fd=stack[-1].fd)
+                    with contextlib.suppress(FileNotFoundError):
+                        os.rmdir(level.name, dir_fd=stack[-1].fd)
             elif len(stack) >= _DEPTH:
                 moved = f".rm-{secrets.token_hex(8)}"
-                os.rename(child, moved, src_dir_fd=level.fd, dst_dir_fd=stack[0].fd)
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(child, moved, src_dir_fd=level.fd, dst_dir_fd=stack[0].fd)
                 stack[0].moved_here = True
             else:
-                stack.append(_Level(_enter(level.fd, child), child))
+                with contextlib.suppress(FileNotFoundError):
+                    stack.append(_Level(_enter(level.fd, child), child))
     finally:
         for level in stack:
             level.close()
+
+
+def _doomed(path: str) -> str:
+    parent, name = os.path.split(os.path.abspath(path))
+    return os.path.join(parent, f"{DOOMED}{name[:64]}-{secrets.token_hex(4)}")
 
 
 def rename_then_remove(path: str) -> bool:
@@ -125,8 +137,7 @@ def rename_then_remove(path: str) -> bool:
 
     Killed in between, the next sweep() of the parent directory removes what is left.
     """
-    parent, name = os.path.split(os.path.abspath(path))
-    doomed = os.path.join(parent, f"{_DOOMED}{name[:64]}-{secrets.token_hex(4)}")
+    doomed = _doomed(path)
     try:
         os.rename(path, doomed)
     except FileNotFoundError:
@@ -137,24 +148,27 @@ def rename_then_remove(path: str) -> bool:
     return True
 
 
-def sweep_strangers(directory: str, known: t.Collection[str]) -> bool:
-    """Remove all in a directory that is not known, with what is mounted there: killed processes have left it.
+def set_aside_strangers(directory: str, known: t.Collection[str], keep: t.Callable[[str], bool]) -> bool:
+    """Take its name from all in a directory that is not known, with what is mounted there: killed processes have left it.
 
-    What cannot be removed (an immutable file) stays for the next sweep, and keeps nobody from the work that is done besides.
-    False when there is such.
+    The next sweep() removes it, which may take long: this is short, and can be done under a lock. keep: tells of a stranger's
+    path whether that stays. What cannot be set aside keeps nobody from the work that is done besides. False when there is such.
     """
     from .mounts import mount_points, unmount
 
     clean = True
     for name in _names(directory).difference(known):
         path = os.path.join(directory, name)
+        doomed = name.startswith(DOOMED)
         try:
+            if not doomed and keep(path):
+                continue
             for point in reversed(mount_points(path)):
                 unmount(point, lazy=True)
-            if name.startswith(_DOOMED):
-                remove_tree(path)
-            else:
-                rename_then_remove(path)
+            if not doomed:
+                os.rename(path, _doomed(path))
+        except FileNotFoundError:
+            continue
         except (EngineError, OSError):
             clean = False
     return clean
@@ -164,7 +178,7 @@ def sweep(directory: str) -> bool:
     """Remove what an interrupted rename_then_remove left in a directory. False when some of it cannot be removed."""
     clean = True
     for name in _names(directory):
-        if name.startswith(_DOOMED):
+        if name.startswith(DOOMED):
             try:
                 remove_tree(os.path.join(directory, name))
             except EngineError:

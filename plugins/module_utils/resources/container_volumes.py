@@ -5,17 +5,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import typing as t
 
+from ..engine.models import VOLUMES
 from ..errors import from_os_error
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine
     from ..engine.models import Container, Mount
 
-_DIRECTORY = "volumes"
 #: Where no volume can be.
 _TAKEN = ("", "dev", "proc", "sys")
 _SELINUX = "/sys/fs/selinux/enforce"
@@ -29,7 +30,7 @@ def declared(
     targets = sorted({os.path.normpath("/" + path.lstrip("/")) for path in paths} - taken)
     found = [target for target in targets if target.split("/")[1] not in _TAKEN and _is_directory(root_fd, target)]
     return [
-        {"source": os.path.join(directory, _DIRECTORY, str(number)), "target": target, "options": []}
+        {"source": os.path.join(directory, VOLUMES, str(number)), "target": target, "options": []}
         for number, target in enumerate(found)
     ]
 
@@ -53,12 +54,14 @@ def _is_directory(root_fd: int, path: str) -> bool:
 def is_declared(mount: t.Mapping[str, t.Any], container_id: str) -> bool:
     """Whether a mount of a container's spec is such a volume."""
     directory, _slash, _number = str(mount.get("source")).rpartition("/")
-    return directory.endswith(f"/{container_id}/{_DIRECTORY}")
+    return directory.endswith(f"/{container_id}/{VOLUMES}")
 
 
 def fill(engine: Engine, container: Container, mounts: t.Sequence[Mount]) -> None:
     """Before the first start: copy what the image has. Each volume is whole, or is not there and made by the next start."""
     wanted = [mount for mount in container.spec.get("mounts") or () if is_declared(mount, container.id)]
+    if wanted:
+        _take_back(engine.container_dir(container.id))
     missing = [mount for mount in wanted if not os.path.isdir(mount["source"])]
     if not missing:
         return
@@ -70,6 +73,14 @@ def fill(engine: Engine, container: Container, mounts: t.Sequence[Mount]) -> Non
                 _fill(root, mount["destination"], mount["source"])
             except OSError as error:
                 raise from_os_error(error, f"copying the image's {mount['destination']} into a volume") from error
+
+
+def _take_back(directory: str) -> None:
+    """The volumes of a container whose removal did not come to its end (engine_host/place.py)."""
+    from ..hostfs.remove import DOOMED
+
+    with contextlib.suppress(OSError):
+        os.rename(os.path.join(directory, DOOMED + VOLUMES), os.path.join(directory, VOLUMES))
 
 
 def _fill(root_fd: int, path: str, target: str) -> None:

@@ -30,13 +30,16 @@ class HostFacts(t.NamedTuple):
 
 def host_facts() -> HostFacts:
     """The facts of this machine. Hybrid hierarchies count as version 1, as for runc."""
-    unified = os.path.exists(os.path.join(_ROOT, "cgroup.controllers"))
     try:
         with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as stream:
             last_cap = int(stream.read())
     except (OSError, ValueError):
         last_cap = 40
-    return HostFacts(2 if unified else 1, systemd_runs(), last_cap, limits(), oom_score_adj())
+    return HostFacts(2 if _unified() else 1, systemd_runs(), last_cap, limits(), oom_score_adj())
+
+
+def _unified() -> bool:
+    return os.path.exists(os.path.join(_ROOT, "cgroup.controllers"))
 
 
 def systemd_runs() -> bool:
@@ -57,10 +60,13 @@ def cgroups_path(namespace: str, container_id: str, host: HostFacts) -> str:
 
 def remove_parents(namespace: str) -> None:
     """Remove the groups that held those of a namespace's containers, where they are empty. The runtime makes them anew."""
-    with os.scandir(_ROOT) as entries:
-        for path in [_ROOT, *(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))]:
-            with contextlib.suppress(OSError):
-                os.rmdir(os.path.join(path, namespace))
+    paths = [_ROOT]
+    if not _unified():
+        with os.scandir(_ROOT) as entries:
+            paths += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for path in paths:
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.join(path, namespace))
 
 
 def made_by_systemd(spec: t.Mapping[str, t.Any]) -> bool:

@@ -20,7 +20,7 @@ import threading
 import typing as t
 
 from ..errors import DataLoss, EngineError, PermissionDenied, ResourceExhausted, Unavailable
-from ..hostfs.atomic import make_dir, write_file
+from ..hostfs.atomic import make_dir, replacing
 
 _VERSION = 1
 _BUSY_SECONDS = 60.0
@@ -184,13 +184,13 @@ class Database:
         """Zeros are written, since a hole would have no room on the disk. Where that fails there is none until a later run."""
         path = f"{self._path}-reserve"
         if not os.path.exists(path) and not self._is_short_of_room():
-            with contextlib.suppress(EngineError):
-                write_file(path, bytes(_RESERVED_BYTES), durable=False)
+            with contextlib.suppress(EngineError), replacing(path, durable=False, unnamed=True) as stream:
+                stream.write(bytes(_RESERVED_BYTES))
 
     def _use_reserve(self) -> None:
         """Called in a transaction that has written nothing yet: nobody uses the journal. Zeros are none to SQLite."""
         journal, reserve = f"{self._path}-journal", f"{self._path}-reserve"
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             if not os.path.exists(journal) or os.stat(journal).st_size < os.stat(reserve).st_size:
                 os.rename(reserve, journal)
 
@@ -217,7 +217,8 @@ class Database:
         if refused is not None:
             return EngineError(f"the metadata database {self._path} cannot be read ({refused}): {_DISK}")
         return DataLoss(
-            f"the metadata database {self._path} is damaged ({error}): stop the containers, move the file away and pull the images again"
+            f"the metadata database {self._path} is damaged ({error}): stop the containers, move the file away and pull the images "
+            f"again; the volumes of containers stay in {os.path.dirname(self._path)}/containers/embedded/<namespace>/<id>/volumes"
         )
 
     def _unreadable(self) -> t.Optional[str]:

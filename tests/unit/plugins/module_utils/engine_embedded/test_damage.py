@@ -96,6 +96,15 @@ def test_no_damage_is_met_with_a_traceback(tmp_path: pathlib.Path, stranger: sub
             ground.tasks.state(ID)
 
 
+def test_a_removal_without_a_state_directory(tmp_path: pathlib.Path, stranger: subprocess.Popen[bytes]) -> None:
+    ground = Ground(tmp_path, stranger.pid)
+    ground.runtime.mkdir(parents=True)
+    with pytest.raises(NotFound):
+        ground.tasks.delete(ID, force=True)
+    assert not ground.runtime.exists()
+    assert not (tmp_path / "state" / "default").exists()
+
+
 def test_an_end_that_is_in_the_bundle_only(tmp_path: pathlib.Path, stranger: subprocess.Popen[bytes]) -> None:
     ground = Ground(tmp_path, stranger.pid)
     ground.write(ground.kept / "exit.json", b'{"exit_st')

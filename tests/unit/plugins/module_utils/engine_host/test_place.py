@@ -69,8 +69,10 @@ def test_what_carries_no_mark_of_ours_is_not_swept(tmp_path: pathlib.Path, mark:
         found.unlink()
     else:
         found.write_text(mark)
-    place.sweep_containers(lambda: ())
+    place.set_aside_strangers(lambda: ())
+    place.sweep()
     assert log.exists()
     found.write_text("embedded")
-    place.sweep_containers(lambda: ())
+    place.set_aside_strangers(lambda: ())
+    place.sweep()
     assert not log.exists()

@@ -15,8 +15,13 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine.models imp
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import syscalls
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.copy_tree import copy_tree
-from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
-from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.remove import remove_tree, rename_then_remove, sweep
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mount_points, mounted
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.remove import (
+    remove_tree,
+    rename_then_remove,
+    set_aside_strangers,
+    sweep,
+)
 
 
 @pytest.mark.parametrize("kind", ["bind", "tmpfs"])
@@ -52,6 +57,26 @@ def test_links_are_removed_and_not_followed(tmp_path: pathlib.Path) -> None:
     assert rename_then_remove(str(tmp_path / "tree"))
     assert (tmp_path / "outside" / "file").read_text() == "alive"
     assert not remove_tree(str(tmp_path / "tree"))
+
+
+def test_mounts_below_a_linked_directory_are_found(tmp_path: pathlib.Path) -> None:
+    point = tmp_path / "real" / "tree" / "point"
+    point.mkdir(parents=True)
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "real" / "elsewhere").symlink_to("tree")
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(point)], check=True)
+    try:
+        assert mount_points(str(tmp_path / "link" / "tree")) == [str(point)]
+        assert mount_points(str(tmp_path / "link" / "elsewhere")) == []
+        assert "/" in mount_points("/")
+        # Strangers are swept with what is mounted there; where links lead to is left alone.
+        assert set_aside_strangers(str(tmp_path / "link"), ["tree"], lambda _path: False)
+        assert mount_points(str(tmp_path / "real")) == [str(point)]
+        assert set_aside_strangers(str(tmp_path / "link"), [], lambda _path: False)
+    finally:
+        subprocess.run(["umount", str(point)], check=False)
+    assert sweep(str(tmp_path / "real"))
+    assert list((tmp_path / "real").iterdir()) == []
 
 
 def test_a_tree_deeper_than_descriptors_and_paths_allow(tmp_path: pathlib.Path) -> None:

@@ -11,6 +11,8 @@ import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.resources import container_volumes
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container_options import effective
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container_volumes import declared
@@ -35,6 +37,19 @@ def test_where_volumes_are(tmp_path: pathlib.Path, paths: t.List[str], targets: 
         os.close(fd)
     assert [one["target"] for one in found] == targets
     assert [one["source"] for one in found] == [f"/containers/id/volumes/{number}" for number in range(len(targets))]
+
+
+def test_a_start_takes_back_what_a_killed_removal_gave_up(tmp_path: pathlib.Path) -> None:
+    engine = EmbeddedEngine("default", str(tmp_path / "data"), str(tmp_path / "state"))
+    directory = engine.container_dir("c" * 64)
+    given_up = pathlib.Path(directory, ".rm-volumes", "0")
+    given_up.mkdir(parents=True)
+    (given_up / "table").write_text("precious")
+    source = f"{directory}/volumes/0"
+    container = Container("c" * 64, "none", {"mounts": [{"source": source, "destination": "/data"}]}, "", "")
+    container_volumes.fill(engine, container, [])
+    assert pathlib.Path(source, "table").read_text() == "precious"
+    engine.close()
 
 
 @pytest.mark.parametrize(

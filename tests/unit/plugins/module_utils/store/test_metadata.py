@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 import sqlite3
@@ -51,7 +52,7 @@ def test_a_newer_schema_is_never_read_or_written(tmp_path: pathlib.Path) -> None
 def test_a_damaged_file_is_a_clear_error(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "db"
     path.write_bytes(b"this is no database" * 500)
-    with pytest.raises(DataLoss, match="damaged"):
+    with pytest.raises(DataLoss, match=f"damaged.*volumes of containers stay in {tmp_path}/containers"):
         Database(str(path)).query("SELECT 1")
     with pytest.raises(DataLoss, match="damaged"), Database(str(path)).write():
         pass
@@ -199,6 +200,23 @@ def test_a_removal_works_on_a_disk_that_is_full(tmp_path: pathlib.Path) -> None:
             connection.execute("DELETE FROM content WHERE digest LIKE 'sha256:1%'")
         database.close()
         assert Database(path).one("SELECT count(*) FROM content") == (189,)
+
+
+def test_a_reserve_that_cannot_be_used_stops_nothing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_paths: str) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    database = Database(str(tmp_path / "db"))
+    with database.write():
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["db", "db-journal", "db-reserve"]
+    monkeypatch.setattr(Database, "_is_short_of_room", lambda _self: True)
+    monkeypatch.setattr(os, "rename", fails)
+    for number in range(2):
+        with database.write() as connection:
+            connection.execute("INSERT INTO leases VALUES ('n', ?)", (str(number),))
+    database.close()
+    assert Database(str(tmp_path / "db")).one("SELECT count(*) FROM leases") == (2,)
 
 
 def test_what_was_not_synced_is_believed_without_a_write_until_something_changes(engine: EmbeddedEngine) -> None:
