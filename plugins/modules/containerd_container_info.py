@@ -55,7 +55,9 @@ container:
   returned: when O(name) has one element
   type: dict
 containers:
-  description: The containers, sorted by name, in the shape of C(docker inspect).
+  description:
+    - The containers, sorted by name, in the shape of C(docker inspect).
+    - The status of one whose state cannot be found out, since its shim hangs, is V(unknown); a warning tells why.
   returned: always
   type: list
   elements: dict

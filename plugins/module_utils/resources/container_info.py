@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import typing as t
 
+from ..engine.labels import NAME
+from ..engine.models import TaskState
 from ..engine.open import EngineOptions, kept_by_embedded
+from ..errors import Unavailable
 from .container import find_container, task_of
 from .container_facts import container_facts
 
@@ -32,15 +35,26 @@ def container_info(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str,
             found[container.id] = container
         else:
             absent.append(name)
-    facts = [container_facts(engine, container, task_of(engine, container)) for container in found.values()]
+    warnings: t.List[str] = []
+    facts = [container_facts(engine, container, _task(engine, container, warnings)) for container in found.values()]
     facts.sort(key=lambda container: str(container["Name"]))
     out: t.Dict[str, t.Any] = {"containers": facts, "exists": not absent}
     hints = [kept_by_embedded(EngineOptions.of(params), engine.kind, name) for name in absent]
-    if any(hints):
-        out["warnings"] = [hint for hint in hints if hint]
+    warnings += [hint for hint in hints if hint]
+    if warnings:
+        out["warnings"] = warnings
     if wanted is not None and len(wanted) == 1:
         out["container"] = facts[0] if facts else {}
     return out
+
+
+def _task(engine: Engine, container: Container, warnings: t.List[str]) -> t.Optional[TaskState]:
+    """One whose shim hangs hides none of the others."""
+    try:
+        return task_of(engine, container)
+    except Unavailable as error:
+        warnings.append(f"the state of the container {container.labels.get(NAME) or container.id[:12]} is unknown: {error}")
+        return TaskState(container.id, "unknown")
 
 
 def _by_short_id(engine: Engine, text: str) -> t.Optional[Container]:
