@@ -47,10 +47,11 @@ options:
   progress_timeout:
     description:
       - Seconds within which the next part of an answer has to come, its headers or 128 KiB of its body. Else it counts as stalled and
-        is tried again. There is no limit for the whole transfer.
+        is tried again. There is no limit for the whole transfer. A mirror that has stalled is asked last from then on.
       - With the defaults a stall is noticed after 45 seconds, and a registry that does nothing but stall fails the task within four
         minutes. Once all tries of one request have failed, further requests are tried once, until something comes.
-      - Raise it for links slower than 25 kbit/s, and for a registry that has to fetch what it is asked for from a slow place first.
+      - Raise it for links slower than 25 kbit/s for each of the transfers that run at once (three by default), and for a registry that
+        has to fetch what it is asked for from a slow place first.
     type: float
     default: 45.0
   http_proxy:

@@ -46,10 +46,10 @@ options:
     description:
       - The file to write, or with O(format=oci-dir) the directory. Its parent directory must exist.
       - A new file has mode V(0600), since images may hold secrets. A file that is there keeps its owner and mode.
-      - A symbolic link of this name is replaced by the archive, and what it leads to stays as it is. A symbolic link in place of
-        the directory of O(format=oci-dir), or inside of it, is refused.
-      - A symbolic link on the way to it is followed where only root and the user of the task may write to the directory that the
-        link is in, else refused.
+      - A symbolic link of this name is replaced by the archive, and what it leads to stays as it is. A symbolic link inside of the
+        directory of O(format=oci-dir) is refused.
+      - A symbolic link on the way to it, or in place of the directory of O(format=oci-dir), is followed where only root and the user
+        of the task may write to the directory that the link is in, else refused.
     type: path
     required: true
   format:

@@ -23,7 +23,7 @@ from ansible_collections.fleet.containerd.tests.support.examples import examples
 from ansible_collections.fleet.containerd.tests.support.fake_registry import Handler, fake_registry
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
-from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
+from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, EmbeddedSite, Site
 from ansible_collections.fleet.containerd.tests.support.trees import assert_same
 
 
@@ -433,7 +433,6 @@ def test_verify(site: Site, hand_made: str, tmp_path: pathlib.Path) -> None:
     (top,) = tops
     whole = site.unpacked(top, tmp_path / "scratch")
     largest = max(site.blobs(), key=lambda digest: site.blob_path(digest).stat().st_size)
-    damage(site.blob_path(largest))
     with site.engine() as engine:
         bottom = next(info.name for info in engine.snapshotter().walk() if not info.parent)
         with engine.lease():
@@ -443,6 +442,11 @@ def test_verify(site: Site, hand_made: str, tmp_path: pathlib.Path) -> None:
             )
             engine.snapshotter().remove("look")
     damage(victim)
+    if isinstance(site, DaemonSite):
+        # Nothing of ours is there yet.
+        told = site.play(image(hand_made, verify=True, data_root=str(tmp_path / "none")), check=True).last
+        assert "damaged" in told.actions[0]
+    damage(site.blob_path(largest))
     assert not site.play(image(hand_made)).last.changed
     (repaired,) = site.converge(image(hand_made, verify=True))
     assert "damaged" in repaired.actions[0]

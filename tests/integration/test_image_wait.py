@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from ansible_collections.fleet.containerd.plugins.module_utils.image.progress import told
+from ansible_collections.fleet.containerd.tests.support import ansible
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry, Handler, fake_registry
 from ansible_collections.fleet.containerd.tests.support.guides import blocks_of
@@ -21,8 +22,8 @@ from ansible_collections.fleet.containerd.tests.support.images import Layout, bu
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite
 
 
-def publish(server: FakeRegistry, layout: Layout, name: str) -> None:
-    """A small image, of whose layer the second half comes later."""
+def publish(server: FakeRegistry, layout: Layout, name: str, go: pathlib.Path) -> None:
+    """A small image, of whose layer the second half comes when the file go is there."""
     top = busybox_image(layout, Labels={"name": name})
     manifest = json.loads(layout.read(top))
     for blob in (manifest["config"], *manifest["layers"]):
@@ -37,7 +38,9 @@ def publish(server: FakeRegistry, layout: Layout, name: str) -> None:
         at.end_headers()
         at.wfile.write(data[: len(data) // 2])
         at.wfile.flush()
-        time.sleep(3)
+        end = time.monotonic() + 40
+        while not go.exists() and time.monotonic() < end:
+            time.sleep(0.05)
         at.wfile.write(data[len(data) // 2 :])
 
     server.faults.append((f"/{name}/blobs/{manifest['layers'][0]['digest']}", slow))
@@ -45,27 +48,37 @@ def publish(server: FakeRegistry, layout: Layout, name: str) -> None:
 
 def test_the_guide_and_the_examples(embedded_site: EmbeddedSite, layout: Layout, tmp_path: pathlib.Path) -> None:
     with fake_registry() as server:
-        publish(server, layout, "team/app")
-        publish(server, layout, "team/worker")
+        go = tmp_path / "go"
+        publish(server, layout, "team/app", go)
+        publish(server, layout, "team/worker", go)
         replace = {"registry.example.com": server.address, "/run/pull.json": str(tmp_path / "pull.json")}
         (play,) = yaml.safe_load(blocks_of("guide_preload", replace)[0])
         assert play["tasks"] == examples_of("containerd_image_wait", replace)
         pull, wait = play["tasks"]
         wait["fleet.containerd.containerd_image_wait"]["delay"] = 0.3
-        done = embedded_site.play(pull, wait)
-    lines = re.findall(r"^\[localhost\] (.*)$", done.output, re.MULTILINE)
+        output = []
+        with ansible.started((pull, wait), defaults=embedded_site.defaults) as (process, results):
+            assert process.stdout
+            for line in process.stdout:
+                output.append(line)
+                if "2 transferring" in line:
+                    go.touch()
+            assert process.wait() == 0, output
+            last = json.loads(results.read_text().splitlines()[-1])["result"]
+    lines = re.findall(r"^\[localhost\] (.*)$", "".join(output), re.MULTILINE)
     assert any(re.fullmatch(r"\d\.\d of \d\.\d MiB, 2 transferring", line) for line in lines), lines
     assert lines[-1].endswith("MiB, 2 done")
     assert len(lines) == len(set(lines))
-    assert [one["changed"] for one in done.last.value("images")] == [True, True]
-    assert done.last.changed
+    assert [one["changed"] for one in last["images"]] == [True, True]
+    assert last["changed"]
 
 
 def test_a_pull_that_fails_and_one_that_takes_too_long(
     embedded_site: EmbeddedSite, layout: Layout, tmp_path: pathlib.Path
 ) -> None:
     with fake_registry() as server:
-        publish(server, layout, "team/app")
+        go = tmp_path / "go"
+        publish(server, layout, "team/app", go)
         replace = {"registry.example.com": server.address, "/run/pull.json": str(tmp_path / "pull.json")}
         pull, wait = examples_of("containerd_image_wait", replace)
         options = pull["fleet.containerd.containerd_image"]
@@ -75,7 +88,8 @@ def test_a_pull_that_fails_and_one_that_takes_too_long(
             "ignore_errors": True,
             "fleet.containerd.containerd_image_wait": {**wait["fleet.containerd.containerd_image_wait"], "timeout": 0.1},
         }
-        _begun, impatient, done = embedded_site.play(pull, late, wait).results
+        release = {"ansible.builtin.command": f"touch {go}"}
+        _begun, impatient, _released, done = embedded_site.play(pull, late, release, wait).results
         options["name"] = f"{server.address}/team/none:1"
         wrong = embedded_site.play(pull, {**wait, "ignore_errors": True}).last
     assert impatient.msg.startswith("timeout: the pull has not ended within 0.1 s: ")

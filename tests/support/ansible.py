@@ -188,7 +188,11 @@ class _Server:
         atexit.register(self.close)
 
     def close(self) -> None:
-        self._process.communicate()
+        try:
+            self._process.communicate(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
         shutil.rmtree(self._base, ignore_errors=True)
 
     def run(
@@ -203,14 +207,26 @@ class _Server:
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         pid = int(self._process.stdout.readline())
-        late = threading.Timer(timeout, os.killpg, (pid, signal.SIGKILL))
+        late = threading.Timer(timeout, _kill_group, (pid,))
+        late.daemon = True
         late.start()
-        status = int(self._process.stdout.readline())
-        late.cancel()
+        try:
+            status = int(self._process.stdout.readline())
+        except BaseException:
+            # Such as a test's own time limit. Its status has not come, so the process id is still its own.
+            _kill_group(pid)
+            raise
+        finally:
+            late.cancel()
         printed = output.read_text(errors="replace")
         if status == -signal.SIGKILL:
             raise subprocess.TimeoutExpired("ansible-playbook", timeout, printed)
         return status, printed
+
+
+def _kill_group(leader: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
 
 
 #: Those that wait for a run; there are as many as there were runs at once.
@@ -250,7 +266,7 @@ def _environment(base: pathlib.Path, results: pathlib.Path) -> t.Dict[str, str]:
 def play(
     tasks: t.Union[t.Sequence[Task], pathlib.Path],
     failing: bool = False,
-    timeout: float = 300,
+    timeout: float = 240,
     environment: t.Optional[t.Mapping[str, str]] = None,
     under: t.Sequence[str] = (),
     packed: bool = False,

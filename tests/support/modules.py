@@ -41,10 +41,23 @@ class Modules:
         _status, peak = self._answers.readline().split()
         self.peak = int(peak)
 
+    @contextlib.contextmanager
+    def _running(self, kind: str, options: t.Mapping[str, t.Any], uid: int = 0, stop: bool = False) -> t.Iterator[int]:
+        """Run a module to its end, with its process id meanwhile. When the context fails it is killed, so that the next run can begin."""
+        pid = self._start(kind, options, uid, stop)
+        try:
+            yield pid
+            self._wait()
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+            self._wait()
+            raise
+
     def result(self, kind: str, /, uid: int = 0, **options: t.Any) -> t.Dict[str, t.Any]:
         """Run a module to its end; what it returns, which is all that it may print."""
-        self._start(kind, options, uid)
-        self._wait()
+        with self._running(kind, options, uid):
+            pass
         text = self._output.read_text()
         try:
             return t.cast(t.Dict[str, t.Any], json.loads(text))
@@ -59,16 +72,15 @@ class Modules:
 
     def kill_after(self, seconds: float, kind: str, /, **options: t.Any) -> None:
         """Run a module, and kill it when it has not ended by then."""
-        pid = self._start(kind, options)
-        if not select.select([self._answers], [], [], seconds)[0]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self._wait()
+        with self._running(kind, options) as pid:
+            if not select.select([self._answers], [], [], seconds)[0]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def meanwhile(self, act: t.Callable[[int], None], kind: str, /, **options: t.Any) -> t.Dict[str, t.Any]:
         """Run a module and do something while it runs, with its process id; its result, empty when there is none."""
-        act(self._start(kind, options))
-        self._wait()
+        with self._running(kind, options) as pid:
+            act(pid)
         # Python complains first of an interruption that came while it could not be raised.
         found = [line for line in self._output.read_text().splitlines() if line.startswith("{")]
         return t.cast(t.Dict[str, t.Any], json.loads(found[0])) if found else {}
@@ -77,10 +89,9 @@ class Modules:
         self, seconds: float, action: t.Callable[[], None], kind: str, /, **options: t.Any
     ) -> t.Optional[t.Dict[str, t.Any]]:
         """Run a module, and do something meanwhile, or right after it. Its result; None when there is none."""
-        self._start(kind, options)
-        select.select([self._answers], [], [], seconds)
-        action()
-        self._wait()
+        with self._running(kind, options):
+            select.select([self._answers], [], [], seconds)
+            action()
         try:
             return t.cast(t.Dict[str, t.Any], json.loads(self._output.read_text()))
         except ValueError:
@@ -111,9 +122,6 @@ class Modules:
     def _traced(self, inject: str, all_threads: bool, kind: str, options: t.Mapping[str, t.Any]) -> t.List[str]:
         """Run a module under strace -e inject, also what it starts (all_threads) or its main thread; the lines of strace's log."""
         log = self._output.with_suffix(".strace")
-        pid = self._start(kind, options, stop=True)
-        while pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
-            time.sleep(0.002)
         # The set of calls that fail is the set that is traced, so that all others run at full speed.
         calls = inject.partition(":")[0]
         # strace has the kernel choose only where it follows forks.
@@ -128,15 +136,29 @@ class Modules:
             "-e",
             f"inject={inject}",
         ]
-        # starts: strace (of a process that is there)
-        with subprocess.Popen([*command, "-p", str(pid)], stderr=subprocess.PIPE) as strace:
-            assert strace.stderr
-            while "TracerPid:\t0\n" in pathlib.Path(f"/proc/{pid}/status").read_text():
-                assert strace.poll() is None, strace.stderr.read().decode()
+        with self._running(kind, options, stop=True) as pid:
+            while pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
                 time.sleep(0.002)
-            os.kill(pid, signal.SIGCONT)
-            self._wait()
+            # starts: strace (of a process that is there)
+            with subprocess.Popen([*command, "-p", str(pid)], stderr=subprocess.PIPE) as strace:
+                try:
+                    assert strace.stderr
+                    while "TracerPid:\t0\n" in pathlib.Path(f"/proc/{pid}/status").read_text():
+                        assert strace.poll() is None, strace.stderr.read().decode()
+                        time.sleep(0.002)
+                    os.kill(pid, signal.SIGCONT)
+                    strace.wait()
+                except BaseException:
+                    strace.kill()
+                    raise
         return log.read_text(errors="replace").splitlines()
+
+    def close(self) -> None:
+        self._requests.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
 
     def duration(self, kind: str, /, **options: t.Any) -> float:
         started = time.monotonic()
@@ -154,4 +176,8 @@ def running_modules(output: pathlib.Path, under: t.Sequence[str] = ()) -> t.Iter
     environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     command = [*under, sys.executable, "-P", str(HERE / "module_server.py")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment) as process:
-        yield Modules(process, output)
+        modules = Modules(process, output)
+        try:
+            yield modules
+        finally:
+            modules.close()

@@ -77,7 +77,7 @@ class Modules:
 
         def ours(self: t.Any) -> bool:
             task = self._task
-            here = self._connection.transport == "local" and not (self._play_context.become or task.async_val)
+            here = self._connection.transport == "local" and not (self._play_context.become or task.async_val or task.timeout)
             return task.action.startswith(_TASKS) and here and not any(task.environment or ())
 
         def is_pipelining_enabled(self: t.Any, *arguments: t.Any, **named: t.Any) -> bool:

@@ -9,11 +9,13 @@ import os
 import pathlib
 import subprocess
 import sys
+import time
 
 import pytest
 
 from ansible_collections.fleet.containerd.tests.support.containerds import running_containerd
 from ansible_collections.fleet.containerd.tests.support.memory_store import World
+from ansible_collections.fleet.containerd.tests.support.modules import running_modules
 from ansible_collections.fleet.containerd.tools import vm
 
 
@@ -23,6 +25,22 @@ def test_a_store_in_memory_that_nobody_closes() -> None:
     assert os.path.isdir(directory)
     del world
     assert not os.path.exists(directory)
+
+
+def test_a_module_whose_test_fails_meanwhile_is_killed(tmp_path: pathlib.Path) -> None:
+    def act(pid: int) -> None:
+        raise LookupError(pid)
+
+    started = time.monotonic()
+    with running_modules(tmp_path / "output") as modules:
+        with pytest.raises(LookupError):
+            modules.meanwhile(act, "command", _raw_params="sleep 90")
+        with pytest.raises(LookupError):
+            modules.interrupted(0.05, lambda: act(0), "command", _raw_params="sleep 90")
+        with pytest.raises(AssertionError, match="strace"):
+            modules.with_fault("no such call:error=EIO", "command", _raw_params="sleep 90")
+        assert modules.run("command", _raw_params="echo next")["stdout"] == "next"
+    assert time.monotonic() - started < 60
 
 
 @pytest.mark.daemon

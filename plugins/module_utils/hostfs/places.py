@@ -18,6 +18,8 @@ import typing as t
 from ..errors import FailedPrecondition, InvalidArgument, from_os_error, printable
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+#: On the way: whoever may pass through a directory need not be allowed to read it.
+_PASSED = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINK_LIMIT = 40
 
 
@@ -63,7 +65,7 @@ class _Walk:
         self._path, self._make, self._links = path, make, 0
         self._rest = [part for part in reversed(path.split("/")) if part not in ("", ".")]
         self._names: t.List[str] = []
-        self.fd = os.open("/", DIRECTORY)
+        self.fd = os.open("/", _PASSED)
 
     @property
     def directory(self) -> str:
@@ -77,6 +79,7 @@ class _Walk:
                 if self._follows(name, follow or bool(self._rest)):
                     continue
                 if not self._rest and name != "..":
+                    self._go(os.open(".", DIRECTORY, dir_fd=self.fd), self._names)
                     return name
                 self._enter(name)
         except OSError as error:
@@ -95,14 +98,14 @@ class _Walk:
         self._check_link(name, target)
         self._rest += [part for part in reversed(target.split("/")) if part not in ("", ".")]
         if target.startswith("/"):
-            self._go(os.open("/", DIRECTORY), [])
+            self._go(os.open("/", _PASSED), [])
         return True
 
     def _check_link(self, name: str, target: str) -> None:
         self._links += 1
         if self._links > _LINK_LIMIT:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self._path)
-        if not _only_ours(os.fstat(self.fd), os.lstat(name, dir_fd=self.fd)):
+        if not _only_ours(self.fd, os.lstat(name, dir_fd=self.fd)):
             link = printable(os.path.join(self.directory, name), 200)
             raise FailedPrecondition(
                 f"{link} is a symbolic link in a directory that others may write to, and is not followed: give the path that it "
@@ -111,16 +114,16 @@ class _Walk:
 
     def _enter(self, name: str) -> None:
         if name == "..":
-            self._go(os.open("..", DIRECTORY, dir_fd=self.fd), self._names[:-1])
+            self._go(os.open("..", _PASSED, dir_fd=self.fd), self._names[:-1])
             return
         try:
-            fd = os.open(name, DIRECTORY, dir_fd=self.fd)
+            fd = os.open(name, _PASSED, dir_fd=self.fd)
         except FileNotFoundError:
             if self._make is None:
                 raise
             with contextlib.suppress(FileExistsError):
                 os.mkdir(name, self._make, dir_fd=self.fd)
-            fd = os.open(name, DIRECTORY, dir_fd=self.fd)
+            fd = os.open(name, _PASSED, dir_fd=self.fd)
         self._go(fd, [*self._names, name])
 
     def _go(self, fd: int, names: t.List[str]) -> None:
@@ -128,13 +131,24 @@ class _Walk:
         self.fd, self._names = fd, names
 
 
-def _only_ours(directory: os.stat_result, link: os.stat_result) -> bool:
-    """Whether only root and this user can have put the link there."""
-    users, groups = (0, os.geteuid()), (0, os.getegid())
+def _only_ours(fd: int, link: os.stat_result) -> bool:
+    """Whether only root and this user can have put the link there, into the directory fd."""
+    users, groups, directory = (0, os.geteuid()), (0, os.getegid()), os.fstat(fd)
     if directory.st_uid not in users:
         return False
-    others = bool(directory.st_mode & stat.S_IWOTH) or (bool(directory.st_mode & stat.S_IWGRP) and directory.st_gid not in groups)
+    others = bool(directory.st_mode & stat.S_IWOTH)
+    if directory.st_mode & stat.S_IWGRP:
+        others = others or directory.st_gid not in groups or _has_acl(fd)
     return not others or bool(directory.st_mode & stat.S_ISVTX and link.st_uid in users)
+
+
+def _has_acl(fd: int) -> bool:
+    """Whether an access control list names others, whose rights the group's in the mode are the most of."""
+    try:
+        # A descriptor that is only passed through has no attributes itself.
+        return "system.posix_acl_access" in os.listxattr(f"/proc/self/fd/{fd}")
+    except OSError as error:
+        return error.errno != errno.ENOTSUP
 
 
 def subdirectory(parent_fd: int, name: str, path: str, make: t.Optional[int] = None) -> int:

@@ -195,10 +195,10 @@ def _has_length(stream: t.BinaryIO, total: int, compression: str) -> bool:
 def write_directory(path: str, pack: Pack, open_blob: Open, force: bool) -> None:
     """Make path the image layout of a pack: missing blobs (with force: all), then the index, then what it no longer needs goes.
 
-    A run that ends in between leaves what was there before. FailedPrecondition for a directory that is something else. No link is
-    followed from path on, and only blobs are removed.
+    A run that ends in between leaves what was there before. FailedPrecondition for a directory that is something else. path
+    may be a link that place() follows; none inside of it is followed, and only blobs are removed.
     """
-    with place(path) as there, _opened(there.fd, there.name, path, 0o755) as top:
+    with place(path, follow=True) as there, _opened(there.fd, there.name, path, 0o755) as top:
         _check_names(os.listdir(top), path)
         with _opened(top, BLOBS, os.path.join(path, BLOBS), 0o755) as blobs:
             for algorithm in sorted({blob.digest.algorithm for blob in pack.blobs}):
@@ -224,7 +224,7 @@ def _write(directory: int, path: str, name: str, blocks: t.Iterable[bytes]) -> N
 
 def is_directory_of(path: str, pack: Pack) -> bool:
     """Whether a directory has the same index, and all blobs by their sizes. FailedPrecondition where links are in the way."""
-    with place(path) as there, _opened(there.fd, there.name, path) as top:
+    with place(path, follow=True) as there, _opened(there.fd, there.name, path) as top:
         if top < 0:
             return False
         try:
@@ -245,7 +245,7 @@ def is_directory_of(path: str, pack: Pack) -> bool:
 
 def check_directory(path: str) -> None:
     """FailedPrecondition unless a directory may become an image layout: it is one, or empty, or not there."""
-    with place(path) as there, _opened(there.fd, there.name, path) as top:
+    with place(path, follow=True) as there, _opened(there.fd, there.name, path) as top:
         if top >= 0:
             _check_names(os.listdir(top), path)
             with _opened(top, BLOBS, os.path.join(path, BLOBS)) as blobs:

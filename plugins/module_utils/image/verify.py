@@ -39,7 +39,13 @@ def verify(engine: Engine, view: ImageView, snapshotter: str = "") -> Damage:
 def _unpacked(engine: Engine, view: ImageView, number: int, snapshotter: str) -> str:
     """How the snapshot of a layer differs from it; empty when it does not, or is not there, or cannot be looked at."""
     try:
+        engine.snapshotter(snapshotter, reading=True).stat(view.chain[number])
+    except NotFound:
+        return ""
+    try:
         applied, problem = engine.verify(view.layers[number], view.chain[number], snapshotter)
-    except (NotFound, Unimplemented):
+    except NotFound as error:
+        return str(error)
+    except Unimplemented:
         return ""
     return problem if applied.digest == view.image_config.diff_ids[number] else ""

@@ -110,7 +110,7 @@ class RegistryClient:
             for transport in trusted or transports:
                 try:
                     for block in _stream(transport, reference, descriptor, offset):
-                        endpoints.given_up = False
+                        endpoints.given_up = transport.stalled = False
                         self.served[descriptor.digest] = transport.url
                         offset += len(block)
                         yield block

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import copy
 import secrets
+import socket
 import time
 import typing as t
 
 from ..errors import EngineError, FailedPrecondition, PermissionDenied, RegistryError, Unauthenticated, Unavailable
 from .hosts import hosts_for
 from .options import PUSH, Host, RegistryOptions
+from .sessions import causes
 from .transport import Transport
 
 _LONGEST_WAIT = 60.0
@@ -29,6 +31,8 @@ class Failures:
     def add(self, transport: Transport, error: EngineError, scope: str = "") -> None:
         if isinstance(error, (Unauthenticated, PermissionDenied)) and scope:
             transport.trouble[scope] = error
+        if isinstance(error, Unavailable) and any(isinstance(one, (TimeoutError, socket.timeout)) for one in causes(error)):
+            transport.stalled = True
         self._errors.append((transport, error))
 
     @property
@@ -91,16 +95,19 @@ class Endpoints:
         return found[:1] if PUSH in needs else found
 
     def round(self, scope: str, *needs: str) -> t.Tuple[t.List[Transport], Failures]:
-        """Whom to ask now, and the reasons against the others. A host in trouble is asked again only when all are."""
+        """Whom to ask now, and the reasons against the others. A host in trouble is asked again only when all are.
+
+        One that has stalled comes last, so that it does not cost the time limit once for each request.
+        """
         found = self.able(*needs)
         failures = Failures(self._domain, found)
         troubles = [(one, one.trouble.get("") or one.trouble.get(scope)) for one in found]
         if all(trouble for _one, trouble in troubles):
-            return found, failures
+            return _stalled_last(found), failures
         for one, trouble in troubles:
             if trouble:
                 failures.add(one, trouble)
-        return [one for one, trouble in troubles if not trouble], failures
+        return _stalled_last([one for one, trouble in troubles if not trouble]), failures
 
     def attempt(self, scope: str, needs: t.Sequence[str], action: t.Callable[[Transport], T]) -> T:
         """What action gives for the first host for which it does not fail; rounds are repeated while that may help."""
@@ -113,7 +120,7 @@ class Endpoints:
                 except EngineError as error:
                     failures.add(transport, error, scope)
                 else:
-                    self.given_up = False
+                    self.given_up = transport.stalled = False
                     return found
             number += 1
             self.before_retry(number, failures)
@@ -129,6 +136,10 @@ class Endpoints:
     def pause(self, attempt: int, error: EngineError, retry_after: t.Optional[float] = None) -> None:
         """wait_before_retry, by the options."""
         wait_before_retry(self._options.retry_delay, attempt, error, retry_after)
+
+
+def _stalled_last(transports: t.Sequence[Transport]) -> t.List[Transport]:
+    return sorted(transports, key=lambda one: one.stalled)
 
 
 def _told_tries(error: EngineError, tries: int) -> EngineError:

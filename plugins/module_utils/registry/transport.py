@@ -99,6 +99,7 @@ class Transport:
     """Requests to one host, for one registry (domain). Threads may share it.
 
     trouble: why the host is left out for now: under "" when it cannot be reached, under a scope when it refuses that.
+    stalled: it has kept a request waiting too long, and sent nothing since.
     """
 
     def __init__(self, host: Host, domain: str, options: RegistryOptions) -> None:
@@ -109,6 +110,7 @@ class Transport:
         self.auth = Authorizer(host, domain, options)
         self._header = {name: value for name, value in host.header.items() if name.lower() != "authorization"}
         self.trouble: t.Dict[str, EngineError] = {}
+        self.stalled = False
 
     def close(self) -> None:
         self._session.close()

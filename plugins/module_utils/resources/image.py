@@ -239,7 +239,10 @@ class ImageResource:
         self, number: int, task: Task, have: t.Optional[Found], left: t.Dict[str, Image], engine: Engine
     ) -> t.List[Step]:
         """left: the records that are there when this image's turn comes; what goes is taken out."""
-        removal = plan_removal(task.wants[number], have, left, engine)
+        want = task.wants[number]
+        if have and want.reference and have.record.name not in left:
+            have = None  # it goes with an image that was named before it in another way
+        removal = plan_removal(want, have, left, engine)
         if not task.params["force"]:
             check_unused(removal.records, engine)
         self._removals[number] = removal

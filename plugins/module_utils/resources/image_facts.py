@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import typing as t
 
 from ..engine.labels import NAME, is_pinned
+from ..errors import InvalidArgument
 from ..oci.platform import Platform
 from ..oci.reference import Reference
 
@@ -58,10 +60,14 @@ def _is_id(name: str) -> bool:
 
 
 def image_id(engine: Engine, have: Found) -> str:
-    """The digest of the config, as Docker has it, also of an image that is not whole; of the target where the config is not there."""
+    """The digest of the config, as Docker has it, also of an image that is not whole; of the target where there is no such config,
+    as in the artifacts that are no images (Helm's charts)."""
     from ..image.inspect import inspect
 
-    view = have.view or inspect(engine, have.record, Platform.host()).view
+    view = have.view
+    if view is None:
+        with contextlib.suppress(InvalidArgument):
+            view = inspect(engine, have.record, Platform.host()).view
     return str(view.config.digest if view else have.record.target.digest)
 
 

@@ -193,7 +193,10 @@ def _by_id(want: Wanted, engine: Engine, records: t.Sequence[Image]) -> Image:
         if want.image_id == record.target.digest:
             return record
     for record in records:
-        found = look_at(engine, record, want.platform)
+        try:
+            found = look_at(engine, record, want.platform)
+        except InvalidArgument:
+            continue  # an artifact that is no image
         if found.view and want.image_id in (found.view.manifest.digest, found.view.config.digest):
             return record
     raise NotFound(f"no image has the id {want.image_id}")

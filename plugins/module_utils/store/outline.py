@@ -89,8 +89,11 @@ def scratch(beside: str) -> t.Iterator[str]:
     """A new directory on the file system of the directory beside, for the length of the context.
 
     It is in /var/tmp where that is the same one, so that a look at layers changes nothing beside them. What killed processes left
-    there is removed.
+    there is removed. Where beside is not there yet, the nearest directory above it counts.
     """
+    beside = os.path.abspath(beside)
+    while not os.path.isdir(beside):
+        beside = os.path.dirname(beside)
     parent = _TEMPORARY if _is_same_file_system(_TEMPORARY, beside) else beside
     try:
         for name in os.listdir(parent):
@@ -99,7 +102,10 @@ def scratch(beside: str) -> t.Iterator[str]:
         while True:
             path = os.path.join(parent, _PREFIX + secrets.token_hex(8))
             os.mkdir(path, 0o700)
-            fd = os.open(path, _DIRECTORY)
+            try:
+                fd = os.open(path, _DIRECTORY)
+            except FileNotFoundError:
+                continue  # as below, a moment sooner
             fcntl.flock(fd, fcntl.LOCK_EX)
             if os.fstat(fd).st_nlink:
                 break

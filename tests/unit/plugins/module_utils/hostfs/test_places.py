@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import stat
+import struct
 
 import pytest
 
@@ -60,6 +62,33 @@ def test_links_that_others_may_have_planted_are_not(
     with pytest.raises(FailedPrecondition, match="link is a symbolic link in a directory that others may write to"):
         write(path, b"x", 0o600)
     assert not list(target.iterdir())
+
+
+def test_an_access_control_list_makes_a_directory_that_of_others(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "link").symlink_to(tmp_path)
+    with place(str(tmp_path / "d" / "link" / "file")):
+        pass
+    nobody = 2**32 - 1
+    rows = [(0x01, 7, nobody), (0x02, 7, 1000), (0x04, 5, nobody), (0x10, 7, nobody), (0x20, 5, nobody)]
+    acl = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *row) for row in rows)
+    os.setxattr(tmp_path / "d", "system.posix_acl_access", acl)
+    with pytest.raises(FailedPrecondition, match="that others may write to"), place(str(tmp_path / "d" / "link" / "file")):
+        pass
+
+
+def test_a_user_passes_through_directories_that_only_others_may_read(tmp_path: pathlib.Path) -> None:
+    home = tmp_path / "home" / "user"
+    home.mkdir(parents=True)
+    os.chown(home, 1000, 1000)
+    with contextlib.ExitStack() as stack:
+        for directory in (home.parent, *home.parents[1:-2]):
+            stack.callback(directory.chmod, stat.S_IMODE(directory.stat().st_mode))
+            directory.chmod(0o711)
+        os.seteuid(1000)
+        stack.callback(os.seteuid, 0)
+        with place(str(home / "file")) as found:
+            assert os.listdir(found.fd) == []
 
 
 def test_directories_are_made(tmp_path: pathlib.Path) -> None:

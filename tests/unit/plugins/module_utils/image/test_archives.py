@@ -288,6 +288,17 @@ def test_planted_links_in_an_exported_directory(
             action()
 
 
+def test_an_administrators_link_in_place_of_the_directory(engine: EmbeddedEngine, layout: Layout, tmp_path: pathlib.Path) -> None:
+    put(engine, layout, layout.image([tar_of([Entry("x")])]))
+    pack, path = pack_of(engine, "app:1", docker=False), tmp_path / "exp"
+    (tmp_path / "disk").mkdir()
+    path.symlink_to("disk")
+    check_directory(str(path))
+    write_directory(str(path), pack, engine.content.open, force=False)
+    assert is_directory_of(str(path), pack)
+    assert (tmp_path / "disk" / "oci-layout").is_file()
+
+
 def test_only_blobs_are_removed_from_a_directory(
     engine: EmbeddedEngine, layout: Layout, victim: pathlib.Path, others: pathlib.Path
 ) -> None:

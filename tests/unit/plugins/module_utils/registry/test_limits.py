@@ -74,15 +74,15 @@ def test_a_stall_is_noticed_by_default_within_a_minute_and_ends_within_minutes()
 
 def test_a_registry_that_stalls_is_tried_again_for_one_request_only(registry: FakeRegistry) -> None:
     """So that many blobs, or many images, do not hold a task for the tries of each."""
-    stalled = client(retries=2, progress_timeout=0.2)
-    registry.faults += [("/manifests/", stall_after(10, MANIFEST, 0.5))] * 3 + [(PATH, stall_after(0, BLOB, 0.5))]
+    stalled = client(retries=2, progress_timeout=1)
+    registry.faults += [("/manifests/", stall_after(10, MANIFEST, 3))] * 3 + [(PATH, stall_after(0, BLOB, 3))]
     with pytest.raises(Unavailable, match="timed out.*tried 3 times"):
         stalled.document(name(registry))
     with pytest.raises(Unavailable, match="timed out"):
         list(stalled.fetch(name(registry), LAYER))
     assert len(registry.seen) == 4
     assert stalled.document(name(registry)).body == MANIFEST
-    registry.faults += [(PATH, stall_after(0, BLOB, 0.5))] * 2
+    registry.faults += [(PATH, stall_after(0, BLOB, 3))] * 2
     assert b"".join(stalled.fetch(name(registry), LAYER)) == BLOB
 
 

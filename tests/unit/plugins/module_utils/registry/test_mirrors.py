@@ -35,6 +35,7 @@ from ansible_collections.fleet.containerd.tests.support.fake_registry import (
     fake_registry,
     redirect,
     reset_after,
+    stall_after,
     status,
 )
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
@@ -112,6 +113,20 @@ def test_a_mirror_serves_all_and_learns_which_registry_is_meant(place: Place) ->
     assert place.pull() == ("mirror", "mirror")
     assert asked(place.mirror) == [("GET", "/v2/app/manifests/1?ns=reg.test"), ("GET", f"{PATH}?ns=reg.test")]
     assert place.upstream.seen == []
+
+
+def test_a_mirror_that_stalls_costs_its_time_once(place: Place) -> None:
+    place.mirror.faults.append(("/manifests/", stall_after(0, MANIFEST, 3)))
+    client = place.client(progress_timeout=1)
+    assert client.document(NAME).body == MANIFEST
+    assert b"".join(client.fetch(NAME, LAYER)) == BLOB
+    assert len(place.mirror.seen) == 1
+    # It is not left out: where nobody else has something, it is asked, and when it answers it comes first again.
+    del place.upstream.contents[PATH]
+    for number in (2, 3):
+        assert b"".join(client.fetch(NAME, LAYER)) == BLOB
+        assert len(place.mirror.seen) == number
+    assert len(place.upstream.seen) == 3
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 500, 503, 418])

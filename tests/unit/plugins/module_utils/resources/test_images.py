@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container, Image
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound, ResourceExhausted
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.media_types import OCI_MANIFEST
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.image_failures import no_room, told
 from ansible_collections.fleet.containerd.tests.support.direct import Direct
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, tar_of
@@ -36,6 +40,19 @@ class Ground:
 
     def index(self, *images: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
         return self._layout.index(images)
+
+    def store(self, name: str, config: str) -> None:
+        """A manifest whose config is no image's."""
+        blobs = [b'{"name": "chart"}', b"archive"]
+        parts = [{"mediaType": config, "digest": Digest.of(blob), "size": len(blob)} for blob in blobs]
+        manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": parts[0], "layers": parts[1:]}
+        with self.engine.lease():
+            for data in (*blobs, json.dumps(manifest).encode()):
+                descriptor = Descriptor(OCI_MANIFEST, Digest.of(data), len(data))
+                with self.engine.content.writer(name, descriptor) as ingest:
+                    ingest.write(data)
+                    ingest.commit(len(data), descriptor.digest)
+            self.engine.images.put(Image(name, descriptor))
 
     def pull(self, *names: str, **options: t.Any) -> t.Dict[str, t.Any]:
         result = self.modules.result("image", name=list(names), retries=0, **options)
@@ -85,6 +102,25 @@ def test_one_image_in_two_indexes(ground: Ground) -> None:
     by_id = ground.remove(*ids)
     assert (by_id["untagged"], by_id["deleted"]) == (sorted(names), list(ids))
     assert by_id["actions"] == [f"remove image {name}" for name in sorted(names)]
+
+
+@pytest.mark.parametrize("first", ["id", "name"])
+def test_one_image_named_in_two_ways(ground: Ground, first: str) -> None:
+    name = ground.push("twice", ground.built("twice"))
+    key = ground.pull(name)["config_digest"]
+    done = ground.remove(*([key, name] if first == "id" else [name, key]))
+    assert not done.get("failed")
+    assert (done["untagged"], done["deleted"], done["actions"]) == ([name], [key], [f"remove image {name}"])
+    assert ground.engine.images.list() == []
+
+
+def test_an_artifact_that_is_no_image_hinders_nobody(ground: Ground) -> None:
+    name, other = ground.push("beside", ground.built("beside")), ground.push("beside2", ground.built("beside2"))
+    key = ground.pull(name, other)["images"][1]["config_digest"]
+    ground.store("reg.test/chart:1", "application/vnd.cncf.helm.config.v1+json")
+    assert ground.remove(name)["untagged"] == [name]
+    assert ground.remove(key)["untagged"] == [other]
+    assert [image.name for image in ground.engine.images.list()] == ["reg.test/chart:1"]
 
 
 def test_a_pin_of_another_image_removes_nothing(ground: Ground) -> None:

@@ -76,10 +76,10 @@ class Unpacked:
             copy_tree(str(self.lower), str(self.root))
         apply_layer(io.BytesIO(layer), TAR, str(self.root), [str(self.lower)] if overlay else [], overlay)
 
-    def problem(self, *more: str) -> str:
+    def problem(self, *more: str, beside: str = "") -> str:
         lowers = [str(self.lower)]
         done, found = verify_layer(
-            io.BytesIO(self.layer), TAR, str(self.root), lowers, self.overlay, limit=10**9, beside=str(self.base)
+            io.BytesIO(self.layer), TAR, str(self.root), lowers, self.overlay, limit=10**9, beside=beside or str(self.base)
         )
         assert done.size == len(self.layer)
         assert sorted(os.listdir(self.base)) == sorted(["lower", "root", *more])
@@ -283,6 +283,30 @@ def test_what_a_killed_comparison_has_left_goes(tmp_path: pathlib.Path, monkeypa
         with outline.scratch(str(tmp_path)) as mine:
             assert {str(path) for path in tmp_path.iterdir()} == {running, mine, str(planted)}
     assert list(tmp_path.iterdir()) == [planted]
+
+
+def test_a_comparison_beside_what_is_not_there(unpacked: Unpacked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outline, "_TEMPORARY", str(unpacked.base / "none"))
+    nowhere = str(unpacked.base / "not" / "yet")
+    assert unpacked.problem(beside=nowhere) == ""
+    _flip(unpacked.root / "bin")
+    assert unpacked.problem(beside=nowhere) != ""
+
+
+def test_another_process_takes_a_new_directory_for_one_that_was_left(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, made = os.mkdir, []
+
+    def taken(path: str, mode: int = 0o777) -> None:
+        real(path, mode)
+        made.append(path)
+        if len(made) == 1:
+            os.rmdir(path)
+
+    monkeypatch.setattr("os.mkdir", taken)
+    with outline.scratch(str(tmp_path)) as found:
+        assert found == made[1]
 
 
 def test_a_look_leaves_the_place_as_it_is(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
