@@ -83,7 +83,7 @@ def test_a_pull_stores_all_with_the_labels_that_keep_it(engine: EmbeddedEngine, 
     assert set(labels[result.view.manifest.digest]) >= {GC_REF_CONTENT + key for key in ("config", "l.0", "l.1")}
     assert labels[result.view.config.digest][GC_REF_SNAPSHOT + "overlayfs"] == result.view.chain_id
     assert labels[result.view.layers[1].digest][UNCOMPRESSED] == sha256(second)
-    assert engine.collect() == ([], [])
+    assert engine.collect() == ([], [], True)
     assert inspect(engine, record, AMD64).missing == ()
     again = get(engine, layout, index)
     assert (again.fetched, again.reused) == (0, 2)
