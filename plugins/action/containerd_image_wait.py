@@ -28,10 +28,11 @@ class ActionModule(ActionBase):
         super().run(tmp, task_vars)
         _result, options = self.validate_argument_spec(SPEC["argument_spec"])
         host = (task_vars or {}).get("inventory_hostname", "")
+        path = self._remote_expand_user(options["progress_file"])
         deadline, shown = time.monotonic() + options["timeout"], ""
         while True:
             status = self._status(options["jid"], task_vars)
-            line = told(self._progress(options["progress_file"]))
+            line = told(self._progress(path))
             if line not in ("", shown):
                 display.display(f"[{host}] {line}")
                 shown = line

@@ -21,7 +21,8 @@ attributes:
     description: Can run in C(check_mode) and return the changed status prediction without modifying the target.
     support: full
     details:
-      - This module only looks. Ansible itself starts no task in the background in C(check_mode).
+      - This module only looks. Ansible 2.19 starts the task in the background in C(check_mode) too, and its result tells what it would do.
+        Where the task was not started, as by older versions, there is no C(ansible_job_id) and nothing to wait for.
   diff_mode:
     description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
     support: full
@@ -38,8 +39,8 @@ options:
     required: true
   progress_file:
     description:
-      - The O(fleet.containerd.containerd_image#module:progress_file) of that task.
-    type: path
+      - The O(fleet.containerd.containerd_image#module:progress_file) of that task, a path of the target.
+    type: str
     required: true
   delay:
     description:
@@ -71,6 +72,7 @@ EXAMPLES = r"""
   fleet.containerd.containerd_image_wait:
     jid: "{{ pull.ansible_job_id }}"
     progress_file: /run/pull.json
+  when: pull.ansible_job_id is defined
 """
 
 RETURN = r"""

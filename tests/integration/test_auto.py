@@ -46,5 +46,16 @@ def test_containerd_comes_to_a_host_of_the_embedded_engine(
         # One who says which engine is meant gets it; and who takes the one away can have the other.
         assert modules.run("containerd_container", **before.defaults, **gone)["changed"]
         assert modules.run("containerd_container", **auto, **web)["container"]["Containerd"]["Engine"] == "containerd"
+        # Records that cannot be read stand in nobody's way.
+        records = before.data / "metadata.db"
+        kept = records.read_bytes()
+        records.write_bytes(b"damaged " * 1024)
+        said = "it cannot be told whether the embedded engine has a container new: "
+        shown = modules.run("containerd_container_info", **auto, name="new")
+        made = modules.run("containerd_container", **auto, **{**web, "name": "new"}, _ansible_check_mode=True)
+        for result in (shown, made):
+            assert [said in str(text) for text in result["warnings"] if "CVE" not in str(text)] == [True], result["warnings"]
+        assert not modules.run("containerd_container", **auto, name="new", state="absent")["changed"]
+        records.write_bytes(kept)
         for name in ("web", "other"):
             assert modules.run("containerd_container", **auto, name=name, state="absent")["changed"]

@@ -16,8 +16,11 @@ import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import RUNNING
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound
+from ansible_collections.fleet.containerd.plugins.module_utils.resources import container_steps as steps
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import find_container
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container_jobs import container_lock, output_of
 from ansible_collections.fleet.containerd.tests.support.modules import Modules, running_modules
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
 
@@ -46,7 +49,19 @@ class Jobs:
             except NotFound:
                 return "created"
 
-    def until(self, status: str, name: str = "job", seconds: float = 20) -> None:
+    def until_printed(self, text: str) -> None:
+        """As the container that runs now has it in its log."""
+        self.until("running")
+        deadline = time.monotonic() + 60
+        while True:
+            with self.site.engine() as engine:
+                container = find_container(engine, "job")
+                if container and text in output_of(engine, container):
+                    return
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def until(self, status: str, name: str = "job", seconds: float = 60) -> None:
         deadline = time.monotonic() + seconds
         while self.status(name) != status:
             assert time.monotonic() < deadline, f"{name} is {self.status(name) or 'not there'}, not {status or 'gone'}"
@@ -58,6 +73,13 @@ def jobs(site: Site, modules: Modules, busybox: str, tmp_path: pathlib.Path) -> 
     modules.run("containerd_image", **site.defaults, name=busybox)
     with running_modules(tmp_path / "other-result") as other:
         yield Jobs(site, modules, other, busybox)
+
+
+@pytest.fixture
+def patient(tmp_path: pathlib.Path) -> t.Iterator[Modules]:
+    """Modules that look long enough at what they have started to see its end, however busy the host is."""
+    with running_modules(tmp_path / "patient-result", under=["env", "GRACE_SECONDS=60"]) as found:
+        yield found
 
 
 @TWO
@@ -103,10 +125,11 @@ def test_what_somebody_else_has_left_is_no_rest(jobs: Jobs, named: str) -> None:
 def test_others_stop_and_remove_what_a_task_waits_for(jobs: Jobs) -> None:
     def meanwhile(**options: t.Any) -> t.Callable[[int], None]:
         def act(_pid: int) -> None:
-            jobs.until("running")
+            jobs.until_printed("begun")
             began = time.monotonic()
-            assert jobs.other.run(KIND, **{**jobs.site.defaults, "name": "job", "stop_timeout": 60, **options})["changed"]
-            assert time.monotonic() - began < 40
+            assert jobs.other.run(KIND, **{**jobs.site.defaults, "name": "job", "stop_timeout": 300, **options})["changed"]
+            # Less than the lock and the container's end are waited for.
+            assert time.monotonic() - began < 120
 
         return act
 
@@ -118,14 +141,14 @@ def test_others_stop_and_remove_what_a_task_waits_for(jobs: Jobs) -> None:
         "The last that it printed:\nbegun"
     )
     # What was stopped has not done its work, whatever status it ended with.
-    script = "trap 'exit 0' TERM; sleep 1000 & wait"
+    script = "trap 'exit 0' TERM; echo begun; sleep 1000 & wait"
     polite = jobs.modules.meanwhile(meanwhile(state="stopped"), KIND, **jobs.job(script, stop_signal="TERM"))
     assert (polite["failed"], polite["status"]) == (True, 0)
     assert jobs.modules.run(KIND, **jobs.job(script, stop_signal="TERM"), _ansible_check_mode=True)["actions"] == [
         "start container job",
         "wait for container job to end",
     ]
-    gone = jobs.modules.meanwhile(meanwhile(state="absent", force_kill=True), KIND, **jobs.job("sleep 1000"))
+    gone = jobs.modules.meanwhile(meanwhile(state="absent", force_kill=True), KIND, **jobs.job("echo begun; sleep 1000"))
     assert gone["failed"]
     assert gone["changed"]
     assert gone["msg"] == "the container job was removed by somebody else while this task waited for its end"
@@ -134,47 +157,42 @@ def test_others_stop_and_remove_what_a_task_waits_for(jobs: Jobs) -> None:
 
 @TWO
 def test_a_limit_for_a_job(jobs: Jobs) -> None:
-    late = jobs.modules.result(KIND, **jobs.job("echo begun; sleep 1000", wait_timeout=0.5, cleanup=True))
+    late = jobs.modules.result(KIND, **jobs.job("echo begun; sleep 1000", wait_timeout=5, cleanup=True))
     assert late["failed"]
     assert late["msg"] == (
-        "the container job has not ended within 0.5 s (wait_timeout), so it was stopped: exit status 137\n"
+        "the container job has not ended within 5 s (wait_timeout), so it was stopped: exit status 137\n"
         "The last that it printed:\nbegun"
     )
     assert (late["status"], late["container"]["Output"]) == (137, "begun\n")
     assert late["actions"][-1] == "remove container job"
     assert jobs.status() == ""
-    assert not jobs.modules.run(KIND, **jobs.job("true", wait_timeout=30)).get("failed")
-    failed = jobs.modules.result(KIND, **jobs.job("for i in $(seq 100); do echo line $i; done; exit 3", wait_timeout=30))
+    assert not jobs.modules.run(KIND, **jobs.job("true", wait_timeout=300)).get("failed")
+    failed = jobs.modules.result(KIND, **jobs.job("for i in $(seq 100); do echo line $i; done; exit 3", wait_timeout=300))
     lines = "\n".join(f"line {number}" for number in range(81, 101))
     assert failed["msg"] == f"the container job ended: exit status 3\nThe last that it printed:\n{lines}"
 
 
 @TWO
 def test_a_job_ends_with_its_task(jobs: Jobs, tmp_path: pathlib.Path) -> None:
-    def running(seconds: float) -> None:
-        jobs.until("running")
-        time.sleep(seconds)
-
     def ended() -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while jobs.status() == "running":
             assert time.monotonic() < deadline
             time.sleep(0.02)
 
+    # At whatever moment it comes.
     def term(pid: int) -> None:
-        # At whatever moment it comes.
-        running(0)
+        jobs.until("running")
         os.kill(pid, signal.SIGTERM)
         ended()
 
     def kill(pid: int) -> None:
-        # A guard is there as long as the task waits.
-        running(0.3)
+        jobs.until("running")
         os.kill(pid, signal.SIGKILL)
         ended()
 
-    def hang_up(pid: int) -> None:
-        running(0.3)
+    def hang_up(_pid: int) -> None:
+        jobs.until("running")
         os.close(reader)
         ended()
         # So that a result can be looked for.
@@ -193,6 +211,54 @@ def test_a_job_ends_with_its_task(jobs: Jobs, tmp_path: pathlib.Path) -> None:
 
 
 @TWO
+def test_a_job_for_whom_nobody_waits_does_not_start(jobs: Jobs, tmp_path: pathlib.Path) -> None:
+    fifo = tmp_path / "result"
+    fifo.unlink()
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+
+    def act(pid: int) -> None:
+        deadline = time.monotonic() + 60
+        while os.readlink(f"/proc/{pid}/fd/1") != str(fifo):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        os.close(reader)
+        # So that a result can be looked for.
+        fifo.unlink()
+        fifo.touch()
+        held.close()
+
+    with jobs.site.engine() as engine, contextlib.ExitStack() as held:
+        held.enter_context(container_lock(engine, "job"))
+        jobs.modules.meanwhile(act, KIND, **jobs.job("sleep 1000"))
+    assert jobs.status() == ""
+
+
+@TWO
+@pytest.mark.parametrize("again", [False, True])
+def test_a_task_that_is_interrupted_while_others_are_at_work(jobs: Jobs, again: bool) -> None:
+    """It ends its job all the same, but not what they have started."""
+
+    def act(pid: int) -> None:
+        jobs.until("running")
+        with jobs.site.engine() as engine, container_lock(engine, "job"):
+            container = find_container(engine, "job")
+            assert container
+            if again:
+                steps.stop(engine, container, {"force_kill": True})
+                steps.start(engine, container)
+            os.kill(pid, signal.SIGTERM)
+            deadline = time.monotonic() + 60
+            while pathlib.Path(f"/proc/{pid}").exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            assert (engine.tasks.state(container.id).status == RUNNING) is again
+
+    result = jobs.modules.meanwhile(act, KIND, **jobs.job("sleep 1000"))
+    assert result["msg"].startswith("the task was interrupted: SIGTERM came")
+
+
+@TWO
 def test_what_runs_without_a_task_is_waited_for(jobs: Jobs, tmp_path: pathlib.Path) -> None:
     """Its task and the task's guard were killed together."""
     (tmp_path / "v").mkdir()
@@ -202,7 +268,9 @@ def test_what_runs_without_a_task_is_waited_for(jobs: Jobs, tmp_path: pathlib.Pa
 
     def let_go(pid: int) -> None:
         # Its guard is there.
+        deadline = time.monotonic() + 60
         while not pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text():
+            assert time.monotonic() < deadline
             time.sleep(0.02)
         (tmp_path / "v" / "go").touch()
 
@@ -213,30 +281,33 @@ def test_what_runs_without_a_task_is_waited_for(jobs: Jobs, tmp_path: pathlib.Pa
 
 
 @TWO
-def test_a_job_runs_once_at_a_time(jobs: Jobs) -> None:
+def test_a_job_runs_once_at_a_time(jobs: Jobs, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "v").mkdir()
+    options = jobs.job("until test -e /v/go; do sleep 0.05; done; echo done", volumes=[f"{tmp_path}/v:/v"], cleanup=True)
+
     def second(_pid: int) -> None:
         jobs.until("running")
-        other = jobs.other.run(KIND, **jobs.job("sleep 1; echo done"), cleanup=True)
+        other: t.Dict[str, t.Any] = jobs.other.meanwhile(lambda _pid: (tmp_path / "v" / "go").touch(), KIND, **options)
         assert other["actions"][0] == "create container job"
         assert other["container"]["Output"] == "done\n"
 
-    first = jobs.modules.meanwhile(second, KIND, **jobs.job("sleep 1; echo done"), cleanup=True)
+    first = jobs.modules.meanwhile(second, KIND, **options)
     assert first["container"]["Output"] == "done\n"
     assert jobs.status() == ""
 
 
 @TWO
-def test_a_service_that_ends_at_once(jobs: Jobs) -> None:
+def test_a_service_that_ends_at_once(jobs: Jobs, patient: Modules) -> None:
     broken = ["sh", "-c", "echo port in use >&2; exit 3"]
     web = {**jobs.options, "name": "web"}
-    fresh = jobs.modules.result(KIND, **web, command=broken)
+    fresh = patient.result(KIND, **web, command=broken)
     said, printed = "the container web ended as soon as it was started: exit status 3", "\nThe last that it printed:\nport in use"
     assert fresh["msg"] == said + printed
     assert (fresh["status"], fresh["container"]["Output"]) == (3, "port in use\n")
     assert (fresh["failed_action"], fresh.get("changed", False)) == ("start container web", False)
     assert jobs.status("web") == ""
     old = jobs.modules.run(KIND, **web, command=SERVICE)["container"]
-    failed = jobs.modules.result(KIND, **web, command=broken)
+    failed = patient.result(KIND, **web, command=broken)
     assert failed["msg"] == f"{said}; the old container web is back and runs{printed}"
     assert failed["undone"] == [
         "give the name web to the new container",
@@ -249,7 +320,7 @@ def test_a_service_that_ends_at_once(jobs: Jobs) -> None:
     assert same["container"]["Id"] == old["Id"]
     assert same["container"]["State"]["Running"]
     # What ends well may do so as soon as it likes.
-    once = jobs.modules.run(KIND, **{**web, "name": "once"}, command=["true"])
+    once = patient.run(KIND, **{**web, "name": "once"}, command=["true"])
     assert once["container"]["State"]["Status"] == "exited"
 
 

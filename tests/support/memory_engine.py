@@ -314,8 +314,8 @@ class MemoryEngine:
         os.makedirs(self.container_path(container_id), exist_ok=True)
         return self.container_path(container_id)
 
-    def lock(self, name: str) -> t.ContextManager[None]:
-        return self.world.locked("lock", self.namespace, name)
+    def lock(self, name: str, wait: t.Optional[float] = None) -> t.ContextManager[None]:
+        return self.world.locked("lock", self.namespace, name, wait=wait)
 
     def interrupted(self) -> bool:
         return False

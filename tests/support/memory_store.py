@@ -73,11 +73,12 @@ class World:
         return self._directory
 
     @contextlib.contextmanager
-    def locked(self, *name: str) -> t.Iterator[None]:
+    def locked(self, *name: str, wait: t.Optional[float] = None) -> t.Iterator[None]:
         with self.mutex:
             lock = self.locks.setdefault(name, threading.Lock())
-        if not lock.acquire(timeout=self.wait):
-            raise Unavailable(f"{name[-1]} is locked for more than {self.wait:g} s")
+        wait = self.wait if wait is None else wait
+        if not lock.acquire(timeout=wait):
+            raise Unavailable(f"{name[-1]} is locked for more than {wait:g} s")
         try:
             yield
         finally:

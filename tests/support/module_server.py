@@ -20,6 +20,8 @@ import signal
 import sys
 import typing as t
 
+#: In the environment: the seconds that what was started is looked at, for who must not miss its end.
+_GRACE = "GRACE_SECONDS"
 _COLLECTION = "ansible_collections.fleet.containerd.plugins"
 #: What the modules import besides each other.
 _IMPORTS = (
@@ -45,6 +47,9 @@ def load() -> t.Dict[str, t.Any]:
     rooms = importlib.import_module(f"{_COLLECTION}.module_utils")
     for path in pathlib.Path(next(iter(rooms.__path__))).glob("*/*.py"):
         importlib.import_module(f"{rooms.__name__}.{path.parent.name}.{path.stem}")
+    if _GRACE in os.environ:
+        rooms_of_jobs: t.Any = sys.modules[f"{rooms.__name__}.resources.container_jobs"]
+        rooms_of_jobs._GRACE_SECONDS = float(os.environ[_GRACE])
     return every
 
 

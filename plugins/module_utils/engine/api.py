@@ -283,10 +283,10 @@ class Engine(t.Protocol):
     def container_dir(self, container_id: str) -> str:
         """A directory of ours for a container's log and files; made on first use, removed with the container."""
 
-    def lock(self, name: str) -> t.ContextManager[None]:
+    def lock(self, name: str, wait: t.Optional[float] = None) -> t.ContextManager[None]:
         """Serialise with other processes of ours that change what is called name (in this namespace).
 
-        A flock on a file below data_root/locks; Unavailable, naming it, after a bounded wait. When its last holder was killed,
+        A flock on a file below data_root/locks; Unavailable, naming it, after wait seconds. When its last holder was killed,
         all that killed processes have left in this namespace is removed at the end of the context; also after a failure in it.
         """
 

@@ -74,7 +74,7 @@ def kept_by_embedded(options: EngineOptions, kind: str, name: str) -> str:
     """Why a container that the chosen engine (kind) does not have is not simply absent; empty where it is.
 
     engine=auto means another engine once containerd is installed on a host: what the embedded one has made is still there and
-    runs. It costs nothing where the embedded engine was never used.
+    runs. It costs nothing where the embedded engine was never used. Raises why its records cannot be read.
     """
     database = os.path.join(options.data_root, "metadata.db")
     if options.engine != "auto" or kind == "embedded" or not os.path.exists(database):

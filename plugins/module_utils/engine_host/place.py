@@ -156,11 +156,11 @@ class Place:
         return os.path.join(self._locks, "leases")
 
     @contextlib.contextmanager
-    def lock(self, name: str) -> t.Iterator[None]:
+    def lock(self, name: str, wait: t.Optional[float] = None) -> t.Iterator[None]:
         """Serialise with other processes of ours that change what is called name."""
         digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:_NAME_DIGITS]
         path, spare = os.path.join(self._locks, digest), os.path.join(self._locks, "spare")
-        with marked(path, spare, printable(name, 200)) as mark:
+        with marked(path, spare, printable(name, 200), wait) as mark:
             self._tidied = self._tidied and self._held > 0
             self._held += 1
             try:

@@ -22,7 +22,7 @@ class Step(t.NamedTuple):
     partial: it may fail half-way: its undo is called then, too.
     settles: once it is done, what was done up to here stays, whatever fails later.
     wait: is waited for before run, while the lock is not held: others may change the object meanwhile.
-    abandon: is called when the task is interrupted in this step or a later one.
+    abandon: is called when the task is interrupted in this step or a later one; in a partial step its undo is called instead.
     """
 
     title: str
@@ -140,7 +140,8 @@ class _Run:
         """Take back what was done, last first; a failing undo does not stop the others. What was, and what went wrong."""
         undone: t.List[Step] = []
         troubles: t.List[str] = []
-        abandon = [step.abandon for step in [*self.done, failed] if step.abandon] if interrupted else []
+        begun = [*self.done, *([] if failed.partial else [failed])] if interrupted else []
+        abandon = [step.abandon for step in begun if step.abandon]
         for one in abandon[-1:]:
             try:
                 one()

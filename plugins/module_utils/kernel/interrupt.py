@@ -69,24 +69,27 @@ def check(reader: bool = False) -> None:
 def guarded(last_will: t.Callable[[], None]) -> t.Iterator[None]:
     """A process of its own calls last_will when this one is killed inside the context.
 
-    It must use nothing that is open here: descriptors are closed there.
+    It must use nothing that is open here: descriptors are closed there. Where no more processes are allowed there is no guard.
     """
     reader, writer = os.pipe()
-    guard = os.fork()
-    if not guard:
-        try:
-            _guard(reader, last_will)
-        finally:
-            os._exit(0)
-    os.close(reader)
+    guard = -1
     try:
+        with contextlib.suppress(OSError):
+            guard = os.fork()
+        if not guard:
+            try:
+                _guard(reader, last_will)
+            finally:
+                os._exit(0)
+        os.close(reader)
         yield
     finally:
         # A guard that was killed itself is nobody's loss.
         with contextlib.suppress(BrokenPipeError):
             os.write(writer, b".")
         os.close(writer)
-        os.waitpid(guard, 0)
+        if guard > 0:
+            os.waitpid(guard, 0)
 
 
 def _guard(reader: int, last_will: t.Callable[[], None]) -> None:
@@ -98,7 +101,8 @@ def _guard(reader: int, last_will: t.Callable[[], None]) -> None:
             with contextlib.suppress(OSError):
                 os.close(int(name))
     for number in (0, 1, 2):
-        os.dup2(null, number)
+        if number != reader:
+            os.dup2(null, number)
     # Objects of the parent must not be collected here: they would close numbers that mean something else by now.
     gc.freeze()
     if not os.read(reader, 1):

@@ -74,6 +74,14 @@ def find_container(engine: Engine, name: str) -> t.Optional[Container]:
         return None
 
 
+def elsewhere_or_warning(params: t.Mapping[str, t.Any], engine: Engine, name: str) -> t.Tuple[str, str]:
+    """Why a container that is not here is not simply absent, and what prevents to tell; each empty where there is nothing to say."""
+    try:
+        return kept_by_embedded(EngineOptions.of(params), engine.kind, name), ""
+    except EngineError as error:
+        return "", f"it cannot be told whether the embedded engine has a container {name}: {error}"
+
+
 def task_of(engine: Engine, container: t.Optional[Container]) -> t.Optional[TaskState]:
     try:
         return engine.tasks.state(container.id) if container else None
@@ -115,12 +123,14 @@ class ContainerResource:
     def plan(self, want: Want, have: Have, engine: Engine) -> Plan:
         from .container_plan import Planner
 
+        self._done = {}
+        planner = Planner(engine, want, have, self._done)
         if have.container is None:
-            elsewhere = kept_by_embedded(EngineOptions.of(want.params), engine.kind, want.name)
+            elsewhere, warning = elsewhere_or_warning(want.params, engine, want.name)
             if elsewhere:
                 raise FailedPrecondition(elsewhere)
-        self._done = {}
-        plan = Planner(engine, want, have, self._done).plan()
+            planner.warnings += [warning] if warning else []
+        plan = planner.plan()
         if want.state == "absent" or not plan.steps:
             return plan
         from .container_check import Outlook

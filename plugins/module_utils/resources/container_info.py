@@ -9,9 +9,8 @@ import typing as t
 
 from ..engine.labels import NAME
 from ..engine.models import TaskState
-from ..engine.open import EngineOptions, kept_by_embedded
 from ..errors import Unavailable
-from .container import find_container, task_of
+from .container import elsewhere_or_warning, find_container, task_of
 from .container_facts import container_facts
 
 if t.TYPE_CHECKING:
@@ -39,8 +38,7 @@ def container_info(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str,
     facts = [container_facts(engine, container, _task(engine, container, warnings)) for container in found.values()]
     facts.sort(key=lambda container: str(container["Name"]))
     out: t.Dict[str, t.Any] = {"containers": facts, "exists": not absent}
-    hints = [kept_by_embedded(EngineOptions.of(params), engine.kind, name) for name in absent]
-    warnings += [hint for hint in hints if hint]
+    warnings += [hint for name in absent for hint in elsewhere_or_warning(params, engine, name) if hint]
     if warnings:
         out["warnings"] = warnings
     if wanted is not None and len(wanted) == 1:

@@ -10,8 +10,8 @@ import time
 import typing as t
 
 from ..engine.models import STOPPED, Container, TaskState
-from ..errors import FailedPrecondition, NotFound, Unavailable, printable
-from ..kernel.interrupt import check, guarded
+from ..errors import EngineError, FailedPrecondition, NotFound, Unavailable, printable
+from ..kernel.interrupt import Interrupted, check, guarded
 from . import container_steps as steps
 
 if t.TYPE_CHECKING:
@@ -22,6 +22,8 @@ if t.TYPE_CHECKING:
 _LOOK_SECONDS = 1.0
 #: How long what was started is looked at: long enough for a wrong option, a missing file or a port in use to show.
 _GRACE_SECONDS = 0.2
+#: How long a task that is interrupted waits for others who change its container.
+_INTERRUPTED_SECONDS = 2.0
 _TAIL_LINES, _TAIL_CHARACTERS = 20, 2000
 
 
@@ -34,8 +36,8 @@ class NameLock:
         self._job = want.state == "started" and not want.params["detach"]
         self._whole, self._held = contextlib.ExitStack(), contextlib.ExitStack()
 
-    def _take(self) -> None:
-        self._held.enter_context(container_lock(self._engine, self._name))
+    def _take(self, wait: t.Optional[float] = None) -> None:
+        self._held.enter_context(container_lock(self._engine, self._name, wait))
 
     def __enter__(self) -> NameLock:
         with contextlib.ExitStack() as stack:
@@ -56,31 +58,74 @@ class NameLock:
         self._held.close()
         try:
             yield
-        finally:
+        except Interrupted:
+            # What is interrupted has to end now, whoever else is at work, and for however long.
+            with contextlib.suppress(Unavailable):
+                self._take(_INTERRUPTED_SECONDS)
+            raise
+        except EngineError:
             self._take()
+            raise
+        self._take()
 
 
-def container_lock(engine: Engine, name: str) -> t.ContextManager[None]:
-    return engine.lock(f"container {name}")
+def container_lock(engine: Engine, name: str, wait: t.Optional[float] = None) -> t.ContextManager[None]:
+    return engine.lock(f"container {name}", wait)
 
 
 class Job:
-    """One run of a container that a task waits for. done: filled with what the result needs from it."""
+    """One run of a container that a task waits for. done: filled with what the result needs from it.
+
+    If this process is killed, a guard ends the job: from before its start until it has been waited for, or was abandoned.
+    """
 
     def __init__(self, engine: Engine, want: Want, done: t.Dict[str, t.Any]) -> None:
         self._engine, self._want, self._done = engine, want, done
-        self._pid = 0
+        #: The process of the run; 0 when it has ended, None when it is not known yet.
+        self._pid: t.Optional[int] = None
+        self._guard = contextlib.ExitStack()
+
+    def begin(self, container: Container) -> None:
+        """Start it, if somebody still wants to know."""
+        check(reader=True)
+        self._watch(container)
+        steps.start(self._engine, container)
+        self._look(container)
+
+    def take_back(self, container: Container) -> None:
+        """The start has failed."""
+        try:
+            steps.halt(self._engine, container)
+        finally:
+            self._guard.close()
 
     def wait(self, container: Container) -> None:
-        """Until it has ended, is gone, or wait_timeout is over. If this process is killed, a guard ends the job."""
-        from ..engine.open import EngineOptions, open_engine
+        """Until it has ended, is gone, or wait_timeout is over."""
+        if self._pid is None:
+            self._look(container)
+        # Another guard, which knows the process.
+        self._watch(container)
+        try:
+            self._await(container)
+        except EngineError:
+            self._guard.close()
+            raise
+        self._guard.close()
 
+    def _look(self, container: Container) -> None:
+        self._pid = 0
         with contextlib.suppress(NotFound):
             self._pid = self._engine.tasks.state(container.id).pid
+
+    def _watch(self, container: Container) -> None:
+        """Have a guard, in place of the one before."""
+        from ..engine.open import EngineOptions, open_engine
+
         # Opened here, since the files of a module that was killed may be gone; it connects to nothing before it is used.
         other = open_engine(EngineOptions.of(self._want.params)._replace(engine=self._engine.kind, snapshotter=""))
-        with guarded(lambda: self._will(other, container)):
-            self._await(container)
+        before, self._guard = self._guard, contextlib.ExitStack()
+        with before:
+            self._guard.enter_context(guarded(lambda: self._will(other, container)))
 
     def _await(self, container: Container) -> None:
         limit = self._want.params["wait_timeout"]
@@ -100,16 +145,32 @@ class Job:
             if time.monotonic() >= deadline:
                 return
 
-    def abandon(self, container: Container, engine: t.Optional[Engine] = None) -> None:
+    def abandon(self, container: Container) -> None:
         """The task is interrupted: nothing that it waits for lives on."""
-        engine = engine or self._engine
+        try:
+            self._stop(self._engine, container)
+        finally:
+            self._guard.close()
+
+    def _stop(self, engine: Engine, container: Container) -> None:
+        """Unless it is another run by now, which somebody else has started."""
+        with contextlib.suppress(NotFound):
+            state = engine.tasks.state(container.id)
+            if state.status != STOPPED and self._pid not in (None, state.pid):
+                return
         steps.stop(engine, container, self._want.params)
         if self._want.params["cleanup"]:
             steps.remove(engine, container)
 
     def _will(self, engine: Engine, container: Container) -> None:
         with container_lock(engine, self._want.name):
-            self.abandon(container, engine)
+            self._stop(engine, container)
+            try:
+                engine.tasks.state(container.id)
+            except NotFound:
+                # What is half started would still begin.
+                with contextlib.suppress(NotFound):
+                    engine.tasks.delete(container.id, force=True)
 
     def end(self, container: Container) -> None:
         """Look at what has become of it, and stop it when it runs still."""

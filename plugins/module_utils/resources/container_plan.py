@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 import typing as t
 
 from ..engine import labels as L
@@ -70,17 +69,13 @@ class Planner:
 
     def _start(self, get: t.Callable[[], Container]) -> Step:
         """What was done before it stays once it has started."""
-        engine, name, detach = self.engine, self.want.name, self.want.params["detach"]
-        # What a task waits for is looked at then.
-        begin = functools.partial(start_service, engine, name) if detach else functools.partial(steps.start, engine)
-        return Step(
-            f"start container {name}",
-            lambda: begin(get()),
-            lambda: steps.halt(engine, get()),
-            partial=True,
-            settles=True,
-            abandon=None if detach else lambda: self.job.abandon(get()),
-        )
+        engine, name, job = self.engine, self.want.name, self.job
+        title = f"start container {name}"
+        if self.want.params["detach"]:
+            run, undo = (lambda: start_service(engine, name, get())), (lambda: steps.halt(engine, get()))
+            return Step(title, run, undo, partial=True, settles=True)
+        run, undo = (lambda: job.begin(get())), (lambda: job.take_back(get()))
+        return Step(title, run, undo, partial=True, settles=True, abandon=lambda: job.abandon(get()))
 
     def _wait_steps(self, get: t.Callable[[], Container]) -> t.List[Step]:
         """For detach=false: wait and clean up."""

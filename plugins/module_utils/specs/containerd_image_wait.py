@@ -10,7 +10,7 @@ SPEC = {
     'argument_spec': {
         'delay': {'type': 'float', 'default': 2.0},
         'jid': {'type': 'str', 'required': True},
-        'progress_file': {'type': 'path', 'required': True},
+        'progress_file': {'type': 'str', 'required': True},
         'timeout': {'type': 'float', 'default': 3600.0},
     },
 }

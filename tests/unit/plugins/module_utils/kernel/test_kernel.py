@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 import signal
@@ -264,11 +265,22 @@ def test_an_interruption_abandons_what_runs_and_takes_back() -> None:
     assert "abandon" not in steps.events
 
 
+def test_an_interrupted_start_is_taken_back_and_not_abandoned() -> None:
+    """What is abandoned may be gone, and then the steps before could not be taken back."""
+    steps = Steps()
+    start = Step("start", steps.interrupted, steps.did("undo start"), partial=True, settles=True, abandon=steps.did("abandon"))
+    steps.plans = [steps.step("swap"), start]
+    with pytest.raises(Interrupted):
+        converge(steps, {}, None, False)
+    assert steps.events == ["lock", "swap", "interrupted", "undo start", "undo swap"]
+
+
 def test_a_signal_interrupts_once(tmp_path: pathlib.Path) -> None:
     """In a process of its own, since a signal that has come is not forgotten."""
     said = tmp_path / "said"
     pid = os.fork()
     if not pid:
+        status = 1
         try:
             with interruptible():
                 try:
@@ -280,8 +292,9 @@ def test_a_signal_interrupts_once(tmp_path: pathlib.Path) -> None:
                     said.write_text(str(interrupted))
             with pytest.raises(Interrupted):
                 check()
+            status = 0 if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL else 1
         finally:
-            os._exit(0 if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL else 1)
+            os._exit(status)
     assert os.waitpid(pid, 0)[1] == 0
     assert said.read_text() == "the task was interrupted: SIGTERM came"
 
@@ -307,6 +320,18 @@ def test_a_reader_that_is_gone_interrupts() -> None:
     os.close(reader)
     os.close(writer)
     assert os.waitpid(pid, 0)[1] == 0
+
+
+def test_where_no_more_processes_are_allowed_there_is_no_guard(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fork() -> int:
+        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", fork)
+    before, done = os.listdir("/proc/self/fd"), False
+    with guarded((tmp_path / "will").touch):
+        done = True
+    assert done
+    assert os.listdir("/proc/self/fd") == before
 
 
 @pytest.mark.parametrize("killed", [False, True])
