@@ -69,8 +69,9 @@ def test_many_layers(live: Live, hand_made: str) -> None:
     """Whiteouts, opaque directories and hardlinks over layers: the tree that ctr mounts is the one it unpacks itself."""
     done = live.pull(hand_made)
     assert "complete" in checked(live, hand_made)
-    labels = {str(info.digest): info.labels for info in live.engine.content.walk()}
-    assert len(labels) == 2 + len(done.view.layers)
+    # An earlier test's garbage may still wait for the daemon's next collection.
+    blobs = (done.view.manifest, done.view.config, *done.view.layers)
+    labels = {blob.digest: live.engine.content.info(blob.digest).labels for blob in blobs}
     assert all(any(key.startswith(L.SOURCE) for key in found) for found in labels.values())
     for layer, diff_id in zip(done.view.layers, done.view.image_config.diff_ids):
         assert labels[layer.digest][L.UNCOMPRESSED] == diff_id
