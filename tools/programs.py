@@ -67,7 +67,7 @@ VENV = ".venv"
 _COMMENT = re.compile(r"#\s*starts:(.*)")
 #: Of the shell itself: words before a command, and whole commands.
 _BEFORE = {"if", "then", "else", "do", "while", "until", "exec", "command", "!", "(", "{"}
-_BUILTIN = {"cd", "echo", "exit", "export", "for", "set", "test", "true", "wait", "fi", "done", "}", ")"}
+_BUILTIN = {"cd", "echo", "exit", "export", "for", "set", "test", "trap", "true", "wait", "fi", "done", "}", ")"}
 
 
 class Use(t.NamedTuple):
