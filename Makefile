@@ -11,7 +11,7 @@ help:
 	@echo "make bench     the benchmarks (ROWS=P1,P4 for some)"
 	@echo "make fuzz      feed the parsers with bytes of strangers (MINUTES=10)"
 	@echo "make attacks   all attacks of layers and registries, full disks, kills and power cuts (25 minutes)"
-	@echo "make vm        both engines on a real Debian host under QEMU: logins that end, limits, reboots (20 minutes; SUITE=bookworm)"
+	@echo "make vm        both engines on a real Debian host under QEMU: logins that end, limits, reboots (5 to 20 minutes; SUITE=bookworm)"
 	@echo "make generate  write the generated files"
 
 setup:
