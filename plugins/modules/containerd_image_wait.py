@@ -90,11 +90,3 @@ images:
   type: list
   elements: dict
 """
-
-
-def main() -> None:
-    raise SystemExit("containerd_image_wait runs on the controller, by its action plugin")
-
-
-if __name__ == "__main__":
-    main()

@@ -250,6 +250,8 @@ class DaemonSite(Site):
         return self.daemon.ctr(*arguments, namespace=self.namespace).stdout
 
     def look(self) -> str:
+        # What an earlier task has left for the daemon's collector must not go while somebody compares.
+        self.collect()
         ctr = f"{self.daemon.bin}/ctr --address {self.daemon.address} --namespace {self.namespace}"
         # Without the ages that the whole list of content has.
         lists = ("images ls", "containers ls", "content ls -q", "leases ls", "snapshots ls", "tasks ls")

@@ -72,10 +72,21 @@ class Planner:
         engine, name, job = self.engine, self.want.name, self.job
         title = f"start container {name}"
         if self.want.params["detach"]:
-            run, undo = (lambda: start_service(engine, name, get())), (lambda: steps.halt(engine, get()))
-            return Step(title, run, undo, partial=True, settles=True)
-        run, undo = (lambda: job.begin(get())), (lambda: job.take_back(get()))
-        return Step(title, run, undo, partial=True, settles=True, abandon=lambda: job.abandon(get()))
+            return Step(
+                title,
+                lambda: start_service(engine, name, get()),
+                lambda: steps.halt(engine, get()),
+                partial=True,
+                settles=True,
+            )
+        return Step(
+            title,
+            lambda: job.begin(get()),
+            lambda: job.take_back(get()),
+            partial=True,
+            settles=True,
+            abandon=lambda: job.abandon(get()),
+        )
 
     def _wait_steps(self, get: t.Callable[[], Container]) -> t.List[Step]:
         """For detach=false: wait and clean up."""

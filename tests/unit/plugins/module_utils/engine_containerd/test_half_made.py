@@ -171,6 +171,7 @@ def test_a_log_writer_that_cannot_be_started(
 
     monkeypatch.setattr(stdio, "start_to_stay", refuse)
     io = TaskIO(stdin=True, log_path=str(tmp_path / "log"))
-    said = pytest.raises(FailedPrecondition, match="log writer of the container 123 cannot be started")
-    with stdio.Stdio(str(tmp_path), str(tmp_path), str(tmp_path / "spare"), io) as made, said:
+    said = "log writer of the container 123 cannot be started"
+    directories = (str(tmp_path), str(tmp_path), str(tmp_path / "spare"))
+    with pytest.raises(FailedPrecondition, match=said), stdio.Stdio(*directories, io) as made:
         made.attach("123", os.getpid())

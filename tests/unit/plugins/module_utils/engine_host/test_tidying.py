@@ -88,10 +88,11 @@ def test_whoever_holds_any_lock_next_removes_what_is_left(opened: Open) -> None:
 
 def test_who_is_killed_while_others_tidy_is_not_forgotten(tmp_path: pathlib.Path) -> None:
     def tidy() -> bool:
-        if not os.fork():
+        pid = os.fork()
+        if not pid:
             with place.lock("container late"):
                 os.kill(os.getpid(), signal.SIGKILL)
-        os.wait()
+        os.waitpid(pid, 0)
         return True
 
     place = Place(str(tmp_path), "default", tidy=tidy)
@@ -152,10 +153,11 @@ def test_volumes_of_a_killed_removal_are_swept(tmp_path: pathlib.Path) -> None:
     place = Place(str(tmp_path), "default")
     directory = pathlib.Path(place.container_dir("x"))
     (directory / "volumes" / "0").mkdir(parents=True)
-    if not os.fork():
+    pid = os.fork()
+    if not pid:
         with place.removing("x"):
             os.kill(os.getpid(), signal.SIGKILL)
-    os.wait()
+    os.waitpid(pid, 0)
     assert place.set_aside_strangers(lambda: ("x",))
     assert directory.exists()
     assert place.set_aside_strangers(lambda: ())
