@@ -90,15 +90,13 @@ def unmount(target: str, lazy: bool = False) -> None:
 @contextlib.contextmanager
 def mounted(mounts: t.Sequence[t.Any], target: str) -> t.Iterator[str]:
     """All mounts on target, one over the other, for the length of the context."""
-    done = 0
     try:
         for entry in mounts:
             mount(entry.type, entry.source, target, entry.options)
-            done += 1
         yield target
     finally:
-        if done:
-            unmount(target, lazy=True)
+        # Also when a signal came right after a mount, before anything else could say that there is one.
+        unmount(target, lazy=True)
 
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
