@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write plugins/module_utils/specs/<module>.py from the modules' DOCUMENTATION and their documentation fragments.
+"""Write plugins/module_utils/argument_specs/<module>.py from the modules' DOCUMENTATION and their documentation fragments.
 
 Usage: python tools/specs.py [--check]. --check changes nothing and fails when a file is not up to date.
 """
@@ -19,7 +19,7 @@ import yaml
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODULES = ROOT / "plugins" / "modules"
 FRAGMENTS = ROOT / "plugins" / "doc_fragments"
-SPECS = ROOT / "plugins" / "module_utils" / "specs"
+SPECS = ROOT / "plugins" / "module_utils" / "argument_specs"
 #: Options that are read from the environment of the task when they are not given.
 ENVIRONMENT = {"address": "CONTAINERD_ADDRESS", "namespace": "CONTAINERD_NAMESPACE"}
 #: Options that are secrets, and options whose name only looks so to ansible-core.
@@ -96,7 +96,7 @@ def literal(value: t.Any, indent: int) -> str:
 
 
 def render(path: pathlib.Path) -> str:
-    """The text of a module's file in specs/."""
+    """The text of a module's file in argument_specs/."""
     arguments = {name: argument(name, option) for name, option in options_of(path).items()}
     text = literal({"argument_spec": arguments}, 0)
     imports = "\nfrom ansible.module_utils.basic import env_fallback\n" if "env_fallback" in text else ""

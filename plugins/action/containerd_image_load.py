@@ -19,7 +19,7 @@ from ansible.plugins.action import ActionBase
 from ansible.plugins.action.normal import ActionModule as NormalAction
 
 if t.TYPE_CHECKING:
-    from ..module_utils.image.parts import Sender
+    from ..module_utils.archive.parts import Sender
 
 _LOCAL_TMP: str = C.DEFAULT_LOCAL_TMP  # type: ignore[attr-defined]  # ansible-core makes its constants at run time
 
@@ -31,9 +31,9 @@ class ActionModule(NormalAction):
         arguments = self._task.args
         if arguments.get("source") != "controller" or not arguments.get("path"):
             return dict(super().run(tmp, task_vars))
+        from ..module_utils.archive.parts import Sender
+        from ..module_utils.archive.read import open_archive
         from ..module_utils.errors import EngineError
-        from ..module_utils.image.archive_read import open_archive
-        from ..module_utils.image.parts import Sender
 
         result = dict(ActionBase.run(self, tmp, task_vars))
         where = ""

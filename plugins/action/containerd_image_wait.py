@@ -22,8 +22,8 @@ class ActionModule(ActionBase):
     """It only looks."""
 
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> t.Dict[str, t.Any]:
+        from ..module_utils.argument_specs.containerd_image_wait import SPEC
         from ..module_utils.image.progress import told
-        from ..module_utils.specs.containerd_image_wait import SPEC
 
         super().run(tmp, task_vars)
         _result, options = self.validate_argument_spec(SPEC["argument_spec"])

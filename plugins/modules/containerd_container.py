@@ -283,11 +283,11 @@ recreated_because:
   sample: ["env", "image"]
 """
 
+from ..module_utils.argument_specs.containerd_container import SPEC
 from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
-from ..module_utils.resources.container import ContainerResource
-from ..module_utils.specs.containerd_container import SPEC
+from ..module_utils.resources.container.resource import ContainerResource
 
 
 def main() -> None:

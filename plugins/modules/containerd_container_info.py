@@ -67,11 +67,11 @@ containers:
       State: {"Status": "running", "Running": true, "Pid": 4711, "ExitCode": 0}
 """
 
+from ..module_utils.argument_specs.containerd_container_info import SPEC
 from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run_query
-from ..module_utils.resources.container_info import container_info
-from ..module_utils.specs.containerd_container_info import SPEC
+from ..module_utils.resources.container.info import container_info
 
 
 def main() -> None:

@@ -159,11 +159,11 @@ images:
   elements: dict
 """
 
+from ..module_utils.argument_specs.containerd_image_export import SPEC
 from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
-from ..module_utils.resources.image_export import ImageExportResource
-from ..module_utils.specs.containerd_image_export import SPEC
+from ..module_utils.resources.image.export import ImageExportResource
 
 
 def main() -> None:

@@ -63,11 +63,11 @@ images:
       UsedBy: []
 """
 
+from ..module_utils.argument_specs.containerd_image_info import SPEC
 from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run_query
-from ..module_utils.resources.image_info import image_info
-from ..module_utils.specs.containerd_image_info import SPEC
+from ..module_utils.resources.image.info import image_info
 
 
 def main() -> None:

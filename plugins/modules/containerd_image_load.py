@@ -189,11 +189,11 @@ sent:
   sample: 9728
 """
 
+from ..module_utils.argument_specs.containerd_image_load import SPEC
 from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
-from ..module_utils.resources.image_load import ImageLoadResource
-from ..module_utils.specs.containerd_image_load import SPEC
+from ..module_utils.resources.image.load import ImageLoadResource
 
 
 def main() -> None:

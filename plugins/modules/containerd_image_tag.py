@@ -101,11 +101,11 @@ diff:
           digest: sha256:0a399eb16751829e1af26fea27b20c3ec28d7ab1fb72182879dcae1cca21206a
 """
 
+from ..module_utils.argument_specs.containerd_image_tag import SPEC
 from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
-from ..module_utils.resources.image_tag import ImageTagResource
-from ..module_utils.specs.containerd_image_tag import SPEC
+from ..module_utils.resources.image.tag import ImageTagResource
 
 
 def main() -> None:

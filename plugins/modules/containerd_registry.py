@@ -168,10 +168,10 @@ hosts:
       capabilities: [pull, resolve]
 """
 
+from ..module_utils.argument_specs.containerd_registry import SPEC
 from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run
-from ..module_utils.resources.registry_hosts import RegistryHosts
-from ..module_utils.specs.containerd_registry import SPEC
+from ..module_utils.resources.registry.hosts import RegistryHosts
 
 
 def main() -> None:

@@ -133,10 +133,10 @@ registries:
           returned: when C(hosts.toml) has it
 """
 
+from ..module_utils.argument_specs.containerd_registry_info import SPEC
 from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run_query
-from ..module_utils.resources.registry_facts import registry_info
-from ..module_utils.specs.containerd_registry_info import SPEC
+from ..module_utils.resources.registry.facts import registry_info
 
 
 def main() -> None:

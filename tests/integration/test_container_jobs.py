@@ -18,9 +18,9 @@ import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import RUNNING
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound
-from ansible_collections.fleet.containerd.plugins.module_utils.resources import container_steps as steps
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import find_container
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container_jobs import container_lock, output_of
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import steps
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.jobs import container_lock, output_of
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.resource import find_container
 from ansible_collections.fleet.containerd.tests.support.modules import Modules, running_modules
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
 

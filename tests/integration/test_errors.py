@@ -13,14 +13,14 @@ import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.open import EngineOptions, open_engine
-from ansible_collections.fleet.containerd.plugins.module_utils.errors import FailedPrecondition
-from ansible_collections.fleet.containerd.plugins.module_utils.specs import (
+from ansible_collections.fleet.containerd.plugins.module_utils.argument_specs import (
     containerd_container,
     containerd_container_info,
     containerd_image,
     containerd_image_info,
 )
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import FailedPrecondition
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.engines import EngineOptions, open_engine
 from ansible_collections.fleet.containerd.tests.support.ansible import Play, Task, TaskResult, task
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, tar_of
 from ansible_collections.fleet.containerd.tests.support.modules import Modules

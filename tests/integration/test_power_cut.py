@@ -13,13 +13,13 @@ import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.module_utils.argument_specs.containerd_image import SPEC
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
 from ansible_collections.fleet.containerd.plugins.module_utils.kernel.converge import Outcome, converge
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.image import ImageResource
-from ansible_collections.fleet.containerd.plugins.module_utils.specs.containerd_image import SPEC
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.image.resource import ImageResource
 from ansible_collections.fleet.containerd.tests.support.containerds import running_containerd
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, hand_made_layers
 from ansible_collections.fleet.containerd.tests.support.loopfs import LoopFS, loop_filesystem

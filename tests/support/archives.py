@@ -11,12 +11,12 @@ import pathlib
 import tarfile
 import typing as t
 
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.export import Source, make_pack
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.images import Contents
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.load import Loaded, Target, Wish, load, reason_to_load
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.read import open_archive
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.write import Pack, write_archive
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
-from ansible_collections.fleet.containerd.plugins.module_utils.image.archive_images import Contents
-from ansible_collections.fleet.containerd.plugins.module_utils.image.archive_read import open_archive
-from ansible_collections.fleet.containerd.plugins.module_utils.image.archive_write import Pack, write_archive
-from ansible_collections.fleet.containerd.plugins.module_utils.image.export import Source, make_pack
-from ansible_collections.fleet.containerd.plugins.module_utils.image.load import Loaded, Target, Wish, load, reason_to_load
 from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import Selection
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference

@@ -39,9 +39,9 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     NotFound,
     Unimplemented,
 )
+from ansible_collections.fleet.containerd.plugins.module_utils.layers.writers import LayerWriters
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
-from ansible_collections.fleet.containerd.plugins.module_utils.store.writers import LayerWriters
 
 from .memory_store import MemoryContent, Node, Space, World, carries
 

@@ -19,7 +19,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container_steps import remove
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.steps import remove
 from ansible_collections.fleet.containerd.tests.support import ansible, trees
 from ansible_collections.fleet.containerd.tests.support.containerds import Daemon
 from ansible_collections.fleet.containerd.tests.support.leftovers import clean_up, mounts_below, processes_with

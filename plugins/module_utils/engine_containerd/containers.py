@@ -11,7 +11,7 @@ from ..engine.labels import NAME
 from ..engine.models import Container, Labels, Runtime
 from ..errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, printable
 from ..rpc import protobuf
-from ..runtime.cgroups import made_by_systemd
+from ..runtime_spec.cgroups import made_by_systemd
 from .values import Message, json_any, json_of, label_filter, seconds
 
 if t.TYPE_CHECKING:

@@ -26,7 +26,7 @@ from .snapshots import SnapshotProxy
 from .values import Message, descriptor_message, descriptor_of, mount_messages
 
 if t.TYPE_CHECKING:
-    from ..store.writers import LayerWriters
+    from ..layers.writers import LayerWriters
     from .tasks import TaskProxy
 
 _SNAPSHOTTER, _CONTENT = "io.containerd.snapshotter.v1", "io.containerd.content.v1"
@@ -141,13 +141,13 @@ class ContainerdEngine:
 
     @functools.cached_property
     def writers(self) -> LayerWriters:
-        from ..store.writers import LayerWriters
+        from ..layers.writers import LayerWriters
 
         return LayerWriters()
 
     def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Applied:
         """By our own applier where the mounts lead to directories of this host, else by the daemon."""
-        from ..store.targets import apply_target
+        from ..layers.targets import apply_target
 
         try:
             target = apply_target(mounts)
@@ -155,15 +155,15 @@ class ContainerdEngine:
             return self._apply_there(layer, mounts)
         if not os.path.isdir(target.root):
             return self._apply_there(layer, mounts)
-        from ..store.diff_apply import size_limit
+        from ..layers.diff_apply import size_limit
 
         with self._layer(layer) as stream:
             return self.writers.apply(stream, layer.media_type, *target, size_limit(layer.size), below)
 
     def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:
-        from ..store.diff_apply import size_limit
-        from ..store.targets import view_target
-        from ..store.verify import verify_layer
+        from ..layers.diff_apply import size_limit
+        from ..layers.targets import view_target
+        from ..layers.verify import verify_layer
 
         store = self.snapshotter(snapshotter)
         parent = store.stat(name).parent

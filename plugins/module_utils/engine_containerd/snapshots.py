@@ -116,7 +116,7 @@ class SnapshotProxy:
 
     def _move(self, key: str, mounts: t.Sequence[Mount]) -> None:
         from ..hostfs.copy_tree import move_tree
-        from ..store.targets import apply_target
+        from ..layers.targets import apply_target
 
         source, target = apply_target(self.mounts(key)).root, apply_target(mounts).root
         try:

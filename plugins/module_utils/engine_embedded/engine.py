@@ -23,8 +23,8 @@ from ..store.database import Database
 from .records import ContainerRecords, ImageRecords
 
 if t.TYPE_CHECKING:
+    from ..layers.writers import LayerWriters
     from ..store.snapshots import Snapshotter
-    from ..store.writers import LayerWriters
     from .gc import Collected
     from .tasks import EmbeddedTasks
 
@@ -176,21 +176,21 @@ class EmbeddedEngine:
 
     @functools.cached_property
     def writers(self) -> LayerWriters:
-        from ..store.writers import LayerWriters
+        from ..layers.writers import LayerWriters
 
         return LayerWriters()
 
     def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Applied:
-        from ..store.diff_apply import size_limit
-        from ..store.targets import apply_target
+        from ..layers.diff_apply import size_limit
+        from ..layers.targets import apply_target
 
         target = apply_target(mounts)
         with self.content.open(layer) as stream:
             return self.writers.apply(stream, layer.media_type, *target, size_limit(layer.size), below)
 
     def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:
-        from ..store.diff_apply import size_limit
-        from ..store.verify import verify_layer
+        from ..layers.diff_apply import size_limit
+        from ..layers.verify import verify_layer
 
         store = self.snapshotter(snapshotter, reading=True)
         root, *lowers = [store.tree(number) for number in store.chain(name)]

@@ -20,11 +20,11 @@ from ..hostfs.lock import locked
 from ..hostfs.remove import remove_tree, sweep
 from ..runtime import remains
 from ..runtime.bundle import Bundle
-from ..runtime.cgroups import made_by_systemd, remove_parents
 from ..runtime.launch import Launch
 from ..runtime.processes import Process, arguments_of, began, boot_id, boot_time, frozen, with_argument
 from ..runtime.runc import Runtime, failure, find_binary, last_message
 from ..runtime.task_files import Ending, Facts
+from ..runtime_spec.cgroups import made_by_systemd, remove_parents
 
 _UNKNOWN = 255
 _CREATE_SECONDS = 60.0

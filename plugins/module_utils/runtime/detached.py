@@ -15,9 +15,9 @@ import signal
 import typing as t
 
 from ..hostfs.syscalls import set_io_priority
+from ..runtime_spec.cgroups import systemd_runs
+from ..runtime_spec.limits import limit_this_process
 from . import systemd
-from .cgroups import systemd_runs
-from .limits import limit_this_process
 
 _CGROUPS = "/sys/fs/cgroup"
 #: Where the top group of a hierarchy takes no processes: version 2 below somebody else's group, with controllers passed on.

@@ -36,13 +36,13 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     NotFound,
     Unavailable,
 )
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container_steps import stop
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.cgroups import host_facts
+from ansible_collections.fleet.containerd.plugins.module_utils.layers.diff_apply import apply_layer
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.steps import stop
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.logs import read as read_log
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import arguments_of
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.spec import SpecRequest, build
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.users import User
-from ansible_collections.fleet.containerd.plugins.module_utils.store.diff_apply import apply_layer
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.build import SpecRequest, build
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.cgroups import host_facts
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.users import User
 from ansible_collections.fleet.containerd.tests.support.images import busybox_layer
 
 REAL = ("embedded-overlayfs", "containerd-1.6", "containerd-1.7", "containerd-2.1")

@@ -23,11 +23,12 @@ import typing as t
 
 from hypothesis import strategies as st
 
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.images import Contents
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.read import open_archive
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.copy_tree import copy_root
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mount, unmount
-from ansible_collections.fleet.containerd.plugins.module_utils.image.archive_images import Contents
-from ansible_collections.fleet.containerd.plugins.module_utils.image.archive_read import open_archive
+from ansible_collections.fleet.containerd.plugins.module_utils.layers.diff_apply import apply_layer
 from ansible_collections.fleet.containerd.plugins.module_utils.oci import media_types
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.decompress import decompressed
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
@@ -51,8 +52,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.registry.sessions
     retry_after,
     whole_number,
 )
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.users import resolve_user
-from ansible_collections.fleet.containerd.plugins.module_utils.store.diff_apply import apply_layer
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.users import resolve_user
 from ansible_collections.fleet.containerd.tests.support.archives import docker_members, tar
 from ansible_collections.fleet.containerd.tests.support.hostile_tars import (
     END,

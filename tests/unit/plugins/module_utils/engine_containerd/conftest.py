@@ -21,9 +21,9 @@ from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform impo
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
 from ansible_collections.fleet.containerd.plugins.module_utils.registry.client import RegistryClient
 from ansible_collections.fleet.containerd.plugins.module_utils.registry.options import RegistryOptions
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.cgroups import host_facts
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.spec import SpecRequest, build
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.users import User
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.build import SpecRequest, build
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.cgroups import host_facts
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.users import User
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd
 from ansible_collections.fleet.containerd.tests.support.images import Layout, hand_made_layers
 from ansible_collections.fleet.containerd.tests.support.leftovers import mounts_below

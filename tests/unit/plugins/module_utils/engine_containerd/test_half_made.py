@@ -20,7 +20,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine.models imp
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd import stdio, tasks
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import FailedPrecondition, NotFound, Unavailable
-from ansible_collections.fleet.containerd.plugins.module_utils.resources import container_steps
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import steps as container_steps
 from ansible_collections.fleet.containerd.plugins.module_utils.rpc.channel import Channel
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.logs import read
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd

@@ -39,7 +39,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.e
 from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import pull
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
-from ansible_collections.fleet.containerd.plugins.module_utils.store.writers import LayerWriters
+from ansible_collections.fleet.containerd.plugins.module_utils.layers.writers import LayerWriters
 from ansible_collections.fleet.containerd.tests.support.client import LayoutClient
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, directory, tar_of
 base = pathlib.Path(sys.argv[1])

@@ -12,7 +12,7 @@ import pytest
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container, Runtime, TaskState
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound, Unavailable
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container_info import container_info
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.info import container_info
 
 
 def test_a_shim_that_hangs_hides_no_other_container(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
-from ansible_collections.fleet.containerd.plugins.module_utils.resources import container_volumes
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container_options import effective
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container_volumes import declared
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import volumes as container_volumes
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options import effective
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.volumes import declared
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import Not
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.media_types import OCI_MANIFEST
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.image_failures import no_room, told
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.image.failures import no_room, told
 from ansible_collections.fleet.containerd.tests.support.direct import Direct
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, tar_of
 from ansible_collections.fleet.containerd.tests.support.memory_engine import MemoryEngine

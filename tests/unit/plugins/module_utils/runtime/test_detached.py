@@ -18,7 +18,8 @@ import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime import cgroups, detached, limits, systemd
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime import detached, systemd
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec import cgroups, limits
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
 
 #: Becomes what a hard service or an odd login would be, and starts a process that says what it is.

@@ -20,19 +20,19 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     Unimplemented,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import syscalls
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.cgroups import (
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.signals import parse_signal, signal_name
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.sizes import parse_size
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.rootfs import check_rootfs, check_working_dir
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.runc import Runtime, failure, version_warnings
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.build import DEFAULT_CAPABILITIES, SpecRequest, build
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.cgroups import (
     HostFacts,
     cgroups_path,
     made_by_systemd,
 )
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.limits import Limit
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.rootfs import check_rootfs, check_working_dir
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.runc import Runtime, failure, version_warnings
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.signals import parse_signal, signal_name
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.sizes import parse_size
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.spec import DEFAULT_CAPABILITIES, SpecRequest, build
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.users import User, resolve_user
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.volumes import parse_volume
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.limits import Limit
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.users import User, resolve_user
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.volumes import parse_volume
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,124 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Exporting: from image records to what an archive holds.
+
+The archive is an OCI image layout with containerd's annotations for names. Of an image with many platforms the index goes in as
+it is, also when not all it lists does (ctr does the same): so the image has the same digest after a load. The docker format has
+Docker's manifest.json besides, which refers to the same blobs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import typing as t
+
+from ..engine.labels import OURS
+from ..errors import NotFound, Unimplemented
+from ..image.walk import Selection, Tree, is_document, label_of, stored_tree
+from ..oci import media_types
+from ..oci.descriptor import Descriptor
+from ..oci.manifest import Index, Manifest
+from ..oci.platform import Platform
+from ..oci.reference import Reference
+from .write import DOCKER_FILE, INDEX_FILE, LAYOUT, LAYOUT_FILE, Pack, blob_name
+
+if t.TYPE_CHECKING:
+    from ..engine.api import ContentStore
+    from ..oci.digest import Digest
+
+#: Annotations of a top descriptor. IMAGE_NAME is containerd's and Docker's, REF_NAME that of the OCI image-spec.
+IMAGE_NAME, REF_NAME = "io.containerd.image.name", "org.opencontainers.image.ref.name"
+#: Ours: the platforms that are in the archive, where its index lists more.
+PLATFORMS = OURS + "platforms"
+
+
+class Source(t.NamedTuple):
+    """One image to export. name: the reference that it has in the archive; None: it has none there."""
+
+    name: t.Optional[Reference]
+    top: Descriptor
+
+    @property
+    def label(self) -> str:
+        """As a user reads it."""
+        return str(self.name) if self.name else str(self.top.digest)
+
+
+def make_pack(content: ContentStore, sources: t.Sequence[Source], selection: Selection, docker: bool, host: Platform) -> Pack:
+    """What the archive of some images holds. The order of sources does not matter. host: whose manifest Docker gets.
+
+    NotFound when an image is not whole; Unimplemented for what Docker's format cannot hold.
+    """
+    sources = [one for _key, one in sorted({(source.label, source.top.digest): source for source in sources}.items())]
+    trees: t.Dict[Digest, Tree] = {}
+    for source in sources:
+        if source.top.digest not in trees:
+            trees[source.top.digest] = stored_tree(content, source.top, selection, source.label)
+    blobs = {blob.digest: blob for tree in trees.values() for blob in (*(node.descriptor for node in tree.nodes), *tree.blobs)}
+    files = [(LAYOUT_FILE, LAYOUT), (INDEX_FILE, _index(sources, trees))]
+    if docker:
+        files.append((DOCKER_FILE, _docker_manifest(sources, trees, host)))
+    return Pack(tuple(files), tuple(blobs[digest] for digest in sorted(blobs)))
+
+
+def _index(sources: t.Sequence[Source], trees: t.Mapping[Digest, Tree]) -> bytes:
+    tags = [source.name.tag for source in sources if source.name]
+    manifests = []
+    for source in sources:
+        annotations = {}
+        if source.name:
+            annotations[IMAGE_NAME] = source.name.record
+            if source.name.tag:
+                # Readers of plain layouts know tags only: two images cannot have the same one.
+                annotations[REF_NAME] = source.name.tag if tags.count(source.name.tag) == 1 else source.name.record
+        platforms = _part(trees[source.top.digest])
+        if platforms:
+            annotations[PLATFORMS] = ",".join(platforms)
+        top = Descriptor(source.top.media_type, source.top.digest, source.top.size, None, annotations)
+        manifests.append(top.to_json())
+    return _json({"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": manifests})
+
+
+def _part(tree: Tree) -> t.List[str]:
+    """The platforms of a tree whose indexes list more than it has; empty when it has all."""
+    there = {node.descriptor.digest for node in tree.nodes}
+    listed = [child for node in tree.nodes if isinstance(node.document, Index) for child in node.document.manifests]
+    if all(child.digest in there for child in listed if is_document(child)):
+        return []
+    return sorted(label_of(descriptor) for descriptor, _manifest in tree.manifests)
+
+
+def _docker_manifest(sources: t.Sequence[Source], trees: t.Mapping[Digest, Tree], host: Platform) -> bytes:
+    """One entry an image; all names of it."""
+    items: t.Dict[Digest, t.Dict[str, t.Any]] = {}
+    for source in sources:
+        descriptor, manifest = _for_docker(trees[source.top.digest], host, source.label)
+        item = items.setdefault(
+            descriptor.digest,
+            {"Config": blob_name(manifest.config), "RepoTags": [], "Layers": [blob_name(layer) for layer in manifest.layers]},
+        )
+        if source.name and source.name.tag:
+            item["RepoTags"].append(source.name._replace(digest=None).familiar)
+    return _json(list(items.values()))
+
+
+def _for_docker(tree: Tree, host: Platform, label: str) -> t.Tuple[Descriptor, Manifest]:
+    """Docker's format has one platform an image: the host's, else the first that is an image at all."""
+    found = [one for one in tree.manifests if one[1].config.media_type in media_types.CONFIGS]
+    top = tree.nodes[0].document
+    if isinstance(top, Index):
+        with contextlib.suppress(NotFound):
+            chosen = top.choose(host).digest
+            found = [one for one in found if one[0].digest == chosen] or found
+    if not found:
+        raise Unimplemented(f"{label} is no image with layers, and Docker's format holds nothing else: choose format=oci")
+    for layer in found[0][1].layers:
+        if not media_types.is_layer(layer.media_type) or media_types.is_foreign(layer.media_type):
+            raise Unimplemented(f"{label} has a layer that Docker's format cannot hold ({layer.media_type}): choose format=oci")
+    return found[0]
+
+
+def _json(value: t.Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()

@@ -1,0 +1,195 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""containerd_config: containerd's configuration files."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import time
+import typing as t
+
+from ...config_toml.files import File, Files
+from ...config_toml.migrate import version_of
+from ...config_toml.reading import parse
+from ...config_toml.secrets import without
+from ...config_toml.values import Tree
+from ...errors import from_os_error, printable
+from ...hostfs.atomic import fsync_dir, make_dir, write_file
+from ...hostfs.lock import locked
+from ...kernel.converge import Plan, Step
+from .host import Host, restart
+from .plan import Edits
+from .wanted import Wanted, secret_values, wanted
+
+_LOCKS = "/run/fleet-containerd"
+_SECRET_MODE = 0o600
+
+
+class ConfigResource:
+    """The main file, and a drop-in. H is the files of the host."""
+
+    _host: Host  # of the one task that this object is for
+
+    def __init__(self) -> None:
+        self._changing: t.List[str] = []
+        self._verdict: t.Dict[str, t.Any] = {}
+        self._backups: t.List[str] = []
+
+    def secrets(self, params: t.Mapping[str, t.Any]) -> t.Set[str]:
+        return secret_values(params)
+
+    def desired(self, params: t.Mapping[str, t.Any], engine: None) -> Wanted:
+        want = wanted(params)
+        self._host = Host(want)
+        return want
+
+    def observe(self, want: Wanted, engine: None) -> Files:
+        return self._host.read()
+
+    @contextlib.contextmanager
+    def lock(self, want: Wanted, engine: None) -> t.Iterator[None]:
+        make_dir(_LOCKS)
+        with locked(os.path.join(_LOCKS, "config.lock"), "the configuration of containerd"):
+            yield
+
+    def plan(self, want: Wanted, have: Files, engine: None) -> Plan:
+        edits = Edits(want, have, self._host)
+        warnings = list(edits.warnings)
+        self._changing, self._verdict = [], {}
+        changes = [_Change(have.file(name), text, edits.done.get(name, [])) for name, text in edits.texts.items()]
+        if not changes:
+            return Plan(result={"warnings": warnings})
+        view = _View(want, changes)
+        if want.validate is not False and edits.texts.get(want.main, have.main.text) is not None:
+            verdict = self._host.judge(have.sources(edits.texts), view.secrets)
+            warnings += verdict.warnings
+            self._verdict = {"validated": verdict.validated, "unknown_keys": verdict.unknown}
+        steps = [Step(f"create {one.path}", functools.partial(_write_new, one.path, one.text)) for one in edits.hosts]
+        for change in sorted(changes, key=lambda one: (one.after is None, one.file.name != want.main)):
+            if want.backup and change.file.text is not None:
+                steps.append(Step(f"back up {change.file.name}", functools.partial(self._back_up, change.file)))
+            steps.append(
+                Step(change.title, functools.partial(_write, change, view.mode(change)), functools.partial(_undo, change))
+            )
+        warnings += view.warnings()
+        self._changing = [change.file.name for change in changes]
+        before, after = view.texts()
+        return Plan(steps, before, after, {"warnings": warnings}, view.label)
+
+    def _back_up(self, file: File) -> None:
+        name = f"{file.path}.{os.getpid()}.{time.strftime('%Y-%m-%d@%H:%M:%S')}~"
+        write_file(name, (file.text or "").encode(), file.mode, owner=file.owner)
+        self._backups.append(name)
+
+    def facts(self, want: Wanted, have: Files, engine: None) -> t.Dict[str, t.Any]:
+        needed = restart(want, have, self._changing)
+        text = have.file(want.target).text
+        out: t.Dict[str, t.Any] = {
+            "config_file": want.target,
+            "config_version": version_of(parse(text, want.target)) if text is not None else None,
+            "restart_required": needed.required,
+            "restart_reason": needed.reason,
+            **self._verdict,
+        }
+        if self._backups:
+            out["backup_files"] = self._backups
+        return out
+
+
+class _Change(t.NamedTuple):
+    """One file: what it has, what it is to have (None: it goes), what that does."""
+
+    file: File
+    after: t.Optional[str]
+    done: t.Sequence[str]
+
+    @property
+    def title(self) -> str:
+        verb = "remove" if self.after is None else "create" if self.file.text is None else "change"
+        return printable(f"{verb} {self.file.name}" + (f": {'; '.join(self.done)}" if self.done else ""))
+
+
+class _View:
+    """What is shown of the changes, and who may read the files."""
+
+    def __init__(self, want: Wanted, changes: t.Sequence[_Change]) -> None:
+        self._want, self._changes = want, sorted(changes, key=lambda one: one.file.name)
+        self._trees: t.Dict[str, t.Tuple[Tree, Tree]] = {
+            one.file.name: (parse(one.file.text or "", one.file.name), parse(one.after or "", one.file.name)) for one in changes
+        }
+        self.secrets: t.Set[str] = set()
+        for trees in self._trees.values():
+            for tree in trees:
+                self.secrets |= want.secrets.values(tree)
+
+    @property
+    def label(self) -> str:
+        return ", ".join(one.file.name for one in self._changes)
+
+    def texts(self) -> t.Tuple[str, str]:
+        """Before and after; with their names where there are several files."""
+        before = after = ""
+        for one in self._changes:
+            old, new = self._trees[one.file.name]
+            title = f"# {one.file.name}\n" if len(self._changes) > 1 else ""
+            if one.file.text is not None:
+                before += title + self._want.secrets.masked(one.file.text, old)
+            if one.after is not None:
+                after += title + self._want.secrets.masked(one.after, new, old)
+        return without(before, self.secrets), without(after, self.secrets)
+
+    def _has_secrets(self, change: _Change) -> bool:
+        return self._want.secrets.present(self._trees[change.file.name][1])
+
+    def mode(self, change: _Change) -> int:
+        return _SECRET_MODE if change.file.text is None and self._has_secrets(change) else change.file.mode
+
+    def warnings(self) -> t.List[str]:
+        return [
+            f"{one.file.name} has secrets, and every user may read it: set its mode to 0600"
+            for one in self._changes
+            if self._want.secrets.keys and self._has_secrets(one) and self.mode(one) & 0o044
+        ]
+
+
+def _write(change: _Change, mode: int) -> None:
+    file = change.file
+    if change.after is None:
+        _remove(file.path)
+        return
+    make_dir(os.path.dirname(file.path), 0o755)
+    _clear(file.path)
+    write_file(file.path, change.after.encode(), mode, owner=file.owner)
+
+
+def _undo(change: _Change) -> None:
+    if change.file.text is None:
+        _remove(change.file.path)
+    else:
+        write_file(change.file.path, change.file.text.encode(), change.file.mode, owner=change.file.owner)
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+        fsync_dir(os.path.dirname(path))
+    except OSError as error:
+        raise from_os_error(error, f"removing {path}") from error
+
+
+def _write_new(path: str, text: str) -> None:
+    make_dir(os.path.dirname(path), 0o755)
+    write_file(path, text.encode(), 0o644)
+
+
+def _clear(path: str) -> None:
+    """Temporary files that a killed run has left: nobody else writes them while we hold the lock."""
+    directory, name = os.path.split(path)
+    stray = re.compile(re.escape(f".{name}.") + r"[0-9a-f]{16}\Z")
+    for one in os.listdir(directory):
+        if stray.match(one):
+            _remove(os.path.join(directory, one))

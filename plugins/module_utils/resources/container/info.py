@@ -1,0 +1,62 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""containerd_container_info: containers as they are."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...engine.labels import NAME
+from ...engine.models import TaskState
+from ...errors import Unavailable
+from .facts import container_facts
+from .resource import elsewhere_or_warning, find_container, task_of
+
+if t.TYPE_CHECKING:
+    from ...engine.api import Engine
+    from ...engine.models import Container
+
+_SHORTEST_ID = 4
+
+
+def container_info(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any]:
+    """The containers asked for, or all."""
+    wanted = params["name"]
+    labels = {key: str(value) for key, value in (params["labels"] or {}).items()}
+    found: t.Dict[str, Container] = {}
+    absent = []
+    if wanted is None:
+        found = {container.id: container for container in engine.containers.list(labels)}
+    for name in wanted or ():
+        container = find_container(engine, name) or _by_short_id(engine, name)
+        if container and all(key in container.labels and value in ("", container.labels[key]) for key, value in labels.items()):
+            found[container.id] = container
+        else:
+            absent.append(name)
+    warnings: t.List[str] = []
+    facts = [container_facts(engine, container, _task(engine, container, warnings)) for container in found.values()]
+    facts.sort(key=lambda container: str(container["Name"]))
+    out: t.Dict[str, t.Any] = {"containers": facts, "exists": not absent}
+    warnings += [hint for name in absent for hint in elsewhere_or_warning(params, engine, name) if hint]
+    if warnings:
+        out["warnings"] = warnings
+    if wanted is not None and len(wanted) == 1:
+        out["container"] = facts[0] if facts else {}
+    return out
+
+
+def _task(engine: Engine, container: Container, warnings: t.List[str]) -> t.Optional[TaskState]:
+    """One whose shim hangs hides none of the others."""
+    try:
+        return task_of(engine, container)
+    except Unavailable as error:
+        warnings.append(f"the state of the container {container.labels.get(NAME) or container.id[:12]} is unknown: {error}")
+        return TaskState(container.id, "unknown")
+
+
+def _by_short_id(engine: Engine, text: str) -> t.Optional[Container]:
+    if len(text) < _SHORTEST_ID or not all(c in "0123456789abcdef" for c in text):
+        return None
+    same = [container for container in engine.containers.list() if container.id.startswith(text)]
+    return same[0] if len(same) == 1 else None

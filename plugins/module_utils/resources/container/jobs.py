@@ -1,0 +1,245 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Jobs (detach: false): waiting for a container's end, and what is said about it. docs/adr/0021."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import typing as t
+
+from ...engine.models import STOPPED, Container, TaskState
+from ...errors import EngineError, FailedPrecondition, NotFound, Unavailable, printable
+from ...kernel.interrupt import Interrupted, check, guarded
+from . import steps
+
+if t.TYPE_CHECKING:
+    from ...engine.api import Engine
+    from .resource import Want
+
+#: How often it is looked whether anybody still wants to know.
+_LOOK_SECONDS = 1.0
+#: How long what was started is looked at: long enough for a wrong option, a missing file or a port in use to show.
+_GRACE_SECONDS = 0.2
+#: How long a task that is interrupted waits for others who change its container.
+_INTERRUPTED_SECONDS = 2.0
+_TAIL_LINES, _TAIL_CHARACTERS = 20, 2000
+
+
+class NameLock:
+    """The lock on a container's name. A job holds a second one to its end, so that it runs once at a time, while the first one
+    is let go as long as it waits, so that others can stop and remove the container."""
+
+    def __init__(self, engine: Engine, want: Want) -> None:
+        self._engine, self._name = engine, want.name
+        self._job = want.state == "started" and not want.params["detach"]
+        self._whole, self._held = contextlib.ExitStack(), contextlib.ExitStack()
+
+    def _take(self, wait: t.Optional[float] = None) -> None:
+        self._held.enter_context(container_lock(self._engine, self._name, wait))
+
+    def __enter__(self) -> NameLock:
+        with contextlib.ExitStack() as stack:
+            if self._job:
+                stack.enter_context(self._engine.lock(f"job {self._name}"))
+            self._take()
+            self._whole = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc: t.Any) -> None:
+        try:
+            self._held.__exit__(*exc)
+        finally:
+            self._whole.__exit__(*exc)
+
+    @contextlib.contextmanager
+    def released(self) -> t.Iterator[None]:
+        self._held.close()
+        try:
+            yield
+        except Interrupted:
+            # What is interrupted has to end now, whoever else is at work, and for however long.
+            with contextlib.suppress(Unavailable):
+                self._take(_INTERRUPTED_SECONDS)
+            raise
+        except EngineError:
+            self._take()
+            raise
+        self._take()
+
+
+def container_lock(engine: Engine, name: str, wait: t.Optional[float] = None) -> t.ContextManager[None]:
+    return engine.lock(f"container {name}", wait)
+
+
+class Job:
+    """One run of a container that a task waits for. done: filled with what the result needs from it.
+
+    If this process is killed, a guard ends the job: from before its start until it has been waited for, or was abandoned.
+    """
+
+    def __init__(self, engine: Engine, want: Want, done: t.Dict[str, t.Any]) -> None:
+        self._engine, self._want, self._done = engine, want, done
+        #: The process of the run; 0 when it has ended, None when it is not known yet.
+        self._pid: t.Optional[int] = None
+        self._guard = contextlib.ExitStack()
+
+    def begin(self, container: Container) -> None:
+        """Start it, if somebody still wants to know."""
+        check(reader=True)
+        self._watch(container)
+        steps.start(self._engine, container)
+        self._look(container)
+
+    def take_back(self, container: Container) -> None:
+        """The start has failed."""
+        try:
+            steps.halt(self._engine, container)
+        finally:
+            self._guard.close()
+
+    def wait(self, container: Container) -> None:
+        """Until it has ended, is gone, or wait_timeout is over."""
+        if self._pid is None:
+            self._look(container)
+        # Another guard, which knows the process.
+        self._watch(container)
+        try:
+            self._await(container)
+        except EngineError:
+            self._guard.close()
+            raise
+        self._guard.close()
+
+    def _look(self, container: Container) -> None:
+        self._pid = 0
+        with contextlib.suppress(NotFound):
+            self._pid = self._engine.tasks.state(container.id).pid
+
+    def _watch(self, container: Container) -> None:
+        """Have a guard, in place of the one before."""
+        from ...kernel.engines import EngineOptions, open_engine
+
+        # Opened here, since the files of a module that was killed may be gone; it connects to nothing before it is used.
+        other = open_engine(EngineOptions.of(self._want.params)._replace(engine=self._engine.kind, snapshotter=""))
+        before, self._guard = self._guard, contextlib.ExitStack()
+        with before:
+            self._guard.enter_context(guarded(lambda: self._will(other, container)))
+
+    def _await(self, container: Container) -> None:
+        limit = self._want.params["wait_timeout"]
+        deadline = time.monotonic() + limit if limit is not None else float("inf")
+        while True:
+            began = time.monotonic()
+            seconds = max(0.0, min(_LOOK_SECONDS, deadline - began))
+            try:
+                self._engine.tasks.wait(container.id, seconds)
+                return
+            except NotFound:
+                return
+            except Unavailable:
+                if time.monotonic() - began < seconds:
+                    raise
+            check(reader=True)
+            if time.monotonic() >= deadline:
+                return
+
+    def abandon(self, container: Container) -> None:
+        """The task is interrupted: nothing that it waits for lives on."""
+        try:
+            self._stop(self._engine, container)
+        finally:
+            self._guard.close()
+
+    def _stop(self, engine: Engine, container: Container) -> None:
+        """Unless it is another run by now, which somebody else has started."""
+        with contextlib.suppress(NotFound):
+            state = engine.tasks.state(container.id)
+            if state.status != STOPPED and self._pid not in (None, state.pid):
+                return
+        steps.stop(engine, container, self._want.params)
+        if self._want.params["cleanup"]:
+            steps.remove(engine, container)
+
+    def _will(self, engine: Engine, container: Container) -> None:
+        with container_lock(engine, self._want.name):
+            self._stop(engine, container)
+            try:
+                engine.tasks.state(container.id)
+            except NotFound:
+                # What is half started would still begin.
+                with contextlib.suppress(NotFound):
+                    engine.tasks.delete(container.id, force=True)
+
+    def end(self, container: Container) -> None:
+        """Look at what has become of it, and stop it when it runs still."""
+        from .facts import container_facts
+
+        engine, name = self._engine, self._want.name
+        late = False
+        try:
+            engine.containers.get(container.id)
+            state = engine.tasks.state(container.id)
+            if state.status != STOPPED and state.pid != self._pid:
+                raise FailedPrecondition(
+                    f"the container {name} was started again by somebody else while this task waited for its end"
+                )
+            if state.status != STOPPED:
+                late = True
+                steps.stop(engine, container, self._want.params)
+                state = engine.tasks.state(container.id)
+        except NotFound as error:
+            raise FailedPrecondition(
+                f"the container {name} was removed by somebody else while this task waited for its end"
+            ) from error
+        facts = container_facts(engine, container, state)
+        facts["Output"] = output_of(engine, container)
+        self._done.update(container=facts, status=state.exit_status)
+        if late:
+            limit = self._want.params["wait_timeout"]
+            ended = f"has not ended within {limit:g} s (wait_timeout), so it was stopped"
+        elif steps.was_stopped(engine, container):
+            ended = "was stopped by somebody else while this task waited for its end"
+        elif state.exit_status:
+            ended = "ended"
+        else:
+            return
+        self._done.update(failed=True, msg=f"the container {name} {ended}: {_ended(state)}{last_words(facts['Output'])}")
+
+
+def start_service(engine: Engine, name: str, container: Container) -> None:
+    """Start what is to run on. FailedPrecondition when it ends at once with another exit status than 0."""
+    from .facts import container_facts
+
+    steps.start(engine, container)
+    try:
+        state = engine.tasks.wait(container.id, _GRACE_SECONDS)
+    except Unavailable:
+        return
+    if not state.exit_status:
+        return
+    facts = container_facts(engine, container, state)
+    facts["Output"] = output_of(engine, container)
+    message = f"the container {name} ended as soon as it was started: {_ended(state)}{last_words(facts['Output'])}"
+    raise FailedPrecondition(message, status=state.exit_status, container=facts)
+
+
+def _ended(state: TaskState) -> str:
+    return f"exit status {state.exit_status}" + (" (out of memory)" if state.oom_killed else "")
+
+
+def last_words(output: str) -> str:
+    """The end of what a container printed, for the end of a message."""
+    lines = output.replace("\r", "").rstrip("\n").split("\n")[-_TAIL_LINES:]
+    text = "\n".join(printable(line, _TAIL_CHARACTERS) for line in lines)[-_TAIL_CHARACTERS:]
+    if not text.strip():
+        return "; it printed nothing"
+    return f"\nThe last that it printed:\n{text}"
+
+
+def output_of(engine: Engine, container: Container) -> str:
+    """What the container printed."""
+    from ...runtime.logs import read
+
+    return read(steps.log_path(engine, container.id)).decode("utf-8", "replace")

@@ -1,0 +1,266 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan for one container: which steps lead from what is there to what is asked for."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...engine import labels as L
+from ...engine.models import STOPPED, Container
+from ...errors import FailedPrecondition, InvalidArgument
+from ...kernel.converge import Plan, Step
+from ...kernel.field import render
+from ..image.source import pull_steps, warnings_of
+from . import steps
+from .jobs import Job, start_service
+from .resource import Have, Want, differences
+
+if t.TYPE_CHECKING:
+    from ...engine.api import Engine
+
+#: What to do about what could not be removed.
+_REST = "Remove what prevents it (lsattr shows immutable files); the next run of this task removes the rest"
+
+
+class Planner:
+    """Makes the plan for one container. done is filled by the steps with what the result needs from them."""
+
+    def __init__(self, engine: Engine, want: Want, have: Have, done: t.Dict[str, t.Any]) -> None:
+        self.engine, self.want, self.have = engine, want, have
+        self.job = Job(engine, want, done)
+        self.differ = differences(want, have)
+        self.warnings: t.List[str] = []
+
+    def plan(self) -> Plan:
+        want, have = self.want, self.have
+        sweep = [self._sweep(left) for left in have.leftovers]
+        if want.state == "absent":
+            if have.container is None:
+                return Plan(sweep)
+            found = [self._remove(have.container, f"remove container {want.name}", stop=True)]
+            return Plan(found + sweep, {"exists": True, "state": _state(have)}, {"exists": False})
+        if have.container is None:
+            made = self._create()
+        elif want.params["recreate"] or self.differ.changes or self._adopts():
+            made = self._recreate(have.container)
+        else:
+            made = self._change(have.container)
+        makes = have.container is None or bool(made.result)
+        self._warn(makes)
+        return made._replace(steps=[*sweep, *made.steps], result={**made.result, "warnings": self.warnings})
+
+    def _warn(self, makes: bool) -> None:
+        """About the registry, and about the runtime when a container is made."""
+        from ...runtime.runc import runtime_warnings
+        from .volumes import warnings as volume_warnings
+
+        if self.want.image:
+            self.warnings.extend(warnings_of(self.want.image, self.have.image))
+        if makes:
+            self.warnings.extend(runtime_warnings(self.want.given.get("runtime") or "runc"))
+            self.warnings.extend(volume_warnings(self.want.given.get("volumes") or ()))
+
+    def _pull(self) -> t.List[Step]:
+        if self.want.image is None:
+            raise InvalidArgument(f"image: needed to create the container {self.want.name}")
+        return pull_steps(self.want.image, self.have.image, self.engine, self.warnings)
+
+    def _start(self, get: t.Callable[[], Container]) -> Step:
+        """What was done before it stays once it has started."""
+        engine, name, job = self.engine, self.want.name, self.job
+        title = f"start container {name}"
+        if self.want.params["detach"]:
+            return Step(
+                title,
+                lambda: start_service(engine, name, get()),
+                lambda: steps.halt(engine, get()),
+                partial=True,
+                settles=True,
+            )
+        return Step(
+            title,
+            lambda: job.begin(get()),
+            lambda: job.take_back(get()),
+            partial=True,
+            settles=True,
+            abandon=lambda: job.abandon(get()),
+        )
+
+    def _wait_steps(self, get: t.Callable[[], Container]) -> t.List[Step]:
+        """For detach=false: wait and clean up."""
+        name, job = self.want.name, self.job
+        found = [
+            Step(
+                f"wait for container {name} to end",
+                lambda: job.end(get()),
+                wait=lambda: job.wait(get()),
+                abandon=lambda: job.abandon(get()),
+            )
+        ]
+        if self.want.params["cleanup"]:
+            found.append(Step(f"remove container {name}", lambda: steps.remove(self.engine, get()), spare=_REST))
+        return found
+
+    def _run_steps(self, get: t.Callable[[], Container]) -> t.List[Step]:
+        return [self._start(get), *([] if self.want.params["detach"] else self._wait_steps(get))]
+
+    def _create(self) -> Plan:
+        want = self.want
+        made: t.List[Container] = []
+        found = self._pull()
+        found.append(
+            Step(
+                f"create container {want.name}",
+                lambda: made.append(steps.create(self.engine, want)),
+                lambda: steps.remove(self.engine, made[0]),
+            )
+        )
+        if want.state == "started":
+            found += self._run_steps(lambda: made[0])
+        after = {"exists": not want.params["cleanup"], "state": _wanted_state(want, self.have), **_shown(want)}
+        return Plan(found, {"exists": False}, after)
+
+    def _recreate(self, old: Container) -> Plan:
+        """Make the new one beside the old one, swap the names, and remove the old one when the new one runs."""
+        want, engine = self.want, self.engine
+        because = sorted(change.field.option for change in self.differ.changes)
+        because = because or ["recreate" if want.params["recreate"] else "adopt"]
+        made: t.List[Container] = []
+        was_running = self.have.running
+        found = self._pull()
+        title = f"create container {want.name} anew ({', '.join(because)}{' changed' if self.differ.changes else ''})"
+        if self.differ.reset:
+            names = sorted(change.field.option for change in self.differ.reset)
+            title += f"; not asked for any more and reset to the image's default: {', '.join(names)}"
+        found.append(
+            Step(title, lambda: made.append(steps.create(engine, want, stage=True)), lambda: steps.remove(engine, made[0]))
+        )
+        if was_running:
+            found.append(
+                Step(
+                    f"stop the old container {want.name}",
+                    lambda: steps.stop(engine, old, want.params),
+                    lambda: steps.start_again(engine, old, want.params),
+                    partial=True,
+                )
+            )
+        found.append(
+            Step(
+                f"give the name {want.name} to the new container",
+                lambda: steps.swap(engine, want.name, old, made[0]),
+                lambda: steps.swap(engine, want.name, made[0], old),
+                partial=True,
+            )
+        )
+        if want.state == "started" or (want.state == "present" and was_running):
+            found.append(self._start(lambda: made[0]))
+        # The new one is in service: what cannot be removed of the old one (an immutable log) is for a later run.
+        found.append(
+            Step(
+                f"remove the old container {old.id[:12]}",
+                lambda: steps.remove(engine, old),
+                spare=f"The new container is in service. {_REST}",
+            )
+        )
+        if want.state == "started" and not want.params["detach"]:
+            found += self._wait_steps(lambda: made[0])
+        before, after = render(self.differ.changes + self.differ.live + self.differ.reset)
+        return Plan(
+            found,
+            {"state": _state(self.have), **before},
+            {"state": _wanted_state(want, self.have), **after},
+            {"recreated_because": because},
+            undone=f"the old container {want.name} is back" + (" and runs" if was_running else ""),
+        )
+
+    def _change(self, container: Container) -> Plan:
+        """Live updates and the run state of a container that stays."""
+        want, engine, have = self.want, self.engine, self.have
+        found: t.List[Step] = []
+        if self.differ.live:
+            options = ", ".join(sorted(change.field.option for change in self.differ.live))
+            found.append(
+                Step(
+                    f"update {options} of container {want.name}",
+                    lambda: steps.update(engine, container, want, self.differ.live),
+                )
+            )
+        found += self._state_steps(container)
+        before, after = render(self.differ.live)
+        if found[1 if self.differ.live else 0 :]:
+            before, after = {**before, "state": _state(have)}, {**after, "state": _wanted_state(want, have)}
+        return Plan(found, before, after)
+
+    def _state_steps(self, container: Container) -> t.List[Step]:
+        want, engine, have = self.want, self.engine, self.have
+        stop = Step(
+            f"stop container {want.name}",
+            lambda: steps.stop(engine, container, want.params),
+        )
+        if want.state == "stopped":
+            return [stop] if have.running else []
+        if want.state != "started":
+            return []
+        if want.params["restart"]:
+            return ([stop] if have.running else []) + self._run_steps(lambda: container)
+        if have.running:
+            if want.params["detach"]:
+                return []
+            return self._wait_steps(lambda: container)
+        if not want.params["detach"] and self._is_done(container):
+            return []
+        return self._run_steps(lambda: container)
+
+    def _is_done(self, container: Container) -> bool:
+        task = self.have.task
+        return bool(task and task.status == STOPPED and task.exit_status == 0 and not steps.was_stopped(self.engine, container))
+
+    def _adopts(self) -> bool:
+        """True when a container that somebody else made is to be made anew; an error when it is not to be touched."""
+        removes = self.want.state == "started" and self.want.params["cleanup"]
+        if self.have.stored is not None or not (self.want.given or removes):
+            return False
+        if not self.want.params["adopt"]:
+            options = f"{', '.join(sorted(self.want.given))} cannot be compared" if self.want.given else "cleanup cannot be done"
+            raise FailedPrecondition(
+                f"the container {self.want.name} was not made by this collection, so {options}: "
+                "name it without further options, or set adopt to make it anew"
+            )
+        return True
+
+    def _sweep(self, container: Container) -> Step:
+        """What cannot be removed of it is no reason not to go on, unless it is the removal that was asked for."""
+        absent = self.want.state == "absent"
+        step = self._remove(container, f"remove container {_name(container)}, left by an interrupted run")
+        return step._replace(alone=absent, spare="" if absent else _REST)
+
+    def _remove(self, container: Container, title: str, stop: bool = False) -> Step:
+        def run() -> None:
+            if stop:
+                steps.stop(self.engine, container, self.want.params)
+            steps.remove(self.engine, container)
+
+        return Step(title, run)
+
+
+def _name(container: Container) -> str:
+    return container.labels.get(L.NAME) or container.id[:12]
+
+
+def _state(have: Have) -> str:
+    return have.task.status if have.task else "created"
+
+
+def _wanted_state(want: Want, have: Have) -> str:
+    if want.state == "present":
+        return "running" if have.running else "created"
+    if want.params["cleanup"]:
+        return "ended and removed"
+    return {"started": "running" if want.params["detach"] else "stopped", "stopped": "stopped"}[want.state]
+
+
+def _shown(want: Want) -> t.Dict[str, t.Any]:
+    image = {"image": want.image.label} if want.image else {}
+    return {**image, **want.given}

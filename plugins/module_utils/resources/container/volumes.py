@@ -1,0 +1,129 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The volumes that an image declares: a directory for each container, filled with what the image has there, removed with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import typing as t
+
+from ...engine.models import VOLUMES
+from ...errors import from_os_error
+
+if t.TYPE_CHECKING:
+    from ...engine.api import Engine
+    from ...engine.models import Container, Mount
+
+#: Where no volume can be.
+_TAKEN = ("", "dev", "proc", "sys")
+_SELINUX = "/sys/fs/selinux/enforce"
+
+
+def declared(
+    root_fd: int, paths: t.Iterable[str], given: t.Sequence[t.Mapping[str, t.Any]], directory: str
+) -> t.List[t.Dict[str, t.Any]]:
+    """The volumes that an image asks for, unless the task gives one of that target. What is a file in the image stays one."""
+    taken = {volume["target"] for volume in given}
+    targets = sorted({os.path.normpath("/" + path.lstrip("/")) for path in paths} - taken)
+    found = [target for target in targets if target.split("/")[1] not in _TAKEN and _is_directory(root_fd, target)]
+    return [
+        {"source": os.path.join(directory, VOLUMES, str(number)), "target": target, "options": []}
+        for number, target in enumerate(found)
+    ]
+
+
+def _is_directory(root_fd: int, path: str) -> bool:
+    """Or can be made one."""
+    from ...hostfs.inside import open_inside
+
+    try:
+        fd = open_inside(root_fd, path, os.O_PATH)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    try:
+        return stat.S_ISDIR(os.fstat(fd).st_mode)
+    finally:
+        os.close(fd)
+
+
+def is_declared(mount: t.Mapping[str, t.Any], container_id: str) -> bool:
+    """Whether a mount of a container's spec is such a volume."""
+    directory, _slash, _number = str(mount.get("source")).rpartition("/")
+    return directory.endswith(f"/{container_id}/{VOLUMES}")
+
+
+def fill(engine: Engine, container: Container, mounts: t.Sequence[Mount]) -> None:
+    """Before the first start: copy what the image has. Each volume is whole, or is not there and made by the next start."""
+    wanted = [mount for mount in container.spec.get("mounts") or () if is_declared(mount, container.id)]
+    if wanted:
+        _take_back(engine.container_dir(container.id))
+    missing = [mount for mount in wanted if not os.path.isdir(mount["source"])]
+    if not missing:
+        return
+    from ...runtime import rootfs
+
+    with rootfs.opened(mounts, engine.container_dir(container.id)) as root:
+        for mount in missing:
+            try:
+                _fill(root, mount["destination"], mount["source"])
+            except OSError as error:
+                raise from_os_error(error, f"copying the image's {mount['destination']} into a volume") from error
+
+
+def _take_back(directory: str) -> None:
+    """The volumes of a container whose removal did not come to its end (engine_host/place.py)."""
+    from ...hostfs.remove import DOOMED
+
+    with contextlib.suppress(OSError):
+        os.rename(os.path.join(directory, DOOMED + VOLUMES), os.path.join(directory, VOLUMES))
+
+
+def _fill(root_fd: int, path: str, target: str) -> None:
+    from ...hostfs.atomic import fsync_dir, make_dir
+    from ...hostfs.copy_tree import copy_tree
+    from ...hostfs.inside import open_inside
+    from ...hostfs.remove import remove_tree
+
+    parent, name = os.path.split(target)
+    unfinished = os.path.join(parent, f".{name}")
+    make_dir(parent)
+    remove_tree(unfinished)
+    try:
+        source = open_inside(root_fd, path, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        os.mkdir(unfinished)
+        os.chmod(unfinished, 0o755)
+    else:
+        try:
+            copy_tree(f"/proc/self/fd/{source}/.", unfinished)
+        finally:
+            os.close(source)
+        if os.listdir(unfinished):
+            _sync(unfinished)
+    os.rename(unfinished, target)
+    fsync_dir(parent)
+
+
+def _sync(path: str) -> None:
+    from ...hostfs import syscalls
+
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        syscalls.syncfs(fd)
+    finally:
+        os.close(fd)
+
+
+def warnings(volumes: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[str]:
+    """About what the host makes of the volumes of a task."""
+    labelled = [volume["target"] for volume in volumes if {"z", "Z"} & set(volume["options"])]
+    if labelled and os.path.exists(_SELINUX):
+        return [
+            f"volumes: z and Z change no SELinux label, since SELinux does not confine these containers: {', '.join(labelled)}"
+        ]
+    return []

@@ -1,0 +1,118 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""containerd_image_copy: an image from registry to registry."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import typing as t
+
+from ...errors import InvalidArgument
+from ...image.copy import remote_blob, remote_tree, same_registry
+from ...image.push import Pushed, is_pushed, push
+from ...image.walk import Selection, Tree
+from ...kernel.converge import Plan, Step
+from ...oci.descriptor import Descriptor
+from ...oci.reference import Reference
+from ..registry.options import check_registry_options, registry_client
+from ..registry.pusher import registry_pusher
+from .push import destination_of, foresee_push, selection_of, transfer_options
+
+if t.TYPE_CHECKING:
+    from ...registry.client import RegistryClient
+
+
+class Copy(t.NamedTuple):
+    """What is asked for. top: what the source is now; tree: what of it is copied (None: all, not looked at yet)."""
+
+    src: Reference
+    dest: Reference
+    top: Descriptor
+    tree: t.Optional[Tree]
+    max_parallel: int
+    chunk: int
+    params: t.Mapping[str, t.Any]
+
+    @property
+    def digest(self) -> str:
+        """What the destination's tag has to stand for."""
+        return str((self.tree.top if self.tree else self.top).digest)
+
+
+class ImageCopyResource:
+    """H: whether the destination has it. No engine is needed."""
+
+    def __init__(self) -> None:
+        self._pushed: t.Optional[Pushed] = None
+
+    def desired(self, params: t.Mapping[str, t.Any], engine: None) -> Copy:
+        check_registry_options(params)
+        src = Reference.parse(params["src"], "src")
+        dest = destination_of(params["dest"], "dest", src.tag)
+        check_registry_options(_source_params(params, src, dest))
+        chunk, parallel = transfer_options(params)
+        selection = selection_of(params["platforms"] or ["all"])
+        with contextlib.closing(_client(params, src, dest)) as client:
+            if selection.platforms is None:
+                return Copy(src, dest, client.resolve(src).descriptor, None, parallel, chunk, params)
+            top = client.document(src)
+            return Copy(src, dest, top.descriptor, remote_tree(client, top, selection), parallel, chunk, params)
+
+    def observe(self, want: Copy, engine: None) -> bool:
+        with contextlib.closing(registry_pusher(want.params)) as pusher:
+            return is_pushed(pusher, want.dest, *([want.tree.top] if want.tree else []), want.top)
+
+    def lock(self, want: Copy, engine: None) -> t.ContextManager[t.Any]:
+        return contextlib.nullcontext()
+
+    def plan(self, want: Copy, have: bool, engine: None) -> Plan:
+        before, after = {"up_to_date": have}, {"up_to_date": True, "digest": want.digest}
+        if have:
+            return Plan((), before, after)
+        step = Step(f"copy image {want.src} to {want.dest}", lambda: self._copy(want))
+        top = want.tree.top if want.tree else want.top
+        return Plan([step], before, after, foresee=functools.partial(foresee_push, want.params, want.dest, top))
+
+    def _copy(self, want: Copy) -> None:
+        with contextlib.closing(_client(want.params, want.src, want.dest)) as client:
+            # The tag may have moved since: what was looked at is copied.
+            src = want.src._replace(tag="", digest=want.top.digest)
+            tree = want.tree or remote_tree(client, client.document(src), Selection(None))
+            with contextlib.closing(registry_pusher(want.params)) as pusher:
+                self._pushed = push(
+                    pusher,
+                    want.dest,
+                    tree,
+                    remote_blob(client, src),
+                    same_registry(src, want.dest),
+                    want.max_parallel,
+                    want.chunk,
+                )
+
+    def facts(self, want: Copy, have: bool, engine: None) -> t.Dict[str, t.Any]:
+        out: t.Dict[str, t.Any] = {"src": str(want.src), "destination": str(want.dest), "digest": want.digest}
+        if self._pushed:
+            out["copied"] = self._pushed.facts()
+        return out
+
+
+def _client(params: t.Mapping[str, t.Any], src: Reference, dest: Reference) -> RegistryClient:
+    return registry_client(_source_params(params, src, dest))
+
+
+def _source_params(params: t.Mapping[str, t.Any], src: Reference, dest: Reference) -> t.Dict[str, t.Any]:
+    """The registry options for the source. The destination's credentials never go to another registry."""
+    names = ("username", "password", "token")
+    own = {name: params[f"src_{name}"] for name in names}
+    if src.domain == dest.domain:
+        if any(own.values()):
+            raise InvalidArgument("src_username, src_password, src_token: src and dest are in one registry, which has one set")
+        own = {name: params[name] for name in names}
+    if (own["username"] is None) != (own["password"] is None):
+        raise InvalidArgument("src_password: src_username and src_password are needed together")
+    for name in ("plain_http", "validate_certs"):
+        if params[f"src_{name}"] is not None:
+            own[name] = params[f"src_{name}"]
+    return {**params, **own}

@@ -1,0 +1,146 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images as facts, in the shape of docker image inspect."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import typing as t
+
+from ...engine.labels import NAME, is_pinned
+from ...errors import InvalidArgument
+from ...oci.platform import Platform
+from ...oci.reference import Reference
+
+if t.TYPE_CHECKING:
+    from ...engine.api import Engine
+    from ...engine.models import Image
+    from ...image.inspect import ImageView
+    from ...oci.digest import Digest
+    from .source import Found
+
+
+def timestamp(seconds: float) -> str:
+    """RFC 3339 in UTC; empty for 0 (not known)."""
+    if not seconds:
+        return ""
+    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def namesakes(records: t.Iterable[Image], target: Digest) -> t.List[Image]:
+    """The records of one image, sorted by name."""
+    return sorted((record for record in records if record.target.digest == target), key=lambda record: record.name)
+
+
+def repo_tags(records: t.Iterable[Image]) -> t.List[str]:
+    """The names of an image that have a tag, as people write them (nginx:1.27), sorted."""
+    return sorted(familiar(name) for name in _tagged(records))
+
+
+def repo_digests(records: t.Iterable[Image]) -> t.List[str]:
+    """The repositories of an image with its digest, as people write them, sorted."""
+    named = [record for record in records if not _is_id(record.name)]
+    return sorted({f"{Reference.parse(one.name)._replace(tag='', digest=one.target.digest).familiar}" for one in named})
+
+
+def familiar(name: str) -> str:
+    """The name of a record as people write it. The kubelet's records by id are called by their id."""
+    return name if _is_id(name) else Reference.parse(name).familiar
+
+
+def _tagged(records: t.Iterable[Image]) -> t.List[str]:
+    return sorted(record.name for record in records if "@" not in record.name and not _is_id(record.name))
+
+
+def _is_id(name: str) -> bool:
+    return name.startswith("sha256:")
+
+
+def image_id(engine: Engine, have: Found) -> str:
+    """The digest of the config, as Docker has it, also of an image that is not whole; of the target where there is no such config,
+    as in the artifacts that are no images (Helm's charts)."""
+    from ...image.inspect import inspect
+
+    view = have.view
+    if view is None:
+        with contextlib.suppress(InvalidArgument):
+            view = inspect(engine, have.record, Platform.host()).view
+    return str(view.config.digest if view else have.record.target.digest)
+
+
+def summary(engine: Engine, have: t.Optional[Found]) -> t.Dict[str, t.Any]:
+    """One side of a diff."""
+    if have is None:
+        return {"exists": False}
+    record = have.record
+    out: t.Dict[str, t.Any] = {
+        "exists": True,
+        "name": record.name,
+        "id": image_id(engine, have),
+        "digest": str(record.target.digest),
+    }
+    if have.view:
+        out["size"] = have.view.size
+    if is_pinned(record.labels):
+        out["pinned"] = True
+    if have.missing:
+        out["missing"] = list(have.missing)
+    return out
+
+
+def image_facts(have: Found, records: t.Iterable[Image]) -> t.Dict[str, t.Any]:
+    """One image. records: all of its engine, or at least those of this image: it is shown with every name that it has."""
+    record, view = have.record, have.view
+    own = namesakes(records, record.target.digest)
+    names = {"RepoTags": repo_tags(own), "RepoDigests": repo_digests(own), "NamesHistory": _tagged(own)}
+    if view is None:
+        return {
+            "Id": str(record.target.digest),
+            **names,
+            "Unpacked": False,
+            "Pinned": is_pinned(record.labels),
+            "Missing": list(have.missing),
+        }
+    return {
+        "Id": str(view.config.digest),
+        **names,
+        "Digest": str(record.target.digest),
+        "ManifestDigest": str(view.manifest.digest),
+        "Created": view.image_config.created,
+        "Author": view.image_config.author,
+        "Architecture": view.image_config.platform.architecture,
+        "Variant": view.image_config.platform.variant,
+        "Os": view.image_config.platform.os,
+        "Size": view.size,
+        "Config": _config(view),
+        "RootFS": {"Type": "layers", "Layers": [str(d) for d in view.image_config.diff_ids]},
+        "Metadata": {"LastTagTime": timestamp(record.updated_at)},
+        "Unpacked": True,
+        "Pinned": is_pinned(record.labels),
+    }
+
+
+def _config(view: ImageView) -> t.Dict[str, t.Any]:
+    config = view.image_config
+    return {
+        "User": config.user,
+        "Env": list(config.env),
+        "Entrypoint": list(config.entrypoint) or None,
+        "Cmd": list(config.cmd) or None,
+        "WorkingDir": config.working_dir,
+        "Labels": dict(config.labels),
+        "StopSignal": config.stop_signal,
+        "ExposedPorts": {port: {} for port in config.exposed_ports},
+        "Volumes": {path: {} for path in config.volumes},
+    }
+
+
+def used_by(engine: Engine) -> t.Dict[str, t.List[str]]:
+    """The names of the containers that use an image, by the image's name."""
+    out: t.Dict[str, t.List[str]] = {}
+    for container in engine.containers.list():
+        out.setdefault(container.image, []).append(container.labels.get(NAME) or container.id[:12])
+    return {image: sorted(names) for image, names in out.items()}

@@ -1,0 +1,36 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The image that a pull would leave, for check mode: read where it comes from, nothing is stored."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...engine.labels import merged
+from ...engine.models import Image
+from ...errors import NotFound
+from .source import Found, Wanted, pin_labels
+
+if t.TYPE_CHECKING:
+    from ...image.asked import Asked
+    from ...registry.client import RegistryClient
+
+
+def foresee(client: t.Union[RegistryClient, Asked], want: Wanted, have: t.Optional[Found] = None) -> Found:
+    """By GET of the image's documents and its config: some kilobytes. Raises what the pull would raise about them."""
+    from ...image.asked import remote_document
+    from ...image.inspect import CONFIG_LIMIT, choose_manifest, make_view, platform_problem
+
+    if not want.reference:
+        raise AssertionError("a pull has a reference")
+    top = client.document(want.reference)
+    read = remote_document(client, top, CONFIG_LIMIT)
+    chosen = {platform: choose_manifest(read, top.descriptor, platform) for platform in want.platforms or (want.platform,)}
+    descriptor, manifest = chosen[want.platform]
+    view = make_view(descriptor, manifest, read(manifest.config))
+    for platform in want.platforms:
+        for problem in platform_problem(top.descriptor, view, platform):
+            raise NotFound(f"{want.reference}: {problem}")
+    labels = merged(have.record.labels if have else {}, dict(pin_labels(want)))
+    return Found(Image(want.reference.record, top.descriptor, labels), view)

@@ -1,0 +1,37 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""containerd_image_info: images as they are."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...oci.platform import Platform
+from .facts import image_facts, namesakes, used_by
+from .source import Wanted, find_image, look_at, parse_name, pin_problem
+
+if t.TYPE_CHECKING:
+    from ...engine.api import Engine
+    from .source import Found
+
+
+def image_info(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any]:
+    """The images asked for, one for each name, in their order; or all, sorted by name: records of one target are one image then."""
+    platform = Platform.parse(params["platform"]) if params["platform"] else Platform.host()
+    records = {record.name: record for record in engine.images.list()}
+    users = used_by(engine)
+
+    def facts(found: Found) -> t.Dict[str, t.Any]:
+        own = namesakes(records.values(), found.record.target.digest)
+        used = sorted({user for record in own for user in users.get(record.name, ())})
+        return {**image_facts(found, own), "UsedBy": used}
+
+    if not params["name"]:
+        first = {record.target.digest: record for record in reversed(list(records.values()))}
+        images = [facts(look_at(engine, record, platform)) for record in first.values()]
+        return {"images": sorted(images, key=lambda image: (image["RepoTags"] or image["RepoDigests"] or [""])[0])}
+    platforms = (platform,) if params["platform"] else ()
+    wanted = [Wanted(*parse_name({"name": name}, "name"), platforms, "never", {}) for name in params["name"]]
+    found = [(one, find_image(one, engine, records)) for one in wanted]
+    return {"images": [facts(image) for one, image in found if image and not pin_problem(one, image)]}

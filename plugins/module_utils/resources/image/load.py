@@ -1,0 +1,286 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""containerd_image_load: images out of an archive."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import typing as t
+
+from ...archive.images import Contents, Packed
+from ...archive.load import Loaded, Target, Wish, check_loadable, lacking, load, reason_to_load
+from ...archive.read import open_archive, read_archive
+from ...engine.labels import OURS
+from ...errors import InvalidArgument, NotFound, printable
+from ...kernel.converge import Plan, Step
+from ...oci.digest import Digest
+from ...oci.platform import Platform
+from ...oci.reference import Reference
+from .facts import image_facts
+from .load_foreseen import foresee_loaded
+from .source import look_at
+
+if t.TYPE_CHECKING:
+    from ...engine.api import Engine
+    from ...engine.models import Image
+    from ...registry.download import FetchOptions
+    from . import source as image_source
+
+#: Labels of a record that came out of a downloaded archive: its checksum, and what was asked for of it with how many names.
+ARCHIVE, ASKED = OURS + "archive", OURS + "archive-asked"
+
+
+class Load(t.NamedTuple):
+    """What is asked for. where: path as a user reads it. checksum: of the file at a URL (None: path is one of the target)."""
+
+    path: str
+    where: str
+    checksum: t.Optional[Digest]
+    names: t.Tuple[str, ...]
+    name: t.Optional[Reference]
+    tag: str
+    wish: Wish
+    params: t.Mapping[str, t.Any]
+
+    @property
+    def asked(self) -> str:
+        """Stands for what of an archive is asked for."""
+        text = json.dumps([sorted(self.names), str(self.name), self.tag, str(self.wish.platform)])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Found(t.NamedTuple):
+    """targets with the reasons why they have to be loaded ("": they need not); known: whether that is known without a download."""
+
+    targets: t.Tuple[t.Tuple[Reference, str], ...]
+    known: bool = True
+
+
+class ImageLoadResource:
+    """H says which images of the archive are there."""
+
+    def __init__(self) -> None:
+        self._contents: t.Optional[Contents] = None
+        self._loaded: t.Optional[Loaded] = None
+
+    def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Load:
+        path, where, checksum = params["path"], params["path"], None
+        if params["source"] == "controller":
+            where = self._part(params).where
+        elif path.startswith(("http://", "https://")):
+            where, checksum = _url(params)
+        elif params["checksum"]:
+            raise InvalidArgument("checksum: it is for a URL only, a file on the target is checked by the digests in it")
+        elif not os.path.isabs(path):
+            raise InvalidArgument(f"path: {printable(path, 200)!r} is neither an absolute path nor an http or https URL")
+        if params["max_parallel"] < 1:
+            raise InvalidArgument(f"max_parallel: {params['max_parallel']} is not a positive number")
+        platform = params["platform"]
+        if platform != "all":
+            platform = Platform.parse(platform) if platform else Platform.host()
+        wish = Wish(None if platform == "all" else platform, params["snapshotter"] or "", params["max_parallel"])
+        names = tuple(Reference.parse(name, "names").record for name in params["names"] or ())
+        name = Reference.parse(params["name"], "name", "") if params["name"] else None
+        if params["tag"]:
+            Reference.parse(f"x:{params['tag']}", "tag")
+        load_it = Load(path, where, checksum, names, name, params["tag"] or "", wish, params)
+        return load_it._replace(wish=wish._replace(labels={ARCHIVE: str(checksum)})) if checksum else load_it
+
+    def observe(self, want: Load, engine: Engine) -> Found:
+        if want.checksum and not self._contents:
+            names = _loaded_before(want, engine)
+            return Found(tuple((name, "") for name in names), bool(names))
+        contents = self._open(want)
+        targets = choose(contents, want)
+        return Found(tuple((one.name, reason_to_load(engine, contents, one, want.wish)) for one in targets))
+
+    def _part(self, params: t.Mapping[str, t.Any]) -> Contents:
+        """What the action plugin has sent of an archive on the controller."""
+        from ...archive.parts import Part
+
+        self._contents = Part(open_archive(params["path"], _spool(params)))
+        return self._contents
+
+    def _open(self, want: Load) -> Contents:
+        if self._contents is None:
+            spool = _spool(want.params)
+            if want.checksum:
+                self._contents = Contents(read_archive(_download(want, want.checksum, spool), want.where, spool))
+            else:
+                self._contents = Contents(open_archive(want.path, spool))
+        return self._contents
+
+    def lock(self, want: Load, engine: Engine) -> t.ContextManager[t.Any]:
+        return engine.lock(f"archive {want.where}")
+
+    def plan(self, want: Load, have: Found, engine: Engine) -> Plan:
+        if not have.known:
+            step = Step(f"load images from {want.where}", lambda: self._load(want, engine))
+            after = {"loaded": True, "checksum": str(want.checksum)}
+            return Plan([step], {"loaded": False}, after, foresee=lambda: _foresee_download(want))
+        reasons = {str(name): reason for name, reason in have.targets if reason}
+        if not reasons:
+            return Plan()
+        contents = self._open(want)
+        targets = [one for one in choose(contents, want) if str(one.name) in reasons]
+        for one in targets:
+            check_loadable(engine, contents, one, want.wish)
+        words = [name if reason == "it is not there" else f"{name} ({reason})" for name, reason in reasons.items()]
+        title = f"load image{'s' * (len(words) > 1)} {', '.join(words)} from {want.where}"
+        before = {"images": {str(one.name): _digest(engine, one.name) for one in targets}}
+        after = {"images": {str(one.name): str(one.packed.top.digest) for one in targets}}
+        return Plan([Step(title, lambda: self._load(want, engine))], before, after)
+
+    def _load(self, want: Load, engine: Engine) -> None:
+        contents = self._open(want)
+        targets = choose(contents, want)
+        wish = want.wish
+        if want.checksum:
+            named = sum(1 for one in targets if one.name.tag)
+            wish = wish._replace(labels={**wish.labels, ASKED: f"{named}:{want.asked}"})
+            for one in targets:
+                check_loadable(engine, contents, one, wish)
+        else:
+            targets = [one for one in targets if reason_to_load(engine, contents, one, wish)]
+        if want.params["source"] == "controller":
+            from ...archive.parts import check_sent
+
+            check_sent(engine, contents, targets, wish)
+        self._loaded = load(engine, contents, targets, wish)
+
+    def facts(self, want: Load, have: Found, engine: Engine) -> t.Dict[str, t.Any]:
+        ends = {found.record.name: found for found in self._at_the_end(want, have, engine)}
+        records = {record.name: record for record in engine.images.list()}
+        records.update((name, found.record) for name, found in ends.items())
+        images = [image_facts(found, records.values()) for found in ends.values()]
+        out: t.Dict[str, t.Any] = {"image_names": [name.familiar for name, _reason in have.targets], "images": images}
+        out["image"] = images[0] if images else {}
+        if self._contents and not want.names and not want.name:
+            nameless = [str(packed.top.digest) for packed in self._contents.images if not packed.names]
+            if nameless:
+                out["warnings"] = [f"{want.where} has images without a name, which are not loaded: {', '.join(nameless)}"]
+        if self._loaded:
+            out["loaded"] = self._loaded.facts()
+        return out
+
+    def _at_the_end(self, want: Load, have: Found, engine: Engine) -> t.Iterator[image_source.Found]:
+        """The images as they are; where check mode has left the step away, as they would be."""
+        left = {name.record for name, reason in have.targets if reason}
+        foreseen: t.Dict[str, image_source.Found] = {}
+        if left:
+            targets = [one for one in choose(self._open(want), want) if one.name.record in left]
+            foreseen = foresee_loaded(engine, self._open(want), targets, want.wish.platform or Platform.host())
+        for name, _reason in have.targets:
+            yield foreseen.get(name.record) or look_at(engine, engine.images.get(name.record), want.wish.platform)
+
+
+def _spool(params: t.Mapping[str, t.Any]) -> t.Optional[str]:
+    """Where files without a name are put: not /tmp, which is memory on many hosts."""
+    places = (params["data_root"], "/var/tmp")
+    return next((place for place in places if os.path.isdir(place) and os.access(place, os.W_OK)), None)
+
+
+def _url(params: t.Mapping[str, t.Any]) -> t.Tuple[str, Digest]:
+    """A URL as a user reads it, and the checksum of the file there. InvalidArgument."""
+    from ...registry.download import check_url
+    from ...registry.sessions import redacted
+
+    check_url(params["path"])
+    if not params["checksum"]:
+        raise InvalidArgument("checksum: it is needed for a URL")
+    for option in ("retries", "retry_delay"):
+        if params[option] < 0:
+            raise InvalidArgument(f"{option}: {params[option]} is negative")
+    if params["progress_timeout"] <= 0:
+        raise InvalidArgument(f"progress_timeout: {params['progress_timeout']} is not a positive number of seconds")
+    if params["ca_path"] and not os.path.isfile(params["ca_path"]):
+        raise InvalidArgument(f"ca_path: {printable(params['ca_path'], 200)} is not a file on the target")
+    try:
+        return redacted(params["path"]), Digest.parse(params["checksum"])
+    except InvalidArgument as error:
+        raise InvalidArgument(f"checksum: {error}") from error
+
+
+def _fetch_options(params: t.Mapping[str, t.Any]) -> FetchOptions:
+    from ...registry.download import FetchOptions
+
+    return FetchOptions(
+        params["validate_certs"], params["ca_path"] or "", params["progress_timeout"], params["retries"], params["retry_delay"]
+    )
+
+
+def _download(want: Load, checksum: Digest, spool: t.Optional[str]) -> t.BinaryIO:
+    from ...registry.download import download
+
+    return download(want.path, checksum, _fetch_options(want.params), spool)
+
+
+def _foresee_download(want: Load) -> t.List[str]:
+    """kernel/converge.py: Plan.foresee."""
+    from ...registry.download import look
+
+    look(want.path, _fetch_options(want.params))
+    return [f"check mode cannot tell what is in {want.where}: it is downloaded by the run only"]
+
+
+def choose(contents: Contents, want: Load) -> t.List[Target]:
+    """The images to load, with their names. InvalidArgument, NotFound when that is not clear."""
+    targets = [Target(Reference.parse(name), packed) for packed in contents.images for name in packed.names]
+    nameless = [packed for packed in contents.images if not packed.names]
+    if want.name:
+        if not nameless:
+            there = ", ".join(str(one.name) for one in targets)
+            raise InvalidArgument(f"name: every image in {contents.where} has a name ({there}): choose with names")
+        targets += [Target(_name(want.name, packed, want.tag), packed) for packed in nameless]
+    elif not targets:
+        hints = [packed.tag for packed in nameless if packed.tag]
+        raise InvalidArgument(
+            f"name: it is needed, the image in {contents.where} has no name" + (f", only the tag {hints[0]}" if hints else "")
+        )
+    by_name: t.Dict[str, Target] = {}
+    for one in targets:
+        if by_name.setdefault(one.name.record, one).packed.top.digest != one.packed.top.digest:
+            raise InvalidArgument(f"path: {contents.where} has two images with the name {one.name}: refused")
+    for name in want.names:
+        if name not in by_name:
+            raise NotFound(f"names: {name} is not in {contents.where}; it has {', '.join(sorted(by_name))}")
+    return [one for name, one in sorted(by_name.items()) if not want.names or name in want.names]
+
+
+def _name(name: Reference, packed: Packed, tag: str) -> Reference:
+    if name.tag or name.digest:
+        return name
+    return Reference.parse(f"{name.name}:{tag or packed.tag or 'latest'}", "name")
+
+
+def _digest(engine: Engine, name: Reference) -> t.Optional[str]:
+    try:
+        return str(engine.images.get(name.record).target.digest)
+    except NotFound:
+        return None
+
+
+def _loaded_before(want: Load, engine: Engine) -> t.List[Reference]:
+    """The images that an earlier run has loaded from the same download, when all that is asked for is still there."""
+
+    def is_whole(record: Image) -> bool:
+        if want.wish.platform:
+            return not look_at(engine, record, want.wish.platform, want.wish.snapshotter).missing
+        return not lacking(engine, record, want.wish, lambda child: _is_stored(engine, child.digest))
+
+    found = [record for record in engine.images.list() if record.labels.get(ARCHIVE) == want.checksum and "@" not in record.name]
+    found = [record for record in found if record.labels.get(ASKED, "").endswith(":" + want.asked)]
+    if not found or len(found) != int(found[0].labels[ASKED].partition(":")[0]) or not all(map(is_whole, found)):
+        return []
+    return [Reference.parse(record.name) for record in found]
+
+
+def _is_stored(engine: Engine, digest: Digest) -> bool:
+    try:
+        engine.content.info(digest)
+    except NotFound:
+        return False
+    return True

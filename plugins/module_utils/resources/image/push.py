@@ -1,0 +1,142 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""containerd_image_push: an image of the target into a registry."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+
+from ...errors import InvalidArgument
+from ...image.push import Pushed, is_pushed, known_sources, push, stored_blob
+from ...image.walk import Selection, Tree, label_of, reduced, stored_tree
+from ...kernel.converge import Plan, Step
+from ...oci.platform import Platform
+from ...oci.reference import Reference
+from ...oci.sizes import parse_size
+from ..registry.options import check_registry_options
+from ..registry.pusher import registry_pusher
+from .facts import image_facts
+from .source import look_at
+from .stored import Stored, stored_image
+
+if t.TYPE_CHECKING:
+    from ...engine.api import Engine
+    from ...oci.descriptor import Descriptor
+
+
+class Push(t.NamedTuple):
+    """What is asked for. tree: what of the image goes to the registry, with an index for that; missing: platforms that do not."""
+
+    source: Stored
+    destination: Reference
+    tree: Tree
+    missing: t.Tuple[str, ...]
+    max_parallel: int
+    chunk: int
+    params: t.Mapping[str, t.Any]
+
+
+class ImagePushResource:
+    """H: whether the registry has it."""
+
+    def __init__(self) -> None:
+        self._pushed: t.Optional[Pushed] = None
+
+    def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Push:
+        check_registry_options(params)
+        chunk, parallel = transfer_options(params)
+        source = stored_image(engine, params["name"], "name", params["tag"])
+        if params["destination"]:
+            destination = destination_of(params["destination"], "destination", source.reference.tag if source.reference else "")
+        elif source.reference and source.reference.tag:
+            destination = source.reference._replace(digest=None)
+        else:
+            raise InvalidArgument(f"destination: it is needed, {source.label} has no tag")
+        selection = selection_of(params["platforms"])
+        tree = stored_tree(engine.content, source.record.target, selection, source.label)
+        missing = [label_of(one) for one in tree.missing if not (one.platform and one.platform.os == "unknown")]
+        return Push(source, destination, reduced(tree), tuple(sorted(missing)), parallel, chunk, params)
+
+    def observe(self, want: Push, engine: Engine) -> bool:
+        # A registry that has the image with its whole index has more than what is here, and nothing else.
+        pusher = registry_pusher(want.params)
+        try:
+            return is_pushed(pusher, want.destination, want.source.record.target, want.tree.top)
+        finally:
+            pusher.close()
+
+    def lock(self, want: Push, engine: Engine) -> t.ContextManager[t.Any]:
+        return engine.lock(f"push {want.destination}")
+
+    def plan(self, want: Push, have: bool, engine: Engine) -> Plan:
+        before, after = {"up_to_date": have}, {"up_to_date": True, "digest": str(want.tree.top.digest)}
+        if have:
+            return Plan((), before, after)
+        own = want.source.label == str(want.destination)
+        title = f"push image {want.source.label}" + ("" if own else f" to {want.destination}")
+        foresee = functools.partial(foresee_push, want.params, want.destination, want.tree.top)
+        return Plan([Step(title, lambda: self._push(want, engine))], before, after, foresee=foresee)
+
+    def _push(self, want: Push, engine: Engine) -> None:
+        pusher = registry_pusher(want.params)
+        try:
+            self._pushed = push(
+                pusher,
+                want.destination,
+                want.tree,
+                stored_blob(engine.content),
+                known_sources(engine.content, want.destination),
+                want.max_parallel,
+                want.chunk,
+            )
+        finally:
+            pusher.close()
+
+    def facts(self, want: Push, have: bool, engine: Engine) -> t.Dict[str, t.Any]:
+        out: t.Dict[str, t.Any] = {
+            "destination": str(want.destination),
+            "digest": str(want.tree.top.digest),
+            "missing_platforms": list(want.missing),
+            "image": image_facts(look_at(engine, want.source.record, None), engine.images.list()),
+        }
+        if self._pushed:
+            out["pushed"] = self._pushed.facts()
+        return out
+
+
+def foresee_push(params: t.Mapping[str, t.Any], destination: Reference, top: Descriptor) -> t.List[str]:
+    """kernel/converge.py: Plan.foresee."""
+    pusher = registry_pusher(params)
+    try:
+        pusher.check_access(destination, top)
+    finally:
+        pusher.close()
+    return [f"check mode cannot tell whether {destination.domain} lets {destination} be pushed"]
+
+
+def destination_of(text: str, option: str, tag: str) -> Reference:
+    """The name that an image gets in a registry; tag where it has none. InvalidArgument."""
+    reference = Reference.parse(text, option, tag or "latest")
+    if reference.digest:
+        raise InvalidArgument(f"{option}: {reference} has a digest: only a tag can be given to an image")
+    return reference
+
+
+def selection_of(platforms: t.Optional[t.Sequence[str]]) -> Selection:
+    """What the option platforms means: nothing those that are there, all every one, else those."""
+    if not platforms:
+        return Selection(None, partial=True)
+    if "all" in platforms:
+        if len(platforms) > 1:
+            raise InvalidArgument("platforms: all stands alone")
+        return Selection(None)
+    return Selection(tuple(Platform.parse(one, "platforms") for one in platforms))
+
+
+def transfer_options(params: t.Mapping[str, t.Any]) -> t.Tuple[int, int]:
+    """chunk_size in bytes (0: a blob in one request), and max_parallel. InvalidArgument."""
+    if params["max_parallel"] < 1:
+        raise InvalidArgument(f"max_parallel: {params['max_parallel']} is not a positive number")
+    return (parse_size(params["chunk_size"], "chunk_size") if params["chunk_size"] else 0), params["max_parallel"]

@@ -1,0 +1,46 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An image that must be there already, for the modules that tag, export and push."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...engine.models import Image
+from ...errors import FailedPrecondition, NotFound
+from ...oci.reference import Reference
+from .source import Wanted, find_image, parse_name
+
+if t.TYPE_CHECKING:
+    from ...engine.api import Engine
+
+
+class Stored(t.NamedTuple):
+    """reference: the name that it was asked for by; None where that was its id."""
+
+    reference: t.Optional[Reference]
+    record: Image
+
+    @property
+    def label(self) -> str:
+        """As a user reads it."""
+        return str(self.reference) if self.reference else str(self.record.target.digest)
+
+
+def stored_image(engine: Engine, text: object, option: str, tag: str = "latest") -> Stored:
+    """The record that an option names. InvalidArgument; NotFound; FailedPrecondition when it is not the pinned one."""
+    reference, image_id = parse_name({option: text, "tag": tag}, option)
+    if reference is None:
+        found = find_image(Wanted(None, image_id, (), "never", {}), engine)
+        record = found.record if found else None
+    else:
+        try:
+            record = engine.images.get(reference.record)
+        except NotFound:
+            record = None
+    if record is None:
+        raise NotFound(f"{option}: the image {reference or image_id} is not there: pull or load it first")
+    if reference and reference.digest and reference.digest != record.target.digest:
+        raise FailedPrecondition(f"{option}: {reference} is pinned, and the image {record.name} is {record.target.digest}")
+    return Stored(reference, record)

@@ -1,0 +1,73 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts of registries as facts; and containerd_registry_info, which asks the same code that pulls ask."""
+
+from __future__ import annotations
+
+import os
+import re
+import typing as t
+
+from ...oci.reference import Reference
+from ...registry.hosts import FILE, find_directory, hosts_for
+from .options import check_registry_options, registry_options
+
+if t.TYPE_CHECKING:
+    from ...registry.options import Host
+
+#: A name without a slash that is a registry's: a host with a dot, localhost or an address, and perhaps a port.
+_REGISTRY = re.compile(r"(?:localhost|[^/:@]+\.[^/:@]+|\[[0-9a-fA-F:]+\])(?::[0-9]+)?\Z")
+
+
+def host_facts(host: Host) -> t.Dict[str, t.Any]:
+    """One host. Of headers only the names are shown."""
+    out: t.Dict[str, t.Any] = {
+        "url": host.url,
+        "api": f"{host.schemes[0]}://{host.authority}{host.path}",
+        "registry": host.own,
+        "capabilities": list(host.capabilities),
+        "plain_http": "http" in host.schemes,
+        "ca": list(host.ca),
+        "client": [[one for one in pair if one] for pair in host.client],
+        "skip_verify": bool(host.skip_verify),
+        "headers": sorted(host.header),
+    }
+    if host.dial_timeout:
+        out["dial_timeout"] = host.dial_timeout
+    return out
+
+
+def registry_info(params: t.Mapping[str, t.Any], engine: t.Any) -> t.Dict[str, t.Any]:
+    """For each name (an image or a registry) the hosts that a pull would try, in order."""
+    check_registry_options(params)
+    return {"registries": [_one(name, params) for name in params["name"]]}
+
+
+def _one(name: str, params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    reference = None if _REGISTRY.match(name) else Reference.parse(name)
+    domain = reference.domain if reference else Reference.parse(f"{name}/x").domain
+    options = registry_options(params)
+    directory = find_directory(domain, options.registry_config_dir)
+    file = os.path.join(directory, FILE) if directory else ""
+    out: t.Dict[str, t.Any] = {
+        "name": name,
+        "registry": domain,
+        "directory": directory,
+        "hosts_toml": file if os.path.isfile(file) else "",
+        "hosts": [_asked(host, domain, reference, params) for host in hosts_for(domain, options)],
+    }
+    if reference:
+        out["image"] = str(reference)
+    return out
+
+
+def _asked(host: Host, domain: str, reference: t.Optional[Reference], params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    from ...registry.auth import Authorizer
+    from ...registry.transport import namespace_query
+
+    out = host_facts(host)
+    out["credentials"] = not Authorizer(host, domain, registry_options(params)).anonymous
+    if reference:
+        out["manifest"] = f"{out['api']}/{reference.path}/manifests/{reference.object}{namespace_query(host, domain)}"
+    return out

@@ -1,0 +1,70 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the resources speak to registries: the module's parameters as the registry room's options."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ...errors import InvalidArgument, printable
+
+if t.TYPE_CHECKING:
+    from ...registry.client import RegistryClient
+    from ...registry.options import RegistryOptions
+
+#: Where containerd looks without being told: these may be missing.
+CONFIG_DIRS = ("/etc/containerd/certs.d", "/etc/docker/certs.d")
+
+
+def registry_client(params: t.Mapping[str, t.Any]) -> RegistryClient:
+    """A client for the registry options of a task. MissingLibrary without requests."""
+    from ...registry.client import RegistryClient
+
+    return RegistryClient(registry_options(params))
+
+
+def registry_options(params: t.Mapping[str, t.Any]) -> RegistryOptions:
+    """The registry options of a task as the registry room's value."""
+    from ...registry.options import RegistryOptions
+
+    return RegistryOptions(**{name: params[name] for name in RegistryOptions._fields if params.get(name) is not None})
+
+
+def check_registry_options(params: t.Mapping[str, t.Any]) -> None:
+    """InvalidArgument for combinations that cannot be meant. Cheap: nothing of the registry room is imported."""
+    if (params.get("username") is None) != (params.get("password") is None):
+        missing = "password" if params.get("password") is None else "username"
+        raise InvalidArgument(f"{missing}: username and password are needed together")
+    if params.get("token") and params.get("username"):
+        raise InvalidArgument("token: give either token, or username and password")
+    if params.get("client_key") and not params.get("client_cert"):
+        raise InvalidArgument("client_key: client_cert is needed too")
+    for option in ("retries", "retry_delay"):
+        if (params.get(option) or 0) < 0:
+            raise InvalidArgument(f"{option}: {params[option]} is negative")
+    if params.get("progress_timeout") is not None and params["progress_timeout"] <= 0:
+        raise InvalidArgument(f"progress_timeout: {params['progress_timeout']} is not a positive number of seconds")
+    for option in ("auth_file", "ca_path", "client_cert", "client_key"):
+        if params.get(option) and not os.path.isfile(params[option]):
+            raise InvalidArgument(f"{option}: {printable(params[option], 200)} is not a file on the target")
+    for path in (params.get("registry_config_dir") or "").split(":"):
+        if path and path not in CONFIG_DIRS and not os.path.isdir(path):
+            raise InvalidArgument(f"registry_config_dir: {printable(path, 200)} is not a directory on the target")
+    for option in ("http_proxy", "https_proxy"):
+        if params.get(option):
+            _check_proxy(option, params[option])
+
+
+def _check_proxy(option: str, value: str) -> None:
+    """The value stays out of the message: it may have a password."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(value if "://" in value else f"http://{value}")
+        good = parts.hostname and parts.port != 0 and not any(character.isspace() for character in value)
+    except ValueError:
+        good = False
+    if not good:
+        raise InvalidArgument(f"{option}: not the address of a proxy: expected http://host:port")
