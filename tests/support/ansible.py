@@ -101,7 +101,7 @@ _WITHOUT_ENGINE = (
 
 
 def _of(module: str, defaults: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
-    spec = importlib.import_module(f"ansible_collections.fleet.containerd.plugins.module_utils.specs.{module}").SPEC
+    spec = importlib.import_module(f"ansible_collections.fleet.containerd.plugins.module_utils.argument_specs.{module}").SPEC
     return {name: value for name, value in defaults.items() if name in spec["argument_spec"]}
 
 

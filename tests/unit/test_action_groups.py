@@ -25,7 +25,7 @@ def members() -> t.Dict[str, t.List[str]]:
 
 
 def options(module: str) -> t.Set[str]:
-    found = importlib.import_module(f"ansible_collections.fleet.containerd.plugins.module_utils.specs.{module}")
+    found = importlib.import_module(f"ansible_collections.fleet.containerd.plugins.module_utils.argument_specs.{module}")
     return set(found.SPEC["argument_spec"])
 
 
