@@ -141,11 +141,11 @@ hosts_toml:
 from ..module_utils.argument_specs.containerd_login import SPEC
 from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run
-from ..module_utils.resources.registry.login import Login
+from ..module_utils.resources.registry.login import LoginResource
 
 
 def main() -> None:
-    run(Login(), SPEC, cache)
+    run(LoginResource(), SPEC, cache)
 
 
 if __name__ == "__main__":

@@ -171,11 +171,11 @@ hosts:
 from ..module_utils.argument_specs.containerd_registry import SPEC
 from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run
-from ..module_utils.resources.registry.hosts import RegistryHosts
+from ..module_utils.resources.registry.hosts import HostsResource
 
 
 def main() -> None:
-    run(RegistryHosts(), SPEC, cache)
+    run(HostsResource(), SPEC, cache)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import os
 import re
 import typing as t
 
-from .files import REPLACED, Source, effective, patterns
+from .files import REPLACED, ConfigText, effective, patterns
 from .migrate import unmoved, version_of
 from .names import CRI, IMAGES, NEWEST, RUNTIME, spell
 from .values import Keys, Tree, describe, dotted, get, leaves
@@ -36,7 +36,7 @@ class Daemon(t.NamedTuple):
     default: t.Optional[Tree] = None
 
 
-def problems(sources: t.Sequence[Source], daemon: Daemon) -> t.List[str]:
+def problems(sources: t.Sequence[ConfigText], daemon: Daemon) -> t.List[str]:
     """Reasons not to write the configuration, the main file first in sources."""
     found: t.List[str] = []
     for source in sources:
@@ -51,7 +51,7 @@ def problems(sources: t.Sequence[Source], daemon: Daemon) -> t.List[str]:
     return found
 
 
-def _of_file(source: Source, daemon: Daemon) -> t.Iterator[str]:
+def _of_file(source: ConfigText, daemon: Daemon) -> t.Iterator[str]:
     version = version_of(source.tree)
     if version < 1 or version > NEWEST:
         yield f"version: {source.tree['version']!r} is not one of 1 to {NEWEST}"
@@ -101,7 +101,7 @@ def _of_registry(tree: Tree) -> t.Iterator[str]:
         yield f"{dotted(('plugins', RUNTIME, 'cni'))}: bin_dir and bin_dirs cannot be set at the same time: remove bin_dir"
 
 
-def hints(sources: t.Sequence[Source], daemon: Daemon) -> t.List[str]:
+def hints(sources: t.Sequence[ConfigText], daemon: Daemon) -> t.List[str]:
     """What does not stop a daemon, and is hardly meant."""
     found: t.List[str] = []
     main = version_of(sources[0].tree)
@@ -130,7 +130,7 @@ def lost(path: Keys, tree: Tree) -> str:
     return ""
 
 
-def unknown(sources: t.Sequence[Source], default: Tree) -> t.List[str]:
+def unknown(sources: t.Sequence[ConfigText], default: Tree) -> t.List[str]:
     """The keys that are not in the output of "config default" of a containerd that says nothing of them (1.x)."""
     found: t.Dict[str, None] = {}
     for source in sources:

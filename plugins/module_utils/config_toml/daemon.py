@@ -17,7 +17,7 @@ import typing as t
 
 from ..errors import FailedPrecondition, InvalidArgument, Unavailable, from_os_error, printable
 from .edit import Document
-from .files import Source
+from .files import ConfigText
 from .migrate import version_of
 from .reading import parse
 from .values import Tree, dotted
@@ -95,7 +95,7 @@ class Containerd:
         except subprocess.TimeoutExpired:
             raise Unavailable(f"{self.binary} {' '.join(arguments[-2:])} did not end within {_SECONDS:.0f} s") from None
 
-    def dump(self, sources: t.Sequence[Source]) -> t.List[str]:
+    def dump(self, sources: t.Sequence[ConfigText]) -> t.List[str]:
         """Let it read a configuration, the main file first. The keys that it says it ignores. InvalidArgument when it refuses."""
         names: t.Dict[int, str] = {}
         with contextlib.ExitStack() as stack:
@@ -115,7 +115,7 @@ class Containerd:
         return sorted({_ignored(match) for match in _IGNORED.finditer(said)})
 
 
-def _with_imports(source: Source, imports: t.List[str]) -> str:
+def _with_imports(source: ConfigText, imports: t.List[str]) -> str:
     if not source.tree.get("imports") and not imports:
         return source.text
     document = Document(source.text, source.name)

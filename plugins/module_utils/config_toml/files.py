@@ -41,7 +41,7 @@ class File(t.NamedTuple):
     changed: float = 0.0
 
 
-class Source(t.NamedTuple):
+class ConfigText(t.NamedTuple):
     """One file that is read, or would be: its tree, and the time of its last change."""
 
     name: str
@@ -103,10 +103,10 @@ class Files:
             self._read[name] = read(name)
         return self._read[name]
 
-    def sources(self, texts: t.Optional[t.Mapping[str, t.Optional[str]]] = None) -> t.List[Source]:
+    def sources(self, texts: t.Optional[t.Mapping[str, t.Optional[str]]] = None) -> t.List[ConfigText]:
         """The files in the order in which they are read. texts: by name, what is to be in files, None for files that are to go."""
         after = texts or {}
-        found: t.List[Source] = []
+        found: t.List[ConfigText] = []
         pending, seen = [self.main.name], set()
         while pending:
             name = pending.pop(0)
@@ -118,7 +118,7 @@ class Files:
             if text is None:
                 continue
             tree = parse(text, printable(name, 200))
-            found.append(Source(name, text, tree, file.changed))
+            found.append(ConfigText(name, text, tree, file.changed))
             pending += self.imports(name, tree, after)
         return found
 
@@ -136,7 +136,7 @@ class Files:
                 found += sorted(name for name in here if matches(pattern, name, parent))
         return found
 
-    def directories(self, sources: t.Iterable[Source]) -> t.Dict[str, float]:
+    def directories(self, sources: t.Iterable[ConfigText]) -> t.Dict[str, float]:
         """The directories that patterns look into, with the time of their last change."""
         found = {}
         for source in sources:
@@ -155,7 +155,7 @@ def _names(directory: str) -> t.List[str]:
         return []
 
 
-def effective(sources: t.Sequence[Source], replaces_plugins: bool) -> Tree:
+def effective(sources: t.Sequence[ConfigText], replaces_plugins: bool) -> Tree:
     """What the files mean together. replaces_plugins: containerd 1.x, where a later file replaces a plugin's whole table.
 
     In the server's own sections a later 0, "" or false does not override; lists there are joined.
@@ -199,7 +199,7 @@ def unit(path: Keys, replaces_plugins: bool) -> Keys:
     return ()
 
 
-def overriding(sources: t.Sequence[Source], name: str, path: Keys, replaces_plugins: bool) -> t.List[str]:
+def overriding(sources: t.Sequence[ConfigText], name: str, path: Keys, replaces_plugins: bool) -> t.List[str]:
     """The files read after name that have the key, or replace the table that it is in."""
     later = [source.name for source in sources]
     later = later[later.index(name) + 1 :] if name in later else []

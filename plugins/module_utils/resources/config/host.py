@@ -10,13 +10,13 @@ import typing as t
 
 from ...config_toml.checks import Daemon, hints, problems, unknown
 from ...config_toml.daemon import Containerd, find
-from ...config_toml.files import Files, Source, patterns
+from ...config_toml.files import ConfigText, Files, patterns
 from ...config_toml.migrate import version_of
 from ...config_toml.process import running
 from ...config_toml.reading import parse
 from ...config_toml.secrets import without
 from ...errors import FailedPrecondition, InvalidArgument, printable
-from .wanted import Wanted
+from .values import WantedConfig
 
 #: A daemon reads its file this many seconds after its start at the earliest, and the clock of files is this coarse.
 _START_SECONDS = 0.02
@@ -33,7 +33,7 @@ class Verdict(t.NamedTuple):
 class Host:
     """Asks the installed containerd only when the answer is needed."""
 
-    def __init__(self, want: Wanted) -> None:
+    def __init__(self, want: WantedConfig) -> None:
         self._want = want
         binary = find(want.binary)
         self.containerd: t.Optional[Containerd] = Containerd(binary) if binary else None
@@ -61,7 +61,7 @@ class Host:
             return Daemon(False, self.replaces_plugins)
         return Daemon(True, self.replaces_plugins, self.containerd.newest, self.containerd.default)
 
-    def judge(self, sources: t.Sequence[Source], secrets: t.Iterable[str]) -> Verdict:
+    def judge(self, sources: t.Sequence[ConfigText], secrets: t.Iterable[str]) -> Verdict:
         """Whether these files may be written. FailedPrecondition, InvalidArgument: containerd would not take them."""
         key = tuple(source.text for source in sources)
         if key not in self._verdicts:
@@ -71,7 +71,7 @@ class Host:
                 raise type(error)(without(str(error), secrets)) from None
         return self._verdicts[key]
 
-    def _judge(self, sources: t.Sequence[Source]) -> Verdict:
+    def _judge(self, sources: t.Sequence[ConfigText]) -> Verdict:
         reasons = problems(sources, self.daemon)
         if reasons:
             raise FailedPrecondition(printable("; ".join(reasons), 1000))
@@ -99,7 +99,7 @@ class Restart(t.NamedTuple):
     reason: str
 
 
-def restart(want: Wanted, files: Files, changing: t.Sequence[str]) -> Restart:
+def restart(want: WantedConfig, files: Files, changing: t.Sequence[str]) -> Restart:
     """changing: files that this task changes. Else the times tell: what was changed after the daemon's start it has not read."""
     daemon = running(want.main)
     if daemon is None:

@@ -13,13 +13,13 @@ from ...config_toml.apply import Setting, put_in, spelled, take_out
 from ...config_toml.checks import lost
 from ...config_toml.daemon import Containerd
 from ...config_toml.edit import Document
-from ...config_toml.files import Files, Source, effective, overriding, unit
+from ...config_toml.files import ConfigText, Files, effective, overriding, unit
 from ...config_toml.migrate import migrate, version_of
 from ...config_toml.names import NEWEST
 from ...config_toml.values import Keys, Tree, copy, dotted, get, leaves, member, same
 from ...errors import FailedPrecondition
 from .host import Host
-from .wanted import Wanted
+from .values import WantedConfig
 
 #: The version that every containerd from 1.3 reads, for a file made before it is known which one will.
 _COMMON = 2
@@ -27,10 +27,10 @@ _COMMON = 2
 _COPY = "# copied: follows the files before this one"
 
 
-class Edits:
+class ConfigEdits:
     """The texts after a task, by name (None: the file goes), what was done to each, and what to warn of."""
 
-    def __init__(self, want: Wanted, files: Files, host: Host) -> None:
+    def __init__(self, want: WantedConfig, files: Files, host: Host) -> None:
         self._want, self._files, self._host = want, files, host
         self._documents: t.Dict[str, Document] = {}
         self._before: t.Dict[str, t.Tuple[Tree, t.List[Keys]]] = {}
@@ -140,7 +140,7 @@ class Edits:
 
     # Drop-ins
 
-    def _sources(self) -> t.List[Source]:
+    def _sources(self) -> t.List[ConfigText]:
         """All files as they are at this point."""
         return self._files.sources({name: document.text for name, document in self._documents.items()})
 

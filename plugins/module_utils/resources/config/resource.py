@@ -22,8 +22,8 @@ from ...hostfs.atomic import fsync_dir, make_dir, write_file
 from ...hostfs.lock import locked
 from ...kernel.converge import Plan, Step
 from .host import Host, restart
-from .plan import Edits
-from .wanted import Wanted, secret_values, wanted
+from .plan import ConfigEdits
+from .values import WantedConfig, secret_values, wanted
 
 _LOCKS = "/run/fleet-containerd"
 _SECRET_MODE = 0o600
@@ -42,22 +42,22 @@ class ConfigResource:
     def secrets(self, params: t.Mapping[str, t.Any]) -> t.Set[str]:
         return secret_values(params)
 
-    def desired(self, params: t.Mapping[str, t.Any], engine: None) -> Wanted:
+    def desired(self, params: t.Mapping[str, t.Any], engine: None) -> WantedConfig:
         want = wanted(params)
         self._host = Host(want)
         return want
 
-    def observe(self, want: Wanted, engine: None) -> Files:
+    def observe(self, want: WantedConfig, engine: None) -> Files:
         return self._host.read()
 
     @contextlib.contextmanager
-    def lock(self, want: Wanted, engine: None) -> t.Iterator[None]:
+    def lock(self, want: WantedConfig, engine: None) -> t.Iterator[None]:
         make_dir(_LOCKS)
         with locked(os.path.join(_LOCKS, "config.lock"), "the configuration of containerd"):
             yield
 
-    def plan(self, want: Wanted, have: Files, engine: None) -> Plan:
-        edits = Edits(want, have, self._host)
+    def plan(self, want: WantedConfig, have: Files, engine: None) -> Plan:
+        edits = ConfigEdits(want, have, self._host)
         warnings = list(edits.warnings)
         self._changing, self._verdict = [], {}
         changes = [_Change(have.file(name), text, edits.done.get(name, [])) for name, text in edits.texts.items()]
@@ -85,7 +85,7 @@ class ConfigResource:
         write_file(name, (file.text or "").encode(), file.mode, owner=file.owner)
         self._backups.append(name)
 
-    def facts(self, want: Wanted, have: Files, engine: None) -> t.Dict[str, t.Any]:
+    def facts(self, want: WantedConfig, have: Files, engine: None) -> t.Dict[str, t.Any]:
         needed = restart(want, have, self._changing)
         text = have.file(want.target).text
         out: t.Dict[str, t.Any] = {
@@ -116,7 +116,7 @@ class _Change(t.NamedTuple):
 class _View:
     """What is shown of the changes, and who may read the files."""
 
-    def __init__(self, want: Wanted, changes: t.Sequence[_Change]) -> None:
+    def __init__(self, want: WantedConfig, changes: t.Sequence[_Change]) -> None:
         self._want, self._changes = want, sorted(changes, key=lambda one: one.file.name)
         self._trees: t.Dict[str, t.Tuple[Tree, Tree]] = {
             one.file.name: (parse(one.file.text or "", one.file.name), parse(one.after or "", one.file.name)) for one in changes

@@ -12,7 +12,7 @@ from ...engine.models import STOPPED, Container
 from ...errors import FailedPrecondition, InvalidArgument
 from ...kernel.converge import Plan, Step
 from ...kernel.field import render
-from ..image.source import pull_steps, warnings_of
+from ..image.pull import pull_steps, warnings_of
 from . import steps
 from .jobs import Job, start_service
 from .resource import Have, Want, differences

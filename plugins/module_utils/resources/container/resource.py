@@ -14,7 +14,9 @@ from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound
 from ...kernel.converge import Plan
 from ...kernel.engines import EngineOptions, kept_by_embedded
 from ...kernel.field import IGNORE, Change, Field, compare
-from ..image.source import Found, Wanted, find_image, has_to_be_pulled, pull_title, wanted_image
+from ..image.find import find_image
+from ..image.pull import has_to_be_pulled, pull_title, wanted_image
+from ..image.values import FoundImage, WantedImage
 from .options import ROWS, comparison_modes, effective, fields_for, image_defaults, parse_given
 
 if t.TYPE_CHECKING:
@@ -31,7 +33,7 @@ class Want(t.NamedTuple):
     state: str
     given: t.Dict[str, t.Any]
     modes: t.Dict[str, str]
-    image: t.Optional[Wanted]
+    image: t.Optional[WantedImage]
     params: t.Mapping[str, t.Any]
 
 
@@ -44,7 +46,7 @@ class Have(t.NamedTuple):
     container: t.Optional[Container]
     task: t.Optional[TaskState]
     stored: t.Optional[t.Mapping[str, t.Any]]
-    image: t.Optional[Found]
+    image: t.Optional[FoundImage]
     leftovers: t.Tuple[Container, ...] = ()
 
     @property
@@ -221,7 +223,7 @@ def with_digest(want: Want, after: t.Mapping[str, t.Any], end: Have) -> t.Dict[s
     return {**after, "image": {"name": want.image.label if want.image else "", "digest": str(digest)}}
 
 
-def coming(want: Want, have: Have) -> t.Optional[Found]:
+def coming(want: Want, have: Have) -> t.Optional[FoundImage]:
     """The image that a pull will bring, as the registry tells; None where nothing is to be pulled. Raises what the pull would."""
     reason = has_to_be_pulled(want.image, have.image) if want.image else ""
     if want.image is None or want.image.registry is None or not reason:

@@ -13,7 +13,7 @@ import typing as t
 from ...engine import labels as L
 from ...engine.models import CREATED, PAUSED, STOPPED, Container, Runtime, TaskIO
 from ...errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
-from ..image.source import find_image
+from ..image.find import find_image
 from . import volumes
 from .options import effective, image_defaults
 

@@ -24,8 +24,8 @@ from ...image.walk import Selection
 from ...kernel.converge import Plan, Step
 from ...oci.platform import Platform
 from .facts import image_facts
-from .source import look_at
-from .stored import Stored, stored_image
+from .find import look_at
+from .stored import StoredImage, stored_image
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -34,7 +34,7 @@ if t.TYPE_CHECKING:
 class Export(t.NamedTuple):
     """What is asked for. platform: None means all; exact: it was asked for, and is not only the target's."""
 
-    images: t.Tuple[Stored, ...]
+    images: t.Tuple[StoredImage, ...]
     path: str
     format: str
     compression: str

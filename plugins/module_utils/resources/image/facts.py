@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
     from ...engine.models import Image
     from ...image.inspect import ImageView
     from ...oci.digest import Digest
-    from .source import Found
+    from .values import FoundImage
 
 
 def timestamp(seconds: float) -> str:
@@ -59,7 +59,7 @@ def _is_id(name: str) -> bool:
     return name.startswith("sha256:")
 
 
-def image_id(engine: Engine, have: Found) -> str:
+def image_id(engine: Engine, have: FoundImage) -> str:
     """The digest of the config, as Docker has it, also of an image that is not whole; of the target where there is no such config,
     as in the artifacts that are no images (Helm's charts)."""
     from ...image.inspect import inspect
@@ -71,7 +71,7 @@ def image_id(engine: Engine, have: Found) -> str:
     return str(view.config.digest if view else have.record.target.digest)
 
 
-def summary(engine: Engine, have: t.Optional[Found]) -> t.Dict[str, t.Any]:
+def summary(engine: Engine, have: t.Optional[FoundImage]) -> t.Dict[str, t.Any]:
     """One side of a diff."""
     if have is None:
         return {"exists": False}
@@ -91,7 +91,7 @@ def summary(engine: Engine, have: t.Optional[Found]) -> t.Dict[str, t.Any]:
     return out
 
 
-def image_facts(have: Found, records: t.Iterable[Image]) -> t.Dict[str, t.Any]:
+def image_facts(have: FoundImage, records: t.Iterable[Image]) -> t.Dict[str, t.Any]:
     """One image. records: all of its engine, or at least those of this image: it is shown with every name that it has."""
     record, view = have.record, have.view
     own = namesakes(records, record.target.digest)

@@ -10,14 +10,15 @@ import typing as t
 from ...engine.labels import merged
 from ...engine.models import Image
 from ...errors import NotFound
-from .source import Found, Wanted, pin_labels
+from .pull import pin_labels
+from .values import FoundImage, WantedImage
 
 if t.TYPE_CHECKING:
     from ...image.asked import Asked
     from ...registry.client import RegistryClient
 
 
-def foresee(client: t.Union[RegistryClient, Asked], want: Wanted, have: t.Optional[Found] = None) -> Found:
+def foresee(client: t.Union[RegistryClient, Asked], want: WantedImage, have: t.Optional[FoundImage] = None) -> FoundImage:
     """By GET of the image's documents and its config: some kilobytes. Raises what the pull would raise about them."""
     from ...image.asked import remote_document
     from ...image.inspect import CONFIG_LIMIT, choose_manifest, make_view, platform_problem
@@ -33,4 +34,4 @@ def foresee(client: t.Union[RegistryClient, Asked], want: Wanted, have: t.Option
         for problem in platform_problem(top.descriptor, view, platform):
             raise NotFound(f"{want.reference}: {problem}")
     labels = merged(have.record.labels if have else {}, dict(pin_labels(want)))
-    return Found(Image(want.reference.record, top.descriptor, labels), view)
+    return FoundImage(Image(want.reference.record, top.descriptor, labels), view)

@@ -9,11 +9,12 @@ import typing as t
 
 from ...oci.platform import Platform
 from .facts import image_facts, namesakes, used_by
-from .source import Wanted, find_image, look_at, parse_name, pin_problem
+from .find import find_image, look_at, pin_problem
+from .values import WantedImage, parse_name
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
-    from .source import Found
+    from .values import FoundImage
 
 
 def image_info(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any]:
@@ -22,7 +23,7 @@ def image_info(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.A
     records = {record.name: record for record in engine.images.list()}
     users = used_by(engine)
 
-    def facts(found: Found) -> t.Dict[str, t.Any]:
+    def facts(found: FoundImage) -> t.Dict[str, t.Any]:
         own = namesakes(records.values(), found.record.target.digest)
         used = sorted({user for record in own for user in users.get(record.name, ())})
         return {**image_facts(found, own), "UsedBy": used}
@@ -32,6 +33,6 @@ def image_info(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.A
         images = [facts(look_at(engine, record, platform)) for record in first.values()]
         return {"images": sorted(images, key=lambda image: (image["RepoTags"] or image["RepoDigests"] or [""])[0])}
     platforms = (platform,) if params["platform"] else ()
-    wanted = [Wanted(*parse_name({"name": name}, "name"), platforms, "never", {}) for name in params["name"]]
+    wanted = [WantedImage(*parse_name({"name": name}, "name"), platforms, "never", {}) for name in params["name"]]
     found = [(one, find_image(one, engine, records)) for one in wanted]
     return {"images": [facts(image) for one, image in found if image and not pin_problem(one, image)]}

@@ -20,14 +20,14 @@ from ...oci.digest import Digest
 from ...oci.platform import Platform
 from ...oci.reference import Reference
 from .facts import image_facts
+from .find import look_at
 from .load_foreseen import foresee_loaded
-from .source import look_at
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
     from ...engine.models import Image
     from ...registry.download import FetchOptions
-    from . import source as image_source
+    from .values import FoundImage
 
 #: Labels of a record that came out of a downloaded archive: its checksum, and what was asked for of it with how many names.
 ARCHIVE, ASKED = OURS + "archive", OURS + "archive-asked"
@@ -166,10 +166,10 @@ class ImageLoadResource:
             out["loaded"] = self._loaded.facts()
         return out
 
-    def _at_the_end(self, want: Load, have: Found, engine: Engine) -> t.Iterator[image_source.Found]:
+    def _at_the_end(self, want: Load, have: Found, engine: Engine) -> t.Iterator[FoundImage]:
         """The images as they are; where check mode has left the step away, as they would be."""
         left = {name.record for name, reason in have.targets if reason}
-        foreseen: t.Dict[str, image_source.Found] = {}
+        foreseen: t.Dict[str, FoundImage] = {}
         if left:
             targets = [one for one in choose(self._open(want), want) if one.name.record in left]
             foreseen = foresee_loaded(engine, self._open(want), targets, want.wish.platform or Platform.host())

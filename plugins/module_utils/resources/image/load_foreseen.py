@@ -9,7 +9,7 @@ import typing as t
 
 from ...engine.models import Image
 from ...errors import NotFound
-from .source import Found
+from .values import FoundImage
 
 if t.TYPE_CHECKING:
     from ...archive.images import Contents
@@ -20,7 +20,9 @@ if t.TYPE_CHECKING:
     from ...oci.platform import Platform
 
 
-def foresee_loaded(engine: Engine, contents: Contents, targets: t.Sequence[Target], platform: Platform) -> t.Dict[str, Found]:
+def foresee_loaded(
+    engine: Engine, contents: Contents, targets: t.Sequence[Target], platform: Platform
+) -> t.Dict[str, FoundImage]:
     """Out of an archive, by the records' names. Without a view where the archive has nothing for the platform.
 
     FailedPrecondition that the action plugin acts on, when the archive is on the controller and configs were not sent yet.
@@ -28,13 +30,13 @@ def foresee_loaded(engine: Engine, contents: Contents, targets: t.Sequence[Targe
     from ...archive.parts import Part
     from ...image.inspect import CONFIG_LIMIT, choose_manifest, is_readable, make_view, read_blob
 
-    found: t.Dict[str, Found] = {}
+    found: t.Dict[str, FoundImage] = {}
     chosen: t.Dict[str, t.Tuple[Descriptor, Manifest]] = {}
     for one in targets:
         try:
             chosen[one.name.record] = choose_manifest(contents.document, one.packed.top, platform)
         except NotFound as error:
-            found[one.name.record] = Found(Image(one.name.record, one.packed.top), None, (str(error),))
+            found[one.name.record] = FoundImage(Image(one.name.record, one.packed.top), None, (str(error),))
     stored = {m.config.digest for _descriptor, m in chosen.values() if is_readable(engine.content, m.config)}
     if isinstance(contents, Part):
         configs = [m.config for _descriptor, m in chosen.values() if m.config.digest not in stored]
@@ -49,5 +51,5 @@ def foresee_loaded(engine: Engine, contents: Contents, targets: t.Sequence[Targe
             else:
                 with contents.open(manifest.config) as stream:
                     config = stream.read(CONFIG_LIMIT)
-            found[one.name.record] = Found(Image(one.name.record, one.packed.top), make_view(descriptor, manifest, config))
+            found[one.name.record] = FoundImage(Image(one.name.record, one.packed.top), make_view(descriptor, manifest, config))
     return found

@@ -18,8 +18,8 @@ from ...oci.sizes import parse_size
 from ..registry.options import check_registry_options
 from ..registry.pusher import registry_pusher
 from .facts import image_facts
-from .source import look_at
-from .stored import Stored, stored_image
+from .find import look_at
+from .stored import StoredImage, stored_image
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -29,7 +29,7 @@ if t.TYPE_CHECKING:
 class Push(t.NamedTuple):
     """What is asked for. tree: what of the image goes to the registry, with an index for that; missing: platforms that do not."""
 
-    source: Stored
+    source: StoredImage
     destination: Reference
     tree: Tree
     missing: t.Tuple[str, ...]

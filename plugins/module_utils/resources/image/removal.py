@@ -10,11 +10,12 @@ import typing as t
 from ...engine.models import Image
 from ...errors import FailedPrecondition, NotFound
 from .facts import image_facts, image_id, namesakes, repo_digests, repo_tags
-from .source import Found, pin_problem
+from .find import pin_problem
+from .values import FoundImage
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
-    from .source import Wanted
+    from .values import WantedImage
 
 
 class Removal(t.NamedTuple):
@@ -28,13 +29,13 @@ class Removal(t.NamedTuple):
     image: t.Mapping[str, t.Any] = {}
 
 
-def plan_removal(want: Wanted, found: t.Optional[Found], records: t.Mapping[str, Image], engine: Engine) -> Removal:
+def plan_removal(want: WantedImage, found: t.Optional[FoundImage], records: t.Mapping[str, Image], engine: Engine) -> Removal:
     """records: all that there are by name. With a pin that is another image's nothing goes."""
     if found is None or pin_problem(want, found):
         return Removal()
     ours = image_id(engine, found)
     if want.reference is None:
-        gone = [record for record in records.values() if image_id(engine, Found(record, None)) == ours]
+        gone = [record for record in records.values() if image_id(engine, FoundImage(record, None)) == ours]
     else:
         gone = [found.record]
     names = {record.name for record in gone}
@@ -43,13 +44,13 @@ def plan_removal(want: Wanted, found: t.Optional[Found], records: t.Mapping[str,
     stays = [record for name, record in records.items() if name not in names]
     left = namesakes(stays, found.record.target.digest)
     # Another index may have the same image for this platform.
-    deleted = "" if left or any(image_id(engine, Found(record, None)) == ours for record in stays) else ours
+    deleted = "" if left or any(image_id(engine, FoundImage(record, None)) == ours for record in stays) else ours
     own = namesakes(records.values(), found.record.target.digest)
     before, after = (_side(ours, found, some) for some in (own, left))
     return Removal(tuple(gone), tuple(sorted(names)), deleted, before, after, image_facts(found, own))
 
 
-def _side(ours: str, found: Found, records: t.Sequence[Image]) -> t.Dict[str, t.Any]:
+def _side(ours: str, found: FoundImage, records: t.Sequence[Image]) -> t.Dict[str, t.Any]:
     if not records:
         return {"exists": False}
     digest = str(found.record.target.digest)

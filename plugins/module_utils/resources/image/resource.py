@@ -17,22 +17,11 @@ from ...kernel.converge import Plan, Step
 from ..registry.options import check_registry_options, registry_client
 from .facts import familiar, image_facts, summary
 from .failures import no_room, told
+from .find import find_image
 from .foreseen import foresee
+from .pull import ask_registry, has_to_be_pulled, parse_wanted, pin_labels, pull_job, pull_title, refusals, warnings_of
 from .removal import Removal, check_unused, plan_removal
-from .source import (
-    Found,
-    Wanted,
-    ask_registry,
-    find_image,
-    has_to_be_pulled,
-    parse_name,
-    parse_wanted,
-    pin_labels,
-    pull_job,
-    pull_title,
-    refusals,
-    warnings_of,
-)
+from .values import FoundImage, WantedImage, parse_name
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -43,17 +32,17 @@ if t.TYPE_CHECKING:
 _T = t.TypeVar("_T")
 
 
-class Have(t.NamedTuple):
+class FoundImages(t.NamedTuple):
     """What was found of each image, in the same order. records: all that the engine has, by name."""
 
-    found: t.Tuple[t.Optional[Found], ...]
+    found: t.Tuple[t.Optional[FoundImage], ...]
     records: t.Mapping[str, Image]
 
 
-class Task(t.NamedTuple):
+class WantedImages(t.NamedTuple):
     """The images of a task. problems: by number, why one cannot be had, where the others can all the same."""
 
-    wants: t.Tuple[Wanted, ...]
+    wants: t.Tuple[WantedImage, ...]
     params: t.Mapping[str, t.Any]
     problems: t.Mapping[int, EngineError] = {}
 
@@ -80,28 +69,28 @@ class ImageResource:
         self._removals: t.Dict[int, Removal] = {}
         self._kept: t.Set[str] = set()
         self._freed: t.Dict[str, t.Any] = {}
-        self._foreseen: t.Dict[int, Found] = {}
+        self._foreseen: t.Dict[int, FoundImage] = {}
         self._bytes: t.Dict[int, int] = {}
         self._warnings: t.List[str] = []
 
-    def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Task:
+    def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedImages:
         if params["max_parallel"] < 1:
             raise InvalidArgument(f"max_parallel: {params['max_parallel']} is not a positive number")
         if params["progress_file"]:
             check_parent(params["progress_file"], "progress_file")
         check_registry_options(params)
         if params["state"] == "absent":
-            wants = [Wanted(*parse_name(row, "name"), (), "never", row) for row in _rows(params)]
-            return Task(_different(wants), params)
-        task = Task(_different([parse_wanted(row, "name") for row in _rows(params)]), params)
+            wants = [WantedImage(*parse_name(row, "name"), (), "never", row) for row in _rows(params)]
+            return WantedImages(_different(wants), params)
+        task = WantedImages(_different([parse_wanted(row, "name") for row in _rows(params)]), params)
         return _asked(task) if params["pull"] in ("always", "newer") else task
 
-    def observe(self, want: Task, engine: Engine) -> Have:
+    def observe(self, want: WantedImages, engine: Engine) -> FoundImages:
         records = {record.name: record for record in engine.images.list()}
-        return Have(tuple(find_image(one, engine, records) for one in want.wants), records)
+        return FoundImages(tuple(find_image(one, engine, records) for one in want.wants), records)
 
     @contextlib.contextmanager
-    def lock(self, want: Task, engine: Engine) -> t.Iterator[None]:
+    def lock(self, want: WantedImages, engine: Engine) -> t.Iterator[None]:
         """The images in the order of their names, so that two tasks never wait for each other."""
         names = sorted({str(one.reference.record if one.reference else one.image_id) for one in want.wants})
         with contextlib.ExitStack() as self._exit:
@@ -111,7 +100,7 @@ class ImageResource:
                 self._exit.callback(self._collect, engine, {info.digest: info.size for info in engine.content.walk()})
             yield
 
-    def plan(self, want: Task, have: Have, engine: Engine) -> Plan:
+    def plan(self, want: WantedImages, have: FoundImages, engine: Engine) -> Plan:
         self._changing, self._jobs, self._failed, self._removals = set(), {}, dict(want.problems), {}
         steps: t.List[Step] = []
         left = dict(have.records)
@@ -132,27 +121,27 @@ class ImageResource:
         self._warnings = words
         before = {number: self._before(number, have.found[number], engine) for number in self._shown(want)}
 
-        def after(end: Have) -> t.Mapping[str, t.Any]:
+        def after(end: FoundImages) -> t.Mapping[str, t.Any]:
             return _side(want, {number: self._after(number, want, end, engine) for number in self._shown(want)})
 
         failures = list(self._failed.values())
         look = functools.partial(self._foresee, want, have, engine)
         return Plan(steps, _side(want, before), after, {"warnings": words}, failures=failures, foresee=look)
 
-    def _shown(self, task: Task) -> t.List[int]:
+    def _shown(self, task: WantedImages) -> t.List[int]:
         """The images of the diff: one what it is, of many those that change."""
         return [0] if len(task.wants) == 1 else sorted(self._changing)
 
-    def _before(self, number: int, found: t.Optional[Found], engine: Engine) -> t.Mapping[str, t.Any]:
+    def _before(self, number: int, found: t.Optional[FoundImage], engine: Engine) -> t.Mapping[str, t.Any]:
         return self._removals[number].before if number in self._removals else summary(engine, found)
 
-    def _after(self, number: int, task: Task, end: Have, engine: Engine) -> t.Mapping[str, t.Any]:
+    def _after(self, number: int, task: WantedImages, end: FoundImages, engine: Engine) -> t.Mapping[str, t.Any]:
         if number in self._removals:
             return self._removals[number].after
         size = self._pulled.get(number, {}).get("bytes", self._bytes.get(number))
         return {**summary(engine, self._at_the_end(number, task, end)), **({} if size is None else {"bytes": size})}
 
-    def _at_the_end(self, number: int, task: Task, have: Have) -> t.Optional[Found]:
+    def _at_the_end(self, number: int, task: WantedImages, have: FoundImages) -> t.Optional[FoundImage]:
         """An image as it is; where check mode has left a step away, as it would be."""
         found = self._foreseen.get(number, have.found[number])
         if found is None or number in self._failed:
@@ -160,14 +149,14 @@ class ImageResource:
         labels = merged(found.record.labels, {**found.record.labels, **dict(pin_labels(task.wants[number]))})
         return found._replace(record=found.record._replace(labels=labels))
 
-    def _foresee(self, task: Task, have: Have, engine: Engine) -> t.List[str]:
+    def _foresee(self, task: WantedImages, have: FoundImages, engine: Engine) -> t.List[str]:
         """What would be pulled, as the registries tell, and whether there is room for it. Warnings."""
         warnings: t.List[str] = []
         if not self._jobs:
             return warnings
         from .room import Room
 
-        def ask(client: RegistryClient, number: int) -> Found:
+        def ask(client: RegistryClient, number: int) -> FoundImage:
             return foresee(client, task.wants[number], have.found[number])
 
         self._foreseen, problems = _each(task, list(self._jobs), ask)
@@ -187,7 +176,7 @@ class ImageResource:
                 self._bytes[number] = size
         return warnings
 
-    def _pulls(self, number: int, task: Task, have: t.Optional[Found], engine: Engine) -> t.List[Step]:
+    def _pulls(self, number: int, task: WantedImages, have: t.Optional[FoundImage], engine: Engine) -> t.List[Step]:
         want = task.wants[number]
         reason = has_to_be_pulled(want, have)
         if not reason:
@@ -195,7 +184,7 @@ class ImageResource:
         self._jobs[number] = pull_job(want)
         return [Step(pull_title(want, have, reason), functools.partial(self._pull, number, task, engine), alone=task.goes_on)]
 
-    def _pins(self, number: int, task: Task, have: t.Optional[Found], engine: Engine) -> t.List[Step]:
+    def _pins(self, number: int, task: WantedImages, have: t.Optional[FoundImage], engine: Engine) -> t.List[Step]:
         """The step that pins an image, or the opposite. Where one is pulled its record is written so at once."""
         want = task.wants[number]
         if have is None or want.params["pinned"] in (None, is_pinned(have.record.labels)):
@@ -204,7 +193,7 @@ class ImageResource:
         title = f"{'pin' if want.params['pinned'] else 'unpin'} image {want.label}"
         return [Step(title, functools.partial(engine.images.put, record), alone=task.goes_on)]
 
-    def _pull(self, number: int, task: Task, engine: Engine) -> None:
+    def _pull(self, number: int, task: WantedImages, engine: Engine) -> None:
         try:
             if self._puller is None:
                 self._puller = self._begin(task, engine)
@@ -220,7 +209,7 @@ class ImageResource:
             self._failed[number] = error
             raise
 
-    def _begin(self, task: Task, engine: Engine) -> Puller:
+    def _begin(self, task: WantedImages, engine: Engine) -> Puller:
         """All pulls of the task, so that the next image is transferred while one is unpacked; they end with the lock."""
         from ...image.pull import Puller
 
@@ -236,7 +225,7 @@ class ImageResource:
         return puller
 
     def _removal_steps(
-        self, number: int, task: Task, have: t.Optional[Found], left: t.Dict[str, Image], engine: Engine
+        self, number: int, task: WantedImages, have: t.Optional[FoundImage], left: t.Dict[str, Image], engine: Engine
     ) -> t.List[Step]:
         """left: the records that are there when this image's turn comes; what goes is taken out."""
         want = task.wants[number]
@@ -269,7 +258,7 @@ class ImageResource:
         freed = before.keys() - {info.digest for info in engine.content.walk()}
         self._freed = {"deleted_blobs": sorted(map(str, freed)), "bytes": sum(before[digest] for digest in freed)}
 
-    def facts(self, want: Task, have: Have, engine: Engine) -> t.Dict[str, t.Any]:
+    def facts(self, want: WantedImages, have: FoundImages, engine: Engine) -> t.Dict[str, t.Any]:
         ends = {number: self._at_the_end(number, want, have) for number in range(len(want.wants))}
         records = {**have.records, **{found.record.name: found.record for found in ends.values() if found}}
         images = [self._facts(number, want, found, records) for number, found in ends.items()]
@@ -291,7 +280,9 @@ class ImageResource:
         freed = self._freed if self._changing else {"deleted_blobs": [], "bytes": 0}
         return {"untagged": list(map(familiar, names)), "deleted": sorted(ids), **freed}
 
-    def _facts(self, number: int, task: Task, found: t.Optional[Found], records: t.Mapping[str, Image]) -> t.Dict[str, t.Any]:
+    def _facts(
+        self, number: int, task: WantedImages, found: t.Optional[FoundImage], records: t.Mapping[str, Image]
+    ) -> t.Dict[str, t.Any]:
         """One image of the result."""
         want, failed = task.wants[number], self._failed.get(number)
         out: t.Dict[str, t.Any] = {"name": want.label, "changed": number in self._changing and not failed, "image": {}}
@@ -329,9 +320,9 @@ def _rows(params: t.Mapping[str, t.Any]) -> t.List[t.Dict[str, t.Any]]:
     return rows
 
 
-def _different(wants: t.Sequence[Wanted]) -> t.Tuple[Wanted, ...]:
+def _different(wants: t.Sequence[WantedImage]) -> t.Tuple[WantedImage, ...]:
     """Each image once. InvalidArgument where one name is asked for in two ways."""
-    found: t.Dict[str, Wanted] = {}
+    found: t.Dict[str, WantedImage] = {}
     for want in wants:
         name = want.reference.record if want.reference else want.label
         other = found.setdefault(name, want)
@@ -340,14 +331,14 @@ def _different(wants: t.Sequence[Wanted]) -> t.Tuple[Wanted, ...]:
     return tuple(found.values())
 
 
-def _asked(task: Task) -> Task:
+def _asked(task: WantedImages) -> WantedImages:
     """What the registries have now."""
     found, problems = _each(task, range(len(task.wants)), lambda client, number: ask_registry(client, task.wants[number]))
     return task._replace(wants=tuple(found.get(number, one) for number, one in enumerate(task.wants)), problems=problems)
 
 
 def _each(
-    task: Task, numbers: t.Sequence[int], ask: t.Callable[[RegistryClient, int], _T]
+    task: WantedImages, numbers: t.Sequence[int], ask: t.Callable[[RegistryClient, int], _T]
 ) -> t.Tuple[t.Dict[int, _T], t.Dict[int, EngineError]]:
     """Ask the registries for some images, several at a time: the answers, and where the task goes on the problems."""
     client = registry_client(task.params)
@@ -376,6 +367,6 @@ def _each(
     return answers, problems
 
 
-def _side(task: Task, sides: t.Mapping[int, t.Mapping[str, t.Any]]) -> t.Mapping[str, t.Any]:
+def _side(task: WantedImages, sides: t.Mapping[int, t.Mapping[str, t.Any]]) -> t.Mapping[str, t.Any]:
     """One side of the diff: that of one image, or of many by name."""
     return sides[0] if len(task.wants) == 1 else {task.wants[number].label: side for number, side in sides.items()}

@@ -21,7 +21,7 @@ from .failures import no_room
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
     from ...oci.digest import Digest
-    from .source import Found
+    from .values import FoundImage
 
 _UNPACKED = 3
 
@@ -36,7 +36,7 @@ class Room:
         self._counted: t.Set[Digest] = set()
         self._taken: t.Dict[int, int] = {}
 
-    def take(self, label: str, image: Found, unpack: bool = True) -> t.Tuple[int, t.List[str]]:
+    def take(self, label: str, image: FoundImage, unpack: bool = True) -> t.Tuple[int, t.List[str]]:
         """How many bytes are to be fetched, and a warning where it may become tight. ResourceExhausted where they find no room."""
         view = image.view
         if view is None:

@@ -10,13 +10,14 @@ import typing as t
 from ...engine.models import Image
 from ...errors import FailedPrecondition, NotFound
 from ...oci.reference import Reference
-from .source import Wanted, find_image, parse_name
+from .find import find_image
+from .values import WantedImage, parse_name
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
 
 
-class Stored(t.NamedTuple):
+class StoredImage(t.NamedTuple):
     """reference: the name that it was asked for by; None where that was its id."""
 
     reference: t.Optional[Reference]
@@ -28,11 +29,11 @@ class Stored(t.NamedTuple):
         return str(self.reference) if self.reference else str(self.record.target.digest)
 
 
-def stored_image(engine: Engine, text: object, option: str, tag: str = "latest") -> Stored:
+def stored_image(engine: Engine, text: object, option: str, tag: str = "latest") -> StoredImage:
     """The record that an option names. InvalidArgument; NotFound; FailedPrecondition when it is not the pinned one."""
     reference, image_id = parse_name({option: text, "tag": tag}, option)
     if reference is None:
-        found = find_image(Wanted(None, image_id, (), "never", {}), engine)
+        found = find_image(WantedImage(None, image_id, (), "never", {}), engine)
         record = found.record if found else None
     else:
         try:
@@ -43,4 +44,4 @@ def stored_image(engine: Engine, text: object, option: str, tag: str = "latest")
         raise NotFound(f"{option}: the image {reference or image_id} is not there: pull or load it first")
     if reference and reference.digest and reference.digest != record.target.digest:
         raise FailedPrecondition(f"{option}: {reference} is pinned, and the image {record.name} is {record.target.digest}")
-    return Stored(reference, record)
+    return StoredImage(reference, record)

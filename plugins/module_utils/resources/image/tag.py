@@ -14,23 +14,24 @@ from ...errors import InvalidArgument, NotFound
 from ...kernel.converge import Plan, Step
 from ...oci.reference import Reference
 from .facts import familiar, image_facts, image_id
-from .source import Found, look_at, parse_name
+from .find import look_at
 from .stored import stored_image
+from .values import FoundImage, parse_name
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
-    from .stored import Stored
+    from .stored import StoredImage
 
 
-class Tags(t.NamedTuple):
+class WantedTags(t.NamedTuple):
     """The image, and the record names that it shall have. overwrite: also those that are another image's."""
 
-    source: Stored
+    source: StoredImage
     names: t.Tuple[str, ...]
     overwrite: bool
 
 
-Records = t.Dict[str, t.Optional[Image]]
+FoundTags = t.Dict[str, t.Optional[Image]]
 
 
 class ImageTagResource:
@@ -39,7 +40,7 @@ class ImageTagResource:
     def __init__(self) -> None:
         self._tagged: t.List[str] = []
 
-    def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Tags:
+    def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedTags:
         references = [Reference.parse(text, "repository", params["tag"]) for text in params["repository"]]
         for text, reference in zip(params["repository"], references):
             if parse_name({"repository": text}, "repository")[1]:
@@ -48,30 +49,30 @@ class ImageTagResource:
                 raise InvalidArgument(f"repository: {reference} has a digest: only a tag can be given to an image")
         source = stored_image(engine, params["name"], "name", params["tag"])
         names = tuple(dict.fromkeys(reference.record for reference in references))
-        return Tags(source, names, params["existing_images"] == "overwrite")
+        return WantedTags(source, names, params["existing_images"] == "overwrite")
 
-    def observe(self, want: Tags, engine: Engine) -> Records:
-        found: Records = dict.fromkeys(want.names)
+    def observe(self, want: WantedTags, engine: Engine) -> FoundTags:
+        found: FoundTags = dict.fromkeys(want.names)
         for name in want.names:
             with contextlib.suppress(NotFound):
                 found[name] = engine.images.get(name)
         return found
 
     @contextlib.contextmanager
-    def lock(self, want: Tags, engine: Engine) -> t.Iterator[None]:
+    def lock(self, want: WantedTags, engine: Engine) -> t.Iterator[None]:
         with contextlib.ExitStack() as stack:
             for name in sorted({want.source.record.name, *want.names}):
                 stack.enter_context(engine.lock(f"image {name}"))
             yield
 
-    def plan(self, want: Tags, have: Records, engine: Engine) -> Plan:
+    def plan(self, want: WantedTags, have: FoundTags, engine: Engine) -> Plan:
         self._tagged = [name for name in want.names if _is_wrong(want, have[name])]
         steps = [Step(_title(want, name, have[name]), functools.partial(_tag, want, name, engine)) for name in self._tagged]
         before = {name: _shown(engine, name, record) for name, record in have.items()}
         after = {**before, **{name: _shown(engine, name, want.source.record) for name in self._tagged}}
         return Plan(steps, {"images": list(before.values())}, {"images": list(after.values())})
 
-    def facts(self, want: Tags, have: Records, engine: Engine) -> t.Dict[str, t.Any]:
+    def facts(self, want: WantedTags, have: FoundTags, engine: Engine) -> t.Dict[str, t.Any]:
         records = {record.name: record for record in engine.images.list()}
         records.update((name, want.source.record._replace(name=name)) for name in self._tagged)
         image = image_facts(look_at(engine, want.source.record, None), records.values())
@@ -84,16 +85,16 @@ def _shown(engine: Engine, name: str, record: t.Optional[Image]) -> t.Dict[str, 
     out: t.Dict[str, t.Any] = {"name": reference._replace(tag="").familiar, "tag": reference.tag}
     if record is None:
         return {**out, "exists": False}
-    return {**out, "id": image_id(engine, Found(record, None)), "digest": str(record.target.digest)}
+    return {**out, "id": image_id(engine, FoundImage(record, None)), "digest": str(record.target.digest)}
 
 
-def _is_wrong(want: Tags, record: t.Optional[Image]) -> bool:
+def _is_wrong(want: WantedTags, record: t.Optional[Image]) -> bool:
     return record is None or (want.overwrite and record.target.digest != want.source.record.target.digest)
 
 
-def _title(want: Tags, name: str, record: t.Optional[Image]) -> str:
+def _title(want: WantedTags, name: str, record: t.Optional[Image]) -> str:
     return f"tag image {want.source.label} as {name}" + (f" (instead of {record.target.digest[:19]})" if record else "")
 
 
-def _tag(want: Tags, name: str, engine: Engine) -> None:
+def _tag(want: WantedTags, name: str, engine: Engine) -> None:
     engine.images.put(Image(name, engine.images.get(want.source.record.name).target))

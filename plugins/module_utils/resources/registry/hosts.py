@@ -26,7 +26,7 @@ _CA_FILE = re.compile(r"ca-[0-9a-f]{16}\.pem\Z")
 DEFAULT = "_default"
 
 
-class Wanted(t.NamedTuple):
+class WantedHosts(t.NamedTuple):
     """directory: the one that containerd reads for the registry. given: what the task says; None or no key: not asked for."""
 
     registry: str
@@ -41,10 +41,10 @@ class Wanted(t.NamedTuple):
         return os.path.join(self.directory, FILE)
 
 
-class RegistryHosts:
+class HostsResource:
     """One registry's hosts.toml."""
 
-    def desired(self, params: t.Mapping[str, t.Any], engine: t.Any) -> Wanted:
+    def desired(self, params: t.Mapping[str, t.Any], engine: t.Any) -> WantedHosts:
         registry = registry_name(params["registry"], "registry")
         config_dir = params["registry_config_dir"]
         if not os.path.isabs(config_dir):
@@ -62,9 +62,9 @@ class RegistryHosts:
                 if url in mirrors:
                     raise InvalidArgument(f"mirrors: host {url} is named twice")
                 mirrors[url] = table
-        return Wanted(registry, directory, params["state"] == "present", server, mirrors, authorities)
+        return WantedHosts(registry, directory, params["state"] == "present", server, mirrors, authorities)
 
-    def observe(self, want: Wanted, engine: t.Any) -> HostsFile:
+    def observe(self, want: WantedHosts, engine: t.Any) -> HostsFile:
         text = read_text(want.path)
         if not want.present:
             return HostsFile(want.path, text, {})
@@ -75,12 +75,12 @@ class RegistryHosts:
                 return HostsFile(want.path, text, given)
         return HostsFile.read(want.path)
 
-    def lock(self, want: Wanted, engine: t.Any) -> t.ContextManager[t.Any]:
+    def lock(self, want: WantedHosts, engine: t.Any) -> t.ContextManager[t.Any]:
         root = os.path.realpath(os.path.dirname(want.directory))
         make_dir(root, 0o755)
         return locked(root, root)
 
-    def plan(self, want: Wanted, have: HostsFile, engine: t.Any) -> Plan:
+    def plan(self, want: WantedHosts, have: HostsFile, engine: t.Any) -> Plan:
         if not want.present:
             return _plan_absent(want, have)
         data = _merged(want, have.data)
@@ -100,12 +100,12 @@ class RegistryHosts:
         return Plan(steps, shown(have), shown(file, have), path=want.path)
 
     @staticmethod
-    def _write(want: Wanted, file: HostsFile, mode: int) -> None:
+    def _write(want: WantedHosts, file: HostsFile, mode: int) -> None:
         # Now the files must be there that it names.
         hosts_of(file.data, want.path, want.registry)
         write(want.path, file.text.encode(), mode)
 
-    def facts(self, want: Wanted, have: HostsFile, engine: t.Any) -> t.Dict[str, t.Any]:
+    def facts(self, want: WantedHosts, have: HostsFile, engine: t.Any) -> t.Dict[str, t.Any]:
         if not have.data:
             return {"hosts_toml": want.path, "hosts": []}
         try:
@@ -172,7 +172,7 @@ def _authority(text: str, url: str) -> bytes:
     return content
 
 
-def _merged(want: Wanted, have: Data) -> Data:
+def _merged(want: WantedHosts, have: Data) -> Data:
     """What the file is to have: what the task says, and what it does not speak of as it is there."""
     data = dict(have)
     if want.server is not None:
@@ -215,7 +215,7 @@ def _named_files(data: Data, directory: str) -> t.Set[str]:
     return {os.path.join(directory, name) for one in named for name in ([one] if isinstance(one, str) else one)}
 
 
-def _plan_absent(want: Wanted, have: HostsFile) -> Plan:
+def _plan_absent(want: WantedHosts, have: HostsFile) -> Plan:
     """Our files go, and the directory when nothing else is in it. Both spellings of a port are looked at."""
     config_dir = os.path.dirname(want.directory)
     names = [want.registry] if want.registry == DEFAULT else directory_names(want.registry)

@@ -21,14 +21,14 @@ from ...registry.docker_config import DockerConfig
 from ...registry.hosts_file import CHANGED, SECRET, wanted_mode, write
 from ...registry.options import Credentials, RegistryOptions
 from .hosts import DEFAULT, registry_name
-from .login_hosts import Edits, edits_for
+from .login_hosts import HostsEdits, edits_for
 from .options import check_registry_options, registry_options
 
 if t.TYPE_CHECKING:
     from ...registry.ping import Answer
 
 
-class Wanted(t.NamedTuple):
+class WantedLogin(t.NamedTuple):
     """options: how to speak to the registry, with the credentials."""
 
     domain: str
@@ -45,23 +45,23 @@ class Wanted(t.NamedTuple):
         return "Basic " + base64.b64encode(pair.encode()).decode() if self.present else ""
 
     def __repr__(self) -> str:
-        return f"Wanted({self.domain})"
+        return f"WantedLogin({self.domain})"
 
 
-class Found(t.NamedTuple):
+class FoundLogin(t.NamedTuple):
     """What config.json or its helper has (None: nothing), and what would have to change in hosts.toml."""
 
     credentials: t.Optional[Credentials]
-    edits: Edits
+    edits: HostsEdits
 
 
-class Login:
+class LoginResource:
     """One account at one registry."""
 
     def __init__(self) -> None:
         self._answer: t.Optional[Answer] = None
 
-    def desired(self, params: t.Mapping[str, t.Any], engine: t.Any) -> Wanted:
+    def desired(self, params: t.Mapping[str, t.Any], engine: t.Any) -> WantedLogin:
         check_registry_options({**params, "username": None, "password": None})
         domain, plain = _domain(params["registry_url"])
         present = params["state"] == "present"
@@ -72,25 +72,27 @@ class Login:
         path = params["config_path"] or default_config()
         if not os.path.isabs(path):
             raise InvalidArgument(f"config_path: {printable(path, 200)} is not an absolute path")
-        return Wanted(domain, present, DockerConfig(path), options, params["hosts_toml"], params["verify"], params["reauthorize"])
+        return WantedLogin(
+            domain, present, DockerConfig(path), options, params["hosts_toml"], params["verify"], params["reauthorize"]
+        )
 
-    def observe(self, want: Wanted, engine: t.Any) -> Found:
-        edits = Edits([], [], [])
+    def observe(self, want: WantedLogin, engine: t.Any) -> FoundLogin:
+        edits = HostsEdits([], [], [])
         if want.hosts_toml:
             edits = edits_for(want.domain, want.options, want.authorization, functools.partial(self._spoken, want))
-        return Found(want.config.find(want.domain), edits)
+        return FoundLogin(want.config.find(want.domain), edits)
 
-    def _spoken(self, want: Wanted) -> str:
+    def _spoken(self, want: WantedLogin) -> str:
         return self._asked(want).scheme if want.verify else ""
 
-    def _asked(self, want: Wanted) -> Answer:
+    def _asked(self, want: WantedLogin) -> Answer:
         if self._answer is None:
             from ...registry.ping import check_credentials
 
             self._answer = check_credentials(want.domain, want.options)
         return self._answer
 
-    def lock(self, want: Wanted, engine: t.Any) -> t.ContextManager[t.Any]:
+    def lock(self, want: WantedLogin, engine: t.Any) -> t.ContextManager[t.Any]:
         stack, directory = contextlib.ExitStack(), ""
         with contextlib.suppress(NotFound), place(want.config.path, True, 0o700 if want.present else None) as there:
             directory = there.directory
@@ -102,7 +104,7 @@ class Login:
             stack.enter_context(locked(root, root))
         return stack
 
-    def plan(self, want: Wanted, have: Found, engine: t.Any) -> Plan:
+    def plan(self, want: WantedLogin, have: FoundLogin, engine: t.Any) -> Plan:
         steps = self._config_steps(want, have)
         verb = "write the credentials into" if want.present else "take the credentials out of"
         for edit in have.edits.edits:
@@ -124,7 +126,7 @@ class Login:
         return Plan(steps, before, after, {"warnings": warnings})
 
     @staticmethod
-    def _config_steps(want: Wanted, have: Found) -> t.List[Step]:
+    def _config_steps(want: WantedLogin, have: FoundLogin) -> t.List[Step]:
         options, config = want.options, want.config
         if want.present and _differ(want, have.credentials):
             store = functools.partial(config.store, want.domain, options.username, options.password)
@@ -133,7 +135,7 @@ class Login:
             return [Step(f"log out of {want.domain}", functools.partial(config.erase, want.domain))]
         return []
 
-    def facts(self, want: Wanted, have: Found, engine: t.Any) -> t.Dict[str, t.Any]:
+    def facts(self, want: WantedLogin, have: FoundLogin, engine: t.Any) -> t.Dict[str, t.Any]:
         out: t.Dict[str, t.Any] = {"registry": want.domain, "config_path": want.config.path}
         if want.present:
             out.update(username=want.options.username, verified=bool(self._answer and self._answer.asked))
@@ -142,7 +144,7 @@ class Login:
         return out
 
 
-def _differ(want: Wanted, have: t.Optional[Credentials]) -> bool:
+def _differ(want: WantedLogin, have: t.Optional[Credentials]) -> bool:
     return have != Credentials(want.options.username, want.options.password)
 
 

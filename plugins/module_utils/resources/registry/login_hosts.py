@@ -16,18 +16,18 @@ from ...registry.options import PULL, RESOLVE, Host, RegistryOptions, default_ho
 from .hosts import own_directory
 
 
-class Edit(t.NamedTuple):
+class HostsEdit(t.NamedTuple):
     """A file, and what it is to be."""
 
     before: HostsFile
     after: HostsFile
 
 
-class Edits(t.NamedTuple):
+class HostsEdits(t.NamedTuple):
     """The files in which a registry is named, with what differs; warnings about what could not be done."""
 
     named: t.List[str]
-    edits: t.List[Edit]
+    edits: t.List[HostsEdit]
     warnings: t.List[str]
 
     def elsewhere(self, path: str, domain: str) -> None:
@@ -36,13 +36,13 @@ class Edits(t.NamedTuple):
         self.named.append(path)
 
 
-def edits_for(domain: str, options: RegistryOptions, authorization: str, spoken: t.Callable[[], str]) -> Edits:
+def edits_for(domain: str, options: RegistryOptions, authorization: str, spoken: t.Callable[[], str]) -> HostsEdits:
     """What to change so that a registry (which may be a mirror of others) gets an Authorization header; "" takes it away.
 
     Every hosts.toml that names it counts. Where none of them is the one that counts for its own images, that one is made.
     spoken: gives the scheme that the registry itself speaks; "" where it was not asked.
     """
-    found = Edits([], [], [])
+    found = HostsEdits([], [], [])
     roots = [root for root in options.registry_config_dir.split(":") if root]
     for path, own in _paths(roots, domain):
         try:
@@ -60,7 +60,7 @@ def edits_for(domain: str, options: RegistryOptions, authorization: str, spoken:
         found.named.append(path)
         after = file.with_data(data)
         if after.text != file.text:
-            found.edits.append(Edit(file, after))
+            found.edits.append(HostsEdit(file, after))
     if authorization and roots:
         _make_own(domain, options, roots, authorization, spoken, found)
     found.named.sort()
@@ -127,7 +127,7 @@ def _make_own(
     roots: t.Sequence[str],
     authorization: str,
     spoken: t.Callable[[], str],
-    found: Edits,
+    found: HostsEdits,
 ) -> None:
     """A file of the registry's own, where its images are not under one of the files that are named already.
 
@@ -158,7 +158,7 @@ def _make_own(
     if counting and counting != own:
         found.warnings.append(f"{domain} has a directory of its own now: changes in {counting} do not count for it any more")
     found.named.append(file.path)
-    found.edits.append(Edit(file, file.with_data(data)))
+    found.edits.append(HostsEdit(file, file.with_data(data)))
 
 
 def _one_scheme(host: Host, table: Data, spoken: str) -> t.Tuple[Host, Data]:

@@ -18,8 +18,8 @@ from ansible_collections.fleet.containerd.plugins.module_utils.config_toml.check
 from ansible_collections.fleet.containerd.plugins.module_utils.config_toml.daemon import Containerd, find
 from ansible_collections.fleet.containerd.plugins.module_utils.config_toml.edit import Document
 from ansible_collections.fleet.containerd.plugins.module_utils.config_toml.files import (
+    ConfigText,
     Files,
-    Source,
     effective,
     matches,
     overriding,
@@ -36,8 +36,8 @@ CRI, IMAGES = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
 VERSIONS = [pytest.param(version, id=f"containerd-{version}") for version in sorted(RELEASES)]
 
 
-def source(text: str, name: str = "/etc/containerd/config.toml") -> Source:
-    return Source(name, text, toml.loads(text), 0.0)
+def source(text: str, name: str = "/etc/containerd/config.toml") -> ConfigText:
+    return ConfigText(name, text, toml.loads(text), 0.0)
 
 
 def containerd(version: str) -> Containerd:

@@ -27,7 +27,7 @@ _KEYS: t.Dict[str, Keys] = {
 _DROP_IN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 
 
-class Wanted(t.NamedTuple):
+class WantedConfig(t.NamedTuple):
     """What a task asks for. target: the file to edit, which is main or a drop-in. version 0: not asked for."""
 
     main: str
@@ -50,7 +50,7 @@ class Wanted(t.NamedTuple):
         return self.target != self.main
 
 
-def wanted(params: t.Mapping[str, t.Any]) -> Wanted:
+def wanted(params: t.Mapping[str, t.Any]) -> WantedConfig:
     """InvalidArgument names the option, the key and the value."""
     for option in ("path", "root", "state_dir", "containerd_binary"):
         if params[option] and not os.path.isabs(params[option]):
@@ -63,7 +63,7 @@ def wanted(params: t.Mapping[str, t.Any]) -> Wanted:
     if not present and not settings and not keys and not params["drop_in"]:
         raise InvalidArgument("settings: state=absent needs settings or keys, which name what to remove")
     main = os.path.normpath(params["path"])
-    return Wanted(
+    return WantedConfig(
         main=main,
         target=_drop_in(params["drop_in"], main) if params["drop_in"] else main,
         present=present,

@@ -1,0 +1,95 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finding the image that a task names, and looking how complete it is."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...engine.models import Image
+from ...errors import InvalidArgument, NotFound
+from ...oci.platform import Platform
+from .values import FoundImage, WantedImage
+
+if t.TYPE_CHECKING:
+    from ...engine.api import Engine
+    from ...image.inspect import ImageView
+
+
+def find_image(want: WantedImage, engine: Engine, records: t.Optional[t.Mapping[str, Image]] = None) -> t.Optional[FoundImage]:
+    """The record and how whole it is; None when there is no record. records: all of the engine by name, where they are known."""
+    try:
+        if want.reference is None:
+            record = _by_id(want, engine, engine.images.list() if records is None else list(records.values()))
+        elif records is not None:
+            record = records[want.reference.record]
+        else:
+            record = engine.images.get(want.reference.record)
+    except (NotFound, KeyError):
+        return None
+    return _look(engine, record, want)
+
+
+def _look(engine: Engine, record: Image, want: WantedImage) -> FoundImage:
+    """How whole an image is, for all that is wanted of it."""
+    from ...image.inspect import inspect, platform_problem
+
+    params = want.params
+    snapshotter, unpacked = params.get("snapshotter") or "", params.get("unpack") is not False
+    views: t.List[t.Optional[ImageView]] = []
+    missing: t.List[str] = []
+    for platform in want.platforms or (want.platform,):
+        found = inspect(engine, record, platform, snapshotter, unpacked)
+        views.append(found.view)
+        missing.extend(word if len(want.platforms) < 2 else f"for {platform}: {word}" for word in found.missing)
+        if found.view and want.platforms:
+            missing.extend(platform_problem(record.target, found.view, platform))
+        if found.view and params.get("verify"):
+            from ...image.verify import verify
+
+            missing.extend(verify(engine, found.view, snapshotter).words)
+    if want.every and not missing:
+        missing.extend(_lacking(engine, record))
+    return FoundImage(record, None if missing else views[0], tuple(missing))
+
+
+def _lacking(engine: Engine, record: Image) -> t.List[str]:
+    """What lacks of any platform that the image's index names."""
+    from ...image.walk import Selection, stored_tree
+
+    try:
+        stored_tree(engine.content, record.target, Selection(None), record.name)
+    except NotFound as error:
+        return [str(error)]
+    return []
+
+
+def look_at(engine: Engine, record: Image, platform: t.Optional[Platform], snapshotter: str = "") -> FoundImage:
+    """How whole an image is for one platform."""
+    from ...image.inspect import inspect
+
+    found = inspect(engine, record, platform or Platform.host(), snapshotter)
+    return FoundImage(record, None if found.missing else found.view, found.missing)
+
+
+def _by_id(want: WantedImage, engine: Engine, records: t.Sequence[Image]) -> Image:
+    for record in records:
+        if want.image_id == record.target.digest:
+            return record
+    for record in records:
+        try:
+            found = look_at(engine, record, want.platform)
+        except InvalidArgument:
+            continue  # an artifact that is no image
+        if found.view and want.image_id in (found.view.manifest.digest, found.view.config.digest):
+            return record
+    raise NotFound(f"no image has the id {want.image_id}")
+
+
+def pin_problem(want: WantedImage, have: FoundImage) -> str:
+    """Why an image is not the pinned one; empty when it is, or when none is."""
+    pin = want.reference.digest if want.reference else None
+    if pin and pin != have.record.target.digest and not (have.view and pin == have.view.manifest.digest):
+        return f"pinned to {pin[:19]}, here is {have.record.target.digest[:19]}"
+    return ""

@@ -1,0 +1,144 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images that are not there as asked for: why they have to be pulled, and the step that does it. Shared by images and containers."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+
+from ...engine.labels import PINNED, PINNED_VALUE
+from ...errors import EngineError, InvalidArgument, NotFound, Unavailable
+from ...kernel.converge import Step
+from ..registry.options import check_registry_options, registry_client
+from .find import pin_problem
+from .values import FoundImage, WantedImage, parse_name, parse_platforms
+
+if t.TYPE_CHECKING:
+    from ...engine.api import Engine
+    from ...image.asked import Asked
+    from ...image.pull import Job, PullResult
+    from ...registry.client import RegistryClient
+
+
+def wanted_image(params: t.Mapping[str, t.Any], option: str) -> WantedImage:
+    """What a task asks for; with pull always or newer the registry is asked (HEAD) here, so that check mode knows too."""
+    check_registry_options(params)
+    registry = functools.lru_cache(maxsize=None)(lambda: _registry(params))
+    want = parse_wanted(params, option)._replace(registry=registry)
+    if want.pull not in ("always", "newer") or want.reference is None:
+        return want
+    return ask_registry(registry(), want)
+
+
+def _registry(params: t.Mapping[str, t.Any]) -> Asked:
+    from ...image.asked import Asked
+
+    return Asked(registry_client(params))
+
+
+def parse_wanted(params: t.Mapping[str, t.Any], option: str) -> WantedImage:
+    reference, image_id = parse_name(params, option)
+    platforms, every = parse_platforms(params.get("platform"))
+    return WantedImage(reference, image_id, platforms, params["pull"], params, every)
+
+
+def ask_registry(client: t.Union[RegistryClient, Asked], want: WantedImage) -> WantedImage:
+    """What the registry has now. With pull newer a registry that does not answer is no error yet."""
+    if want.reference is None:
+        return want
+    try:
+        return want._replace(remote=client.resolve(want.reference).descriptor)
+    except EngineError as error:
+        if want.pull == "always" or isinstance(error, InvalidArgument):
+            raise
+        return want._replace(problem=error)
+
+
+def pull_reason(want: WantedImage, have: t.Optional[FoundImage]) -> str:
+    """Why the image has to be pulled; empty when what is there is as asked for."""
+    if have is None:
+        return "it is not there"
+    if want.remote and want.remote.digest != have.record.target.digest:
+        return f"the registry has {want.remote.digest[:19]}, here is {have.record.target.digest[:19]}"
+    return pin_problem(want, have) or (f"damaged or not whole: {have.missing[0]}" if have.missing else "")
+
+
+def has_to_be_pulled(want: WantedImage, have: t.Optional[FoundImage]) -> str:
+    """pull_reason, where a pull is possible and allowed; else the error that says why the image cannot be had."""
+    reason = pull_reason(want, have)
+    if not reason:
+        return ""
+    if want.reference is None:
+        raise NotFound(f"the image {want.label} is not there, and an image id cannot be pulled: give its name")
+    if want.pull == "never":
+        raise NotFound(f"the image {want.label} cannot be used ({reason}), and pull is never")
+    if want.problem:
+        if have is None or have.missing:
+            raise want.problem
+        return ""
+    return reason
+
+
+def pull_title(want: WantedImage, have: t.Optional[FoundImage], reason: str) -> str:
+    """The pull as a user reads it."""
+    platforms = "all platforms" if want.every else ", ".join(map(str, want.platforms))
+    return f"pull image {want.label}" + (f" for {platforms}" if platforms else "") + (f" ({reason})" if have else "")
+
+
+def pull_job(want: WantedImage) -> Job:
+    """What the pull is told."""
+    from ...image.pull import Job
+
+    if want.reference is None:
+        raise Unavailable("an image id cannot be pulled")
+    params = want.params
+    return Job(
+        want.reference,
+        want.platforms or (want.platform,),
+        want.every,
+        params.get("unpack") is not False,
+        bool(params.get("verify")),
+        pin_labels(want),
+        bool(want.platforms),
+    )
+
+
+def pin_labels(want: WantedImage) -> t.Tuple[t.Tuple[str, str], ...]:
+    """What the option pinned makes of the record's labels; nothing where it is not given."""
+    pinned = want.params.get("pinned")
+    return () if pinned is None else ((PINNED, PINNED_VALUE if pinned else ""),)
+
+
+def pull_steps(want: WantedImage, have: t.Optional[FoundImage], engine: Engine, warnings: t.List[str]) -> t.List[Step]:
+    """The step that makes the image present, or none. What a user should know of the pull is added to warnings."""
+    reason = has_to_be_pulled(want, have)
+    return [Step(pull_title(want, have, reason), lambda: _pull(want, engine, warnings))] if reason else []
+
+
+def warnings_of(want: WantedImage, have: t.Optional[FoundImage]) -> t.List[str]:
+    """What a user should know although the task succeeds."""
+    if want.problem and have:
+        return [f"the registry could not be asked for a newer {want.label}: {want.problem}"]
+    return []
+
+
+def refusals(result: PullResult) -> t.List[str]:
+    """About hosts whose content was wrong, although others had the right one."""
+    return [
+        f"{host} sent something else for the blob {digest} of {result.image.name}, which came from {result.served_by[digest]}"
+        for digest, host in result.refused
+        if digest in result.served_by
+    ]
+
+
+def _pull(want: WantedImage, engine: Engine, warnings: t.List[str]) -> None:
+    from ...image.pull import Puller
+
+    client, job = want.registry() if want.registry else registry_client(want.params), pull_job(want)
+    try:
+        with Puller(engine, client, [job], want.params.get("snapshotter") or "", want.params.get("max_parallel") or 3) as puller:
+            warnings.extend(refusals(puller.pull(job)))
+    finally:
+        client.close()

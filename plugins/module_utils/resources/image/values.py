@@ -1,0 +1,91 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The image that a task names, as values: what is asked for, and what is there."""
+
+from __future__ import annotations
+
+import re
+import typing as t
+
+from ...engine.models import Image
+from ...errors import EngineError, InvalidArgument, printable
+from ...oci.descriptor import Descriptor
+from ...oci.digest import Digest
+from ...oci.platform import Platform
+from ...oci.reference import Reference
+
+if t.TYPE_CHECKING:
+    from ...image.asked import Asked
+    from ...image.inspect import ImageView
+
+_IMAGE_ID = re.compile(r"sha256:[a-f0-9]{64}\Z")
+
+
+class WantedImage(t.NamedTuple):
+    """reference, or image_id where an id was given. remote: what the registry says now, where pull asks it.
+
+    platforms: for which the image has to be there (none: the target's); every: for all that it has.
+    problem: why the registry could not be asked (pull: newer goes on with what is there). registry: gives whom to ask and to pull from.
+    """
+
+    reference: t.Optional[Reference]
+    image_id: t.Optional[Digest]
+    platforms: t.Tuple[Platform, ...]
+    pull: str
+    params: t.Mapping[str, t.Any]
+    every: bool = False
+    remote: t.Optional[Descriptor] = None
+    problem: t.Optional[EngineError] = None
+    registry: t.Optional[t.Callable[[], Asked]] = None
+
+    @property
+    def platform(self) -> Platform:
+        """The one that is shown, and that containers run."""
+        return self.platforms[0] if self.platforms else Platform.host()
+
+    @property
+    def label(self) -> str:
+        """As a user reads it."""
+        return str(self.reference or self.image_id)
+
+
+class FoundImage(t.NamedTuple):
+    """An image record, and for the wanted platform its view (None: not whole). missing says what lacks, in words."""
+
+    record: Image
+    view: t.Optional[ImageView]
+    missing: t.Tuple[str, ...] = ()
+
+
+def parse_name(params: t.Mapping[str, t.Any], option: str) -> t.Tuple[t.Optional[Reference], t.Optional[Digest]]:
+    """The reference or the image id that an option names; the options tag and digest are taken in."""
+    text = params[option]
+    if isinstance(text, str) and _IMAGE_ID.match(text):
+        return None, Digest(text)
+    tag = params.get("tag") or "latest"
+    reference = Reference.parse(text, option, tag)
+    if tag != "latest":
+        # As Docker and Podman have it, a tag may be a digest, or carry one.
+        tagged = Reference.parse(f"{reference.name}{'@' if _IMAGE_ID.match(tag) else ':'}{tag}", "tag")
+        if reference.tag == tag:
+            reference = tagged
+    if params.get("digest"):
+        try:
+            digest = Digest.parse(params["digest"])
+        except InvalidArgument as error:
+            raise InvalidArgument(f"digest: {error}") from error
+        if reference.digest and reference.digest != digest:
+            raise InvalidArgument(f"digest: {digest} contradicts {option}, which has {reference.digest}")
+        reference = reference._replace(digest=digest)
+    return reference, None
+
+
+def parse_platforms(value: t.Union[str, t.Sequence[str], None]) -> t.Tuple[t.Tuple[Platform, ...], bool]:
+    """The platforms that an option names, and whether it asks for all."""
+    texts = [value] if isinstance(value, str) else list(value or ())
+    if "all" in texts:
+        if len(texts) > 1:
+            raise InvalidArgument(f"platform: all stands alone, and here are {printable(', '.join(map(str, texts)), 200)}")
+        return (), True
+    return tuple(dict.fromkeys(Platform.parse(text) for text in texts)), False
