@@ -56,8 +56,8 @@ class Target:
             payload.writestr(f"{_COLLECTION}/__init__.py", f"# {secrets.token_hex(8)}\n")
             for path in python39.files(ROOT):
                 payload.write(path, f"{_COLLECTION}/{path.relative_to(ROOT)}")
-            for room in {path.parent for path in python39.files(ROOT)} | {ROOT / "plugins"}:
-                payload.writestr(f"{_COLLECTION}/{room.relative_to(ROOT)}/__init__.py", "")
+            for room in {room for path in python39.files(ROOT) for room in list(path.relative_to(ROOT).parents)[:-1]}:
+                payload.writestr(f"{_COLLECTION}/{room}/__init__.py", "")
         (base / "support").mkdir()
         (base / "support" / "ansible").symlink_to(next(iter(ansible.__path__)))
         self.options = {"engine": "embedded", "data_root": f"{base}/data", "state_root": f"{base}/state"}
