@@ -19,15 +19,19 @@ from ansible_collections.fleet.containerd.plugins.module_utils.kernel import eng
 
 
 class Direct:
-    """defaults: options of every run. engine: what the modules work on, in place of the one that the options name."""
+    """defaults: options of every run of a module that has them. engine: what the modules work on, in place of the one that the
+    options name. printed: all that they have printed.
+    """
 
     def __init__(self, defaults: t.Mapping[str, t.Any], engine: t.Any = None) -> None:
         self._defaults, self._engine = dict(defaults), engine
+        self.printed = ""
 
     def result(self, kind: str, check: bool = False, **options: t.Any) -> t.Dict[str, t.Any]:
         """What a module returns, failed or not."""
         entry = importlib.import_module(f"{modules.__name__}.containerd_{kind}")
-        arguments = {**self._defaults, **options, "_ansible_check_mode": check, "_ansible_diff": True}
+        known = {name: value for name, value in self._defaults.items() if name in entry.SPEC["argument_spec"]}
+        arguments = {**known, **options, "_ansible_check_mode": check, "_ansible_diff": True}
         output = io.StringIO()
         with contextlib.ExitStack() as stack:
             stack.enter_context(
@@ -39,8 +43,12 @@ class Direct:
             stack.enter_context(contextlib.redirect_stdout(output))
             stack.enter_context(contextlib.suppress(SystemExit))
             entry.main()
+        self.printed += output.getvalue()
         result = t.cast(t.Dict[str, t.Any], json.loads(output.getvalue()))
         result.pop("invocation", None)
+        if result.get("warnings"):
+            # Without the controller they are what ansible-core sends to it.
+            result["warnings"] = [one if isinstance(one, str) else one["event"]["msg"] for one in result["warnings"]]
         return result
 
     def both(self, kind: str, **options: t.Any) -> t.Tuple[t.Dict[str, t.Any], t.Dict[str, t.Any]]:

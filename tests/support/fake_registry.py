@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.server
+import json
+import pathlib
 import socket
 import ssl
 import struct
 import threading
 import time
 import typing as t
+import urllib.parse
 
 Answer = t.Callable[["Handler"], t.Optional[bool]]
 
@@ -62,7 +65,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._upload()
             return
         if self.command == "PUT":
-            self.server.contents[self.path] = (self.read_body(), self.headers["Content-Type"])
+            body = self.read_body()
+            for path in (self.path, f"{self.path.rpartition('/')[0]}/sha256:{hashlib.sha256(body).hexdigest()}"):
+                self.server.contents[path] = (body, self.headers["Content-Type"])
             self.answer(201)
             return
         found = self.server.contents.get(self.path.partition("?")[0])
@@ -83,6 +88,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Uploads as the specification has them; their locations are relative, and change with each answer."""
         base, name = self.path.partition("?")[0].split("/blobs/uploads/")
         uploads = self.server.uploads
+        if self.command == "POST" and self._mount(base):
+            return
         if self.command == "POST":
             name = str(len(uploads) + 1)
             uploads[name] = bytearray()
@@ -109,6 +116,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         headers = {"Location": f"{base}/blobs/uploads/{name}?state={len(data)}", "Range": f"0-{max(0, len(data) - 1)}"}
         self.answer(204 if self.command == "GET" else 202, headers=headers)
+
+    def _mount(self, base: str) -> bool:
+        """Take a blob over from another repository, where the request asks for that and it is there."""
+        asked = dict(urllib.parse.parse_qsl(self.path.partition("?")[2]))
+        found = self.server.contents.get(f"/v2/{asked.get('from')}/blobs/{asked.get('mount')}")
+        if found:
+            self.server.contents[f"{base}/blobs/{asked['mount']}"] = found
+            self.answer(201, headers={"Docker-Content-Digest": asked["mount"]})
+        return bool(found)
 
     def answer(self, status: int, body: bytes = b"", media_type: str = "application/json", headers: t.Any = None) -> None:
         self.send_response(status)
@@ -150,6 +166,25 @@ class FakeRegistry(http.server.ThreadingHTTPServer):
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.server_address[1]}"
+
+    def push(self, layout: pathlib.Path, descriptor: t.Mapping[str, t.Any], repository: str, tag: str) -> str:
+        """Have what descriptor names in an OCI layout; the digest."""
+
+        def read(blob: t.Mapping[str, t.Any]) -> bytes:
+            return (layout / "blobs" / "sha256" / str(blob["digest"])[7:]).read_bytes()
+
+        document = json.loads(read(descriptor))
+        for child in document.get("manifests", ()):
+            self.push(layout, child, repository, str(child["digest"]))
+        for blob in [document[key] for key in ("config",) if key in document] + document.get("layers", []):
+            self.contents[f"/v2/{repository}/blobs/{blob['digest']}"] = (read(blob), "application/octet-stream")
+        for name in (tag, descriptor["digest"]):
+            self.contents[f"/v2/{repository}/manifests/{name}"] = (read(descriptor), str(descriptor["mediaType"]))
+        return str(descriptor["digest"])
+
+    def manifest(self, repository: str, tag: str) -> t.Dict[str, t.Any]:
+        """A document that it has."""
+        return t.cast(t.Dict[str, t.Any], json.loads(self.contents[f"/v2/{repository}/manifests/{tag}"][0]))
 
     def sent(self, header: str) -> t.List[str]:
         """The values of a header in all requests that had it."""

@@ -3,14 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tasks that only pretend to run, for the engine in memory.
 
-What a process does follows from its arguments: true, false and "sh -c 'exit N'" end at once, everything else runs until a
-signal ends it or the test calls finish(). Commands of exec are answered by exec_handler.
+What a process does follows from its arguments: true, false and "sh -c 'echo WORDS; exit N'" end at once, everything else runs
+until a signal ends it or the test calls finish(). Commands of exec are answered by exec_handler.
 """
 
 from __future__ import annotations
 
+import json
 import os
-import re
 import threading
 import time
 import typing as t
@@ -38,17 +38,27 @@ _KILL = 9
 _HARMLESS = (0, 17, 18, 23, 28)  # nothing, CHLD, CONT, URG, WINCH
 
 
-def _end_at_once(arguments: t.Sequence[str]) -> t.Optional[int]:
-    """The exit status of a command that ends by itself; None for one that goes on."""
+def _played(arguments: t.Sequence[str]) -> t.Tuple[str, t.Optional[int]]:
+    """What a command prints, and its exit status; None for one that goes on."""
     program = os.path.basename(arguments[0]) if arguments else ""
     if program in ("true", "false"):
-        return int(program == "false")
-    found = re.fullmatch(r"exit (\d+)", arguments[2]) if program == "sh" and len(arguments) == 3 else None
-    return int(found.group(1)) if found else None
+        return "", int(program == "false")
+    if program != "sh" or len(arguments) != 3:
+        return "", None
+    printed = ""
+    for command in arguments[2].split("; "):
+        word, _space, rest = command.partition(" ")
+        if word == "exit" and rest.isdigit():
+            return printed, int(rest)
+        if word != "echo":
+            return printed, None
+        printed += f"{rest}\n"
+    return printed, 0
 
 
 def _succeed(_container_id: str, spec: ExecSpec) -> ExecResult:
-    return ExecResult(_end_at_once(list(spec.process["args"])) or 0, b"", b"")
+    printed, status = _played(list(spec.process["args"]))
+    return ExecResult(status or 0, printed.encode(), b"")
 
 
 class MemoryTasks:
@@ -88,8 +98,16 @@ class MemoryTasks:
 
     def start(self, container_id: str) -> TaskState:
         state = self._set(self._in(container_id, CREATED)._replace(status=RUNNING, started_at=time.time()))
-        status = _end_at_once(self._arguments[container_id])
+        printed, status = _played(self._arguments[container_id])
+        self.say(container_id, printed)
         return state if status is None else self.finish(container_id, status)
+
+    def say(self, container_id: str, text: str) -> None:
+        """For tests: the process prints something."""
+        path = self.state(container_id).log_path
+        if text and path:
+            with open(path, "a", encoding="utf-8") as log:
+                log.writelines(json.dumps({"log": line, "stream": "stdout"}) + "\n" for line in text.splitlines(keepends=True))
 
     def finish(self, container_id: str, exit_status: int = 0, oom_killed: bool = False) -> TaskState:
         """For tests: the process ends."""

@@ -45,10 +45,11 @@ def load() -> t.Dict[str, t.Any]:
     }
     every["command"] = importlib.import_module("ansible.modules.command")
     rooms = importlib.import_module(f"{_COLLECTION}.module_utils")
-    for path in pathlib.Path(next(iter(rooms.__path__))).glob("*/*.py"):
-        importlib.import_module(f"{rooms.__name__}.{path.parent.name}.{path.stem}")
+    top = pathlib.Path(next(iter(rooms.__path__)))
+    for path in top.rglob("*/*.py"):
+        importlib.import_module(".".join((rooms.__name__, *path.relative_to(top).with_suffix("").parts)))
     if _GRACE in os.environ:
-        rooms_of_jobs: t.Any = sys.modules[f"{rooms.__name__}.resources.container_jobs"]
+        rooms_of_jobs: t.Any = sys.modules[f"{rooms.__name__}.resources.container.jobs"]
         rooms_of_jobs._GRACE_SECONDS = float(os.environ[_GRACE])
     return every
 

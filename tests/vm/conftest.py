@@ -31,14 +31,15 @@ every = {name: importlib.import_module(f"{modules.__name__}.{name}") for _finder
 for line in iter(sys.stdin.readline, ""):
     kind, options = json.loads(line)
     reader, writer = os.pipe()
-    if not os.fork():
+    child = os.fork()
+    if not child:
         os.dup2(writer, 1)
         basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = json.dumps({"ANSIBLE_MODULE_ARGS": options}).encode(), "legacy"
         every[kind].main()
     os.close(writer)
     with open(reader) as stream:
         print(json.dumps(stream.read()), flush=True)
-    os.wait()
+    os.waitpid(child, 0)
 """
 
 

@@ -37,7 +37,8 @@ answer, output, error = os.pipe(), os.pipe(), os.pipe()
 
 #: The init process ends, as a child of the shim's, while the runtime has not ended yet.
 _SHORT_LIFE = """
-if not os.fork():
+runtime = os.fork()
+if not runtime:
     if not os.fork():
         init = os.fork()
         if not init:
@@ -46,7 +47,7 @@ if not os.fork():
         with open(base + "/init.pid", "w") as stream:
             stream.write(str(init))
         os._exit(0)
-    os.wait()
+    os.waitpid(runtime, 0)
     time.sleep(0.3)
     os._exit(0)
 """
@@ -54,7 +55,8 @@ if not os.fork():
 #: The runtime has ended; a process that it has left is the parent of init, and ends after it.
 _LATE_PARENT = """
 ready = os.pipe()
-if not os.fork():
+runtime = os.fork()
+if not runtime:
     if not os.fork():
         init = os.fork()
         if not init:
