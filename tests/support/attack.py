@@ -23,6 +23,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import Eng
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.remove import remove_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import pull
+from ansible_collections.fleet.containerd.plugins.module_utils.image.source import RegistrySource
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
 from ansible_collections.fleet.containerd.plugins.module_utils.registry.client import RegistryClient, RegistryOptions
@@ -170,7 +171,7 @@ class Ground:
         result: Json = {}
         with self.engine() as engine, contextlib.closing(RegistryClient(registry)) as client:
             try:
-                pull(engine, client, Reference.parse(name), Platform("linux", "amd64"), snapshotter)
+                pull(engine, RegistrySource(client, Reference.parse(name)), Platform("linux", "amd64"), snapshotter)
             except EngineError as error:
                 result = {"failed": True, "msg": str(error), "error": type(error).__name__, **error.details}
         seconds, requests = time.monotonic() - started, len(self.registry.seen) - before

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Resolved
-from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor, Resolved
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
 
@@ -16,7 +15,7 @@ from .images import Layout
 
 
 class LayoutClient:
-    """A registry client over an OCI layout."""
+    """A registry client (image/source.py: Registry) over an OCI layout."""
 
     def __init__(self, layout: Layout, top: t.Mapping[str, t.Any]) -> None:
         self._layout, self._top = layout, top
@@ -24,12 +23,18 @@ class LayoutClient:
         self.served: t.Dict[Digest, str] = {}
         self.refused: t.Set[t.Tuple[Digest, str]] = set()
 
+    def resolve(self, reference: Reference) -> Resolved:
+        return self.document(reference)
+
+    def close(self) -> None:
+        pass
+
     def refuse(self, reference: Reference, descriptor: Descriptor) -> bool:
         return False
 
     def document(self, reference: Reference) -> Resolved:
         descriptor = Descriptor.from_json(dict(self._top), "top")
-        return Resolved(reference, descriptor, self._layout.read(self._top), "registry.test")
+        return Resolved(descriptor, self._layout.read(self._top), "registry.test")
 
     def fetch(self, reference: Reference, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
         self.fetched.append(f"{descriptor.digest}@{offset}")

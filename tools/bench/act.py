@@ -19,13 +19,14 @@ def pull_image(reference: str, root: str, address: str = "") -> t.Dict[str, t.An
     """Pull and unpack, durable. address: through that daemon of containerd."""
     from ...plugins.module_utils.engine_containerd.engine import ContainerdEngine
     from ...plugins.module_utils.image.pull import pull
+    from ...plugins.module_utils.image.source import RegistrySource
     from ...plugins.module_utils.registry.client import RegistryClient, RegistryOptions
 
     embedded = EmbeddedEngine("default", f"{root}/data", f"{root}/state")
     engine: t.Any = ContainerdEngine(address, "default", "", f"{root}/data") if address else embedded
     client = RegistryClient(RegistryOptions(plain_http=True))
     started = time.monotonic()
-    result = pull(engine, client, Reference.parse(reference), Platform.host())
+    result = pull(engine, RegistrySource(client, Reference.parse(reference)), Platform.host())
     client.close()
     engine.close()
     return {"seconds": time.monotonic() - started, **result.facts()}

@@ -21,6 +21,7 @@ import typing as t
 from ...plugins.module_utils.engine.models import TaskIO
 from ...plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ...plugins.module_utils.image.pull import pull
+from ...plugins.module_utils.image.source import RegistrySource
 from ...plugins.module_utils.oci.platform import Platform
 from ...plugins.module_utils.oci.reference import Reference
 from ...plugins.module_utils.registry.client import RegistryClient, RegistryOptions
@@ -200,7 +201,7 @@ class Ours:
         self.engine = EmbeddedEngine("default", str(base / "ours"), self.state)
         self.reference = push(registry, "busybox")
         client = RegistryClient(RegistryOptions(plain_http=True))
-        pull(self.engine, client, Reference.parse(self.reference), Platform.host())
+        pull(self.engine, RegistrySource(client, Reference.parse(self.reference)), Platform.host())
         client.close()
         self.count = 0
 

@@ -13,14 +13,14 @@ import contextlib
 import time
 import typing as t
 
-from ..engine.api import Resolved
 from ..engine.models import Image
 from ..errors import EngineError, NotFound
 from ..image.inspect import find_manifest, inspect, read_blob
 from ..image.transfer import Transfer
 from ..image.unpack import unpack
 from ..image.walk import Tree, children_labels, ingest_ref, is_document, is_whole, label_of, walk
-from ..oci.descriptor import Descriptor
+from ..oci.descriptor import Descriptor, Resolved
+from ..oci.digest import Digest
 from ..oci.manifest import Index, Manifest
 from ..oci.platform import Platform
 from ..oci.reference import Reference
@@ -141,18 +141,25 @@ class _Load:
 
     def __init__(self, engine: Engine, contents: Contents, name: Reference, packed: Packed, wish: Wish) -> None:
         self._engine, self._contents, self._name, self._packed, self._wish = engine, contents, name, packed, wish
-        self._transfer = Transfer(engine, self, name, {})
+        self.name, self.where = name, contents.where
+        self.labels: t.Dict[str, str] = {}
+        self.served: t.Dict[Digest, str] = {}
+        self.refused: t.Set[t.Tuple[Digest, str]] = set()
+        self._transfer = Transfer(engine, self)
         self._asked: t.List[Descriptor] = []
 
-    def fetch(self, reference: Reference, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
-        """engine/api.py: Fetcher, from the archive."""
+    def document(self) -> Resolved:
+        return Resolved(self._packed.top, self._contents.document(self._packed.top))
+
+    def fetch(self, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
+        """image/source.py: ImageSource."""
         self._asked.append(descriptor)
         with self._contents.open(descriptor) as stream:
             stream.seek(offset)
             yield from iter(lambda: stream.read(_BLOCK), b"")
 
-    def refuse(self, reference: Reference, descriptor: Descriptor) -> bool:
-        """engine/api.py: Fetcher. There is one archive."""
+    def refuse(self, descriptor: Descriptor) -> bool:
+        """There is one archive."""
         return False
 
     @property
@@ -171,8 +178,7 @@ class _Load:
             raise
 
     def _one(self, platform: Platform) -> t.Tuple[int, int]:
-        top = self._packed.top
-        descriptor, manifest = self._transfer.manifest(Resolved(self._name, top, self._contents.document(top), ""), platform)
+        descriptor, manifest = self._transfer.manifest(self.document(), platform)
         return self._unpack(descriptor, manifest)
 
     def _unpack(self, descriptor: Descriptor, manifest: Manifest) -> t.Tuple[int, int]:

@@ -13,7 +13,6 @@ import typing as t
 
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
-from ..oci.reference import Reference
 from .models import (
     Applied,
     Container,
@@ -296,24 +295,3 @@ class Engine(t.Protocol):
     def version(self) -> Version: ...
 
     def close(self) -> None: ...
-
-
-class Resolved(t.NamedTuple):
-    """A reference's descriptor, and the document where the answer carried it (GET)."""
-
-    reference: Reference
-    descriptor: Descriptor
-    body: bytes
-    host: str
-
-
-class Resolver(t.Protocol):
-    def resolve(self, reference: Reference) -> Resolved: ...
-
-
-class Fetcher(t.Protocol):
-    def fetch(self, reference: Reference, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
-        """The blob's bytes from offset. Resumes by itself; at most descriptor.size - offset bytes."""
-
-    def refuse(self, reference: Reference, descriptor: Descriptor) -> bool:
-        """What came was not the blob: whoever sent it is not asked for it again. Whether somebody else can be asked."""

@@ -7,31 +7,20 @@ from __future__ import annotations
 
 import typing as t
 
-from ..errors import DataLoss, InvalidArgument
 from ..oci import media_types
-from ..oci.descriptor import Descriptor
+from ..oci.descriptor import Descriptor, Resolved
 from ..oci.digest import Digest
-from ..oci.documents import MANIFEST_LIMIT
 from ..oci.reference import Reference
 from .inspect import CONFIG_LIMIT
 
 if t.TYPE_CHECKING:
-    from ..engine.api import Fetcher, Resolved
-    from .pull import Client
-
-    class Registry(Client, t.Protocol):
-        """What is remembered of."""
-
-        def resolve(self, reference: Reference) -> Resolved: ...
-
-        def close(self) -> None: ...
-
+    from .source import Registry
 
 _REMEMBERED = (*media_types.INDEXES, *media_types.MANIFESTS, *media_types.CONFIGS)
 
 
 class Asked:
-    """Remembers the digests, documents and configs that a registry has sent."""
+    """A Registry (image/source.py) that remembers the digests, documents and configs that it has sent."""
 
     def __init__(self, client: Registry) -> None:
         self._client = client
@@ -65,7 +54,7 @@ class Asked:
             self._tops[reference] = self._client.document(reference)
         elif not known.body:
             pinned = reference._replace(tag="", digest=known.descriptor.digest)
-            self._tops[reference] = self._client.document(pinned)._replace(reference=reference)
+            self._tops[reference] = self._client.document(pinned)
         return self._tops[reference]
 
     def fetch(self, reference: Reference, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
@@ -86,21 +75,3 @@ class Asked:
             hasher.update(block)
         if hasher.hexdigest() == descriptor.digest.hex:
             self._bodies[descriptor.digest] = b"".join(parts)
-
-
-def remote_document(client: Fetcher, top: Resolved, limit: int = MANIFEST_LIMIT) -> t.Callable[[Descriptor], bytes]:
-    """Reads small blobs of an image at a registry. InvalidArgument over the limit; DataLoss when one is not what its digest says."""
-
-    def read(descriptor: Descriptor) -> bytes:
-        if descriptor.digest == top.descriptor.digest:
-            return top.body
-        if descriptor.size > limit:
-            raise InvalidArgument(f"{descriptor.digest} of {top.reference} has {descriptor.size} bytes; the limit is {limit}")
-        body = b"".join(client.fetch(top.reference, descriptor))
-        hasher = descriptor.digest.hasher()
-        hasher.update(body)
-        if hasher.hexdigest() != descriptor.digest.hex:
-            raise DataLoss(f"the registry sent other content for {descriptor.digest} of {top.reference}: refused")
-        return body
-
-    return read

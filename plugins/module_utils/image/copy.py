@@ -10,26 +10,27 @@ import typing as t
 
 from ..errors import NotFound, printable
 from ..oci.reference import Reference
-from .asked import remote_document
 from .push import Mounts, OpenAt
+from .source import document_reader
 from .walk import Selection, Tree, label_of, reduced, walk
 
 if t.TYPE_CHECKING:
-    from ..engine.api import Fetcher, Resolved
+    from ..oci.descriptor import Resolved
+    from .source import ImageSource
 
 
-def remote_tree(client: Fetcher, top: Resolved, selection: Selection) -> Tree:
-    """The documents of an image at a registry, with indexes that list what is selected. NotFound for platforms that it lacks."""
-    tree = walk(remote_document(client, top), top.descriptor, selection.choose)
+def remote_tree(source: ImageSource, top: Resolved, selection: Selection) -> Tree:
+    """The documents of an image at its source, with indexes that list what is selected. NotFound for missing platforms."""
+    tree = walk(document_reader(source, top), top.descriptor, selection.choose)
     if tree.missing:
         words = printable(", ".join(label_of(one) for one in tree.missing))
-        raise NotFound(f"{top.reference} is not whole in its registry, it lacks {words}: choose platforms")
+        raise NotFound(f"{source.name} is not whole in its registry, it lacks {words}: choose platforms")
     return reduced(tree)
 
 
-def remote_blob(client: Fetcher, reference: Reference) -> OpenAt:
-    """Blobs of a registry."""
-    return lambda blob, offset: t.cast(t.BinaryIO, io.BufferedReader(_Stream(client.fetch(reference, blob, offset))))
+def remote_blob(source: ImageSource) -> OpenAt:
+    """Blobs as they come from their source."""
+    return lambda blob, offset: t.cast(t.BinaryIO, io.BufferedReader(_Stream(source.fetch(blob, offset))))
 
 
 def same_registry(source: Reference, destination: Reference) -> Mounts:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pulling: from references to image records with everything they need, on either engine.
+"""Pulling: from where an image comes from to its record with everything it needs, on either engine.
 
 What containerd's client does (core/images, core/remotes): all under a lease, children's labels on every parent, the image
 record last. Ingest names are those of the Go client, so that a pull by ctr or the kubelet and ours share and resume.
@@ -15,13 +15,11 @@ import threading
 import time
 import typing as t
 
-from ..engine.labels import SOURCE
 from ..engine.models import Image
 from ..errors import EngineError, NotFound, Unavailable
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
 from ..oci.platform import Platform
-from ..oci.reference import Reference
 from .inspect import ImageView, find_manifest, platform_problem
 from .transfer import Transfer
 from .unpack import Blobs, unpack
@@ -29,23 +27,8 @@ from .verify import verify
 from .walk import Selection, blobs_of
 
 if t.TYPE_CHECKING:
-    from ..engine.api import Engine, Resolved
-
-
-class Client(t.Protocol):
-    """What a pull needs of a registry client."""
-
-    def document(self, reference: Reference) -> Resolved: ...
-
-    def fetch(self, reference: Reference, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]: ...
-
-    def refuse(self, reference: Reference, descriptor: Descriptor) -> bool: ...
-
-    @property
-    def refused(self) -> t.Collection[t.Tuple[Digest, str]]: ...
-
-    @property
-    def served(self) -> t.Mapping[Digest, str]: ...
+    from ..engine.api import Engine
+    from .source import ImageSource
 
 
 class Job(t.NamedTuple):
@@ -56,7 +39,7 @@ class Job(t.NamedTuple):
     asked for, so that an image without an index has to be for them.
     """
 
-    reference: Reference
+    source: ImageSource
     platforms: t.Tuple[Platform, ...]
     every: bool = False
     unpack: bool = True
@@ -113,12 +96,10 @@ class _Documents(t.NamedTuple):
     digests: t.FrozenSet[Digest]
 
 
-def pull(
-    engine: Engine, client: Client, reference: Reference, platform: Platform, snapshotter: str = "", max_parallel: int = 3
-) -> PullResult:
+def pull(engine: Engine, source: ImageSource, platform: Platform, snapshotter: str = "", max_parallel: int = 3) -> PullResult:
     """Pull one image for one platform."""
-    job = Job(reference, (platform,))
-    with Puller(engine, client, [job], snapshotter, max_parallel) as puller:
+    job = Job(source, (platform,))
+    with Puller(engine, [job], snapshotter, max_parallel) as puller:
         return puller.pull(job)
 
 
@@ -129,17 +110,12 @@ class Puller:
     and while one image is unpacked the next ones are transferred, max_parallel blobs at a time.
     """
 
-    def __init__(
-        self, engine: Engine, client: Client, jobs: t.Sequence[Job], snapshotter: str = "", max_parallel: int = 3
-    ) -> None:
-        self._engine, self._client, self._jobs, self._snapshotter = engine, client, jobs, snapshotter
+    def __init__(self, engine: Engine, jobs: t.Sequence[Job], snapshotter: str = "", max_parallel: int = 3) -> None:
+        self._engine, self._jobs, self._snapshotter = engine, jobs, snapshotter
         self._parallel = max(1, max_parallel)
         self._lock = threading.Lock()
         self._futures: t.Dict[Digest, concurrent.futures.Future[None]] = {}
-        self._transfers = {
-            job: Transfer(engine, client, job.reference, {source_label(job.reference.domain): job.reference.path}, job.verify)
-            for job in jobs
-        }
+        self._transfers = {job: Transfer(engine, job.source, job.verify) for job in jobs}
         self._ended: t.Dict[Job, str] = {}
         self._exit = contextlib.ExitStack()
 
@@ -166,13 +142,13 @@ class Puller:
     def _look_up(self, job: Job) -> _Documents:
         """Fetch the documents and begin with the blobs."""
         transfer = self._transfers[job]
-        top = self._client.document(job.reference)
+        top = job.source.document()
         tree = transfer.documents(top, Selection(None if job.every else job.platforms))
         found = {platform: find_manifest(self._engine.content, top.descriptor, platform) for platform in job.platforms}
         views = {platform: transfer.view(*one, job.unpack) for platform, one in found.items()}
         for platform, view in views.items() if job.exact else ():
             for problem in platform_problem(top.descriptor, view, platform):
-                raise NotFound(f"{job.reference}: {problem}")
+                raise NotFound(f"{job.source.name}: {problem}")
         # The layers that are unpacked first, and bottom first, are those that are waited for.
         wanted = {layer.digest: layer for view in views.values() for layer in view.layers}
         wanted.update((blob.digest, blob) for _descriptor, manifest in tree.manifests for blob in blobs_of(manifest))
@@ -199,7 +175,7 @@ class Puller:
         return [self._progress(job) for job in self._jobs]
 
     def _progress(self, job: Job) -> Progress:
-        name, documents = job.reference.record, self._documents[job]
+        name, documents = job.source.name.record, self._documents[job]
         if not documents.done() or documents.cancelled() or documents.exception():
             return Progress(name, self._ended.get(job, "waiting"))
         total, blobs = documents.result().total, documents.result().blobs
@@ -234,9 +210,9 @@ class Puller:
             raise
         # What is not unpacked, or came later, is durable too before the record says that it is there.
         self._engine.sync(self._snapshotter)
-        image = self._engine.images.put(Image(job.reference.record, documents.top, dict(job.labels)))
-        served = {digest: host for digest, host in dict(self._client.served).items() if digest in documents.digests}
-        refused = tuple(one for one in sorted(self._client.refused) if one[0] in documents.digests)
+        image = self._engine.images.put(Image(job.source.name.record, documents.top, dict(job.labels)))
+        served = {digest: host for digest, host in dict(job.source.served).items() if digest in documents.digests}
+        refused = tuple(one for one in sorted(job.source.refused) if one[0] in documents.digests)
         view = documents.views[job.platforms[0]]
         return PullResult(image, view, transfer.fetched, layers, reused, time.monotonic() - started, served, refused)
 
@@ -247,10 +223,4 @@ class Puller:
             for layer in view.layers:
                 blobs[layer.digest].result()
             damaged = verify(self._engine, view, self._snapshotter).layer
-        return unpack(self._engine, view, job.reference.record, self._snapshotter, blobs, damaged)
-
-
-def source_label(domain: str) -> str:
-    """The label that names the repositories of a registry that have a blob (the registry without its port, as containerd has it)."""
-    host, colon, _port = domain.rpartition(":")
-    return SOURCE + (host if colon and not domain.endswith("]") else domain)
+        return unpack(self._engine, view, job.source.name.record, self._snapshotter, blobs, damaged)

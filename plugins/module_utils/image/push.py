@@ -16,7 +16,7 @@ import typing as t
 from ..errors import DataLoss, NotFound, RegistryError
 from ..oci.descriptor import Descriptor
 from ..oci.reference import Reference
-from .pull import source_label
+from .source import source_label
 from .walk import Tree
 
 if t.TYPE_CHECKING:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Transfers into the content store: documents and blobs that are not there yet, or not whole, from a registry or an archive."""
+"""Transfers into the content store: documents and blobs that are not there yet, or not whole, from where the image comes from."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
 from ..oci.manifest import Manifest
 from ..oci.platform import Platform
-from ..oci.reference import Reference
 from .inspect import CONFIG_LIMIT, ImageView, is_readable, make_view, read_blob
+from .source import document_reader
 from .walk import Selection, Tree, children_labels, ingest_ref, walk
 
 if t.TYPE_CHECKING:
-    from ..engine.api import Engine, Fetcher, Ingest, Resolved
+    from ..engine.api import Engine, Ingest
+    from ..oci.descriptor import Resolved
+    from .source import ImageSource
 
 
 class Transfer:
-    """Documents and blobs of one reference into the store. labels: what each of them gets besides.
+    """Documents and blobs of one image into the store.
 
     verify: what is stored already is read whole and compared with its digest. Threads may share it; fetched counts bytes, and
     stored tells of each blob how many are there.
     """
 
-    def __init__(
-        self, engine: Engine, client: Fetcher, reference: Reference, labels: t.Mapping[str, str], verify: bool = False
-    ) -> None:
-        self._engine, self._client, self._reference, self._source, self._verify = engine, client, reference, labels, verify
+    def __init__(self, engine: Engine, source: ImageSource, verify: bool = False) -> None:
+        self._engine, self._source, self._verify = engine, source, verify
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._forget = False
         self.fetched = 0
@@ -51,25 +51,12 @@ class Transfer:
 
     def documents(self, top: Resolved, selection: Selection) -> Tree:
         """Store the top document and those below it that are selected."""
-
-        def read(descriptor: Descriptor) -> bytes:
-            return top.body if descriptor is top.descriptor else self._document(descriptor)
-
-        tree = walk(read, top.descriptor, selection.choose)
+        tree = walk(document_reader(self._source, top), top.descriptor, selection.choose)
         if tree.missing:
-            raise NotFound(f"the registry has no {tree.missing[0].digest}, which the index {top.descriptor.digest} names")
+            raise NotFound(f"{self._source.where} has no {tree.missing[0].digest}, which the index {top.descriptor.digest} names")
         for node in tree.nodes:
             self.store(node.descriptor, node.body, children_labels(node.document))
         return tree
-
-    def _document(self, descriptor: Descriptor) -> bytes:
-        """From the first source that has the right one; where none has, walk() says so."""
-        while True:
-            body = b"".join(self._client.fetch(self._reference, descriptor))
-            hasher = descriptor.digest.hasher()
-            hasher.update(body)
-            if hasher.hexdigest() == descriptor.digest.hex or not self._client.refuse(self._reference, descriptor):
-                return body
 
     def store(self, descriptor: Descriptor, body: bytes, labels: t.Mapping[str, str]) -> None:
         """Store a document."""
@@ -77,10 +64,10 @@ class Transfer:
         def write(ingest: Ingest) -> None:
             ingest.truncate()
             ingest.write(body)
-            ingest.commit(descriptor.size, descriptor.digest, {**labels, **self._source})
+            ingest.commit(descriptor.size, descriptor.digest, {**labels, **self._source.labels})
             self.fetched += len(body)
 
-        self._put(descriptor, {**labels, **self._source}, write)
+        self._put(descriptor, {**labels, **self._source.labels}, write)
 
     def blob(self, descriptor: Descriptor, limit: int = 0) -> None:
         """Store one blob; what an earlier try has fetched is used."""
@@ -96,14 +83,14 @@ class Transfer:
                     return
                 except FailedPrecondition:
                     ingest.truncate()
-                    if whole and self._client.refuse(self._reference, descriptor):
+                    if whole and self._source.refuse(descriptor):
                         continue
                     # What an earlier try left may be the reason, or something on the way.
                     if not again:
                         raise
                     again = False
 
-        self._put(descriptor, self._source, write)
+        self._put(descriptor, self._source.labels, write)
         self.stored[descriptor.digest] = descriptor.size
 
     def _put(self, descriptor: Descriptor, labels: t.Mapping[str, str], write: t.Callable[[Ingest], None]) -> None:
@@ -125,7 +112,7 @@ class Transfer:
     def _transfer(self, ingest: Ingest, descriptor: Descriptor) -> None:
         if ingest.offset < descriptor.size:
             self.stored[descriptor.digest] = ingest.offset
-            for block in self._client.fetch(self._reference, descriptor, ingest.offset):
+            for block in self._source.fetch(descriptor, ingest.offset):
                 ingest.write(block)
                 with self._lock:
                     self.fetched += len(block)
@@ -134,7 +121,7 @@ class Transfer:
                     if self._forget:
                         ingest.truncate()
                     raise Unavailable("the transfer was given up because another one failed")
-        ingest.commit(descriptor.size, descriptor.digest, self._source)
+        ingest.commit(descriptor.size, descriptor.digest, self._source.labels)
 
     def view(self, descriptor: Descriptor, manifest: Manifest, unpacked: bool = True) -> ImageView:
         """The image of a manifest, its config fetched; what cannot be stored is refused, and (unpacked) what cannot be unpacked.
@@ -150,7 +137,7 @@ class Transfer:
                 raise Unimplemented(f"the layer {layer.digest} is no file system layer, its media type is {layer.media_type}")
             if unpacked and media_types.is_encrypted(layer.media_type):
                 raise Unimplemented(
-                    f"the layer {layer.digest} of {self._reference} is encrypted ({layer.media_type}), and there is no key to unpack it "
+                    f"the layer {layer.digest} of {self._source.name} is encrypted ({layer.media_type}), and there is no key to unpack it "
                     "with: take an image that is not encrypted, or store this one with unpack=false for a daemon that has the key"
                 )
         return view

@@ -58,3 +58,11 @@ class Descriptor(t.NamedTuple):
         if self.annotations:
             out["annotations"] = dict(self.annotations)
         return out
+
+
+class Resolved(t.NamedTuple):
+    """What a name stands for, and the document itself where the answer carried it. host: who answered, as a URL."""
+
+    descriptor: Descriptor
+    body: bytes = b""
+    host: str = ""

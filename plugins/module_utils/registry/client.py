@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The registry client: references to descriptors (Resolver), descriptors to bytes (Fetcher). OCI distribution-spec 1.1.
+"""The registry client: references to descriptors, descriptors to bytes. OCI distribution-spec 1.1.
 
 Mirrors of hosts.toml are asked as containerd asks them: tags of hosts that may resolve, contents of all that may pull.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 import threading
 import typing as t
 
-from ..engine.api import Resolved
 from ..errors import (
     DataLoss,
     EngineError,
@@ -23,7 +22,7 @@ from ..errors import (
     printable,
 )
 from ..oci import media_types
-from ..oci.descriptor import Descriptor
+from ..oci.descriptor import Descriptor, Resolved
 from ..oci.digest import Digest
 from ..oci.documents import MANIFEST_LIMIT
 from ..oci.reference import Reference
@@ -40,7 +39,7 @@ _PROGRESS = 1024 * 1024
 
 
 class RegistryClient:
-    """Resolver and Fetcher over one set of options. Threads may share it; close() it.
+    """The registries, over one set of options. Threads may share it; close() it.
 
     served: the URL of the host that gave a document or a blob, by digest. refused: blobs, with hosts that sent something else.
     """
@@ -83,7 +82,7 @@ class RegistryClient:
             endpoints = self.endpoints(reference.domain)
             if endpoints.able(PULL)[0] not in endpoints.able(PULL, RESOLVE):
                 digest = self.resolve(reference).descriptor.digest
-                return self.document(reference._replace(tag="", digest=digest))._replace(reference=reference)
+                return self.document(reference._replace(tag="", digest=digest))
         found = self._ask(reference, lambda transport: _get(transport, reference))
         self.served[found.descriptor.digest] = found.host
         return found
@@ -125,7 +124,7 @@ class RegistryClient:
             endpoints.before_retry(attempt, failures)
 
     def refuse(self, reference: Reference, descriptor: Descriptor) -> bool:
-        """engine/api.py: Fetcher."""
+        """image/source.py: ImageSource.refuse."""
         host = self.served.pop(descriptor.digest, None)
         if host is None or (descriptor.digest, host) in self.refused:
             return False  # it was asked again for want of another one that can be reached
@@ -144,7 +143,7 @@ def _pinned(reference: Reference, found: Resolved) -> Resolved:
         raise FailedPrecondition(
             f"{reference.name}:{reference.tag} has moved: it is pinned to {reference.digest}, and the registry has {has}"
         )
-    return found._replace(reference=reference)
+    return found
 
 
 def _get(transport: Transport, reference: Reference) -> Resolved:
@@ -165,7 +164,7 @@ def _get(transport: Transport, reference: Reference) -> Resolved:
         raise DataLoss(f"the registry's digest for {reference} is {printable(said, 100)}, that of what it sent is {digest}")
     if media_type not in media_types.INDEXES + media_types.MANIFESTS:
         raise InvalidArgument(f"{reference} is no image: the registry says its media type is {printable(media_type, 100)!r}")
-    return Resolved(reference, Descriptor(media_type, digest, len(body)), body, transport.url)
+    return Resolved(Descriptor(media_type, digest, len(body)), body, transport.url)
 
 
 def _head(transport: Transport, reference: Reference) -> t.Optional[Resolved]:
@@ -182,7 +181,7 @@ def _head(transport: Transport, reference: Reference) -> t.Optional[Resolved]:
         return None
     if reference.digest and reference.digest != digest:
         raise DataLoss(f"the registry answers with {digest} for {reference}")
-    return Resolved(reference, Descriptor(media_type, digest, size), b"", transport.url)
+    return Resolved(Descriptor(media_type, digest, size), b"", transport.url)
 
 
 def _stream(transport: Transport, reference: Reference, descriptor: Descriptor, offset: int) -> t.Iterator[bytes]:

@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import DataLoss, NotFound, Unavailable
 from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import pull
+from ansible_collections.fleet.containerd.plugins.module_utils.image.source import RegistrySource
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
@@ -91,7 +92,9 @@ def test_a_layer_may_end_without_padding(harness: Harness, engine: Engine) -> No
 def test_a_root_directory_that_no_upper_layer_has_stays(harness: Harness, engine: Engine, tmp_path: pathlib.Path) -> None:
     layout = Layout(tmp_path / "oci")
     image = layout.image([tar_of([directory("./", 0o750, uid=5, gid=6)]), tar_of([Entry("a")]), tar_of([Entry("b")])])
-    done = pull(engine, LayoutClient(layout, image), Reference.parse("registry.test/app:1"), Platform("linux", "amd64"))
+    done = pull(
+        engine, RegistrySource(LayoutClient(layout, image), Reference.parse("registry.test/app:1")), Platform("linux", "amd64")
+    )
     for number, chain_id in enumerate(done.view.chain):
         with harness.view(engine.snapshotter().view(f"view {number}", chain_id)) as root:
             found = root.stat()

@@ -12,6 +12,7 @@ import typing as t
 from ...errors import InvalidArgument
 from ...image.copy import remote_blob, remote_tree, same_registry
 from ...image.push import Pushed, is_pushed, push
+from ...image.source import RegistrySource
 from ...image.walk import Selection, Tree
 from ...kernel.converge import Plan, Step
 from ...oci.descriptor import Descriptor
@@ -58,7 +59,9 @@ class ImageCopyResource:
             if selection.platforms is None:
                 return Copy(src, dest, client.resolve(src).descriptor, None, parallel, chunk, params)
             top = client.document(src)
-            return Copy(src, dest, top.descriptor, remote_tree(client, top, selection), parallel, chunk, params)
+            return Copy(
+                src, dest, top.descriptor, remote_tree(RegistrySource(client, src), top, selection), parallel, chunk, params
+            )
 
     def observe(self, want: Copy, engine: None) -> bool:
         with contextlib.closing(registry_pusher(want.params)) as pusher:
@@ -79,13 +82,14 @@ class ImageCopyResource:
         with contextlib.closing(_client(want.params, want.src, want.dest)) as client:
             # The tag may have moved since: what was looked at is copied.
             src = want.src._replace(tag="", digest=want.top.digest)
-            tree = want.tree or remote_tree(client, client.document(src), Selection(None))
+            source = RegistrySource(client, src)
+            tree = want.tree or remote_tree(source, source.document(), Selection(None))
             with contextlib.closing(registry_pusher(want.params)) as pusher:
                 self._pushed = push(
                     pusher,
                     want.dest,
                     tree,
-                    remote_blob(client, src),
+                    remote_blob(source),
                     same_registry(src, want.dest),
                     want.max_parallel,
                     want.chunk,

@@ -14,19 +14,19 @@ from .pull import pin_labels
 from .values import FoundImage, WantedImage
 
 if t.TYPE_CHECKING:
-    from ...image.asked import Asked
-    from ...registry.client import RegistryClient
+    from ...image.source import Registry
 
 
-def foresee(client: t.Union[RegistryClient, Asked], want: WantedImage, have: t.Optional[FoundImage] = None) -> FoundImage:
+def foresee(registry: Registry, want: WantedImage, have: t.Optional[FoundImage] = None) -> FoundImage:
     """By GET of the image's documents and its config: some kilobytes. Raises what the pull would raise about them."""
-    from ...image.asked import remote_document
     from ...image.inspect import CONFIG_LIMIT, choose_manifest, make_view, platform_problem
+    from ...image.source import RegistrySource, document_reader
 
     if not want.reference:
         raise AssertionError("a pull has a reference")
-    top = client.document(want.reference)
-    read = remote_document(client, top, CONFIG_LIMIT)
+    source = RegistrySource(registry, want.reference)
+    top = source.document()
+    read = document_reader(source, top, CONFIG_LIMIT)
     chosen = {platform: choose_manifest(read, top.descriptor, platform) for platform in want.platforms or (want.platform,)}
     descriptor, manifest = chosen[want.platform]
     view = make_view(descriptor, manifest, read(manifest.config))

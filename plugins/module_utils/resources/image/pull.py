@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
     from ...engine.api import Engine
     from ...image.asked import Asked
     from ...image.pull import Job, PullResult
-    from ...registry.client import RegistryClient
+    from ...image.source import Registry
 
 
 def wanted_image(params: t.Mapping[str, t.Any], option: str) -> WantedImage:
@@ -44,12 +44,12 @@ def parse_wanted(params: t.Mapping[str, t.Any], option: str) -> WantedImage:
     return WantedImage(reference, image_id, platforms, params["pull"], params, every)
 
 
-def ask_registry(client: t.Union[RegistryClient, Asked], want: WantedImage) -> WantedImage:
+def ask_registry(registry: Registry, want: WantedImage) -> WantedImage:
     """What the registry has now. With pull newer a registry that does not answer is no error yet."""
     if want.reference is None:
         return want
     try:
-        return want._replace(remote=client.resolve(want.reference).descriptor)
+        return want._replace(remote=registry.resolve(want.reference).descriptor)
     except EngineError as error:
         if want.pull == "always" or isinstance(error, InvalidArgument):
             raise
@@ -87,15 +87,16 @@ def pull_title(want: WantedImage, have: t.Optional[FoundImage], reason: str) -> 
     return f"pull image {want.label}" + (f" for {platforms}" if platforms else "") + (f" ({reason})" if have else "")
 
 
-def pull_job(want: WantedImage) -> Job:
+def pull_job(want: WantedImage, registry: Registry) -> Job:
     """What the pull is told."""
     from ...image.pull import Job
+    from ...image.source import RegistrySource
 
     if want.reference is None:
         raise Unavailable("an image id cannot be pulled")
     params = want.params
     return Job(
-        want.reference,
+        RegistrySource(registry, want.reference),
         want.platforms or (want.platform,),
         want.every,
         params.get("unpack") is not False,
@@ -136,9 +137,10 @@ def refusals(result: PullResult) -> t.List[str]:
 def _pull(want: WantedImage, engine: Engine, warnings: t.List[str]) -> None:
     from ...image.pull import Puller
 
-    client, job = want.registry() if want.registry else registry_client(want.params), pull_job(want)
+    client = want.registry() if want.registry else registry_client(want.params)
+    job = pull_job(want, client)
     try:
-        with Puller(engine, client, [job], want.params.get("snapshotter") or "", want.params.get("max_parallel") or 3) as puller:
+        with Puller(engine, [job], want.params.get("snapshotter") or "", want.params.get("max_parallel") or 3) as puller:
             warnings.extend(refusals(puller.pull(job)))
     finally:
         client.close()

@@ -62,6 +62,7 @@ class ImageResource:
     def __init__(self) -> None:
         self._exit = contextlib.ExitStack()
         self._puller: t.Optional[Puller] = None
+        self._pulling: t.List[int] = []
         self._jobs: t.Dict[int, Job] = {}
         self._changing: t.Set[int] = set()
         self._pulled: t.Dict[int, t.Dict[str, t.Any]] = {}
@@ -101,7 +102,7 @@ class ImageResource:
             yield
 
     def plan(self, want: WantedImages, have: FoundImages, engine: Engine) -> Plan:
-        self._changing, self._jobs, self._failed, self._removals = set(), {}, dict(want.problems), {}
+        self._changing, self._pulling, self._failed, self._removals = set(), [], dict(want.problems), {}
         steps: t.List[Step] = []
         left = dict(have.records)
         for number, found in enumerate(have.found):
@@ -152,14 +153,14 @@ class ImageResource:
     def _foresee(self, task: WantedImages, have: FoundImages, engine: Engine) -> t.List[str]:
         """What would be pulled, as the registries tell, and whether there is room for it. Warnings."""
         warnings: t.List[str] = []
-        if not self._jobs:
+        if not self._pulling:
             return warnings
         from .room import Room
 
         def ask(client: RegistryClient, number: int) -> FoundImage:
             return foresee(client, task.wants[number], have.found[number])
 
-        self._foreseen, problems = _each(task, list(self._jobs), ask)
+        self._foreseen, problems = _each(task, self._pulling, ask)
         self._failed.update(problems)
         room = Room(engine, task.params.get("snapshotter") or "")
         for number, found in sorted(self._foreseen.items()):
@@ -181,7 +182,7 @@ class ImageResource:
         reason = has_to_be_pulled(want, have)
         if not reason:
             return self._pins(number, task, have, engine)
-        self._jobs[number] = pull_job(want)
+        self._pulling.append(number)
         return [Step(pull_title(want, have, reason), functools.partial(self._pull, number, task, engine), alone=task.goes_on)]
 
     def _pins(self, number: int, task: WantedImages, have: t.Optional[FoundImage], engine: Engine) -> t.List[Step]:
@@ -201,9 +202,9 @@ class ImageResource:
             self._pulled[number] = result.facts()
             self._warnings.extend(refusals(result))
         except ResourceExhausted as error:
-            name = self._jobs[number].reference.record
-            sizes = {one.name: one.total for one in self._puller.progress()} if self._puller else {}
-            self._failed[number] = no_room(task.wants[number].label, sizes.get(name, 0), error)
+            progress = self._puller.progress() if self._puller else ()
+            sizes = {one: found.total for one, found in zip(self._pulling, progress)}
+            self._failed[number] = no_room(task.wants[number].label, sizes.get(number, 0), error)
             raise self._failed[number] from error
         except EngineError as error:
             self._failed[number] = error
@@ -216,7 +217,8 @@ class ImageResource:
         client = registry_client(task.params)
         self._exit.callback(client.close)
         snapshotter, progress_file = task.params.get("snapshotter") or "", task.params["progress_file"]
-        puller = Puller(engine, client, list(self._jobs.values()), snapshotter, task.params["max_parallel"])
+        self._jobs = {number: pull_job(task.wants[number], client) for number in self._pulling}
+        puller = Puller(engine, list(self._jobs.values()), snapshotter, task.params["max_parallel"])
         self._exit.enter_context(puller)
         if progress_file:
             from ...image.progress import reported

@@ -17,6 +17,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine.models imp
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound
 from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import PullResult, pull
+from ansible_collections.fleet.containerd.plugins.module_utils.image.source import RegistrySource
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
 from ansible_collections.fleet.containerd.plugins.module_utils.registry.client import RegistryClient
@@ -54,7 +55,7 @@ class Live:
 
     def pull(self, name: str, engine: t.Any = None) -> PullResult:
         with contextlib.closing(RegistryClient(RegistryOptions(plain_http=True))) as client:
-            return pull(engine or self.engine, client, Reference.parse(name, "name"), Platform.host())
+            return pull(engine or self.engine, RegistrySource(client, Reference.parse(name, "name")), Platform.host())
 
     def make(self, image: PullResult, *args: str, tty: bool = False, **more: t.Any) -> Container:
         """A container record with its snapshot."""

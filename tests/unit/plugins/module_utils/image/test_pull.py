@@ -24,6 +24,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.image.inspect import inspect
 from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import Job, Puller, PullResult, pull
+from ansible_collections.fleet.containerd.plugins.module_utils.image.source import RegistrySource
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
@@ -58,7 +59,7 @@ def engine(tmp_path: pathlib.Path) -> t.Iterator[EmbeddedEngine]:
 
 
 def get(engine: EmbeddedEngine, layout: Layout, top: t.Mapping[str, t.Any], platform: Platform = AMD64) -> PullResult:
-    return pull(engine, Client(layout, top), NAME, platform)
+    return pull(engine, RegistrySource(Client(layout, top), NAME), platform)
 
 
 def nothing_is_left(engine: EmbeddedEngine) -> None:
@@ -106,7 +107,7 @@ def test_only_new_layers_are_fetched_and_unpacked(engine: EmbeddedEngine, layout
     get(engine, layout, layout.image([*base, tar_of([Entry("v1")])]))
     newer = layout.image([*base, tar_of([Entry("v2")])])
     client = Client(layout, newer)
-    result = pull(engine, client, NAME, AMD64)
+    result = pull(engine, RegistrySource(client, NAME), AMD64)
     assert result.reused == 2
     assert len(client.fetched) == 2
     assert len(engine.snapshotter().walk()) == 3
@@ -118,7 +119,7 @@ def test_an_interrupted_transfer_goes_on_where_it_stopped(engine: EmbeddedEngine
     with engine.content.writer(f"layer-{layer.digest}", layer) as ingest:
         ingest.write(layout.read({"digest": layer.digest})[:100_000])
     client = Client(layout, image)
-    pull(engine, client, NAME, AMD64)
+    pull(engine, RegistrySource(client, NAME), AMD64)
     assert f"{layer.digest}@100000" in client.fetched
 
 
@@ -251,7 +252,7 @@ def test_an_encrypted_layer_is_stored_and_not_unpacked(engine: EmbeddedEngine, l
     with pytest.raises(Unimplemented, match=words):
         get(engine, layout, image)
     nothing_is_left(engine)
-    job = Job(NAME, (AMD64,), unpack=False)
-    with Puller(engine, Client(layout, image), [job]) as puller:
+    job = Job(RegistrySource(Client(layout, image), NAME), (AMD64,), unpack=False)
+    with Puller(engine, [job]) as puller:
         puller.pull(job)
     assert engine.content.info(Digest(secret["digest"])).size == len(layer)

@@ -25,6 +25,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.image.push import
     push,
     stored_blob,
 )
+from ansible_collections.fleet.containerd.plugins.module_utils.image.source import RegistrySource
 from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import Selection, Tree, reduced, stored_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
@@ -179,30 +180,30 @@ def test_copies_store_nothing_and_check_documents(layout: Layout, registry: Regi
     source = Reference.parse(f"{registry.address}/copied:1")
     with contextlib.closing(RegistryClient(RegistryOptions(retries=0))) as client, running_registry() as other:
         top = client.document(source)
-        tree = remote_tree(client, top, EVERY)
+        tree = remote_tree(RegistrySource(client, source), top, EVERY)
         to = Reference.parse(f"{other.address}/copied:1")
-        done = push(pusher, to, tree, remote_blob(client, source), same_registry(source, to))
+        done = push(pusher, to, tree, remote_blob(RegistrySource(client, source)), same_registry(source, to))
         assert len(done.uploaded) == 6
         assert is_pushed(pusher, to, tree.top)
         for blob in tree.blobs:
             with other.open(f"/v2/copied/blobs/{blob.digest}") as answer:
                 assert answer.read() == layout.read({"digest": blob.digest})
 
-        class Lying:
-            def fetch(self, reference: Reference, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
+        class Lying(RegistrySource):
+            def fetch(self, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
                 yield b"{}"
 
         with pytest.raises(DataLoss, match="sent other content for sha256"):
-            remote_tree(Lying(), top, EVERY)
+            remote_tree(Lying(client, source), top, EVERY)
 
-        class Lacking:
-            def fetch(self, reference: Reference, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
+        class Lacking(RegistrySource):
+            def fetch(self, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
                 raise NotFound("gone")
 
         with pytest.raises(
             NotFound, match="is not whole in its registry, it lacks linux/amd64, linux/arm64|linux/arm64, linux/amd64"
         ):
-            remote_tree(Lacking(), top, EVERY)
+            remote_tree(Lacking(client, source), top, EVERY)
 
 
 def test_a_copy_that_breaks_off_goes_on(layout: Layout, registry: Registry) -> None:
@@ -210,9 +211,9 @@ def test_a_copy_that_breaks_off_goes_on(layout: Layout, registry: Registry) -> N
     registry.push(layout.path, image(layout), "offset", "1")
     source = Reference.parse(f"{registry.address}/offset:1")
     with contextlib.closing(RegistryClient(RegistryOptions())) as client:
-        blob = remote_tree(client, client.document(source), EVERY).blobs[1]
-        with remote_blob(client, source)(blob, 1000) as stream:
+        blob = remote_tree(RegistrySource(client, source), client.document(source), EVERY).blobs[1]
+        with remote_blob(RegistrySource(client, source))(blob, 1000) as stream:
             assert stream.read(10) == layout.read({"digest": blob.digest})[1000:1010]
             assert stream.read() == layout.read({"digest": blob.digest})[1010:]
-        with remote_blob(client, source)(blob, 0) as stream:
+        with remote_blob(RegistrySource(client, source))(blob, 0) as stream:
             assert len(stream.read(1)) == 1

@@ -18,6 +18,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.e
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import DataLoss, InvalidArgument
 from ansible_collections.fleet.containerd.plugins.module_utils.image import pull as pulling
 from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import Job, Puller, pull
+from ansible_collections.fleet.containerd.plugins.module_utils.image.source import RegistrySource
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
@@ -37,6 +38,7 @@ os.cpu_count = lambda: 8
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import pull
+from ansible_collections.fleet.containerd.plugins.module_utils.image.source import RegistrySource
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
 from ansible_collections.fleet.containerd.plugins.module_utils.layers.writers import LayerWriters
@@ -51,7 +53,7 @@ LayerWriters.apply = late
 layout = Layout(base / "oci")
 image = layout.image([tar_of([directory("d", mode=0o700)]), *(tar_of([Entry(f"d/{n}")]) for n in range(7))])
 engine = EmbeddedEngine("default", str(base / "data"), str(base / "state"))
-done = pull(engine, LayoutClient(layout, image), Reference.parse("registry.test/app:1"), Platform("linux", "amd64"), max_parallel=8)
+done = pull(engine, RegistrySource(LayoutClient(layout, image), Reference.parse("registry.test/app:1")), Platform("linux", "amd64"), max_parallel=8)
 print(len(os.sched_getaffinity(0)), done.layers - done.reused)
 """
 
@@ -99,10 +101,10 @@ def test_what_comes_after_the_unpacking_is_durable_before_the_record(
             unpacked.set()
 
     monkeypatch.setattr(pulling, "unpack", unpack)
-    job = Job(NAME, (AMD64,), every=True)
+    job = Job(RegistrySource(Slow(layout, index), NAME), (AMD64,), every=True)
     put, seen = engine.images.put, []
     monkeypatch.setattr(engine.images, "put", lambda image: (seen.append(unsynced(engine)), put(image))[1])
-    with Puller(engine, Slow(layout, index), [job]) as puller:
+    with Puller(engine, [job]) as puller:
         puller.pull(job)
     assert seen == [[]]
 
@@ -149,7 +151,7 @@ def get(engine: EmbeddedEngine, layout: Layout, tmp_path: pathlib.Path, layers: 
     """Pull or load an image; how many layers were unpacked."""
     image = layout.image(layers)
     if way == "pull":
-        done = pull(engine, LayoutClient(layout, image), NAME, AMD64)
+        done = pull(engine, RegistrySource(LayoutClient(layout, image), NAME), AMD64)
         return done.layers - done.reused
     layout.tag(image, str(NAME))
     (tmp_path / "a.tar").write_bytes(tar(members(layout)))
@@ -171,5 +173,5 @@ def test_what_umoci_inserts(engine: EmbeddedEngine, layout: Layout, tmp_path: pa
     import json
 
     (top,) = json.loads((layout.path / "index.json").read_text())["manifests"]
-    done = pull(engine, LayoutClient(layout, top), NAME, AMD64)
+    done = pull(engine, RegistrySource(LayoutClient(layout, top), NAME), AMD64)
     assert done.layers == 2

@@ -108,7 +108,7 @@ def test_a_tag_that_has_moved_away_from_its_pin(registry: FakeRegistry) -> None:
         client().resolve(name(registry, f"app:1@{other}"))
     assert other in str(caught.value)
     assert Digest.of(MANIFEST) in str(caught.value)
-    assert client().resolve(name(registry, f"app:1@{Digest.of(MANIFEST)}")).reference.digest
+    assert client().resolve(name(registry, f"app:1@{Digest.of(MANIFEST)}")).descriptor.digest == Digest.of(MANIFEST)
 
 
 def test_other_content_than_was_asked_for(registry: FakeRegistry) -> None:
