@@ -4,7 +4,7 @@
 """Tasks that only pretend to run, for the engine in memory.
 
 What a process does follows from its arguments: true, false and "sh -c 'echo WORDS; exit N'" end at once, everything else runs
-until a signal ends it or the test calls finish(). Commands of exec are answered by exec_handler.
+until a signal ends it or the test calls finish().
 """
 
 from __future__ import annotations
@@ -16,13 +16,10 @@ import time
 import typing as t
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import (
-    CREATED,
     PAUSED,
     RUNNING,
     STOPPED,
     Container,
-    ExecResult,
-    ExecSpec,
     Mount,
     TaskIO,
     TaskState,
@@ -56,30 +53,23 @@ def _played(arguments: t.Sequence[str]) -> t.Tuple[str, t.Optional[int]]:
     return printed, 0
 
 
-def _succeed(_container_id: str, spec: ExecSpec) -> ExecResult:
-    printed, status = _played(list(spec.process["args"]))
-    return ExecResult(status or 0, printed.encode(), b"")
-
-
 class MemoryTasks:
-    """TaskService. updates: the limits that were set, by container id, newest last."""
+    """TaskService."""
 
     def __init__(self) -> None:
         self._tasks: t.Dict[str, TaskState] = {}
-        self._arguments: t.Dict[str, t.List[str]] = {}
         self._changed = threading.Condition(threading.RLock())
         self._next_pid = 1000
-        self.exec_handler: t.Callable[[str, ExecSpec], ExecResult] = _succeed
-        self.updates: t.Dict[str, t.List[t.Mapping[str, t.Any]]] = {}
 
-    def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, start: bool = False) -> TaskState:
+    def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
         with self._changed:
             if container.id in self._tasks:
                 raise AlreadyExists(f"the container {container.id[:12]} has a task already")
             self._next_pid += 1
-            self._arguments[container.id] = list(container.spec.get("process", {}).get("args", ()))
-            made = self._set(TaskState(container.id, CREATED, self._next_pid, log_path=io.log_path))
-            return self.start(container.id) if start else made
+            state = self._set(TaskState(container.id, RUNNING, self._next_pid, 0, time.time(), log_path=io.log_path))
+            printed, status = _played(list(container.spec.get("process", {}).get("args", ())))
+            self.say(container.id, printed)
+            return state if status is None else self.finish(container.id, status)
 
     def find_runtime(self, binary: str) -> str:
         return binary
@@ -96,12 +86,6 @@ class MemoryTasks:
             raise FailedPrecondition(f"the container {container_id[:12]} is {state.status}")
         return state
 
-    def start(self, container_id: str) -> TaskState:
-        state = self._set(self._in(container_id, CREATED)._replace(status=RUNNING, started_at=time.time()))
-        printed, status = _played(self._arguments[container_id])
-        self.say(container_id, printed)
-        return state if status is None else self.finish(container_id, status)
-
     def say(self, container_id: str, text: str) -> None:
         """For tests: the process prints something."""
         path = self.state(container_id).log_path
@@ -111,7 +95,7 @@ class MemoryTasks:
 
     def finish(self, container_id: str, exit_status: int = 0, oom_killed: bool = False) -> TaskState:
         """For tests: the process ends."""
-        state = self._in(container_id, CREATED, RUNNING, PAUSED)
+        state = self._in(container_id, RUNNING, PAUSED)
         return self._set(
             state._replace(status=STOPPED, pid=0, exit_status=exit_status, exited_at=time.time(), oom_killed=oom_killed)
         )
@@ -126,8 +110,8 @@ class MemoryTasks:
         with self._changed:
             return [state for _id, state in sorted(self._tasks.items())]
 
-    def signal(self, container_id: str, signal: int, everyone: bool = False) -> None:
-        self._in(container_id, CREATED, RUNNING, PAUSED)
+    def signal(self, container_id: str, signal: int) -> None:
+        self._in(container_id, RUNNING, PAUSED)
         if signal not in _HARMLESS:
             self.finish(container_id, 128 + signal)
 
@@ -147,14 +131,6 @@ class MemoryTasks:
                 state = self.finish(container_id, 128 + _KILL)
             del self._tasks[container_id]
             return state._replace(status=STOPPED)
-
-    def exec(self, container_id: str, spec: ExecSpec, timeout: t.Optional[float] = None) -> ExecResult:
-        self._in(container_id, RUNNING)
-        return self.exec_handler(container_id, spec)
-
-    def update(self, container_id: str, resources: t.Mapping[str, t.Any]) -> None:
-        self._in(container_id, CREATED, RUNNING, PAUSED)
-        self.updates.setdefault(container_id, []).append(resources)
 
     def pause(self, container_id: str) -> None:
         self._set(self._in(container_id, RUNNING)._replace(status=PAUSED))

@@ -212,7 +212,7 @@ class Ours:
         want = resource.ContainerResource().desired(options, self.engine)
         made = steps.create(self.engine, want)
         mounts = self.engine.snapshotter().mounts(made.snapshot_key)
-        self.engine.tasks.create(made, mounts, TaskIO(log_path=steps.log_path(self.engine, made.id)), start=True)
+        self.engine.tasks.start(made, mounts, TaskIO(log_path=steps.log_path(self.engine, made.id)))
 
     def remove_all(self) -> None:
         for made in self.engine.containers.list():

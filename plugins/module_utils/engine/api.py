@@ -17,8 +17,6 @@ from .models import (
     Applied,
     Container,
     ContentInfo,
-    ExecResult,
-    ExecSpec,
     Image,
     IngestStatus,
     Labels,
@@ -166,35 +164,25 @@ class ContainerStore(t.Protocol):
 class TaskService(t.Protocol):
     """What runs. A task belongs to one container and has the container's id."""
 
-    def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, start: bool = False) -> TaskState:
-        """Make the container in the runtime, not started. AlreadyExists when there is a task (also a stopped one).
-
-        start: start it too, in one call of the runtime where the engine can; when that fails no task is left.
-        """
+    def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
+        """Make and start the container's task. AlreadyExists when there is one (also a stopped one); a failure leaves none."""
 
     def find_runtime(self, binary: str) -> str:
-        """The path of a runtime's program, as create() would find it; empty where that cannot be known. NotFound says what to install."""
-
-    def start(self, container_id: str) -> TaskState: ...
+        """The path of a runtime's program, as start() would find it; empty where that cannot be known. NotFound says what to install."""
 
     def state(self, container_id: str) -> TaskState:
         """NotFound when the container has no task."""
 
     def list(self) -> t.List[TaskState]: ...
 
-    def signal(self, container_id: str, signal: int, everyone: bool = False) -> None:
-        """To the init process, or to all processes. NotFound; FailedPrecondition when it is not running."""
+    def signal(self, container_id: str, signal: int) -> None:
+        """To the init process. NotFound; FailedPrecondition when it is not running."""
 
     def wait(self, container_id: str, timeout: t.Optional[float] = None) -> TaskState:
         """Until it has stopped. Unavailable when timeout (seconds) passes first."""
 
     def delete(self, container_id: str, force: bool = False) -> TaskState:
         """Take the task away and give its last state. FailedPrecondition while it runs, unless force (SIGKILL first)."""
-
-    def exec(self, container_id: str, spec: ExecSpec, timeout: t.Optional[float] = None) -> ExecResult: ...
-
-    def update(self, container_id: str, resources: t.Mapping[str, t.Any]) -> None:
-        """New limits (OCI linux.resources) for the running task."""
 
     def pause(self, container_id: str) -> None: ...
 

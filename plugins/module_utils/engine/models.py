@@ -138,22 +138,6 @@ class TaskState(t.NamedTuple):
     log_path: str = ""
 
 
-class ExecSpec(t.NamedTuple):
-    """A process to run in a running container: process is an OCI process object."""
-
-    exec_id: str
-    process: t.Mapping[str, t.Any]
-    stdin: bytes = b""
-
-
-class ExecResult(t.NamedTuple):
-    """What an exec left behind."""
-
-    exit_status: int
-    stdout: bytes
-    stderr: bytes
-
-
 class Version(t.NamedTuple):
     """engine: containerd or embedded; version and revision of what answers; runtime version where known."""
 

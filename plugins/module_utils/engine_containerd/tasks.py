@@ -15,20 +15,19 @@ import os
 import time
 import typing as t
 
-from ..engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, ExecResult, ExecSpec, Mount, TaskIO, TaskState
+from ..engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, Mount, TaskIO, TaskState
 from ..engine_host.place import Place
 from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, Unavailable, printable
 from ..hostfs.atomic import write_file
 from ..runtime.processes import boot_id, boot_time
 from ..runtime.runc import failure
 from ..runtime.task_files import Ending, Facts
-from .values import Message, json_any, mount_messages, seconds
+from .values import Message, mount_messages, seconds
 
 if t.TYPE_CHECKING:
     from ..rpc.channel import Channel
     from .stdio import Stdio
 
-_LINUX_RESOURCES = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
 # containerd.v1.types.Status
 _STATUS = {1: CREATED, 2: RUNNING, 3: STOPPED, 4: PAUSED, 5: PAUSED}
 _UNKNOWN = 255
@@ -59,7 +58,7 @@ class TaskProxy:
 
     # Making and starting
 
-    def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, start: bool = False) -> TaskState:
+    def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
         with contextlib.suppress(NotFound):
             raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {self.state(container.id).status}")
         self._place.container_dir(container.id)
@@ -68,7 +67,7 @@ class TaskProxy:
         started = time.monotonic()
         while True:
             try:
-                pid = self._create(container.id, rootfs, io)
+                self._create(container.id, rootfs, io)
                 break
             except EngineError as error:
                 patience = next((seconds for words, seconds in _CLEARING.items() if words in str(error)), 0.0)
@@ -80,27 +79,22 @@ class TaskProxy:
                     raise _explained("create", error) from error
                 time.sleep(0.1)
         self._tidy()
-        if start:
-            return self._start_or_delete(container.id)
-        return TaskState(container.id, CREATED, pid, log_path=io.log_path)
+        self._record(container.id, Facts(boot_id(), log=io.log_path, started_at=time.time()))
+        try:
+            self._call("Start", container.id, _CREATE_SECONDS)
+        except EngineError as error:
+            with contextlib.suppress(EngineError):
+                self.delete(container.id, force=True)
+            raise _explained("start", error) from error
+        return self.state(container.id)
 
-    def _create(self, container_id: str, rootfs: t.Sequence[Mount], io: TaskIO) -> int:
-        """The pid of the container's init."""
+    def _create(self, container_id: str, rootfs: t.Sequence[Mount], io: TaskIO) -> None:
         from .stdio import Stdio
 
         with Stdio(self._data_root, self._directory(container_id), self._spare_file(container_id), io) as stdio:
             mounts = mount_messages(rootfs)
             made = self._call("Create", container_id, _CREATE_SECONDS, rootfs=mounts, terminal=io.terminal, **stdio.uris)
             self._attach(stdio, container_id, made["pid"])
-        return int(made["pid"])
-
-    def _start_or_delete(self, container_id: str) -> TaskState:
-        try:
-            return self.start(container_id)
-        except EngineError:
-            with contextlib.suppress(EngineError):
-                self.delete(container_id, force=True)
-            raise
 
     def _attach(self, stdio: Stdio, container_id: str, pid: int) -> None:
         try:
@@ -109,17 +103,6 @@ class TaskProxy:
             with contextlib.suppress(EngineError):
                 self._call("Delete", container_id)
             raise
-
-    def start(self, container_id: str) -> TaskState:
-        state = self.state(container_id)
-        if state.status != CREATED:
-            raise FailedPrecondition(f"the container {container_id[:12]} cannot be started: it is {state.status}")
-        self._record(container_id, Facts(boot_id(), log=state.log_path, started_at=time.time()))
-        try:
-            self._call("Start", container_id, _CREATE_SECONDS)
-        except EngineError as error:
-            raise _explained("start", error) from error
-        return self.state(container_id)
 
     def find_runtime(self, binary: str) -> str:
         from .program import find_program
@@ -229,10 +212,10 @@ class TaskProxy:
             raise FailedPrecondition(f"the container {container_id[:12]} is {state.status}")
         return state
 
-    def signal(self, container_id: str, signal: int, everyone: bool = False) -> None:
+    def signal(self, container_id: str, signal: int) -> None:
         self._in(container_id, CREATED, RUNNING, PAUSED)
         try:
-            self._call("Kill", container_id, signal=signal, all=everyone)
+            self._call("Kill", container_id, signal=signal)
         except NotFound as error:
             raise FailedPrecondition(f"the container {container_id[:12]} does not run") from error
 
@@ -243,16 +226,6 @@ class TaskProxy:
     def resume(self, container_id: str) -> None:
         self._in(container_id, PAUSED)
         self._call("Resume", container_id)
-
-    def update(self, container_id: str, resources: t.Mapping[str, t.Any]) -> None:
-        self._in(container_id, CREATED, RUNNING, PAUSED)
-        self._call("Update", container_id, resources=json_any(_LINUX_RESOURCES, dict(resources)))
-
-    def exec(self, container_id: str, spec: ExecSpec, timeout: t.Optional[float] = None) -> ExecResult:
-        from .execs import run
-
-        self._in(container_id, RUNNING)
-        return run(self._rpc, container_id, self._directory(container_id), spec, timeout)
 
     def delete(self, container_id: str, force: bool = False) -> TaskState:
         try:

@@ -6,16 +6,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import subprocess
-import time
 import typing as t
 
-from ..engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, ExecResult, ExecSpec, Mount, TaskIO, TaskState
+from ..engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, Mount, TaskIO, TaskState
 from ..engine_host.place import Place
 from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, Unavailable, printable
-from ..hostfs.atomic import make_dir, write_file
+from ..hostfs.atomic import make_dir
 from ..hostfs.lock import locked
 from ..hostfs.remove import remove_tree, sweep
 from ..runtime import remains
@@ -52,7 +49,7 @@ class EmbeddedTasks:
 
     # Making and starting
 
-    def create(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, start: bool = False) -> TaskState:
+    def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
         with contextlib.suppress(NotFound):
             raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {self.state(container.id).status}")
         systemd = made_by_systemd(container.spec)
@@ -65,50 +62,36 @@ class EmbeddedTasks:
             make_dir(self._state)
             # Nobody removes the groups that the runtime makes its own in.
             with locked(self._state, "the state directory", shared=True):
-                pid, started, shim = self._make(container, bundle, runtime, rootfs, io, start)
-            facts = Facts(boot_id(), Process.of(pid), shim, runtime.binary, systemd, io.log_path, started if start else 0.0)
+                pid, started, shim = self._make(container, bundle, runtime, rootfs, io)
+            facts = Facts(boot_id(), Process.of(pid), shim, runtime.binary, systemd, io.log_path, started)
             bundle.record(facts)
         except EngineError:
             self._clean(container.id)
             raise
-        return self.state(container.id) if start else TaskState(container.id, CREATED, pid, log_path=io.log_path)
+        return self.state(container.id)
 
     def _make(
-        self, container: Container, bundle: Bundle, runtime: Runtime, rootfs: t.Sequence[Mount], io: TaskIO, start: bool
+        self, container: Container, bundle: Bundle, runtime: Runtime, rootfs: t.Sequence[Mount], io: TaskIO
     ) -> t.Tuple[int, float, Process]:
-        """Make the bundle, start runtime and shim, and wait until the container is made: its init, since when that runs, the shim."""
+        """Make the bundle, start runtime and shim, and wait until the container runs: its init, since when, the shim."""
         from ..libexec.install import command
 
         make_dir(self._runtime_root)
         bundle.make(container.spec, rootfs, runtime.binary)
-        verb = ["run", "--detach"] if start else ["create"]
-        with Launch(bundle, runtime, container.id, verb, io.terminal, io.stdin) as launch:
+        with Launch(bundle, runtime, container.id, ["run", "--detach"], io.terminal, io.stdin) as launch:
             directory = os.path.dirname(self._file(container.id, "exit.json"))
-            arguments = [bundle.path, directory, io.log_path, str(io.log_max_size), str(io.log_max_files), str(int(start))]
+            arguments = [bundle.path, directory, io.log_path, str(io.log_max_size), str(io.log_max_files), "1"]
             shim = launch.start([*command(self._data_root), *arguments])
             text = launch.answer(_CREATE_SECONDS)
         if text in (b"", b"failed\n"):
             message = last_message(os.path.join(bundle.path, "runtime.log"))
             if message:
-                raise failure("start" if start else "create", message)
+                raise failure("start", message)
             raise Unavailable(
                 "the shim ended before the container was made" if text != b"failed\n" else "the runtime failed silently"
             )
         pid, started = text.split()
         return int(pid), float(started), shim
-
-    def start(self, container_id: str) -> TaskState:
-        bundle = self._bundle(container_id)
-        facts = self._facts(container_id)
-        state = self.state(container_id)
-        if state.status != CREATED:
-            raise FailedPrecondition(f"the container {container_id[:12]} cannot be started: it is {state.status}")
-        began = time.time()
-        self._runtime(facts).run("start", container_id, log=os.path.join(bundle.path, "start.log"))
-        facts = facts._replace(started_at=began)
-        bundle.record(facts)
-        write_file(self._file(container_id, "start.json"), json.dumps(facts.to_json()).encode())
-        return self.state(container_id)
 
     # Looking
 
@@ -183,13 +166,11 @@ class EmbeddedTasks:
 
     # Changing
 
-    def signal(self, container_id: str, signal: int, everyone: bool = False) -> None:
+    def signal(self, container_id: str, signal: int) -> None:
         facts, state = self._facts(container_id), self.state(container_id)
         if state.status == STOPPED:
             raise FailedPrecondition(f"the container {container_id[:12]} does not run")
-        if everyone:
-            self._runtime(facts).run("kill", "--all", container_id, str(signal))
-        elif not facts.init.signal(signal):
+        if not facts.init.signal(signal):
             raise FailedPrecondition(f"the container {container_id[:12]} does not run")
 
     def pause(self, container_id: str) -> None:
@@ -204,38 +185,6 @@ class EmbeddedTasks:
             raise FailedPrecondition(f"the container {container_id[:12]} cannot {verb}: it is {state.status}")
         self._runtime(facts).run(verb, container_id)
 
-    def update(self, container_id: str, resources: t.Mapping[str, t.Any]) -> None:
-        facts = self._facts(container_id)
-        self._runtime(facts).run("update", "--resources", "-", container_id, input=json.dumps(resources).encode())
-
-    def exec(self, container_id: str, spec: ExecSpec, timeout: t.Optional[float] = None) -> ExecResult:
-        facts, state = self._facts(container_id), self.state(container_id)
-        if state.status != RUNNING:
-            raise FailedPrecondition(f"the container {container_id[:12]} does not run: it is {state.status}")
-        bundle = self._bundle(container_id)
-        base = os.path.join(bundle.path, f"exec-{spec.exec_id}")
-        write_file(base + ".json", json.dumps(spec.process).encode(), durable=False)
-        runtime = self._runtime(facts)
-        command = [*runtime.command, "--log", base + ".log", "--log-format", "json", "exec"]
-        try:
-            done = subprocess.run(
-                [*command, "--process", base + ".json", container_id],
-                input=spec.stdin,
-                capture_output=True,
-                timeout=timeout,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise Unavailable(f"the command in the container {container_id[:12]} has not ended within {timeout:g} s") from None
-        finally:
-            message = last_message(base + ".log")
-            for suffix in (".json", ".log"):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(base + suffix)
-        if done.returncode and message:
-            raise failure("exec", message)
-        return ExecResult(done.returncode, done.stdout, done.stderr)
-
     def delete(self, container_id: str, force: bool = False) -> TaskState:
         try:
             state = self.state(container_id)
@@ -243,7 +192,7 @@ class EmbeddedTasks:
             if force:
                 self._clean(container_id)
             raise
-        if state.status in (RUNNING, PAUSED, CREATED) and not force and state.status != CREATED:
+        if state.status in (RUNNING, PAUSED) and not force:
             raise FailedPrecondition(f"the container {container_id[:12]} is {state.status}: stop it first")
         self._clean(container_id)
         return state._replace(status=STOPPED)

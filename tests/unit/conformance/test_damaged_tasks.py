@@ -38,7 +38,7 @@ def box(harness: Harness) -> t.Iterator[Box]:
 
 def run_at_once(box: Box, *args: str) -> t.Any:
     made = box.container(*args)
-    box.engine.tasks.create(made, box.engine.snapshotter().mounts(made.snapshot_key), TaskIO(log_path=box.log(made)), start=True)
+    box.engine.tasks.start(made, box.engine.snapshotter().mounts(made.snapshot_key), TaskIO(log_path=box.log(made)))
     return made
 
 
@@ -75,7 +75,7 @@ def test_what_runs_is_known_and_goes_although_its_records_are_damaged(box: Box, 
     assert not state.exists()
     assert not list(pathlib.Path("/sys/fs/cgroup").glob(f"*/default/{made.id}"))
     assert mounts_below(tmp_path / "state") == []
-    box.engine.tasks.create(made, box.engine.snapshotter().mounts(made.snapshot_key), TaskIO(), start=True)
+    box.engine.tasks.start(made, box.engine.snapshotter().mounts(made.snapshot_key), TaskIO())
 
 
 def test_a_frozen_container_without_records_goes_too(box: Box, tmp_path: pathlib.Path) -> None:

@@ -164,7 +164,7 @@ def start(engine: Engine, container: Container) -> None:
     )
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
     volumes.fill(engine, container, mounts)
-    engine.tasks.create(container, mounts, io, start=True)
+    engine.tasks.start(container, mounts, io)
 
 
 def halt(engine: Engine, container: Container) -> None:

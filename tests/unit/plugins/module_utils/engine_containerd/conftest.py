@@ -84,8 +84,7 @@ class Live:
 
     def run(self, container: Container, tty: bool = False, **more: t.Any) -> None:
         mounts = self.engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
-        self.engine.tasks.create(container, mounts, self.io(container, tty, **more))
-        self.engine.tasks.start(container.id)
+        self.engine.tasks.start(container, mounts, self.io(container, tty, **more))
 
     def remove(self, container: Container) -> None:
         engine = self.engine

@@ -16,11 +16,9 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import (
-    CREATED,
     PAUSED,
     RUNNING,
     STOPPED,
-    ExecSpec,
     TaskState,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
@@ -108,8 +106,8 @@ def test_rotation_and_nothing_is_lost_in_between(live: Live, busybox: str) -> No
 def test_no_log(live: Live, busybox: str) -> None:
     container = live.make(live.pull(busybox), "sh", "-c", "echo lost; exit 3")
     mounts = live.engine.snapshotter().mounts(container.snapshot_key)
-    live.engine.tasks.create(container, mounts, live.io(container)._replace(log_path=""))
-    assert live.engine.tasks.start(container.id).status in (RUNNING, STOPPED)
+    started = live.engine.tasks.start(container, mounts, live.io(container)._replace(log_path=""))
+    assert started.status in (RUNNING, STOPPED)
     assert ended(live, container.id).exit_status == 3
     assert list(pathlib.Path(live.engine.container_dir(container.id)).glob("*.log")) == []
     live.engine.tasks.delete(container.id)
@@ -128,14 +126,11 @@ def test_life(live: Live, busybox: str) -> None:
     tasks = live.engine.tasks
     container = live.make(live.pull(busybox), "sleep", "1000")
     mounts = live.engine.snapshotter().mounts(container.snapshot_key)
-    made = tasks.create(container, mounts, live.io(container))
-    assert made.status == CREATED
+    made = tasks.start(container, mounts, live.io(container))
+    assert made.status == RUNNING
     assert made.pid > 0
     with pytest.raises(AlreadyExists):
-        tasks.create(container, mounts, live.io(container))
-    assert tasks.start(container.id).status == RUNNING
-    with pytest.raises(FailedPrecondition):
-        tasks.start(container.id)
+        tasks.start(container, mounts, live.io(container))
     assert container.id in live.daemon.ctr("task", "ls").stdout
     tasks.pause(container.id)
     assert tasks.state(container.id).status == PAUSED
@@ -184,35 +179,6 @@ def test_a_command_that_is_not_there(live: Live, busybox: str) -> None:
         live.run(container)
     with pytest.raises(NotFound):
         live.engine.tasks.state(container.id)
-
-
-def test_exec(live: Live, busybox: str) -> None:
-    container = live.make(live.pull(busybox), "sleep", "1000")
-    live.run(container)
-    process = {"args": ["sh", "-c", "cat; echo err >&2; exit 7"], "cwd": "/", "env": ["PATH=/bin"]}
-    done = live.engine.tasks.exec(container.id, ExecSpec("one", process, b"x" * 200_000), 20)
-    assert (done.exit_status, done.stdout, done.stderr) == (7, b"x" * 200_000, b"err\n")
-    process["args"] = ["true"]
-    assert live.engine.tasks.exec(container.id, ExecSpec("two", process)).exit_status == 0
-    process["args"] = ["sleep", "100"]
-    with pytest.raises(Unavailable):
-        live.engine.tasks.exec(container.id, ExecSpec("three", process), 0.5)
-    process["args"] = ["no-such-command"]
-    with pytest.raises(InvalidArgument, match="no-such-command"):
-        live.engine.tasks.exec(container.id, ExecSpec("four", process))
-    assert list(pathlib.Path(live.engine.container_dir(container.id)).glob("exec-*")) == []
-    live.engine.tasks.delete(container.id, force=True)
-
-
-def test_new_limits(live: Live, busybox: str) -> None:
-    container = live.make(live.pull(busybox), "sleep", "1000")
-    live.run(container)
-    live.engine.tasks.update(container.id, {"memory": {"limit": 64 * 1024 * 1024}})
-    process = {"args": ["sh", "-c", "cat /proc/self/cgroup"], "cwd": "/", "env": ["PATH=/bin"]}
-    assert live.engine.tasks.exec(container.id, ExecSpec("one", process), 20).exit_status == 0
-    limit = pathlib.Path(f"/sys/fs/cgroup/memory/default/{container.id}/memory.limit_in_bytes")
-    assert int(limit.read_text()) == 64 * 1024 * 1024
-    live.engine.tasks.delete(container.id, force=True)
 
 
 @pytest.mark.parametrize("version", sorted(RELEASES))

@@ -88,7 +88,7 @@ def test_no_damage_is_met_with_a_traceback(tmp_path: pathlib.Path, stranger: sub
         with contextlib.suppress(NotFound):
             assert ground.tasks.state(ID).status in (RUNNING, STOPPED)
         with contextlib.suppress(EngineError):
-            dice.choice([lambda: ground.tasks.signal(ID, 0), lambda: ground.tasks.start(ID), ground.tasks.list])()
+            dice.choice([lambda: ground.tasks.signal(ID, 0), ground.tasks.list])()
         with contextlib.suppress(NotFound):
             ground.tasks.delete(ID, force=True)
         assert not [file for file in ground.files if file.exists()], (path, text)
