@@ -19,8 +19,9 @@ import pytest
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import RUNNING
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import steps
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.find import find_container
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.jobs import container_lock, output_of
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.resource import find_container
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.values import Stop
 from ansible_collections.fleet.containerd.tests.support.modules import Modules, running_modules
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
 
@@ -245,7 +246,7 @@ def test_a_task_that_is_interrupted_while_others_are_at_work(jobs: Jobs, again: 
             container = find_container(engine, "job")
             assert container
             if again:
-                steps.stop(engine, container, {"force_kill": True})
+                steps.stop(engine, container, Stop(kill=True))
                 steps.start(engine, container)
             os.kill(pid, signal.SIGTERM)
             deadline = time.monotonic() + 60

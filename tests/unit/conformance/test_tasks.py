@@ -36,6 +36,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.layers.diff_apply import apply_layer
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.steps import stop
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.values import Stop
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.logs import read as read_log
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import arguments_of
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.build import SpecRequest, build
@@ -294,7 +295,7 @@ def test_a_paused_task_can_be_stopped_and_deleted(box: Box) -> None:
     for made in (stopped, deleted):
         box.engine.tasks.pause(made.id)
     started = time.monotonic()
-    stop(box.engine, stopped, {})
+    stop(box.engine, stopped, Stop())
     assert box.engine.tasks.state(stopped.id).exit_status == 5
     box.engine.tasks.delete(deleted.id, force=True)
     assert time.monotonic() - started < 30

@@ -17,7 +17,7 @@ if t.TYPE_CHECKING:
     from ...engine.models import Container
     from ...image.inspect import ImageView
     from ...runtime_spec.users import User
-    from .resource import Have, Want
+    from .values import FoundContainer, WantedContainer
 
 
 class Outlook:
@@ -25,7 +25,7 @@ class Outlook:
     before an image is pulled, and before an old container is stopped for nothing.
     """
 
-    def __init__(self, engine: Engine, want: Want, have: Have, makes: bool) -> None:
+    def __init__(self, engine: Engine, want: WantedContainer, have: FoundContainer, makes: bool) -> None:
         self._engine, self._want, self._have, self._makes = engine, want, have, makes
         self._unseen: t.List[str] = []
         for volume in (want.given.get("volumes") or ()) if makes else ():
@@ -57,14 +57,14 @@ class Outlook:
 
     def _image(self) -> t.List[str]:
         """What pulling it and making the container would find out."""
-        from .resource import coming
+        from .differences import coming
 
         engine, want = self._engine, self._want
         found, warnings = coming(want, self._have), []
         image = found or self._have.image
         if want.image is None or image is None or image.view is None:
             return []
-        snapshotter = want.params.get("snapshotter") or ""
+        snapshotter = want.engine.snapshotter
         if found:
             from ..image.room import Room
 
@@ -93,7 +93,7 @@ class Outlook:
             return -1
 
 
-def command_line(want: Want, options: t.Mapping[str, t.Any]) -> t.Tuple[str, ...]:
+def command_line(want: WantedContainer, options: t.Mapping[str, t.Any]) -> t.Tuple[str, ...]:
     """Entry point and command. InvalidArgument when there is neither."""
     args = (*options["entrypoint"], *options["command"])
     if not args:

@@ -10,8 +10,9 @@ import typing as t
 from ...engine.labels import NAME
 from ...engine.models import TaskState
 from ...errors import Unavailable
+from ...kernel.engines import EngineOptions
 from .facts import container_facts
-from .resource import elsewhere_or_warning, find_container, task_of
+from .find import elsewhere_or_warning, find_container, task_of
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -38,7 +39,8 @@ def container_info(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str,
     facts = [container_facts(engine, container, _task(engine, container, warnings)) for container in found.values()]
     facts.sort(key=lambda container: str(container["Name"]))
     out: t.Dict[str, t.Any] = {"containers": facts, "exists": not absent}
-    warnings += [hint for name in absent for hint in elsewhere_or_warning(params, engine, name) if hint]
+    options = EngineOptions.of(params)
+    warnings += [hint for name in absent for hint in elsewhere_or_warning(options, engine, name) if hint]
     if warnings:
         out["warnings"] = warnings
     if wanted is not None and len(wanted) == 1:

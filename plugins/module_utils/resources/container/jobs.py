@@ -16,7 +16,7 @@ from . import steps
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
-    from .resource import Want
+    from .values import WantedContainer
 
 #: How often it is looked whether anybody still wants to know.
 _LOOK_SECONDS = 1.0
@@ -31,9 +31,9 @@ class NameLock:
     """The lock on a container's name. A job holds a second one to its end, so that it runs once at a time, while the first one
     is let go as long as it waits, so that others can stop and remove the container."""
 
-    def __init__(self, engine: Engine, want: Want) -> None:
+    def __init__(self, engine: Engine, want: WantedContainer) -> None:
         self._engine, self._name = engine, want.name
-        self._job = want.state == "started" and not want.params["detach"]
+        self._job = want.job
         self._whole, self._held = contextlib.ExitStack(), contextlib.ExitStack()
 
     def _take(self, wait: t.Optional[float] = None) -> None:
@@ -79,7 +79,7 @@ class Job:
     If this process is killed, a guard ends the job: from before its start until it has been waited for, or was abandoned.
     """
 
-    def __init__(self, engine: Engine, want: Want, done: t.Dict[str, t.Any]) -> None:
+    def __init__(self, engine: Engine, want: WantedContainer, done: t.Dict[str, t.Any]) -> None:
         self._engine, self._want, self._done = engine, want, done
         #: The process of the run; 0 when it has ended, None when it is not known yet.
         self._pid: t.Optional[int] = None
@@ -119,16 +119,16 @@ class Job:
 
     def _watch(self, container: Container) -> None:
         """Have a guard, in place of the one before."""
-        from ...kernel.engines import EngineOptions, open_engine
+        from ...kernel.engines import open_engine
 
         # Opened here, since the files of a module that was killed may be gone; it connects to nothing before it is used.
-        other = open_engine(EngineOptions.of(self._want.params)._replace(engine=self._engine.kind, snapshotter=""))
+        other = open_engine(self._want.engine._replace(engine=self._engine.kind, snapshotter=""))
         before, self._guard = self._guard, contextlib.ExitStack()
         with before:
             self._guard.enter_context(guarded(lambda: self._will(other, container)))
 
     def _await(self, container: Container) -> None:
-        limit = self._want.params["wait_timeout"]
+        limit = self._want.wait_timeout
         deadline = time.monotonic() + limit if limit is not None else float("inf")
         while True:
             began = time.monotonic()
@@ -158,8 +158,8 @@ class Job:
             state = engine.tasks.state(container.id)
             if state.status != STOPPED and self._pid not in (None, state.pid):
                 return
-        steps.stop(engine, container, self._want.params)
-        if self._want.params["cleanup"]:
+        steps.stop(engine, container, self._want.stop)
+        if self._want.cleanup:
             steps.remove(engine, container)
 
     def _will(self, engine: Engine, container: Container) -> None:
@@ -187,7 +187,7 @@ class Job:
                 )
             if state.status != STOPPED:
                 late = True
-                steps.stop(engine, container, self._want.params)
+                steps.stop(engine, container, self._want.stop)
                 state = engine.tasks.state(container.id)
         except NotFound as error:
             raise FailedPrecondition(
@@ -197,7 +197,7 @@ class Job:
         facts["Output"] = output_of(engine, container)
         self._done.update(container=facts, status=state.exit_status)
         if late:
-            limit = self._want.params["wait_timeout"]
+            limit = self._want.wait_timeout
             ended = f"has not ended within {limit:g} s (wait_timeout), so it was stopped"
         elif steps.was_stopped(engine, container):
             ended = "was stopped by somebody else while this task waited for its end"

@@ -195,12 +195,12 @@ ROWS: t.Tuple[Row, ...] = (
 BY_OPTION: t.Mapping[str, Row] = {row.field.option: row for row in ROWS}
 
 
-def parse_given(params: t.Mapping[str, Value]) -> t.Dict[str, Value]:
-    """The canonical value of every option that the task gives."""
+def parse_given(params: t.Mapping[str, Value], options: t.Collection[str] = BY_OPTION) -> t.Dict[str, Value]:
+    """The canonical values of those of the options that the task gives."""
     return {
-        row.field.option: row.parse(params[row.field.option], row.field.option)
-        for row in ROWS
-        if params.get(row.field.option) is not None
+        option: row.parse(params[option], option)
+        for option, row in BY_OPTION.items()
+        if option in options and params.get(option) is not None
     }
 
 

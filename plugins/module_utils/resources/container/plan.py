@@ -14,8 +14,9 @@ from ...kernel.converge import Plan, Step
 from ...kernel.field import render
 from ..image.pull import pull_steps, warnings_of
 from . import steps
+from .differences import differences
 from .jobs import Job, start_service
-from .resource import Have, Want, differences
+from .values import FoundContainer, WantedContainer
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -27,7 +28,7 @@ _REST = "Remove what prevents it (lsattr shows immutable files); the next run of
 class Planner:
     """Makes the plan for one container. done is filled by the steps with what the result needs from them."""
 
-    def __init__(self, engine: Engine, want: Want, have: Have, done: t.Dict[str, t.Any]) -> None:
+    def __init__(self, engine: Engine, want: WantedContainer, have: FoundContainer, done: t.Dict[str, t.Any]) -> None:
         self.engine, self.want, self.have = engine, want, have
         self.job = Job(engine, want, done)
         self.differ = differences(want, have)
@@ -43,7 +44,7 @@ class Planner:
             return Plan(found + sweep, {"exists": True, "state": _state(have)}, {"exists": False})
         if have.container is None:
             made = self._create()
-        elif want.params["recreate"] or self.differ.changes or self._adopts():
+        elif want.recreate or self.differ.changes or self._adopts():
             made = self._recreate(have.container)
         else:
             made = self._change(have.container)
@@ -71,7 +72,7 @@ class Planner:
         """What was done before it stays once it has started."""
         engine, name, job = self.engine, self.want.name, self.job
         title = f"start container {name}"
-        if self.want.params["detach"]:
+        if self.want.detach:
             return Step(
                 title,
                 lambda: start_service(engine, name, get()),
@@ -99,12 +100,12 @@ class Planner:
                 abandon=lambda: job.abandon(get()),
             )
         ]
-        if self.want.params["cleanup"]:
+        if self.want.cleanup:
             found.append(Step(f"remove container {name}", lambda: steps.remove(self.engine, get()), spare=_REST))
         return found
 
     def _run_steps(self, get: t.Callable[[], Container]) -> t.List[Step]:
-        return [self._start(get), *([] if self.want.params["detach"] else self._wait_steps(get))]
+        return [self._start(get), *([] if self.want.detach else self._wait_steps(get))]
 
     def _create(self) -> Plan:
         want = self.want
@@ -119,14 +120,14 @@ class Planner:
         )
         if want.state == "started":
             found += self._run_steps(lambda: made[0])
-        after = {"exists": not want.params["cleanup"], "state": _wanted_state(want, self.have), **_shown(want)}
+        after = {"exists": not want.cleanup, "state": _wanted_state(want, self.have), **_shown(want)}
         return Plan(found, {"exists": False}, after)
 
     def _recreate(self, old: Container) -> Plan:
         """Make the new one beside the old one, swap the names, and remove the old one when the new one runs."""
         want, engine = self.want, self.engine
         because = sorted(change.field.option for change in self.differ.changes)
-        because = because or ["recreate" if want.params["recreate"] else "adopt"]
+        because = because or ["recreate" if want.recreate else "adopt"]
         made: t.List[Container] = []
         was_running = self.have.running
         found = self._pull()
@@ -141,8 +142,8 @@ class Planner:
             found.append(
                 Step(
                     f"stop the old container {want.name}",
-                    lambda: steps.stop(engine, old, want.params),
-                    lambda: steps.start_again(engine, old, want.params),
+                    lambda: steps.stop(engine, old, want.stop),
+                    lambda: steps.start_again(engine, old, want.stop),
                     partial=True,
                 )
             )
@@ -164,7 +165,7 @@ class Planner:
                 spare=f"The new container is in service. {_REST}",
             )
         )
-        if want.state == "started" and not want.params["detach"]:
+        if want.job:
             found += self._wait_steps(lambda: made[0])
         before, after = render(self.differ.changes + self.differ.live + self.differ.reset)
         return Plan(
@@ -197,19 +198,19 @@ class Planner:
         want, engine, have = self.want, self.engine, self.have
         stop = Step(
             f"stop container {want.name}",
-            lambda: steps.stop(engine, container, want.params),
+            lambda: steps.stop(engine, container, want.stop),
         )
         if want.state == "stopped":
             return [stop] if have.running else []
         if want.state != "started":
             return []
-        if want.params["restart"]:
+        if want.restart:
             return ([stop] if have.running else []) + self._run_steps(lambda: container)
         if have.running:
-            if want.params["detach"]:
+            if want.detach:
                 return []
             return self._wait_steps(lambda: container)
-        if not want.params["detach"] and self._is_done(container):
+        if not want.detach and self._is_done(container):
             return []
         return self._run_steps(lambda: container)
 
@@ -219,10 +220,10 @@ class Planner:
 
     def _adopts(self) -> bool:
         """True when a container that somebody else made is to be made anew; an error when it is not to be touched."""
-        removes = self.want.state == "started" and self.want.params["cleanup"]
+        removes = self.want.state == "started" and self.want.cleanup
         if self.have.stored is not None or not (self.want.given or removes):
             return False
-        if not self.want.params["adopt"]:
+        if not self.want.adopt:
             options = f"{', '.join(sorted(self.want.given))} cannot be compared" if self.want.given else "cleanup cannot be done"
             raise FailedPrecondition(
                 f"the container {self.want.name} was not made by this collection, so {options}: "
@@ -239,7 +240,7 @@ class Planner:
     def _remove(self, container: Container, title: str, stop: bool = False) -> Step:
         def run() -> None:
             if stop:
-                steps.stop(self.engine, container, self.want.params)
+                steps.stop(self.engine, container, self.want.stop)
             steps.remove(self.engine, container)
 
         return Step(title, run)
@@ -249,18 +250,18 @@ def _name(container: Container) -> str:
     return container.labels.get(L.NAME) or container.id[:12]
 
 
-def _state(have: Have) -> str:
+def _state(have: FoundContainer) -> str:
     return have.task.status if have.task else "created"
 
 
-def _wanted_state(want: Want, have: Have) -> str:
+def _wanted_state(want: WantedContainer, have: FoundContainer) -> str:
     if want.state == "present":
         return "running" if have.running else "created"
-    if want.params["cleanup"]:
+    if want.cleanup:
         return "ended and removed"
-    return {"started": "running" if want.params["detach"] else "stopped", "stopped": "stopped"}[want.state]
+    return {"started": "running" if want.detach else "stopped", "stopped": "stopped"}[want.state]
 
 
-def _shown(want: Want) -> t.Dict[str, t.Any]:
+def _shown(want: WantedContainer) -> t.Dict[str, t.Any]:
     image = {"image": want.image.label} if want.image else {}
     return {**image, **want.given}

@@ -16,12 +16,13 @@ from ...errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from ..image.find import find_image
 from . import volumes
 from .options import effective, image_defaults
+from .values import Stop
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
     from ...image.inspect import ImageView
     from ...kernel.field import Change
-    from .resource import Want
+    from .values import WantedContainer
 
 SCHEMA = 1
 _KILL, _TERM = 9, 15
@@ -33,7 +34,7 @@ def log_path(engine: Engine, container_id: str) -> str:
     return os.path.join(engine.container_dir(container_id), f"{container_id}-json.log")
 
 
-def create(engine: Engine, want: Want, stage: bool = False) -> Container:
+def create(engine: Engine, want: WantedContainer, stage: bool = False) -> Container:
     """Make the record and the snapshot, not started. stage: under no name yet, to be swapped in. On failure nothing is left."""
     from ...hostfs.remove import remove_tree
     from ...runtime import rootfs
@@ -50,7 +51,7 @@ def create(engine: Engine, want: Want, stage: bool = False) -> Container:
     options = effective(want.given, defaults)
     args = command_line(want, options)
     container_id = secrets.token_hex(32)
-    store = engine.snapshotter(want.params.get("snapshotter") or "")
+    store = engine.snapshotter(want.engine.snapshotter)
     made = False
     with engine.transaction():
         mounts = store.prepare(container_id, found.view.chain_id)
@@ -82,7 +83,7 @@ def create(engine: Engine, want: Want, stage: bool = False) -> Container:
 
 def _request(
     engine: Engine,
-    want: Want,
+    want: WantedContainer,
     container_id: str,
     options: t.Mapping[str, t.Any],
     args: t.Tuple[str, ...],
@@ -114,7 +115,9 @@ def _hostname(options: t.Mapping[str, t.Any], container_id: str) -> str:
     return options["hostname"] or (os.uname().nodename if options["network_mode"] == "host" else container_id[:12])
 
 
-def _labels(engine: Engine, want: Want, options: t.Mapping[str, t.Any], stage: bool, container_id: str) -> t.Dict[str, str]:
+def _labels(
+    engine: Engine, want: WantedContainer, options: t.Mapping[str, t.Any], stage: bool, container_id: str
+) -> t.Dict[str, str]:
     """The labels of the image and the task, and those that nerdctl reads."""
     return {
         **options["labels"],
@@ -128,7 +131,7 @@ def _labels(engine: Engine, want: Want, options: t.Mapping[str, t.Any], stage: b
 
 
 def _stored(
-    want: Want, view: ImageView, record: t.Any, defaults: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any]
+    want: WantedContainer, view: ImageView, record: t.Any, defaults: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any]
 ) -> t.Dict[str, t.Any]:
     """What later runs compare with. effective is for facts only."""
     return {
@@ -176,21 +179,16 @@ def halt(engine: Engine, container: Container) -> None:
         engine.tasks.delete(container.id, force=True)
 
 
-def stop(engine: Engine, container: Container, params: t.Mapping[str, t.Any]) -> None:
+def stop(engine: Engine, container: Container, how: Stop) -> None:
     """Ask it to stop, and kill it when it does not within its stop timeout. The stopped task stays, with its exit status."""
     stored = (container.extensions.get(L.DESIRED) or {}).get("effective") or {}
-    timeout = params.get("stop_timeout")
-    timeout = stored.get("stop_timeout", 10) if timeout is None else timeout
-    number = stored.get("stop_signal") or _TERM
-    if params.get("stop_signal") is not None:
-        from ...oci.signals import parse_signal
-
-        number = parse_signal(params["stop_signal"])
+    timeout = stored.get("stop_timeout", 10) if how.timeout is None else how.timeout
+    number = how.signal or stored.get("stop_signal") or _TERM
     try:
         if engine.tasks.state(container.id).status == STOPPED:
             return
         _mark_stopped(engine, container, True)
-        if not params.get("force_kill"):
+        if not how.kill:
             _signal(engine, container.id, number)
             with contextlib.suppress(Unavailable):
                 engine.tasks.wait(container.id, timeout)
@@ -211,10 +209,10 @@ def _signal(engine: Engine, container_id: str, number: int) -> None:
         engine.tasks.resume(container_id)
 
 
-def start_again(engine: Engine, container: Container, params: t.Mapping[str, t.Any]) -> None:
+def start_again(engine: Engine, container: Container, how: Stop) -> None:
     """Take back a stop, also one that was begun only."""
     if was_stopped(engine, container):
-        stop(engine, container, params)
+        stop(engine, container, how)
     start(engine, container)
 
 
@@ -273,7 +271,7 @@ def _rename(engine: Engine, container: Container, add: t.Mapping[str, str], drop
     engine.containers.update(container._replace(labels={**labels, **add}), ["labels"])
 
 
-def update(engine: Engine, container: Container, want: Want, changes: t.Sequence[Change]) -> None:
+def update(engine: Engine, container: Container, want: WantedContainer, changes: t.Sequence[Change]) -> None:
     """Options that change without a new container: labels, stop signal, stop timeout."""
     stored = dict(container.extensions[L.DESIRED])
     stored["given"] = {**stored["given"], **{change.field.option: want.given[change.field.option] for change in changes}}

@@ -1,0 +1,113 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What differs between a container that was made by us and what a task asks for."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...engine import labels as L
+from ...errors import EngineError
+from ...kernel.field import IGNORE, Change, Field, compare
+from ..image.pull import has_to_be_pulled, pull_title
+from ..image.values import FoundImage
+from .options import ROWS, effective, fields_for, image_defaults
+from .values import FoundContainer, WantedContainer
+
+
+class Differences(t.NamedTuple):
+    """changes: what makes a new container necessary; live: what does not.
+
+    reset: what a new container loses because the task does not give it any more.
+    """
+
+    changes: t.List[Change]
+    live: t.List[Change]
+    reset: t.List[Change]
+
+
+def differences(want: WantedContainer, have: FoundContainer) -> Differences:
+    """What differs between a container that was made by us and what is asked for."""
+    if have.stored is None:
+        return Differences([], [], [])
+    stored = have.stored
+    had = effective(stored["given"], stored["defaults"])
+    if have.container is not None and want.given.get("labels") is not None:
+        had["labels"] = {k: v for k, v in have.container.labels.items() if not k.startswith(L.RESERVED)}
+    wanted_all = effective(want.given, stored["defaults"])
+    wanted = {option: wanted_all[option] for option in want.given}
+    found = compare(fields_for(want.given, want.modes), wanted, had)
+    image = image_change(want, have)
+    changes = [change for change in found if not change.field.live] + ([image] if image else [])
+    return Differences(changes, [change for change in found if change.field.live], reset_by(want, have) if changes else [])
+
+
+def reset_by(want: WantedContainer, have: FoundContainer) -> t.List[Change]:
+    """What a container that is made anew loses: options that the task does not give any more become those of the image."""
+    stored = have.stored or {"given": {}, "defaults": {}}
+    image = coming(want, have) or have.image
+    defaults = image_defaults(image.view.image_config) if image and image.view else stored["defaults"]
+    had, gets = effective(stored["given"], stored["defaults"]), effective(want.given, defaults)
+    return [
+        Change(row.field, had[row.field.option], gets[row.field.option])
+        for row in ROWS
+        if row.field.option in stored["given"] and row.field.option not in want.given
+    ]
+
+
+def with_digest(want: WantedContainer, after: t.Mapping[str, t.Any], end: FoundContainer) -> t.Dict[str, t.Any]:
+    """One side of a diff, with the digest of the image, which is known only in the end (or by the registry, in check mode)."""
+    image = None if end.stored else coming(want, end) or end.image
+    digest = end.stored["image"]["manifest"] if end.stored else image.view.manifest.digest if image and image.view else ""
+    return {**after, "image": {"name": want.image.label if want.image else "", "digest": str(digest)}}
+
+
+def coming(want: WantedContainer, have: FoundContainer) -> t.Optional[FoundImage]:
+    """The image that a pull will bring, as the registry tells; None where nothing is to be pulled. Raises what the pull would."""
+    reason = has_to_be_pulled(want.image, have.image) if want.image else ""
+    if want.image is None or want.image.registry is None or not reason:
+        return None
+    from ..image.foreseen import foresee
+
+    try:
+        return foresee(want.image.registry(), want.image, have.image)
+    except EngineError as error:
+        error.details.setdefault("failed_action", pull_title(want.image, have.image, reason))
+        raise
+
+
+def image_change(want: WantedContainer, have: FoundContainer) -> t.Optional[Change]:
+    """The image as a difference: by digest, and by name where image_name_mismatch says so."""
+    if want.image is None or have.stored is None or want.modes.get("image", want.modes.get("*")) == IGNORE:
+        return None
+    stored = have.stored["image"]
+    before = {"name": stored["name"], "digest": stored["manifest"]}
+    if want.image.image_id:
+        if want.image.image_id in (stored["target"], stored["manifest"], stored["config"]):
+            return None
+        return Change(Field("image"), before, {"id": str(want.image.image_id)})
+    name = str(want.image.reference.record) if want.image.reference else ""
+    digest = _wanted_digest(want, have, stored)
+    same_image = digest in (stored["target"], stored["manifest"], "")
+    if same_image and (stored["name"] == name or not want.strict_name):
+        return None
+    return Change(Field("image"), before, {"name": name, "digest": digest or stored["manifest"]})
+
+
+def _wanted_digest(want: WantedContainer, have: FoundContainer, stored: t.Mapping[str, t.Any]) -> str:
+    """The digest of what the container would run now; empty when only the name can tell and it is the same.
+
+    That of the manifest for the platform: where an index has others for other platforms, nothing has changed.
+    """
+    image, found = want.image, have.image
+    if not image:
+        raise AssertionError("a container that is planned has an image")
+    pin = image.reference.digest if image.reference else None
+    top = image.remote.digest if image.remote else pin or (found.record.target.digest if found else None)
+    if top in (stored["target"], stored["manifest"]):
+        return str(top)
+    if top is None and image.reference and stored["name"] == image.reference.record:
+        return ""
+    new = coming(want, have) or found
+    return str(new.view.manifest.digest if new and new.view else top)

@@ -1,0 +1,47 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finding containers."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...engine import labels as L
+from ...engine.models import Container, TaskState
+from ...errors import EngineError, NotFound
+from ...kernel.engines import EngineOptions, kept_by_embedded
+
+if t.TYPE_CHECKING:
+    from ...engine.api import Engine
+
+
+def find_container(engine: Engine, name: str) -> t.Optional[Container]:
+    """The container of that human name (also one that nerdctl made), else the one whose id it is."""
+    found = engine.containers.list({L.NAME: name})
+    if found:
+        return found[0]
+    try:
+        return engine.containers.get(name)
+    except NotFound:
+        return None
+
+
+def leftovers(engine: Engine, name: str) -> t.Tuple[Container, ...]:
+    """What an interrupted recreation left."""
+    return tuple(engine.containers.list({L.STAGE: name}))
+
+
+def task_of(engine: Engine, container: t.Optional[Container]) -> t.Optional[TaskState]:
+    try:
+        return engine.tasks.state(container.id) if container else None
+    except NotFound:
+        return None
+
+
+def elsewhere_or_warning(options: EngineOptions, engine: Engine, name: str) -> t.Tuple[str, str]:
+    """Why a container that is not here is not simply absent, and what prevents to tell; each empty where there is nothing to say."""
+    try:
+        return kept_by_embedded(options, engine.kind, name), ""
+    except EngineError as error:
+        return "", f"it cannot be told whether the embedded engine has a container {name}: {error}"
