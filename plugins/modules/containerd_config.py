@@ -314,10 +314,11 @@ from ..module_utils.argument_specs.containerd_config import SPEC
 from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.config.resource import ConfigResource
+from ..module_utils.resources.config.values import secret_values
 
 
 def main() -> None:
-    run(ConfigResource(), SPEC, cache)
+    run(ConfigResource(), SPEC, cache, secrets=secret_values)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import stat
 import typing as t
 
 from ..errors import FailedPrecondition, InvalidArgument, from_os_error, printable
+from .atomic import replacing
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 #: On the way: whoever may pass through a directory need not be allowed to read it.
@@ -56,6 +57,18 @@ def place(path: str, follow: bool = False, make: t.Optional[int] = None) -> t.It
         yield Place(walk.fd, walk.directory, name)
     finally:
         os.close(walk.fd)
+
+
+def write(path: str, data: bytes, mode: int, directory_mode: int = 0o755) -> None:
+    """Replace a file where it really is, with its owner; its directory is made. Atomic and durable.
+
+    FailedPrecondition for a link that another user may have put there.
+    """
+    with place(path, follow=True, make=directory_mode) as there, replacing(there.path, mode, parent=there.fd) as stream:
+        found = there.regular()
+        if found and (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
+            os.fchown(stream.fileno(), found.st_uid, found.st_gid)
+        stream.write(data)
 
 
 class _Walk:

@@ -8,6 +8,7 @@ changed means "the plan has steps", so check mode and diff mode are properties o
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ..errors import EngineError
@@ -36,11 +37,25 @@ class Step(t.NamedTuple):
     abandon: t.Optional[t.Callable[[], t.Any]] = None
 
 
+class Facts(t.NamedTuple):
+    """What a module tells of an object: keys of its result, warnings, and why the task fails although its steps are done."""
+
+    result: t.Mapping[str, t.Any] = {}
+    warnings: t.Sequence[str] = ()
+    failure: str = ""
+
+
+def _no_facts(_have: t.Any) -> Facts:
+    return Facts()
+
+
 class Plan(t.NamedTuple):
-    """steps in order; before and after of the diff (rendered already); more keys for the result (recreated_because, ...).
+    """steps in order; before and after of the diff (rendered already).
 
     before and after are mappings, or the texts of a file; path is that file's. failures: what cannot be done, while the steps can.
     after may also be a function that makes it from what is observed at the end (in check mode: from what is there).
+    facts: gives what is told, from the same. So the plan carries what its steps find out, and a resource has no state.
+    warnings: what is known before the steps. around: entered while they are carried out.
     foresee: called in check mode, in place of the steps. Raises what they would find out on their way; gives warnings.
     undone: what is said when a step has failed and all before it was taken back.
     """
@@ -48,11 +63,13 @@ class Plan(t.NamedTuple):
     steps: t.Sequence[Step] = ()
     before: t.Union[str, t.Mapping[str, t.Any]] = {}
     after: t.Union[str, t.Mapping[str, t.Any], t.Callable[[t.Any], t.Mapping[str, t.Any]]] = {}
-    result: t.Mapping[str, t.Any] = {}
+    facts: t.Callable[[t.Any], Facts] = _no_facts
     path: str = ""
+    warnings: t.Sequence[str] = ()
     failures: t.Sequence[EngineError] = ()
     foresee: t.Optional[t.Callable[[], t.Sequence[str]]] = None
     undone: str = ""
+    around: t.ContextManager[t.Any] = contextlib.nullcontext()
 
     def diff(self, have: t.Any) -> t.Dict[str, t.Any]:
         """What Ansible shows with --diff. have: what was observed at the end."""
@@ -61,16 +78,19 @@ class Plan(t.NamedTuple):
 
 
 class Resource(t.Protocol):
-    """A noun that playbooks manage. W is its desired value, H what was found (None: nothing)."""
+    """A noun that playbooks manage. W is its desired value, H what was found (None: nothing). It keeps nothing between the calls."""
 
     def desired(self, params: t.Mapping[str, t.Any], engine: t.Any) -> t.Any:
-        """Parse the parameters. May read (also ask a registry), never writes. InvalidArgument names option and value."""
+        """Parse the parameters, which nobody else sees. May read (also ask a registry), never writes.
+
+        InvalidArgument names option and value.
+        """
 
     def observe(self, want: t.Any, engine: t.Any) -> t.Any:
         """What is there now. Reads only."""
 
     def plan(self, want: t.Any, have: t.Any, engine: t.Any) -> Plan:
-        """What has to be done. Reads only."""
+        """What has to be done, and what is told of it. Reads only."""
 
     def lock(self, want: t.Any, engine: t.Any) -> t.ContextManager[t.Any]:
         """Held while a plan is made again and carried out, so that two playbooks at once serialise.
@@ -78,17 +98,14 @@ class Resource(t.Protocol):
         Where steps wait, the value of the context has released(), a context in which the lock is not held.
         """
 
-    def facts(self, want: t.Any, have: t.Any, engine: t.Any) -> t.Dict[str, t.Any]:
-        """The keys that describe the object in the result."""
-
 
 class Outcome(t.NamedTuple):
-    """What a module returns. failures: the task has failed, in part."""
+    """What has come of it. failures: of steps that stand alone; facts.failure: in words, why the task has failed."""
 
     changed: bool
     actions: t.List[str]
     diff: t.Dict[str, t.Any]
-    result: t.Dict[str, t.Any]
+    facts: Facts
     failures: t.Sequence[EngineError] = ()
 
 
@@ -188,10 +205,13 @@ def converge(resource: Resource, params: t.Mapping[str, t.Any], engine: t.Any, c
             have = resource.observe(want, engine)
             plan = resource.plan(want, have, engine)
             run = _Run(plan, lock)
-            run.steps()
+            with plan.around:
+                run.steps()
             actions, failures, warnings = [step.title for step in run.done], run.failures, run.warnings
             have = resource.observe(want, engine)
-    result = {**plan.result, **resource.facts(want, have, engine)}
-    if warnings:
-        result["warnings"] = [*result.get("warnings", ()), *warnings]
-    return Outcome(bool(actions), actions, plan.diff(have), result, failures)
+    facts = plan.facts(have)
+    told = facts._replace(
+        warnings=[*plan.warnings, *facts.warnings, *warnings],
+        failure=facts.failure or "; ".join(map(str, failures)),
+    )
+    return Outcome(bool(actions), actions, plan.diff(have), told, failures)

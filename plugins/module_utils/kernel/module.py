@@ -16,17 +16,18 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..errors import EngineError, MissingLibrary, from_os_error, printable
 from .bytecode import Cache
-from .converge import Resource, converge
+from .converge import Facts, Resource, converge
 from .interrupt import Interrupted, interruptible
 
 EngineOf = t.Callable[[t.Mapping[str, t.Any]], t.ContextManager[t.Any]]
+#: Gives the values in the parameters that must not be seen although their options may be.
+Secrets = t.Callable[[t.Mapping[str, t.Any]], t.Iterable[str]]
 _INTERPRETERS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/bin/python")
 #: Between the tries to write the result.
 _PAUSES = (0.01, 0.1, 0.0)
 
 
-def _module(spec: t.Mapping[str, t.Any], secrets: t.Optional[t.Callable[[t.Any], t.Iterable[str]]] = None) -> AnsibleModule:
-    """secrets: gives the values in the parameters that must not be seen although their options may be."""
+def _module(spec: t.Mapping[str, t.Any], secrets: t.Optional[Secrets] = None) -> AnsibleModule:
     # Whatever the caller's is: what we and the programs that we start write is for its owner to change, and can be read again.
     os.umask(0o022)
     if secrets is None:
@@ -114,13 +115,29 @@ def no_engine(_params: t.Mapping[str, t.Any]) -> t.ContextManager[None]:
     return contextlib.nullcontext()
 
 
-@_told
-def run(resource: Resource, spec: t.Mapping[str, t.Any], cache: Cache, engine_of: EngineOf = no_engine) -> None:
-    """A module that manages a resource. engine_of: kernel.engines.opened, where it needs an engine.
+def _end(module: AnsibleModule, cache: Cache, facts: Facts, **more: t.Any) -> t.NoReturn:
+    """The result of a task that has come to its end."""
+    if not module.check_mode:
+        cache.save()
+    for warning in facts.warnings:
+        module.warn(warning)
+    result = {**more, **facts.result}
+    if facts.failure:
+        module.fail_json(msg=facts.failure, **result)
+    module.exit_json(**result)
+    raise AssertionError("exit_json does not return")
 
-    A resource may have secrets(params), which gives the values of parameters that must be seen nowhere.
-    """
-    module = _module(spec, getattr(resource, "secrets", None))
+
+@_told
+def run(
+    resource: Resource,
+    spec: t.Mapping[str, t.Any],
+    cache: Cache,
+    engine_of: EngineOf = no_engine,
+    secrets: t.Optional[Secrets] = None,
+) -> None:
+    """A module that manages a resource. engine_of: kernel.engines.opened, where it needs an engine."""
+    module = _module(spec, secrets)
     try:
         with interruptible(), engine_of(module.params) as engine:
             outcome = converge(resource, module.params, engine, module.check_mode)
@@ -128,39 +145,29 @@ def run(resource: Resource, spec: t.Mapping[str, t.Any], cache: Cache, engine_of
         _fail(module, error)
     except OSError as error:
         _fail(module, _unforeseen(error))
-    if not module.check_mode:
-        cache.save()
-    result = dict(outcome.result)
-    for warning in result.pop("warnings", ()):
-        module.warn(warning)
+    more: t.Dict[str, t.Any] = {"changed": outcome.changed, "actions": outcome.actions}
     if outcome.changed or (isinstance(outcome.diff["before"], dict) and outcome.diff["before"]):
-        result["diff"] = outcome.diff  # also where nothing changes: playbooks compare its sides; a file's text would be long
+        more["diff"] = outcome.diff  # also where nothing changes: playbooks compare its sides; a file's text would be long
     for failure in outcome.failures:
         _respawn(failure)
-    if outcome.failures:
-        told = {"error": type(outcome.failures[0]).__name__, "msg": "; ".join(map(str, outcome.failures))}
-        result = {**told, **result, "failed": True}
-    if result.pop("failed", False):
-        module.fail_json(changed=outcome.changed, actions=outcome.actions, **result)
-    module.exit_json(changed=outcome.changed, actions=outcome.actions, **result)
+        more.setdefault("error", type(failure).__name__)
+    _end(module, cache, outcome.facts, **more)
 
 
 @_told
 def run_query(
-    query: t.Callable[[t.Mapping[str, t.Any], t.Any], t.Dict[str, t.Any]],
+    query: t.Callable[[t.Mapping[str, t.Any], t.Any], Facts],
     spec: t.Mapping[str, t.Any],
     cache: Cache,
     engine_of: EngineOf = no_engine,
 ) -> None:
-    """A module that only reads: query(params, engine) gives the result."""
+    """A module that only reads: query(params, engine) gives what is told."""
     module = _module(spec)
     try:
         with engine_of(module.params) as engine:
-            result = query(module.params, engine)
+            facts = query(module.params, engine)
     except EngineError as error:
         _fail(module, error)
     except OSError as error:
         _fail(module, _unforeseen(error))
-    if not module.check_mode:
-        cache.save()
-    module.exit_json(changed=False, **result)
+    _end(module, cache, facts, changed=False)

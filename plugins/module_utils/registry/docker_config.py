@@ -11,8 +11,8 @@ import json
 import typing as t
 
 from ..errors import InvalidArgument
+from ..hostfs.places import write
 from .credentials import ask_helper, config_keys, from_entry, helper_for, read_config
-from .hosts_file import write
 from .options import Credentials
 
 

@@ -13,8 +13,6 @@ import stat
 import typing as t
 
 from ..errors import FailedPrecondition, InvalidArgument, from_os_error
-from ..hostfs.atomic import replacing
-from ..hostfs.places import place
 from .hosts import KEYS, parse_toml, read_text
 
 Data = t.Dict[str, t.Any]
@@ -156,15 +154,3 @@ def _mode(path: str) -> int:
         return stat.S_IMODE(os.stat(path).st_mode)
     except OSError as error:
         raise from_os_error(error, f"looking at {path}") from error
-
-
-def write(path: str, data: bytes, mode: int, directory_mode: int = 0o755) -> None:
-    """Replace a file where it really is, with its owner; its directory is made. Atomic and durable.
-
-    FailedPrecondition for a link that another user may have put there.
-    """
-    with place(path, follow=True, make=directory_mode) as there, replacing(there.path, mode, parent=there.fd) as stream:
-        found = there.regular()
-        if found and (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
-            os.fchown(stream.fileno(), found.st_uid, found.st_gid)
-        stream.write(data)

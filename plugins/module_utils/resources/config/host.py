@@ -34,7 +34,7 @@ class Host:
     """Asks the installed containerd only when the answer is needed."""
 
     def __init__(self, want: WantedConfig) -> None:
-        self._want = want
+        self.want = want
         binary = find(want.binary)
         self.containerd: t.Optional[Containerd] = Containerd(binary) if binary else None
         self._verdicts: t.Dict[t.Tuple[str, ...], Verdict] = {}
@@ -42,12 +42,12 @@ class Host:
 
     def read(self) -> Files:
         """The main file; its imports are read when they are needed."""
-        files = Files(self._want.main)
-        tree = parse(files.main.text or "", self._want.main)
+        files = Files(self.want.main)
+        tree = parse(files.main.text or "", self.want.main)
         self._main_version = version_of(tree) if files.main.text is not None else 0
         relative = any("*" in one and not os.path.isabs(one) for one in patterns(tree))
         if relative and self.containerd and self.containerd.version < (1, 7):
-            files = Files(self._want.main, relative_patterns=False)
+            files = Files(self.want.main, relative_patterns=False)
         return files
 
     @property
@@ -77,8 +77,8 @@ class Host:
             raise FailedPrecondition(printable("; ".join(reasons), 1000))
         warnings = hints(sources, self.daemon)
         if self.containerd is None:
-            if self._want.validate or self._want.binary:
-                where = printable(self._want.binary, 200) or "on the target"
+            if self.want.validate or self.want.binary:
+                where = printable(self.want.binary, 200) or "on the target"
                 warnings.append(
                     f"validate: there is no containerd {where}, so that it could not be asked about the configuration"
                 )

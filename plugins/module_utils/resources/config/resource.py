@@ -20,84 +20,75 @@ from ...config_toml.values import Tree
 from ...errors import from_os_error, printable
 from ...hostfs.atomic import fsync_dir, make_dir, write_file
 from ...hostfs.lock import locked
-from ...kernel.converge import Plan, Step
+from ...kernel.converge import Facts, Plan, Step
 from .host import Host, restart
 from .plan import ConfigEdits
-from .values import WantedConfig, secret_values, wanted
+from .values import WantedConfig, wanted
 
 _LOCKS = "/run/fleet-containerd"
 _SECRET_MODE = 0o600
 
 
 class ConfigResource:
-    """The main file, and a drop-in. H is the files of the host."""
+    """The main file, and a drop-in. W is the host with what is wanted of it, H is its files."""
 
-    _host: Host  # of the one task that this object is for
+    def desired(self, params: t.Mapping[str, t.Any], engine: None) -> Host:
+        return Host(wanted(params))
 
-    def __init__(self) -> None:
-        self._changing: t.List[str] = []
-        self._verdict: t.Dict[str, t.Any] = {}
-        self._backups: t.List[str] = []
-
-    def secrets(self, params: t.Mapping[str, t.Any]) -> t.Set[str]:
-        return secret_values(params)
-
-    def desired(self, params: t.Mapping[str, t.Any], engine: None) -> WantedConfig:
-        want = wanted(params)
-        self._host = Host(want)
-        return want
-
-    def observe(self, want: WantedConfig, engine: None) -> Files:
-        return self._host.read()
+    def observe(self, host: Host, engine: None) -> Files:
+        return host.read()
 
     @contextlib.contextmanager
-    def lock(self, want: WantedConfig, engine: None) -> t.Iterator[None]:
+    def lock(self, host: Host, engine: None) -> t.Iterator[None]:
         make_dir(_LOCKS)
         with locked(os.path.join(_LOCKS, "config.lock"), "the configuration of containerd"):
             yield
 
-    def plan(self, want: WantedConfig, have: Files, engine: None) -> Plan:
-        edits = ConfigEdits(want, have, self._host)
+    def plan(self, host: Host, have: Files, engine: None) -> Plan:
+        want, edits = host.want, ConfigEdits(host, have)
         warnings = list(edits.warnings)
-        self._changing, self._verdict = [], {}
         changes = [_Change(have.file(name), text, edits.done.get(name, [])) for name, text in edits.texts.items()]
         if not changes:
-            return Plan(result={"warnings": warnings})
-        view = _View(want, changes)
+            return Plan(facts=functools.partial(_facts, want, [], {}, []), warnings=warnings)
+        view, verdict = _View(want, changes), {}
         if want.validate is not False and edits.texts.get(want.main, have.main.text) is not None:
-            verdict = self._host.judge(have.sources(edits.texts), view.secrets)
-            warnings += verdict.warnings
-            self._verdict = {"validated": verdict.validated, "unknown_keys": verdict.unknown}
+            judged = host.judge(have.sources(edits.texts), view.secrets)
+            warnings += judged.warnings
+            verdict = {"validated": judged.validated, "unknown_keys": judged.unknown}
+        backups: t.List[str] = []
         steps = [Step(f"create {one.path}", functools.partial(_write_new, one.path, one.text)) for one in edits.hosts]
         for change in sorted(changes, key=lambda one: (one.after is None, one.file.name != want.main)):
             if want.backup and change.file.text is not None:
-                steps.append(Step(f"back up {change.file.name}", functools.partial(self._back_up, change.file)))
+                steps.append(Step(f"back up {change.file.name}", functools.partial(_back_up, change.file, backups)))
             steps.append(
                 Step(change.title, functools.partial(_write, change, view.mode(change)), functools.partial(_undo, change))
             )
         warnings += view.warnings()
-        self._changing = [change.file.name for change in changes]
-        before, after = view.texts()
-        return Plan(steps, before, after, {"warnings": warnings}, view.label)
+        facts = functools.partial(_facts, want, [change.file.name for change in changes], verdict, backups)
+        return Plan(steps, *view.texts(), facts, view.label, warnings)
 
-    def _back_up(self, file: File) -> None:
-        name = f"{file.path}.{os.getpid()}.{time.strftime('%Y-%m-%d@%H:%M:%S')}~"
-        write_file(name, (file.text or "").encode(), file.mode, owner=file.owner)
-        self._backups.append(name)
 
-    def facts(self, want: WantedConfig, have: Files, engine: None) -> t.Dict[str, t.Any]:
-        needed = restart(want, have, self._changing)
-        text = have.file(want.target).text
-        out: t.Dict[str, t.Any] = {
-            "config_file": want.target,
-            "config_version": version_of(parse(text, want.target)) if text is not None else None,
-            "restart_required": needed.required,
-            "restart_reason": needed.reason,
-            **self._verdict,
-        }
-        if self._backups:
-            out["backup_files"] = self._backups
-        return out
+def _back_up(file: File, backups: t.List[str]) -> None:
+    name = f"{file.path}.{os.getpid()}.{time.strftime('%Y-%m-%d@%H:%M:%S')}~"
+    write_file(name, (file.text or "").encode(), file.mode, owner=file.owner)
+    backups.append(name)
+
+
+def _facts(
+    want: WantedConfig, changing: t.Sequence[str], verdict: t.Mapping[str, t.Any], backups: t.Sequence[str], end: Files
+) -> Facts:
+    needed = restart(want, end, changing)
+    text = end.file(want.target).text
+    out: t.Dict[str, t.Any] = {
+        "config_file": want.target,
+        "config_version": version_of(parse(text, want.target)) if text is not None else None,
+        "restart_required": needed.required,
+        "restart_reason": needed.reason,
+        **verdict,
+    }
+    if backups:
+        out["backup_files"] = backups
+    return Facts(out)
 
 
 class _Change(t.NamedTuple):

@@ -10,6 +10,7 @@ import typing as t
 from ...engine.labels import NAME
 from ...engine.models import TaskState
 from ...errors import Unavailable
+from ...kernel.converge import Facts
 from ...kernel.engines import EngineOptions
 from .facts import container_facts
 from .find import elsewhere_or_warning, find_container, task_of
@@ -21,7 +22,7 @@ if t.TYPE_CHECKING:
 _SHORTEST_ID = 4
 
 
-def container_info(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any]:
+def container_info(params: t.Mapping[str, t.Any], engine: Engine) -> Facts:
     """The containers asked for, or all."""
     wanted = params["name"]
     labels = {key: str(value) for key, value in (params["labels"] or {}).items()}
@@ -41,11 +42,9 @@ def container_info(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str,
     out: t.Dict[str, t.Any] = {"containers": facts, "exists": not absent}
     options = EngineOptions.of(params)
     warnings += [hint for name in absent for hint in elsewhere_or_warning(options, engine, name) if hint]
-    if warnings:
-        out["warnings"] = warnings
     if wanted is not None and len(wanted) == 1:
         out["container"] = facts[0] if facts else {}
-    return out
+    return Facts(out, warnings)
 
 
 def _task(engine: Engine, container: Container, warnings: t.List[str]) -> t.Optional[TaskState]:

@@ -205,7 +205,7 @@ class Job:
             ended = "ended"
         else:
             return
-        self._done.update(failed=True, msg=f"the container {name} {ended}: {_ended(state)}{last_words(facts['Output'])}")
+        self._done["failure"] = f"the container {name} {ended}: {_ended(state)}{last_words(facts['Output'])}"
 
 
 def start_service(engine: Engine, name: str, container: Container) -> None:

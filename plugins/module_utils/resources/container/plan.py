@@ -33,6 +33,8 @@ class Planner:
         self.job = Job(engine, want, done)
         self.differ = differences(want, have)
         self.warnings: t.List[str] = []
+        #: Why the container is made anew; empty when it is not.
+        self.because: t.List[str] = []
 
     def plan(self) -> Plan:
         want, have = self.want, self.have
@@ -48,9 +50,8 @@ class Planner:
             made = self._recreate(have.container)
         else:
             made = self._change(have.container)
-        makes = have.container is None or bool(made.result)
-        self._warn(makes)
-        return made._replace(steps=[*sweep, *made.steps], result={**made.result, "warnings": self.warnings})
+        self._warn(have.container is None or bool(self.because))
+        return made._replace(steps=[*sweep, *made.steps], warnings=self.warnings)
 
     def _warn(self, makes: bool) -> None:
         """About the registry, and about the runtime when a container is made."""
@@ -127,11 +128,11 @@ class Planner:
         """Make the new one beside the old one, swap the names, and remove the old one when the new one runs."""
         want, engine = self.want, self.engine
         because = sorted(change.field.option for change in self.differ.changes)
-        because = because or ["recreate" if want.recreate else "adopt"]
+        self.because = because or ["recreate" if want.recreate else "adopt"]
         made: t.List[Container] = []
         was_running = self.have.running
         found = self._pull()
-        title = f"create container {want.name} anew ({', '.join(because)}{' changed' if self.differ.changes else ''})"
+        title = f"create container {want.name} anew ({', '.join(self.because)}{' changed' if self.differ.changes else ''})"
         if self.differ.reset:
             names = sorted(change.field.option for change in self.differ.reset)
             title += f"; not asked for any more and reset to the image's default: {', '.join(names)}"
@@ -172,7 +173,6 @@ class Planner:
             found,
             {"state": _state(self.have), **before},
             {"state": _wanted_state(want, self.have), **after},
-            {"recreated_because": because},
             undone=f"the old container {want.name} is back" + (" and runs" if was_running else ""),
         )
 

@@ -11,7 +11,7 @@ import typing as t
 from ...engine import labels as L
 from ...engine.models import STOPPED
 from ...errors import FailedPrecondition, InvalidArgument
-from ...kernel.converge import Plan
+from ...kernel.converge import Facts, Plan
 from ...kernel.engines import EngineOptions
 from ..image.find import find_image
 from ..image.pull import wanted_image
@@ -29,9 +29,6 @@ _STOP = ("stop_signal", "stop_timeout")
 
 class ContainerResource:
     """One container name."""
-
-    def __init__(self) -> None:
-        self._done: t.Dict[str, t.Any] = {}
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedContainer:
         name, state, options = check_name(params["name"]), params["state"], EngineOptions.of(params)
@@ -70,38 +67,45 @@ class ContainerResource:
     def plan(self, want: WantedContainer, have: FoundContainer, engine: Engine) -> Plan:
         from .plan import Planner
 
-        self._done = {}
-        planner = Planner(engine, want, have, self._done)
+        done: t.Dict[str, t.Any] = {}
+        planner = Planner(engine, want, have, done)
         if have.container is None:
             elsewhere, warning = elsewhere_or_warning(want.engine, engine, want.name)
             if elsewhere:
                 raise FailedPrecondition(elsewhere)
             planner.warnings += [warning] if warning else []
         plan = planner.plan()
+        plan = plan._replace(facts=functools.partial(_facts, want, engine, planner.because, done))
         if want.state == "absent" or not plan.steps:
             return plan
         from .check import Outlook
 
-        makes = have.container is None or "recreated_because" in plan.result
+        makes = have.container is None or bool(planner.because)
         plan = plan._replace(foresee=Outlook(engine, want, have, makes).foresee)
         if have.container is None and isinstance(plan.after, dict):
             return plan._replace(after=functools.partial(with_digest, want, plan.after))
         return plan
 
-    def facts(self, want: WantedContainer, have: FoundContainer, engine: Engine) -> t.Dict[str, t.Any]:
-        from .facts import container_facts
 
-        out: t.Dict[str, t.Any] = {"container": {}}
-        if "container" in self._done:
-            out.update(self._done)
-        elif have.container and want.state != "absent":
-            out["container"] = container_facts(engine, have.container, have.task)
-            if want.job and have.task and have.task.status == STOPPED:
-                from .jobs import output_of
+def _facts(
+    want: WantedContainer, engine: Engine, because: t.Sequence[str], done: t.Mapping[str, t.Any], have: FoundContainer
+) -> Facts:
+    """because: why the container is made anew. done: what a job's steps have found out."""
+    from .facts import container_facts
 
-                out.update(status=have.task.exit_status)
-                out["container"]["Output"] = output_of(engine, have.container)
-        return out
+    out: t.Dict[str, t.Any] = {"recreated_because": because} if because else {}
+    if "container" in done:
+        out.update({key: value for key, value in done.items() if key != "failure"})
+        return Facts(out, failure=done.get("failure", ""))
+    out["container"] = {}
+    if have.container and want.state != "absent":
+        out["container"] = container_facts(engine, have.container, have.task)
+        if want.job and have.task and have.task.status == STOPPED:
+            from .jobs import output_of
+
+            out.update(status=have.task.exit_status)
+            out["container"]["Output"] = output_of(engine, have.container)
+    return Facts(out)
 
 
 def _stop(params: t.Mapping[str, t.Any], given: t.Mapping[str, t.Any]) -> Stop:

@@ -14,7 +14,7 @@ from ...image.copy import remote_blob, remote_tree, same_registry
 from ...image.push import Pushed, is_pushed, push
 from ...image.source import RegistrySource
 from ...image.walk import Selection, Tree
-from ...kernel.converge import Plan, Step
+from ...kernel.converge import Facts, Plan, Step
 from ...oci.descriptor import Descriptor
 from ...oci.reference import Reference
 from ..registry.options import check_registry_options, registry_client
@@ -72,11 +72,15 @@ class ImageCopyResource:
 
     def plan(self, want: Copy, have: bool, engine: None) -> Plan:
         before, after = {"up_to_date": have}, {"up_to_date": True, "digest": want.digest}
+
+        def facts(_end: bool) -> Facts:
+            return self._facts(want)
+
         if have:
-            return Plan((), before, after)
+            return Plan((), before, after, facts)
         step = Step(f"copy image {want.src} to {want.dest}", lambda: self._copy(want))
         top = want.tree.top if want.tree else want.top
-        return Plan([step], before, after, foresee=functools.partial(foresee_push, want.params, want.dest, top))
+        return Plan([step], before, after, facts, foresee=functools.partial(foresee_push, want.params, want.dest, top))
 
     def _copy(self, want: Copy) -> None:
         with contextlib.closing(_client(want.params, want.src, want.dest)) as client:
@@ -95,11 +99,11 @@ class ImageCopyResource:
                     want.chunk,
                 )
 
-    def facts(self, want: Copy, have: bool, engine: None) -> t.Dict[str, t.Any]:
+    def _facts(self, want: Copy) -> Facts:
         out: t.Dict[str, t.Any] = {"src": str(want.src), "destination": str(want.dest), "digest": want.digest}
         if self._pushed:
             out["copied"] = self._pushed.facts()
-        return out
+        return Facts(out)
 
 
 def _client(params: t.Mapping[str, t.Any], src: Reference, dest: Reference) -> RegistryClient:

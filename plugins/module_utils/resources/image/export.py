@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import typing as t
 
@@ -21,7 +22,7 @@ from ...errors import FailedPrecondition, InvalidArgument
 from ...hostfs.atomic import check_parent
 from ...hostfs.places import place
 from ...image.walk import Selection
-from ...kernel.converge import Plan, Step
+from ...kernel.converge import Facts, Plan, Step
 from ...oci.platform import Platform
 from .facts import image_facts
 from .find import look_at
@@ -108,19 +109,21 @@ class ImageExportResource:
         before = {"exists": exists, "up_to_date": have.same}
         after = {"exists": True, "up_to_date": True, "images": _digests(want)}
         if have.same and not want.force:
-            return Plan((), before, after)
+            return Plan((), before, after, functools.partial(_facts, want, engine))
         reason = "" if not exists else " (forced)" if have.same else " (it has other content)"
         title = f"export image{'s' * (len(want.labels) > 1)} {', '.join(want.labels)} to {want.path}{reason}"
-        return Plan([Step(title, lambda: _write(want, have.pack, engine))], before, after)
+        step = Step(title, lambda: _write(want, have.pack, engine))
+        return Plan([step], before, after, functools.partial(_facts, want, engine))
 
-    def facts(self, want: Export, have: Archive, engine: Engine) -> t.Dict[str, t.Any]:
-        archive: t.Dict[str, t.Any] = {"file": want.path, "format": want.format, "compression": want.compression}
-        archive["images"] = _digests(want)
-        if have.same:
-            archive["bytes"] = have.size
-        records = engine.images.list()
-        images = [image_facts(look_at(engine, stored.record, want.platform), records) for stored in want.images]
-        return {"archive": archive, "images": images}
+
+def _facts(want: Export, engine: Engine, end: Archive) -> Facts:
+    archive: t.Dict[str, t.Any] = {"file": want.path, "format": want.format, "compression": want.compression}
+    archive["images"] = _digests(want)
+    if end.same:
+        archive["bytes"] = end.size
+    records = engine.images.list()
+    images = [image_facts(look_at(engine, stored.record, want.platform), records) for stored in want.images]
+    return Facts({"archive": archive, "images": images})
 
 
 def _digests(want: Export) -> t.Dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ...kernel.converge import Facts
 from ...oci.platform import Platform
 from .facts import image_facts, namesakes, used_by
 from .find import find_image, look_at, pin_problem
@@ -17,7 +18,7 @@ if t.TYPE_CHECKING:
     from .values import FoundImage
 
 
-def image_info(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any]:
+def image_info(params: t.Mapping[str, t.Any], engine: Engine) -> Facts:
     """The images asked for, one for each name, in their order; or all, sorted by name: records of one target are one image then."""
     platform = Platform.parse(params["platform"]) if params["platform"] else Platform.host()
     records = {record.name: record for record in engine.images.list()}
@@ -31,8 +32,8 @@ def image_info(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.A
     if not params["name"]:
         first = {record.target.digest: record for record in reversed(list(records.values()))}
         images = [facts(look_at(engine, record, platform)) for record in first.values()]
-        return {"images": sorted(images, key=lambda image: (image["RepoTags"] or image["RepoDigests"] or [""])[0])}
+        return Facts({"images": sorted(images, key=lambda image: (image["RepoTags"] or image["RepoDigests"] or [""])[0])})
     platforms = (platform,) if params["platform"] else ()
     wanted = [WantedImage(*parse_name({"name": name}, "name"), platforms, "never", {}) for name in params["name"]]
     found = [(one, find_image(one, engine, records)) for one in wanted]
-    return {"images": [facts(image) for one, image in found if image and not pin_problem(one, image)]}
+    return Facts({"images": [facts(image) for one, image in found if image and not pin_problem(one, image)]})

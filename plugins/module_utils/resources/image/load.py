@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from ...archive.load import Loaded, Target, Wish, check_loadable, lacking, load,
 from ...archive.read import open_archive, read_archive
 from ...engine.labels import OURS
 from ...errors import InvalidArgument, NotFound, printable
-from ...kernel.converge import Plan, Step
+from ...kernel.converge import Facts, Plan, Step
 from ...oci.digest import Digest
 from ...oci.platform import Platform
 from ...oci.reference import Reference
@@ -117,13 +118,14 @@ class ImageLoadResource:
         return engine.lock(f"archive {want.where}")
 
     def plan(self, want: Load, have: Found, engine: Engine) -> Plan:
+        facts = functools.partial(self._facts, want, engine)
         if not have.known:
             step = Step(f"load images from {want.where}", lambda: self._load(want, engine))
             after = {"loaded": True, "checksum": str(want.checksum)}
-            return Plan([step], {"loaded": False}, after, foresee=lambda: _foresee_download(want))
+            return Plan([step], {"loaded": False}, after, facts, foresee=lambda: _foresee_download(want))
         reasons = {str(name): reason for name, reason in have.targets if reason}
         if not reasons:
-            return Plan()
+            return Plan(facts=facts)
         contents = self._open(want)
         targets = [one for one in choose(contents, want) if str(one.name) in reasons]
         for one in targets:
@@ -132,7 +134,7 @@ class ImageLoadResource:
         title = f"load image{'s' * (len(words) > 1)} {', '.join(words)} from {want.where}"
         before = {"images": {str(one.name): _digest(engine, one.name) for one in targets}}
         after = {"images": {str(one.name): str(one.packed.top.digest) for one in targets}}
-        return Plan([Step(title, lambda: self._load(want, engine))], before, after)
+        return Plan([Step(title, lambda: self._load(want, engine))], before, after, facts)
 
     def _load(self, want: Load, engine: Engine) -> None:
         contents = self._open(want)
@@ -151,20 +153,21 @@ class ImageLoadResource:
             check_sent(engine, contents, targets, wish)
         self._loaded = load(engine, contents, targets, wish)
 
-    def facts(self, want: Load, have: Found, engine: Engine) -> t.Dict[str, t.Any]:
+    def _facts(self, want: Load, engine: Engine, have: Found) -> Facts:
         ends = {found.record.name: found for found in self._at_the_end(want, have, engine)}
         records = {record.name: record for record in engine.images.list()}
         records.update((name, found.record) for name, found in ends.items())
         images = [image_facts(found, records.values()) for found in ends.values()]
         out: t.Dict[str, t.Any] = {"image_names": [name.familiar for name, _reason in have.targets], "images": images}
         out["image"] = images[0] if images else {}
+        warnings = []
         if self._contents and not want.names and not want.name:
             nameless = [str(packed.top.digest) for packed in self._contents.images if not packed.names]
             if nameless:
-                out["warnings"] = [f"{want.where} has images without a name, which are not loaded: {', '.join(nameless)}"]
+                warnings.append(f"{want.where} has images without a name, which are not loaded: {', '.join(nameless)}")
         if self._loaded:
             out["loaded"] = self._loaded.facts()
-        return out
+        return Facts(out, warnings)
 
     def _at_the_end(self, want: Load, have: Found, engine: Engine) -> t.Iterator[FoundImage]:
         """The images as they are; where check mode has left the step away, as they would be."""

@@ -11,7 +11,7 @@ import typing as t
 from ...errors import InvalidArgument
 from ...image.push import Pushed, is_pushed, known_sources, push, stored_blob
 from ...image.walk import Selection, Tree, label_of, reduced, stored_tree
-from ...kernel.converge import Plan, Step
+from ...kernel.converge import Facts, Plan, Step
 from ...oci.platform import Platform
 from ...oci.reference import Reference
 from ...oci.sizes import parse_size
@@ -73,11 +73,12 @@ class ImagePushResource:
     def plan(self, want: Push, have: bool, engine: Engine) -> Plan:
         before, after = {"up_to_date": have}, {"up_to_date": True, "digest": str(want.tree.top.digest)}
         if have:
-            return Plan((), before, after)
+            return Plan((), before, after, lambda _have: self._facts(want, engine))
         own = want.source.label == str(want.destination)
         title = f"push image {want.source.label}" + ("" if own else f" to {want.destination}")
         foresee = functools.partial(foresee_push, want.params, want.destination, want.tree.top)
-        return Plan([Step(title, lambda: self._push(want, engine))], before, after, foresee=foresee)
+        step = Step(title, lambda: self._push(want, engine))
+        return Plan([step], before, after, lambda _have: self._facts(want, engine), foresee=foresee)
 
     def _push(self, want: Push, engine: Engine) -> None:
         pusher = registry_pusher(want.params)
@@ -94,7 +95,7 @@ class ImagePushResource:
         finally:
             pusher.close()
 
-    def facts(self, want: Push, have: bool, engine: Engine) -> t.Dict[str, t.Any]:
+    def _facts(self, want: Push, engine: Engine) -> Facts:
         out: t.Dict[str, t.Any] = {
             "destination": str(want.destination),
             "digest": str(want.tree.top.digest),
@@ -103,7 +104,7 @@ class ImagePushResource:
         }
         if self._pushed:
             out["pushed"] = self._pushed.facts()
-        return out
+        return Facts(out)
 
 
 def foresee_push(params: t.Mapping[str, t.Any], destination: Reference, top: Descriptor) -> t.List[str]:

@@ -13,7 +13,7 @@ from ...engine.labels import is_pinned, merged
 from ...engine.models import Image
 from ...errors import EngineError, InvalidArgument, MissingLibrary, NotFound, ResourceExhausted, printable
 from ...hostfs.atomic import check_parent
-from ...kernel.converge import Plan, Step
+from ...kernel.converge import Facts, Plan, Step
 from ..registry.options import check_registry_options, registry_client
 from .facts import familiar, image_facts, summary
 from .failures import no_room, told
@@ -72,7 +72,7 @@ class ImageResource:
         self._freed: t.Dict[str, t.Any] = {}
         self._foreseen: t.Dict[int, FoundImage] = {}
         self._bytes: t.Dict[int, int] = {}
-        self._warnings: t.List[str] = []
+        self._refused: t.List[str] = []
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedImages:
         if params["max_parallel"] < 1:
@@ -119,7 +119,7 @@ class ImageResource:
             steps.extend(more)
             self._changing.update([number] if more else [])
         words = [word for one, found in zip(want.wants, have.found) for word in warnings_of(one, found)]
-        self._warnings = words
+        self._refused = []
         before = {number: self._before(number, have.found[number], engine) for number in self._shown(want)}
 
         def after(end: FoundImages) -> t.Mapping[str, t.Any]:
@@ -127,7 +127,8 @@ class ImageResource:
 
         failures = list(self._failed.values())
         look = functools.partial(self._foresee, want, have, engine)
-        return Plan(steps, _side(want, before), after, {"warnings": words}, failures=failures, foresee=look)
+        facts = functools.partial(self._told, want)
+        return Plan(steps, _side(want, before), after, facts, warnings=words, failures=failures, foresee=look)
 
     def _shown(self, task: WantedImages) -> t.List[int]:
         """The images of the diff: one what it is, of many those that change."""
@@ -200,7 +201,7 @@ class ImageResource:
                 self._puller = self._begin(task, engine)
             result = self._puller.pull(self._jobs[number])
             self._pulled[number] = result.facts()
-            self._warnings.extend(refusals(result))
+            self._refused.extend(refusals(result))
         except ResourceExhausted as error:
             progress = self._puller.progress() if self._puller else ()
             sizes = {one: found.total for one, found in zip(self._pulling, progress)}
@@ -260,20 +261,22 @@ class ImageResource:
         freed = before.keys() - {info.digest for info in engine.content.walk()}
         self._freed = {"deleted_blobs": sorted(map(str, freed)), "bytes": sum(before[digest] for digest in freed)}
 
-    def facts(self, want: WantedImages, have: FoundImages, engine: Engine) -> t.Dict[str, t.Any]:
+    def _told(self, want: WantedImages, have: FoundImages) -> Facts:
         ends = {number: self._at_the_end(number, want, have) for number in range(len(want.wants))}
         records = {**have.records, **{found.record.name: found.record for found in ends.values() if found}}
         images = [self._facts(number, want, found, records) for number, found in ends.items()]
         out = self._gone() if want.absent else {}
+        failure = ""
         if self._failed:
             failed = {
                 task_image.label: self._failed[number] for number, task_image in enumerate(want.wants) if number in self._failed
             }
-            out.update(failed=True, msg=told(failed), error=type(next(iter(failed.values()))).__name__)
+            failure = told(failed)
+            out["error"] = type(next(iter(failed.values()))).__name__
         if len(images) > 1:
-            return {**out, "image": {}, "images": images}
+            return Facts({**out, "image": {}, "images": images}, self._refused, failure)
         only = {key: value for key, value in images[0].items() if key not in ("name", "changed", "failed", "msg")}
-        return {**out, **only, "images": images}
+        return Facts({**out, **only, "images": images}, self._refused, failure)
 
     def _gone(self) -> t.Dict[str, t.Any]:
         """What of the images was taken away, or would be. The bytes that this frees are known only after it."""

@@ -11,7 +11,7 @@ import typing as t
 
 from ...engine.models import Image
 from ...errors import InvalidArgument, NotFound
-from ...kernel.converge import Plan, Step
+from ...kernel.converge import Facts, Plan, Step
 from ...oci.reference import Reference
 from .facts import familiar, image_facts, image_id
 from .find import look_at
@@ -36,9 +36,6 @@ FoundTags = t.Dict[str, t.Optional[Image]]
 
 class ImageTagResource:
     """H: the record of each wanted name, None where there is none."""
-
-    def __init__(self) -> None:
-        self._tagged: t.List[str] = []
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedTags:
         references = [Reference.parse(text, "repository", params["tag"]) for text in params["repository"]]
@@ -66,17 +63,20 @@ class ImageTagResource:
             yield
 
     def plan(self, want: WantedTags, have: FoundTags, engine: Engine) -> Plan:
-        self._tagged = [name for name in want.names if _is_wrong(want, have[name])]
-        steps = [Step(_title(want, name, have[name]), functools.partial(_tag, want, name, engine)) for name in self._tagged]
+        tagged = [name for name in want.names if _is_wrong(want, have[name])]
+        steps = [Step(_title(want, name, have[name]), functools.partial(_tag, want, name, engine)) for name in tagged]
         before = {name: _shown(engine, name, record) for name, record in have.items()}
-        after = {**before, **{name: _shown(engine, name, want.source.record) for name in self._tagged}}
-        return Plan(steps, {"images": list(before.values())}, {"images": list(after.values())})
+        after = {**before, **{name: _shown(engine, name, want.source.record) for name in tagged}}
+        facts = functools.partial(_facts, want, tagged, engine)
+        return Plan(steps, {"images": list(before.values())}, {"images": list(after.values())}, facts)
 
-    def facts(self, want: WantedTags, have: FoundTags, engine: Engine) -> t.Dict[str, t.Any]:
-        records = {record.name: record for record in engine.images.list()}
-        records.update((name, want.source.record._replace(name=name)) for name in self._tagged)
-        image = image_facts(look_at(engine, want.source.record, None), records.values())
-        return {"tagged_images": list(map(familiar, self._tagged)), "image": image}
+
+def _facts(want: WantedTags, tagged: t.Sequence[str], engine: Engine, _end: FoundTags) -> Facts:
+    """Also in check mode: with the names that the image would have."""
+    records = {record.name: record for record in engine.images.list()}
+    records.update((name, want.source.record._replace(name=name)) for name in tagged)
+    image = image_facts(look_at(engine, want.source.record, None), records.values())
+    return Facts({"tagged_images": list(map(familiar, tagged)), "image": image})
 
 
 def _shown(engine: Engine, name: str, record: t.Optional[Image]) -> t.Dict[str, t.Any]:

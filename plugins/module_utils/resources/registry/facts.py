@@ -9,6 +9,7 @@ import os
 import re
 import typing as t
 
+from ...kernel.converge import Facts
 from ...oci.reference import Reference
 from ...registry.hosts import FILE, find_directory, hosts_for
 from .options import check_registry_options, registry_options
@@ -38,10 +39,10 @@ def host_facts(host: Host) -> t.Dict[str, t.Any]:
     return out
 
 
-def registry_info(params: t.Mapping[str, t.Any], engine: t.Any) -> t.Dict[str, t.Any]:
+def registry_info(params: t.Mapping[str, t.Any], engine: t.Any) -> Facts:
     """For each name (an image or a registry) the hosts that a pull would try, in order."""
     check_registry_options(params)
-    return {"registries": [_one(name, params) for name in params["name"]]}
+    return Facts({"registries": [_one(name, params) for name in params["name"]]})
 
 
 def _one(name: str, params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:

@@ -15,11 +15,15 @@ import typing as t
 from ...errors import EngineError, InvalidArgument, from_os_error, printable
 from ...hostfs.atomic import make_dir, read_file
 from ...hostfs.lock import locked
-from ...kernel.converge import Plan, Step
+from ...hostfs.places import write
+from ...kernel.converge import Facts, Plan, Step
 from ...oci.reference import Reference
 from ...registry.hosts import FILE, KEYS, Table, directory_names, host_of, hosts_of, read_text, split_url
-from ...registry.hosts_file import Data, HostsFile, has_secrets, of_one_type, readable_by_all, render, shown, wanted_mode, write
+from ...registry.hosts_file import Data, HostsFile, has_secrets, of_one_type, readable_by_all, render, shown, wanted_mode
 from .facts import host_facts
+
+if t.TYPE_CHECKING:
+    from ...registry.options import Host
 
 #: The files that ca_content is written to. The name tells the content, so that hosts.toml changes over in one go.
 _CA_FILE = re.compile(r"ca-[0-9a-f]{16}\.pem\Z")
@@ -82,7 +86,7 @@ class HostsResource:
 
     def plan(self, want: WantedHosts, have: HostsFile, engine: t.Any) -> Plan:
         if not want.present:
-            return _plan_absent(want, have)
+            return Plan(*_absent(want, have), functools.partial(_facts, want), want.path)
         data = _merged(want, have.data)
         hosts_of(data, want.path, want.registry, look=False)
         file, mode = have.with_data(data), wanted_mode(data, have)
@@ -97,7 +101,7 @@ class HostsResource:
             steps.append(Step(f"make {want.path} unreadable for others", functools.partial(self._write, want, file, mode)))
         stale = _our_files(want.directory) - _named_files(data, want.directory)
         steps += [Step(f"remove {path}", functools.partial(_unlink, path)) for path in sorted(stale)]
-        return Plan(steps, shown(have), shown(file, have), path=want.path)
+        return Plan(steps, shown(have), shown(file, have), functools.partial(_facts, want), want.path)
 
     @staticmethod
     def _write(want: WantedHosts, file: HostsFile, mode: int) -> None:
@@ -105,14 +109,13 @@ class HostsResource:
         hosts_of(file.data, want.path, want.registry)
         write(want.path, file.text.encode(), mode)
 
-    def facts(self, want: WantedHosts, have: HostsFile, engine: t.Any) -> t.Dict[str, t.Any]:
-        if not have.data:
-            return {"hosts_toml": want.path, "hosts": []}
-        try:
-            hosts = hosts_of(have.data, want.path, want.registry, look=False)
-        except InvalidArgument:
-            hosts = []
-        return {"hosts_toml": want.path, "hosts": [host_facts(host) for host in hosts if host.authority != DEFAULT]}
+
+def _facts(want: WantedHosts, end: HostsFile) -> Facts:
+    hosts: t.Sequence[Host] = ()
+    if end.data:
+        with contextlib.suppress(InvalidArgument):
+            hosts = hosts_of(end.data, want.path, want.registry, look=False)
+    return Facts({"hosts_toml": want.path, "hosts": [host_facts(host) for host in hosts if host.authority != DEFAULT]})
 
 
 def registry_name(text: str, option: str) -> str:
@@ -215,8 +218,8 @@ def _named_files(data: Data, directory: str) -> t.Set[str]:
     return {os.path.join(directory, name) for one in named for name in ([one] if isinstance(one, str) else one)}
 
 
-def _plan_absent(want: WantedHosts, have: HostsFile) -> Plan:
-    """Our files go, and the directory when nothing else is in it. Both spellings of a port are looked at."""
+def _absent(want: WantedHosts, have: HostsFile) -> t.Tuple[t.List[Step], str, str]:
+    """The steps, before and after. Our files go, and the directory when nothing else is in it. Both spellings of a port are looked at."""
     config_dir = os.path.dirname(want.directory)
     names = [want.registry] if want.registry == DEFAULT else directory_names(want.registry)
     steps = []
@@ -227,7 +230,7 @@ def _plan_absent(want: WantedHosts, have: HostsFile) -> Plan:
         steps += [Step(f"remove {one}", functools.partial(_unlink, one)) for one in reversed(ours)]
         if ours and {os.path.join(directory, name) for name in os.listdir(directory)} == set(ours):
             steps.append(Step(f"remove {directory}", functools.partial(_rmdir, directory)))
-    return Plan(steps, _shown_as_it_can(have), "", path=want.path)
+    return steps, _shown_as_it_can(have), ""
 
 
 def _shown_as_it_can(have: HostsFile) -> str:

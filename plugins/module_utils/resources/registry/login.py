@@ -14,11 +14,11 @@ import typing as t
 from ...errors import InvalidArgument, NotFound, printable
 from ...hostfs.atomic import make_dir
 from ...hostfs.lock import locked
-from ...hostfs.places import place
-from ...kernel.converge import Plan, Step
+from ...hostfs.places import place, write
+from ...kernel.converge import Facts, Plan, Step
 from ...registry.credentials import default_config
 from ...registry.docker_config import DockerConfig
-from ...registry.hosts_file import CHANGED, SECRET, wanted_mode, write
+from ...registry.hosts_file import CHANGED, SECRET, wanted_mode
 from ...registry.options import Credentials, RegistryOptions
 from .hosts import DEFAULT, registry_name
 from .login_hosts import HostsEdits, edits_for
@@ -29,7 +29,7 @@ if t.TYPE_CHECKING:
 
 
 class WantedLogin(t.NamedTuple):
-    """options: how to speak to the registry, with the credentials."""
+    """options: how to speak to the registry, with the credentials. ask: the registry, once."""
 
     domain: str
     present: bool
@@ -38,6 +38,7 @@ class WantedLogin(t.NamedTuple):
     hosts_toml: bool
     verify: bool
     reauthorize: bool
+    ask: t.Callable[[], Answer]
 
     @property
     def authorization(self) -> str:
@@ -58,9 +59,6 @@ class FoundLogin(t.NamedTuple):
 class LoginResource:
     """One account at one registry."""
 
-    def __init__(self) -> None:
-        self._answer: t.Optional[Answer] = None
-
     def desired(self, params: t.Mapping[str, t.Any], engine: t.Any) -> WantedLogin:
         check_registry_options({**params, "username": None, "password": None})
         domain, plain = _domain(params["registry_url"])
@@ -72,25 +70,15 @@ class LoginResource:
         path = params["config_path"] or default_config()
         if not os.path.isabs(path):
             raise InvalidArgument(f"config_path: {printable(path, 200)} is not an absolute path")
-        return WantedLogin(
-            domain, present, DockerConfig(path), options, params["hosts_toml"], params["verify"], params["reauthorize"]
-        )
+        flags = params["hosts_toml"], params["verify"], params["reauthorize"]
+        ask = functools.lru_cache(maxsize=None)(lambda: _ask(domain, options))
+        return WantedLogin(domain, present, DockerConfig(path), options, *flags, ask)
 
     def observe(self, want: WantedLogin, engine: t.Any) -> FoundLogin:
         edits = HostsEdits([], [], [])
         if want.hosts_toml:
-            edits = edits_for(want.domain, want.options, want.authorization, functools.partial(self._spoken, want))
+            edits = edits_for(want.domain, want.options, want.authorization, lambda: want.ask().scheme if want.verify else "")
         return FoundLogin(want.config.find(want.domain), edits)
-
-    def _spoken(self, want: WantedLogin) -> str:
-        return self._asked(want).scheme if want.verify else ""
-
-    def _asked(self, want: WantedLogin) -> Answer:
-        if self._answer is None:
-            from ...registry.ping import check_credentials
-
-            self._answer = check_credentials(want.domain, want.options)
-        return self._answer
 
     def lock(self, want: WantedLogin, engine: t.Any) -> t.ContextManager[t.Any]:
         stack, directory = contextlib.ExitStack(), ""
@@ -111,7 +99,9 @@ class LoginResource:
             path, text, mode = edit.after.path, edit.after.text.encode(), wanted_mode(edit.after.data, edit.before)
             steps.append(Step(f"{verb} {path}", functools.partial(write, path, text, mode)))
         warnings = list(have.edits.warnings)
-        if want.present and want.verify and (steps or want.reauthorize) and not self._asked(want).asked:
+        asks = want.present and want.verify and bool(steps or want.reauthorize)
+        verified = asks and want.ask().asked
+        if asks and not verified:
             warnings.append(f"{want.domain} does not ask for credentials, so these could not be verified")
         changed = {edit.after.path for edit in have.edits.edits}
         before, after = _shown(have.credentials), {}
@@ -123,7 +113,7 @@ class LoginResource:
             without = [path for path in have.edits.named if path not in changed]
             before["hosts_toml"] = without if want.present else sorted(changed)
             after["hosts_toml"] = have.edits.named if want.present else []
-        return Plan(steps, before, after, {"warnings": warnings})
+        return Plan(steps, before, after, functools.partial(_facts, want, verified), warnings=warnings)
 
     @staticmethod
     def _config_steps(want: WantedLogin, have: FoundLogin) -> t.List[Step]:
@@ -135,13 +125,20 @@ class LoginResource:
             return [Step(f"log out of {want.domain}", functools.partial(config.erase, want.domain))]
         return []
 
-    def facts(self, want: WantedLogin, have: FoundLogin, engine: t.Any) -> t.Dict[str, t.Any]:
-        out: t.Dict[str, t.Any] = {"registry": want.domain, "config_path": want.config.path}
-        if want.present:
-            out.update(username=want.options.username, verified=bool(self._answer and self._answer.asked))
-        if want.hosts_toml:
-            out["hosts_toml"] = have.edits.named
-        return out
+
+def _facts(want: WantedLogin, verified: bool, end: FoundLogin) -> Facts:
+    out: t.Dict[str, t.Any] = {"registry": want.domain, "config_path": want.config.path}
+    if want.present:
+        out.update(username=want.options.username, verified=verified)
+    if want.hosts_toml:
+        out["hosts_toml"] = end.edits.named
+    return Facts(out)
+
+
+def _ask(domain: str, options: RegistryOptions) -> Answer:
+    from ...registry.ping import check_credentials
+
+    return check_credentials(domain, options)
 
 
 def _differ(want: WantedLogin, have: t.Optional[Credentials]) -> bool:

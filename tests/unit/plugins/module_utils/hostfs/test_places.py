@@ -14,9 +14,8 @@ import struct
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError, FailedPrecondition, NotFound
-from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.places import place
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.places import place, write
 from ansible_collections.fleet.containerd.plugins.module_utils.registry.docker_config import DockerConfig
-from ansible_collections.fleet.containerd.plugins.module_utils.registry.hosts_file import write
 
 
 def test_links_of_root_are_followed(tmp_path: pathlib.Path) -> None:

@@ -16,7 +16,7 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError, FailedPrecondition
-from ansible_collections.fleet.containerd.plugins.module_utils.kernel.converge import Plan, Step, converge
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.converge import Facts, Plan, Step, converge
 from ansible_collections.fleet.containerd.plugins.module_utils.kernel.field import (
     IGNORE,
     MORE,
@@ -100,10 +100,7 @@ class Number:
 
     def plan(self, want: int, have: int, engine: t.Any) -> Plan:
         steps = [Step(f"to {n}", lambda n=n: self._set(n), lambda n=n: self._set(n - 1)) for n in range(have + 1, want + 1)]
-        return Plan(steps, {"value": have}, {"value": want})
-
-    def facts(self, want: int, have: int, engine: t.Any) -> t.Dict[str, t.Any]:
-        return {"value": have}
+        return Plan(steps, {"value": have}, {"value": want}, lambda end: Facts({"value": end}))
 
 
 def test_check_mode_tells_the_same_actions_and_does_nothing() -> None:
@@ -114,7 +111,7 @@ def test_check_mode_tells_the_same_actions_and_does_nothing() -> None:
     done = converge(number, {"value": 3}, None, False)
     assert done.actions == told.actions
     assert done.diff == told.diff == {"before": {"value": 1}, "after": {"value": 3}}
-    assert (state, done.result) == ([3], {"value": 3})
+    assert (state, done.facts.result) == ([3], {"value": 3})
     again = converge(number, {"value": 3}, None, False)
     assert (again.changed, again.actions) == (False, [])
 
@@ -192,9 +189,6 @@ class Steps:
     def plan(self, want: None, have: None, engine: t.Any) -> Plan:
         return Plan(self.plans, undone=self.undone)
 
-    def facts(self, want: None, have: None, engine: t.Any) -> t.Dict[str, t.Any]:
-        return {}
-
     @contextlib.contextmanager
     def lock(self, want: None, engine: t.Any) -> t.Iterator[Steps]:
         self.events.append("lock")
@@ -227,7 +221,7 @@ def test_what_has_settled_stays() -> None:
     steps.plans.pop()
     done = converge(steps, {}, None, False)
     assert done.actions == ["make", "start", "more"]
-    assert done.result["warnings"] == ["clear: clear failed. Nobody minds"]
+    assert done.facts.warnings == ["clear: clear failed. Nobody minds"]
 
 
 def test_a_step_that_fails_half_way_is_taken_back_and_it_is_said() -> None:

@@ -26,6 +26,6 @@ def test_a_shim_that_hangs_hides_no_other_container(tmp_path: pathlib.Path, monk
         engine.containers.create(Container(digit * 64, "none", {}, "", "", runtime=Runtime(binary="runc")))
     monkeypatch.setattr(engine.tasks, "state", state)
     found = container_info({"name": None, "labels": None}, engine)
-    assert [one["State"]["Status"] for one in found["containers"]] == ["unknown", "created"]
-    assert found["warnings"] == ["the state of the container aaaaaaaaaaaa is unknown: the shim does not answer"]
+    assert [one["State"]["Status"] for one in found.result["containers"]] == ["unknown", "created"]
+    assert found.warnings == ["the state of the container aaaaaaaaaaaa is unknown: the shim does not answer"]
     engine.close()
