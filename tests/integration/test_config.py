@@ -388,7 +388,8 @@ def test_mirrors(etc: Etc) -> None:
     wanted = plugins(CRI, "registry", config_path=certs)
     refused = etc.fails(plugins=wanted)
     assert (
-        f"{registry}.mirrors cannot stand beside config_path, the CRI plugin fails with both: set migrate_mirrors=true" in refused
+        f"{registry}.mirrors cannot be used together with config_path, the CRI plugin fails with both: set migrate_mirrors=true"
+        in refused
     )
     moved = etc.run(plugins=wanted, migrate_mirrors=True)
     assert moved.actions[0] == f"create {certs}/docker.io/hosts.toml"
@@ -611,20 +612,20 @@ WRONG: t.List[t.Tuple[t.Dict[str, t.Any], str]] = [
     ({"settings": {"disabled_plugins": ["zfs of mine."]}}, "containerd 1.7 refuses the configuration: "),
     (
         {"settings": {"imports": ["/no/such.toml"]}},
-        "{path}: imports: /no/such.toml is not there, and containerd does not start without it",
+        "{path}: imports: /no/such.toml is missing, and containerd does not start without it",
     ),
     ({"settings": {"version": 9}}, "settings: version: an integer (9) is not one of 1 to 4"),
     ({"settings": {"version": "2"}}, "settings: version: a string (2) is not one of 1 to 4"),
     ({"settings": {"plugins": {"io": {"containerd": {"x": 1}}}}}, "settings: plugins.io.containerd.x: quote the plugin's name"),
     (
         {"settings": {"a": {"b": 1}}, "plugins": {IMAGES: {"use_local_image_pull": True}}},
-        "cannot be said in {path}, whose version is 2: set migrate",
+        "cannot be written in {path}, whose version is 2: set migrate",
     ),
     ({"root": "relative"}, "root: 'relative' is not an absolute path"),
     ({"state_dir": "relative"}, "state_dir: 'relative' is not an absolute path"),
     ({"containerd_binary": "containerd"}, "containerd_binary: 'containerd' is not an absolute path"),
     ({"path": "config.toml"}, "path: 'config.toml' is not an absolute path"),
-    ({"path": "/proc"}, "/proc is no regular file"),
+    ({"path": "/proc"}, "/proc is not a regular file"),
     (
         {"root": "/a", "settings": {"root": "/b"}},
         "root: root and settings: root are the same key here, and have different values",

@@ -224,7 +224,7 @@ def test_a_url(embedded_site: EmbeddedSite, tmp_path: pathlib.Path) -> None:
             "retries: -1 is negative",
             "progress_timeout: 0.0 is not a positive number of seconds",
             "ca_path: /no/ca.pem is not a file on the target",
-            "path: a URL must have no user name and password in it",
+            "path: a URL must not contain a user name or a password",
         ]
         assert refused.msg.startswith(f"{plain} has the checksum {options['checksum']} ")
         assert missing.msg == "checksum: it is needed for a URL"

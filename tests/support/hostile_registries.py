@@ -408,9 +408,9 @@ DOCUMENTS: t.Dict[str, Scenario] = {
     "a digest of two lines": Scenario(with_layer(digest="sha256:" + "0" * 64 + "\n"), "invalid digest"),
     "a digest of other digits": Scenario(with_layer(digest="sha256:" + "\u0661" * 64), "invalid digest"),
     "a digest of another blob": Scenario(with_layer(digest="sha512:" + "0" * 128), "HTTP 404"),
-    "a media type with a header": Scenario(with_layer(mediaType=LAYER + "\r\nX-Evil: 1"), "is no media type"),
-    "a media type of others": Scenario(with_layer(mediaType=LAYER + "\u00e9"), "is no media type"),
-    "a media type for terminals": Scenario(with_layer(mediaType=f"a/{LINES}"), "is no media type"),
+    "a media type with a header": Scenario(with_layer(mediaType=LAYER + "\r\nX-Evil: 1"), "is not a media type"),
+    "a media type of others": Scenario(with_layer(mediaType=LAYER + "\u00e9"), "is not a media type"),
+    "a media type for terminals": Scenario(with_layer(mediaType=f"a/{LINES}"), "is not a media type"),
     "a layer that is no layer": Scenario(with_layer(mediaType="application/vnd.in-toto+json"), "no file system layer"),
     "a foreign layer": Scenario(
         with_layer(mediaType="application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", urls=["http://192.0.2.1/"]),
@@ -436,7 +436,7 @@ DOCUMENTS: t.Dict[str, Scenario] = {
     "env that is a map": Scenario(with_config({"config": {"Env": {"A": "b"}}}), "is not a list"),
     "a user that is a number": Scenario(with_config({"config": {"User": 0}}), "is not a string"),
     "a NUL in a command": Scenario(with_config({"config": {"Cmd": ["a\0b"]}}), "not a list of strings"),
-    "a platform for terminals": Scenario(with_config({"architecture": LINES}), "no part of a platform"),
+    "a platform for terminals": Scenario(with_config({"architecture": LINES}), "not part of a platform"),
     "labels for terminals": Scenario(
         with_config({"config": {"Labels": {"a": LINES, LINES: "b"}, "Env": [LINES]}}), by_module=True
     ),
@@ -457,7 +457,7 @@ DOCUMENTS: t.Dict[str, Scenario] = {
     ),
     "an index with a config": Scenario(with_index(config={}), "neither an index nor a manifest"),
     "an index for terminals": Scenario(
-        text(index({**child(b"x"), "platform": {"os": "linux", "architecture": LINES}}), INDEX), "no part of a platform"
+        text(index({**child(b"x"), "platform": {"os": "linux", "architecture": LINES}}), INDEX), "not part of a platform"
     ),
     "an index that lies about sizes": Scenario(text(index({**child(b"x"), "size": 2**40}), INDEX), "the limit is"),
     "an index that leads nowhere": Scenario(text(index(child(b"x")), INDEX), "the registry has no"),
@@ -536,7 +536,7 @@ WIRE: t.Dict[str, Scenario] = {
     "a deep error": Scenario(at_blob(body(b"[" * 60_000, 400)), "HTTP 400"),
     "an unknown status": Scenario(at_blob(raw(b"HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n")), "HTTP 999"),
     "no content": Scenario(at_blob(body(b"", 204)), "shorter than|early", 8, keeps=True),
-    "a range unasked": Scenario(at_blob(body(NOISE, 206, Content_Range="bytes 5-9/10")), "another range"),
+    "a range unasked": Scenario(at_blob(body(NOISE, 206, Content_Range="bytes 5-9/10")), "range that was not asked for"),
     "wait for ever": Scenario(at_blob(body(b"", 429, Retry_After="9" * 400)), "HTTP 429", options={"retries": 0}, keeps=True),
     "wait until the end of time": Scenario(
         at_blob(body(b"", 503, Retry_After="Mon, 01 Jan 99999999999 00:00:00 GMT")), "HTTP 503", keeps=True

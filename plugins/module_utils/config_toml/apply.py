@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Putting settings into a document, and taking them out: keys in any version's spelling, types checked, lists merged."""
+"""Put settings into a document or remove them: keys in the spelling of any version, types checked, lists merged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PLUGIN_LISTS = (("disabled_plugins",), ("required_plugins",))
 
 
 class Setting(t.NamedTuple):
-    """One key with its value, and the option that named it. An empty table is a value."""
+    """One key with its value (which may be an empty table), and the option that named it."""
 
     option: str
     path: Keys
@@ -28,7 +28,7 @@ class Setting(t.NamedTuple):
 
 
 def spelled(settings: t.Iterable[Setting], version: int, name: str) -> t.List[Setting]:
-    """The settings as a file of that version spells them. InvalidArgument for what it cannot say, and for contradictions."""
+    """The settings in the spelling of a version. InvalidArgument for those that it does not have, and for contradictions."""
     found: t.Dict[Keys, Setting] = {}
     for one in settings:
         path = spell(one.path, version)
@@ -38,8 +38,8 @@ def spelled(settings: t.Iterable[Setting], version: int, name: str) -> t.List[Se
             value = spell_value(one.path, path, one.value)
         except LookupError:
             raise InvalidArgument(
-                f"{one.label} cannot be said in {name}, whose version is {version}: set migrate=true to bring that to the version "
-                "of the installed containerd"
+                f"{one.label} cannot be written in {name}, whose version is {version}: set migrate=true to bring that file to the "
+                "version of the installed containerd"
             ) from None
         if path in _PLUGIN_LISTS and isinstance(value, list):
             value = spell_plugins(value, version)
@@ -50,7 +50,7 @@ def spelled(settings: t.Iterable[Setting], version: int, name: str) -> t.List[Se
 
 
 def put_in(document: Document, settings: t.Iterable[Setting], append: bool) -> t.List[str]:
-    """Merge settings, spelled for the document; append: lists get what they lack. The keys that changed, as text."""
+    """Merge settings in the document's spelling. append: lists get missing elements. Returns the changed keys as text."""
     changed = []
     for one in settings:
         _check_place(document, one)
@@ -75,7 +75,7 @@ def _unique(values: t.Sequence[t.Any]) -> t.List[t.Any]:
 
 
 def _check_place(document: Document, one: Setting) -> None:
-    """InvalidArgument when a table would take the place of a value, or the other way round."""
+    """Raise InvalidArgument when a table would replace a value, or a value a table."""
     for size in range(1, len(one.path)):
         above = get(document.tree, one.path[:size])
         if above is not None and not isinstance(above, dict):
@@ -93,7 +93,7 @@ def _check_place(document: Document, one: Setting) -> None:
 
 
 def take_out(document: Document, settings: t.Iterable[Setting], keys: t.Iterable[Keys], append: bool) -> t.List[str]:
-    """Remove keys in any spelling; with append, of lists that settings name only the elements named. The keys that changed."""
+    """Remove keys in any spelling. append: of lists in settings, remove only their elements. Returns the changed keys."""
     changed = []
     names = list(keys)
     for one in settings:
@@ -121,7 +121,7 @@ def _shorten(document: Document, one: Setting) -> t.List[str]:
 
 
 def _found(tree: t.Mapping[str, t.Any], key: Keys, prefix: Keys) -> t.Iterator[Keys]:
-    """The outermost keys of a tree that are key, or below it."""
+    """The outermost keys of a tree that equal key or are below it."""
     for name, value in tree.items():
         path = (*prefix, name)
         if matches(path, key):

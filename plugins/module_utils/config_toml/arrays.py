@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The text of a list that changes: elements that stay keep their line and the comments around it."""
+"""Write the text of a changed list: elements that stay keep their line and the comments around it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OWN_LINE = re.compile(r"\r?\n[ \t]*\Z")
 
 
 class _Chunk(t.NamedTuple):
-    """An element: what stands before it, itself, the comment behind it on its line."""
+    """An element with the text before it, and the comment after it on its line."""
 
     before: str
     text: str
@@ -24,7 +24,7 @@ class _Chunk(t.NamedTuple):
 
 
 def array_text(text: str, before: t.Sequence[t.Any], after: t.Sequence[t.Any], literal: bool = False) -> str:
-    """The new text of an array that stood as text and meant before. literal: strings in single quotes."""
+    """The new text of an array whose old text has the value before. literal: write strings in single quotes."""
     spans = elements(text)
     if "\n" not in text or not spans or not after:
         return value_text(list(after), literal)
@@ -48,7 +48,7 @@ def array_text(text: str, before: t.Sequence[t.Any], after: t.Sequence[t.Any], l
 
 
 def _joined(chunks: t.Sequence[_Chunk], comma: bool, line: str) -> str:
-    """comma: also behind the last one. line: what begins a line, for an element that would end up in a comment."""
+    """comma: put one after the last element too. line: how a line begins, for an element that would end up in a comment."""
     text = ""
     for number, chunk in enumerate(chunks):
         hidden = number > 0 and chunks[number - 1].behind and "\n" not in chunk.before

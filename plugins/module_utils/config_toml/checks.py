@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wrong with a configuration that no containerd, or not every one, says before it is restarted with it.
+"""Find mistakes in a configuration that some versions of containerd report only at the restart, or never.
 
-containerd 1.x is silent about unknown keys; 1.6 starts with a version that it does not know; 2.x accepts an import that is missing
-and then does not start; a registry section that contradicts itself makes the CRI plugin fail at the start.
+containerd 1.x ignores unknown keys silently. 1.6 starts with an unknown version. 2.x accepts a missing import and then does not
+start. A registry section that contradicts itself makes the CRI plugin fail at the start.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _DURATION = re.compile(r"[+-]?(?:0|(?:(?:\d+(?:\.\d*)?|\.\d+)(?:ns|us|µs|μs|ms
 
 
 class Daemon(t.NamedTuple):
-    """The containerd that is going to read it, as far as it is known. newest: version of the configuration; default: its tree."""
+    """What is known of the containerd that will read it. newest: the newest version of the file that it reads; default: its tree."""
 
     known: bool
     replaces_plugins: bool
@@ -37,7 +37,7 @@ class Daemon(t.NamedTuple):
 
 
 def problems(sources: t.Sequence[ConfigText], daemon: Daemon) -> t.List[str]:
-    """Reasons not to write the configuration, the main file first in sources."""
+    """The reasons not to write the configuration. sources: its files, the main one first."""
     found: t.List[str] = []
     for source in sources:
         found += [f"{source.name}: {reason}" for reason in _of_file(source, daemon)]
@@ -45,7 +45,7 @@ def problems(sources: t.Sequence[ConfigText], daemon: Daemon) -> t.List[str]:
         for one in patterns(source.tree):
             name = os.path.join(os.path.dirname(source.name), one)
             if "*" not in name and name not in present:
-                found.append(f"{source.name}: imports: {name} is not there, and containerd does not start without it")
+                found.append(f"{source.name}: imports: {name} is missing, and containerd does not start without it")
     if not found:
         found += _of_registry(effective(sources, daemon.replaces_plugins))
     return found
@@ -93,8 +93,8 @@ def _of_registry(tree: Tree) -> t.Iterator[str]:
                 inline.append(("configs", host, "tls"))
         for path in inline:
             yield (
-                f"{dotted(('plugins', plugin, 'registry', *path))} cannot stand beside config_path, the CRI plugin fails with both: "
-                "set migrate_mirrors=true to move it to hosts.toml files, or remove it"
+                f"{dotted(('plugins', plugin, 'registry', *path))} cannot be used together with config_path, the CRI plugin fails with "
+                "both: set migrate_mirrors=true to move it to hosts.toml files, or remove it"
             )
     cni = get(tree, ("plugins", RUNTIME, "cni"), {})
     if isinstance(cni, dict) and cni.get("bin_dir") and cni.get("bin_dirs"):
@@ -102,7 +102,7 @@ def _of_registry(tree: Tree) -> t.Iterator[str]:
 
 
 def hints(sources: t.Sequence[ConfigText], daemon: Daemon) -> t.List[str]:
-    """What does not stop a daemon, and is hardly meant."""
+    """The settings that a daemon accepts, but that are probably mistakes."""
     found: t.List[str] = []
     main = version_of(sources[0].tree)
     for source in sources:
@@ -115,23 +115,23 @@ def hints(sources: t.Sequence[ConfigText], daemon: Daemon) -> t.List[str]:
             spelled = spell(path, version)
             if spelled and spelled != path:
                 found.append(
-                    f"{source.name}: {dotted(path)} means nothing in a file of version {version}: {dotted(spelled)} is its name there"
+                    f"{source.name}: {dotted(path)} has no meaning in a file of version {version}: its name there is {dotted(spelled)}"
                 )
     return found
 
 
 def lost(path: Keys, tree: Tree) -> str:
-    """Why containerd 2, which migrates an older file in memory, loses a key that it has; "" when it does not."""
+    """Why containerd 2 loses a key when it migrates an older file in memory; "" when it keeps the key."""
     version = version_of(tree)
     if version == 1 and spell(path, 2) != spell(path, 3):
-        return "containerd 2 names the plugins of a version 1 file anew, but does not move their keys"
+        return "containerd 2 renames the plugins of a version 1 file, but does not move their keys"
     if version == 2 and unmoved(tree, path):
         return "containerd 2 moves this key of a version 2 file only when there are runtimes in the table"
     return ""
 
 
 def unknown(sources: t.Sequence[ConfigText], default: Tree) -> t.List[str]:
-    """The keys that are not in the output of "config default" of a containerd that says nothing of them (1.x)."""
+    """The keys that are missing in the output of "config default", for a containerd that does not report them (1.x)."""
     found: t.Dict[str, None] = {}
     for source in sources:
         for path, _value in leaves(source.tree):
@@ -142,9 +142,9 @@ def unknown(sources: t.Sequence[ConfigText], default: Tree) -> t.List[str]:
 
 
 def _known(default: Tree, path: Keys) -> int:
-    """How many keys of the path it takes to find one that is not known; 0 when all are.
+    """The number of keys of the path up to the first unknown one; 0 when all are known.
 
-    A table that is empty by default takes any key; so do the options of a runtime, and a new runtime is like runc.
+    A table that is empty by default accepts any key, and so do the options of a runtime. A new runtime has the keys of runc.
     """
     table: t.Any = default
     for index, key in enumerate(path):

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the installed containerd says of a configuration: its default, its version, whether it takes one, what it would ignore.
+"""Ask the installed containerd about configurations: its default, its version, whether it accepts one, what it ignores.
 
-A configuration is handed over in memory (memfd_create(2)), main file and imports, so that nothing is written to be asked about.
+A configuration (main file and imports) is handed over in memory (memfd_create(2)), so that asking writes no file.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _DESCRIPTOR = re.compile(r"/proc/self/fd/(\d+)")
 
 
 def find(binary: str) -> str:
-    """The path of the containerd program; empty when it is not installed. binary: where it is said to be."""
+    """The path of the containerd program; empty when it is not installed. binary: the path that the user gave."""
     if binary:
         return binary if os.access(binary, os.X_OK) and os.path.isfile(binary) else ""
     return shutil.which("containerd", path=os.pathsep.join([os.environ.get("PATH", ""), *_DIRECTORIES])) or ""
 
 
 class Containerd:
-    """An installed containerd; each question is asked once."""
+    """An installed containerd. Each question is asked once."""
 
     def __init__(self, binary: str) -> None:
         self.binary = binary
@@ -50,7 +50,7 @@ class Containerd:
         text = self._ask("--version")
         match = _VERSION.search(text)
         if not match:
-            raise FailedPrecondition(f"{self.binary} --version says {printable(text.strip(), 100)!r}: this is no containerd")
+            raise FailedPrecondition(f"{self.binary} --version says {printable(text.strip(), 100)!r}: this is not containerd")
         return int(match.group(1)), int(match.group(2))
 
     @property
@@ -65,7 +65,7 @@ class Containerd:
 
     @property
     def newest(self) -> int:
-        """The newest version of the configuration that it knows."""
+        """The newest version of the configuration that it reads."""
         return version_of(self.default)
 
     def _ask(self, *arguments: str) -> str:
@@ -96,7 +96,7 @@ class Containerd:
             raise Unavailable(f"{self.binary} {' '.join(arguments[-2:])} did not end within {_SECONDS:.0f} s") from None
 
     def dump(self, sources: t.Sequence[ConfigText]) -> t.List[str]:
-        """Let it read a configuration, the main file first. The keys that it says it ignores. InvalidArgument when it refuses."""
+        """Let it read a configuration, the main file first. Returns the keys that it ignores. InvalidArgument when it refuses."""
         names: t.Dict[int, str] = {}
         with contextlib.ExitStack() as stack:
             imports: t.List[str] = []
@@ -124,7 +124,7 @@ def _with_imports(source: ConfigText, imports: t.List[str]) -> str:
 
 
 def _complaint(stderr: str) -> str:
-    """The one line that matters of what it wrote on standard error."""
+    """The line of its standard error that tells the reason."""
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     own = [line[len("containerd: ") :] for line in lines if line.startswith("containerd: ")]
     own = own or [line for line in lines if line.startswith("panic: ")]

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Editing a TOML text by splices: what is not asked for keeps every byte.
+"""Edit a TOML text by splices: everything else keeps every byte.
 
-Each change is made twice, in the tree and in the text, by code that has nothing in common; finish() parses the text and demands
-that both say the same. So a text that this file cannot edit rightly gives an error and no wrong file.
+Each change is made twice, in the tree and in the text, by code that has nothing in common. finish() parses the text and
+compares it with the tree. So a text that this file cannot edit correctly gives an error, never a wrong file.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ def _below(path: Path, top: Path) -> bool:
 
 
 def _plain(path: Path) -> bool:
-    """No part of an array of tables."""
+    """Whether a path is not in an array of tables."""
     return all(isinstance(key, str) for key in path)
 
 
 class Document:
-    """A TOML text and its tree. Paths are keys from the root; they lead to values, or to tables."""
+    """A TOML text and its tree. A path has the keys from the root to a value or a table."""
 
     def __init__(self, text: str, name: str) -> None:
-        """name says in errors what the text is. FailedPrecondition when it is no TOML."""
+        """name: the text's name in errors. Raises FailedPrecondition for invalid TOML."""
         self.name = name
         self.tree, self._pieces = read(text, name)
         self._newline = "\r\n" if "\r\n" in text else "\n"
@@ -48,7 +48,7 @@ class Document:
         return "".join(piece.text for piece in self._pieces)
 
     def finish(self) -> str:
-        """The text, once it is certain that it means what the tree says. FailedPrecondition."""
+        """The text, after a check that it means the same as the tree. FailedPrecondition when it does not."""
         text = self.text
         found = parse(text, self.name)
         empty = [path for path, value in leaves(self.tree) if value == {}]
@@ -59,7 +59,7 @@ class Document:
     # Changes
 
     def set(self, path: Keys, value: t.Any) -> None:
-        """Give a key a value (no table but an empty one, which makes the table)."""
+        """Set a key to a value. An empty table makes that table; other tables are not allowed."""
         old = get(self.tree, path, _NOTHING)
         if (value == {} and isinstance(old, dict)) or same(old, value):
             return
@@ -81,7 +81,7 @@ class Document:
         self._replace(host, piece.text[: piece.value[0]] + text + piece.text[piece.value[1] :])
 
     def remove(self, path: Keys) -> None:
-        """Take a key away, or a table with all that is in it. A table header goes with the last key below it."""
+        """Remove a key, or a table with everything in it. A table header goes with the last key below it."""
         drop(self.tree, path)
         host = self._host(path)
         if host is not None and self._pieces[host].path != path:
@@ -95,7 +95,7 @@ class Document:
         self._cut([index for index, piece in enumerate(self._pieces) if piece.path and _below(piece.path, path)])
 
     def move(self, old: Keys, new: Keys) -> None:
-        """Move a key with its value as it is written, and the comments right above it; in its place when the table stays."""
+        """Move a key with its written value and the comments right above it. In the same table it keeps its place."""
         put(self.tree, new, drop(self.tree, old))
         index = next(index for index, piece in enumerate(self._pieces) if piece.kind == PAIR and piece.path == old)
         piece, above = self._pieces[index], index
@@ -112,19 +112,19 @@ class Document:
         self._insert(new, None, lead, piece.text[piece.value[0] :])
 
     def mark(self, path: Keys, comment: str) -> None:
-        """Give a key this comment on its line ("": none). A key that has no line of its own stays without."""
+        """Set the comment on the line of a key ("" removes it). A key without its own line gets none."""
         host = self._host(path)
         if host is not None and self._pieces[host].path == path:
             piece = self._pieces[host]
             self._replace(host, piece.text[: piece.value[1]] + (f" {comment}" if comment else "") + self._newline)
 
     def marked(self, comment: str) -> t.List[Keys]:
-        """The keys that have exactly this comment on their line."""
+        """The keys with exactly this comment on their line."""
         pieces = [piece for piece in self._pieces if piece.kind == PAIR and _plain(piece.path)]
         return [t.cast(Keys, piece.path) for piece in pieces if piece.text[piece.value[1] :].strip() == comment]
 
     def rename(self, old: Keys, new: Keys) -> None:
-        """Give the table whose header is old another name, with the keys below the header; tables below it keep theirs."""
+        """Rename the table with the header old, with the keys below that header. Tables below it keep their names."""
         pairs = [t.cast(Keys, piece.path) for piece in self._pieces if piece.kind == PAIR and piece.table == old]
         for path in pairs:
             put(self.tree, new + path[len(old) :], drop(self.tree, path))
@@ -136,23 +136,23 @@ class Document:
         self._replace(index, text[:begin] + dotted(new, self._literal) + text[end:])
 
     def defined(self, path: Keys) -> bool:
-        """True when a table has a header of its own, or is made by dotted keys or as an inline table."""
+        """True when a table has its own header, or is made by dotted keys or as an inline table."""
         return any(self._pieces[index].path == path for index in self._headers()) or any(
             piece.kind == PAIR and len(piece.table) < len(path) and (_below(piece.path, path) or _below(path, piece.path))
             for piece in self._pieces
         )
 
     def headers(self) -> t.List[Keys]:
-        """The tables that have a header, in order; arrays of tables and what is in them are left out."""
+        """The tables with a header, in order, without arrays of tables and their content."""
         return [t.cast(Keys, piece.path) for piece in self._pieces if piece.kind == TABLE and _plain(piece.path)]
 
     def pairs(self) -> t.List[t.Tuple[Keys, Keys]]:
-        """The keys as they are written (an inline table is one), each with the table whose header it stands below."""
+        """The keys as written (an inline table is one key), each with the table of the header above it."""
         found = [(piece.path, piece.table) for piece in self._pieces if piece.kind == PAIR and _plain(piece.path)]
         return t.cast(t.List[t.Tuple[Keys, Keys]], found)
 
     def arrays(self) -> t.List[Keys]:
-        """The arrays of tables that are not within one another."""
+        """The outermost arrays of tables."""
         paths = {t.cast(Keys, piece.path[:-1]): None for piece in self._pieces if piece.kind == ARRAY and _plain(piece.path[:-1])}
         return list(paths)
 
@@ -165,7 +165,7 @@ class Document:
         return [index for index, piece in enumerate(self._pieces) if piece.kind in (TABLE, ARRAY)]
 
     def _host(self, path: Keys) -> t.Optional[int]:
-        """The pair that is path, or whose inline table holds it."""
+        """The pair of this path, or the one whose inline table has it."""
         pairs = (index for index, piece in enumerate(self._pieces) if piece.kind == PAIR and _below(path, piece.path))
         return next(pairs, None)
 
@@ -179,13 +179,13 @@ class Document:
         self._load("".join([*texts[:start], text, *texts[end:]]))
 
     def _block_end(self, start: int) -> int:
-        """Where the next header is, from the piece after the one at start."""
+        """The index of the next header after the piece at start."""
         return next((index for index in self._headers() if index > start), len(self._pieces))
 
     def _content_end(self, start: int) -> int:
-        """Behind the last statement of the block at start (-1: the root), and the comments right below it.
+        """The index after the last statement of the block at start (-1: the root) and the comments right below it.
 
-        Comments that no blank line parts from the next header belong to that.
+        Comments right above the next header belong to that header.
         """
         end = self._block_end(start)
         statements = [index for index in range(max(start, 0), end) if self._pieces[index].kind not in (BLANK, COMMENT)]
@@ -196,7 +196,7 @@ class Document:
         return last if tail == end < len(self._pieces) else tail
 
     def _cut(self, indexes: t.Sequence[int]) -> None:
-        """Take pieces away: a pair, or for a header its block. Then the headers above that have nothing left."""
+        """Remove pieces: a pair, or a header with its block. Then remove the headers above that have become empty."""
         gone = set(indexes)
         for index in indexes:
             if self._pieces[index].kind in (TABLE, ARRAY):
@@ -220,7 +220,7 @@ class Document:
         self._load("".join(piece.text for piece in kept))
 
     def _insert(self, path: Keys, value: t.Any, lead: t.Sequence[str] = (), written: str = "") -> None:
-        """A key that is not there yet. written: its value and the rest of the line, as they are to be; lead: lines above it."""
+        """Insert a new key. written: its value and the rest of its line; lead: the lines above it."""
         tables = isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
         if value == {} or tables:
             self._insert_header(path, "".join(self._element(path, item) for item in value) if tables else "")
@@ -244,7 +244,7 @@ class Document:
         return any(piece.kind == PAIR and not piece.table for piece in self._pieces)
 
     def _home(self, table: Keys) -> t.Optional[t.Tuple[int, Path, str]]:
-        """Where a new key of a table goes: index, path of the header that it stands below, indent. None: it needs a header."""
+        """The place for a new key of a table: index, path of the header above it, indent. None: the table needs a header."""
         if not table:
             return self._end_of_pairs(-1), (), ""
         for index in self._headers():
@@ -273,7 +273,7 @@ class Document:
         return self._content_end(-1) if start < 0 else start + 1
 
     def _pair_step(self) -> str:
-        """How far keys are indented below their header."""
+        """How far keys are indented relative to their header."""
         for index in self._headers():
             following = self._pieces[index + 1 : index + 2]
             if following and following[0].kind == PAIR:
@@ -303,7 +303,7 @@ class Document:
         return "".join(line + self._newline for line in lines)
 
     def _insert_header(self, path: Keys, body: str) -> None:
-        """A table that has no header yet; for an array of tables body has the headers."""
+        """Insert a table that has no header yet. For an array of tables body has the headers."""
         index = self._place_of_header(path)
         text = body if body.lstrip().startswith("[[") else ""
         text = text or f"{self._header_indent(path)}[{dotted(path, self._literal)}]{self._newline}{body}"

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The files that a daemon reads: the main one and what it imports, and what all of them together mean.
+"""The files that a daemon reads (the main file and its imports), and what they mean together.
 
 Rules of LoadConfig of containerd 1.6, 1.7 and 2.1: the main file, then its imports in the order in which they are listed, patterns in
 lexical order, breadth first, each file once; later files win.
@@ -21,16 +21,16 @@ from ..hostfs.atomic import read_file
 from .reading import parse
 from .values import Keys, Tree, copy, get, member
 
-#: Sections whose entries are replaced whole by a later file, on every version.
+#: Sections whose entries a later file replaces completely, in every version.
 REPLACED = ("proxy_plugins", "stream_processors", "timeouts")
 _LIMIT = 4 * 1024 * 1024
 _NEW = 0o644
 
 
 class File(t.NamedTuple):
-    """A file of the host. name: as the daemon is told; path: with links resolved. text is None when it is not there.
+    """A file of the host. name: as the daemon gets it; path: with links resolved; text: None when the file is missing.
 
-    changed: st_ctime in seconds, which no tool can set back.
+    changed: st_ctime in seconds, since no tool can set that back.
     """
 
     name: str
@@ -42,7 +42,7 @@ class File(t.NamedTuple):
 
 
 class ConfigText(t.NamedTuple):
-    """One file that is read, or would be: its tree, and the time of its last change."""
+    """One file that the daemon reads, or would read: its tree, and the time of its last change."""
 
     name: str
     text: str
@@ -51,7 +51,7 @@ class ConfigText(t.NamedTuple):
 
 
 def read(name: str) -> File:
-    """A file by its absolute name. InvalidArgument when it is no text file; other errors as the host gives them."""
+    """Read a file by its absolute name. InvalidArgument when it is not a text file; other errors as the host gives them."""
     path = os.path.realpath(name)
     shown = printable(name, 200)
     try:
@@ -61,12 +61,12 @@ def read(name: str) -> File:
     except OSError as error:
         raise from_os_error(error, f"reading {shown}") from error
     if not stat.S_ISREG(found.st_mode):
-        raise InvalidArgument(f"{shown} is no regular file")
+        raise InvalidArgument(f"{shown} is not a regular file")
     data = read_file(path, _LIMIT + 1)
     if data is None:
         return File(name, path)
     if len(data) > _LIMIT:
-        raise FailedPrecondition(f"{shown} is larger than {_LIMIT} bytes: this is no configuration of containerd")
+        raise FailedPrecondition(f"{shown} is larger than {_LIMIT} bytes: this is not a configuration of containerd")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -75,13 +75,13 @@ def read(name: str) -> File:
 
 
 def patterns(tree: t.Mapping[str, t.Any]) -> t.List[str]:
-    """What a file imports, as it says it."""
+    """The import patterns of a file, as written."""
     imports = tree.get("imports")
     return [os.path.normpath(one) for one in imports if isinstance(one, str) and one] if isinstance(imports, list) else []
 
 
 def matches(pattern: str, name: str, parent: str) -> bool:
-    """True when the import pattern of the file parent takes the file name."""
+    """True when an import pattern of the file parent matches the file name."""
     full = os.path.join(os.path.dirname(parent), pattern)
     if "*" not in full:
         return full == name
@@ -91,7 +91,7 @@ def matches(pattern: str, name: str, parent: str) -> bool:
 
 
 class Files:
-    """The main file and its imports. relative_patterns: False for containerd 1.6, which looks for them in its working directory."""
+    """The main file and its imports. relative_patterns: False for containerd 1.6, which resolves them in its working directory."""
 
     def __init__(self, main: str, relative_patterns: bool = True) -> None:
         self.main = read(main)
@@ -104,7 +104,7 @@ class Files:
         return self._read[name]
 
     def sources(self, texts: t.Optional[t.Mapping[str, t.Optional[str]]] = None) -> t.List[ConfigText]:
-        """The files in the order in which they are read. texts: by name, what is to be in files, None for files that are to go."""
+        """The files in the order in which they are read. texts: by name, the new text of a file; None for a file to be removed."""
         after = texts or {}
         found: t.List[ConfigText] = []
         pending, seen = [self.main.name], set()
@@ -123,7 +123,7 @@ class Files:
         return found
 
     def imports(self, parent: str, tree: t.Mapping[str, t.Any], texts: t.Mapping[str, t.Optional[str]]) -> t.List[str]:
-        """The names of the files that a file imports; also plain ones that are not there."""
+        """The names of the files that a file imports; missing ones too if they are named without a pattern."""
         found: t.List[str] = []
         for pattern in patterns(tree):
             full = os.path.join(os.path.dirname(parent), pattern)
@@ -137,7 +137,7 @@ class Files:
         return found
 
     def directories(self, sources: t.Iterable[ConfigText]) -> t.Dict[str, float]:
-        """The directories that patterns look into, with the time of their last change."""
+        """The directories of the patterns, with the time of their last change."""
         found = {}
         for source in sources:
             for pattern in patterns(source.tree):
@@ -156,9 +156,9 @@ def _names(directory: str) -> t.List[str]:
 
 
 def effective(sources: t.Sequence[ConfigText], replaces_plugins: bool) -> Tree:
-    """What the files mean together. replaces_plugins: containerd 1.x, where a later file replaces a plugin's whole table.
+    """What the files mean together. replaces_plugins: containerd 1.x, where a later file replaces the complete table of a plugin.
 
-    In the server's own sections a later 0, "" or false does not override; lists there are joined.
+    In the server's own sections a later 0, "" or false does not override, and lists are joined.
     """
     result: Tree = {}
     for source in sources:
@@ -193,14 +193,14 @@ def _merge(tree: Tree, key: str, value: t.Any) -> None:
 
 
 def unit(path: Keys, replaces_plugins: bool) -> Keys:
-    """The table that a later file replaces whole when it has this key; () when it is merged key by key."""
+    """The table that a later file replaces completely when it has this key; () when it is merged key by key."""
     if (path[0] in REPLACED and len(path) > 2) or (replaces_plugins and path[0] == "plugins" and len(path) > 2):
         return path[:2]
     return ()
 
 
 def overriding(sources: t.Sequence[ConfigText], name: str, path: Keys, replaces_plugins: bool) -> t.List[str]:
-    """The files read after name that have the key, or replace the table that it is in."""
+    """The files read after name that have the key, or replace the key's table."""
     later = [source.name for source in sources]
     later = later[later.index(name) + 1 :] if name in later else []
     top = unit(path, replaces_plugins) or path

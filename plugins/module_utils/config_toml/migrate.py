@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Moving a configuration from version 1 to 2, 3 and 4, key by key in its text: comments, order and unknown keys stay.
+"""Migrate a configuration from version 1 to 2, 3 and 4, key by key in its text: comments, order and unknown keys stay.
 
-What moves where is containerd's own migration (names.py has the source). A table is renamed at its header where most of its keys
-go; the others are moved with the comments right above them.
+Keys move as in containerd's own migration (names.py names the source). The header of a table is renamed to the table that gets
+most of its keys; the other keys are moved with the comments right above them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Spelling = t.Callable[[Keys], t.Optional[Keys]]
 
 
 def version_of(tree: t.Mapping[str, t.Any]) -> int:
-    """The version of a file: 1 where it says none, as containerd has it."""
+    """The version of a file; 1 if it names none, as in containerd."""
     version = tree.get("version", 1)
     return version if isinstance(version, int) and not isinstance(version, bool) else 0
 
 
 def migrate(document: Document, start: int, target: int) -> t.List[str]:
-    """Bring a document from one version to another; what a reader should know of it."""
+    """Bring a document from one version to another. Returns notes for the user."""
     warnings: t.List[str] = []
     for version in range(max(start, 1), target):
         if version == 1:
@@ -56,13 +56,13 @@ def unmoved(tree: Tree, path: Keys) -> bool:
 
 
 def _notes(document: Document) -> t.List[str]:
-    """containerd does not translate the names in the lists of plugins, so that they name nothing any more."""
+    """Notes: keys that take effect now, and names in the lists of plugins, which containerd does not translate."""
     late = [dotted(path) for path, _value in leaves(document.tree) if unmoved(document.tree, path)]
     notes = (
         [f"containerd 2 did not read {', '.join(late)} of {document.name} in version 2, and will in version 3"] if late else []
     )
     return notes + [
-        f"{name} of {document.name} names {plugin}, which containerd 2 calls {RENAMED[plugin]}: its migration leaves that as it is"
+        f"{name} of {document.name} names {plugin}, which containerd 2 calls {RENAMED[plugin]}: its migration does not change that"
         for name in _LISTS
         for plugin in _listed(document, name)
         if plugin in RENAMED
@@ -107,7 +107,7 @@ def _move(document: Document, spelling: Spelling) -> None:
 
 
 def _free(document: Document, new: Keys, old: Keys) -> bool:
-    """Make room at new: the older name wins in IMAGES and loses elsewhere, as in containerd's migrations. False: old is gone."""
+    """Make room at new: the older name wins in IMAGES and loses elsewhere, as in containerd. False: old was removed."""
     if get(document.tree, new) is None:
         return True
     if new[1] == IMAGES:
@@ -123,7 +123,7 @@ def _place(document: Document, path: Keys, new: Keys, value: t.Any) -> None:
 
 
 def _whole(tree: Tree, path: Keys, spelling: Spelling) -> t.Optional[Keys]:
-    """Where a key as written goes; None when it is an inline table whose keys part."""
+    """The new path of a written key; None for an inline table whose keys go to different tables."""
     value = get(tree, path)
     if not isinstance(value, dict) or not value:
         return spelling(path) or path
@@ -135,7 +135,7 @@ def _whole(tree: Tree, path: Keys, spelling: Spelling) -> t.Optional[Keys]:
 
 
 def _new_headers(document: Document, spelling: Spelling) -> t.Dict[Keys, Keys]:
-    """The headers that get another name: that of the table to which most keys below them go."""
+    """The headers to rename: each gets the name of the table that most keys below it move to."""
     found: t.Dict[Keys, Keys] = {}
     pairs = document.pairs()
     for table in document.headers():
@@ -152,7 +152,7 @@ def _new_headers(document: Document, spelling: Spelling) -> t.Dict[Keys, Keys]:
 
 
 def _server_sections(document: Document) -> None:
-    """Version 4: the sections of the server become plugins. What is empty or 0 stands for the default and goes."""
+    """Version 4: the sections of the server become plugins. Empty values and 0 mean the default and are removed."""
     wanted = _server_plugins(document.tree)
 
     def spelling(path: Keys) -> t.Optional[Keys]:

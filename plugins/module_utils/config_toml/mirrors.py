@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mirrors that stand in the CRI plugin's registry section, as hosts.toml files that mean the same.
+"""Convert the mirrors in the CRI plugin's registry section to hosts.toml files with the same meaning.
 
-In the section (removed in containerd 2.2) an endpoint with a path is taken as it is, and one without gets /v2; the registry itself
-is always tried last. TLS is configured by host, for mirrors and registries alike. Credentials may stay in the section.
+In the section (removed in containerd 2.2) an endpoint with a path is used as it is, and one without a path gets /v2. The registry
+itself is always tried last. TLS is configured by host, for mirrors and registries. Credentials may stay in the section.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .reading import parse
 from .values import Keys, Tree, dotted, get, same, value_text
 
 DEFAULT_DIRECTORY = "/etc/containerd/certs.d"
-#: Names of an inline TLS table, and of hosts.toml.
+#: Keys of an inline TLS table, and their names in hosts.toml.
 _TLS = {"ca_file": "ca", "insecure_skip_verify": "skip_verify"}
 _HUB = "registry-1.docker.io"
 
@@ -34,7 +34,7 @@ class Hosts(t.NamedTuple):
 
 
 def section(tree: Tree) -> t.Optional[Keys]:
-    """Where the registry section with mirrors or TLS is; None when there is none."""
+    """The path of the registry section with mirrors or TLS; None without one."""
     for plugin in (CRI, IMAGES):
         path = ("plugins", plugin, "registry")
         if get(tree, (*path, "mirrors")) or _tls_hosts(get(tree, path, {})):
@@ -43,9 +43,9 @@ def section(tree: Tree) -> t.Optional[Keys]:
 
 
 def move_out(document: Document, directory: str) -> t.List[Hosts]:
-    """Take mirrors and TLS out of a document; the files to be written below directory, which become the config_path.
+    """Move mirrors and TLS out of a document. Returns the files to be written below directory, which becomes the config_path.
 
-    FailedPrecondition when something has no simple counterpart.
+    Raises FailedPrecondition when something has no simple counterpart.
     """
     top = section(document.tree)
     if top is None:
@@ -70,7 +70,7 @@ def _tls_hosts(registry: t.Any) -> t.List[str]:
 
 
 def _files(registry: Tree, top: Keys) -> t.Dict[str, str]:
-    """Text by directory name."""
+    """The texts of the files, by directory name."""
     tls = {host: _tls(registry["configs"][host]["tls"], (*top, "configs", host, "tls")) for host in _tls_hosts(registry)}
     texts: t.Dict[str, str] = {}
     used: t.Set[str] = set()
@@ -100,7 +100,7 @@ def _directory(namespace: str) -> str:
     if namespace == "*":
         return "_default"
     if "/" in namespace or namespace.startswith("."):
-        raise FailedPrecondition(f"{printable(namespace, 100)!r} is no name of a registry: move its mirror yourself")
+        raise FailedPrecondition(f"{printable(namespace, 100)!r} is not the name of a registry: move its mirror yourself")
     return namespace
 
 
@@ -110,7 +110,7 @@ def _url(endpoint: t.Any, path: Keys) -> urllib.parse.SplitResult:
     except ValueError:
         url = urllib.parse.urlsplit("")
     if url.scheme not in ("http", "https") or not url.netloc or "@" in url.netloc or url.query or url.fragment:
-        raise FailedPrecondition(f"{dotted(path)}: an endpoint is no plain http or https URL: move it yourself")
+        raise FailedPrecondition(f"{dotted(path)}: an endpoint is not a plain http or https URL: move it yourself")
     return url
 
 
@@ -122,10 +122,10 @@ def _host(endpoint: str, url: urllib.parse.SplitResult, tls: t.Sequence[str]) ->
 
 
 def _tls(tls: t.Any, path: Keys) -> t.List[str]:
-    """Lines of hosts.toml."""
+    """The lines of hosts.toml for a TLS table."""
     known = {*_TLS, "cert_file", "key_file"}
     if not isinstance(tls, dict) or not known.issuperset(tls):
-        raise FailedPrecondition(f"{dotted(path)} has keys that hosts.toml has no counterpart of: move it yourself")
+        raise FailedPrecondition(f"{dotted(path)} has keys without a counterpart in hosts.toml: move it yourself")
     lines = [f"{name} = {value_text(tls[key])}" for key, name in _TLS.items() if tls.get(key)]
     if tls.get("cert_file"):
         pair = [tls["cert_file"], tls["key_file"]] if tls.get("key_file") else tls["cert_file"]
@@ -134,7 +134,7 @@ def _tls(tls: t.Any, path: Keys) -> t.List[str]:
 
 
 def _is_there(hosts: Hosts) -> bool:
-    """A file of somebody's is not overwritten, and hides none: containerd looks for host_PORT_ first. FailedPrecondition."""
+    """Whether the same file exists. FailedPrecondition for a different one, or one that hides it (host_PORT_ comes first)."""
     there = False
     directory, name = os.path.split(os.path.dirname(hosts.path))
     host, colon, port = name.rpartition(":")
@@ -142,8 +142,8 @@ def _is_there(hosts: Hosts) -> bool:
         path = os.path.join(directory, other, "hosts.toml")
         data = read_file(path)
         if data is None and other != name and os.path.isdir(os.path.dirname(path)):
-            raise FailedPrecondition(f"{os.path.dirname(path)} is there already: merge the mirror into it yourself")
+            raise FailedPrecondition(f"{os.path.dirname(path)} exists already: merge the mirror into it yourself")
         if data is not None and not same(parse(data.decode("utf-8", "replace"), path), parse(hosts.text, hosts.path)):
-            raise FailedPrecondition(f"{path} is there already and says something else: merge the mirror into it yourself")
+            raise FailedPrecondition(f"{path} exists already with other content: merge the mirror into it yourself")
         there = there or data is not None
     return there

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How a key is spelled in each version of containerd's configuration.
+"""The spelling of keys in each version of containerd's configuration.
 
 Sources: the migrations of containerd 2.1 (server/config, plugins/cri, plugins/restart, core/metrics/cgroups, core/runtime/v2) and,
 for version 4, of containerd 2.3. Version 1 names plugins by their id alone; version 2 by their URI; version 3 splits the CRI plugin;
@@ -15,18 +15,18 @@ import typing as t
 
 from .values import Keys
 
-#: The newest version whose names are known here.
+#: The newest version that is known here.
 NEWEST = 4
 CRI, IMAGES, RUNTIME = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"
 TASK, SHIM = "io.containerd.runtime.v2.task", "io.containerd.shim.v1.manager"
 
-#: Version 2 to version 3: the whole plugin has another name.
+#: Version 2 to version 3: plugins with a new name.
 RENAMED = {
     "io.containerd.internal.v1.restart": "io.containerd.monitor.container.v1.restart",
     "io.containerd.monitor.v1.cgroups": "io.containerd.monitor.task.v1.cgroups",
 }
 _RENAMED_BACK = {new: old for old, new in RENAMED.items()}
-#: Keys of the CRI plugin of version 2 that version 3 has in IMAGES, and those that stay; the others are in RUNTIME.
+#: Keys of version 2's CRI plugin that are in IMAGES in version 3, and those that stay; the others are in RUNTIME.
 IMAGE_KEYS = {
     "registry",
     "image_decryption",
@@ -43,7 +43,7 @@ SERVER_KEYS = {
     "enable_tls_streaming",
     "x509_key_pair_streaming",
 }
-#: Keys of its table "containerd" that version 3 has in IMAGES.
+#: Keys of its table "containerd" that are in IMAGES in version 3.
 SNAPSHOT_KEYS = {"snapshotter", "disable_snapshot_annotations", "discard_unpacked_layers"}
 
 #: Version 1: ids whose plugin type is not io.containerd.grpc.v1.
@@ -82,7 +82,7 @@ _SECTIONS_BACK = {new: old for old, new in SECTIONS.items()}
 
 
 def uri(plugin: str) -> str:
-    """The URI of a plugin that version 1 names by its id."""
+    """The URI of a plugin, from its id in version 1."""
     if "." in plugin:
         return plugin
     if plugin in _IDS:
@@ -140,9 +140,9 @@ def _to2(path: Keys) -> t.Optional[Keys]:
 
 
 def spell(path: Keys, version: int) -> t.Optional[Keys]:
-    """A key of any version as the given version spells it; None when it has no one key for it.
+    """A key of any version in the spelling of the given version; None when there is no single key for it.
 
-    That is so for tables that a version splits, and for keys that it does not know.
+    That is the case for tables that a version splits, and for keys that it does not have.
     """
     found: t.Optional[Keys] = path
     if path[0] == "plugins" and len(path) > 1:
@@ -159,13 +159,13 @@ def spell(path: Keys, version: int) -> t.Optional[Keys]:
 
 
 def matches(path: Keys, key: Keys) -> bool:
-    """True when path is key, or below it, in the spelling of any version."""
+    """True when path equals key or is below it, in the spelling of any version."""
     spelled = (path, *(spell(path, version) for version in range(1, NEWEST + 1)))
     return any(one is not None and one[: len(key)] == key for one in spelled)
 
 
 def spell_value(path: Keys, spelled: Keys, value: t.Any) -> t.Any:
-    """The value that belongs to spelled where path had this one. LookupError when there is none."""
+    """The value for the key spelled when path has this value. LookupError when there is none."""
     old, new = path[-1], spelled[-1]
     if old != new and new == "bin_dirs":
         return [value]
@@ -183,7 +183,7 @@ def spell_value(path: Keys, spelled: Keys, value: t.Any) -> t.Any:
 
 
 def spell_plugins(plugins: t.Sequence[t.Any], version: int) -> t.List[t.Any]:
-    """The names in disabled_plugins and required_plugins, as the version spells them."""
+    """The names in disabled_plugins and required_plugins, in the spelling of the version."""
     found: t.List[t.Any] = []
     for plugin in plugins:
         name = plugin

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The containerd that runs with a configuration file, and since when."""
+"""Find the containerd that runs with a configuration file, and its start time."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import time
 import typing as t
 
 DEFAULT = "/etc/containerd/config.toml"
-#: Flags of the daemon that have no value of their own.
+#: Flags of the daemon that take no value.
 _SWITCHES = {"-h", "--help", "-v", "--version"}
 
 
 class Running(t.NamedTuple):
-    """A daemon; started: seconds since the epoch."""
+    """A running daemon. started: seconds since the epoch."""
 
     pid: int
     started: float
 
 
 def running(config: str) -> t.Optional[Running]:
-    """The daemon of this host that was started with the file config; None when there is none."""
+    """The daemon that was started with the file config on this host; None without one."""
     wanted = os.path.realpath(config)
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -36,7 +36,7 @@ def running(config: str) -> t.Optional[Running]:
 
 
 def _look(proc: str, config: str) -> float:
-    """When the process was started, if it is a daemon with that file; else 0."""
+    """The start time of the process if it is a daemon with that file, else 0."""
     with open(f"{proc}/cmdline", "rb") as stream:
         arguments = [os.fsdecode(one) for one in stream.read().split(b"\0")[:-1]]
     if not arguments or not _is_containerd(proc, arguments[0]):
@@ -60,7 +60,7 @@ def _is_containerd(proc: str, first: str) -> bool:
 
 
 def _config_of(arguments: t.Sequence[str]) -> t.Optional[str]:
-    """The file that a daemon with these arguments reads; None when they are those of a subcommand."""
+    """The file that a daemon with these arguments reads; None for the arguments of a subcommand."""
     config, position = DEFAULT, 0
     while position < len(arguments):
         flag, equals, value = arguments[position].partition("=")

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The tree of a TOML text, also where the installed tomlkit reads less than there is.
+"""Read the tree of a TOML text, even if the installed tomlkit reads only a part of it.
 
-tomlkit 0.11 (Debian 12) loses a table whose header stands before that of the table that it is in, which is valid TOML.
+tomlkit 0.11 (Debian 12) loses a table whose header comes before the header of its parent table, which is valid TOML.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from .values import Keys, Tree, copy, get, put
 
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NOTHING = object()
-#: Texts that were read already: parsing takes 10 ms, and a task comes back to the same few texts.
+#: Texts that were read before: parsing takes 10 ms, and a task reads the same few texts again.
 _known: t.Dict[str, t.Tuple[Tree, t.List[Piece]]] = {}
 _MOST_KNOWN = 64
 
 
 def parse(text: str, name: str) -> Tree:
-    """The tree of a text; name says in errors what it is. FailedPrecondition, MissingLibrary."""
+    """The tree of a text. name: the text's name in errors. Raises FailedPrecondition, MissingLibrary."""
     return read(text, name)[0]
 
 
 def read(text: str, name: str) -> t.Tuple[Tree, t.List[Piece]]:
-    """The tree and the pieces of a text. FailedPrecondition, MissingLibrary."""
+    """The tree and the pieces of a text. Raises FailedPrecondition, MissingLibrary."""
     if text not in _known:
         if len(_known) >= _MOST_KNOWN:
             _known.clear()

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The statements of a TOML text with their places: the pieces of a text, joined, are the text.
+"""Split a TOML text into its statements. The pieces, joined, are the text.
 
-TOML 1.0 has one statement a line (a value may go over several), so a text falls into whole lines: blank, comment, table header,
-key with value. This reads no values; a TOML library has parsed the text before, so what is read here is known to be valid.
+TOML 1.0 has one statement on a line (a value may take several lines), so a text consists of complete lines: blank, comment,
+table header, key with value. Values are not read here. A TOML library has parsed the text before, so it is valid.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _SHORT = {"b": "\b", "t": "\t", "n": "\n", "f": "\f", "r": "\r", "e": "\x1b", '"
 class Piece(t.NamedTuple):
     """One or more whole lines, with their newline.
 
-    path: of the table of a header, or of the key of a pair. table: the path of the header that a pair stands below. key and
-    value: where they are in text.
+    path: that of a header's table, or of a pair's key. table: the path of the header above a pair. key and value: their
+    places in text.
     """
 
     text: str
@@ -58,7 +58,7 @@ class Piece(t.NamedTuple):
 
 
 class Unreadable(ValueError):
-    """The text is no TOML that this file can take apart; position is an offset in it."""
+    """The text is not TOML that this file can split. position: an offset in it."""
 
     def __init__(self, position: int) -> None:
         super().__init__(f"unreadable at offset {position}")
@@ -82,7 +82,7 @@ def split_key(text: str) -> t.Tuple[str, ...]:
 
 
 def parse_path(value: t.Any, option: str) -> t.Tuple[str, ...]:
-    """A key as an option names it: a dotted key in TOML's way, or the list of its parts. InvalidArgument."""
+    """Parse a key in an option: a dotted key as in TOML, or the list of its parts. Raises InvalidArgument."""
     if isinstance(value, (list, tuple)):
         if value and all(isinstance(part, str) for part in value):
             return check_name(tuple(value), option, value)
@@ -96,7 +96,7 @@ def parse_path(value: t.Any, option: str) -> t.Tuple[str, ...]:
 
 
 def check_name(path: t.Tuple[str, ...], option: str, value: t.Any) -> t.Tuple[str, ...]:
-    """The path, unless the dots of a plugin's name have made it fall apart (InvalidArgument)."""
+    """Returns the path. Raises InvalidArgument when the dots in an unquoted plugin's name have split the name."""
     if path[:3] == ("plugins", "io", "containerd"):
         raise InvalidArgument(
             f'{option}: {printable(value, 200)}: quote the plugin\'s name, as in plugins."io.containerd.grpc.v1.cri".registry'
@@ -105,7 +105,7 @@ def check_name(path: t.Tuple[str, ...], option: str, value: t.Any) -> t.Tuple[st
 
 
 def _value_end(text: str, position: int) -> int:
-    """Where the value that begins at position ends."""
+    """The end of the value that begins at position."""
     first = text[position : position + 1]
     if first in ("[", "{"):
         return _enclosed(text, position, first)[1]
@@ -116,7 +116,7 @@ def _value_end(text: str, position: int) -> int:
 
 
 def _enclosed(text: str, position: int, first: str) -> t.Tuple[t.List[Span], int]:
-    """The spans of the elements of an array (for a table: of its values), and where it ends."""
+    """The spans of the elements of an array (of the values of a table), and its end."""
     close = "]" if first == "[" else "}"
     spans: t.List[Span] = []
     position += 1
@@ -139,7 +139,7 @@ def _enclosed(text: str, position: int, first: str) -> t.Tuple[t.List[Span], int
 
 
 def elements(text: str) -> t.List[Span]:
-    """Where the elements of an array are in its text."""
+    """The spans of the elements of an array in its text."""
     return _enclosed(text, 0, "[")[0]
 
 
@@ -151,7 +151,7 @@ def _after(pattern: t.Pattern[str], text: str, position: int) -> int:
 
 
 class _Tables:
-    """Resolves the keys of headers to paths: an element of an array of tables is counted."""
+    """Resolves the keys of headers to paths, and counts the elements of arrays of tables."""
 
     def __init__(self) -> None:
         self._counts: t.Dict[Path, int] = {}
@@ -170,7 +170,7 @@ class _Tables:
 
 
 def split(text: str) -> t.List[Piece]:
-    """The pieces of a text. Unreadable when it is no valid TOML."""
+    """The pieces of a text. Raises Unreadable when it is not valid TOML."""
     pieces: t.List[Piece] = []
     tables = _Tables()
     table: Path = ()

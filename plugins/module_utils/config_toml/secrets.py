@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Values that must not be seen: which they are, a text without them, a message without them."""
+"""Secret values: find them, and hide them in texts and messages."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from .scan import PAIR, split
 from .values import Keys, Tree, get, leaves, same
 
 HIDDEN, CHANGED = "(secret)", "(secret, changed)"
-#: Of the CRI plugin's registry section, and of hosts.toml.
+#: Secret keys of the CRI plugin's registry section and of hosts.toml.
 _CREDENTIALS = {"password", "auth", "identitytoken"}
 _SHORTEST = 4
 
 
 class Secrets(t.NamedTuple):
-    """The keys whose values are secret, in any spelling. Credentials for registries are so without being named."""
+    """The keys with secret values, in any spelling. Credentials for registries are always secret."""
 
     keys: t.Tuple[Keys, ...]
 
@@ -27,7 +27,7 @@ class Secrets(t.NamedTuple):
         return known or any(matches(path, key) for key in self.keys)
 
     def values(self, tree: t.Mapping[str, t.Any]) -> t.Set[str]:
-        """The secret strings of a tree, long enough to be told from other text."""
+        """The secret strings of a tree that are long enough to be distinguished from other text."""
         found: t.Set[str] = set()
         for path, value in leaves(tree):
             if self.hides(path):
@@ -35,11 +35,11 @@ class Secrets(t.NamedTuple):
         return found
 
     def present(self, tree: t.Mapping[str, t.Any]) -> bool:
-        """True when a tree has a key that is secret, and not empty."""
+        """True when a tree has a secret key with a value that is not empty."""
         return any(self.hides(path) for path, value in leaves(tree) if value not in ({}, [], ""))
 
     def masked(self, text: str, tree: Tree, other: t.Optional[Tree] = None) -> str:
-        """A TOML text, whose tree is given, for a diff. other: the tree before; a secret that is not the same there is marked."""
+        """A TOML text (with its tree) for a diff. other: the tree to compare with; secrets that differ there are marked."""
         shown = []
         for piece in split(text):
             value = get(tree, piece.path)
@@ -53,13 +53,13 @@ class Secrets(t.NamedTuple):
         return "".join(shown)
 
     def _within(self, path: Keys, value: t.Any) -> bool:
-        """True when the key is secret, or something in its inline table is."""
+        """True when the key, or a key in its inline table, is secret."""
         below = leaves(value, path) if isinstance(value, dict) and value else iter([(path, value)])
         return any(self.hides(one) for one, _value in below)
 
 
 def strings(value: t.Any) -> t.Iterator[str]:
-    """All that a value consists of, as text."""
+    """All strings in a value, as text."""
     if isinstance(value, dict):
         for item in value.values():
             yield from strings(item)
@@ -71,7 +71,7 @@ def strings(value: t.Any) -> t.Iterator[str]:
 
 
 def without(text: str, values: t.Iterable[str]) -> str:
-    """A message in which no secret stands."""
+    """The message without the secret values."""
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, HIDDEN)
     return text

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Values between YAML, TOML and trees: writing a value, what TOML cannot say, and comparing trees."""
+"""Values between YAML, TOML and trees: write and check values, compare trees."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DEPTH = 32
 
 
 def key_text(part: str, literal: bool = False) -> str:
-    """One part of a key as TOML writes it. literal: with single quotes where it needs quotes and can have them."""
+    """One part of a key as TOML writes it. literal: with single quotes, where quotes are needed and single ones are possible."""
     return part if _BARE.match(part) else string_text(part, literal)
 
 
@@ -51,7 +51,7 @@ def value_text(value: t.Any, literal: bool = False) -> str:
 
 
 def describe(value: t.Any) -> str:
-    """The kind of a value in a message."""
+    """The kind of a value, for messages."""
     if value is None:
         return "null"
     kinds = (
@@ -66,7 +66,7 @@ def describe(value: t.Any) -> str:
 
 
 def check_value(value: t.Any, option: str, path: Keys, allow_null: bool = False) -> None:
-    """InvalidArgument when TOML, or every containerd, cannot say the value. allow_null: for values that only name a key."""
+    """Raise InvalidArgument for a value that TOML or containerd does not have. allow_null: for values that only name a key."""
     where = f"{option}: {printable(dotted(path), 200)}" if path else option
     if len(path) > _DEPTH:
         raise InvalidArgument(f"{option}: {printable(dotted(path[:4]), 200)}...: tables are nested more than {_DEPTH} deep")
@@ -88,7 +88,7 @@ def check_value(value: t.Any, option: str, path: Keys, allow_null: bool = False)
     elif isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise InvalidArgument(f"{where}: {value} does not fit into 64 bits")
     elif not isinstance(value, (int, float)):
-        raise InvalidArgument(f"{where}: {printable(value, 100)!r} is nothing that TOML can say")
+        raise InvalidArgument(f"{where}: {printable(value, 100)!r} is not a value that TOML can have")
 
 
 def _check_text(value: str, where: str) -> None:
@@ -110,7 +110,7 @@ def member(value: t.Any, values: t.Iterable[t.Any]) -> bool:
 
 
 def get(tree: t.Any, path: t.Iterable[t.Union[str, int]], default: t.Any = None) -> t.Any:
-    """What stands at a path; default where nothing does."""
+    """The value at a path; default where there is none."""
     for key in path:
         if isinstance(tree, dict):
             tree = tree.get(t.cast(str, key), default)
@@ -124,14 +124,14 @@ def get(tree: t.Any, path: t.Iterable[t.Union[str, int]], default: t.Any = None)
 
 
 def put(tree: Tree, path: Keys, value: t.Any) -> None:
-    """Set a value; the tables on the way are made."""
+    """Set a value, and make the tables on the way."""
     for key in path[:-1]:
         tree = tree.setdefault(key, {})
     tree[path[-1]] = value
 
 
 def drop(tree: Tree, path: Keys) -> t.Any:
-    """Take a value out of a tree, with the tables that become empty by that; returns it."""
+    """Remove a value from a tree, with the tables that become empty. Returns the value."""
     trail = [tree]
     for key in path[:-1]:
         trail.append(trail[-1][key])
@@ -144,7 +144,7 @@ def drop(tree: Tree, path: Keys) -> t.Any:
 
 
 def leaves(tree: t.Mapping[str, t.Any], prefix: Keys = ()) -> t.Iterator[t.Tuple[Keys, t.Any]]:
-    """The keys that have a value, in order; an empty table is a value."""
+    """The keys with a value, in order. An empty table is a value."""
     for key, value in tree.items():
         if isinstance(value, dict) and value:
             yield from leaves(value, (*prefix, key))
@@ -161,7 +161,7 @@ def without_empty(tree: t.Any) -> t.Any:
 
 
 def copy(value: t.Any) -> t.Any:
-    """A tree of one's own."""
+    """A copy of a tree."""
     if isinstance(value, dict):
         return {key: copy(item) for key, item in value.items()}
     return [copy(item) for item in value] if isinstance(value, list) else value

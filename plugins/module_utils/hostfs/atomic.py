@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that appear whole or not at all: temporary name, fsync, rename, fsync of the directory."""
+"""Write files atomically: temporary name, fsync, rename, fsync of the directory."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def fsync_dir(path: str) -> None:
 def write_file(
     path: str, data: bytes, mode: int = 0o600, durable: bool = True, owner: t.Optional[t.Tuple[int, int]] = None
 ) -> None:
-    """Replace path by data. A reader sees the old file or the new one, never a part; nothing is left on failure.
+    """Replace path by data. A reader sees the old file or the new one, never a part of it. A failure leaves nothing behind.
 
-    owner: user and group of the new file; ours when not given.
+    owner: user and group of the new file; by default those of this process.
     """
     with replacing(path, mode, durable) as stream:
         if owner:
@@ -42,10 +42,10 @@ def write_file(
 def replacing(
     path: str, mode: int = 0o600, durable: bool = True, unnamed: bool = False, parent: t.Optional[int] = None
 ) -> t.Iterator[t.BinaryIO]:
-    """A stream that replaces path when the context ends without an error; nothing is left when it does not.
+    """A stream that replaces path when the context ends without an error. An error leaves nothing behind.
 
-    unnamed: the new file has no name until then, where the file system can do that, so that a killed run leaves nothing either.
-    parent: the open directory that the file is in; then path only tells its name.
+    unnamed: the new file has no name until then if the file system supports it, so a killed process leaves nothing either.
+    parent: the open directory of the file; then only the last part of path counts.
     """
     directory, name = os.path.split(path)
     temporary, named, done = f".{name}.{secrets.token_hex(8)}", True, False
@@ -89,7 +89,7 @@ def _opened(directory: str, parent: t.Optional[int]) -> t.Iterator[int]:
 
 
 def _unnamed(directory: int, mode: int) -> int:
-    """A file without a name (O_TMPFILE); -1 where the file system has no such."""
+    """Open a file without a name (O_TMPFILE); -1 where the file system does not support it."""
     try:
         return os.open(".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, mode, dir_fd=directory)
     except OSError as error:
@@ -99,7 +99,7 @@ def _unnamed(directory: int, mode: int) -> int:
 
 
 def make_dir(path: str, mode: int = 0o700) -> None:
-    """Make a directory of ours; parents that are missing get the same mode. A directory that is there keeps its mode."""
+    """Make a directory and its missing parents, all with this mode. An existing directory keeps its mode."""
     try:
         _make_dir(path, mode)
     except OSError as error:
@@ -119,7 +119,7 @@ def _make_dir(path: str, mode: int) -> None:
 
 
 def check_parent(path: str, option: str) -> None:
-    """For a file that will be written: InvalidArgument for a path that is not absolute, NotFound without its directory."""
+    """Check the path of a file to be written: InvalidArgument if it is not absolute, NotFound if its directory is missing."""
     if not os.path.isabs(path):
         raise InvalidArgument(f"{option}: {printable(path, 200)!r} is not an absolute path")
     if not os.path.isdir(os.path.dirname(path)):
@@ -127,7 +127,7 @@ def check_parent(path: str, option: str) -> None:
 
 
 def read_file(path: str, limit: int = 16 * 1024 * 1024) -> t.Optional[bytes]:
-    """The content of a file of ours; None when it is absent."""
+    """The content of one of our files; None when it is missing."""
     try:
         with open(path, "rb") as stream:
             return stream.read(limit)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Copying a tree as it is: owners, modes, times, xattrs, hardlinks, devices, holes. And moving one."""
+"""Copy or move a tree with everything: owners, modes, times, xattrs, hardlinks, devices, holes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FICLONE = 0x40049409
 
 
 def copy_tree(source: str, target: str) -> None:
-    """Copy the directory source to the new directory target. Both are ours; links are copied, not followed."""
+    """Copy the directory source to the new directory target. Both are trusted. Links are copied, not followed."""
     links: t.Dict[t.Tuple[int, int], str] = {}
     os.mkdir(target, 0o700)
     for base, directories, files in os.walk(source, onerror=_raise):
@@ -28,12 +28,12 @@ def copy_tree(source: str, target: str) -> None:
 
 
 def _raise(error: OSError) -> None:
-    """os.walk passes over what it cannot read otherwise."""
+    """Without it os.walk skips what it cannot read."""
     raise error
 
 
 def move_tree(source: str, target: str) -> None:
-    """Move all that is in the directory source to the empty one target, on the same file system, with its metadata; durable."""
+    """Move the content and metadata of a directory to an empty one on the same file system. The result is durable."""
     found = os.lstat(source)
     fds = [os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC) for path in (source, target)]
     try:
@@ -47,12 +47,12 @@ def move_tree(source: str, target: str) -> None:
 
 
 def copy_root(source: str, target: str) -> None:
-    """Give the directory target the owner, mode, attributes and time of the directory source; what it holds stays."""
+    """Give the directory target the owner, mode, attributes and time of the directory source. Its content stays."""
     _metadata(source, target, os.lstat(source), ("trusted.overlay.",))
 
 
 def copy_entry(source_fd: int, name: bytes, target_fd: int) -> None:
-    """Copy one entry that is no directory from a directory to another, under the same name."""
+    """Copy one entry (not a directory) to another directory, under the same name."""
     text = os.fsdecode(name)
     _copy(f"/proc/self/fd/{source_fd}/{text}", f"/proc/self/fd/{target_fd}/{text}", {})
 
@@ -93,7 +93,7 @@ def _metadata(source: str, target: str, found: os.stat_result, without: t.Tuple[
 
 
 def copy_file(source: str, target: str, size: int) -> None:
-    """Copy the bytes of a file: a reflink where the file system can, else without its holes."""
+    """Copy the bytes of a file: as a reflink where possible, else sparsely."""
     import fcntl
 
     with open(source, "rb") as reader, open(target, "xb") as writer:

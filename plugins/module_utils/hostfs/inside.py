@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Opening a path inside a root directory that a stranger wrote: its links are resolved there and never lead out of it."""
+"""Open a path inside an untrusted root directory: links are resolved inside it and never lead out of it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import typing as t
 
 from . import syscalls
 
-#: As in the kernel (path_resolution(7)).
+#: The kernel's limit (path_resolution(7)).
 _LINKS = 40
 
 
 def open_inside(root_fd: int, path: str, flags: int) -> int:
-    """A new file descriptor, O_CLOEXEC. OSError."""
+    """A new file descriptor with O_CLOEXEC. Raises OSError."""
     raw = os.fsencode(path)
     try:
         return syscalls.openat2(root_fd, raw.lstrip(b"/") or b".", flags, syscalls.RESOLVE_IN_ROOT)
@@ -29,7 +29,7 @@ def open_inside(root_fd: int, path: str, flags: int) -> int:
 
 
 class _Walk:
-    """One name at a time, with a descriptor of every directory on the way: none of them is ever looked up by a joined path."""
+    """Open one name at a time and keep a descriptor of every directory on the way. No joined path is ever looked up."""
 
     def __init__(self, root_fd: int) -> None:
         self._root, self._way, self._links = root_fd, t.cast(t.List[int], []), 0
@@ -70,5 +70,5 @@ class _Walk:
 
 
 def _names(path: bytes) -> t.List[bytes]:
-    """Last one first."""
+    """The names of a path, the last one first."""
     return [name for name in reversed(path.split(b"/")) if name not in (b"", b".")]

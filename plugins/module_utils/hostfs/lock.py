@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Locks between processes: flock(2) on a file of ours, with a bounded wait."""
+"""Locks between processes: flock(2) on a lock file, with a time limit."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ DEFAULT_WAIT = 600.0
 
 @contextlib.contextmanager
 def locked(path: str, what: str, wait: t.Optional[float] = None, shared: bool = False) -> t.Iterator[int]:
-    """Hold the lock file path for the length of the context; yields its file descriptor.
+    """Hold the lock file path during the context. Yields its file descriptor.
 
-    A directory that is there can be locked itself, where a file would be in the way.
-    Raises Unavailable, naming what, when another process holds it for longer than wait seconds (DEFAULT_WAIT).
+    path may be an existing directory, where a lock file would be in the way.
+    Raises Unavailable, which names what, when another process holds the lock for more than wait seconds (DEFAULT_WAIT).
     """
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     deadline = time.monotonic() + (DEFAULT_WAIT if wait is None else wait)
@@ -44,7 +44,7 @@ def locked(path: str, what: str, wait: t.Optional[float] = None, shared: bool = 
 
 
 class Mark:
-    """A lock file that is there only while it is held. left: its last holder was killed. done: it goes when it is let go."""
+    """A lock file that exists only while it is held. left: its last holder was killed. done: set it to have the file removed."""
 
     def __init__(self, left: bool) -> None:
         self.left, self.done = left, False
@@ -52,9 +52,9 @@ class Mark:
 
 @contextlib.contextmanager
 def marked(path: str, spare: str, what: str, wait: t.Optional[float] = None) -> t.Iterator[Mark]:
-    """Hold a lock file of this kind alone, as locked() does. It stays for the next holder to find unless done is set.
+    """Hold a Mark exclusively, as locked() does. The file stays for the next holder to find unless done is set.
 
-    spare: what the file is called when nobody holds it; on a full disk it is the only one that can be had.
+    spare: the name of the file while nobody holds it. On a full disk no other file can be made.
     """
     deadline = time.monotonic() + (DEFAULT_WAIT if wait is None else wait)
     while True:
@@ -76,7 +76,7 @@ def marked(path: str, spare: str, what: str, wait: t.Optional[float] = None) -> 
 
 
 def _open_mark(path: str, spare: str) -> t.Tuple[int, bool]:
-    """The file, and whether it is new."""
+    """The open file, and whether it is new."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
     while True:
         try:
@@ -92,7 +92,7 @@ def _open_mark(path: str, spare: str) -> t.Tuple[int, bool]:
 
 
 def _take_spare(spare: str, path: str) -> bool:
-    """Name the spare file like that, unless there is one by now. It looks as if a killed process had left it, and does no harm."""
+    """Rename the spare file to path unless that exists by now. It then looks like a killed process's mark, which is harmless."""
     from .syscalls import rename_new
 
     try:
@@ -105,7 +105,7 @@ def _take_spare(spare: str, path: str) -> bool:
 
 
 def abandoned(path: str, remove: bool = False) -> bool:
-    """Whether a lock file is there and nobody holds it. remove: then it is removed."""
+    """Whether a lock file exists that nobody holds. remove: remove it then."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:

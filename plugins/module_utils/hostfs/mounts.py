@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mounts of the host: mount and unmount what the seam calls a Mount; read mountinfo."""
+"""Mount and unmount (Mount values of the seam) and read mountinfo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import typing as t
 from ..errors import from_os_error
 from . import syscalls
 
-#: A page, with its NUL (mount(2)).
+#: One page, including the NUL (mount(2)).
 _DATA_LIMIT = 4096
 _FLAGS: t.Dict[str, int] = {
     "ro": syscalls.MS_RDONLY,
@@ -29,7 +29,7 @@ _FLAGS: t.Dict[str, int] = {
 
 
 def mount(kind: str, source: str, target: str, options: t.Iterable[str] = ()) -> None:
-    """Mount source on target; options as of mount(8): known flags become flags, the rest is data."""
+    """Mount source on target; options as in mount(8): known ones become flags, the others data."""
     flags, parts = 0, []
     for option in options:
         if option in _FLAGS:
@@ -50,8 +50,8 @@ def mount(kind: str, source: str, target: str, options: t.Iterable[str] = ()) ->
 
 
 def _mount_from_below(kind: str, source: str, target: str, flags: int, options: t.Sequence[str]) -> None:
-    """An overlay of very many layers: the kernel takes one page of options, so the lower directories are named from their common
-    parent. Only a process of its own can change its working directory for that.
+    """Mount an overlay of very many layers. The kernel takes one page of options, so the lower directories are named relative to
+    their common parent. A child process does it, since it has to change its working directory.
     """
     lowers = next((option[9:].split(":") for option in options if option.startswith("lowerdir=")), [])
     common = os.path.commonpath(lowers) if lowers else "/"
@@ -76,7 +76,7 @@ def _mount_from_below(kind: str, source: str, target: str, flags: int, options: 
 
 
 def unmount(target: str, lazy: bool = False) -> None:
-    """Unmount everything that is mounted on target itself; fine when nothing is."""
+    """Unmount everything that is mounted on target itself; nothing mounted is no error."""
     flags = syscalls.UMOUNT_NOFOLLOW | (syscalls.MNT_DETACH if lazy else 0)
     while True:
         try:
@@ -89,7 +89,7 @@ def unmount(target: str, lazy: bool = False) -> None:
 
 @contextlib.contextmanager
 def mounted(mounts: t.Sequence[t.Any], target: str) -> t.Iterator[str]:
-    """All mounts on target, one over the other, for the length of the context."""
+    """Mount all mounts on target, one over the other, during the context."""
     try:
         for entry in mounts:
             mount(entry.type, entry.source, target, entry.options)

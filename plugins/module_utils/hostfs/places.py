@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a file that users name really is, found by directory descriptors, so that nobody can lead us elsewhere on the way.
+"""Find the real place of a file that a user names, by directory descriptors, so that nobody can redirect us on the way.
 
-A symbolic link is followed only where nobody but root and this user can have put it: root writes into the directories of
-other users, and one of them could else have it write, or remove, anything.
+A symbolic link is followed only where nobody but root and this user can have made it. Else users in whose directories root
+writes could make it write or remove any file.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from ..errors import FailedPrecondition, InvalidArgument, from_os_error, printab
 from .atomic import replacing
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-#: On the way: whoever may pass through a directory need not be allowed to read it.
+#: For directories on the way: we may have the right to pass through them, but not to read them.
 _PASSED = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINK_LIMIT = 40
 
 
 class Place(t.NamedTuple):
-    """An open directory, and a name in it. directory: its path, without links."""
+    """An open directory and a name in it. directory: the path of the directory, without links."""
 
     fd: int
     directory: str
@@ -36,7 +36,7 @@ class Place(t.NamedTuple):
         return os.path.join(self.directory, self.name)
 
     def regular(self) -> t.Optional[os.stat_result]:
-        """What the name is, when it is a regular file."""
+        """The stat result of the name if it is a regular file, else None."""
         try:
             found = os.lstat(self.name, dir_fd=self.fd)
         except FileNotFoundError:
@@ -46,8 +46,8 @@ class Place(t.NamedTuple):
 
 @contextlib.contextmanager
 def place(path: str, follow: bool = False, make: t.Optional[int] = None) -> t.Iterator[Place]:
-    """The place of an absolute path. follow: its last name may be a link too. make: directories that are missing are made, with
-    this mode; else NotFound. FailedPrecondition for a link that another user may have put there.
+    """The place of an absolute path. follow: the last name may be a link too. make: make missing directories with this mode
+    (without it: NotFound). Raises FailedPrecondition for a link that another user may have made.
     """
     if not os.path.isabs(path):
         raise InvalidArgument(f"{printable(path, 200)!r} is not an absolute path")
@@ -60,9 +60,9 @@ def place(path: str, follow: bool = False, make: t.Optional[int] = None) -> t.It
 
 
 def write(path: str, data: bytes, mode: int, directory_mode: int = 0o755) -> None:
-    """Replace a file where it really is, with its owner; its directory is made. Atomic and durable.
+    """Replace a file in its real place and keep its owner; make its directory. Atomic and durable.
 
-    FailedPrecondition for a link that another user may have put there.
+    Raises FailedPrecondition for a link that another user may have made.
     """
     with place(path, follow=True, make=directory_mode) as there, replacing(there.path, mode, parent=there.fd) as stream:
         found = there.regular()
@@ -72,7 +72,7 @@ def write(path: str, data: bytes, mode: int, directory_mode: int = 0o755) -> Non
 
 
 class _Walk:
-    """From the root to the directory of a path, one name at a time."""
+    """Walk from the root to the directory of a path, one name at a time."""
 
     def __init__(self, path: str, make: t.Optional[int]) -> None:
         self._path, self._make, self._links = path, make, 0
@@ -85,7 +85,7 @@ class _Walk:
         return "/" + "/".join(self._names)
 
     def run(self, follow: bool) -> str:
-        """The last name; fd is the directory that it is in."""
+        """Returns the last name; fd is its directory then."""
         try:
             while self._rest:
                 name = self._rest.pop()
@@ -145,7 +145,7 @@ class _Walk:
 
 
 def _only_ours(fd: int, link: os.stat_result) -> bool:
-    """Whether only root and this user can have put the link there, into the directory fd."""
+    """Whether only root and this user can have made the link in the directory fd."""
     users, groups, directory = (0, os.geteuid()), (0, os.getegid()), os.fstat(fd)
     if directory.st_uid not in users:
         return False
@@ -156,7 +156,7 @@ def _only_ours(fd: int, link: os.stat_result) -> bool:
 
 
 def _has_acl(fd: int) -> bool:
-    """Whether an access control list names others, whose rights the group's in the mode are the most of."""
+    """Whether an access control list may give others rights; the group's bits in the mode are the limit of those."""
     try:
         # A descriptor that is only passed through has no attributes itself.
         return "system.posix_acl_access" in os.listxattr(f"/proc/self/fd/{fd}")
@@ -165,7 +165,7 @@ def _has_acl(fd: int) -> bool:
 
 
 def subdirectory(parent_fd: int, name: str, path: str, make: t.Optional[int] = None) -> int:
-    """Open a directory, which is one itself and no link. path: as users know it. -1 where it is not there and not to be made."""
+    """Open a directory that must not be a link. path: for messages. Returns -1 when it is missing and make is not set."""
     for _try in range(2):
         try:
             return os.open(name, DIRECTORY, dir_fd=parent_fd)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Removing trees: by directory file descriptors, never by a joined path, never across a mount, never through a link."""
+"""Remove trees by directory file descriptors: never by a joined path, across a mount or through a link."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..errors import EngineError, from_os_error
 from . import syscalls
 
 _DEPTH = 64
-#: Of names that nobody wants any more: whoever comes by removes what is called so.
+#: The prefix of doomed names: any process that sees one removes it.
 DOOMED = ".rm-"
 
 
 def remove_tree(path: str) -> bool:
-    """Remove a file or directory tree of ours; False when it was absent.
+    """Remove one of our files or directory trees; False when it was missing.
 
-    A mount inside stops the removal (EBUSY): what is mounted is never touched, be it a bind of the same file system.
+    A mount inside stops the removal (EBUSY). Mounted trees are never touched, not even bind mounts of the same file system.
     """
     parent, name = os.path.split(os.path.abspath(path))
     try:
@@ -52,7 +52,7 @@ _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def _enter(parent_fd: int, name: str) -> int:
-    """Open a directory that is on the same mount; EBUSY for a mount point, also where the same file system is mounted there."""
+    """Open a directory on the same mount. EBUSY for a mount point, even if it has the same file system."""
     try:
         return syscalls.openat2(parent_fd, os.fsencode(name), _FLAGS, syscalls.RESOLVE_NO_XDEV | syscalls.RESOLVE_BENEATH)
     except OSError as error:
@@ -68,13 +68,13 @@ def _enter(parent_fd: int, name: str) -> int:
 
 
 def _mount_id(fd: int) -> str:
-    """Which mount a descriptor is on, for kernels without openat2 (before Linux 5.6)."""
+    """The id of a descriptor's mount, for kernels without openat2 (before Linux 5.6)."""
     with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as stream:
         return next(line for line in stream if line.startswith("mnt_id:"))
 
 
 class _Level:
-    """A directory that is being emptied: entries are removed as they are read, so that millions of them cost no memory."""
+    """A directory that is being emptied. Entries are removed while they are read, so millions of them need no memory."""
 
     def __init__(self, fd: int, name: str) -> None:
         self.fd, self.name, self.moved_here = fd, name, False
@@ -85,7 +85,7 @@ class _Level:
         os.close(self.fd)
 
     def next_directory(self) -> t.Optional[str]:
-        """Unlink what is no directory, up to the next one; None at the end."""
+        """Unlink entries up to the next directory and return that; None at the end."""
         for entry in self._entries:
             if entry.is_dir(follow_symlinks=False):
                 return entry.name
@@ -100,9 +100,10 @@ class _Level:
 
 
 def empty_directory(parent_fd: int, name: str) -> None:
-    """Remove everything in the directory name of parent_fd. Directories deeper than _DEPTH are moved up first, so that no
-    depth needs more than twice that many file descriptors. OSError; EBUSY where something is mounted inside.
-    Two processes may do this at once: what is gone by now was removed by the other one.
+    """Remove everything in the directory name of parent_fd. Raises OSError; EBUSY where something is mounted inside.
+
+    Directories deeper than _DEPTH are moved up first, so twice that many file descriptors are enough for any depth.
+    Two processes may do this at once: entries that are gone by now were removed by the other one.
     """
     stack = [_Level(_enter(parent_fd, name), name)]
     try:
@@ -135,7 +136,7 @@ def _doomed(path: str) -> str:
 def rename_then_remove(path: str) -> bool:
     """Take the name away at once, then remove the tree; False when it was absent.
 
-    Killed in between, the next sweep() of the parent directory removes what is left.
+    If we are killed in between, the next sweep() of the parent directory removes the rest.
     """
     doomed = _doomed(path)
     try:
@@ -149,10 +150,10 @@ def rename_then_remove(path: str) -> bool:
 
 
 def set_aside_strangers(directory: str, known: t.Collection[str], keep: t.Callable[[str], bool]) -> bool:
-    """Take its name from all in a directory that is not known, with what is mounted there: killed processes have left it.
+    """Unmount and rename the entries of a directory that are not in known: killed processes left them.
 
-    The next sweep() removes it, which may take long: this is short, and can be done under a lock. keep: tells of a stranger's
-    path whether that stays. What cannot be set aside keeps nobody from the work that is done besides. False when there is such.
+    The next sweep() removes them. That may take long; this is short, so it can be done under a lock. keep(path) tells whether an
+    unknown entry stays. Returns False when some could not be renamed, which is no error for the caller's own work.
     """
     from .mounts import mount_points, unmount
 
@@ -175,7 +176,7 @@ def set_aside_strangers(directory: str, known: t.Collection[str], keep: t.Callab
 
 
 def sweep(directory: str) -> bool:
-    """Remove what an interrupted rename_then_remove left in a directory. False when some of it cannot be removed."""
+    """Remove what an interrupted rename_then_remove left in a directory. False when some of it could not be removed."""
     clean = True
     for name in _names(directory):
         if name.startswith(DOOMED):

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""System calls that the standard library lacks, through ctypes: mount, umount2, syncfs, openat2, prctl, ioprio_set."""
+"""System calls that are missing in the standard library, through ctypes: mount, umount2, syncfs, openat2, prctl, ioprio_set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MS_NOATIME, MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE, MS_RELATIME = 1024, 4096, 163
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT = 1, 2, 4, 8, 16
 _SYS_OPENAT2 = 437
-#: An old call, so each architecture has a number of its own. A 32-bit Python on a 64-bit kernel would take another call.
+#: Each architecture has its own number of this old call. A 32-bit Python on a 64-bit kernel would make another call.
 _SYS_IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282} if sys.maxsize > 2**32 else {}
 _PR_SET_PDEATHSIG = 1
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1
@@ -49,12 +49,12 @@ def umount(target: str, flags: int = UMOUNT_NOFOLLOW) -> None:
 
 
 def syncfs(fd: int) -> None:
-    """syncfs(2): write back everything of the file system that fd is on; OSError tells write-back errors too."""
+    """syncfs(2): write back the whole file system of fd. OSError reports write-back errors too."""
     _check(libc().syncfs(fd), "syncfs")
 
 
 def end_with_parent(parent: int, number: int) -> None:
-    """prctl(2), PR_SET_PDEATHSIG: this process gets a signal when the thread that forked it, in the process parent, ends."""
+    """prctl(2), PR_SET_PDEATHSIG: send this process a signal when the thread of parent that forked it ends."""
     _check(libc().prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0), "prctl")
     if os.getppid() != parent:
         os.kill(os.getpid(), number)
@@ -68,7 +68,7 @@ def set_io_priority(value: int) -> None:
 
 
 def rename_new(old: str, new: str) -> None:
-    """renameat2(2) with RENAME_NOREPLACE. FileExistsError when there is something of the new name; OSError."""
+    """renameat2(2) with RENAME_NOREPLACE. Raises FileExistsError when the new name exists; OSError."""
     call = getattr(libc(), "renameat2", None)
     if call is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), old)
@@ -80,7 +80,7 @@ class _OpenHow(ctypes.Structure):
 
 
 def openat2(dir_fd: int, path: bytes, flags: int, resolve: int, mode: int = 0) -> int:
-    """openat2(2): a new file descriptor, O_CLOEXEC. OSError; ENOSYS before Linux 5.6."""
+    """openat2(2): a new file descriptor with O_CLOEXEC. Raises OSError; ENOSYS before Linux 5.6."""
     how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve)
     return _check(
         libc().syscall(_SYS_OPENAT2, dir_fd, ctypes.c_char_p(path), ctypes.byref(how), ctypes.sizeof(how)), os.fsdecode(path)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Decompressing a stream: gzip and zstd, told apart by their first bytes. What a stranger sends is never held whole.
+"""Decompress gzip and zstd streams, told apart by their first bytes. Untrusted input is read in blocks only.
 
 isal (Intel's ISA-L for Python) is used in place of zlib where it is installed.
 """
@@ -20,14 +20,14 @@ _MAGIC = {"gzip": b"\x1f\x8b", "zstd": b"\x28\xb5\x2f\xfd"}
 
 
 def compression_of(start: bytes) -> str:
-    """none, gzip or zstd, by the first (at least four) bytes of a stream."""
+    """The compression of a stream (none, gzip or zstd), from its first bytes, at least four."""
     return next((name for name, magic in _MAGIC.items() if start.startswith(magic)), "none")
 
 
 def decompressed(stream: t.BinaryIO, what: str, compressed: bool = False) -> t.Iterator[bytes]:
-    """The blocks of a seekable stream from its beginning, by what it is: like containerd, since media types are often wrong.
+    """Decompress a seekable stream from its beginning. Its first bytes decide how, as in containerd: media types are often wrong.
 
-    what names the stream in errors ("layer"). DataLoss for a damaged stream, and for an empty one that was announced as
+    what names the stream in errors ("layer"). Raises DataLoss for a damaged stream, and for an empty one that should be
     compressed; MissingLibrary for zstd without its library.
     """
     start = stream.read(4)
@@ -51,7 +51,7 @@ def _zlib() -> t.Any:
 
 
 def _gzip_blocks(stream: t.BinaryIO, what: str) -> t.Iterator[bytes]:
-    """All members of a gzip stream. Little is given to the beginning of each, so that many small ones are not copied for ever."""
+    """Read all members of a gzip stream. Each begins with a small piece, so that many small members do not copy the input often."""
     library = _zlib()
     failures: t.Tuple[t.Type[Exception], ...] = (zlib.error, getattr(library, "error", zlib.error))
     try:

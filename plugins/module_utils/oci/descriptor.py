@@ -14,12 +14,12 @@ from .documents import Reader
 from .platform import Platform
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"
-#: RFC 6838, section 4.2. It goes into headers of requests.
+#: RFC 6838, section 4.2. Media types go into request headers.
 _MEDIA_TYPE = re.compile(rf"{_NAME}/{_NAME}\Z")
 
 
 class Descriptor(t.NamedTuple):
-    """What a blob is (media_type), which it is (digest) and how long (size, bytes)."""
+    """The type (media_type), identity (digest) and length (size, in bytes) of a blob."""
 
     media_type: str
     digest: Digest
@@ -38,7 +38,7 @@ class Descriptor(t.NamedTuple):
             platform = Platform.normalised(sub.text("os", ""), sub.text("architecture", ""), sub.text("variant", ""))
         media_type = read.text("mediaType")
         if not _MEDIA_TYPE.match(media_type):
-            raise InvalidArgument(f"mediaType of {what} is no media type: {printable(media_type, 100)!r}")
+            raise InvalidArgument(f"mediaType of {what} is not a media type: {printable(media_type, 100)!r}")
         return cls(
             media_type,
             Digest.parse(read.text("digest")),

@@ -16,7 +16,7 @@ _DIGEST = re.compile(r"(sha256|sha512):([a-f0-9]+)\Z")
 
 
 class Digest(str):
-    """A validated digest; a str, so that it can be a dict key, JSON and SQL value. Make one with parse()."""
+    """A validated digest; a str, so that dictionaries, JSON and SQL take it. Make one with parse()."""
 
     __slots__ = ()
 

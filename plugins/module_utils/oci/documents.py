@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading JSON documents that strangers wrote: bounded, every field's type checked."""
+"""Read untrusted JSON documents: sizes are limited, and the type of every field is checked."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _integer(text: str) -> int:
 def _pairs(pairs: t.List[t.Tuple[str, t.Any]]) -> t.Dict[str, t.Any]:
     out = dict(pairs)
     if len(out) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("an object has the same key twice")
     return out
 
 

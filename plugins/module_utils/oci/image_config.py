@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Image configs (OCI image-spec, config.md), strictly read. Healthcheck is Docker's extension."""
+"""Image configs (OCI image-spec, config.md), read strictly. Healthcheck is Docker's extension."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .platform import Platform
 
 
 class ImageConfig(t.NamedTuple):
-    """platform; the defaults that a container takes from its image; diff_ids (uncompressed layers, bottom first)."""
+    """The platform, the defaults for containers, and diff_ids (uncompressed layers, bottom first)."""
 
     platform: Platform
     diff_ids: t.Tuple[Digest, ...]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Manifests and indexes (OCI image-spec manifest.md, image-index.md; Docker schema 2), strictly read."""
+"""Manifests and indexes (OCI image-spec manifest.md, image-index.md; Docker schema 2), read strictly."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Manifest(t.NamedTuple):
 
 
 class Index(t.NamedTuple):
-    """Many manifests, one a platform."""
+    """The manifests of an image, one for each platform."""
 
     media_type: str
     manifests: t.Tuple[Descriptor, ...]
     annotations: t.Mapping[str, str]
 
     def choose(self, platform: Platform) -> Descriptor:
-        """The manifest that fits the platform best; NotFound lists what there is."""
+        """The manifest that fits the platform best. NotFound lists the platforms that the index has."""
         plain = [m for m in self.manifests if m.media_type in media_types.MANIFESTS + media_types.INDEXES]
         for wanted in platform.candidates():
             for found in plain:
@@ -49,7 +49,7 @@ Document = t.Union[Manifest, Index]
 
 
 def parse(data: bytes, media_type: str, what: str = "manifest") -> Document:
-    """Read a document that was announced as media_type; InvalidArgument when it is anything else.
+    """Read a document that was announced as media_type. Raises InvalidArgument when it is anything else.
 
     A document that could be read as both kinds is refused (CVE-2021-41190).
     """
@@ -68,7 +68,9 @@ def parse(data: bytes, media_type: str, what: str = "manifest") -> Document:
         return _index(read, media_type, what)
     if media_type in media_types.MANIFESTS:
         return _manifest(read, media_type, what)
-    raise InvalidArgument(f"{what} has the media type {printable(media_type, 100)!r}, which is no image manifest or index")
+    raise InvalidArgument(
+        f"{what} has the media type {printable(media_type, 100)!r}, which is not that of an image manifest or index"
+    )
 
 
 def _index(read: Reader, media_type: str, what: str) -> Index:

@@ -26,7 +26,7 @@ INDEXES = (OCI_INDEX, DOCKER_INDEX)
 MANIFESTS = (OCI_MANIFEST, DOCKER_MANIFEST)
 CONFIGS = (OCI_CONFIG, DOCKER_CONFIG)
 
-#: What a client accepts for a manifest request.
+#: The Accept header of a manifest request.
 ACCEPT = ", ".join((OCI_INDEX, DOCKER_INDEX, OCI_MANIFEST, DOCKER_MANIFEST))
 
 
@@ -41,12 +41,12 @@ def is_foreign(media_type: str) -> bool:
 
 
 def is_encrypted(media_type: str) -> bool:
-    """True for layers that nobody can unpack without a key (ocicrypt)."""
+    """True for layers that are encrypted (ocicrypt)."""
     return "+encrypted" in media_type
 
 
 def compression(media_type: str) -> str:
-    """none, gzip or zstd: how a layer of this media type is compressed."""
+    """The compression that this media type of a layer names: none, gzip or zstd."""
     if media_type.endswith(("+gzip", ".gzip")):
         return "gzip"
     if media_type.endswith(("+zstd", ".zstd")):

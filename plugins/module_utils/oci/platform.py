@@ -72,7 +72,7 @@ class Platform(t.NamedTuple):
             arch, variant = _ARCH.get(word, (word, ""))
             if arch not in _KNOWN_ARCH:
                 raise InvalidArgument(
-                    f"{option}: invalid platform {printable(text, 80)!r}, neither an operating system nor an architecture is called so"
+                    f"{option}: invalid platform {printable(text, 80)!r}, there is no operating system or architecture of that name"
                 )
             return cls.normalised("linux", arch, variant)
         return cls.normalised(*parts)
@@ -81,11 +81,11 @@ class Platform(t.NamedTuple):
     def normalised(cls, os_name: str, architecture: str, variant: str = "") -> Platform:
         """The canonical form: linux/x86_64 is linux/amd64, linux/arm64/v8 is linux/arm64, linux/arm is linux/arm/v7.
 
-        Parts may be empty. InvalidArgument for what no platform is called.
+        Parts may be empty. Raises InvalidArgument for a part that no platform has.
         """
         for part in (os_name, architecture, variant):
             if part and not _PART.match(part):
-                raise InvalidArgument(f"{printable(part, 80)!r} is no part of a platform's name")
+                raise InvalidArgument(f"{printable(part, 80)!r} is not part of a platform's name")
         os_name = {"macos": "darwin"}.get(os_name.lower(), os_name.lower())
         arch, implied = _ARCH.get(architecture.lower(), (architecture.lower(), ""))
         variant = (variant.lower() or implied).replace("armv", "v")
@@ -103,9 +103,9 @@ class Platform(t.NamedTuple):
         return cls.normalised("linux", os.uname().machine)
 
     def candidates(self) -> t.Tuple[Platform, ...]:
-        """What runs on this platform, best first, as containerd has it (platforms/compare.go: platformVector).
+        """The platforms whose programs run on this one, best first, as in containerd (platforms/compare.go: platformVector).
 
-        arm/v7 runs v6 and v5; arm64/v9 plain arm64, and that arm/v8 and below; amd64/v3 v2 and v1, and every amd64 386.
+        arm/v7 runs v6 and v5. arm64/v9 runs plain arm64, which runs arm/v8 and below. amd64/v3 runs v2 and v1; every amd64 runs 386.
         """
         number = int(self.variant[1:]) if self.variant[1:].isdigit() else 0
         if self.architecture == "arm" and number:

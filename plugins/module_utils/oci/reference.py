@@ -23,7 +23,7 @@ DEFAULT_DOMAIN = "docker.io"
 
 
 class Reference(t.NamedTuple):
-    """domain (registry host[:port]), path (repository), tag and digest (either may be empty, not both)."""
+    """domain (registry host[:port]), path (repository), tag and digest (one of the two may be empty)."""
 
     domain: str
     path: str
@@ -32,7 +32,7 @@ class Reference(t.NamedTuple):
 
     @classmethod
     def parse(cls, text: object, option: str = "name", default_tag: str = "latest") -> Reference:
-        """The fully qualified reference that text means; default_tag where it names neither tag nor digest.
+        """The fully qualified reference that text means. It gets default_tag when it has neither tag nor digest.
 
         Raises InvalidArgument naming the option and the value.
         """
@@ -66,7 +66,7 @@ class Reference(t.NamedTuple):
 
     @property
     def object(self) -> str:
-        """What a registry is asked for: the digest if there is one, else the tag."""
+        """The name of the manifest in requests: the digest if there is one, else the tag."""
         return str(self.digest or self.tag)
 
     def __str__(self) -> str:
@@ -74,7 +74,7 @@ class Reference(t.NamedTuple):
 
     @property
     def familiar(self) -> str:
-        """As people write it: docker.io/library/ and docker.io/ left away, where what is left means the same."""
+        """The short form: without docker.io/library/ or docker.io/, where the rest still means the same image."""
         for name in (self.path.removeprefix("library/"), self.path):
             if _split(name) == (self.domain, self.path):
                 return name + str(self)[len(self.name) :]

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading a tar stream: ustar, GNU (long names, base-256 numbers, sparse files) and PAX, bounded and validated.
+"""Read a tar stream: ustar, GNU (long names, base-256 numbers, sparse files) and PAX, with limits and validation.
 
-Sources: POSIX pax(1), GNU tar's tar.h. What a stranger can write is limited before memory or disk is given to it.
+Sources: POSIX pax(1), GNU tar's tar.h. Every limit is checked before memory or disk space is used.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ _SPARSE_LIMIT = 100_000
 _SPARSE_BYTES = 48 * _SPARSE_LIMIT
 _XATTRS_LIMIT = 64
 _MAX = 2**63 - 1
-#: One less than what means "leave it as it is" to the kernel.
+#: The largest id: for the kernel the next one means "do not change".
 _ID_MAX = 2**32 - 2
 
 REGULAR, HARDLINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO = b"0", b"1", b"2", b"3", b"4", b"5", b"6"
-#: Mode, uid, gid, size, mtime and checksum as nearly all archives write them; a million headers are read by this.
+#: Mode, uid, gid, size, mtime and checksum as nearly all archives write them: the fast path.
 _USUAL = re.compile(rb"([0-7]{7})[\0 ]" * 3 + rb"([0-7]{11})[\0 ]" * 2 + rb"([0-7]{6})[\0 ]{2}")
 _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s6s2s32s32s8s8s155s12s")
 
@@ -36,7 +36,7 @@ Segments = t.List[t.Tuple[int, int]]
 
 
 class Entry:
-    """One member. size is that of its data in the stream; real_size and segments (offset, length) tell a sparse file's."""
+    """One member. size counts its bytes in the stream; a sparse file also has its real_size and segments (offset, length)."""
 
     __slots__ = (
         "gid",
@@ -63,18 +63,18 @@ class Entry:
         self.xattrs: t.Dict[bytes, bytes] = {}
 
 
-class Source(t.Protocol):
+class BlockSource(t.Protocol):
     def read(self) -> bytes:
-        """The next block of any length; empty at the end."""
+        """The next block, of any length; empty at the end."""
 
 
 class TarReader:
-    """Iterate over the entries; read an entry's data with blocks() before the next one (what is left is skipped).
+    """Iterate over the entries. Read an entry's data with blocks() before the next entry; unread data is skipped.
 
-    what names the stream in errors. skip(count) moves the source on by so many bytes without reading them, where it can.
+    what names the stream in errors. skip(count), if given, moves the source forward without reading.
     """
 
-    def __init__(self, source: Source, what: str = "the layer", skip: t.Optional[t.Callable[[int], None]] = None) -> None:
+    def __init__(self, source: BlockSource, what: str = "the layer", skip: t.Optional[t.Callable[[int], None]] = None) -> None:
         self._source, self._what, self._move_on = source, what, skip
         self._buffer = memoryview(b"")
         self._left = 0
@@ -83,11 +83,11 @@ class TarReader:
 
     @property
     def ahead(self) -> int:
-        """Bytes that were read from the source and not looked at yet."""
+        """The number of bytes that were read from the source and not used yet."""
         return len(self._buffer)
 
     def _up_to(self, count: int) -> bytes:
-        """So many bytes, or what there is to the end of the stream."""
+        """Count bytes, or fewer at the end of the stream."""
         if len(self._buffer) >= count:
             found = bytes(self._buffer[:count])
             self._buffer = self._buffer[count:]
@@ -208,7 +208,7 @@ class TarReader:
         return entry, kind, entry.size
 
     def _drain(self) -> None:
-        """What comes after the end marker belongs to the stream and its digest, and to no file."""
+        """Read the bytes after the end marker: they belong to the digest of the stream, but to no file."""
         self._buffer = memoryview(b"")
         while self._source.read():
             pass
@@ -241,7 +241,7 @@ class TarReader:
             _check_segments(entry)
 
     def _sparse_1_0(self, entry: Entry) -> None:
-        """The map stands before the data: decimal numbers, one a line, padded to a block."""
+        """The map comes before the data: decimal numbers, one on each line, padded to a block."""
         if entry.size < BLOCK:
             raise InvalidArgument(f"the sparse map of {printable(entry.name, 200)} is missing")
         numbers: t.List[int] = []
@@ -263,19 +263,19 @@ class TarReader:
 
 
 def _signed(raw: bytes) -> int:
-    """The checksum as some old tars made it, with signed characters."""
+    """The checksum of some old tars, which added signed characters."""
     return sum(b - 256 if b > 127 else b for b in raw[:148] + raw[156:]) + 256
 
 
 def _numbers(fields: t.Sequence[bytes]) -> t.List[int]:
-    """Mode, uid, gid, size, mtime and checksum of a header, in whatever form."""
+    """Mode, uid, gid, size, mtime and checksum of a header, in any form."""
     limits = (_MAX, _ID_MAX, _ID_MAX, _MAX, _MAX, _MAX)
     names = ("mode", "uid", "gid", "size", "mtime", "checksum")
     return [number(field, name, limit, name == "mtime") for field, name, limit in zip(fields[1:7], names, limits)]
 
 
 def number(field: bytes, what: str, limit: int = _MAX, signed: bool = False) -> int:
-    """A numeric header field, at most limit: octal digits, or base-256 with the first bit set. Negative only where signed."""
+    """A numeric header field up to limit: octal digits, or base-256 with the first bit set. Only signed fields may be negative."""
     if field[:1] in (b"\x80", b"\xff"):
         value = int.from_bytes(field[1:], "big") if field[0] == 0x80 else int.from_bytes(field, "big", signed=True)
     else:
@@ -295,7 +295,7 @@ def _decimal(text: bytes, limit: int = _MAX) -> int:
 
 
 def parse_pax(data: bytes) -> t.Dict[bytes, bytes]:
-    """The records of a PAX header ("<length> <key>=<value>\\n") that say something to us."""
+    """The records of a PAX header ("<length> <key>=<value>\\n") that matter to us."""
     records: t.Dict[bytes, bytes] = {}
     maps: t.List[bytes] = []
     start = 0
@@ -329,7 +329,7 @@ def _seconds(text: bytes) -> int:
 
 
 def apply_pax(entry: Entry, records: t.Mapping[bytes, bytes]) -> None:
-    """Put the records of PAX headers over the fields of the plain header. An empty value deletes a record."""
+    """Replace the fields of the plain header by the records of PAX headers. An empty value deletes a record."""
     for key, value in records.items():
         if key.startswith(_XATTR):
             entry.xattrs[key[len(_XATTR) :]] = value
@@ -372,7 +372,7 @@ def _sparse_table(raw: bytes, segments: Segments) -> None:
 
 
 def _check_segments(entry: Entry) -> None:
-    """In order, inside the file, and as many bytes as the stream has."""
+    """Segments must be in order, inside the file, and as long as the data in the stream."""
     end = 0
     for offset, length in entry.segments or ():
         if offset < end or offset + length > entry.real_size:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Authentication at one host: what to send, and how to answer a challenge (distribution's token specification, RFC 6749)."""
+"""Authentication at one host: find credentials, answer challenges (distribution's token specification, RFC 6749)."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ Send = t.Callable[[str, str, t.Mapping[str, str], t.Optional[t.Mapping[str, t.An
 class Authorizer:
     """The Authorization headers for one host. Threads may share it.
 
-    The registry's own credentials (options, or config.json under its name) never go to a mirror: that has an entry of its own
-    in config.json, or an Authorization header in hosts.toml.
+    The registry's own credentials (options, or config.json under its name) never go to a mirror. A mirror has its own entry in
+    config.json, or an Authorization header in hosts.toml.
     """
 
     def __init__(self, host: Host, domain: str, options: RegistryOptions) -> None:
@@ -39,7 +39,7 @@ class Authorizer:
         self._credentials: t.Optional[Credentials] = None
 
     def find(self) -> Credentials:
-        """What to authenticate with; looked up once."""
+        """The credentials for this host, looked up once."""
         if self._credentials is None:
             options = self._options if self._host.own else self._options._replace(username="", password="", token="")
             self._credentials = find_credentials(self.name, options)
@@ -47,17 +47,17 @@ class Authorizer:
 
     @property
     def anonymous(self) -> bool:
-        """True when there is nothing to authenticate with."""
+        """True when there are no credentials."""
         return not self._preset and self.find() == Credentials()
 
     def known(self, scope: str) -> str:
-        """What to send with a request that has not been challenged; "" for nothing."""
+        """The Authorization header for a request without a challenge; "" for none."""
         return self._known.get(scope) or self._preset
 
     def answer(self, challenges: t.Sequence[Challenge], scope: str, secure: bool, send: Send) -> str:
-        """The Authorization header that answers a challenge, kept for the next requests of this scope.
+        """The Authorization header that answers a challenge. It is kept for later requests of this scope.
 
-        Raises Unauthenticated where there is none. secure: the host itself is spoken to over TLS.
+        Raises Unauthenticated when there is none. secure: the connection to the host itself uses TLS.
         """
         found = self.find()
         for challenge in challenges:
@@ -72,11 +72,11 @@ class Authorizer:
             raise Unauthenticated(
                 f"{self.name} {'refuses the credentials of' if self._preset else 'needs credentials:'} {self.hint}"
             )
-        raise Unauthenticated(f"{self.name} refuses access and offers no way to authenticate that we know")
+        raise Unauthenticated(f"{self.name} refuses access and offers no way to authenticate that is supported")
 
     @property
     def hint(self) -> str:
-        """Where credentials for this host come from, or could, for messages."""
+        """Where credentials for this host come from, or could come from, for messages."""
         if self._preset:
             return "the header in its hosts.toml"
         if not self.anonymous:
@@ -89,7 +89,7 @@ class Authorizer:
 
     @property
     def _source(self) -> str:
-        """What the credentials were taken from."""
+        """The source of the credentials, for messages."""
         if self._host.own and self._options.token:
             return "token"
         if self._host.own and self._options.username:
@@ -101,7 +101,7 @@ class Authorizer:
         scheme, name, _port = origin(realm)
         if scheme != "https" and not (scheme == "http" and not secure and is_loopback(name)):
             raise Unauthenticated(
-                f"{self.name} names {redacted(realm)} as its token service, which is refused: it must be spoken to over TLS"
+                f"{self.name} names {redacted(realm)} as its token service, which is refused: a token service must use TLS"
             )
         response = self._ask_for_token(realm, challenge, join_scopes(scope, challenge.parameters.get("scope", "")), send)
         with response:
@@ -137,7 +137,7 @@ class Authorizer:
 
 
 def join_scopes(wanted: str, challenged: str) -> t.List[str]:
-    """The scopes to ask for, a resource each: what we want, and what the challenge names besides."""
+    """The scopes to ask for, one for each resource: those that we want, and those that the challenge names."""
     actions: t.Dict[str, t.List[str]] = {}
     for one in f"{wanted} {challenged}".split():
         resource, _colon, names = one.rpartition(":")

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The registry client: references to descriptors, descriptors to bytes. OCI distribution-spec 1.1.
 
-Mirrors of hosts.toml are asked as containerd asks them: tags of hosts that may resolve, contents of all that may pull.
+Mirrors of hosts.toml are asked as containerd does it: hosts that may resolve for tags, all that may pull for contents.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .transport import Transport
 
 __all__ = ["RegistryClient", "RegistryOptions"]
 
-#: As much is lost when a transfer breaks off.
+#: So much may be lost when a transfer breaks off.
 _BLOCK = 128 * 1024
 _PROGRESS = 1024 * 1024
 
@@ -41,7 +41,7 @@ _PROGRESS = 1024 * 1024
 class RegistryClient:
     """The registries, over one set of options. Threads may share it; close() it.
 
-    served: the URL of the host that gave a document or a blob, by digest. refused: blobs, with hosts that sent something else.
+    served: by digest, the URL of the host that sent the document or blob. refused: blobs, with the hosts that sent wrong bytes.
     """
 
     def __init__(self, options: RegistryOptions) -> None:
@@ -56,25 +56,25 @@ class RegistryClient:
             endpoints.close()
 
     def endpoints(self, domain: str) -> Endpoints:
-        """The hosts of a registry; its hosts.toml is read once."""
+        """The hosts of a registry. Its hosts.toml is read once."""
         with self._lock:
             if domain not in self._endpoints:
                 self._endpoints[domain] = Endpoints(domain, self._options)
             return self._endpoints[domain]
 
     def resolve(self, reference: Reference) -> Resolved:
-        """The descriptor, by HEAD where the registry answers it fully, else by GET.
+        """The descriptor, by HEAD if the registry's answer is complete, else by GET.
 
-        With a tag and a digest both are asked: FailedPrecondition when the tag has moved.
+        With a tag and a digest, the registry is asked for both. Raises FailedPrecondition when the tag has moved.
         """
         if reference.tag and reference.digest:
             return _pinned(reference, self.resolve(reference._replace(digest=None)))
         return self._ask(reference, lambda transport: _head(transport, reference) or _get(transport, reference))
 
     def document(self, reference: Reference) -> Resolved:
-        """The descriptor and the document itself, by one GET.
+        """The descriptor and the document, by one GET.
 
-        Where mirrors come first that may not resolve, a HEAD elsewhere tells the digest, and they are asked for the document.
+        If the first mirrors may not resolve tags, a HEAD at another host tells the digest; then the mirrors are asked for that.
         """
         if reference.tag and reference.digest:
             return _pinned(reference, self.document(reference._replace(digest=None)))
@@ -95,9 +95,9 @@ class RegistryClient:
             raise NotFound(f"{reference} is not in the registry: {error}", **error.details) from error
 
     def fetch(self, reference: Reference, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
-        """The bytes of a manifest or blob from offset; broken transfers go on where they stopped, on the next host too.
+        """The bytes of a manifest or blob from offset. A broken transfer continues where it stopped, on the next host if need be.
 
-        Never more than the descriptor's size. The caller checks the digest.
+        Never yields more than the descriptor's size. The caller checks the digest.
         """
         endpoints, scope, attempt = self.endpoints(reference.domain), _scope(reference), 0
         # A transfer goes on for ever if need be, but not for single bytes.
@@ -141,13 +141,13 @@ def _pinned(reference: Reference, found: Resolved) -> Resolved:
     has = found.descriptor.digest
     if has != reference.digest:
         raise FailedPrecondition(
-            f"{reference.name}:{reference.tag} has moved: it is pinned to {reference.digest}, and the registry has {has}"
+            f"{reference.name}:{reference.tag} has moved: the task asks for {reference.digest}, and the registry has {has}"
         )
     return found
 
 
 def _get(transport: Transport, reference: Reference) -> Resolved:
-    """A document from one host, checked against all that is known of it."""
+    """Get a document from one host and check it against everything that is known of it."""
     path = f"{reference.path}/manifests/{reference.object}{transport.namespace}"
     response = transport.request("GET", path, _scope(reference), {"Accept": media_types.ACCEPT})
     media_type = _media_type(response)
@@ -158,17 +158,19 @@ def _get(transport: Transport, reference: Reference) -> Resolved:
         hasher.update(body)
         digest = Digest(f"{reference.digest.algorithm}:{hasher.hexdigest()}")
     if reference.digest and digest != reference.digest:
-        raise DataLoss(f"the registry sent other content for {reference}: it has the digest {digest}")
+        raise DataLoss(f"the registry sent other content for {reference}: its digest is {digest}")
     said = response.headers.get("Docker-Content-Digest")
     if said and said.startswith(digest.algorithm + ":") and said != digest:
-        raise DataLoss(f"the registry's digest for {reference} is {printable(said, 100)}, that of what it sent is {digest}")
+        raise DataLoss(
+            f"the registry's digest for {reference} is {printable(said, 100)}, but it sent content with the digest {digest}"
+        )
     if media_type not in media_types.INDEXES + media_types.MANIFESTS:
-        raise InvalidArgument(f"{reference} is no image: the registry says its media type is {printable(media_type, 100)!r}")
+        raise InvalidArgument(f"{reference} is not an image: the registry says its media type is {printable(media_type, 100)!r}")
     return Resolved(Descriptor(media_type, digest, len(body)), body, transport.url)
 
 
 def _head(transport: Transport, reference: Reference) -> t.Optional[Resolved]:
-    """What one host says by HEAD; None when that is not enough."""
+    """Ask one host by HEAD; None when its answer is not complete."""
     path = f"{reference.path}/manifests/{reference.object}{transport.namespace}"
     try:
         with transport.request("HEAD", path, _scope(reference), {"Accept": media_types.ACCEPT}) as response:
@@ -185,7 +187,7 @@ def _head(transport: Transport, reference: Reference) -> t.Optional[Resolved]:
 
 
 def _stream(transport: Transport, reference: Reference, descriptor: Descriptor, offset: int) -> t.Iterator[bytes]:
-    """One answer's bytes from offset, at most up to the descriptor's size."""
+    """The bytes of one answer from offset, at most up to the descriptor's size."""
     kind = "manifests" if media_types.kind(descriptor.media_type) in ("index", "manifest") else "blobs"
     path = f"{reference.path}/{kind}/{descriptor.digest}"
     with _from(transport, reference, path, descriptor, offset) as response:
@@ -206,7 +208,7 @@ def _stream(transport: Transport, reference: Reference, descriptor: Descriptor, 
 
 
 def _from(transport: Transport, reference: Reference, path: str, descriptor: Descriptor, offset: int) -> t.Any:
-    """An answer that begins at offset (HTTP 206), or at the beginning where the host cannot do better."""
+    """An answer that begins at offset (HTTP 206), or at the beginning if the host does not support ranges."""
     headers = {"Accept": f"{descriptor.media_type}, {media_types.ACCEPT}, */*"}
     ranges = {"Range": f"bytes={offset}-"} if offset else {}
     response = transport.request("GET", path + transport.namespace, _scope(reference), {**headers, **ranges})
@@ -216,7 +218,7 @@ def _from(transport: Transport, reference: Reference, path: str, descriptor: Des
         offset = 0
     if response.status_code == 206 and not _begins_at(response, offset):
         response.close()
-        raise RegistryError(f"{printable(path, 200)}: the registry sent another range than it was asked for")
+        raise RegistryError(f"{printable(path, 200)}: the registry sent a range that was not asked for")
     _check_length(response, path, descriptor, offset)
     return response
 
@@ -226,7 +228,7 @@ def _begins_at(response: t.Any, offset: int) -> bool:
 
 
 def _check_length(response: t.Any, path: str, descriptor: Descriptor, offset: int) -> None:
-    """Before a byte is taken: another length than the descriptor's is another thing, such as the page of a proxy."""
+    """Check the length before the first byte: content of another length is something else, such as a proxy's error page."""
     length = whole_number(response.headers.get("Content-Length"))
     partial = response.status_code == 206
     if response.status_code == 416 or (length is not None and length < descriptor.size and not partial):

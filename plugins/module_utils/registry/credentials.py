@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Credentials: from options, from Docker's config.json, from credential helpers. Challenges of WWW-Authenticate."""
+"""Credentials from options, Docker's config.json and credential helpers; challenges of WWW-Authenticate."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Challenge(t.NamedTuple):
 
 
 def parse_challenges(header: str) -> t.List[Challenge]:
-    """All challenges of one WWW-Authenticate header; what cannot be read is left out."""
+    """All challenges of one WWW-Authenticate header, without those that cannot be parsed."""
     found: t.List[Challenge] = []
     position, text = 0, header[:_CHALLENGE_LIMIT]
     while position < len(text):
@@ -54,7 +54,7 @@ def parse_challenges(header: str) -> t.List[Challenge]:
 
 
 def config_keys(domain: str) -> t.List[str]:
-    """The keys under which config.json may have a registry, most precise first."""
+    """The keys that a registry may have in config.json, the most precise one first."""
     keys = [domain, f"https://{domain}", f"http://{domain}", f"https://{domain}/v1/", f"https://{domain}/v2/"]
     if domain == "docker.io":
         keys = ["https://index.docker.io/v1/", "docker.io", "index.docker.io", "registry-1.docker.io", *keys]
@@ -62,7 +62,7 @@ def config_keys(domain: str) -> t.List[str]:
 
 
 def find_credentials(domain: str, options: RegistryOptions) -> Credentials:
-    """What to authenticate with at a registry; empty credentials for anonymous access."""
+    """The credentials for a registry; empty ones for anonymous access."""
     if options.token:
         return Credentials(registry_token=options.token)
     if options.username:
@@ -73,7 +73,7 @@ def find_credentials(domain: str, options: RegistryOptions) -> Credentials:
 
 
 def find_in_config(config: t.Mapping[str, t.Any], path: str, domain: str) -> Credentials:
-    """What a config.json has for a registry, or the credential helper that it names; empty credentials for nothing."""
+    """The credentials that config.json, or its credential helper, has for a registry; empty ones if it has none."""
     helper = helper_for(config, domain)
     if helper:
         found = ask_helper(helper, config_keys(domain)[0] if domain == "docker.io" else domain)
@@ -88,12 +88,12 @@ def find_in_config(config: t.Mapping[str, t.Any], path: str, domain: str) -> Cre
 
 
 def default_config() -> str:
-    """Where Docker has its config.json."""
+    """The path of Docker's config.json."""
     return os.path.join(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker"), "config.json")
 
 
 def read_config(path: str, must_exist: bool) -> t.Dict[str, t.Any]:
-    """A config.json; empty when it need not exist and does not. InvalidArgument for what is no JSON object."""
+    """Read a config.json; an optional one that is missing is empty. InvalidArgument unless it is a JSON object."""
     try:
         with open(path, "rb") as stream:
             data = stream.read(4 * 1024 * 1024)
@@ -136,9 +136,9 @@ def helper_for(config: t.Mapping[str, t.Any], domain: str) -> str:
 
 
 def ask_helper(name: str, message: str, action: str = "get") -> t.Optional[Credentials]:
-    """Docker's credential helper protocol: get and erase take a server, store a JSON object, on standard input.
+    """Docker's credential helper protocol: on standard input, get and erase take a server, store takes a JSON object.
 
-    What get gives; None when the helper has nothing for the server, and for the other actions.
+    Returns the answer to get; None when the helper has nothing for the server, and for the other actions.
     """
     if not _HELPER_NAME.match(name):
         raise InvalidArgument(f"auth_file: {printable(name, 80)!r} is not the name of a credential helper")

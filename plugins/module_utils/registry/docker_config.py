@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Changing what Docker's config.json, or the credential helper that it names, has for a registry."""
+"""Change the credentials that Docker's config.json, or its credential helper, has for a registry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .options import Credentials
 
 
 class DockerConfig:
-    """One config.json. Every method reads it anew: between a plan and its execution it may have changed."""
+    """One config.json. Every method reads it again: it may change between planning and execution."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -29,7 +29,7 @@ class DockerConfig:
             raise InvalidArgument(str(error).replace("auth_file:", "config_path:", 1)) from error
 
     def find(self, domain: str) -> t.Optional[Credentials]:
-        """What there is for a registry, in the helper that the file names or in the file; None for nothing."""
+        """The credentials for a registry, from the helper that the file names or from the file; None without any."""
         config = self._read()
         name = helper_for(config, domain)
         if name:
@@ -41,7 +41,7 @@ class DockerConfig:
         return None
 
     def store(self, domain: str, username: str, password: str) -> None:
-        """By the credential helper where the file names one, else as an entry; other entries stay."""
+        """Store them with the credential helper if the file names one, else as an entry. Other entries stay."""
         config = self._read()
         name = helper_for(config, domain)
         if name:
@@ -57,7 +57,7 @@ class DockerConfig:
         self._write(config)
 
     def erase(self, domain: str) -> None:
-        """Take all that is known for a registry away."""
+        """Remove everything that is stored for a registry."""
         config = self._read()
         name = helper_for(config, domain)
         if name and ask_helper(name, _server(domain)):
@@ -73,11 +73,11 @@ class DockerConfig:
 
 
 def _server(domain: str) -> str:
-    """What a credential helper is asked for."""
+    """The name of a registry for credential helpers."""
     return config_keys(domain)[0] if domain == "docker.io" else domain
 
 
 def _entries(config: t.Mapping[str, t.Any], domain: str) -> t.List[str]:
-    """The keys in a file that are this registry's."""
+    """The keys of this registry in a file."""
     auths = config.get("auths")
     return [key for key in config_keys(domain) if isinstance(auths, dict) and key in auths]

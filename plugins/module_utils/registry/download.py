@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An archive from an HTTP server, into a file without a name, checked against its checksum."""
+"""Download an archive from an HTTP server to a file without a name, and check its checksum."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ from .transport import check_redirect
 _BLOCK = 128 * 1024
 _LIMIT = 256 * 1024**3
 _REDIRECTS = 5
-#: A download goes on for ever if need be, but not for single bytes.
+#: Progress renews the tries of a download, but single bytes do not count.
 _ENOUGH = 64 * 1024
-#: So much of the disk stays free, in parts of it; where that is more, a gigabyte.
+#: The part of the disk that stays free; a gigabyte if that is less.
 _RESERVE, _LARGEST_RESERVE = 20, 1024**3
 _BY_STATUS: t.Dict[int, t.Type[EngineError]] = {401: Unauthenticated, 403: PermissionDenied, 404: NotFound, 410: NotFound}
 
 
 class FetchOptions(t.NamedTuple):
-    """timeout: seconds in which the next part of the answer has to come. retries: how often a broken transfer goes on."""
+    """timeout: seconds until the next part of the answer must arrive. retries: how often a broken transfer continues."""
 
     validate_certs: bool = True
     ca_path: str = ""
@@ -56,7 +56,7 @@ class FetchOptions(t.NamedTuple):
 
 
 def check_url(url: str) -> None:
-    """InvalidArgument for what cannot be downloaded."""
+    """Raise InvalidArgument for a URL that cannot be downloaded."""
     try:
         parts = urllib.parse.urlsplit(url)
         good = parts.hostname and parts.port != 0
@@ -65,13 +65,13 @@ def check_url(url: str) -> None:
     if not good:
         raise InvalidArgument("path: this URL has no host, or an invalid port")
     if "@" in urllib.parse.urlsplit(url).netloc:
-        raise InvalidArgument("path: a URL must have no user name and password in it")
+        raise InvalidArgument("path: a URL must not contain a user name or a password")
 
 
 def download(url: str, checksum: Digest, options: FetchOptions, spool: t.Optional[str] = None) -> t.BinaryIO:
-    """The file, open. What was received before a break is kept where the server can go on from there.
+    """Download a file and return it open. A broken transfer continues where it stopped if the server supports that.
 
-    NotFound, Unauthenticated, PermissionDenied, Unavailable as the server answers; DataLoss when the checksum is another.
+    Raises NotFound, Unauthenticated, PermissionDenied, Unavailable as the server answers; DataLoss for a wrong checksum.
     """
     target = t.cast(t.BinaryIO, tempfile.TemporaryFile(dir=spool))
     try:
@@ -103,7 +103,7 @@ class _SecureConnection(http.client.HTTPSConnection):
 
 
 class _Plain(urllib.request.HTTPHandler):
-    """Answers whose parts have a time limit each."""
+    """HTTP answers with a time limit for each part."""
 
     def http_open(self, req: t.Any) -> t.Any:
         return self.do_open(_PlainConnection, req)
@@ -121,7 +121,7 @@ class _Secure(urllib.request.HTTPSHandler):
 
 
 def _open(url: str, options: FetchOptions, headers: t.Mapping[str, str]) -> t.Any:
-    """The answer, after redirects by the rules of transport.py: HTTP and nothing else, and TLS is never left."""
+    """The answer, after redirects by the rules of transport.py: only HTTP, and never from TLS to plain HTTP."""
     for _hop in range(_REDIRECTS + 1):
         opener = urllib.request.OpenerDirector()
         for handler in (
@@ -147,13 +147,13 @@ def _open(url: str, options: FetchOptions, headers: t.Mapping[str, str]) -> t.An
 
 
 def look(url: str, options: FetchOptions) -> None:
-    """Raises what a download would raise before its first byte."""
+    """Raise the error that a download would raise before its first byte."""
     with _answer(url, options, "bytes=0-0"):
         pass
 
 
 def _transfer(url: str, options: FetchOptions, target: t.BinaryIO) -> None:
-    """Fetch the missing bytes. Unavailable when that breaks off, with what came before kept."""
+    """Fetch the missing bytes. Raises Unavailable when the transfer breaks off; the bytes that came are kept."""
     offset = target.tell()
     with _answer(url, options, f"bytes={offset}-" if offset else "") as response:
         if not (response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")):
@@ -164,7 +164,7 @@ def _transfer(url: str, options: FetchOptions, target: t.BinaryIO) -> None:
 
 @contextlib.contextmanager
 def _answer(url: str, options: FetchOptions, part: str) -> t.Iterator[t.Any]:
-    """What the server sends; only a part where it can do that, and one is asked for."""
+    """The server's answer; only the asked part if the server supports ranges."""
     what, headers = redacted(url), {"User-Agent": "fleet.containerd", "Accept-Encoding": "identity"}
     if part:
         headers["Range"] = part
@@ -203,15 +203,15 @@ def _copy(response: t.Any, target: t.BinaryIO, what: str) -> None:
 
 
 def _check_room(target: t.BinaryIO, count: int, what: str) -> None:
-    """Before so many bytes more: what a server sends is checked at its end only, and must not fill the disk until then."""
+    """Check the room for count more bytes: the checksum is known at the end only, and the disk must not fill up until then."""
     if target.tell() + count > _LIMIT:
         raise ResourceExhausted(f"{what} is longer than {_LIMIT} bytes")
     found = os.fstatvfs(target.fileno())
     free = found.f_bavail * found.f_frsize - min(_LARGEST_RESERVE, found.f_blocks * found.f_frsize // _RESERVE)
     if count > free:
         raise ResourceExhausted(
-            f"{what}: {count} bytes more do not fit on the disk, where {max(0, free)} can be used: free some, or give data_root on "
-            "another one"
+            f"{what}: {count} more bytes do not fit on the disk, where {max(0, free)} can be used: free some, or set data_root on "
+            "another disk"
         )
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The hosts of one registry: which is asked next when one is dead or refuses, when all are asked again, and what failed why."""
+"""The hosts of one registry: which host is asked next, when all are asked again, and why each one failed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ T = t.TypeVar("T")
 
 
 class Failures:
-    """Why the hosts did not do."""
+    """The reasons why the hosts failed."""
 
     def __init__(self, domain: str, hosts: t.Sequence[Transport]) -> None:
         self._domain, self._hosts = domain, hosts
@@ -37,7 +37,7 @@ class Failures:
 
     @property
     def passing(self) -> bool:
-        """True when asking again may help. A host that cannot be reached counts only where no other one has answered."""
+        """True when asking again may help. A host that cannot be reached counts only if no other host has answered."""
         hopes = [
             error
             for transport, error in self._errors
@@ -47,13 +47,13 @@ class Failures:
 
     @property
     def retry_after(self) -> t.Optional[float]:
-        """The shortest time in seconds that a host asked to be left alone for; None when one that did not may be asked sooner."""
+        """The shortest wait in seconds that the hosts asked for; None when some host may be asked sooner."""
         found = [error.details.get("retry_after") for _transport, error in self._errors if isinstance(error, Unavailable)]
         shortest = min((one for one in found if one is not None), default=None)
         return None if shortest is not None and shortest > _LONGEST_WAIT and None in found else shortest
 
     def error(self) -> EngineError:
-        """The last host's error (it is the registry itself, mostly); with several hosts it tells all of their reasons."""
+        """The last host's error (mostly the registry itself). With several hosts it has the reasons of all."""
         found = [(one, error) for one in self._hosts for transport, error in self._errors if transport is one]
         last = found[-1][1]
         if len(found) == 1:
@@ -70,10 +70,10 @@ class Failures:
 
 
 class Endpoints:
-    """The transports to a registry's hosts, in the order of hosts.toml (or to those given). Threads may share it; close() it.
+    """The transports to a registry's hosts (or the given ones), in the order of hosts.toml. Threads may share it; close() it.
 
-    given_up: all tries of a request have failed, and nothing has come since. Then others are not tried again, so that a registry
-    that stalls holds a task for the tries of one request, and not of each.
+    given_up: all tries of a request have failed, and no answer has come since. Then other requests are not tried again: a
+    registry that stalls holds a task for the tries of one request, not of each.
     """
 
     def __init__(self, domain: str, options: RegistryOptions, hosts: t.Sequence[Host] = ()) -> None:
@@ -86,7 +86,7 @@ class Endpoints:
             transport.close()
 
     def able(self, *needs: str) -> t.List[Transport]:
-        """The transports to hosts that have all the capabilities; for pushing the first one alone. FailedPrecondition for none."""
+        """The transports to hosts that have all capabilities; for pushes only the first one. FailedPrecondition without any."""
         found = [one for one in self.transports if set(needs) <= set(one.host.capabilities)]
         if not found:
             raise FailedPrecondition(
@@ -95,9 +95,9 @@ class Endpoints:
         return found[:1] if PUSH in needs else found
 
     def round(self, scope: str, *needs: str) -> t.Tuple[t.List[Transport], Failures]:
-        """Whom to ask now, and the reasons against the others. A host in trouble is asked again only when all are.
+        """The hosts to ask now, and the reasons against the others. A host in trouble is asked again only when all are in trouble.
 
-        One that has stalled comes last, so that it does not cost the time limit once for each request.
+        A host that has stalled comes last, so that it does not cost the time limit in each request.
         """
         found = self.able(*needs)
         failures = Failures(self._domain, found)
@@ -110,7 +110,7 @@ class Endpoints:
         return _stalled_last([one for one, trouble in troubles if not trouble]), failures
 
     def attempt(self, scope: str, needs: t.Sequence[str], action: t.Callable[[Transport], T]) -> T:
-        """What action gives for the first host for which it does not fail; rounds are repeated while that may help."""
+        """The result of action for the first host where it succeeds. Rounds are repeated while that may help."""
         number = 0
         while True:
             transports, failures = self.round(scope, *needs)
@@ -126,7 +126,7 @@ class Endpoints:
             self.before_retry(number, failures)
 
     def before_retry(self, attempt: int, failures: Failures) -> None:
-        """Wait, or raise when there are no more tries, or none that could help."""
+        """Wait, or raise the error when no try is left, or none could help."""
         retries = 0 if self.given_up else self._options.retries
         if attempt > retries or not failures.passing:
             self.given_up = failures.passing
@@ -134,7 +134,7 @@ class Endpoints:
         self.pause(attempt, failures.error(), failures.retry_after)
 
     def pause(self, attempt: int, error: EngineError, retry_after: t.Optional[float] = None) -> None:
-        """wait_before_retry, by the options."""
+        """wait_before_retry with the delay of the options."""
         wait_before_retry(self._options.retry_delay, attempt, error, retry_after)
 
 
@@ -143,7 +143,7 @@ def _stalled_last(transports: t.Sequence[Transport]) -> t.List[Transport]:
 
 
 def _told_tries(error: EngineError, tries: int) -> EngineError:
-    """The error, and how often it was tried, since that took a while."""
+    """The error, with the number of tries that it took."""
     if tries < 2:
         return error
     # A copy, since hosts remember theirs.
@@ -153,15 +153,15 @@ def _told_tries(error: EngineError, tries: int) -> EngineError:
 
 
 def wait_before_retry(delay: float, attempt: int, error: EngineError, retry_after: t.Optional[float] = None) -> None:
-    """Wait: exponential with jitter, or what the server asked for. Unavailable when it asks for too much. error: why it is retried."""
+    """Wait: exponential with jitter, or as the server asked. Unavailable when it asks for too much. error: why we try again."""
     if retry_after is not None and retry_after > _LONGEST_WAIT:
-        raise Unavailable(f"{error}: it asks to be left alone for {_words(retry_after)}: run the task again after that")
+        raise Unavailable(f"{error}: it asks to wait for {_words(retry_after)}: run the task again after that")
     jitter = 0.5 + secrets.SystemRandom().random()
     time.sleep(retry_after if retry_after is not None else min(_LONGEST_WAIT, delay * 2 ** (attempt - 1) * jitter))
 
 
 def _words(seconds: float) -> str:
-    """A time as people say it."""
+    """A time in words."""
     for unit, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which hosts are tried for a registry: containerd's certs.d (docs/hosts.md, core/remotes/docker/config/hosts.go).
+"""Find the hosts to try for a registry: containerd's certs.d (docs/hosts.md, core/remotes/docker/config/hosts.go).
 
-A directory a registry with hosts.toml, or with Docker's certificate files. What containerd passes over in silence because it
-cannot read it (and then uses no mirror) is an error here.
+Each registry has a directory with hosts.toml, or with Docker's certificate files. containerd silently ignores a file that it
+cannot read, and uses no mirror then; here such a file is an error.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from ..errors import InvalidArgument, MissingLibrary, from_os_error, printable
 from .options import CAPABILITIES, CONFIG_DIR, Host, RegistryOptions, default_host, is_own
 
 FILE = "hosts.toml"
-#: Directories that containerd looks into without being told: these may be missing.
+#: Directories that containerd reads by default: these may be missing.
 _DEFAULTS = (CONFIG_DIR, "/etc/docker/certs.d")
 _FILE_LIMIT = 1024 * 1024
 _UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+\Z")
 _AUTHORITY = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[A-Fa-f0-9:.]+\])(?::[0-9]{1,5})?\Z")
-#: The keys of a host's table, and of the top level for the server.
+#: The keys of a host's table, and at the top level those of the server.
 KEYS = ("capabilities", "ca", "client", "skip_verify", "override_path", "header", "dial_timeout")
 
 
 def directory_names(domain: str) -> t.List[str]:
-    """The names under which certs.d may have a registry, most precise first."""
+    """The directory names that a registry may have in certs.d, the most precise one first."""
     name, _colon, port = domain.rpartition(":")
     return [f"{name}_{port}_", domain] if name and port.isdigit() else [domain]
 
 
 def find_directory(domain: str, config_dir: str) -> str:
-    """The first directory that there is for a registry; "" for none. config_dir: one or more, separated by colons.
+    """The first directory of a registry; "" for none. config_dir: one or more directories, separated by colons.
 
-    InvalidArgument for a config_dir that is not there, unless containerd looks into it by default.
+    Raises InvalidArgument for a config_dir that is missing, unless containerd reads it by default.
     """
     for root in filter(None, config_dir.split(":")):
         if not os.path.isdir(root):
@@ -71,7 +71,7 @@ def hosts_for(domain: str, options: RegistryOptions) -> t.List[Host]:
 
 
 def read_text(path: str) -> str:
-    """A hosts.toml; "" when it is absent. InvalidArgument when it is not UTF-8 or too long."""
+    """The text of a hosts.toml; "" when it is missing. InvalidArgument when it is not UTF-8 or too long."""
     try:
         with open(path, "rb") as stream:
             data = stream.read(_FILE_LIMIT + 1)
@@ -89,7 +89,7 @@ def read_text(path: str) -> str:
 
 
 def parse_toml(text: str, path: str) -> t.Any:
-    """A tomlkit document. MissingLibrary; InvalidArgument for what is not TOML (the message has the place and no value)."""
+    """A tomlkit document. Raises MissingLibrary; InvalidArgument for invalid TOML (the message has the place, but no value)."""
     try:
         import tomlkit
         import tomlkit.exceptions
@@ -104,10 +104,10 @@ def parse_toml(text: str, path: str) -> t.Any:
 
 
 def hosts_of(data: t.Mapping[str, t.Any], path: str, domain: str, plain_http: bool = False, look: bool = True) -> t.List[Host]:
-    """The hosts of what a hosts.toml has: its tables in their order, then the server.
+    """The hosts in the data of a hosts.toml: its tables in their order, then the server.
 
-    InvalidArgument names the file, the key and (unless it is secret) the value. look: False where the files that it names
-    need not be there (yet).
+    InvalidArgument names the file, the key and (unless it is secret) the value. look: False if the files that it
+    names need not exist yet.
     """
     top = Table(path, "", data, look)
     tables = top.value("host", dict, "a table", {})
@@ -131,7 +131,7 @@ def hosts_of(data: t.Mapping[str, t.Any], path: str, domain: str, plain_http: bo
 
 
 def host_of(url: str, what: str, table: Table, domain: str) -> Host:
-    """The host that a URL and its table mean. InvalidArgument; for the URL it begins with what."""
+    """The host of a URL and its table. Raises InvalidArgument; its message about the URL begins with what."""
     scheme, authority, path = split_url(url, what)
     if not table.flag("override_path") and not path.endswith("/v2"):
         path += "/v2"
@@ -139,10 +139,10 @@ def host_of(url: str, what: str, table: Table, domain: str) -> Host:
 
 
 def split_url(url: str, what: str) -> t.Tuple[str, str, str]:
-    """Scheme, authority and path (without a slash at its end) of a host's URL; https where it names no scheme.
+    """Scheme (https by default), authority and path (without a slash at its end) of a host's URL.
 
-    InvalidArgument, beginning with what, for anything that cannot be an API's address. User information is refused: containerd
-    would not use it.
+    Raises InvalidArgument, whose message begins with what, for anything that cannot be the address of an API. User information
+    is refused, since containerd would not use it.
     """
     try:
         parts = urllib.parse.urlsplit(url if url.startswith("http") else f"https://{url}")
@@ -159,7 +159,7 @@ def split_url(url: str, what: str) -> t.Tuple[str, str, str]:
 
 
 def _settings(host: Host, table: Table) -> Host:
-    """The host with what its table says about TLS, headers and time."""
+    """The host with the capabilities, TLS settings, headers and time limit of its table."""
     return host._replace(
         capabilities=table.capabilities(),
         ca=table.files("ca"),
@@ -171,7 +171,7 @@ def _settings(host: Host, table: Table) -> Host:
 
 
 def _with_schemes(host: Host) -> Host:
-    """Plain HTTP with TLS settings means: TLS first (not on port 80). As containerd does from 1.7 on."""
+    """Plain HTTP with TLS settings means TLS first (not on port 80), as in containerd from 1.7 on."""
     tls = host.ca or host.client or host.skip_verify is not None
     if host.schemes == ("http",) and tls and not host.authority.endswith(":80"):
         return host._replace(schemes=("https", "http"))
@@ -179,7 +179,7 @@ def _with_schemes(host: Host) -> Host:
 
 
 def certificate_files(directory: str, host: Host) -> Host:
-    """Docker's layout: *.crt are authorities, *.cert client certificates with their key in *.key or in the same file."""
+    """Docker's layout: authorities in *.crt, client certificates in *.cert, with the key in *.key or in the same file."""
     try:
         names = sorted(os.listdir(directory))
     except OSError as error:
@@ -192,7 +192,7 @@ def certificate_files(directory: str, host: Host) -> Host:
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a Go duration such as 1m30s or 500ms. ValueError."""
+    """The seconds of a Go duration such as 1m30s or 500ms. Raises ValueError."""
     if text == "0":
         return 0.0
     found = _DURATION.findall(text) if len(text) <= 100 else []
@@ -202,16 +202,16 @@ def parse_duration(text: str) -> float:
 
 
 class Table:
-    """One table of a hosts.toml: its values by type. Errors name file, key and value.
+    """Typed access to one table of a hosts.toml. Errors name file, key and value.
 
-    look: False where the files that it names need not be there (yet).
+    look: False if the files that it names need not exist yet.
     """
 
     def __init__(self, path: str, name: str, data: t.Mapping[str, t.Any], look: bool = True) -> None:
         self.path, self.name, self.data, self._look = path, name, data, look
 
     def where(self, key: str) -> str:
-        """File and key, as errors begin."""
+        """File and key: the beginning of an error message."""
         return f"{self.path}: {self.name + '.' if self.name else ''}{key}"
 
     def wrong(self, key: str, value: t.Any, expected: str) -> InvalidArgument:
@@ -227,7 +227,7 @@ class Table:
         return t.cast(bool, self.value(key, bool, "true or false", False)) if key in self.data else None
 
     def capabilities(self) -> t.Tuple[str, ...]:
-        """All of them when there are none. A capability of newer versions of containerd that we know is no error."""
+        """The capabilities; all when the key is missing. Those of newer versions of containerd are accepted if we know them."""
         known = (*CAPABILITIES, "referrers")
         found = self.value("capabilities", list, "a list", [])
         for one in found:
@@ -244,7 +244,7 @@ class Table:
         return path
 
     def files(self, key: str) -> t.Tuple[str, ...]:
-        """A path or a list of paths, relative to the file."""
+        """Paths from a path or a list of paths, relative to the file."""
         found = self.data.get(key, [])
         if not isinstance(found, (str, list)):
             raise self.wrong(key, found, "a path or a list of paths")
@@ -264,7 +264,7 @@ class Table:
         return tuple(pairs)
 
     def headers(self, key: str) -> t.Mapping[str, str]:
-        """Names to values; the values are secret and in no message."""
+        """Header names and values. The values are secret, and appear in no message."""
         found = self.data.get(key, {})
         if not isinstance(found, dict):
             raise InvalidArgument(f"{self.where(key)}: expected a table of strings")
@@ -279,7 +279,7 @@ class Table:
         return ", ".join(values)
 
     def duration(self, key: str) -> float:
-        """Seconds of a Go duration."""
+        """The seconds of a Go duration."""
         found = self.value(key, str, 'a duration such as "5s"', "")
         try:
             return parse_duration(found) if found else 0.0

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writing hosts.toml: new files from data, changes in files that are there with their comments kept, secrets never shown."""
+"""Write hosts.toml: make new files from data, change existing files but keep their comments, never show secrets."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .hosts import KEYS, parse_toml, read_text
 
 Data = t.Dict[str, t.Any]
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
-#: Of a file with secrets: the daemon's group may read them, and nobody else.
+#: The mode of a file with secrets: only the owner and the group (the daemon's) may read it.
 SECRET_MODE = 0o640
 SECRET, CHANGED = "(secret)", "(secret, changed)"
 
 
 class HostsFile(t.NamedTuple):
-    """A hosts.toml as it is: text "" when it is absent. data: what it has, by plain dictionaries."""
+    """A hosts.toml on disk. text: "" when it is missing. data: its content as plain dictionaries."""
 
     path: str
     text: str
@@ -31,24 +31,24 @@ class HostsFile(t.NamedTuple):
 
     @classmethod
     def read(cls, path: str) -> HostsFile:
-        """InvalidArgument for a file that is not TOML; MissingLibrary where there is a file and no tomlkit."""
+        """Read a file. Raises InvalidArgument for invalid TOML; MissingLibrary when there is a file but no tomlkit."""
         text = read_text(path)
         return cls(path, text, parse_toml(text, path).unwrap() if text.strip() else {})
 
     def with_data(self, data: Data) -> HostsFile:
-        """The file with other data; the same text where they do not differ."""
+        """The file with new data. Equal data keep the text."""
         if not self.text.strip() or self.text == render(self.data):
             return HostsFile(self.path, render(data), data)
         return self if same(self.data, data) else HostsFile(self.path, _edited(self.text, self.path, data), data)
 
 
 def same(one: Data, other: Data) -> bool:
-    """True when two mean the same: the order of the hosts counts."""
+    """True when both mean the same. The order of the hosts counts."""
     return one == other and list(one.get("host", {})) == list(other.get("host", {}))
 
 
 def render(data: Data) -> str:
-    """The text of a new file, a table a host."""
+    """The text of a new file, with one table for each host."""
     lines = [f"{key} = {_value(value)}" for key, value in data.items() if key not in ("host", "header")]
     lines += _header("header", data.get("header", {}))
     for url, table in data.get("host", {}).items():
@@ -68,12 +68,12 @@ def _key(text: str) -> str:
 
 
 def _value(value: t.Any) -> str:
-    """A string, a boolean or a list of them, in TOML; their JSON is the same (control characters are refused before)."""
+    """A string, a boolean or a list of these in TOML: the same as in JSON (control characters are refused before)."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def _edited(text: str, path: str, data: Data) -> str:
-    """The text with other data: only what differs is touched, so that comments stay. FailedPrecondition where that fails."""
+    """The text with new data. Only differences are edited, so comments stay. Raises FailedPrecondition where that fails."""
     import tomlkit
 
     document = parse_toml(text, path)
@@ -90,7 +90,7 @@ def _edited(text: str, path: str, data: Data) -> str:
         if same(parse_toml(edited, path).unwrap(), data):
             return edited
     raise FailedPrecondition(
-        f"{path} cannot be changed in its present form: take away tables that are written in one line, or the file"
+        f"{path} cannot be changed in its present form: remove tables that are written on one line, or the file"
     )
 
 
@@ -106,7 +106,7 @@ def _assign(container: t.Any, wanted: t.Mapping[str, t.Any]) -> None:
 
 
 def masked(data: Data, before: t.Optional[Data] = None) -> Data:
-    """The data with the values of headers hidden. before: what they were, where a change is to be seen."""
+    """The data with the values of headers hidden. before: the data before, to mark values that changed."""
     out = _masked(data, before)
     if "host" in out:
         old = None if before is None else before.get("host", {})
@@ -127,19 +127,19 @@ def shown(file: HostsFile, before: t.Optional[HostsFile] = None) -> str:
 
 
 def of_one_type(client: t.Sequence[t.Union[str, t.Sequence[str]]]) -> t.List[t.Any]:
-    """Client certificates as containerd 1.6 can read them, which knows no list of paths and pairs: then a path is a pair too."""
+    """Client certificates for containerd 1.6, which does not read lists of both paths and pairs: paths become pairs then."""
     if all(isinstance(one, str) for one in client):
         return list(client)
     return [[one, one] if isinstance(one, str) else list(one) for one in client]
 
 
 def has_secrets(data: Data) -> bool:
-    """True when a file of these data may not be read by everybody."""
+    """True when not everybody may read a file with these data."""
     return any(table.get("header") for table in [data, *data.get("host", {}).values()])
 
 
 def wanted_mode(data: Data, have: HostsFile) -> int:
-    """0640 with secrets, else 0644; a stricter mode stays, but for the 0640 of secrets that are gone."""
+    """0640 with secrets, else 0644. A stricter mode of the file stays, except the 0640 of secrets that are gone."""
     mode = SECRET_MODE if has_secrets(data) else 0o644
     there = _mode(have.path) if have.text else mode
     return mode if there == SECRET_MODE and has_secrets(have.data) else mode & there

@@ -1,14 +1,14 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the registry room is told: options, hosts, credentials as values."""
+"""The values that the registry room gets: options, hosts, credentials."""
 
 from __future__ import annotations
 
 import ipaddress
 import typing as t
 
-#: Where containerd's own documentation has certs.d; these may be missing.
+#: The directories in containerd's documentation; these may be missing.
 CONFIG_DIR = "/etc/containerd/certs.d"
 PULL, RESOLVE, PUSH = "pull", "resolve", "push"
 CAPABILITIES = (PULL, RESOLVE, PUSH)
@@ -16,7 +16,7 @@ _DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 
 
 class RegistryOptions(t.NamedTuple):
-    """How to speak to registries; names and meaning as in the modules' documentation."""
+    """The options of registries, with names and meanings as in the modules' documentation."""
 
     username: str = ""
     password: str = ""
@@ -52,12 +52,12 @@ class Credentials(t.NamedTuple):
 
 
 class Host(t.NamedTuple):
-    """One server that may answer for a registry.
+    """One server that may serve a registry.
 
-    schemes: tried in order until one answers (more than one: TLS first, then plain HTTP where that was declared). path: of
-    its API, which is /v2 but for hosts with override_path. own: the registry itself and no mirror; only then do the
-    options' credentials, certificates and validate_certs count. ca: files. client: (certificate, key or "") files.
-    header: sent to this host only; secrets. dial_timeout: seconds, 0 for the default.
+    schemes: tried in order until one answers (TLS first, then plain HTTP if that was declared). path: the path of its API,
+    /v2 unless override_path is set. own: it is the registry itself, not a mirror; only then the credentials, certificates
+    and validate_certs of the options count. ca: files. client: (certificate, key or "") files. header: secret headers for
+    this host only. dial_timeout: seconds, 0 for the default.
     """
 
     schemes: t.Tuple[str, ...]
@@ -76,7 +76,7 @@ class Host(t.NamedTuple):
 
     @property
     def url(self) -> str:
-        """As it stands in hosts.toml, with the scheme that is tried first."""
+        """The URL as in hosts.toml, with the scheme that is tried first."""
         path = self.path[:-3] if self.path.endswith("/v2") else self.path
         return f"{self.schemes[0]}://{self.authority}{path}"
 
@@ -92,7 +92,7 @@ def is_loopback(authority: str) -> bool:
 
 
 def is_own(authority: str, domain: str) -> bool:
-    """True when an authority is the registry itself: written the same, or with the standard port, or Docker Hub's other names."""
+    """True when an authority is the registry itself: the same text, with the standard port, or another name of Docker Hub."""
     if domain in _DOCKER_HUB:
         return authority in _DOCKER_HUB
     plain = (authority, authority[: -len(":443")] if authority.endswith(":443") else f"{authority}:443")
@@ -100,7 +100,7 @@ def is_own(authority: str, domain: str) -> bool:
 
 
 def default_host(domain: str, plain_http: bool = False) -> Host:
-    """The registry itself. On loopback it may speak plain HTTP without being told."""
+    """The registry itself. On loopback plain HTTP is tried too, without any option."""
     authority = "registry-1.docker.io" if domain == "docker.io" else domain
     if plain_http:
         return Host(("http",), authority)

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Answers whose parts have a time limit each: the headers, and every block that is read of the body.
+"""HTTP answers with a time limit for each part: the headers, and every block of the body.
 
-A socket's own time limit begins anew with each byte. A server that sends one byte a minute, headers or trailers without an end,
-or chunks of one byte would hold us for ever. Below requests and urllib3, which take the class of answers from their connections.
+A socket's own time limit starts again with each byte: a server that sends one byte a minute, endless headers or trailers, or
+chunks of one byte would hold us for ever. This works below requests and urllib3: their connections name the class of answers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import typing as t
 
 
 class _Timed(io.RawIOBase):
-    """What a socket receives, until the time is over. Nothing is ever read to its end at once."""
+    """The bytes that a socket receives until the time is over. It never reads to the end at once."""
 
     def __init__(self, source: io.RawIOBase, seconds: t.Optional[float]) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class _Timed(io.RawIOBase):
         self.begin()
 
     def begin(self) -> None:
-        """The next part: its time begins now."""
+        """Begin the next part: its time starts now."""
         self._end = time.monotonic() + self._seconds if self._seconds else float("inf")
 
     def readable(self) -> bool:
@@ -40,7 +40,7 @@ class _Timed(io.RawIOBase):
         return t.cast(t.Optional[int], self._source.readinto(buffer))
 
     def readall(self) -> bytes:
-        raise ValueError("the answer has no length that it may have")
+        raise ValueError("the length of the answer is not valid")
 
     def close(self) -> None:
         self._source.close()
@@ -48,7 +48,7 @@ class _Timed(io.RawIOBase):
 
 
 class Response(http.client.HTTPResponse):
-    """The time limit is the one for reading that the socket has when the answer begins."""
+    """An answer whose time limit is the socket's read timeout when it begins."""
 
     def __init__(self, sock: t.Any, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -61,7 +61,7 @@ class Response(http.client.HTTPResponse):
 
 
 def new_adapter(context: ssl.SSLContext) -> t.Any:
-    """An adapter for sessions of requests that has answers of this kind, and trusts whom context does and nobody else."""
+    """An adapter for sessions of requests with such answers. It trusts the authorities of context and no others."""
     import requests
     import urllib3
 
@@ -87,6 +87,6 @@ def new_adapter(context: ssl.SSLContext) -> t.Any:
             return where, {"ssl_context": context}
 
         def cert_verify(self, *args: t.Any, **kwargs: t.Any) -> None:
-            """It would add the authorities of certifi to the context's."""
+            """The parent's method would add the authorities of certifi to the context."""
 
     return Adapter(pool_connections=4, pool_maxsize=16, max_retries=0)

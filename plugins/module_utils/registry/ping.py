@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Asking a registry whether credentials are good (OCI distribution-spec, section Determining Support)."""
+"""Ask a registry whether credentials are valid (OCI distribution-spec, section Determining Support)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .transport import Transport
 
 
 class Answer(t.NamedTuple):
-    """asked: whether the registry asked for credentials, and then took them. scheme: the one that it speaks."""
+    """asked: the registry asked for credentials and accepted them. scheme: the one that it uses."""
 
     asked: bool
     scheme: str
 
 
 def check_credentials(domain: str, options: RegistryOptions) -> Answer:
-    """What the registry says to the credentials of the options.
+    """Try the credentials of the options at the registry.
 
     Raises Unauthenticated, PermissionDenied, Unavailable, RegistryError. No mirror is asked; the certificates and the server of
     hosts.toml count.

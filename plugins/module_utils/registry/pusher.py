@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pushing blobs and manifests (OCI distribution-spec 1.1, section Push).
+"""Push blobs and manifests (OCI distribution-spec 1.1, section Push).
 
-All goes to the first host of hosts.toml that may push, as with containerd: what belongs together comes to one place. Where a
-registry says that an upload goes on elsewhere, no credentials go along.
+Everything goes to the first host of hosts.toml that may push, as in containerd, so that an image is complete in one place.
+Where a registry continues an upload on another host, that host gets no credentials.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from .options import PUSH, RegistryOptions
 from .sessions import joined, origin, redacted, whole_number
 from .transport import Body, Transport
 
-#: Content from an offset on; a file that is closed after use.
+#: Opens the content at an offset; the file is closed after use.
 Opener = t.Callable[[int], t.BinaryIO]
 _RANGE = re.compile(r"(?:bytes=)?0-(\d{1,18})\Z")
-#: The registry's words for an upload that it knows no more, or not as we do.
+#: The registry's codes for an upload that it has forgotten, or knows in another state.
 _GONE = {"BLOB_UPLOAD_UNKNOWN", "BLOB_UPLOAD_INVALID", "RANGE_INVALID"}
 
 
 class _Upload:
-    """One begun upload: where it goes on, how many bytes the registry has, the smallest chunk that it takes."""
+    """A begun upload: its next URL, how many bytes the registry has, the smallest chunk that it accepts."""
 
     def __init__(self, location: str, smallest: int) -> None:
         self.location, self.smallest, self.offset = location, smallest, 0
@@ -62,7 +62,7 @@ class Pusher:
             endpoints.close()
 
     def host(self, domain: str) -> str:
-        """The URL of the host that pushes go to. FailedPrecondition when hosts.toml has none."""
+        """The URL of the host that receives pushes. FailedPrecondition when hosts.toml has none."""
         return self._transport(domain).url
 
     def _hosts(self, domain: str) -> Endpoints:
@@ -77,7 +77,7 @@ class Pusher:
     def exists(self, reference: Reference, descriptor: Descriptor) -> bool:
         """Whether the registry has a blob, or a manifest under the reference's tag (without one: under its digest).
 
-        False too when it does not let us look: pushing tells why.
+        False also when it does not let us look: the push then tells why.
         """
         try:
             said, name = self._look(reference, descriptor)
@@ -86,12 +86,12 @@ class Pusher:
         return bool(said == descriptor.digest or (not said and name == descriptor.digest))
 
     def check_access(self, reference: Reference, descriptor: Descriptor) -> None:
-        """Unauthenticated, PermissionDenied where the registry does not even let us look. Whether it takes a push only one tells."""
+        """Raise Unauthenticated or PermissionDenied if the registry does not let us look. Only a push tells whether it accepts one."""
         with contextlib.suppress(NotFound):
             self._look(reference, descriptor)
 
     def _look(self, reference: Reference, descriptor: Descriptor) -> t.Tuple[t.Optional[str], str]:
-        """The digest that the registry says, and the name that it was asked for."""
+        """The digest that the registry gives, and the name that we asked for."""
         manifest = _is_manifest(descriptor)
         name = reference.tag or descriptor.digest if manifest else descriptor.digest
         path = f"{reference.path}/{'manifests' if manifest else 'blobs'}/{name}"
@@ -102,7 +102,7 @@ class Pusher:
             return response.headers.get("Docker-Content-Digest"), str(name)
 
     def mount(self, reference: Reference, descriptor: Descriptor, from_path: str) -> bool:
-        """Take a blob over from another repository of the registry. False where it does not do that: then upload()."""
+        """Mount a blob from another repository of the registry. False if the registry does not do it: then upload()."""
         scope = f"{_scope(reference)} repository:{from_path}:pull"
         query = urllib.parse.urlencode({"mount": descriptor.digest, "from": from_path})
         path = f"{reference.path}/blobs/uploads/?{query}"
@@ -121,9 +121,9 @@ class Pusher:
         return False
 
     def upload(self, reference: Reference, descriptor: Descriptor, open: Opener, chunk: int = 0) -> None:  # noqa: A002
-        """Send a blob. open(offset) gives its content from there on; it is called again when a transfer has to be repeated.
+        """Send a blob. open(offset) gives its content from there on. It is called again when a transfer is repeated.
 
-        chunk: bytes a request; 0 for all in one. What broke off goes on from where the registry says it stopped, if it knows.
+        chunk: bytes in each request; 0 for all in one. A broken transfer continues where the registry says it stopped, if it knows.
         """
         transport, endpoints = self._transport(reference.domain), self._hosts(reference.domain)
         upload, attempt, broken = self._begun.pop((reference.name, descriptor.digest), None), 0, False
@@ -148,14 +148,14 @@ class Pusher:
                 endpoints.pause(attempt, error, error.details.get("retry_after"))
 
     def put_manifest(self, reference: Reference, descriptor: Descriptor, body: bytes) -> None:
-        """Store a manifest or an index under the reference's tag, or without one under its digest.
+        """Store a manifest or an index under the tag of the reference, or under its digest if there is no tag.
 
-        InvalidArgument when body is not what descriptor says; DataLoss when the registry got something else.
+        Raises InvalidArgument when body does not match the descriptor; DataLoss when the registry stored something else.
         """
         hasher = descriptor.digest.hasher()
         hasher.update(body)
         if hasher.hexdigest() != descriptor.digest.hex or len(body) != descriptor.size:
-            raise InvalidArgument(f"the manifest for {reference} is not what its descriptor says ({descriptor.digest})")
+            raise InvalidArgument(f"the manifest for {reference} does not match its descriptor ({descriptor.digest})")
         path = f"{reference.path}/manifests/{reference.tag or descriptor.digest}"
         headers = {"Content-Type": descriptor.media_type}
         response = self._hosts(reference.domain).attempt(
@@ -181,7 +181,9 @@ def _is_gone(error: t.Union[Unavailable, NotFound, RegistryError]) -> bool:
 def _begin(transport: Transport, reference: Reference) -> _Upload:
     with transport.request("POST", f"{reference.path}/blobs/uploads/", _scope(reference)) as response:
         if response.status_code != 202:
-            raise RegistryError(f"{redacted(response.url)}: HTTP {response.status_code} is no answer to the begin of an upload")
+            raise RegistryError(
+                f"{redacted(response.url)}: HTTP {response.status_code} is not a valid answer to the beginning of an upload"
+            )
         return _begun(response)
 
 
@@ -190,29 +192,29 @@ def _begun(response: t.Any) -> _Upload:
 
 
 def _location(response: t.Any, known: str) -> str:
-    """Where an upload goes on: the Location of an answer, absolute. TLS is not left for it."""
+    """The absolute Location of an answer: where an upload continues. It never leads from TLS to plain HTTP."""
     said: str = response.headers.get("Location") or ""
     if not said:
         if known:
             return known
-        raise RegistryError(f"{redacted(response.url)}: the registry does not say where the upload goes")
+        raise RegistryError(f"{redacted(response.url)}: the registry does not say where the upload continues")
     target = joined(response.url, said)
     asked, found = origin(response.url), origin(target)
     if asked[0] == "https" and found[0] == "http":
         there = urllib.parse.urlsplit(target)
         if there.netloc != urllib.parse.urlsplit(response.url).netloc:
             raise RegistryError(
-                f"{redacted(response.url)}: the upload is to go on at {redacted(target)}, which is refused (no TLS)"
+                f"{redacted(response.url)}: the upload should continue at {redacted(target)}, which is refused (no TLS)"
             )
         # A registry that does not know that a proxy speaks TLS for it.
         target = there._replace(scheme="https").geturl()
     elif found[0] not in ("http", "https"):
-        raise RegistryError(f"{redacted(response.url)}: the upload is to go on at {redacted(target)}, which is refused")
+        raise RegistryError(f"{redacted(response.url)}: the upload should continue at {redacted(target)}, which is refused")
     return target
 
 
 def _where(transport: Transport, reference: Reference, upload: _Upload) -> t.Optional[_Upload]:
-    """The upload as the registry knows it after something broke; None when it has to begin anew."""
+    """The registry's state of a broken upload; None when it has to begin again."""
     try:
         with transport.request_url("GET", upload.location, _scope(reference)) as response:
             found = _RANGE.match(response.headers.get("Range") or "")
@@ -229,7 +231,7 @@ def _where(transport: Transport, reference: Reference, upload: _Upload) -> t.Opt
 def _transfer(
     transport: Transport, reference: Reference, descriptor: Descriptor, upload: _Upload, opener: Opener, chunk: int
 ) -> None:
-    """Send what the registry does not have yet, and finish."""
+    """Send the bytes that the registry does not have yet, and finish."""
     headers = {"Content-Type": "application/octet-stream"}
     body: t.Union[Body, bytes] = b""
     if not chunk and not upload.offset:
@@ -245,13 +247,13 @@ def _transfer(
 
 
 def _patch(transport: Transport, reference: Reference, upload: _Upload, opener: Opener, end: int) -> None:
-    """One chunk, up to end; the registry says how much of it has arrived."""
+    """Send one chunk, up to end. The registry tells how much of it has arrived."""
     start = upload.offset
     headers = {"Content-Type": "application/octet-stream", "Content-Range": f"{start}-{end - 1}"}
     body = Body(lambda: opener(start), end - start)
     with transport.request_url("PATCH", upload.location, _scope(reference), headers, body) as response:
         if response.status_code >= 300:
-            raise Unavailable(f"{redacted(response.url)}: the registry does not take the bytes from {start} on")
+            raise Unavailable(f"{redacted(response.url)}: the registry does not accept the bytes from {start} on")
         said = response.headers.get("Range")
         found = _RANGE.match(said or "")
         arrived = int(found.group(1)) + 1 if found else end
@@ -266,6 +268,6 @@ def _check_stored(response: t.Any, descriptor: Descriptor) -> None:
     with response:
         said = response.headers.get("Docker-Content-Digest")
         if response.status_code >= 300:
-            raise RegistryError(f"{redacted(response.url)}: HTTP {response.status_code} does not say that it was stored")
+            raise RegistryError(f"{redacted(response.url)}: HTTP {response.status_code} does not confirm that it was stored")
         if said and said.startswith(descriptor.digest.algorithm + ":") and said != descriptor.digest:
             raise DataLoss(f"{redacted(response.url)}: the registry stored {printable(said, 100)} instead of {descriptor.digest}")

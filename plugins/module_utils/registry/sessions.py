@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""requests, imported late, and what each host needs of it: trust, client certificates, proxies; and the answers, bounded."""
+"""Sessions of requests (imported late) for each host, with trust, client certificates and proxies; answers with size limits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BLOCK = 64 * 1024
 
 
 def import_requests() -> t.Any:
-    """The requests library. MissingLibrary says what to install."""
+    """Import the requests library. MissingLibrary tells what to install."""
     try:
         import requests
     except ImportError as error:
@@ -32,9 +32,9 @@ def import_requests() -> t.Any:
 
 
 def new_session(host: Host, options: RegistryOptions) -> t.Any:
-    """A requests.Session for one host: nothing of the environment, no cookies, no retries of its own.
+    """A requests.Session for one host: it ignores the environment, keeps no cookies and does not retry.
 
-    A host's ca is trusted besides the system's authorities (as containerd does); the option ca_path instead of them.
+    A host's ca is trusted in addition to the system's authorities (as in containerd), the option ca_path instead of them.
     """
     requests = import_requests()
     session = requests.Session()
@@ -53,7 +53,7 @@ def new_session(host: Host, options: RegistryOptions) -> t.Any:
 
 
 def trusting(ca_path: str, verify: bool) -> ssl.SSLContext:
-    """TLS that trusts the authorities of the host (not those of certifi, which comes with requests from PyPI), or those of a file."""
+    """A TLS context that trusts the authorities of the host (not those of certifi, which PyPI's requests uses), or of a file."""
     try:
         if os.path.isdir(ca_path):
             context = ssl.create_default_context(capath=ca_path)
@@ -88,7 +88,7 @@ def _context(host: Host, options: RegistryOptions, verify: bool) -> ssl.SSLConte
 
 
 def proxies(url: str, options: RegistryOptions) -> t.Dict[str, str]:
-    """Proxies of the options, else of the environment; none for no_proxy and loopback."""
+    """The proxies of the options, else of the environment; none for loopback and hosts in no_proxy."""
     target = urllib.parse.urlsplit(url)
     if is_loopback(target.netloc):
         return {}
@@ -101,7 +101,7 @@ def proxies(url: str, options: RegistryOptions) -> t.Dict[str, str]:
 
 
 def _exempts(item: str, target: urllib.parse.SplitResult) -> bool:
-    """Whether an item of no_proxy means a host: a name and what is below it, an address, with a port or without, or a network."""
+    """Whether an item of no_proxy covers a host: a domain, a name or address with or without a port, or a network."""
     host, suffix = (target.hostname or "").lower(), item.lstrip("*").lstrip(".")
     if not suffix:
         return False
@@ -127,13 +127,13 @@ def _no_cookies() -> t.Any:
 
 
 def redacted(url: str) -> str:
-    """A URL for messages: without user, query and fragment (signed URLs carry secrets there)."""
+    """A URL for messages: without user, query and fragment, where signed URLs have secrets."""
     parts = urllib.parse.urlsplit(url)
     return printable(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}", 300)
 
 
 def joined(url: str, location: str) -> str:
-    """Where a Location leads. InvalidArgument when it is no URL."""
+    """The absolute URL of a Location. InvalidArgument when it is not a URL."""
     try:
         return urllib.parse.urljoin(url, location)
     except ValueError as error:
@@ -150,13 +150,13 @@ def origin(url: str) -> t.Tuple[str, str, int]:
 
 
 def all_headers(response: t.Any, name: str) -> t.List[str]:
-    """The values of a header that may come several times."""
+    """All values of a header that may be repeated."""
     raw = getattr(response.raw, "headers", None)
     return list(raw.getlist(name)) if raw is not None else [response.headers.get(name, "")]
 
 
 def read_block(response: t.Any, count: int, what: str) -> bytes:
-    """Up to count bytes of a body, as they come; b"" at its end. Unavailable for a stall, a reset, and what is no HTTP."""
+    """Up to count bytes of a body, as they come; b"" at its end. Unavailable for a stall, a reset or broken HTTP."""
     import http.client
 
     import urllib3
@@ -169,7 +169,7 @@ def read_block(response: t.Any, count: int, what: str) -> bytes:
 
 
 def bounded_body(response: t.Any, limit: int, strict: bool = True) -> bytes:
-    """The body, of at most limit bytes; strict: more is an error, else it is cut."""
+    """The body, at most limit bytes. strict: a longer one is an error, else it is cut."""
     parts, total = [], 0
     try:
         while total <= limit:
@@ -192,7 +192,7 @@ def bounded_body(response: t.Any, limit: int, strict: bool = True) -> bytes:
 
 
 def _inflated(body: bytes, limit: int) -> bytes:
-    """Some proxies compress although nobody asked for it. What is no gzip comes to nothing."""
+    """Inflate a gzip body: some proxies compress without being asked. A body that is not gzip becomes empty."""
     import zlib
 
     try:
@@ -215,7 +215,7 @@ def diagnostics(body: bytes) -> t.List[t.Tuple[str, str]]:
 
 
 def retry_after(value: t.Optional[str]) -> t.Optional[float]:
-    """Seconds or an HTTP date (RFC 9110, section 10.2.3)."""
+    """The seconds of a Retry-After header, which may have an HTTP date (RFC 9110, section 10.2.3)."""
     if not value:
         return None
     seconds = whole_number(value.strip())
@@ -228,12 +228,12 @@ def retry_after(value: t.Optional[str]) -> t.Optional[float]:
 
 
 def whole_number(text: t.Optional[str]) -> t.Optional[int]:
-    """The number in a header; None for anything but up to 18 digits."""
+    """The number in a header; None unless it is 1 to 18 digits."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def causes(error: BaseException) -> t.Iterator[BaseException]:
-    """The error, its cause, and so on."""
+    """The error, its cause, the cause of that, and so on."""
     found: t.Optional[BaseException] = error
     while found:
         yield found
@@ -241,7 +241,7 @@ def causes(error: BaseException) -> t.Iterator[BaseException]:
 
 
 def reason(error: BaseException) -> str:
-    """The innermost cause, in few words, without URLs."""
+    """The innermost cause in a few words, without URLs."""
     *_others, text = causes(error)
     if isinstance(text, socket.gaierror):
         return "the name cannot be resolved"

@@ -1,11 +1,13 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""HTTP to one host of a registry: one try of a request, with authentication, redirects and time limits. On requests.
+"""HTTP to one host of a registry: one try of a request, with authentication, redirects and time limits. Uses requests.
 
-Rules that must never be broken: credentials and the headers of hosts.toml go to the host's own origin, credentials besides to
-a token service that is spoken to over TLS (or on loopback, for a host that is itself spoken to in plain HTTP), never to where a
-redirect or the location of an upload leads; TLS never degrades to plain HTTP; every answer is bounded.
+Rules that must never be broken:
+
+* Credentials and the headers of hosts.toml go only to the host's own origin, never to the target of a redirect or an upload.
+* Credentials go also to a token service over TLS (on loopback in plain HTTP too, if the host itself uses plain HTTP).
+* TLS never degrades to plain HTTP, and every answer has a size limit.
 """
 
 from __future__ import annotations
@@ -49,12 +51,12 @@ _CONNECT_SECONDS = 30.0
 _ERROR_BODY = 64 * 1024
 _REDIRECTS = 5
 _USER_AGENT = f"fleet.containerd/{VERSION}"
-#: As much of a body is sent in the time that the progress timeout allows.
+#: The block of a body that must be sent within the progress timeout.
 _BLOCK = 128 * 1024
 
 
 class Body:
-    """The body of a request: size bytes of what opener() gives. Each try opens it anew, so that none sends a consumed one."""
+    """The body of a request: size bytes of the stream that opener() opens. Each try opens it again and sends it from its start."""
 
     def __init__(self, opener: t.Callable[[], t.BinaryIO], size: int) -> None:
         self._opener, self._size = opener, size
@@ -71,25 +73,25 @@ class Body:
             try:
                 block = stream.read(min(_BLOCK, left))
             except OSError as error:
-                raise from_os_error(error, "reading what is to be sent") from error
+                raise from_os_error(error, "reading the data to send") from error
             if not block:
-                raise DataLoss(f"what is to be sent ends {left} bytes early")
+                raise DataLoss(f"the data to send end {left} bytes early")
             left -= len(block)
             yield block
 
     def close(self) -> None:
-        """After each try, however far it came."""
+        """Close the stream after each try, complete or not."""
         if self._stream:
             self._stream.close()
 
 
 def namespace_query(host: Host, domain: str) -> str:
-    """The query by which a mirror learns which registry is meant; "" for the registry itself."""
+    """The query that tells a mirror which registry is meant; "" for the registry itself."""
     return "" if host.own else "?" + urllib.parse.urlencode({"ns": domain})
 
 
 def check_redirect(url: str, target: str) -> None:
-    """RegistryError for a redirect to what is no HTTP, or from TLS to plain HTTP."""
+    """Raise RegistryError for a redirect that leaves HTTP, or leads from TLS to plain HTTP."""
     scheme = origin(target)[0]
     if scheme not in ("http", "https") or (url.startswith("https:") and scheme != "https"):
         raise RegistryError(f"{redacted(url)} redirects to {redacted(target)}, which is refused (TLS must not be left)")
@@ -98,8 +100,8 @@ def check_redirect(url: str, target: str) -> None:
 class Transport:
     """Requests to one host, for one registry (domain). Threads may share it.
 
-    trouble: why the host is left out for now: under "" when it cannot be reached, under a scope when it refuses that.
-    stalled: it has kept a request waiting too long, and sent nothing since.
+    trouble: why the host is not asked for now: under "" when it cannot be reached, under a scope when it refuses that.
+    stalled: it made a request wait too long, and has sent nothing since.
     """
 
     def __init__(self, host: Host, domain: str, options: RegistryOptions) -> None:
@@ -117,12 +119,12 @@ class Transport:
 
     @property
     def url(self) -> str:
-        """As in hosts.toml, with the scheme that is spoken."""
+        """The URL as in hosts.toml, with the scheme that is in use."""
         return self.host._replace(schemes=self._schemes).url
 
     @property
     def namespace(self) -> str:
-        """What every request for contents has at its end."""
+        """The end of the path of every request for contents."""
         return namespace_query(self.host, self._domain)
 
     # Requests
@@ -135,7 +137,7 @@ class Transport:
         headers: t.Optional[t.Mapping[str, str]] = None,
         body: t.Union[bytes, Body, None] = None,
     ) -> t.Any:
-        """The answer (below 400, and 416) to one request below the API's root, as a streaming requests.Response; close it.
+        """Send one request below the API's root. Returns a streaming requests.Response (below 400, or 416); close it.
 
         path may have a query. Raises NotFound, Unauthenticated, PermissionDenied, Unavailable, RegistryError.
         """
@@ -156,7 +158,7 @@ class Transport:
         headers: t.Optional[t.Mapping[str, str]] = None,
         body: t.Union[bytes, Body, None] = None,
     ) -> t.Any:
-        """The same for a whole URL, such as the location of an upload. Credentials go there only if it is this host's."""
+        """The same for a complete URL, such as the location of an upload. Only this host's own origin gets credentials."""
         known = self.auth.known(scope)
         sent = dict(headers or {})
         response = self._follow(method, url, {**sent, **({"Authorization": known} if known else {})}, body)
@@ -269,7 +271,7 @@ class Transport:
 
 
 class _TryNextScheme(Exception):
-    """This scheme is not spoken here; another one may be."""
+    """The host does not use this scheme, but may use another one."""
 
     def __init__(self, reason: EngineError) -> None:
         super().__init__(str(reason))

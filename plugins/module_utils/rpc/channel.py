@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""gRPC calls to containerd's socket (grpc.io, "gRPC over HTTP2"). Everything else in the collection speaks to it through this.
+"""gRPC calls to containerd's socket (grpc.io, "gRPC over HTTP2"). The rest of the collection talks to containerd through this.
 
-A message is a dictionary (protobuf.py), a method is named without its common prefix: images.v1.Images/Get. Each call has a
-connection of its own while it lasts, so threads may call at once; connections are used again.
+A message is a dictionary (protobuf.py). A method is named without the common prefix: images.v1.Images/Get. Each call has its
+own connection while it lasts, so threads may call at the same time. Connections are used again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .descriptors import METHODS
 Message = t.Dict[str, t.Any]
 
 PREFIX = "containerd.services."
-#: Of a message, in both directions (containerd's own default).
+#: The size limit of a message, in both directions (containerd's own default).
 LIMIT = 16 * 1024 * 1024
 DEFAULT_SECONDS = 60.0
 _IDLE = 4
@@ -45,7 +45,7 @@ _BY_STATUS: t.Dict[int, t.Type[errors.EngineError]] = {
     15: errors.DataLoss,
     16: errors.Unauthenticated,
 }
-#: What the Go side puts at the end of a message that crossed its ttrpc, and what means one thing in every version.
+#: The error class that containerd appends to a message that crossed ttrpc; the same in every version.
 _SUFFIX = re.compile(r"(: (unknown|not found|already exists|failed precondition|invalid argument|unavailable))+\Z")
 _SUFFIX_KINDS = {"not found": errors.NotFound, "already exists": errors.AlreadyExists}
 
@@ -64,7 +64,7 @@ def _methods() -> t.Dict[str, Method]:
 
 
 def error_of(status: int, message: str) -> errors.EngineError:
-    """The error that a gRPC status stands for. UNKNOWN is what shims and runtimes say: their text is all there is."""
+    """The error for a gRPC status. Shims and runtimes answer UNKNOWN, so only their text tells what happened."""
     text = message.strip()
     kind = _BY_STATUS.get(status, errors.EngineError)
     found = _SUFFIX.search(text)
@@ -76,18 +76,18 @@ def error_of(status: int, message: str) -> errors.EngineError:
 
 
 def _unquoted(text: bytes) -> str:
-    """grpc-message is percent-encoded UTF-8."""
+    """Decode grpc-message: percent-encoded UTF-8."""
     return re.sub(rb"%([0-9A-Fa-f]{2})", lambda found: bytes((int(found.group(1), 16),)), text).decode("utf-8", "replace")
 
 
 def _timeout_header(seconds: float) -> bytes:
-    """At most eight digits and a unit ("gRPC over HTTP2"): milliseconds, or seconds where it takes more."""
+    """At most eight digits and a unit ("gRPC over HTTP2"): milliseconds, or seconds where those do not fit."""
     number = int(seconds * 1000)
     return b"%dm" % number if number < 10**8 else b"%dS" % min(int(seconds), 10**8 - 1)
 
 
 class Channel:
-    """The socket at address, in one namespace. lease: what calls create is kept by it ("" none)."""
+    """The socket at address, in one namespace. lease: the lease that keeps what calls create ("" for none)."""
 
     def __init__(self, address: str, namespace: str) -> None:
         self.address, self.namespace, self.lease = address, namespace, ""
@@ -97,7 +97,7 @@ class Channel:
     def call(
         self, method: str, request: t.Optional[protobuf.Values] = None, timeout: t.Optional[float] = DEFAULT_SECONDS
     ) -> Message:
-        """One request, one answer. timeout in seconds; Unavailable when it passes."""
+        """Send one request and return its answer. timeout: seconds; Unavailable after that."""
         with self.open(method, timeout) as stream:
             stream.send(request or {}, end=True)
             answer = stream.receive()
@@ -110,7 +110,7 @@ class Channel:
     def stream(
         self, method: str, request: t.Optional[protobuf.Values] = None, timeout: t.Optional[float] = DEFAULT_SECONDS
     ) -> t.Iterator[Message]:
-        """One request, many answers. timeout is for each of them."""
+        """Send one request and yield its answers. timeout: for each answer."""
         with self.open(method, timeout, whole=False) as stream:
             stream.send(request or {}, end=True)
             while True:
@@ -120,9 +120,9 @@ class Channel:
                 yield answer
 
     def open(self, method: str, timeout: t.Optional[float] = DEFAULT_SECONDS, whole: bool = True) -> Stream:
-        """A call whose messages are sent and received one by one; a context manager.
+        """A context manager for a call whose messages are sent and received one by one.
 
-        whole: timeout is for the whole call, and the daemon is told about it; else for each message.
+        whole: timeout holds for the whole call, and the daemon gets it too; else it holds for each message.
         """
         return Stream(self, _methods()[PREFIX + method], timeout, whole)
 
@@ -133,7 +133,7 @@ class Channel:
             connection.close()
 
     def take(self, deadline: t.Optional[float]) -> http2.Connection:
-        """A connection that is free, or a new one."""
+        """Take a free connection, or a new one."""
         while True:
             with self._lock:
                 connection = self._idle.pop() if self._idle else None
@@ -149,7 +149,7 @@ class Channel:
             raise self._unreachable(error) from error
 
     def give(self, connection: http2.Connection) -> None:
-        """A connection that is free again."""
+        """Give back a connection that is free again."""
         with self._lock:
             if len(self._idle) < _IDLE and connection.ended and connection.finished:
                 self._idle.append(connection)
@@ -163,12 +163,12 @@ class Channel:
         if isinstance(error, FileNotFoundError):
             return errors.Unavailable(f"{where} is not there: start containerd, or set address")
         if isinstance(error, ConnectionRefusedError):
-            return errors.Unavailable(f"nobody answers on {where}: start containerd")
+            return errors.Unavailable(f"no process listens on {where}: start containerd")
         return errors.Unavailable(f"{where} cannot be reached: {errors.printable(error.strerror or str(error), 200)}")
 
 
 class Stream:
-    """One call in progress. Leaving the context before the daemon has ended the call cancels it."""
+    """One call in progress. Leaving the context early cancels the call."""
 
     def __init__(self, channel: Channel, method: Method, timeout: t.Optional[float], whole: bool) -> None:
         self._channel, self._method, self._timeout, self._whole = channel, method, timeout, whole
@@ -203,18 +203,18 @@ class Stream:
         return headers
 
     def send(self, message: protobuf.Values, end: bool = False) -> None:
-        """Send one message; end: no more will follow."""
+        """Send one message. end: it is the last one."""
         data = protobuf.encode(self._method.request, message)
         if len(data) > LIMIT:
             raise errors.ResourceExhausted(f"a message of {len(data)} bytes for {self._method.path}; the limit is {LIMIT}")
         self._waiting(lambda: self._connection.send(struct.pack(">BI", 0, len(data)) + data, end))
 
     def finish(self) -> None:
-        """No more messages will be sent."""
+        """Tell the daemon that no more messages follow."""
         self._waiting(lambda: self._connection.send(b"", end=True))
 
     def receive(self) -> t.Optional[Message]:
-        """The next message, None at the end of a call that went well; else the error that it ended with."""
+        """The next message, or None at the end of a successful call. Raises the error of a failed one."""
         while not self._over:
             message = self._message()
             if message is not None:
@@ -244,7 +244,7 @@ class Stream:
             ) from broken
 
     def _message(self) -> t.Optional[Message]:
-        """The message that has come whole."""
+        """The next message, if all of it has arrived."""
         if len(self._data) < 5:
             return None
         packed, length = struct.unpack_from(">BI", self._data)
@@ -260,13 +260,13 @@ class Stream:
             raise errors.DataLoss(f"containerd's answer to {self._method.path[1:]} cannot be read: {error}") from error
 
     def _check(self) -> None:
-        """Raise what the call ended with."""
+        """Raise the error that the call ended with."""
         http, status = self._seen.get(b":status", b""), self._seen.get(b"grpc-status", b"")
         if http != b"200" and not status:
             where = errors.printable(self._channel.address, 200)
             raise errors.Unavailable(f"{where} does not speak gRPC as containerd does (HTTP status {errors.printable(http, 20)})")
         if not status:
-            raise errors.Unavailable(f"containerd has ended {self._method.path[1:]} without saying how it went")
+            raise errors.Unavailable(f"containerd has ended {self._method.path[1:]} without a status")
         if self._data and status == b"0":
             raise errors.DataLoss(f"containerd's answer to {self._method.path[1:]} is cut off")
         if status != b"0":

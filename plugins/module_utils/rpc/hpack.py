@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Header compression of HTTP/2 (RFC 7541): a plain encoder, and a whole decoder, since the peer chooses what it sends."""
+"""Header compression of HTTP/2 (RFC 7541): a plain encoder, and a complete decoder, since the peer chooses what it sends."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _STATIC: t.Tuple[Header, ...] = tuple(
         ).split()
     )
 )
-#: Appendix B: the code is canonical, so the lengths say all; a digit of base 36 for each symbol, the last is the end of string.
+#: Appendix B: the code is canonical, so the lengths are enough; one base-36 digit for each symbol, the end of string last.
 _LENGTHS = (
     "dnsssssssoussussssssssusssssssss6aacd68baa8b8666555666666678f6cad67777777777777777777777878djde6f5656566657766"
     "6567655677777fbedskmkkmmmnmnnnnnonoomnonnnnlmnmnnomlkmmnnlnmmolmnnllmlnmnnkmmmnmmnqqkjmnmpqqqrrqopjlqrrqrollqq"
@@ -41,7 +41,7 @@ class Malformed(Exception):
 
 
 def encode(headers: t.Iterable[Header]) -> bytes:
-    """A header block: literals without indexing, not compressed (a request's headers are sent once)."""
+    """A header block of literals, without indexing or compression (headers of a request are sent once)."""
     out = bytearray()
     for name, value in headers:
         out.append(0)
@@ -65,14 +65,14 @@ def _integer(value: int, bits: int) -> bytes:
 
 
 class Decoder:
-    """The receiving end of one connection: its dynamic table lives as long as the connection."""
+    """The decoder of one connection: its dynamic table lives as long as the connection."""
 
     def __init__(self) -> None:
         self._table: t.List[Header] = []
         self._size, self._limit = 0, _TABLE_SIZE
 
     def decode(self, block: bytes) -> t.List[Header]:
-        """The headers of a whole block. Malformed."""
+        """The headers of a complete block. Raises Malformed."""
         found: t.List[Header] = []
         position = 0
         while position < len(block):
@@ -142,7 +142,7 @@ def _read_string(block: bytes, position: int) -> t.Tuple[bytes, int]:
 
 @functools.cache
 def _codes() -> t.Dict[t.Tuple[int, int], int]:
-    """A canonical code: shorter codes first, symbols in order, each code one more than the one before."""
+    """The canonical code: shorter codes first, symbols in order, each code one more than the last."""
     found = {}
     code = last = 0
     for length, symbol in sorted((int(digit, 36), symbol) for symbol, digit in enumerate(_LENGTHS)):
@@ -166,7 +166,7 @@ def _unpack(data: bytes) -> bytes:
                 out.append(symbol)
                 code = length = 0
             elif length > 30:
-                raise Malformed("a code that no symbol has")
+                raise Malformed("a code without a symbol")
     if length > 7 or code != (1 << length) - 1:
         raise Malformed("a string with wrong padding")
     return bytes(out)

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The client's side of HTTP/2 (RFC 9113) over a unix socket, one stream at a time.
+"""The client side of HTTP/2 (RFC 9113) over a unix socket, one stream at a time.
 
-With one stream at a time the caller's thread drives the socket: no thread of ours, and back pressure is the socket's.
-So what we allow the peer to send is unbounded, and what we may send is what the peer allows.
+With one stream at a time the caller's thread drives the socket: we need no thread, and the socket gives the back pressure.
+So we allow the peer to send without limit, and we send as much as the peer allows.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _TOP_UP = 1 << 29
 _HEADERS_LIMIT = 1 << 20
 _RECEIVE = 256 * 1024
 
-#: More, a socket's time limit cannot be.
+#: The longest time limit of a socket.
 _LONGEST_SECONDS = 1e8
 
 Event = t.Union[t.List[hpack.Header], bytes]
 
 
 class Broken(Exception):
-    """The connection is of no use any more."""
+    """The connection cannot be used any more."""
 
 
 class Reset(Exception):
@@ -54,9 +54,9 @@ class TimedOut(Exception):
 
 
 class Connection:
-    """One connection. begin() a stream, send() the request, receive() until None; then the next stream.
+    """One connection: begin() a stream, send() the request, receive() until None, then the next stream.
 
-    deadline (time.monotonic seconds, None for ever) holds for everything that waits. Broken, Reset, TimedOut.
+    deadline (time.monotonic seconds, None for no limit) holds for every wait. Raises Broken, Reset, TimedOut.
     """
 
     def __init__(self, address: str, deadline: t.Optional[float] = None) -> None:
@@ -94,7 +94,7 @@ class Connection:
         self._put(kind, _END_HEADERS, self._id, block)
 
     def send(self, data: bytes, end: bool = False) -> None:
-        """Send data as the peer allows it. Stops when the peer ends the stream: then receive() says why."""
+        """Send data as fast as the peer allows. Stops when the peer ends the stream: then receive() tells why."""
         rest = memoryview(data)
         while rest and not self.ended:
             room = min(self._window, self._stream_window, self._frame_size)
@@ -111,13 +111,13 @@ class Connection:
         self._flush()
 
     def receive(self) -> t.Optional[Event]:
-        """Headers (a list), data (bytes), or None when the peer has ended the stream."""
+        """Returns headers (a list), data (bytes), or None when the peer has ended the stream."""
         while not self._events and not self.ended:
             self._next()
         return self._events.popleft() if self._events else None
 
     def usable(self) -> bool:
-        """Whether another stream can be begun. Sees what the peer has sent meanwhile: its end, GOAWAY, pings."""
+        """Whether another stream can begin. Reads what the peer has sent meanwhile: its end, GOAWAY, pings."""
         self.deadline = time.monotonic() + 1.0
         self._events.clear()
         try:
@@ -128,7 +128,7 @@ class Connection:
         return not self._closing and self.ended and self.finished
 
     def cancel(self) -> None:
-        """Give the stream up, and the connection with it."""
+        """Cancel the stream, and close the connection."""
         if not self.ended and not self._closing:
             self.deadline = time.monotonic() + 1.0
             self._put(_RST_STREAM, 0, self._id, struct.pack(">I", _CANCEL))
@@ -193,7 +193,7 @@ class Connection:
         return kind, flags, stream & _LARGEST_WINDOW, self._take(length)
 
     def _next(self) -> None:
-        """Read one frame and do what it says."""
+        """Read one frame and handle it."""
         kind, flags, stream, payload = self._frame()
         if kind == _DATA:
             self._data(flags, stream, payload)

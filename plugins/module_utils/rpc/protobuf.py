@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Protocol buffers for the messages of descriptors.py: dictionaries to bytes and back.
 
-Source: protobuf.dev, "Encoding". A decoded message has every field: zero values where the sender left one out, None for an
-absent message. Unknown fields are skipped, so that a newer daemon can say more. Why not the protobuf package: docs/adr.
+Source: protobuf.dev, "Encoding". A decoded message has every field: a zero value where the sender left it out, None for a
+missing message. Unknown fields of newer daemons are skipped. Why not the protobuf package: docs/adr.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Field(t.NamedTuple):
 
 
 class Malformed(Exception):
-    """The bytes are no message of that type."""
+    """The bytes are not a message of that type."""
 
 
 @functools.cache
@@ -50,7 +50,7 @@ def _sources() -> t.Dict[str, t.List[str]]:
 
 @functools.cache
 def fields(name: str) -> t.Dict[int, Field]:
-    """The fields of a message by number. KeyError for a message that descriptors.py does not have."""
+    """The fields of a message by number. KeyError for a message that is not in descriptors.py."""
     found = [_field(token) for token in _sources()[name]]
     return {field.number: field for field in found}
 
@@ -63,7 +63,7 @@ def _field(token: str) -> Field:
 
 
 def varint(value: int) -> bytes:
-    """An unsigned number; negative ones as two's complement of 64 bits."""
+    """An unsigned number; a negative one as its two's complement of 64 bits."""
     if 0 <= value < 0x80:
         return bytes((value,))
     value &= 0xFFFFFFFFFFFFFFFF
@@ -76,7 +76,7 @@ def varint(value: int) -> bytes:
 
 
 def encode(name: str, values: Values) -> bytes:
-    """A message. A value of None and a zero value are left out; KeyError for a field that the message does not have."""
+    """Encode a message. None and zero values are left out. KeyError for a field that the message does not have."""
     by_name = {field.name: field for field in fields(name).values()}
     out: t.List[bytes] = []
     for key, value in values.items():
@@ -100,9 +100,9 @@ def _one(number: int, kind: str, of: str, value: t.Any) -> bytes:
 
 
 def decode(name: str, data: bytes, depth: int = 0) -> t.Dict[str, t.Any]:
-    """A message as a dictionary. Malformed."""
+    """Decode a message to a dictionary. Raises Malformed."""
     if depth > _DEPTH:
-        raise Malformed("messages in messages too deep")
+        raise Malformed("messages are nested too deeply")
     by_number = fields(name)
     out = {f.name: {} if f.mode == "%" else [] if f.mode == "*" else _ZERO[f.kind] for f in by_number.values()}
     position = 0
@@ -126,7 +126,7 @@ def decode(name: str, data: bytes, depth: int = 0) -> t.Dict[str, t.Any]:
 
 
 def _take(out: t.Dict[str, t.Any], field: Field, data: bytes, depth: int) -> None:
-    """A field that has a length: a string, bytes, a message, an entry of a map, or packed numbers."""
+    """Decode a field with a length: a string, bytes, a message, an entry of a map, or packed numbers."""
     if field.mode == "%":
         key, value = _entry(field, data, depth)
         out[field.name][key] = value

@@ -110,7 +110,7 @@ def test_imports(tmp_path: pathlib.Path) -> None:
     old = [os.path.relpath(one.name, tmp_path) for one in Files(str(main), relative_patterns=False).sources()]
     assert old == ["config.toml", "conf.d/a.conf"]
     assert problems(Files(str(main)).sources(), Daemon(False, False)) == [
-        f"{main}: imports: {tmp_path}/no.toml is not there, and containerd does not start without it"
+        f"{main}: imports: {tmp_path}/no.toml is missing, and containerd does not start without it"
     ]
     (tmp_path / "conf.d" / "b.toml").write_text(f'imports = ["{main}", "a.toml"]\n')  # a circle
     assert len(Files(str(main)).sources()) == 5
@@ -130,7 +130,7 @@ def test_who_overrides() -> None:
 
 def test_what_is_no_file(tmp_path: pathlib.Path) -> None:
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(InvalidArgument, match="fifo is no regular file"):
+    with pytest.raises(InvalidArgument, match="fifo is not a regular file"):
         read(str(tmp_path / "fifo"))
     (tmp_path / "latin").write_bytes(b'a = "\xe4"\n')
     with pytest.raises(FailedPrecondition, match="latin is not valid TOML: byte 5 is not UTF-8"):
@@ -185,7 +185,7 @@ def test_where_containerd_is(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyP
     assert find(str(tmp_path / "containerd")) == str(tmp_path / "containerd")
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find("") == str(tmp_path / "containerd")
-    with pytest.raises(FailedPrecondition, match="this is no containerd"):
+    with pytest.raises(FailedPrecondition, match="this is not containerd"):
         assert Containerd(str(tmp_path / "containerd")).version
 
 
@@ -226,7 +226,9 @@ def test_mirrors_beside_a_config_path(plugin: str) -> None:
     auth = f'[plugins."{plugin}".registry.configs."m".auth]\nusername = "u"\n'
     version = "version = 2\n"
     (reason,) = problems([source(version + path + mirror)], KNOWN)
-    assert reason.startswith(f'plugins."{plugin}".registry.mirrors cannot stand beside config_path, the CRI plugin fails')
+    assert reason.startswith(
+        f'plugins."{plugin}".registry.mirrors cannot be used together with config_path, the CRI plugin fails'
+    )
     assert len(problems([source(version + path + tls)], KNOWN)) == 1
     assert len(problems([source(version + path), source(version + mirror, "/2")], KNOWN)) == 1
     for fine in (path, mirror, tls, path + auth, mirror + tls + auth):
@@ -274,8 +276,8 @@ novel = 1
 def test_names_of_another_version_are_pointed_out() -> None:
     text = f'version = 3\n[plugins."{CRI}"]\nsandbox_image = "x"\nstream_server_port = "1"\n'
     assert hints([source(text)], daemon("2.1")) == [
-        f'/etc/containerd/config.toml: plugins."{CRI}".sandbox_image means nothing in a file of version 3: '
-        f'plugins."{IMAGES}".pinned_images.sandbox is its name there'
+        f'/etc/containerd/config.toml: plugins."{CRI}".sandbox_image has no meaning in a file of version 3: '
+        f'its name there is plugins."{IMAGES}".pinned_images.sandbox'
     ]
     new = source(f'version = 2\n[plugins."{IMAGES}"]\nsnapshotter = "native"\n')
     assert len(hints([new], daemon("1.7"))) == 1
@@ -361,11 +363,11 @@ def test_mirrors_become_hosts_files(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ('"http://all.lan"', '"ftp://all.lan"', "an endpoint is no plain http or https URL"),
-        ('"http://all.lan"', "5", "an endpoint is no plain http or https URL"),
+        ('"http://all.lan"', '"ftp://all.lan"', "an endpoint is not a plain http or https URL"),
+        ('"http://all.lan"', "5", "an endpoint is not a plain http or https URL"),
         ('["http://all.lan"]', "[]", "has no list of endpoints"),
-        ('mirrors."*"', 'mirrors."../../etc"', "is no name of a registry"),
-        ("insecure_skip_verify", "server_name", "has keys that hosts.toml has no counterpart of"),
+        ('mirrors."*"', 'mirrors."../../etc"', "is not the name of a registry"),
+        ("insecure_skip_verify", "server_name", "has keys without a counterpart in hosts.toml"),
     ],
 )
 def test_mirrors_that_are_not_simple(tmp_path: pathlib.Path, old: str, new: str, reason: str) -> None:
@@ -382,11 +384,11 @@ def test_hosts_files_of_others_are_kept(tmp_path: pathlib.Path) -> None:
         pathlib.Path(hosts.path).write_text("# the same\n" + hosts.text)
     assert move_out(Document(INLINE, "the file"), str(tmp_path)) == []
     pathlib.Path(files[0].path).write_text('server = "https://other"\n')
-    with pytest.raises(FailedPrecondition, match="is there already and says something else"):
+    with pytest.raises(FailedPrecondition, match="exists already with other content"):
         move_out(Document(INLINE, "the file"), str(tmp_path))
     pathlib.Path(files[0].path).write_text(files[0].text)
     (tmp_path / "own.lan_5000_").mkdir()
-    with pytest.raises(FailedPrecondition, match="own.lan_5000_ is there already"):
+    with pytest.raises(FailedPrecondition, match="own.lan_5000_ exists already"):
         move_out(Document(INLINE, "the file"), str(tmp_path))
 
 

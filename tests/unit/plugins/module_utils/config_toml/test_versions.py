@@ -131,7 +131,7 @@ NO_COUNTERPART = [
 @pytest.mark.parametrize(("path", "value"), NO_COUNTERPART)
 def test_what_version_2_cannot_say(path: Path, value: t.Any) -> None:
     with pytest.raises(
-        InvalidArgument, match=r"^settings: plugins\..* cannot be said in the file, whose version is 2: set migrate"
+        InvalidArgument, match=r"^settings: plugins\..* cannot be written in the file, whose version is 2: set migrate"
     ):
         spelled([Setting("settings", path, value)], 2, "the file")
 

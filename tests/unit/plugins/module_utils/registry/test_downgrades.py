@@ -132,7 +132,7 @@ def test_a_realm_without_tls_gets_nothing(world: World, place: str) -> None:
     address = {"plain": world.plain.address, "registry": world.registry.address, "loopback": "localhost:1"}[place]
     header = f'Bearer realm="http://{address}/token",service="x"'
     world.registry.guard = lambda at: bool(at.answer(401, headers={"WWW-Authenticate": header}))
-    with pytest.raises(Unauthenticated, match="it must be spoken to over TLS"):
+    with pytest.raises(Unauthenticated, match="a token service must use TLS"):
         world.fetch()
     assert world.plain.seen == []
 

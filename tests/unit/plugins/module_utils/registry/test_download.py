@@ -136,7 +136,7 @@ def test_single_bytes_are_no_progress(web: Web) -> None:
 
 def test_a_server_that_wants_to_be_left_alone_for_hours(web: Web) -> None:
     web.statuses, web.retry_after = [429], "7300"
-    with pytest.raises(Unavailable, match=r"HTTP 429: it asks to be left alone for 2 hours: run the task again after that"):
+    with pytest.raises(Unavailable, match=r"HTTP 429: it asks to wait for 2 hours: run the task again after that"):
         download(web.url, CHECKSUM, QUICK)
 
 

@@ -58,7 +58,7 @@ def fetched(registry: FakeRegistry) -> bytes:
 def test_a_registry_that_wants_to_be_left_alone_for_long(registry: FakeRegistry, value: str, words: str, what: str) -> None:
     registry.faults.append((what, status(429, Retry_After=value)))
     started = time.monotonic()
-    with pytest.raises(Unavailable, match=f"HTTP 429.*: it asks to be left alone for {words}: run the task again after that"):
+    with pytest.raises(Unavailable, match=f"HTTP 429.*: it asks to wait for {words}: run the task again after that"):
         client().document(name(registry)) if what != PATH else fetched(registry)
     assert time.monotonic() - started < 3
     assert len(registry.seen) == 1

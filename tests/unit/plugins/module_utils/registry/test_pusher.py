@@ -306,7 +306,7 @@ def test_the_smallest_chunk_of_a_registry(fake: FakeRegistry) -> None:
 @pytest.mark.parametrize(
     ("data", "error", "words"),
     [
-        (BLOB[:-1], DataLoss, "what is to be sent ends 1 bytes early"),
+        (BLOB[:-1], DataLoss, "the data to send end 1 bytes early"),
         (b"x" * len(BLOB), RegistryError, "DIGEST_INVALID"),
     ],
 )
@@ -320,7 +320,7 @@ def test_other_content_than_announced(
 
 def test_manifests_are_checked(fake: FakeRegistry) -> None:
     at, name = pusher(plain_http=True), Reference.parse(f"{fake.address}/app:1")
-    with pytest.raises(InvalidArgument, match="is not what its descriptor says"):
+    with pytest.raises(InvalidArgument, match="does not match its descriptor"):
         at.put_manifest(name, MANIFEST_DESCRIPTOR, MANIFEST + b" ")
     other = {"Docker-Content-Digest": str(Digest.of(b"other"))}
     fake.faults.append(("manifests/", lambda at: at.answer(201, headers=other)))
