@@ -16,13 +16,15 @@ from ansible_collections.fleet.containerd.plugins.module_utils.archive.images im
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.load import Loaded, Target, Wish, load, reason_to_load
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.read import open_archive
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.write import Pack, write_archive
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import Selection
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
 
 from .ansible import Task, task
 from .images import Layout, sha256
+
+if t.TYPE_CHECKING:
+    from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 
 AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
 ONE, ALL = Wish(AMD64), Wish(None)

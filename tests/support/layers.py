@@ -32,7 +32,7 @@ ARROWS: t.Dict[str, t.Set[str]] = {
     "runtime_spec": _VALUES,
     "runtime": {*_VALUES, "runtime_spec"},
     "registry": _VALUES,
-    "image": _VALUES,
+    "image": {*_VALUES, "layers"},
     "archive": {*_VALUES, "image"},
     "config_toml": _TOOLS,
     "engine_host": _VALUES,
@@ -159,7 +159,7 @@ def _syntax_problems(path: pathlib.Path) -> t.Iterator[str]:
 def problems(collection: pathlib.Path) -> t.List[str]:
     """Every breach of the house rules in plugins/, one line each."""
     found = []
-    for path in sorted(collection.glob("plugins/**/*.py")):
+    for path in sorted([*collection.glob("plugins/**/*.py"), *collection.glob("plugins/**/*.pyi")]):
         lines = list(_syntax_problems(path))
         if not lines and path.relative_to(collection).parts[1] in ("module_utils", *PLUGINS):
             lines += [*_import_problems(path, collection), *_form_problems(path, collection)]
@@ -168,16 +168,16 @@ def problems(collection: pathlib.Path) -> t.List[str]:
 
 
 def closure(paths: t.Iterable[pathlib.Path], collection: pathlib.Path) -> t.Set[str]:
-    """The dotted names of these files and of all of ours that they import, directly or not."""
+    """The dotted names of these files and of all of ours that they import, directly or not: what ansible-core sends.
+
+    It passes over what is no file, as long as it is not imported at the top of a file: stubs, which only type checkers read.
+    """
     pending = [_dotted(path, collection) for path in paths]
     found: t.Set[str] = set()
     while pending:
         name = pending.pop()
-        if name not in found:
+        path = collection.joinpath(*name.split(".")).with_suffix(".py")
+        if name not in found and path.exists():
             found.add(name)
-            pending += [
-                one.name
-                for one in imports(collection.joinpath(*name.split(".")).with_suffix(".py"), collection)
-                if room_of(one.name)
-            ]
+            pending += [one.name for one in imports(path, collection) if room_of(one.name)]
     return found

@@ -1,13 +1,14 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An engine in memory for the tests: plugins/module_utils/engine/api.py in its shortest form, held to the same conformance suites.
+"""An engine in memory for the tests: plugins/module_utils/engine/api.pyi in its shortest form, held to the same conformance suites.
 
 Only snapshots and container directories are real directories (below a temporary one), so that their mounts can be mounted.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import gzip
 import io
@@ -23,23 +24,22 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine.models imp
     ACTIVE,
     COMMITTED,
     VIEW,
-    Applied,
     Container,
     Image,
     Labels,
+    LayerTarget,
     Mount,
     SnapshotInfo,
-    Usage,
     Version,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     AlreadyExists,
+    EngineError,
     FailedPrecondition,
     InvalidArgument,
     NotFound,
-    Unimplemented,
 )
-from ansible_collections.fleet.containerd.plugins.module_utils.layers.writers import LayerWriters
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.copy_tree import copy_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 
@@ -86,7 +86,6 @@ class MemorySnapshotter:
     """Whole copies, as the native snapshotter makes them."""
 
     name = "native"
-    rebases = False
 
     def __init__(self, world: World, space: Space, lease_item: t.Callable[[Node], None]) -> None:
         self._world, self._space, self._lease_item = world, space, lease_item
@@ -103,9 +102,10 @@ class MemorySnapshotter:
             raise FailedPrecondition(f"the snapshot {key} is committed: make a view of it")
         return [Mount("bind", self._space.directories[key], ("ro" if kind == VIEW else "rw", "rbind"))]
 
-    def look(self, name: str) -> t.List[Mount]:
+    @contextlib.contextmanager
+    def look(self, name: str, view: bool = False) -> t.Iterator[LayerTarget]:
         self.stat(name)
-        return [Mount("bind", self._space.directories[name], ("ro", "rbind"))]
+        yield LayerTarget(self._space.directories[name])
 
     def prepare(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
         return self._make(key, parent, labels, ACTIVE)
@@ -122,9 +122,7 @@ class MemorySnapshotter:
             raise AlreadyExists(f"the snapshot {key} exists already")
         directory = os.path.join(self._world.directory, secrets.token_hex(8))
         if parent:
-            shutil.copytree(self._space.directories[parent], directory, symlinks=True)
-            owner = os.stat(self._space.directories[parent])
-            os.chown(directory, owner.st_uid, owner.st_gid)
+            copy_tree(self._space.directories[parent], directory)
         else:
             os.mkdir(directory, 0o755)
         now = time.time()
@@ -133,14 +131,12 @@ class MemorySnapshotter:
         self._lease_item((f"snapshots/{self.name}", key))
         return self.mounts(key)
 
-    def commit(self, name: str, key: str, labels: t.Optional[Labels] = None, parent: t.Optional[str] = None) -> None:
+    def commit(self, name: str, key: str, labels: t.Optional[Labels] = None) -> None:
         old = self.stat(key)
         if not name:
             raise InvalidArgument("a snapshot needs a name")
         if old.kind != ACTIVE:
             raise FailedPrecondition(f"the snapshot {key} is not active")
-        if parent:
-            raise InvalidArgument(f"the snapshotter {self.name} cannot give a snapshot a parent at commit")
         if name in self._space.snapshots:
             raise AlreadyExists(f"the snapshot {name} exists already")
         del self._space.snapshots[key]
@@ -163,17 +159,62 @@ class MemorySnapshotter:
     def walk(self) -> t.List[SnapshotInfo]:
         return list(self._space.snapshots.values())
 
-    def usage(self, key: str) -> Usage:
-        self.stat(key)
-        found = [os.lstat(self._space.directories[key])]
-        for base, directories, files in os.walk(self._space.directories[key]):
-            found += [os.lstat(os.path.join(base, name)) for name in directories + files]
-        return Usage(sum(one.st_blocks * 512 for one in found), len({one.st_ino for one in found}))
+
+class MemoryUnpacker:
+    """Unpacker, and Unpacking too: one layer after another."""
+
+    def __init__(self, content: MemoryContent, snapshotter: MemorySnapshotter) -> None:
+        self._content, self.snapshotter = content, snapshotter
+        self._pending: t.List[t.Tuple[str, str, concurrent.futures.Future[t.Any]]] = []
+
+    def begin(self) -> MemoryUnpacker:
+        return self
+
+    def __enter__(self) -> MemoryUnpacker:
+        return self
+
+    def __exit__(self, *exc: t.Any) -> None:
+        for key, _name, _written in self._pending:
+            self.snapshotter.remove(key)
+        self._pending = []
+
+    def write(self, layer: Descriptor, diff_id: Digest, name: str, parent: str) -> concurrent.futures.Future[t.Any]:
+        self.commit()
+        written: concurrent.futures.Future[t.Any] = concurrent.futures.Future()
+        key = f"extract-{secrets.token_hex(8)} {name}"
+        root = self.snapshotter.prepare(key, parent, {L.SNAPSHOT_REF: name})[0].source
+        self._pending.append((key, name, written))
+        try:
+            written.set_result(self._extract(layer, diff_id, root))
+        except EngineError as error:
+            written.set_exception(error)
+        return written
+
+    def _extract(self, layer: Descriptor, diff_id: Digest, root: str) -> None:
+        with self._content.open(layer) as stream:
+            data = stream.read()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+        if Digest.of(data) != diff_id:
+            raise FailedPrecondition(f"the layer unpacks to {Digest.of(data)}", diff_id=str(Digest.of(data)))
+        extract(data + bytes(-len(data) % 512), root)
+
+    def commit(self) -> None:
+        for key, name, written in self._pending:
+            written.result()
+            try:
+                self.snapshotter.commit(name, key, {L.SNAPSHOT_REF: name})
+            except AlreadyExists:
+                self.snapshotter.remove(key)
+        self._pending = []
 
 
 class MemoryContainers:
     def __init__(self, engine: MemoryEngine, space: Space) -> None:
         self._engine, self._space = engine, space
+
+    def making(self) -> t.ContextManager[t.Any]:
+        return self._engine.lease()
 
     def get(self, container_id: str) -> Container:
         if container_id not in self._space.containers:
@@ -226,10 +267,13 @@ class MemoryEngine:
         self.tasks = self._space.tasks
         self._snapshotter = MemorySnapshotter(self.world, self._space, self._lease_item)
 
-    def snapshotter(self, name: str = "", reading: bool = False) -> MemorySnapshotter:
+    def snapshotter(self, name: str = "") -> MemorySnapshotter:
         if name not in ("", self._snapshotter.name):
             raise NotFound(f"snapshotter: the engine has no {name!r}")
         return self._snapshotter
+
+    def unpacker(self, snapshotter: str = "") -> MemoryUnpacker:
+        return MemoryUnpacker(self.content, self.snapshotter(snapshotter))
 
     def _lease_item(self, node: Node) -> None:
         if self._lease:
@@ -289,23 +333,8 @@ class MemoryEngine:
                     yield (f"snapshots/{key[len(L.GC_REF_SNAPSHOT) :].partition('/')[0]}", value)
 
     @property
-    def writers(self) -> LayerWriters:
-        return LayerWriters()
-
-    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Applied:
-        with self.content.open(layer) as stream:
-            data = stream.read()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-        extract(data + bytes(-len(data) % 512), mounts[0].source)
-        return Applied(Digest.of(data), len(data))
-
-    def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:
-        self.snapshotter(snapshotter).stat(name)
-        raise Unimplemented("the engine in memory compares nothing")
-
-    def sync(self, snapshotter: str = "") -> None:
-        """Nothing in memory survives anyway."""
+    def data_root(self) -> str:
+        return self.world.directory
 
     def places(self, snapshotter: str = "") -> t.Tuple[str, str]:
         return "", self.world.directory

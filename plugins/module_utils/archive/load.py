@@ -27,7 +27,7 @@ from ..oci.reference import Reference
 from .images import Contents, Packed
 
 if t.TYPE_CHECKING:
-    from ..engine.api import Engine
+    from ..engine.api import Engine, Unpacker
 
 _BLOCK = 1024 * 1024
 
@@ -125,12 +125,11 @@ def load(engine: Engine, contents: Contents, targets: t.Sequence[Target], wish: 
     """Store, unpack and record images. DataLoss or FailedPrecondition when the archive is not what it says."""
     started = time.monotonic()
     stored = layers = reused = 0
-    with engine.writers, engine.lease():
+    with engine.unpacker(wish.snapshotter) as unpacker, engine.lease():
         for name, packed in {target.packed.top.digest: target for target in targets}.values():
-            one = _Load(engine, contents, name, packed, wish)
+            one = _Load(engine, unpacker, contents, name, packed, wish)
             count, unpacked = one.run()
             stored, layers, reused = stored + one.stored, layers + count, reused + unpacked
-        engine.sync(wish.snapshotter)
         for target in targets:
             engine.images.put(Image(target.name.record, target.packed.top, wish.labels))
     return Loaded(stored, layers, reused, time.monotonic() - started)
@@ -139,8 +138,11 @@ def load(engine: Engine, contents: Contents, targets: t.Sequence[Target], wish: 
 class _Load:
     """One image."""
 
-    def __init__(self, engine: Engine, contents: Contents, name: Reference, packed: Packed, wish: Wish) -> None:
-        self._engine, self._contents, self._name, self._packed, self._wish = engine, contents, name, packed, wish
+    def __init__(
+        self, engine: Engine, unpacker: Unpacker, contents: Contents, name: Reference, packed: Packed, wish: Wish
+    ) -> None:
+        self._engine, self._unpacker, self._contents = engine, unpacker, contents
+        self._name, self._packed, self._wish = name, packed, wish
         self.name, self.where = name, contents.where
         self.labels: t.Dict[str, str] = {}
         self.served: t.Dict[Digest, str] = {}
@@ -186,7 +188,7 @@ class _Load:
         with concurrent.futures.ThreadPoolExecutor(max(1, self._wish.max_parallel), "load") as pool:
             blobs = {layer.digest: pool.submit(self._transfer.blob, layer) for layer in view.layers}
             try:
-                reused = unpack(self._engine, view, str(self._name), self._wish.snapshotter, blobs)
+                reused = unpack(self._engine, self._unpacker, view, str(self._name), blobs)
                 for blob in blobs.values():
                     blob.result()
             finally:

@@ -59,14 +59,20 @@ class Mount(t.NamedTuple):
     options: t.Tuple[str, ...] = ()
 
 
-class Applied(t.NamedTuple):
-    """A layer that was unpacked. diff_id: the digest of the uncompressed tar; size: its length. root: whether the layer says itself
-    whose the root directory is and with which mode; else that is as in the layer below.
+class LayerTarget(t.NamedTuple):
+    """The directories of a layer on this host. root: its own one. overlay: what the layers below have shows through from lowers,
+    their directories, top first; else root has all of it, and lowers may say where the one below has it.
     """
 
-    diff_id: Digest
-    size: int
-    root: bool = True
+    root: str
+    lowers: t.Tuple[str, ...] = ()
+    overlay: bool = False
+
+    def mounts(self) -> t.List[Mount]:
+        """What to mount to see it, read-only."""
+        if self.overlay and self.lowers:
+            return [Mount("overlay", "overlay", ("lowerdir=" + ":".join((self.root, *self.lowers)),))]
+        return [Mount("bind", self.root, ("ro", "rbind"))]
 
 
 class SnapshotInfo(t.NamedTuple):
@@ -78,13 +84,6 @@ class SnapshotInfo(t.NamedTuple):
     labels: Labels = {}
     created_at: float = 0.0
     updated_at: float = 0.0
-
-
-class Usage(t.NamedTuple):
-    """Disk use of one snapshot without its parents: size in bytes, inodes."""
-
-    size: int
-    inodes: int
 
 
 class Runtime(t.NamedTuple):

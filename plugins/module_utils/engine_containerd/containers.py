@@ -69,10 +69,15 @@ def _runtime(container: Container) -> t.Dict[str, t.Any]:
 
 
 class ContainerProxy:
-    """Container records of one namespace. removing is entered with the id of one that is removed."""
+    """Container records of one namespace. removing is entered with the id of one that is removed; making: see engine/api.pyi."""
 
-    def __init__(self, rpc: Channel, removing: t.Callable[[str], t.ContextManager[None]]) -> None:
-        self._rpc, self._removing = rpc, removing
+    def __init__(
+        self,
+        rpc: Channel,
+        removing: t.Callable[[str], t.ContextManager[None]],
+        making: t.Callable[[], t.ContextManager[t.Any]],
+    ) -> None:
+        self._rpc, self._removing, self.making = rpc, removing, making
 
     def _get(self, container_id: str) -> Message:
         try:

@@ -1,22 +1,20 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The containerd engine: one namespace of a daemon behind its socket. See engine/api.py: Engine."""
+"""The containerd engine: one namespace of a daemon behind its socket. See engine/api.pyi: Engine."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import os
-import secrets
 import typing as t
 
 from ..engine.labels import DESIRED
-from ..engine.models import Applied, Container, Mount, Version
+from ..engine.models import Container, Version
 from ..engine_host.place import Place, check_absolute, check_namespace
-from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unimplemented, from_os_error, printable
+from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, from_os_error, printable
 from ..oci.descriptor import Descriptor
-from ..oci.media_types import OCI_LAYER
 from ..rpc.channel import Channel
 from .containers import ContainerProxy
 from .content import ContentProxy
@@ -26,7 +24,9 @@ from .snapshots import SnapshotProxy
 from .values import Message, descriptor_message, descriptor_of, mount_messages
 
 if t.TYPE_CHECKING:
-    from ..layers.writers import LayerWriters
+    from ..engine.api import Snapshotter
+    from ..layers.diff_apply import Applied
+    from ..layers.unpacking import Unpacker
     from .tasks import TaskProxy
 
 _SNAPSHOTTER, _CONTENT = "io.containerd.snapshotter.v1", "io.containerd.content.v1"
@@ -52,20 +52,20 @@ class ContainerdEngine:
         path = address[len("unix://") :] if address.startswith("unix://") else address
         for option, value in (("address", path), ("data_root", data_root), ("state_root", state_root)):
             check_absolute(option, value)
-        self.namespace, self._data_root, self._default_snapshotter = namespace, os.path.normpath(data_root), snapshotter
+        self.namespace, self.data_root, self._default_snapshotter = namespace, os.path.normpath(data_root), snapshotter
         self._state_root = os.path.normpath(state_root)
         self._rpc = Channel(path, namespace)
-        self._place = Place(self._data_root, namespace, path, self._mend, self._tidy)
+        self._place = Place(self.data_root, namespace, path, self._mend, self._tidy)
         self.container_dir, self.lock, self.interrupted = self._place.container_dir, self._place.lock, self._place.interrupted
-        self.content = ContentProxy(self._rpc, self._collect)
-        self.images = ImageProxy(self._rpc, self._end_dead_leases)
-        self.containers = ContainerProxy(self._rpc, self._place.removing)
+        self.content = ContentProxy(self._rpc, self._collect, lambda: self._root(_CONTENT, "content"))
+        self.images = ImageProxy(self._rpc, self._settle, self._end_dead_leases)
+        self.containers = ContainerProxy(self._rpc, self._place.removing, self.lease)
 
     @functools.cached_property
     def tasks(self) -> TaskProxy:
         from .tasks import TaskProxy
 
-        return TaskProxy(self._rpc, self._place, self._data_root, self._state_root, self._end_dead_leases)
+        return TaskProxy(self._rpc, self._place, self.data_root, self._state_root, self._end_dead_leases)
 
     @functools.cached_property
     def _plugins(self) -> t.Dict[t.Tuple[str, str], Message]:
@@ -74,14 +74,23 @@ class ContainerdEngine:
         found = self._rpc.call("introspection.v1.Introspection/Plugins", {"filters": filters})["plugins"]
         return {(one["type"], one["id"]): one for one in found if one["init_err"] is None}
 
-    def snapshotter(self, name: str = "", reading: bool = False) -> SnapshotProxy:
+    def snapshotter(self, name: str = "") -> SnapshotProxy:
         wanted = name or self._default_snapshotter
         names = sorted(plugin for kind, plugin in self._plugins if kind == _SNAPSHOTTER)
         if not wanted:
             wanted = next((best for best in _BEST if best in names), "")
         if wanted not in names:
             raise NotFound(f"snapshotter: this containerd has no {printable(wanted, 80)!r} that works; it has {', '.join(names)}")
-        return SnapshotProxy(self._rpc, wanted, wanted == "overlayfs" and os.path.isdir(self._root(_SNAPSHOTTER, wanted)))
+        return self._proxy(wanted, wanted == "overlayfs" and os.path.isdir(self._root(_SNAPSHOTTER, wanted)))
+
+    def _proxy(self, name: str, rebases: bool = False) -> SnapshotProxy:
+        return SnapshotProxy(self._rpc, name, rebases, lambda: held(self._rpc, self._place.leases))
+
+    def unpacker(self, snapshotter: str = "") -> Unpacker:
+        """By our own applier where the snapshots are directories of this host, else by the daemon."""
+        from ..layers.unpacking import Unpacker
+
+        return Unpacker(lambda: self.snapshotter(snapshotter), self.content.open_layer, self._sync, self._apply_there)
 
     def lease(self) -> t.ContextManager[str]:
         return lease(self._rpc, self._place.leases, self._end_dead_leases)
@@ -116,7 +125,7 @@ class ContainerdEngine:
 
     def _exists(self, container: Container) -> bool:
         try:
-            SnapshotProxy(self._rpc, container.snapshotter).stat(container.snapshot_key)
+            self._proxy(container.snapshotter).stat(container.snapshot_key)
         except NotFound:
             return False
         except InvalidArgument:
@@ -136,95 +145,31 @@ class ContainerdEngine:
     def _collect(self) -> None:
         collect(self._rpc, self._place.leases)
 
-    def transaction(self) -> t.ContextManager[t.Any]:
-        return self.lease()
-
-    @functools.cached_property
-    def writers(self) -> LayerWriters:
-        from ..layers.writers import LayerWriters
-
-        return LayerWriters()
-
-    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Applied:
-        """By our own applier where the mounts lead to directories of this host, else by the daemon."""
-        from ..layers.targets import apply_target
-
-        try:
-            target = apply_target(mounts)
-        except Unimplemented:
-            return self._apply_there(layer, mounts)
-        if not os.path.isdir(target.root):
-            return self._apply_there(layer, mounts)
-        from ..layers.diff_apply import size_limit
-
-        with self._layer(layer) as stream:
-            return self.writers.apply(stream, layer.media_type, *target, size_limit(layer.size), below)
-
-    def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:
-        from ..layers.diff_apply import size_limit
-        from ..layers.targets import view_target
-        from ..layers.verify import verify_layer
-
-        store = self.snapshotter(snapshotter)
-        parent = store.stat(name).parent
-        with contextlib.ExitStack() as stack:
-            target = view_target(stack.enter_context(self._seen(store, name)))
-            if not os.path.isdir(target.root):
-                raise Unimplemented("the daemon's snapshots are not on this host")
-            if parent and not target.overlay:
-                target = target._replace(lowers=(view_target(stack.enter_context(self._seen(store, parent))).root,))
-            stream = stack.enter_context(self._layer(layer))
-            done, problem = verify_layer(stream, layer.media_type, *target, limit=size_limit(layer.size), beside=self._data_root)
-        return Descriptor(OCI_LAYER, done.diff_id, done.size), problem
-
-    @contextlib.contextmanager
-    def _seen(self, store: SnapshotProxy, name: str) -> t.Iterator[t.List[Mount]]:
-        """Where a committed snapshot is. When no container is made from it only a view tells, which is gone when this ends."""
-        try:
-            found = store.look(name)
-        except Unimplemented:
-            key = f"verify-{secrets.token_hex(8)}"
-            with held(self._rpc, self._place.leases):
-                mounts = store.view(key, name)
-                try:
-                    yield mounts
-                finally:
-                    store.remove(key)
-            return
-        yield found
-
-    def _layer(self, layer: Descriptor) -> t.BinaryIO:
-        """A stored layer: from the daemon's own file where this host has it (no byte goes over the socket), else from the daemon."""
-        self.content.info(layer.digest)
-        root = self._root(_CONTENT, "content")
-        try:
-            stream = (
-                open(os.path.join(root, "blobs", layer.digest.algorithm, layer.digest.hex), "rb", buffering=0) if root else None
-            )
-        except OSError:
-            stream = None
-        if stream is not None and os.fstat(stream.fileno()).st_size == layer.size:
-            return t.cast(t.BinaryIO, stream)
-        if stream is not None:
-            stream.close()
-        return self.content.open(layer)
-
     def _root(self, kind: str, name: str) -> str:
         """The directory that a plugin of the daemon works in, empty where it tells none."""
         plugin = self._plugins.get((kind, name))
         return str(plugin["exports"].get("root", "")) if plugin else ""
 
-    def _apply_there(self, layer: Descriptor, mounts: t.Sequence[Mount]) -> Applied:
-        request = {"diff": descriptor_message(layer), "mounts": mount_messages(mounts), "sync_fs": True}
+    def _apply_there(self, store: Snapshotter, layer: Descriptor, key: str) -> Applied:
+        from ..layers.diff_apply import Applied
+
+        request = {"diff": descriptor_message(layer), "mounts": mount_messages(store.mounts(key)), "sync_fs": True}
         done = descriptor_of(self._rpc.call("diff.v1.Diff/Apply", request, _APPLY_SECONDS)["applied"])
         return Applied(done.digest, done.size)
 
-    def sync(self, snapshotter: str = "") -> None:
+    def _settle(self) -> None:
+        """The daemon syncs the bytes of a blob, not the directory that has its name."""
+        if self.content.written:
+            self._sync()
+
+    def _sync(self, store: t.Optional[Snapshotter] = None) -> None:
+        """Make the blobs durable, and the snapshots that were made with this one."""
         from ..hostfs.syscalls import syncfs
 
-        name = self.snapshotter(snapshotter).name
+        self.content.written = False
+        places = [(_CONTENT, "content"), *([(_SNAPSHOTTER, store.name)] if store else [])]
         done: t.Set[int] = set()
-        for kind, plugin in ((_SNAPSHOTTER, name), (_CONTENT, "content")):
+        for kind, plugin in places:
             root = self._root(kind, plugin)
             if not os.path.isdir(root):
                 continue

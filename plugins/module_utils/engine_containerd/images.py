@@ -32,10 +32,10 @@ def _image(message: Message) -> Image:
 
 
 class ImageProxy:
-    """Image records of one namespace. tidy is called before garbage is collected."""
+    """Image records of one namespace. settle makes durable what one may refer to; tidy is called before garbage is collected."""
 
-    def __init__(self, rpc: Channel, tidy: t.Callable[[], t.Any]) -> None:
-        self._rpc, self._tidy = rpc, tidy
+    def __init__(self, rpc: Channel, settle: t.Callable[[], None], tidy: t.Callable[[], t.Any]) -> None:
+        self._rpc, self._settle, self._tidy = rpc, settle, tidy
 
     def get(self, name: str) -> Image:
         try:
@@ -48,6 +48,7 @@ class ImageProxy:
         return sorted(map(_image, found), key=lambda image: image.name)
 
     def put(self, image: Image) -> Image:
+        self._settle()
         if self._rpc.namespace == KUBERNETES and "@" not in image.name and "/" in image.name:
             self._put(image._replace(name=_by_digest(image)))
         return self._put(image)

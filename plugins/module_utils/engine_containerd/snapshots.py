@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import typing as t
 
-from ..engine.models import ACTIVE, COMMITTED, VIEW, Labels, Mount, SnapshotInfo, Usage
+from ..engine.models import ACTIVE, COMMITTED, VIEW, Labels, LayerTarget, Mount, SnapshotInfo
 from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unimplemented, from_os_error, printable
-from .values import Message, mounts_of, seconds
+from .values import Message, mounts_of, seconds, target_of
 
 if t.TYPE_CHECKING:
     from ..rpc.channel import Channel
@@ -31,25 +32,15 @@ def _info(message: Message) -> SnapshotInfo:
     )
 
 
-def _lowers(mounts: t.Sequence[Mount]) -> t.List[str]:
-    """The directories below that of an active snapshot, where the mount is an overlay."""
-    options = [option for mount in mounts if mount.type == "overlay" for option in mount.options]
-    return next((option[9:].split(":") for option in options if option.startswith("lowerdir=")), [])
-
-
-def _bind(path: str) -> t.List[Mount]:
-    return [Mount("bind", path, ("ro", "rbind"))]
-
-
 class SnapshotProxy:
     """One snapshotter of the daemon.
 
     rebases: containerd before 2.2 cannot give a snapshot its parent at commit. Where a snapshot is a directory of its own on this
-    host, what is in it can be moved to one that has the parent.
+    host, what is in it can be moved to one that has the parent. held: a lease for as long as its context lasts.
     """
 
-    def __init__(self, rpc: Channel, name: str, rebases: bool = False) -> None:
-        self._rpc, self.name, self.rebases = rpc, name, rebases
+    def __init__(self, rpc: Channel, name: str, rebases: bool, held: t.Callable[[], t.ContextManager[t.Any]]) -> None:
+        self._rpc, self.name, self.rebases, self._held = rpc, name, rebases, held
 
     def _call(self, method: str, timeout: float = 60.0, **request: t.Any) -> Message:
         return self._rpc.call(f"snapshots.v1.Snapshots/{method}", {"snapshotter": self.name, **request}, timeout)
@@ -68,19 +59,44 @@ class SnapshotProxy:
     def mounts(self, key: str) -> t.List[Mount]:
         return mounts_of(self._call("Mounts", key=key)["mounts"])
 
-    def look(self, name: str) -> t.List[Mount]:
+    @contextlib.contextmanager
+    def look(self, name: str, view: bool = False) -> t.Iterator[LayerTarget]:
+        parent = self.stat(name).parent
+        with contextlib.ExitStack() as stack:
+            target = self._seen(name) or (self._viewed(name, stack) if view else None)
+            if target is None:
+                raise Unimplemented(f"what is in the snapshot {printable(name, 120)} can only be seen by a view of it")
+            if view and parent and not target.overlay:
+                below = self._seen(parent) or self._viewed(parent, stack)
+                target = target._replace(lowers=(below.root,))
+            yield target
+
+    def _seen(self, name: str) -> t.Optional[LayerTarget]:
         """The daemon tells where the layers of a container are, and so of the image that it was made from."""
-        self.stat(name)
-        filters = [f'parent=="{name}"']
-        answers = list(self._rpc.stream("snapshots.v1.Snapshots/List", {"snapshotter": self.name, "filters": filters}))
-        for child in (_info(one) for answer in answers for one in answer["info"]):
-            trees = _lowers(self.mounts(child.name)) if child.kind == ACTIVE else []
-            if all(map(os.path.isdir, trees)) and trees:
-                return [Mount("overlay", "overlay", ("lowerdir=" + ":".join(trees),))] if trees[1:] else _bind(trees[0])
-        raise Unimplemented(f"what is in the snapshot {printable(name, 120)} can only be seen by a view of it")
+        answers = self._rpc.stream("snapshots.v1.Snapshots/List", {"snapshotter": self.name, "filters": [f'parent=="{name}"']})
+        for child in [_info(one) for answer in answers for one in answer["info"]]:
+            found = target_of(self.mounts(child.name)) if child.kind == ACTIVE else None
+            if found and found.lowers and all(map(os.path.isdir, found.lowers)):
+                return LayerTarget(found.lowers[0], found.lowers[1:], len(found.lowers) > 1)
+        return None
+
+    def _viewed(self, name: str, stack: contextlib.ExitStack) -> LayerTarget:
+        """By a view, which is gone when the stack ends."""
+        stack.enter_context(self._held())
+        key = f"verify-{secrets.token_hex(8)}"
+        mounts = self.view(key, name)
+        stack.callback(self.remove, key)
+        target = target_of(mounts)
+        if target is None:
+            raise Unimplemented("the daemon's snapshots are not on this host")
+        return target
 
     def prepare(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
         return self._make("Prepare", key, parent, labels)
+
+    def prepare_layer(self, key: str, parent: str, labels: Labels) -> t.Optional[LayerTarget]:
+        """See layers/unpacking.py."""
+        return target_of(self.prepare(key, parent, labels))
 
     def view(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
         return self._make("View", key, parent, labels)
@@ -106,7 +122,8 @@ class SnapshotProxy:
             return
         moved = f"{key} moved"
         try:
-            self._move(key, self.prepare(moved, parent, wanted))
+            self.prepare(moved, parent, wanted)
+            self._move(key, moved)
             self._call("Commit", _REMOVE_SECONDS, name=name, key=moved, labels=wanted)
         except EngineError:
             with contextlib.suppress(EngineError):
@@ -114,15 +131,16 @@ class SnapshotProxy:
             raise
         self.remove(key)
 
-    def _move(self, key: str, mounts: t.Sequence[Mount]) -> None:
+    def _move(self, key: str, other: str) -> None:
         from ..hostfs.copy_tree import move_tree
-        from ..layers.targets import apply_target
 
-        source, target = apply_target(self.mounts(key)).root, apply_target(mounts).root
+        source, target = target_of(self.mounts(key)), target_of(self.mounts(other))
+        if source is None or target is None:
+            raise Unimplemented(f"{self.name} has its snapshots in no directory of this host")
         try:
-            move_tree(source, target)
+            move_tree(source.root, target.root)
         except OSError as error:
-            raise from_os_error(error, f"moving {source} to {target}") from error
+            raise from_os_error(error, f"moving {source.root} to {target.root}") from error
 
     def remove(self, key: str) -> None:
         self._call("Remove", _REMOVE_SECONDS, key=key)
@@ -130,7 +148,3 @@ class SnapshotProxy:
     def walk(self) -> t.List[SnapshotInfo]:
         answers = self._rpc.stream("snapshots.v1.Snapshots/List", {"snapshotter": self.name})
         return [_info(one) for answer in answers for one in answer["info"]]
-
-    def usage(self, key: str) -> Usage:
-        found = self._call("Usage", key=key)
-        return Usage(found["size"], found["inodes"])

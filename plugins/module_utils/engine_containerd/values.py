@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import json
+import os
 import typing as t
 
-from ..engine.models import Labels, Mount
+from ..engine.models import Labels, LayerTarget, Mount
 from ..errors import DataLoss, printable
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
@@ -53,6 +54,20 @@ def mounts_of(messages: t.Iterable[Message]) -> t.List[Mount]:
 
 def mount_messages(mounts: t.Iterable[Mount]) -> t.List[t.Dict[str, t.Any]]:
     return [{"type": mount.type, "source": mount.source, "options": list(mount.options)} for mount in mounts]
+
+
+def target_of(mounts: t.Sequence[Mount]) -> t.Optional[LayerTarget]:
+    """The directories that the mounts of a snapshot lead to; None where that is not one of ours: other mounts, another host."""
+    options: t.Dict[str, str] = {}
+    if len(mounts) == 1 and mounts[0].type == "overlay":
+        options = dict(option.partition("=")[::2] for option in mounts[0].options)
+    elif len(mounts) == 1 and mounts[0].type == "bind":
+        options = {"upperdir": mounts[0].source}
+    # A view has no upper directory.
+    trees = [path for name in ("upperdir", "lowerdir") for path in options.get(name, "").split(":") if path]
+    if not trees or not os.path.isdir(trees[0]):
+        return None
+    return LayerTarget(trees[0], tuple(trees[1:]), mounts[0].type == "overlay")
 
 
 def json_any(type_url: str, value: t.Any) -> t.Dict[str, t.Any]:

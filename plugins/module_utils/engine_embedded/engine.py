@@ -12,25 +12,23 @@ import secrets
 import typing as t
 
 from ..engine.labels import VERSION
-from ..engine.models import COMMITTED, Applied, Mount, Version
+from ..engine.models import COMMITTED, Version
 from ..engine_host.place import Place, check_absolute, check_namespace
 from ..errors import EngineError, NotFound, ResourceExhausted, Unavailable, from_os_error, printable
 from ..hostfs.lock import locked
-from ..oci.descriptor import Descriptor
-from ..oci.media_types import OCI_LAYER
 from ..store.content import ContentStore
 from ..store.database import Database
 from .records import ContainerRecords, ImageRecords
 
 if t.TYPE_CHECKING:
-    from ..layers.writers import LayerWriters
+    from ..layers.unpacking import Unpacker
     from ..store.snapshots import Snapshotter
     from .gc import Collected
     from .tasks import EmbeddedTasks
 
 
 class EmbeddedEngine:
-    """One namespace of the store below data_root; run-time state is below state_root. See engine/api.py: Engine."""
+    """One namespace of the store below data_root; run-time state is below state_root. See engine/api.pyi: Engine."""
 
     kind = "embedded"
 
@@ -38,16 +36,16 @@ class EmbeddedEngine:
         check_namespace(namespace)
         for option, path in (("data_root", data_root), ("state_root", state_root)):
             check_absolute(option, path)
-        self.namespace, self._data_root, self._state_root = namespace, os.path.normpath(data_root), os.path.normpath(state_root)
+        self.namespace, self.data_root, self._state_root = namespace, os.path.normpath(data_root), os.path.normpath(state_root)
         self._default_snapshotter = snapshotter
         self._lease = ""
         self._moved = False
-        self._place = Place(self._data_root, namespace, tidy=self._tidy)
+        self._place = Place(self.data_root, namespace, tidy=self._tidy)
         self.container_dir, self.lock, self.interrupted = self._place.container_dir, self._place.lock, self._place.interrupted
-        self._database = Database(os.path.join(self._data_root, "metadata.db"))
-        self.content = ContentStore(os.path.join(self._data_root, "content"), self._database, namespace, self._lease_item)
-        self.images = ImageRecords(self._database, namespace, self.collect, self._image_moved)
-        self.containers = ContainerRecords(self._database, namespace, self._has_task, self._place.removing)
+        self._database = Database(os.path.join(self.data_root, "metadata.db"))
+        self.content = ContentStore(os.path.join(self.data_root, "content"), self._database, namespace, self._lease_item)
+        self.images = ImageRecords(self._database, namespace, self._settle, self.collect, self._image_moved)
+        self.containers = ContainerRecords(self._database, namespace, self._has_task, self._place.removing, self._making)
         if snapshotter:
             self.snapshotter(snapshotter)
 
@@ -55,36 +53,43 @@ class EmbeddedEngine:
     def tasks(self) -> EmbeddedTasks:
         from .tasks import EmbeddedTasks
 
-        return EmbeddedTasks(self.namespace, self._data_root, self._state_root, self._place)
+        return EmbeddedTasks(self.namespace, self.data_root, self._state_root, self._place)
 
     @functools.cached_property
     def _snapshotters(self) -> t.Dict[str, Snapshotter]:
         from ..store.snapshots import KINDS
 
-        root = os.path.join(self._data_root, "snapshots")
+        root = os.path.join(self.data_root, "snapshots")
         return {
             name: kind(os.path.join(root, name), self._database, self.namespace, self._lease_item, self._is_leased)
             for name, kind in KINDS.items()
         }
 
-    def snapshotter(self, name: str = "", reading: bool = False) -> Snapshotter:
-        wanted = name or self._default_snapshotter or self._best_snapshotter(reading)
+    def snapshotter(self, name: str = "") -> Snapshotter:
+        wanted = name or self._default_snapshotter or self._used_snapshotter() or "overlayfs"
         if wanted not in self._snapshotters:
             raise NotFound(
                 f"snapshotter: the embedded engine has no {printable(wanted, 80)!r}; it has {', '.join(sorted(self._snapshotters))}"
             )
         return self._snapshotters[wanted]
 
-    def _best_snapshotter(self, reading: bool) -> str:
-        """The one in use; else overlayfs where the kernel and the file system can do it. Writes nothing where nothing can be."""
-        for name in self._snapshotters:
-            if os.path.isdir(os.path.join(self._data_root, "snapshots", name)):
-                return name
-        if reading or not os.access(self._data_root, os.W_OK):
-            return "overlayfs"
+    def _used_snapshotter(self) -> str:
+        """The one that has snapshots; empty for none."""
+        there = (name for name in self._snapshotters if os.path.isdir(os.path.join(self.data_root, "snapshots", name)))
+        return next(there, "")
+
+    def unpacker(self, snapshotter: str = "") -> Unpacker:
+        from ..layers.unpacking import Unpacker
+
+        return Unpacker(lambda: self.snapshotter(snapshotter or self._best_snapshotter()), self.content.open, self._sync)
+
+    def _best_snapshotter(self) -> str:
+        """What makes the first snapshots: overlayfs, where the kernel and the file system can do it. Empty: it is decided already."""
+        if self._default_snapshotter or self._used_snapshotter() or not os.access(self.data_root, os.W_OK):
+            return ""
         from ..store.snapshots import overlay_works
 
-        return "overlayfs" if overlay_works(self._data_root) else "native"
+        return "overlayfs" if overlay_works(self.data_root) else "native"
 
     @contextlib.contextmanager
     def lease(self) -> t.Iterator[str]:
@@ -151,8 +156,8 @@ class EmbeddedEngine:
         rows += self._database.query("SELECT key FROM snapshots WHERE namespace=? AND kind!=?", self.namespace, COMMITTED)
         return {row[0] for row in rows}
 
-    def transaction(self) -> t.ContextManager[t.Any]:
-        """Where a snapshot is a copy of all files, making one is no short work."""
+    def _making(self) -> t.ContextManager[t.Any]:
+        """Where a snapshot is a copy of all files, making one is too long for a transaction."""
         return self._database.write() if self.snapshotter().rebases else self.lease()
 
     def _is_leased(self) -> bool:
@@ -174,51 +179,24 @@ class EmbeddedEngine:
         self._place.rest = not (aside and swept and found.whole)
         return found
 
-    @functools.cached_property
-    def writers(self) -> LayerWriters:
-        from ..layers.writers import LayerWriters
+    def _settle(self) -> None:
+        """What was stored is durable before a record refers to it."""
+        if self.content.unsynced():
+            self._sync()
 
-        return LayerWriters()
-
-    def apply(self, layer: Descriptor, mounts: t.Sequence[Mount], below: t.Optional[t.Callable[[], None]] = None) -> Applied:
-        from ..layers.diff_apply import size_limit
-        from ..layers.targets import apply_target
-
-        target = apply_target(mounts)
-        with self.content.open(layer) as stream:
-            return self.writers.apply(stream, layer.media_type, *target, size_limit(layer.size), below)
-
-    def verify(self, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Descriptor, str]:
-        from ..layers.diff_apply import size_limit
-        from ..layers.verify import verify_layer
-
-        store = self.snapshotter(snapshotter, reading=True)
-        root, *lowers = [store.tree(number) for number in store.chain(name)]
-        overlay = store.rebases
-        with self.content.open(layer) as stream:
-            done, problem = verify_layer(
-                stream,
-                layer.media_type,
-                root,
-                lowers,
-                overlay,
-                limit=size_limit(layer.size),
-                beside=self._data_root,
-            )
-        return Descriptor(OCI_LAYER, done.diff_id, done.size), problem
-
-    def sync(self, snapshotter: str = "") -> None:
+    def _sync(self, _snapshotter: t.Any = None) -> None:
+        """All is below data_root."""
         from ..hostfs.syscalls import syncfs
 
         written = self.content.unsynced()
         try:
-            fd = os.open(self._data_root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fd = os.open(self.data_root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
                 syncfs(fd)
             finally:
                 os.close(fd)
         except OSError as error:
-            raise from_os_error(error, f"writing back {self._data_root}") from error
+            raise from_os_error(error, f"writing back {self.data_root}") from error
         self.content.mark_synced(written)
 
     def _has_task(self, container_id: str) -> bool:
@@ -229,7 +207,7 @@ class EmbeddedEngine:
         return True
 
     def places(self, snapshotter: str = "") -> t.Tuple[str, str]:
-        return self._data_root, self._data_root
+        return self.data_root, self.data_root
 
     def version(self) -> Version:
         return Version(self.kind, VERSION)

@@ -21,10 +21,20 @@ _UPDATABLE = ("labels", "spec", "extensions", "image")
 
 
 class ImageRecords:
-    """ImageStore. collect is called after a removal and frees what nothing needs any more; moved when a name gets another target."""
+    """ImageStore. settle makes durable what a record may refer to. collect is called after a removal and frees what nothing needs any
+    more; moved when a name gets another target.
+    """
 
-    def __init__(self, database: Database, namespace: str, collect: t.Callable[[], t.Any], moved: t.Callable[[], None]) -> None:
-        self._database, self._namespace, self._collect, self._moved = database, namespace, collect, moved
+    def __init__(
+        self,
+        database: Database,
+        namespace: str,
+        settle: t.Callable[[], None],
+        collect: t.Callable[[], t.Any],
+        moved: t.Callable[[], None],
+    ) -> None:
+        self._database, self._namespace = database, namespace
+        self._settle, self._collect, self._moved = settle, collect, moved
 
     @staticmethod
     def _image(row: Row) -> Image:
@@ -46,6 +56,7 @@ class ImageRecords:
         return [self._image(row) for row in rows]
 
     def put(self, image: Image) -> Image:
+        self._settle()
         now, target = time.time(), dump(image.target.to_json())
         with self._database.write() as connection:
             old = connection.execute(
@@ -75,7 +86,10 @@ class ImageRecords:
 
 
 class ContainerRecords:
-    """ContainerStore. has_task tells whether a container has a task; removing is entered with the id of one that is removed."""
+    """ContainerStore. has_task tells whether a container has a task; removing is entered with the id of one that is removed.
+
+    making: see engine/api.pyi.
+    """
 
     def __init__(
         self,
@@ -83,8 +97,10 @@ class ContainerRecords:
         namespace: str,
         has_task: t.Callable[[str], bool],
         removing: t.Callable[[str], t.ContextManager[None]],
+        making: t.Callable[[], t.ContextManager[t.Any]],
     ) -> None:
         self._database, self._namespace, self._has_task, self._removing = database, namespace, has_task, removing
+        self.making = making
 
     @staticmethod
     def _container(row: Row) -> Container:

@@ -30,7 +30,7 @@ _KILL = 9
 
 
 class EmbeddedTasks:
-    """TaskService (engine/api.py) for one namespace."""
+    """TaskService (engine/api.pyi) for one namespace."""
 
     def __init__(self, namespace: str, data_root: str, state_root: str, place: Place) -> None:
         self._data_root, self._place = data_root, place

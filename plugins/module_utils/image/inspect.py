@@ -44,6 +44,17 @@ class ImageView(t.NamedTuple):
         return self.chain[-1] if self.chain else ""
 
 
+class Damage(t.NamedTuple):
+    """words: what is damaged. layer: the number of the lowest layer whose snapshot has to be made anew, None for none."""
+
+    words: t.Tuple[str, ...] = ()
+    layer: t.Optional[int] = None
+
+
+#: Compares all of an image, in this snapshotter, with what it should be.
+Verify = t.Callable[["Engine", ImageView, str], Damage]
+
+
 class Inspection(t.NamedTuple):
     """view is None when manifest or config are missing. missing: in words, what lacks."""
 
@@ -132,7 +143,7 @@ def inspect(engine: Engine, record: Image, platform: Platform, snapshotter: str 
             missing.append(f"the layer {layer.digest[:19]} is not there or damaged")
     if view.chain and unpacked:
         try:
-            engine.snapshotter(snapshotter, reading=True).stat(view.chain_id)
+            engine.snapshotter(snapshotter).stat(view.chain_id)
         except EngineError:
             missing.append("it is not unpacked")
     return Inspection(view, tuple(missing))

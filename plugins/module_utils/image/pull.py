@@ -20,10 +20,9 @@ from ..errors import EngineError, NotFound, Unavailable
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
 from ..oci.platform import Platform
-from .inspect import ImageView, find_manifest, platform_problem
+from .inspect import ImageView, Verify, find_manifest, platform_problem
 from .transfer import Transfer
 from .unpack import Blobs, unpack
-from .verify import verify
 from .walk import Selection, blobs_of
 
 if t.TYPE_CHECKING:
@@ -34,16 +33,16 @@ if t.TYPE_CHECKING:
 class Job(t.NamedTuple):
     """One image to pull. platforms: for which; the first one is that of the result. every: for all others too.
 
-    unpack: for the platforms (not for every other one) make the snapshots too. verify: read what is there already, and
-    replace what is damaged. labels: what the record gets, as pairs; an empty value takes one away. exact: the platforms were
-    asked for, so that an image without an index has to be for them.
+    unpack: for the platforms (not for every other one) make the snapshots too. verify: reads what is there already, so that what is
+    damaged is replaced; None: nothing is read. labels: what the record gets, as pairs; an empty value takes one away. exact: the
+    platforms were asked for, so that an image without an index has to be for them.
     """
 
     source: ImageSource
     platforms: t.Tuple[Platform, ...]
     every: bool = False
     unpack: bool = True
-    verify: bool = False
+    verify: t.Optional[Verify] = None
     labels: t.Tuple[t.Tuple[str, str], ...] = ()
     exact: bool = False
 
@@ -113,15 +112,16 @@ class Puller:
     def __init__(self, engine: Engine, jobs: t.Sequence[Job], snapshotter: str = "", max_parallel: int = 3) -> None:
         self._engine, self._jobs, self._snapshotter = engine, jobs, snapshotter
         self._parallel = max(1, max_parallel)
+        self._unpacker = engine.unpacker(snapshotter)
         self._lock = threading.Lock()
         self._futures: t.Dict[Digest, concurrent.futures.Future[None]] = {}
-        self._transfers = {job: Transfer(engine, job.source, job.verify) for job in jobs}
+        self._transfers = {job: Transfer(engine, job.source, job.verify is not None) for job in jobs}
         self._ended: t.Dict[Job, str] = {}
         self._exit = contextlib.ExitStack()
 
     def __enter__(self) -> Puller:
         if any(job.unpack for job in self._jobs):
-            self._exit.enter_context(self._engine.writers)
+            self._exit.enter_context(self._unpacker)
         self._exit.enter_context(self._engine.lease())
         pool = concurrent.futures.ThreadPoolExecutor
         self._blobs = self._exit.enter_context(pool(self._parallel, "fetch"))
@@ -208,8 +208,6 @@ class Puller:
             # What a registry could not send is worth keeping for another try; what is refused is not.
             transfer.stop(forget=not isinstance(error, Unavailable))
             raise
-        # What is not unpacked, or came later, is durable too before the record says that it is there.
-        self._engine.sync(self._snapshotter)
         image = self._engine.images.put(Image(job.source.name.record, documents.top, dict(job.labels)))
         served = {digest: host for digest, host in dict(job.source.served).items() if digest in documents.digests}
         refused = tuple(one for one in sorted(job.source.refused) if one[0] in documents.digests)
@@ -222,5 +220,5 @@ class Puller:
         if job.verify:
             for layer in view.layers:
                 blobs[layer.digest].result()
-            damaged = verify(self._engine, view, self._snapshotter).layer
-        return unpack(self._engine, view, job.source.name.record, self._snapshotter, blobs, damaged)
+            damaged = job.verify(self._engine, view, self._snapshotter).layer
+        return unpack(self._engine, self._unpacker, view, job.source.name.record, blobs, damaged)

@@ -8,21 +8,15 @@ from __future__ import annotations
 import typing as t
 
 from ..errors import NotFound, Unimplemented
-from .inspect import ImageView, is_readable
+from ..layers.verify import verify_snapshot
+from .inspect import Damage, ImageView, is_readable
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine
 
 
-class Damage(t.NamedTuple):
-    """words: what is damaged. layer: the number of the lowest layer whose snapshot has to be made anew, None for none."""
-
-    words: t.Tuple[str, ...] = ()
-    layer: t.Optional[int] = None
-
-
 def verify(engine: Engine, view: ImageView, snapshotter: str = "") -> Damage:
-    """Read all of an image. Nothing is changed."""
+    """Read all of an image. Nothing is changed. See image/inspect.py: Verify."""
     words: t.List[str] = []
     lowest: t.Optional[int] = None
     for number, layer in enumerate(view.layers):
@@ -39,13 +33,13 @@ def verify(engine: Engine, view: ImageView, snapshotter: str = "") -> Damage:
 def _unpacked(engine: Engine, view: ImageView, number: int, snapshotter: str) -> str:
     """How the snapshot of a layer differs from it; empty when it does not, or is not there, or cannot be looked at."""
     try:
-        engine.snapshotter(snapshotter, reading=True).stat(view.chain[number])
+        engine.snapshotter(snapshotter).stat(view.chain[number])
     except NotFound:
         return ""
     try:
-        applied, problem = engine.verify(view.layers[number], view.chain[number], snapshotter)
+        applied, problem = verify_snapshot(engine, view.layers[number], view.chain[number], snapshotter)
     except NotFound as error:
         return str(error)
     except Unimplemented:
         return ""
-    return problem if applied.digest == view.image_config.diff_ids[number] else ""
+    return problem if applied.diff_id == view.image_config.diff_ids[number] else ""

@@ -193,7 +193,7 @@ class _Run:
 def converge(resource: Resource, params: t.Mapping[str, t.Any], engine: t.Any, check_mode: bool) -> Outcome:
     """Bring the object to its desired state; in check mode only tell the steps.
 
-    Where a run was killed the lock is taken even when there are no steps: whoever holds it tidies up (engine/api.py: lock).
+    Where a run was killed the lock is taken even when there are no steps: whoever holds it tidies up (engine/api.pyi: lock).
     """
     want = resource.desired(params, engine)
     have = resource.observe(want, engine)

@@ -13,9 +13,10 @@ import stat
 import threading
 import typing as t
 
-from ..engine.models import Applied
+from ..engine.models import LayerTarget
 from ..errors import InvalidArgument, from_os_error, printable
 from ..oci import tar_reader as tar
+from ..oci.digest import Digest
 from .inflate import Inflater
 from .overlay_marks import is_whiteout
 from .paths import LINKS, META, OPAQUE, PREFIX, Path, marker, split
@@ -27,6 +28,16 @@ _BLOCK = 4096
 _HOLE = 64 * 1024
 _DEVICES = {tar.CHARACTER: stat.S_IFCHR, tar.BLOCK_DEVICE: stat.S_IFBLK, tar.FIFO: stat.S_IFIFO}
 _UNSUPPORTED = (errno.ENOTSUP, errno.EPERM)
+
+
+class Applied(t.NamedTuple):
+    """A layer that was unpacked. diff_id: the digest of the uncompressed tar; size: its length. root: whether the layer says itself
+    whose the root directory is and with which mode; else that is as in the layer below.
+    """
+
+    diff_id: Digest
+    size: int
+    root: bool = True
 
 
 def size_limit(compressed: int) -> int:
@@ -61,28 +72,26 @@ UMASK = _Umask()
 def apply_layer(
     stream: t.BinaryIO,
     media_type: str,
-    root: str,
-    lowers: t.Sequence[str] = (),
-    overlay: bool = False,
+    target: LayerTarget,
     limit: int = _LEAST_LIMIT,
     below: t.Optional[t.Callable[[], None]] = None,
 ) -> Applied:
-    """Extract a layer into the directory root.
+    """Extract a layer into a directory.
 
-    With overlay, root is an upper directory, lowers are the lower ones (top first), and whiteouts are those of overlayfs.
-    Without, root holds what the layers below have made, and whiteouts remove from it.
-    below (with overlay): the lower layers may still be written; this returns when they are whole.
+    On an overlay, whiteouts are those of overlayfs; else the directory holds what the layers below have made, and whiteouts
+    remove from it.
+    below (on an overlay): the lower layers may still be written; this returns when they are complete.
     Raises InvalidArgument for what no layer may hold, DataLoss for a broken stream, ResourceExhausted beyond limit (bytes).
     """
     try:
         with UMASK.none(), Inflater(stream, media_type, limit) as source:
-            with Tree(root, lowers, limit, below) as tree:
-                rooted = Applier(tree, overlay).run(tar.TarReader(source))
+            with Tree(target.root, target.lowers if target.overlay else (), limit, below) as tree:
+                rooted = Applier(tree, target.overlay).run(tar.TarReader(source))
             while source.read():
                 pass
             return Applied(source.digest, source.size, rooted)
     except OSError as error:
-        raise from_os_error(error, f"unpacking a layer into {root}") from error
+        raise from_os_error(error, f"unpacking a layer into {target.root}") from error
 
 
 def _write(fd: int, size: int, reader: tar.TarReader) -> None:

@@ -15,15 +15,19 @@ import os
 import stat
 import typing as t
 
-from ..engine.models import Applied
+from ..engine.models import LayerTarget
 from ..errors import from_os_error, printable
 from ..oci import tar_reader as tar
-from .diff_apply import UMASK
+from ..oci.descriptor import Descriptor
+from .diff_apply import UMASK, Applied, size_limit
 from .inflate import Inflater
 from .outline import SAID, SUM, Notes, Outliner, hasher, scratch
 from .overlay_marks import is_opaque, is_whiteout
 from .paths import Path
 from .tree import Tree
+
+if t.TYPE_CHECKING:
+    from ..engine.api import Engine
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOATIME
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NOATIME | os.O_NONBLOCK
@@ -32,22 +36,23 @@ _OVERLAY = "trusted.overlay."
 _CAPABILITY = "security.capability"
 
 
-def verify_layer(
-    stream: t.BinaryIO,
-    media_type: str,
-    root: str,
-    lowers: t.Sequence[str] = (),
-    overlay: bool = False,
-    *,
-    limit: int,
-    beside: str,
-) -> t.Tuple[Applied, str]:
-    """What the layer unpacks to, and the first way in which the directory root differs from that ("" where it does not).
+def verify_snapshot(engine: Engine, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Applied, str]:
+    """Compare a stored layer with the committed snapshot it was unpacked to.
 
-    lowers: the roots of the layers below, top first; for a plain tree the first is the whole tree of the layer below. beside: a
-    directory on whose file system the names (and no bytes of files) of the layer can be kept meanwhile. DataLoss for a broken stream.
+    NotFound without such a snapshot; Unimplemented where it is in no directory of this host.
     """
-    lowers = lowers if overlay else lowers[:1]
+    with engine.snapshotter(snapshotter).look(name, view=True) as target, engine.content.open(layer) as stream:
+        return verify_layer(stream, layer.media_type, target, limit=size_limit(layer.size), beside=engine.data_root)
+
+
+def verify_layer(stream: t.BinaryIO, media_type: str, target: LayerTarget, *, limit: int, beside: str) -> t.Tuple[Applied, str]:
+    """What the layer unpacks to, and the first way in which the target differs from that ("" where it does not).
+
+    beside: a directory on whose file system the names (and no bytes of files) of the layer can be kept meanwhile. DataLoss for a
+    broken stream.
+    """
+    root, overlay = target.root, target.overlay
+    lowers = target.lowers if overlay else target.lowers[:1]
     try:
         with scratch(beside) as outline, UMASK.none(), Inflater(stream, media_type, limit) as source:
             notes = Notes()

@@ -22,13 +22,11 @@ import traceback
 import typing as t
 
 from .. import errors
-from ..engine.models import Applied, Mount
-from ..errors import EngineError, Unavailable, from_os_error
-from ..hostfs.copy_tree import copy_root
+from ..engine.models import LayerTarget
+from ..errors import EngineError, MissingLibrary, Unavailable, from_os_error
 from ..hostfs.syscalls import end_with_parent
 from ..oci.digest import Digest
-from .diff_apply import apply_layer
-from .targets import apply_target
+from .diff_apply import Applied, apply_layer
 
 _AT_ONCE = 4
 #: A thread that has done a system call waits that long for the interpreter lock, if the other one does not give it away itself.
@@ -65,12 +63,10 @@ class LayerWriters:
 
     @property
     def size(self) -> int:
-        """engine/api.py: Writers."""
+        """How many layers are written at once; no more threads may call apply() at a time."""
         return max(1, len(self._writers))
 
-    def apply(
-        self, stream: t.BinaryIO, media_type: str, root: str, lowers: t.Sequence[str], overlay: bool, limit: int, below: Below
-    ) -> Applied:
+    def apply(self, stream: t.BinaryIO, media_type: str, target: LayerTarget, limit: int, below: Below) -> Applied:
         """As apply_layer. A stream that is no file is read in this process.
 
         To be called by no more than size threads: who waits for a writer here may be whom the writers wait for.
@@ -80,22 +76,12 @@ class LayerWriters:
         except OSError:
             fd = -1
         if fd < 0:
-            return apply_layer(stream, media_type, root, lowers, overlay, limit, below)
+            return apply_layer(stream, media_type, target, limit, below)
         writer = self._idle.get()
         try:
-            return writer.apply(fd, (media_type, root, tuple(lowers), overlay, limit), below)
+            return writer.apply(fd, (media_type, target, limit), below)
         finally:
             self._idle.put(writer)
-
-    @staticmethod
-    def keep_root(mounts: t.Sequence[Mount]) -> None:
-        """engine/api.py: Writers."""
-        target = apply_target(mounts)
-        if target.lowers:
-            try:
-                copy_root(target.lowers[0], target.root)
-            except OSError as error:
-                raise from_os_error(error, f"copying the attributes of {target.lowers[0]}") from error
 
 
 class _Writer:
@@ -136,18 +122,12 @@ class _Writer:
             raise Unavailable(f"the process that writes layers has ended: {error}") from error
         if kind == "done":
             return Applied(Digest(values[0]), *values[1:])
-        raise _error(kind, *values)
+        arguments, details = values
+        raise t.cast(EngineError, getattr(errors, kind)(*arguments, **details))
 
     def close(self) -> None:
         self._socket.close()
         os.waitpid(self._pid, 0)
-
-
-def _error(kind: str, message: str, details: t.Mapping[str, t.Any]) -> EngineError:
-    cls = getattr(errors, kind, EngineError)
-    error = t.cast(EngineError, cls.__new__(cls, message))
-    error.__dict__.update(details)
-    return error
 
 
 # In the process that writes
@@ -182,13 +162,20 @@ def _serve(connection: socket.socket) -> None:
             return
         with os.fdopen(fds[0], "rb") as stream:
             try:
-                wait, media_type, root, lowers, overlay, limit = _receive(connection)
-                done = apply_layer(stream, media_type, root, lowers, overlay, limit, below if wait else None)
+                wait, media_type, target, limit = _receive(connection)
+                done = apply_layer(stream, media_type, LayerTarget(*target), limit, below if wait else None)
                 _send(connection, ("done", str(done.diff_id), done.size, done.root))
             except EngineError as error:
-                _send(connection, (type(error).__name__, str(error), dict(error.__dict__)))
+                _send(connection, (type(error).__name__, *_made_of(error)))
             except _Abandoned:
                 continue
+
+
+def _made_of(error: EngineError) -> t.Tuple[t.Sequence[str], t.Mapping[str, t.Any]]:
+    """The arguments that make it again, by position and by name."""
+    if isinstance(error, MissingLibrary):
+        return (error.library, error.why, error.debian, error.pypi), {}
+    return (str(error),), error.details
 
 
 def _send(connection: socket.socket, value: t.Any) -> None:

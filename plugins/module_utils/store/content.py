@@ -311,7 +311,7 @@ def _names(directory: str) -> t.List[str]:
 
 
 class Ingest:
-    """One blob being written (engine/api.py: Ingest). Not durable (bulk): the fsync is left to the engine's sync()."""
+    """One blob being written (engine/api.pyi: Ingest). Not durable (bulk): the fsync is left to the engine's sync()."""
 
     def __init__(self, store: ContentStore, ref: str, directory: str, expected: t.Optional[Descriptor]) -> None:
         self._store, self._directory, self._expected = store, directory, expected

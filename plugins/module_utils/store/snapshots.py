@@ -14,7 +14,7 @@ import stat
 import time
 import typing as t
 
-from ..engine.models import ACTIVE, COMMITTED, VIEW, Labels, Mount, SnapshotInfo, Usage
+from ..engine.models import ACTIVE, COMMITTED, VIEW, Labels, LayerTarget, Mount, SnapshotInfo
 from ..errors import (
     AlreadyExists,
     EngineError,
@@ -36,7 +36,7 @@ _COLUMNS = "number, key, parent, kind, labels, created_at, updated_at"
 
 
 class Snapshotter:
-    """What both kinds share: the rows, the life cycle and the rules of engine/api.py."""
+    """What both kinds share: the rows, the life cycle and the rules of engine/api.pyi."""
 
     name = ""
     rebases = False
@@ -96,10 +96,20 @@ class Snapshotter:
             parent = row[2]
         return numbers
 
-    def look(self, name: str) -> t.List[Mount]:
-        trees = [self.tree(number) for number in self.chain(name)]
-        # A snapshotter that copies has all of it in the topmost one.
-        return _read_only(trees if self.rebases else trees[:1])
+    def target(self, key: str) -> LayerTarget:
+        """The directories of a snapshot."""
+        row = self._row(key)
+        lowers = tuple(self.tree(number) for number in self.chain(row[2]))
+        return LayerTarget(self.tree(row[0]), lowers, self.rebases and bool(lowers))
+
+    @contextlib.contextmanager
+    def look(self, name: str, view: bool = False) -> t.Iterator[LayerTarget]:
+        yield self.target(name)
+
+    def prepare_layer(self, key: str, parent: str, labels: Labels) -> LayerTarget:
+        """See layers/unpacking.py."""
+        self.prepare(key, parent, labels)
+        return self.target(key)
 
     def prepare(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
         return self._make(key, parent, labels, ACTIVE)
@@ -217,9 +227,6 @@ class Snapshotter:
             connection.execute("DELETE FROM snapshots WHERE number=?", (row[0],))
         return t.cast(int, row[0])
 
-    def usage(self, key: str) -> Usage:
-        return disk_usage(self.tree(self._row(key)[0]))
-
     def sweep(self) -> bool:
         """Remove directories that no row names (an interrupted prepare or remove). False when one cannot be removed."""
         with contextlib.suppress(FileNotFoundError):
@@ -232,28 +239,6 @@ class Snapshotter:
             # Trees take long to remove: not while others wait for the database.
             return sweep(self._root)
         return True
-
-
-def _read_only(trees: t.Sequence[str]) -> t.List[Mount]:
-    """The mounts of directories that lie over each other, top first."""
-    if len(trees) == 1:
-        return [Mount("bind", trees[0], ("ro", "rbind"))]
-    return [Mount("overlay", "overlay", ("lowerdir=" + ":".join(trees),))]
-
-
-def disk_usage(path: str) -> Usage:
-    """Bytes on disk and inodes of a tree, hardlinks once; links are not followed, mounts not entered."""
-    seen: t.Set[int] = set()
-    size = 0
-    try:
-        for _root, _dirs, files, fd in os.fwalk(path, follow_symlinks=False):
-            for found in [os.fstat(fd), *(os.lstat(name, dir_fd=fd) for name in files)]:
-                if found.st_ino not in seen:
-                    seen.add(found.st_ino)
-                    size += found.st_blocks * 512
-    except OSError as error:
-        raise from_os_error(error, f"reading {path}") from error
-    return Usage(size, len(seen))
 
 
 class Overlay(Snapshotter):
@@ -278,13 +263,13 @@ class Overlay(Snapshotter):
         row = self._row(key)
         if row[3] == COMMITTED:
             raise FailedPrecondition(f"the snapshot {printable(key, 120)} is committed: make a view of it")
-        parents = [self.tree(number) for number in self.chain(row[2])]
-        if not parents:
-            return [Mount("bind", self.tree(row[0]), ("ro" if row[3] == VIEW else "rw", "rbind"))]
+        found = self.target(key)
         if row[3] == VIEW:
-            return _read_only(parents)
+            return LayerTarget(found.lowers[0], found.lowers[1:], True).mounts() if found.lowers else found.mounts()
+        if not found.lowers:
+            return [Mount("bind", found.root, ("rw", "rbind"))]
         work = os.path.join(self.directory(row[0]), "work")
-        options = (f"workdir={work}", f"upperdir={self.tree(row[0])}", "lowerdir=" + ":".join(parents))
+        options = (f"workdir={work}", f"upperdir={found.root}", "lowerdir=" + ":".join(found.lowers))
         return [Mount("overlay", "overlay", options)]
 
 

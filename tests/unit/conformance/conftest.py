@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import pathlib
 import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine, Snapshotter
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Labels
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
@@ -24,13 +24,16 @@ from ansible_collections.fleet.containerd.tests.support.containerds import runni
 from ansible_collections.fleet.containerd.tests.support.memory_engine import MemoryEngine
 from ansible_collections.fleet.containerd.tests.support.memory_store import World
 
+if t.TYPE_CHECKING:
+    from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine, Snapshotter
+
 ENGINES = ("memory", "embedded-overlayfs", "embedded-native", "containerd-1.6", "containerd-1.7", "containerd-2.1")
 WAIT = 0.3
 #: A daemon's commit may take most of a second where the disk is slow.
 DAEMON_WAIT = 2.0
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 
-Opener = t.Callable[[str], Engine]
+Opener = t.Callable[[str], "Engine"]
 
 
 class Harness:
@@ -72,6 +75,12 @@ def store(
         ingest.write(data)
         ingest.commit(what.size, what.digest, labels)
     return what
+
+
+def layer_of(engine: Engine, plain: bytes, compressed: bool = False) -> t.Tuple[Descriptor, Digest]:
+    """Store a layer; its descriptor and diff id."""
+    stored = gzip.compress(plain) if compressed else plain
+    return store(engine, stored, media_type=LAYER + ("+gzip" if compressed else "")), Digest.of(plain)
 
 
 def read(engine: Engine, what: Descriptor) -> bytes:

@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.labels import NAME
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container, Runtime
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import AlreadyExists, InvalidArgument, NotFound
 
 from .conftest import Harness
+
+if t.TYPE_CHECKING:
+    from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 
 
 def container(digit: str = "a", **labels: str) -> Container:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     AlreadyExists,
     DataLoss,
@@ -23,6 +23,9 @@ from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor im
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 
 from .conftest import Harness, descriptor, read, store
+
+if t.TYPE_CHECKING:
+    from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 
 ABSENT = descriptor(b"absent")
 

@@ -1,20 +1,21 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Engine: applying layers, container directories, locks."""
+"""Engine: layers that become snapshots, container directories, locks."""
 
 from __future__ import annotations
 
 import gc
-import gzip
 import os
 import pathlib
 import threading
+import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
-from ansible_collections.fleet.containerd.plugins.module_utils.errors import DataLoss, NotFound, Unavailable
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.labels import SNAPSHOT_REF
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import COMMITTED
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import DataLoss, FailedPrecondition, NotFound, Unavailable
 from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import pull
 from ansible_collections.fleet.containerd.plugins.module_utils.image.source import RegistrySource
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
@@ -24,8 +25,11 @@ from ansible_collections.fleet.containerd.tests.support.client import LayoutClie
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, directory, symlink, tar_of
 from ansible_collections.fleet.containerd.tests.support.memory_engine import MemoryEngine
 
-from .conftest import LAYER, Harness, descriptor, store
+from .conftest import LAYER, Harness, descriptor, layer_of, store
 from .test_container_store import container
+
+if t.TYPE_CHECKING:
+    from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 
 BOTTOM = [
     directory("etc", 0o750, uid=3, gid=4),
@@ -47,14 +51,15 @@ def test_kind_namespace_version(harness: Harness) -> None:
 
 
 @pytest.mark.parametrize("compressed", [False, True])
-def test_apply_gives_the_descriptor_of_the_uncompressed_layer(harness: Harness, engine: Engine, compressed: bool) -> None:
-    plain = tar_of(BOTTOM)
-    stored = gzip.compress(plain) if compressed else plain
-    layer = store(engine, stored, media_type=LAYER + ("+gzip" if compressed else ""))
-    mounts = engine.snapshotter().prepare("key")
-    applied = engine.apply(layer, mounts)
-    assert (applied.diff_id, applied.size) == (Digest.of(plain), len(plain))
-    with harness.view(mounts) as root:
+def test_a_layer_becomes_a_snapshot(harness: Harness, engine: Engine, compressed: bool) -> None:
+    layer = layer_of(engine, tar_of(BOTTOM), compressed)
+    with engine.unpacker() as unpacker, unpacker.begin() as unpacking:
+        unpacking.write(*layer, "name", "")
+        unpacking.commit()
+        assert unpacker.snapshotter.name == engine.snapshotter().name
+    info = engine.snapshotter().stat("name")
+    assert (info.kind, info.parent, info.labels[SNAPSHOT_REF]) == (COMMITTED, "", "name")
+    with harness.view(engine.snapshotter().view("view", "name")) as root:
         found = (root / "etc" / "hosts").lstat()
         assert (found.st_mode & 0o7777, found.st_uid, found.st_gid) == (0o640, 1, 2)
         assert (root / "etc" / "hosts").read_bytes() == b"one"
@@ -62,17 +67,22 @@ def test_apply_gives_the_descriptor_of_the_uncompressed_layer(harness: Harness, 
         assert os.readlink(root / "link") == "etc/hosts"
 
 
-def test_whiteouts_hide_what_is_below(harness: Harness, engine: Engine) -> None:
+def test_layers_stand_on_each_other(harness: Harness, engine: Engine) -> None:
+    """More of them than are written at once; nothing is there before it is committed."""
+    layers = [layer_of(engine, tar_of(entries)) for entries in (BOTTOM, TOP, *([Entry(f"etc/{n}")] for n in range(6)))]
     snapshotter = engine.snapshotter()
-    parent = ""
-    for number, entries in enumerate((BOTTOM, TOP)):
-        mounts = snapshotter.prepare("key", parent)
-        engine.apply(store(engine, tar_of(entries), media_type=LAYER), mounts)
-        engine.sync(snapshotter.name)
-        parent = f"layer {number}"
-        snapshotter.commit(parent, "key")
-    with harness.view(snapshotter.view("view", parent)) as root:
-        assert sorted(os.listdir(root / "etc")) == ["hosts", "new"]
+    with engine.unpacker() as unpacker, engine.lease(), unpacker.begin() as unpacking:
+        for number, layer in enumerate(layers):
+            unpacking.write(*layer, f"layer {number}", f"layer {number - 1}" if number else "")
+        with pytest.raises(NotFound):
+            snapshotter.stat("layer 7")
+        unpacking.commit()
+        assert [snapshotter.stat(f"layer {number}").parent for number in range(8)] == [
+            "",
+            *(f"layer {number}" for number in range(7)),
+        ]
+    with harness.view(snapshotter.view("view", "layer 7")) as root:
+        assert sorted(os.listdir(root / "etc")) == ["0", "1", "2", "3", "4", "5", "hosts", "new"]
         assert os.listdir(root / "opaque") == ["new"]
         assert (root / "etc").stat().st_mode & 0o7777 == 0o750
     with harness.view(snapshotter.view("below", "layer 0")) as root:
@@ -80,12 +90,57 @@ def test_whiteouts_hide_what_is_below(harness: Harness, engine: Engine) -> None:
         assert os.listdir(root / "opaque") == ["old"]
 
 
+def test_a_layer_on_one_that_was_there(harness: Harness, engine: Engine) -> None:
+    bottom, top = layer_of(engine, tar_of(BOTTOM)), layer_of(engine, tar_of(TOP))
+    for layer, name, parent in ((bottom, "bottom", ""), (top, "top", "bottom")):
+        with engine.unpacker() as unpacker, unpacker.begin() as unpacking:
+            unpacking.write(*layer, name, parent)
+            unpacking.commit()
+    with harness.view(engine.snapshotter().view("view", "top")) as root:
+        assert sorted(os.listdir(root / "etc")) == ["hosts", "new"]
+
+
+def test_what_somebody_else_has_unpacked_meanwhile(harness: Harness, engine: Engine) -> None:
+    layer, other = layer_of(engine, tar_of(BOTTOM)), harness.open()
+    with engine.unpacker() as unpacker, engine.lease(), unpacker.begin() as unpacking:
+        unpacking.write(*layer, "name", "")
+        with other.unpacker() as second, second.begin() as faster:
+            faster.write(*layer, "name", "")
+            faster.commit()
+        unpacking.commit()
+    assert [info.name for info in engine.snapshotter().walk()] == ["name"]
+
+
+def test_what_is_not_committed_is_gone(engine: Engine) -> None:
+    layer = layer_of(engine, tar_of(BOTTOM))
+    with engine.unpacker() as unpacker:
+        with unpacker.begin() as unpacking:
+            unpacking.write(*layer, "name", "")
+        assert engine.snapshotter().walk() == []
+        with unpacker.begin() as unpacking:
+            unpacking.write(*layer, "name", "")
+            unpacking.commit()
+    assert [info.name for info in engine.snapshotter().walk()] == ["name"]
+
+
+def test_a_layer_that_is_another_one_is_not_committed(engine: Engine) -> None:
+    layer, diff_id = layer_of(engine, tar_of(BOTTOM))
+    with engine.unpacker() as unpacker, unpacker.begin() as unpacking:
+        written = unpacking.write(layer, Digest.of(b"other"), "name", "")
+        with pytest.raises(FailedPrecondition) as caught:
+            unpacking.commit()
+        assert written.exception() is caught.value
+        assert caught.value.details["diff_id"] == str(diff_id)
+    assert engine.snapshotter().walk() == []
+
+
 def test_a_layer_may_end_without_padding(harness: Harness, engine: Engine) -> None:
     whole = tar_of([Entry("file", b"content")])
-    layer = whole[: whole.index(b"content") + len(b"content")]
-    mounts = engine.snapshotter().prepare("key")
-    assert engine.apply(store(engine, layer, media_type=LAYER), mounts).diff_id == Digest.of(layer)
-    with harness.view(mounts) as root:
+    layer = layer_of(engine, whole[: whole.index(b"content") + len(b"content")])
+    with engine.unpacker() as unpacker, unpacker.begin() as unpacking:
+        unpacking.write(*layer, "name", "")
+        unpacking.commit()
+    with harness.view(engine.snapshotter().view("view", "name")) as root:
         assert (root / "file").read_bytes() == b"content"
 
 
@@ -101,13 +156,23 @@ def test_a_root_directory_that_no_upper_layer_has_stays(harness: Harness, engine
             assert (found.st_mode & 0o7777, found.st_uid, found.st_gid) == (0o750, 5, 6), number
 
 
-def test_apply_of_what_is_not_as_stored(engine: Engine) -> None:
-    mounts = engine.snapshotter().prepare("key")
-    with pytest.raises(NotFound):
-        engine.apply(descriptor(b"absent", LAYER), mounts)
-    layer = store(engine, tar_of(BOTTOM), media_type=LAYER)
-    with pytest.raises(DataLoss):
-        engine.apply(layer._replace(size=layer.size + 1), mounts)
+def test_a_layer_that_is_not_as_stored(engine: Engine) -> None:
+    layer, diff_id = layer_of(engine, tar_of(BOTTOM))
+    for wrong, error in ((descriptor(b"absent", LAYER), NotFound), (layer._replace(size=layer.size + 1), DataLoss)):
+        with engine.unpacker() as unpacker, unpacker.begin() as unpacking:
+            unpacking.write(wrong, diff_id, "name", "")
+            with pytest.raises(error):
+                unpacking.commit()
+    assert engine.snapshotter().walk() == []
+
+
+def test_a_container_is_made_as_a_whole(harness: Harness, engine: Engine) -> None:
+    """What a container consists of is safe from being collected while it is made."""
+    with engine.containers.making():
+        engine.snapshotter().prepare("of container")
+        engine.containers.create(container()._replace(snapshotter=engine.snapshotter().name, snapshot_key="of container"))
+    harness.open().collect()
+    assert [info.name for info in engine.snapshotter().walk()] == ["of container"]
 
 
 def test_the_directory_of_a_container(harness: Harness, engine: Engine) -> None:

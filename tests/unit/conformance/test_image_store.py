@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+import typing as t
+
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Image
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import FailedPrecondition, NotFound
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 
 from .conftest import Harness, descriptor
+
+if t.TYPE_CHECKING:
+    from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 
 ONE, TWO = descriptor(b"one"), descriptor(b"two")
 NAME = "registry.example/some/thing:1.0"

@@ -11,12 +11,14 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine import labels as L
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Image
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import AlreadyExists, NotFound
 
 from .conftest import Harness, descriptor, read, store
 from .test_container_store import container
+
+if t.TYPE_CHECKING:
+    from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 
 
 def blobs(engine: Engine) -> t.Set[str]:

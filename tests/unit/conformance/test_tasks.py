@@ -17,12 +17,12 @@ import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import (
     PAUSED,
     RUNNING,
     STOPPED,
     Container,
+    LayerTarget,
     TaskIO,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
@@ -44,6 +44,9 @@ from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.cgro
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.users import User
 from ansible_collections.fleet.containerd.tests.support.images import busybox_layer
 
+if t.TYPE_CHECKING:
+    from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
+
 REAL = ("embedded-overlayfs", "containerd-1.6", "containerd-1.7", "containerd-2.1")
 pytestmark = pytest.mark.parametrize("harness", REAL, indirect=True)
 
@@ -63,7 +66,7 @@ class Box:
                 layer = root.parent / "layer.tar"
                 layer.write_bytes(busybox_layer())
                 with layer.open("rb") as stream:
-                    apply_layer(stream, "application/vnd.oci.image.layer.v1.tar", str(root))
+                    apply_layer(stream, "application/vnd.oci.image.layer.v1.tar", LayerTarget(str(root)))
             env = {"PATH": "/bin"}
             request = SpecRequest(container_id, self.engine.namespace, args, env, User(), "/", "box", tty=tty)
             made = Container(container_id, "none", build(request, host_facts()), store.name, container_id)

@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.images import Contents
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.read import open_archive
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import LayerTarget
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.copy_tree import copy_root
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mount, unmount
@@ -285,26 +286,30 @@ def unpack(data: bytes) -> None:
         lower, late = base / "lower", base / "late"
         for name in ("lower", "plain", "upper", "late", "late-upper"):
             (base / name).mkdir()
-        apply_layer(io.BytesIO(_BELOW), media_types.OCI_LAYER, str(lower))
+        apply_layer(io.BytesIO(_BELOW), media_types.OCI_LAYER, LayerTarget(str(lower)))
         before = sorted(str(path) for path in lower.rglob("*"))
 
         def write(root: str, lowers: t.Sequence[str] = (), below: t.Optional[t.Callable[[], None]] = None) -> bool:
             with refusals():
                 done = apply_layer(
-                    io.BytesIO(data), media_types.OCI_LAYER, str(base / root), lowers, bool(lowers), 10_000_000, below
+                    io.BytesIO(data),
+                    media_types.OCI_LAYER,
+                    LayerTarget(str(base / root), tuple(lowers), bool(lowers)),
+                    10_000_000,
+                    below,
                 )
                 if lowers and not done.root:
                     copy_root(str(lower), str(base / root))
                 return True
             return False
 
-        apply_layer(io.BytesIO(_BELOW), media_types.OCI_LAYER, str(base / "plain"))
+        apply_layer(io.BytesIO(_BELOW), media_types.OCI_LAYER, LayerTarget(str(base / "plain")))
         plain = write("plain")
         done = write("upper", [str(lower)])
         waited: t.List[object] = []
 
         def below() -> None:
-            waited.append(apply_layer(io.BytesIO(_BELOW), media_types.OCI_LAYER, str(late)))
+            waited.append(apply_layer(io.BytesIO(_BELOW), media_types.OCI_LAYER, LayerTarget(str(late))))
 
         assert write("late-upper", [str(late)], below) == done
         assert len(waited) < 2

@@ -86,9 +86,10 @@ class Outlook:
 
         from ...runtime.rootfs import opened
 
-        store = self._engine.snapshotter(snapshotter, reading=True)
+        store = self._engine.snapshotter(snapshotter)
         try:
-            return stack.enter_context(opened(store.look(view.chain_id), tempfile.gettempdir()))
+            target = stack.enter_context(store.look(view.chain_id))
+            return stack.enter_context(opened(target.mounts(), tempfile.gettempdir()))
         except (NotFound, Unimplemented, PermissionDenied):
             return -1
 

@@ -53,7 +53,7 @@ def create(engine: Engine, want: WantedContainer, stage: bool = False) -> Contai
     container_id = secrets.token_hex(32)
     store = engine.snapshotter(want.engine.snapshotter)
     made = False
-    with engine.transaction():
+    with engine.containers.making():
         mounts = store.prepare(container_id, found.view.chain_id)
         try:
             with rootfs.opened(mounts, engine.container_dir(container_id)) as root:

@@ -45,10 +45,8 @@ def _look(engine: Engine, record: Image, want: WantedImage) -> FoundImage:
         missing.extend(word if len(want.platforms) < 2 else f"for {platform}: {word}" for word in found.missing)
         if found.view and want.platforms:
             missing.extend(platform_problem(record.target, found.view, platform))
-        if found.view and params.get("verify"):
-            from ...image.verify import verify
-
-            missing.extend(verify(engine, found.view, snapshotter).words)
+        if found.view and want.verify:
+            missing.extend(want.verify(engine, found.view, snapshotter).words)
     if want.every and not missing:
         missing.extend(_lacking(engine, record))
     return FoundImage(record, None if missing else views[0], tuple(missing))

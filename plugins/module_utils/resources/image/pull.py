@@ -100,7 +100,7 @@ def pull_job(want: WantedImage, registry: Registry) -> Job:
         want.platforms or (want.platform,),
         want.every,
         params.get("unpack") is not False,
-        bool(params.get("verify")),
+        want.verify,
         pin_labels(want),
         bool(want.platforms),
     )

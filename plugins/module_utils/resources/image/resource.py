@@ -83,7 +83,7 @@ class ImageResource:
         if params["state"] == "absent":
             wants = [WantedImage(*parse_name(row, "name"), (), "never", row) for row in _rows(params)]
             return WantedImages(_different(wants), params)
-        task = WantedImages(_different([parse_wanted(row, "name") for row in _rows(params)]), params)
+        task = WantedImages(_different([_wanted(row) for row in _rows(params)]), params)
         return _asked(task) if params["pull"] in ("always", "newer") else task
 
     def observe(self, want: WantedImages, engine: Engine) -> FoundImages:
@@ -323,6 +323,12 @@ def _rows(params: t.Mapping[str, t.Any]) -> t.List[t.Dict[str, t.Any]]:
             raise InvalidArgument(f"images: item {number} has no name: {printable(image, 100)}")
         rows.append({**params, "digest": None, **given})
     return rows
+
+
+def _wanted(row: t.Mapping[str, t.Any]) -> WantedImage:
+    from ...image.verify import verify
+
+    return parse_wanted(row, "name")._replace(verify=verify if row.get("verify") else None)
 
 
 def _different(wants: t.Sequence[WantedImage]) -> t.Tuple[WantedImage, ...]:

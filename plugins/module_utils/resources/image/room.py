@@ -30,7 +30,7 @@ class Room:
     """Of the disks that an engine writes to. Images take of it one after another."""
 
     def __init__(self, engine: Engine, snapshotter: str = "") -> None:
-        self._content, self._store = engine.content, engine.snapshotter(snapshotter, reading=True)
+        self._content, self._store = engine.content, engine.snapshotter(snapshotter)
         self._blobs, self._layers = engine.places(snapshotter)
         self._ingests = {one.ref: one.offset for one in engine.content.ingests()}
         self._counted: t.Set[Digest] = set()

@@ -17,7 +17,7 @@ from ...oci.reference import Reference
 
 if t.TYPE_CHECKING:
     from ...image.asked import Asked
-    from ...image.inspect import ImageView
+    from ...image.inspect import ImageView, Verify
 
 _IMAGE_ID = re.compile(r"sha256:[a-f0-9]{64}\Z")
 
@@ -27,6 +27,7 @@ class WantedImage(t.NamedTuple):
 
     platforms: for which the image has to be there (none: the target's); every: for all that it has.
     problem: why the registry could not be asked (pull: newer goes on with what is there). registry: gives whom to ask and to pull from.
+    verify: reads all of an image, where that is wanted (image/verify.py, which only the tasks that want it are sent).
     """
 
     reference: t.Optional[Reference]
@@ -38,6 +39,7 @@ class WantedImage(t.NamedTuple):
     remote: t.Optional[Descriptor] = None
     problem: t.Optional[EngineError] = None
     registry: t.Optional[t.Callable[[], Asked]] = None
+    verify: t.Optional[Verify] = None
 
     @property
     def platform(self) -> Platform:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import secrets
 import time
@@ -15,7 +16,8 @@ import grpc
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine import labels as L
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Image, Mount
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Image
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd import snapshots
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import DataLoss, NotFound, Unavailable
 from ansible_collections.fleet.containerd.plugins.module_utils.image.inspect import inspect
@@ -140,20 +142,30 @@ def test_another_snapshotter(live: Live, busybox: str, hand_made: str) -> None:
     engine.close()
 
 
-def test_the_daemon_unpacks_what_we_cannot(live: Live, hand_made: str) -> None:
+def test_the_daemon_unpacks_what_we_cannot(live: Live, hand_made: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mounts that lead to no directory of this host are given to the daemon's diff service."""
     done = live.pull(hand_made)
     engine, store = live.engine, live.engine.snapshotter()
     with engine.lease():
-        mounts = store.prepare("by the daemon")
-        applied = engine._apply_there(done.view.layers[0], mounts)
+        store.prepare("by the daemon")
+        applied = engine._apply_there(store, done.view.layers[0], "by the daemon")
         assert applied.diff_id == done.view.image_config.diff_ids[0]
-        ours = engine.apply(done.view.layers[0], store.prepare("by us"))
-        assert (applied.diff_id, applied.size) == (ours.diff_id, ours.size)
         with pytest.raises(NotFound):
-            engine._apply_there(done.view.layers[0]._replace(digest=Digest.of(b"no")), [Mount("bind", "/nowhere", ("rbind",))])
-        for key in ("by the daemon", "by us"):
-            store.remove(key)
+            engine._apply_there(store, done.view.layers[0]._replace(digest=Digest.of(b"no")), "by the daemon")
+        store.remove("by the daemon")
+        proxy = engine._proxy
+        monkeypatch.setattr(engine, "_proxy", lambda name, rebases=False: proxy(name))
+        monkeypatch.setattr(snapshots, "target_of", lambda mounts: None)
+        with engine.unpacker() as unpacker, unpacker.begin() as unpacking:
+            for number, diff_id in enumerate(done.view.image_config.diff_ids):
+                unpacking.write(done.view.layers[number], diff_id, f"there {number}", f"there {number - 1}" if number else "")
+            unpacking.commit()
+    monkeypatch.undo()
+    trees = []
+    for name in (f"there {number}", done.view.chain_id):
+        with store.look(name, view=True) as target:
+            trees.append(sorted(base[len(target.root) :] for base, _directories, _files in os.walk(target.root)))
+    assert trees[0] == trees[1] != [""]
 
 
 def test_a_blob_that_is_cut_off_on_disk(live: Live, busybox: str) -> None:

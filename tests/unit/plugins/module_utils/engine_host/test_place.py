@@ -11,12 +11,14 @@ import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container, Runtime
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_host.place import Place
 from ansible_collections.fleet.containerd.tests.support.containerds import running_containerd
+
+if t.TYPE_CHECKING:
+    from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 
 
 def _log(directory: str) -> pathlib.Path:

@@ -13,7 +13,6 @@ import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.labels import DESIRED
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container, Runtime
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
@@ -24,7 +23,10 @@ from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts imp
 from ansible_collections.fleet.containerd.tests.support.containerds import running_containerd
 from ansible_collections.fleet.containerd.tests.support.leftovers import mounts_below
 
-Open = t.Callable[[], Engine]
+if t.TYPE_CHECKING:
+    from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
+
+Open = t.Callable[[], "Engine"]
 
 
 @pytest.fixture(params=["overlayfs", "native", pytest.param("containerd", marks=pytest.mark.daemon)])

@@ -46,9 +46,9 @@ from ansible_collections.fleet.containerd.tests.support.client import LayoutClie
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, directory, tar_of
 base = pathlib.Path(sys.argv[1])
 apply = LayerWriters.apply
-def late(self, stream, media_type, root, lowers, *more):
-    time.sleep(0 if lowers else 0.3)
-    return apply(self, stream, media_type, root, lowers, *more)
+def late(self, stream, media_type, target, *more):
+    time.sleep(0 if target.lowers else 0.3)
+    return apply(self, stream, media_type, target, *more)
 LayerWriters.apply = late
 layout = Layout(base / "oci")
 image = layout.image([tar_of([directory("d", mode=0o700)]), *(tar_of([Entry(f"d/{n}")]) for n in range(7))])
@@ -102,8 +102,8 @@ def test_what_comes_after_the_unpacking_is_durable_before_the_record(
 
     monkeypatch.setattr(pulling, "unpack", unpack)
     job = Job(RegistrySource(Slow(layout, index), NAME), (AMD64,), every=True)
-    put, seen = engine.images.put, []
-    monkeypatch.setattr(engine.images, "put", lambda image: (seen.append(unsynced(engine)), put(image))[1])
+    settle, seen = engine.images._settle, []
+    monkeypatch.setattr(engine.images, "_settle", lambda: (settle(), seen.append(unsynced(engine))))
     with Puller(engine, [job]) as puller:
         puller.pull(job)
     assert seen == [[]]

@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Applied
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import LayerTarget
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     EngineError,
     InvalidArgument,
@@ -28,7 +28,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mount, unmount
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.remove import remove_tree
-from ansible_collections.fleet.containerd.plugins.module_utils.layers.diff_apply import apply_layer
+from ansible_collections.fleet.containerd.plugins.module_utils.layers.diff_apply import Applied, apply_layer
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.tar_reader import TarReader, number, parse_pax
 from ansible_collections.fleet.containerd.tests.support.images import Entry, directory, hardlink, sha256, symlink, tar_of
@@ -38,7 +38,8 @@ TAR = "application/vnd.oci.image.layer.v1.tar"
 
 def apply(root: pathlib.Path, data: bytes, *lowers: pathlib.Path, overlay: bool = False, limit: int = 10**9) -> Applied:
     root.mkdir(exist_ok=True)
-    return apply_layer(io.BytesIO(data), TAR, str(root), [str(one) for one in lowers], overlay=overlay, limit=limit)
+    target = LayerTarget(str(root), tuple(map(str, lowers)), overlay)
+    return apply_layer(io.BytesIO(data), TAR, target, limit)
 
 
 @pytest.fixture
@@ -215,7 +216,7 @@ def test_layers_below_are_waited_for_where_it_matters(root: pathlib.Path, tmp_pa
 
     second = tmp_path / "second"
     second.mkdir()
-    apply_layer(io.BytesIO(tar_of(entries)), TAR, str(second), [str(late)], overlay=True, below=wait)
+    apply_layer(io.BytesIO(tar_of(entries)), TAR, LayerTarget(str(second), (str(late),), True), below=wait)
     assert whole == [True] * waits
     listing = ["find", ".", "-printf", "%p %y %m %U %G %s %l %n\n"]
     ours, theirs = (subprocess.run(listing, cwd=at, check=True, capture_output=True, text=True).stdout for at in (second, root))

@@ -19,6 +19,7 @@ import typing as t
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import LayerTarget
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.copy_tree import copy_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.layers import outline
@@ -69,18 +70,16 @@ class Unpacked:
         self.base, self.overlay, self.layer = base, overlay, layer
         self.lower, self.root = base / "lower", base / "root"
         self.lower.mkdir()
-        apply_layer(io.BytesIO(below), TAR, str(self.lower))
+        apply_layer(io.BytesIO(below), TAR, LayerTarget(str(self.lower)))
         if overlay:
             self.root.mkdir()
         else:
             copy_tree(str(self.lower), str(self.root))
-        apply_layer(io.BytesIO(layer), TAR, str(self.root), [str(self.lower)] if overlay else [], overlay)
+        self.target = LayerTarget(str(self.root), (str(self.lower),), overlay)
+        apply_layer(io.BytesIO(layer), TAR, self.target)
 
     def problem(self, *more: str, beside: str = "") -> str:
-        lowers = [str(self.lower)]
-        done, found = verify_layer(
-            io.BytesIO(self.layer), TAR, str(self.root), lowers, self.overlay, limit=10**9, beside=beside or str(self.base)
-        )
+        done, found = verify_layer(io.BytesIO(self.layer), TAR, self.target, limit=10**9, beside=beside or str(self.base))
         assert done.size == len(self.layer)
         assert sorted(os.listdir(self.base)) == sorted(["lower", "root", *more])
         return found

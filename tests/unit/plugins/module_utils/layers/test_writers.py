@@ -21,13 +21,15 @@ ONE_PROCESSOR = len(os.sched_getaffinity(0)) < 2
 _START = """
 import concurrent.futures, io, os, pathlib, sys, threading, time
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import *
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import LayerTarget
 from ansible_collections.fleet.containerd.plugins.module_utils.layers.writers import LayerWriters
 TAR = "application/vnd.oci.image.layer.v1.tar"
 base = pathlib.Path(sys.argv[1])
 def apply(writers, root, lowers=(), below=None, limit=10**9):
     (base / root).mkdir()
     with open(base / "layer", "rb") as stream:
-        return writers.apply(stream, TAR, str(base / root), [str(base / one) for one in lowers], bool(lowers), limit, below)
+        target = LayerTarget(str(base / root), tuple(str(base / one) for one in lowers), bool(lowers))
+        return writers.apply(stream, TAR, target, limit, below)
 def children():
     return [int(pid) for pid in pathlib.Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
 """

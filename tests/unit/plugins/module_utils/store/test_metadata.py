@@ -128,9 +128,9 @@ def test_only_what_was_written_before_a_sync_is_durable(engine: EmbeddedEngine, 
     monkeypatch.setattr(syscalls, "syncfs", syncfs)
     with engine.lease():
         early = write(engine, b"early")
-        engine.sync()
+        engine._sync()
         assert synced(engine) == {early.digest: 1, late[0].digest: 0}
-        engine.sync()
+        engine._sync()
         assert set(synced(engine).values()) == {1}
 
 
@@ -223,7 +223,7 @@ def test_what_was_not_synced_is_believed_without_a_write_until_something_changes
     blob = write(engine, b"content")
     with engine._database.write() as connection:
         connection.execute("UPDATE content SET synced=0")
-    reader = EmbeddedEngine("default", engine._data_root, engine._state_root)
+    reader = EmbeddedEngine("default", engine.data_root, engine._state_root)
     assert reader.content.info(blob.digest).size == 7
     assert synced(engine) == {blob.digest: 0}
     with reader.lease():
@@ -239,7 +239,7 @@ def test_a_blob_that_is_taken_over_is_read_once(engine: EmbeddedEngine, monkeypa
     real = ContentStore.verify
     monkeypatch.setattr(ContentStore, "verify", lambda *arguments: reads.append(1) or real(*arguments))
     for _run in range(2):
-        other = EmbeddedEngine("other", engine._data_root, engine._state_root)
+        other = EmbeddedEngine("other", engine.data_root, engine._state_root)
         with other.lease(), pytest.raises(AlreadyExists):
             other.content.writer("ref", blob)
         other.images.put(Image("image", blob))
@@ -251,7 +251,7 @@ def test_nobody_waits_while_a_tree_is_copied(engine: EmbeddedEngine, monkeypatch
     store, seen = engine.snapshotter("native"), []
 
     def copy(source: str, target: str) -> None:
-        other = EmbeddedEngine("other", engine._data_root, engine._state_root)
+        other = EmbeddedEngine("other", engine.data_root, engine._state_root)
         other.images.put(Image("image", Descriptor("application/octet-stream", Digest.of(b"x"), 1)))
         other.close()
         seen.append(engine.snapshotter("native").walk()[-1].kind)
@@ -261,8 +261,8 @@ def test_nobody_waits_while_a_tree_is_copied(engine: EmbeddedEngine, monkeypatch
     with engine.lease():
         store.prepare("bottom")
         store.commit("bottom", "bottom")
-    native = EmbeddedEngine("default", engine._data_root, engine._state_root, "native")
-    with native.transaction():
+    native = EmbeddedEngine("default", engine.data_root, engine._state_root, "native")
+    with native.containers.making():
         native.snapshotter().prepare("copy", "bottom")
     assert seen == ["filling"]
     assert native.snapshotter().stat("copy").kind == "active"
@@ -271,7 +271,7 @@ def test_nobody_waits_while_a_tree_is_copied(engine: EmbeddedEngine, monkeypatch
 
 def test_a_load_that_fails_leaves_the_ingest_of_another(engine: EmbeddedEngine, tmp_path: pathlib.Path) -> None:
     blob = Descriptor("application/octet-stream", Digest.of(b"alive"), 5)
-    other = EmbeddedEngine("default", engine._data_root, engine._state_root)
+    other = EmbeddedEngine("default", engine.data_root, engine._state_root)
     with engine.content.writer("shared", blob) as ingest:
         ingest.write(b"ali")
         with pytest.raises(Unavailable):
