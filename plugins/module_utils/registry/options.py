@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import typing as t
 
 #: The directories in containerd's documentation; these may be missing.
@@ -83,6 +82,8 @@ class Host(t.NamedTuple):
 
 def is_loopback(authority: str) -> bool:
     """True for localhost and loopback addresses, with or without a port."""
+    import ipaddress
+
     name = authority.rsplit(":", 1)[0] if authority.count(":") == 1 or authority.startswith("[") else authority
     name = name.strip("[]")
     try:

@@ -66,7 +66,7 @@ def with_digest(want: WantedContainer, after: t.Mapping[str, t.Any], end: FoundC
 def coming(want: WantedContainer, have: FoundContainer) -> t.Optional[FoundImage]:
     """The image that a pull will bring, as the registry tells; None where nothing is to be pulled. Raises what the pull would."""
     reason = has_to_be_pulled(want.image, have.image) if want.image else ""
-    if want.image is None or want.image.registry is None or not reason:
+    if want.image is None or not reason:
         return None
     from ..image.foreseen import foresee
 

@@ -17,12 +17,12 @@ from ...image.walk import Selection, Tree
 from ...kernel.converge import Facts, Plan, Step
 from ...oci.descriptor import Descriptor
 from ...oci.reference import Reference
-from ..registry.options import check_registry_options, registry_client
+from ..registry.options import registry_client, registry_options
 from ..registry.pusher import registry_pusher
 from .push import destination_of, foresee_push, selection_of, transfer_options
 
 if t.TYPE_CHECKING:
-    from ...registry.client import RegistryClient
+    from ...registry.options import RegistryOptions
 
 
 class Copy(t.NamedTuple):
@@ -34,7 +34,8 @@ class Copy(t.NamedTuple):
     tree: t.Optional[Tree]
     max_parallel: int
     chunk: int
-    params: t.Mapping[str, t.Any]
+    registry: RegistryOptions
+    src_registry: RegistryOptions
 
     @property
     def digest(self) -> str:
@@ -49,22 +50,23 @@ class ImageCopyResource:
         self._pushed: t.Optional[Pushed] = None
 
     def desired(self, params: t.Mapping[str, t.Any], engine: None) -> Copy:
-        check_registry_options(params)
+        options = registry_options(params)
         src = Reference.parse(params["src"], "src")
         dest = destination_of(params["dest"], "dest", src.tag)
-        check_registry_options(_source_params(params, src, dest))
+        src_options = registry_options(_source_params(params, src, dest))
         chunk, parallel = transfer_options(params)
         selection = selection_of(params["platforms"] or ["all"])
-        with contextlib.closing(_client(params, src, dest)) as client:
+        with contextlib.closing(registry_client(src_options)) as client:
+            tree = None
             if selection.platforms is None:
-                return Copy(src, dest, client.resolve(src).descriptor, None, parallel, chunk, params)
-            top = client.document(src)
-            return Copy(
-                src, dest, top.descriptor, remote_tree(RegistrySource(client, src), top, selection), parallel, chunk, params
-            )
+                top = client.resolve(src)
+            else:
+                top = client.document(src)
+                tree = remote_tree(RegistrySource(client, src), top, selection)
+        return Copy(src, dest, top.descriptor, tree, parallel, chunk, options, src_options)
 
     def observe(self, want: Copy, engine: None) -> bool:
-        with contextlib.closing(registry_pusher(want.params)) as pusher:
+        with contextlib.closing(registry_pusher(want.registry)) as pusher:
             return is_pushed(pusher, want.dest, *([want.tree.top] if want.tree else []), want.top)
 
     def lock(self, want: Copy, engine: None) -> t.ContextManager[t.Any]:
@@ -80,15 +82,15 @@ class ImageCopyResource:
             return Plan((), before, after, facts)
         step = Step(f"copy image {want.src} to {want.dest}", lambda: self._copy(want))
         top = want.tree.top if want.tree else want.top
-        return Plan([step], before, after, facts, foresee=functools.partial(foresee_push, want.params, want.dest, top))
+        return Plan([step], before, after, facts, foresee=functools.partial(foresee_push, want.registry, want.dest, top))
 
     def _copy(self, want: Copy) -> None:
-        with contextlib.closing(_client(want.params, want.src, want.dest)) as client:
+        with contextlib.closing(registry_client(want.src_registry)) as client:
             # The tag may have moved since: what was looked at is copied.
             src = want.src._replace(tag="", digest=want.top.digest)
             source = RegistrySource(client, src)
             tree = want.tree or remote_tree(source, source.document(), Selection(None))
-            with contextlib.closing(registry_pusher(want.params)) as pusher:
+            with contextlib.closing(registry_pusher(want.registry)) as pusher:
                 self._pushed = push(
                     pusher,
                     want.dest,
@@ -104,10 +106,6 @@ class ImageCopyResource:
         if self._pushed:
             out["copied"] = self._pushed.facts()
         return Facts(out)
-
-
-def _client(params: t.Mapping[str, t.Any], src: Reference, dest: Reference) -> RegistryClient:
-    return registry_client(_source_params(params, src, dest))
 
 
 def _source_params(params: t.Mapping[str, t.Any], src: Reference, dest: Reference) -> t.Dict[str, t.Any]:

@@ -35,18 +35,16 @@ def _look(engine: Engine, record: Image, want: WantedImage) -> FoundImage:
     """How whole an image is, for all that is wanted of it."""
     from ...image.inspect import inspect, platform_problem
 
-    params = want.params
-    snapshotter, unpacked = params.get("snapshotter") or "", params.get("unpack") is not False
     views: t.List[t.Optional[ImageView]] = []
     missing: t.List[str] = []
     for platform in want.platforms or (want.platform,):
-        found = inspect(engine, record, platform, snapshotter, unpacked)
+        found = inspect(engine, record, platform, want.snapshotter, want.unpack)
         views.append(found.view)
         missing.extend(word if len(want.platforms) < 2 else f"for {platform}: {word}" for word in found.missing)
         if found.view and want.platforms:
             missing.extend(platform_problem(record.target, found.view, platform))
         if found.view and want.verify:
-            missing.extend(want.verify(engine, found.view, snapshotter).words)
+            missing.extend(want.verify(engine, found.view, want.snapshotter).words)
     if want.every and not missing:
         missing.extend(_lacking(engine, record))
     return FoundImage(record, None if missing else views[0], tuple(missing))

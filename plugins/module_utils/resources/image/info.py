@@ -34,6 +34,6 @@ def image_info(params: t.Mapping[str, t.Any], engine: Engine) -> Facts:
         images = [facts(look_at(engine, record, platform)) for record in first.values()]
         return Facts({"images": sorted(images, key=lambda image: (image["RepoTags"] or image["RepoDigests"] or [""])[0])})
     platforms = (platform,) if params["platform"] else ()
-    wanted = [WantedImage(*parse_name({"name": name}, "name"), platforms, "never", {}) for name in params["name"]]
+    wanted = [WantedImage(*parse_name({"name": name}, "name"), platforms) for name in params["name"]]
     found = [(one, find_image(one, engine, records)) for one in wanted]
     return Facts({"images": [facts(image) for one, image in found if image and not pin_problem(one, image)]})

@@ -11,37 +11,39 @@ import typing as t
 from ...engine.labels import PINNED, PINNED_VALUE
 from ...errors import EngineError, InvalidArgument, NotFound, Unavailable
 from ...kernel.converge import Step
-from ..registry.options import check_registry_options, registry_client
+from ..registry.options import registry_client, registry_options
 from .find import pin_problem
 from .values import FoundImage, WantedImage, parse_name, parse_platforms
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
-    from ...image.asked import Asked
     from ...image.pull import Job, PullResult
     from ...image.source import Registry
+    from ...registry.options import RegistryOptions
 
 
 def wanted_image(params: t.Mapping[str, t.Any], option: str) -> WantedImage:
     """What a task asks for; with pull always or newer the registry is asked (HEAD) here, so that check mode knows too."""
-    check_registry_options(params)
-    registry = functools.lru_cache(maxsize=None)(lambda: _registry(params))
-    want = parse_wanted(params, option)._replace(registry=registry)
-    if want.pull not in ("always", "newer") or want.reference is None:
-        return want
-    return ask_registry(registry(), want)
+    options = registry_options(params)
+    want = parse_wanted(params, option)._replace(registry=functools.lru_cache(maxsize=None)(lambda: _registry(options)))
+    return ask_registry(want.registry(), want) if want.pull in ("always", "newer") and want.reference else want
 
 
-def _registry(params: t.Mapping[str, t.Any]) -> Asked:
+def _registry(options: RegistryOptions) -> Registry:
     from ...image.asked import Asked
 
-    return Asked(registry_client(params))
+    return Asked(registry_client(options))
 
 
 def parse_wanted(params: t.Mapping[str, t.Any], option: str) -> WantedImage:
-    reference, image_id = parse_name(params, option)
-    platforms, every = parse_platforms(params.get("platform"))
-    return WantedImage(reference, image_id, platforms, params["pull"], params, every)
+    return WantedImage(
+        *parse_name(params, option),
+        *parse_platforms(params.get("platform")),
+        params["pull"],
+        params.get("snapshotter") or "",
+        params.get("unpack") is not False,
+        params.get("pinned"),
+    )
 
 
 def ask_registry(registry: Registry, want: WantedImage) -> WantedImage:
@@ -94,12 +96,11 @@ def pull_job(want: WantedImage, registry: Registry) -> Job:
 
     if want.reference is None:
         raise Unavailable("an image id cannot be pulled")
-    params = want.params
     return Job(
         RegistrySource(registry, want.reference),
         want.platforms or (want.platform,),
         want.every,
-        params.get("unpack") is not False,
+        want.unpack,
         want.verify,
         pin_labels(want),
         bool(want.platforms),
@@ -108,8 +109,7 @@ def pull_job(want: WantedImage, registry: Registry) -> Job:
 
 def pin_labels(want: WantedImage) -> t.Tuple[t.Tuple[str, str], ...]:
     """What the option pinned makes of the record's labels; nothing where it is not given."""
-    pinned = want.params.get("pinned")
-    return () if pinned is None else ((PINNED, PINNED_VALUE if pinned else ""),)
+    return () if want.pinned is None else ((PINNED, PINNED_VALUE if want.pinned else ""),)
 
 
 def pull_steps(want: WantedImage, have: t.Optional[FoundImage], engine: Engine, warnings: t.List[str]) -> t.List[Step]:
@@ -137,10 +137,10 @@ def refusals(result: PullResult) -> t.List[str]:
 def _pull(want: WantedImage, engine: Engine, warnings: t.List[str]) -> None:
     from ...image.pull import Puller
 
-    client = want.registry() if want.registry else registry_client(want.params)
+    client = want.registry()
     job = pull_job(want, client)
     try:
-        with Puller(engine, [job], want.params.get("snapshotter") or "", want.params.get("max_parallel") or 3) as puller:
+        with Puller(engine, [job], want.snapshotter) as puller:
             warnings.extend(refusals(puller.pull(job)))
     finally:
         client.close()

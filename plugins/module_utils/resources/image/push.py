@@ -15,7 +15,7 @@ from ...kernel.converge import Facts, Plan, Step
 from ...oci.platform import Platform
 from ...oci.reference import Reference
 from ...oci.sizes import parse_size
-from ..registry.options import check_registry_options
+from ..registry.options import registry_options
 from ..registry.pusher import registry_pusher
 from .facts import image_facts
 from .find import look_at
@@ -24,6 +24,7 @@ from .stored import StoredImage, stored_image
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
     from ...oci.descriptor import Descriptor
+    from ...registry.options import RegistryOptions
 
 
 class Push(t.NamedTuple):
@@ -35,7 +36,7 @@ class Push(t.NamedTuple):
     missing: t.Tuple[str, ...]
     max_parallel: int
     chunk: int
-    params: t.Mapping[str, t.Any]
+    registry: RegistryOptions
 
 
 class ImagePushResource:
@@ -45,7 +46,7 @@ class ImagePushResource:
         self._pushed: t.Optional[Pushed] = None
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Push:
-        check_registry_options(params)
+        options = registry_options(params)
         chunk, parallel = transfer_options(params)
         source = stored_image(engine, params["name"], "name", params["tag"])
         if params["destination"]:
@@ -57,11 +58,11 @@ class ImagePushResource:
         selection = selection_of(params["platforms"])
         tree = stored_tree(engine.content, source.record.target, selection, source.label)
         missing = [label_of(one) for one in tree.missing if not (one.platform and one.platform.os == "unknown")]
-        return Push(source, destination, reduced(tree), tuple(sorted(missing)), parallel, chunk, params)
+        return Push(source, destination, reduced(tree), tuple(sorted(missing)), parallel, chunk, options)
 
     def observe(self, want: Push, engine: Engine) -> bool:
         # A registry that has the image with its whole index has more than what is here, and nothing else.
-        pusher = registry_pusher(want.params)
+        pusher = registry_pusher(want.registry)
         try:
             return is_pushed(pusher, want.destination, want.source.record.target, want.tree.top)
         finally:
@@ -76,12 +77,12 @@ class ImagePushResource:
             return Plan((), before, after, lambda _have: self._facts(want, engine))
         own = want.source.label == str(want.destination)
         title = f"push image {want.source.label}" + ("" if own else f" to {want.destination}")
-        foresee = functools.partial(foresee_push, want.params, want.destination, want.tree.top)
+        foresee = functools.partial(foresee_push, want.registry, want.destination, want.tree.top)
         step = Step(title, lambda: self._push(want, engine))
         return Plan([step], before, after, lambda _have: self._facts(want, engine), foresee=foresee)
 
     def _push(self, want: Push, engine: Engine) -> None:
-        pusher = registry_pusher(want.params)
+        pusher = registry_pusher(want.registry)
         try:
             self._pushed = push(
                 pusher,
@@ -107,9 +108,9 @@ class ImagePushResource:
         return Facts(out)
 
 
-def foresee_push(params: t.Mapping[str, t.Any], destination: Reference, top: Descriptor) -> t.List[str]:
+def foresee_push(options: RegistryOptions, destination: Reference, top: Descriptor) -> t.List[str]:
     """kernel/converge.py: Plan.foresee."""
-    pusher = registry_pusher(params)
+    pusher = registry_pusher(options)
     try:
         pusher.check_access(destination, top)
     finally:

@@ -1,16 +1,20 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Taking an image away by a name, or by its id with all its names: what goes, and what of the image stays, as Docker tells it."""
+"""Images that are to go, by a name, or by an id with all its names: what goes, and what of an image stays, as Docker tells it."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import typing as t
 
 from ...engine.models import Image
-from ...errors import FailedPrecondition, NotFound
-from .facts import image_facts, image_id, namesakes, repo_digests, repo_tags
+from ...errors import EngineError, FailedPrecondition, NotFound
+from ...kernel.converge import Plan, Step
+from .facts import familiar, image_facts, image_id, namesakes, repo_digests, repo_tags
 from .find import pin_problem
+from .run import FoundImages, Run, WantedImages
 from .values import FoundImage
 
 if t.TYPE_CHECKING:
@@ -71,3 +75,71 @@ def check_unused(records: t.Iterable[Image], engine: Engine) -> None:
             raise FailedPrecondition(
                 f"the image {record.name} is used by the containers {', '.join(sorted(users))}: remove them first, or set force"
             )
+
+
+class Removals(Run):
+    """All removals of a task. What nobody needs any more is collected once for all of them."""
+
+    def __init__(self, want: WantedImages, have: FoundImages, engine: Engine) -> None:
+        super().__init__(want, have, engine)
+        #: The records that are there when an image's turn comes: what goes is taken out.
+        self._left = dict(have.records)
+        self._removals: t.Dict[int, Removal] = {}
+        self._kept: t.Set[str] = set()
+        self._freed: t.Mapping[str, t.Any] = {}
+
+    def plan(self) -> Plan:
+        return super().plan()._replace(around=self._collected())
+
+    def steps(self, number: int, found: t.Optional[FoundImage]) -> t.List[Step]:
+        want = self.want.wants[number]
+        if found and want.reference and found.record.name not in self._left:
+            found = None  # it goes with an image that was named before it in another way
+        removal = plan_removal(want, found, self._left, self.engine)
+        if not self.want.force:
+            check_unused(removal.records, self.engine)
+        self._removals[number] = removal
+        for name in removal.names:
+            self._left.pop(name)
+        return [
+            Step(f"remove image {record.name}", functools.partial(self._remove, number, record), alone=self.want.goes_on)
+            for record in removal.records
+        ]
+
+    def _remove(self, number: int, record: Image) -> None:
+        try:
+            # Some records of the kubelet's go with another one.
+            with contextlib.suppress(NotFound):
+                self.engine.images.delete(record.name, record.target.digest, collect=False)
+        except EngineError as error:
+            self.failed[number] = error
+            self._kept.add(record.name)
+            raise
+
+    @contextlib.contextmanager
+    def _collected(self) -> t.Iterator[None]:
+        """How many bytes this frees is known only after it."""
+        before = {info.digest: info.size for info in self.engine.content.walk()}
+        try:
+            yield
+        finally:
+            self.engine.collect()
+            freed = before.keys() - {info.digest for info in self.engine.content.walk()}
+            self._freed = {"deleted_blobs": sorted(map(str, freed)), "bytes": sum(before[digest] for digest in freed)}
+
+    def before(self, number: int) -> t.Mapping[str, t.Any]:
+        return self._removals[number].before
+
+    def after(self, number: int, end: FoundImages) -> t.Mapping[str, t.Any]:
+        return self._removals[number].after
+
+    def images(self, end: FoundImages) -> t.Iterator[t.Mapping[str, t.Any]]:
+        for number in range(len(self.want.wants)):
+            yield {"image": dict(self._removals[number].image)} if number in self._removals else {}
+
+    def totals(self) -> t.Dict[str, t.Any]:
+        """What of the images was taken away, or would be."""
+        names = [name for one in self._removals.values() for name in one.names if name not in self._kept]
+        ids = {one.deleted for number, one in self._removals.items() if one.deleted and number not in self.failed}
+        freed = self._freed if self.changing else {"deleted_blobs": [], "bytes": 0}
+        return {"untagged": list(map(familiar, names)), "deleted": sorted(ids), **freed}

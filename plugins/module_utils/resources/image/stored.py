@@ -33,7 +33,7 @@ def stored_image(engine: Engine, text: object, option: str, tag: str = "latest")
     """The record that an option names. InvalidArgument; NotFound; FailedPrecondition when it is not the pinned one."""
     reference, image_id = parse_name({option: text, "tag": tag}, option)
     if reference is None:
-        found = find_image(WantedImage(None, image_id, (), "never", {}), engine)
+        found = find_image(WantedImage(None, image_id), engine)
         record = found.record if found else None
     else:
         try:

@@ -9,37 +9,43 @@ import re
 import typing as t
 
 from ...engine.models import Image
-from ...errors import EngineError, InvalidArgument, printable
+from ...errors import EngineError, InvalidArgument, Unavailable, printable
 from ...oci.descriptor import Descriptor
 from ...oci.digest import Digest
 from ...oci.platform import Platform
 from ...oci.reference import Reference
 
 if t.TYPE_CHECKING:
-    from ...image.asked import Asked
     from ...image.inspect import ImageView, Verify
+    from ...image.source import Registry
 
 _IMAGE_ID = re.compile(r"sha256:[a-f0-9]{64}\Z")
+
+
+def _nobody() -> Registry:
+    raise Unavailable("there is no registry to ask")
 
 
 class WantedImage(t.NamedTuple):
     """reference, or image_id where an id was given. remote: what the registry says now, where pull asks it.
 
-    platforms: for which the image has to be there (none: the target's); every: for all that it has.
+    platforms: for which the image has to be there (none: the target's); every: for all that it has. pinned: None leaves it as it is.
     problem: why the registry could not be asked (pull: newer goes on with what is there). registry: gives whom to ask and to pull from.
     verify: reads all of an image, where that is wanted (image/verify.py, which only the tasks that want it are sent).
     """
 
     reference: t.Optional[Reference]
     image_id: t.Optional[Digest]
-    platforms: t.Tuple[Platform, ...]
-    pull: str
-    params: t.Mapping[str, t.Any]
+    platforms: t.Tuple[Platform, ...] = ()
     every: bool = False
+    pull: str = "never"
+    snapshotter: str = ""
+    unpack: bool = True
+    pinned: t.Optional[bool] = None
+    verify: t.Optional[Verify] = None
     remote: t.Optional[Descriptor] = None
     problem: t.Optional[EngineError] = None
-    registry: t.Optional[t.Callable[[], Asked]] = None
-    verify: t.Optional[Verify] = None
+    registry: t.Callable[[], Registry] = _nobody
 
     @property
     def platform(self) -> Platform:

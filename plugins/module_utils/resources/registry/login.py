@@ -22,7 +22,7 @@ from ...registry.hosts_file import CHANGED, SECRET, wanted_mode
 from ...registry.options import Credentials, RegistryOptions
 from .hosts import DEFAULT, registry_name
 from .login_hosts import HostsEdits, edits_for
-from .options import check_registry_options, registry_options
+from .options import registry_options
 
 if t.TYPE_CHECKING:
     from ...registry.ping import Answer
@@ -60,13 +60,13 @@ class LoginResource:
     """One account at one registry."""
 
     def desired(self, params: t.Mapping[str, t.Any], engine: t.Any) -> WantedLogin:
-        check_registry_options({**params, "username": None, "password": None})
+        options = registry_options({**params, "username": None, "password": None})
         domain, plain = _domain(params["registry_url"])
         present = params["state"] == "present"
+        options = options._replace(plain_http=params["plain_http"] or plain)
         if present:
             _check(params)
-        given = {**params, "plain_http": params["plain_http"] or plain}
-        options = registry_options(given if present else {**given, "username": None, "password": None})
+            options = options._replace(username=params["username"], password=params["password"])
         path = params["config_path"] or default_config()
         if not os.path.isabs(path):
             raise InvalidArgument(f"config_path: {printable(path, 200)} is not an absolute path")

@@ -9,31 +9,29 @@ import os
 import typing as t
 
 from ...errors import InvalidArgument, printable
+from ...registry.options import RegistryOptions
 
 if t.TYPE_CHECKING:
     from ...registry.client import RegistryClient
-    from ...registry.options import RegistryOptions
 
 #: Where containerd looks without being told: these may be missing.
 CONFIG_DIRS = ("/etc/containerd/certs.d", "/etc/docker/certs.d")
 
 
-def registry_client(params: t.Mapping[str, t.Any]) -> RegistryClient:
-    """A client for the registry options of a task. MissingLibrary without requests."""
+def registry_client(options: RegistryOptions) -> RegistryClient:
+    """MissingLibrary without requests."""
     from ...registry.client import RegistryClient
 
-    return RegistryClient(registry_options(params))
+    return RegistryClient(options)
 
 
 def registry_options(params: t.Mapping[str, t.Any]) -> RegistryOptions:
-    """The registry options of a task as the registry room's value."""
-    from ...registry.options import RegistryOptions
-
+    """The registry options of a task. InvalidArgument for combinations that cannot be meant."""
+    _check(params)
     return RegistryOptions(**{name: params[name] for name in RegistryOptions._fields if params.get(name) is not None})
 
 
-def check_registry_options(params: t.Mapping[str, t.Any]) -> None:
-    """InvalidArgument for combinations that cannot be meant. Cheap: nothing of the registry room is imported."""
+def _check(params: t.Mapping[str, t.Any]) -> None:
     if (params.get("username") is None) != (params.get("password") is None):
         missing = "password" if params.get("password") is None else "username"
         raise InvalidArgument(f"{missing}: username and password are needed together")

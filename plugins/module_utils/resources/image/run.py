@@ -1,0 +1,108 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is done about the images of a task: the steps of one plan, and what they find out, which the result is made of."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...engine.models import Image
+from ...errors import EngineError
+from ...kernel.converge import Facts, Plan, Step
+from ...registry.options import RegistryOptions
+from .failures import told
+from .values import FoundImage, WantedImage
+
+if t.TYPE_CHECKING:
+    from ...engine.api import Engine
+
+
+class WantedImages(t.NamedTuple):
+    """The images of a task. problems: by number, why one cannot be had, where the others can all the same."""
+
+    wants: t.Tuple[WantedImage, ...]
+    absent: bool
+    registry: RegistryOptions
+    on_failure: str
+    max_parallel: int
+    progress_file: str
+    force: bool
+    problems: t.Mapping[int, EngineError] = {}
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether an image that fails leaves the others alone."""
+        return len(self.wants) > 1 and self.on_failure == "continue"
+
+
+class FoundImages(t.NamedTuple):
+    """What was found of each image, in the same order. records: all that the engine has, by name."""
+
+    found: t.Tuple[t.Optional[FoundImage], ...]
+    records: t.Mapping[str, Image]
+
+
+class Run:
+    """Pulls and Removals are what it is for. Images go by their number in the task."""
+
+    def __init__(self, want: WantedImages, have: FoundImages, engine: Engine) -> None:
+        self.want, self.have, self.engine = want, have, engine
+        self.changing: t.Set[int] = set()
+        self.failed: t.Dict[int, EngineError] = dict(want.problems)
+        self.warnings: t.List[str] = []
+
+    def plan(self) -> Plan:
+        steps: t.List[Step] = []
+        for number, found in enumerate(self.have.found):
+            if number in self.failed:
+                continue
+            try:
+                more = self.steps(number, found)
+            except EngineError as error:
+                if not self.want.goes_on:
+                    raise
+                self.failed[number] = error
+                continue
+            steps.extend(more)
+            self.changing.update([number] if more else [])
+        return Plan(steps, self._side(self.before), lambda end: self._side(lambda number: self.after(number, end)), self._facts)
+
+    def _side(self, of: t.Callable[[int], t.Mapping[str, t.Any]]) -> t.Mapping[str, t.Any]:
+        """One side of the diff: of one image what it is, of many those that change, by name."""
+        wants = self.want.wants
+        return of(0) if len(wants) == 1 else {wants[number].label: of(number) for number in sorted(self.changing)}
+
+    def _facts(self, end: FoundImages) -> Facts:
+        out, failure = self.totals(), ""
+        if self.failed:
+            failed = {want.label: self.failed[number] for number, want in enumerate(self.want.wants) if number in self.failed}
+            failure = told(failed)
+            out["error"] = type(next(iter(failed.values()))).__name__
+        images = [{**self._head(number), **image} for number, image in enumerate(self.images(end))]
+        only = {key: value for key, value in images[0].items() if key not in ("name", "changed", "failed", "msg")}
+        return Facts({**out, **(only if len(images) == 1 else {"image": {}}), "images": images}, self.warnings, failure)
+
+    def _head(self, number: int) -> t.Dict[str, t.Any]:
+        failed = self.failed.get(number)
+        out = {"name": self.want.wants[number].label, "changed": number in self.changing and not failed, "image": {}}
+        return {**out, "failed": True, "msg": str(failed)} if failed else out
+
+    # What differs between images that are to be present and those that are to go
+
+    def steps(self, number: int, found: t.Optional[FoundImage]) -> t.List[Step]:
+        raise NotImplementedError
+
+    def before(self, number: int) -> t.Mapping[str, t.Any]:
+        raise NotImplementedError
+
+    def after(self, number: int, end: FoundImages) -> t.Mapping[str, t.Any]:
+        raise NotImplementedError
+
+    def images(self, end: FoundImages) -> t.Iterable[t.Mapping[str, t.Any]]:
+        """What the result tells of each."""
+        raise NotImplementedError
+
+    def totals(self) -> t.Dict[str, t.Any]:
+        """What it tells of all together."""
+        return {}
