@@ -52,7 +52,7 @@ def _no_facts(_have: t.Any) -> Facts:
 class Plan(t.NamedTuple):
     """steps in order; before and after of the diff (rendered already).
 
-    before and after are mappings, or the texts of a file; path is that file's. failures: what cannot be done, while the steps can.
+    before and after are mappings, or the texts of a file; path is that file's.
     after may also be a function that makes it from what is observed at the end (in check mode: from what is there).
     facts: gives what is told, from the same. So the plan carries what its steps find out, and a resource has no state.
     warnings: what is known before the steps. around: entered while they are carried out.
@@ -66,7 +66,6 @@ class Plan(t.NamedTuple):
     facts: t.Callable[[t.Any], Facts] = _no_facts
     path: str = ""
     warnings: t.Sequence[str] = ()
-    failures: t.Sequence[EngineError] = ()
     foresee: t.Optional[t.Callable[[], t.Sequence[str]]] = None
     undone: str = ""
     around: t.ContextManager[t.Any] = contextlib.nullcontext()
@@ -116,7 +115,7 @@ class _Run:
         self._plan, self._lock = plan, lock
         self.done: t.List[Step] = []
         self._open: t.List[Step] = []
-        self.failures = list(plan.failures)
+        self.failures: t.List[EngineError] = []
         self.warnings: t.List[str] = []
 
     def steps(self) -> None:
@@ -198,7 +197,8 @@ def converge(resource: Resource, params: t.Mapping[str, t.Any], engine: t.Any, c
     want = resource.desired(params, engine)
     have = resource.observe(want, engine)
     plan = resource.plan(want, have, engine)
-    actions, failures = [step.title for step in plan.steps], list(plan.failures)
+    actions = [step.title for step in plan.steps]
+    failures: t.Sequence[EngineError] = ()
     warnings: t.Sequence[str] = plan.foresee() if plan.foresee and plan.steps and check_mode else ()
     if not check_mode and (plan.steps or (engine is not None and engine.interrupted())):
         with resource.lock(want, engine) as lock:

@@ -30,7 +30,7 @@ class Verdict(t.NamedTuple):
     warnings: t.List[str]
 
 
-class Host:
+class ConfigHost:
     """Asks the installed containerd only when the answer is needed."""
 
     def __init__(self, want: WantedConfig) -> None:

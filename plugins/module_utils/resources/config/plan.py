@@ -18,7 +18,7 @@ from ...config_toml.migrate import migrate, version_of
 from ...config_toml.names import NEWEST
 from ...config_toml.values import Keys, Tree, copy, dotted, get, leaves, member, same
 from ...errors import FailedPrecondition
-from .host import Host
+from .host import ConfigHost
 
 #: The version that every containerd from 1.3 reads, for a file made before it is known which one will.
 _COMMON = 2
@@ -29,7 +29,7 @@ _COPY = "# copied: follows the files before this one"
 class ConfigEdits:
     """The texts after a task, by name (None: the file goes), what was done to each, and what to warn of."""
 
-    def __init__(self, host: Host, files: Files) -> None:
+    def __init__(self, host: ConfigHost, files: Files) -> None:
         self._host, self._want, self._files = host, host.want, files
         self._documents: t.Dict[str, Document] = {}
         self._before: t.Dict[str, t.Tuple[Tree, t.List[Keys]]] = {}

@@ -21,7 +21,7 @@ from ...errors import from_os_error, printable
 from ...hostfs.atomic import fsync_dir, make_dir, write_file
 from ...hostfs.lock import locked
 from ...kernel.converge import Facts, Plan, Step
-from .host import Host, restart
+from .host import ConfigHost, restart
 from .plan import ConfigEdits
 from .values import WantedConfig, wanted
 
@@ -32,19 +32,19 @@ _SECRET_MODE = 0o600
 class ConfigResource:
     """The main file, and a drop-in. W is the host with what is wanted of it, H is its files."""
 
-    def desired(self, params: t.Mapping[str, t.Any], engine: None) -> Host:
-        return Host(wanted(params))
+    def desired(self, params: t.Mapping[str, t.Any], engine: None) -> ConfigHost:
+        return ConfigHost(wanted(params))
 
-    def observe(self, host: Host, engine: None) -> Files:
+    def observe(self, host: ConfigHost, engine: None) -> Files:
         return host.read()
 
     @contextlib.contextmanager
-    def lock(self, host: Host, engine: None) -> t.Iterator[None]:
+    def lock(self, host: ConfigHost, engine: None) -> t.Iterator[None]:
         make_dir(_LOCKS)
         with locked(os.path.join(_LOCKS, "config.lock"), "the configuration of containerd"):
             yield
 
-    def plan(self, host: Host, have: Files, engine: None) -> Plan:
+    def plan(self, host: ConfigHost, have: Files, engine: None) -> Plan:
         want, edits = host.want, ConfigEdits(host, have)
         warnings = list(edits.warnings)
         changes = [_Change(have.file(name), text, edits.done.get(name, [])) for name, text in edits.texts.items()]

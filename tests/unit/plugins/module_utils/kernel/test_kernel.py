@@ -204,6 +204,15 @@ class Steps:
             self.events.append("lock")
 
 
+class Closed(t.NamedTuple):
+    """Has a close() that is noted."""
+
+    events: t.List[str]
+
+    def close(self) -> None:
+        self.events.append("closed")
+
+
 def test_what_has_settled_stays() -> None:
     steps = Steps()
     steps.plans = [
@@ -222,6 +231,63 @@ def test_what_has_settled_stays() -> None:
     done = converge(steps, {}, None, False)
     assert done.actions == ["make", "start", "more"]
     assert done.facts.warnings == ["clear: clear failed. Nobody minds"]
+
+
+def test_what_is_told_comes_from_the_plan_that_was_carried_out() -> None:
+    steps = Steps()
+    found: t.List[str] = []
+    events = steps.events
+
+    @contextlib.contextmanager
+    def around() -> t.Iterator[None]:
+        events.append("begin")
+        try:
+            yield
+        finally:
+            events.append("finish")
+
+    def plan(want: None, have: None, engine: t.Any) -> Plan:
+        words: t.List[str] = []  # of this plan
+        found_by_a_step = Step("look", lambda: words.append("seen"))
+        spare = Step("clear", steps.fails("clear"), spare="Nobody minds")
+        return Plan(
+            [found_by_a_step, spare],
+            facts=lambda end: Facts({"words": words, "warnings": found}, ["while it was done"], "it ended with 1"),
+            warnings=["before"],
+            around=around(),
+        )
+
+    steps.plan = plan  # type: ignore[method-assign]
+    done = converge(steps, {}, None, False)
+    assert done.facts.result == {"words": ["seen"], "warnings": []}
+    assert done.facts.warnings == ["before", "while it was done", "clear: clear failed. Nobody minds"]
+    assert (done.changed, done.facts.failure) == (True, "it ended with 1")
+    assert events == ["lock", "begin", "clear", "finish", "unlock"]
+    told = converge(steps, {}, None, True)
+    assert told.facts == Facts({"words": [], "warnings": []}, ["before", "while it was done"], "it ended with 1")
+
+
+def test_what_is_around_the_steps_ends_where_one_fails() -> None:
+    steps = Steps()
+    steps.plan = lambda want, have, engine: Plan(  # type: ignore[method-assign]
+        [steps.step("one"), Step("two", steps.fails("two"))], around=contextlib.closing(closed)
+    )
+    closed = Closed(steps.events)
+    with pytest.raises(FailedPrecondition):
+        converge(steps, {}, None, False)
+    assert steps.events[:5] == ["lock", "one", "two", "undo one", "closed"]
+
+
+def test_steps_that_stand_alone_fail_together() -> None:
+    steps = Steps()
+    steps.plans = [
+        Step("one", steps.fails("one"), alone=True),
+        steps.step("two"),
+        Step("three", steps.fails("three"), alone=True),
+    ]
+    done = converge(steps, {}, None, False)
+    assert (done.actions, done.facts.failure) == (["two"], "one failed; three failed")
+    assert [type(one) for one in done.failures] == [FailedPrecondition] * 2
 
 
 def test_a_step_that_fails_half_way_is_taken_back_and_it_is_said() -> None:
