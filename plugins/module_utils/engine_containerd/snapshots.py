@@ -19,6 +19,8 @@ if t.TYPE_CHECKING:
 
 _KINDS = {1: VIEW, 2: ACTIVE, 3: COMMITTED}
 _REMOVE_SECONDS = 600.0
+#: A daemon that was killed while it made a snapshot has left the directory that the next one gets. Failing by it, it removes it.
+_IN_THE_WAY = "failed to rename"
 
 
 def _info(message: Message) -> SnapshotInfo:
@@ -104,7 +106,14 @@ class SnapshotProxy:
     def _make(self, method: str, key: str, parent: str, labels: t.Optional[Labels]) -> t.List[Mount]:
         if not key:
             raise InvalidArgument("a snapshot's key is empty")
-        return mounts_of(self._call(method, key=key, parent=parent, labels=dict(labels or {}))["mounts"])
+        request = {"key": key, "parent": parent, "labels": dict(labels or {})}
+        try:
+            made = self._call(method, **request)
+        except EngineError as error:
+            if _IN_THE_WAY not in str(error):
+                raise
+            made = self._call(method, **request)
+        return mounts_of(made["mounts"])
 
     def commit(self, name: str, key: str, labels: t.Optional[Labels] = None, parent: t.Optional[str] = None) -> None:
         if not name:

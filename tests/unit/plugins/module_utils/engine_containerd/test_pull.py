@@ -225,6 +225,22 @@ def test_a_daemon_that_is_killed_in_the_middle(version: str, hand_made: str, tmp
             whole.engine.images.delete(hand_made)
 
 
+@pytest.mark.parametrize("snapshotter", ["overlayfs", "native"])
+def test_what_a_daemon_that_was_killed_left_in_its_own_way(live: Live, snapshotter: str) -> None:
+    """It gives the next snapshot the next number, and that directory is there already."""
+    store = live.engine.snapshotter(snapshotter)
+    with live.engine.lease():
+        store.prepare("before")
+        own = pathlib.Path(store.prepare_layer("number", "", {}).root)
+        own = own.parent if own.name == "fs" else own
+        left = own.parent / str(int(own.name) + 1)
+        (left / "fs" / "file").mkdir(parents=True)
+        store.prepare("after")
+        assert not (left / "fs" / "file").exists()
+        for key in ("before", "number", "after"):
+            store.remove(key)
+
+
 class Dying(Channel):
     """A channel whose daemon is killed at the call of that number."""
 
