@@ -22,11 +22,10 @@ import typing as t
 from ..errors import DataLoss, EngineError, PermissionDenied, ResourceExhausted, Unavailable
 from ..hostfs.atomic import make_dir, replacing
 
-_VERSION = 1
 _BUSY_SECONDS = 60.0
 _DISK = "look for errors of the disk in the kernel's log (dmesg), and keep the file: it may be whole"
 _RESERVED_BYTES = 256 * 1024
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE content (
     namespace TEXT, digest TEXT, size INTEGER, labels TEXT, created_at REAL, synced INTEGER,
     PRIMARY KEY (namespace, digest)) WITHOUT ROWID;
@@ -46,6 +45,8 @@ CREATE TABLE leases (namespace TEXT, id TEXT, PRIMARY KEY (namespace, id)) WITHO
 CREATE TABLE lease_items (
     namespace TEXT, lease TEXT, kind TEXT, key TEXT, PRIMARY KEY (namespace, lease, kind, key)) WITHOUT ROWID;
 """
+#: Number n makes version n + 1 from version n; a new file has version 0. A step that was released is never changed again.
+_STEPS: t.Tuple[str, ...] = (_FIRST,)
 
 Row = t.Tuple[t.Any, ...]
 
@@ -129,11 +130,30 @@ class Database:
         if not os.path.exists(self._path):
             return None
         connection = self._connect("ro")
-        if self._version(connection) == 0:
+        version = self._version(connection)
+        if version == 0:
             connection.close()
             return None
+        if version < len(_STEPS):
+            # Of an older release. Reading changes no file: what is read is a copy that is up to date.
+            with contextlib.closing(connection) as old:
+                connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+                old.backup(connection)
+            self._bring_up(connection)
         self._connection = connection
         return connection
+
+    def _bring_up(self, connection: sqlite3.Connection) -> None:
+        """Each step is one transaction: who is killed leaves what is right for a release before this one."""
+        while self._version(connection) < len(_STEPS):
+            connection.execute("BEGIN IMMEDIATE")
+            # Who waited for the lock may find that somebody else was faster.
+            version = self._version(connection)
+            if version < len(_STEPS):
+                for statement in _STEPS[version].split(";"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version={version + 1}")
+            connection.execute("COMMIT")
 
     def _version(self, connection: sqlite3.Connection) -> int:
         """The schema of the file; a newer one than ours is not touched."""
@@ -142,10 +162,10 @@ class Database:
         except sqlite3.Error:
             connection.close()
             raise
-        if version > _VERSION:
+        if version > len(_STEPS):
             connection.close()
             raise DataLoss(
-                f"{self._path} was written by a newer release (schema {version}, this one knows {_VERSION}): update the collection"
+                f"{self._path} was written by a newer release (schema {version}, this one knows {len(_STEPS)}): update the collection"
             )
         return version
 
@@ -161,18 +181,12 @@ class Database:
             connection = self._connect("rwc")
         finally:
             os.umask(old)
-        version = self._version(connection)
+        self._version(connection)
         connection.execute("PRAGMA journal_mode=TRUNCATE")
         connection.execute(f"PRAGMA journal_size_limit={_RESERVED_BYTES}")
         connection.execute("PRAGMA synchronous=FULL")
         self._keep_reserve()
-        if version == 0:
-            connection.execute("BEGIN IMMEDIATE")
-            if self._version(connection) == 0:
-                for statement in _SCHEMA.split(";"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version={_VERSION}")
-            connection.execute("COMMIT")
+        self._bring_up(connection)
         self._connection, self._writable = connection, True
         return connection
 

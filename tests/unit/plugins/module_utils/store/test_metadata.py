@@ -12,6 +12,7 @@ import pathlib
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 import typing as t
 
@@ -19,10 +20,17 @@ import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Image
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
-from ansible_collections.fleet.containerd.plugins.module_utils.errors import AlreadyExists, DataLoss, NotFound, Unavailable
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
+    AlreadyExists,
+    DataLoss,
+    EngineError,
+    NotFound,
+    Unavailable,
+)
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import copy_tree, syscalls
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
+from ansible_collections.fleet.containerd.plugins.module_utils.store import database
 from ansible_collections.fleet.containerd.plugins.module_utils.store.content import ContentStore
 from ansible_collections.fleet.containerd.plugins.module_utils.store.database import Database
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
@@ -47,6 +55,76 @@ def test_a_newer_schema_is_never_read_or_written(tmp_path: pathlib.Path) -> None
         with pytest.raises(DataLoss, match="update the collection"), Database(str(path)).write():
             pass
     assert path.read_bytes() == before
+
+
+_NEXT = "ALTER TABLE images ADD COLUMN note TEXT DEFAULT 'new'; UPDATE images SET note='from ' || name"
+
+
+@pytest.fixture
+def old(engine: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The database of a release before this one, which knows one step more, and an image in it."""
+    engine.images.put(Image("image", Descriptor("application/octet-stream", Digest.of(b"x"), 1)))
+    engine.close()
+    monkeypatch.setattr(database, "_STEPS", (*database._STEPS, _NEXT))
+    return os.path.join(engine.data_root, "metadata.db")
+
+
+def test_the_database_of_an_older_release_is_brought_up(old: str) -> None:
+    before = pathlib.Path(old).read_bytes()
+    reader = Database(old)
+    assert reader.query("SELECT name, note FROM images") == [("image", "from image")]
+    assert pathlib.Path(old).read_bytes() == before, "reading changes nothing"
+    with reader.write() as connection:
+        connection.execute("UPDATE images SET note='changed'")
+    assert reader.query("SELECT name, note FROM images") == [("image", "changed")]
+    reader.close()
+    assert Database(old).query("SELECT note FROM images") == [("changed",)]
+    with contextlib.closing(sqlite3.connect(old)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+
+
+def test_a_step_that_is_cut_off_is_done_by_the_next_one(old: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """
+import os, sys
+from ansible_collections.fleet.containerd.plugins.module_utils.store import database
+database._STEPS = (*database._STEPS, sys.argv[2])
+connect = database.Database._connect
+def dying(self, mode):
+    found = connect(self, mode)
+    found.execute("PRAGMA cache_size=0")
+    found.set_trace_callback(lambda text: os._exit(9) if "user_version=" in text else None)
+    return found
+database.Database._connect = dying
+with database.Database(sys.argv[1]).write():
+    pass
+"""
+    done = subprocess.run([sys.executable, "-c", code, old, _NEXT], env={"PYTHONPATH": str(COLLECTIONS)}, check=False)
+    assert done.returncode == 9
+    monkeypatch.setattr(database, "_STEPS", database._STEPS[:1])
+    assert Database(old).query("SELECT * FROM images")[0][1] == "image", "still good for the release before"
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_two_bring_it_up_at_the_same_time(old: str, tmp_path: pathlib.Path, fresh: bool) -> None:
+    path = str(tmp_path / "fresh.db") if fresh else old
+    failed: t.List[BaseException] = []
+
+    def write() -> None:
+        try:
+            with contextlib.closing(Database(path)) as one, one.write() as connection:
+                connection.execute("INSERT INTO leases VALUES (?, 'l')", (threading.current_thread().name,))
+        except EngineError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write) for _number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert len(Database(path).query("SELECT * FROM leases")) == 8
+    assert Database(path).query("SELECT note FROM images") == ([] if fresh else [("from image",)])
 
 
 def test_a_damaged_file_is_a_clear_error(tmp_path: pathlib.Path) -> None:
