@@ -14,14 +14,14 @@ class Field(t.NamedTuple):
     """How one option is compared.
 
     kind: value, list (ordered), set (order and doubles do not count) or dict. mode: strict, ignore, or allow_more_present
-    (what is there may have more; an explicitly empty value still means "must be empty"). live: can be changed without
-    making the object anew. secret: its value never shows in a diff.
+    (what is there may have more; an explicitly empty value still means "must be empty"). show: the value as a diff has it.
+    secret: it never shows there.
     """
 
     option: str
     kind: str = "value"
     mode: str = STRICT
-    live: bool = False
+    show: t.Callable[[t.Any], t.Any] = lambda value: value
     secret: bool = False
 
 
@@ -31,6 +31,12 @@ class Change(t.NamedTuple):
     field: Field
     before: t.Any
     after: t.Any
+
+
+def outcome(change: Change) -> t.Any:
+    """What there is after the change: allow_more_present leaves in a dictionary what nobody asks for."""
+    more = change.field.kind == "dict" and change.field.mode == MORE
+    return {**(change.before or {}), **change.after} if more else change.after
 
 
 def _frozen(value: t.Any) -> t.Any:
@@ -69,7 +75,7 @@ def render(changes: t.Iterable[Change]) -> t.Tuple[t.Dict[str, t.Any], t.Dict[st
     before: t.Dict[str, t.Any] = {}
     after: t.Dict[str, t.Any] = {}
     for change in changes:
-        option = change.field.option
-        before[option] = "(secret)" if change.field.secret and change.before is not None else change.before
-        after[option] = "(secret, changed)" if change.field.secret else change.after
+        field = change.field
+        before[field.option] = None if change.before is None else "(secret)" if field.secret else field.show(change.before)
+        after[field.option] = "(secret, changed)" if field.secret else field.show(change.after)
     return before, after

@@ -16,6 +16,7 @@ from ..errors import FailedPrecondition, InvalidArgument, from_os_error
 from ..hostfs import mounts as host_mounts
 from ..hostfs.atomic import make_dir
 from ..hostfs.inside import open_inside
+from ..runtime_spec.volumes import Volume
 
 _SPECIAL = ("dev", "proc", "sys")
 
@@ -59,20 +60,20 @@ def check_rootfs(root_fd: int) -> None:
             )
 
 
-def check_targets(root_fd: int, volumes: t.Sequence[t.Mapping[str, t.Any]]) -> None:
+def check_targets(root_fd: int, volumes: t.Sequence[Volume]) -> None:
     """InvalidArgument for a file of the host that would be mounted on a directory of the image, or the other way round."""
     for volume in volumes:
         try:
-            fd = open_inside(root_fd, volume["target"], os.O_PATH)
+            fd = open_inside(root_fd, volume.target, os.O_PATH)
         except OSError:
             continue
         try:
             directory = stat.S_ISDIR(os.fstat(fd).st_mode)
         finally:
             os.close(fd)
-        above = any(volume["target"].startswith(other["target"] + "/") for other in volumes)
-        if directory != os.path.isdir(volume["source"]) and not above:
-            raise InvalidArgument(f"a file cannot be mounted on a directory, nor the other way round: {volume['source']}")
+        above = any(volume.target.startswith(other.target + "/") for other in volumes)
+        if directory != os.path.isdir(volume.source) and not above:
+            raise InvalidArgument(f"a file cannot be mounted on a directory, nor the other way round: {volume.source}")
 
 
 def check_working_dir(root_fd: int, path: str) -> None:

@@ -23,6 +23,13 @@ class Volume(t.NamedTuple):
     def to_json(self) -> t.Dict[str, t.Any]:
         return {"source": self.source, "target": self.target, "options": list(self.options)}
 
+    @classmethod
+    def of_json(cls, value: t.Mapping[str, t.Any]) -> Volume:
+        return cls(value["source"], value["target"], tuple(value["options"]))
+
+    def __str__(self) -> str:
+        return ":".join([self.source, self.target, *([",".join(self.options)] if self.options else [])])
+
 
 def _normal(path: str) -> str:
     return "/" + "/".join(part for part in path.split("/") if part not in ("", "."))

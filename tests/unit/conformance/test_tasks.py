@@ -39,10 +39,8 @@ from ansible_collections.fleet.containerd.plugins.module_utils.resources.contain
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.values import Stop
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.logs import read as read_log
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import arguments_of
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.build import SpecRequest, build
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.cgroups import host_facts
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.users import User
 from ansible_collections.fleet.containerd.tests.support.images import busybox_layer
+from ansible_collections.fleet.containerd.tests.support.specs import busybox_spec
 
 if t.TYPE_CHECKING:
     from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
@@ -67,9 +65,8 @@ class Box:
                 layer.write_bytes(busybox_layer())
                 with layer.open("rb") as stream:
                     apply_layer(stream, "application/vnd.oci.image.layer.v1.tar", LayerTarget(str(root)))
-            env = {"PATH": "/bin"}
-            request = SpecRequest(container_id, self.engine.namespace, args, env, User(), "/", "box", tty=tty)
-            made = Container(container_id, "none", build(request, host_facts()), store.name, container_id)
+            spec = busybox_spec(container_id, self.engine.namespace, args, tty)
+            made = Container(container_id, "none", spec, store.name, container_id)
             self.made.append(self.engine.containers.create(made))
         return self.made[-1]
 

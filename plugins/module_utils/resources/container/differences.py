@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import typing as t
 
-from ...engine import labels as L
 from ...errors import EngineError
 from ...kernel.field import IGNORE, Change, Field, compare
 from ..image.pull import has_to_be_pulled, pull_title
 from ..image.values import FoundImage
-from .options import ROWS, effective, fields_for, image_defaults
+from .options.row import Live
+from .options.table import BY_OPTION, ROWS, effective, fields_for, image_defaults, load, there
 from .values import FoundContainer, WantedContainer
 
 
@@ -32,15 +32,15 @@ def differences(want: WantedContainer, have: FoundContainer) -> Differences:
     if have.stored is None:
         return Differences([], [], [])
     stored = have.stored
-    had = effective(stored["given"], stored["defaults"])
-    if have.container is not None and want.given.get("labels") is not None:
-        had["labels"] = {k: v for k, v in have.container.labels.items() if not k.startswith(L.RESERVED)}
-    wanted_all = effective(want.given, stored["defaults"])
-    wanted = {option: wanted_all[option] for option in want.given}
-    found = compare(fields_for(want.given, want.modes), wanted, had)
+    had = effective(load(stored["given"]), stored["defaults"])
+    if have.container is not None:
+        had = there(have.container, had, want.given)
+    gets = effective(want.given, stored["defaults"])
+    found = compare(fields_for(want.given, want.modes), {option: gets[option] for option in want.given}, had)
+    live = [change for change in found if BY_OPTION[change.field.option].live is not Live.NEVER]
     image = image_change(want, have)
-    changes = [change for change in found if not change.field.live] + ([image] if image else [])
-    return Differences(changes, [change for change in found if change.field.live], reset_by(want, have) if changes else [])
+    changes = [change for change in found if change not in live] + ([image] if image else [])
+    return Differences(changes, live, reset_by(want, have) if changes else [])
 
 
 def reset_by(want: WantedContainer, have: FoundContainer) -> t.List[Change]:
@@ -48,11 +48,12 @@ def reset_by(want: WantedContainer, have: FoundContainer) -> t.List[Change]:
     stored = have.stored or {"given": {}, "defaults": {}}
     image = coming(want, have) or have.image
     defaults = image_defaults(image.view.image_config) if image and image.view else stored["defaults"]
-    had, gets = effective(stored["given"], stored["defaults"]), effective(want.given, defaults)
+    given = load(stored["given"])
+    had, gets = effective(given, stored["defaults"]), effective(want.given, defaults)
     return [
-        Change(row.field, had[row.field.option], gets[row.field.option])
+        Change(row.field, had[row.option], gets[row.option])
         for row in ROWS
-        if row.field.option in stored["given"] and row.field.option not in want.given
+        if row.option in given and row.option not in want.given
     ]
 
 

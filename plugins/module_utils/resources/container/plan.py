@@ -16,6 +16,8 @@ from ..image.pull import pull_steps, warnings_of
 from . import steps
 from .differences import differences
 from .jobs import Job, start_service
+from .options.row import Host
+from .options.table import look_at, shown
 from .values import FoundContainer, WantedContainer
 
 if t.TYPE_CHECKING:
@@ -35,6 +37,7 @@ class Planner:
         self.warnings: t.List[str] = []
         #: Why the container is made anew; empty when it is not.
         self.because: t.List[str] = []
+        self.host = Host(engine, want.state == "started", self.warnings, [])
 
     def plan(self) -> Plan:
         want, have = self.want, self.have
@@ -50,19 +53,15 @@ class Planner:
             made = self._recreate(have.container)
         else:
             made = self._change(have.container)
-        self._warn(have.container is None or bool(self.because))
+        self._look(have.container is None or bool(self.because))
         return made._replace(steps=[*sweep, *made.steps], warnings=self.warnings)
 
-    def _warn(self, makes: bool) -> None:
-        """About the registry, and about the runtime when a container is made."""
-        from ...runtime.runc import runtime_warnings
-        from .volumes import warnings as volume_warnings
-
+    def _look(self, makes: bool) -> None:
+        """What is to be said about the registry, and about the host when a container is made."""
         if self.want.image:
             self.warnings.extend(warnings_of(self.want.image, self.have.image))
         if makes:
-            self.warnings.extend(runtime_warnings(self.want.given.get("runtime") or "runc"))
-            self.warnings.extend(volume_warnings(self.want.given.get("volumes") or ()))
+            look_at(self.host, self.want.given)
 
     def _pull(self) -> t.List[Step]:
         if self.want.image is None:
@@ -264,4 +263,4 @@ def _wanted_state(want: WantedContainer, have: FoundContainer) -> str:
 
 def _shown(want: WantedContainer) -> t.Dict[str, t.Any]:
     image = {"image": want.image.label} if want.image else {}
-    return {**image, **want.given}
+    return {**image, **shown(want.given)}

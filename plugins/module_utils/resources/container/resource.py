@@ -17,14 +17,14 @@ from ..image.find import find_image
 from ..image.pull import wanted_image
 from .differences import with_digest
 from .find import elsewhere_or_warning, find_container, leftovers, task_of
-from .options import comparison_modes, parse_given
-from .values import FoundContainer, Stop, WantedContainer, check_name
+from .options.life import STOP, stop_of
+from .options.table import comparison_modes, parse_given
+from .values import FoundContainer, WantedContainer, check_name
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
 
 _OTHER_COMPARED = ("image",)
-_STOP = ("stop_signal", "stop_timeout")
 
 
 class ContainerResource:
@@ -33,7 +33,7 @@ class ContainerResource:
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedContainer:
         name, state, options = check_name(params["name"]), params["state"], EngineOptions.of(params)
         if state == "absent":
-            return WantedContainer(name, state, options, _stop(params, parse_given(params, _STOP)))
+            return WantedContainer(name, state, options, stop_of(parse_given(params, STOP), params["force_kill"]))
         if params["cleanup"] and params["detach"]:
             raise InvalidArgument("cleanup: needs detach=false")
         check_wait(params)
@@ -42,9 +42,9 @@ class ContainerResource:
             name,
             state,
             options,
-            _stop(params, given),
+            stop_of(given, params["force_kill"]),
             given,
-            comparison_modes(params, _OTHER_COMPARED),
+            comparison_modes(params["comparisons"] or {}, _OTHER_COMPARED),
             wanted_image(params, "image") if params["image"] else None,
             strict_name=params["image_name_mismatch"] == "recreate",
             **{name: params[name] for name in ("detach", "wait_timeout", "cleanup", "recreate", "restart", "adopt")},
@@ -81,7 +81,7 @@ class ContainerResource:
         from .check import Outlook
 
         makes = have.container is None or bool(planner.because)
-        plan = plan._replace(foresee=Outlook(engine, want, have, makes).foresee)
+        plan = plan._replace(foresee=Outlook(planner.host, want, have, makes).foresee)
         if have.container is None and isinstance(plan.after, dict):
             return plan._replace(after=functools.partial(with_digest, want, plan.after))
         return plan
@@ -106,10 +106,6 @@ def _facts(
             out.update(status=have.task.exit_status)
             out["container"]["Output"] = output_of(engine, have.container)
     return Facts(out)
-
-
-def _stop(params: t.Mapping[str, t.Any], given: t.Mapping[str, t.Any]) -> Stop:
-    return Stop(given.get("stop_signal"), given.get("stop_timeout"), params["force_kill"])
 
 
 def check_wait(params: t.Mapping[str, t.Any]) -> None:

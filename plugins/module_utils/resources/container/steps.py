@@ -6,26 +6,30 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import secrets
 import typing as t
 
 from ...engine import labels as L
-from ...engine.models import CREATED, PAUSED, STOPPED, Container, Runtime, TaskIO
+from ...engine.models import CREATED, PAUSED, STOPPED, Container
 from ...errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from ...kernel.field import outcome
 from ..image.find import find_image
 from . import volumes
-from .options import effective, image_defaults
-from .values import Stop
+from .options.life import Stop, stopping
+from .options.row import Context, Draft, Values
+from .options.streams import task_io
+from .options.table import dump, dump_effective, effective, image_defaults, load, render, values_of
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
-    from ...image.inspect import ImageView
     from ...kernel.field import Change
+    from ..image.values import FoundImage
     from .values import WantedContainer
 
 SCHEMA = 1
-_KILL, _TERM = 9, 15
+_KILL = 9
 _KILL_SECONDS = 30.0
 
 
@@ -36,40 +40,38 @@ def log_path(engine: Engine, container_id: str) -> str:
 
 def create(engine: Engine, want: WantedContainer, stage: bool = False) -> Container:
     """Make the record and the snapshot, not started. stage: under no name yet, to be swapped in. On failure nothing is left."""
+    from ...hostfs.atomic import write_file
     from ...hostfs.remove import remove_tree
     from ...runtime import rootfs
-    from ...runtime_spec.build import build
-    from ...runtime_spec.cgroups import host_facts
-    from .check import check_root, command_line
+    from .draft import drafted
 
     if want.image is None:
         raise InvalidArgument(f"image: needed to create the container {want.name}")
     found = find_image(want.image, engine)
     if found is None or found.view is None:
         raise NotFound(f"the image {want.image.label} is not there")
-    defaults = image_defaults(found.view.image_config)
-    options = effective(want.given, defaults)
-    args = command_line(want, options)
-    container_id = secrets.token_hex(32)
+    config, container_id = found.view.image_config, secrets.token_hex(32)
+    values = effective(want.given, image_defaults(config))
     store = engine.snapshotter(want.engine.snapshotter)
     made = False
     with engine.containers.making():
         mounts = store.prepare(container_id, found.view.chain_id)
         try:
-            with rootfs.opened(mounts, engine.container_dir(container_id)) as root:
-                user = check_root(root, options, args)
-                directory = engine.container_dir(container_id)
-                more = volumes.declared(root, found.view.image_config.volumes, options["volumes"], directory)
-            request = _request(engine, want, container_id, options, args, user, more)
+            directory = engine.container_dir(container_id)
+            with rootfs.opened(mounts, directory) as root:
+                context = Context(container_id, values, directory, want.image.label, config.volumes, root)
+                draft = drafted(engine.namespace, context, _labels(engine, want, stage))
+            for path, text in draft.files.items():
+                write_file(path, text, 0o644)
             container = Container(
                 id=container_id,
                 image=found.record.name,
-                spec=build(request, host_facts()),
+                spec=draft.spec,
                 snapshotter=store.name,
                 snapshot_key=container_id,
-                labels=_labels(engine, want, options, stage, container_id),
-                runtime=Runtime(binary=options["runtime"]),
-                extensions={L.DESIRED: _stored(want, found.view, found.record, defaults, options)},
+                labels=draft.labels,
+                runtime=draft.runtime,
+                extensions={L.DESIRED: _stored(want.given, values, found)},
             )
             container = engine.containers.create(container)
             made = True
@@ -81,69 +83,30 @@ def create(engine: Engine, want: WantedContainer, stage: bool = False) -> Contai
     return container
 
 
-def _request(
-    engine: Engine,
-    want: WantedContainer,
-    container_id: str,
-    options: t.Mapping[str, t.Any],
-    args: t.Tuple[str, ...],
-    user: t.Any,
-    more: t.Sequence[t.Mapping[str, t.Any]],
-) -> t.Any:
-    """more: the volumes that the image declares."""
-    from ...runtime.etc_files import etc_files
-    from ...runtime_spec.build import SpecRequest
-
-    return SpecRequest(
-        container_id=container_id,
-        namespace=engine.namespace,
-        args=args,
-        env=options["env"],
-        user=user,
-        working_dir=options["working_dir"],
-        hostname=_hostname(options, container_id),
-        network_mode=options["network_mode"],
-        read_only=options["read_only"],
-        tty=options["tty"],
-        volumes=(*options["volumes"], *more),
-        files=etc_files(options["network_mode"], _hostname(options, container_id), engine.container_dir(container_id)),
-    )
-
-
-def _hostname(options: t.Mapping[str, t.Any], container_id: str) -> str:
-    """In the host's network the host's name, as Docker has it: it stands for the addresses there."""
-    return options["hostname"] or (os.uname().nodename if options["network_mode"] == "host" else container_id[:12])
-
-
-def _labels(
-    engine: Engine, want: WantedContainer, options: t.Mapping[str, t.Any], stage: bool, container_id: str
-) -> t.Dict[str, str]:
-    """The labels of the image and the task, and those that nerdctl reads."""
+def _labels(engine: Engine, want: WantedContainer, stage: bool) -> t.Dict[str, str]:
+    """Those of no option, which nerdctl reads."""
     return {
-        **options["labels"],
         L.STAGE if stage else L.NAME: want.name,
         L.NAMESPACE: engine.namespace,
-        L.HOSTNAME: _hostname(options, container_id),
-        L.NETWORKS: f'["{options["network_mode"]}"]',
         L.PLATFORM: str(want.image.platform) if want.image else "",
         L.EXTRA_HOSTS: "[]",
     }
 
 
-def _stored(
-    want: WantedContainer, view: ImageView, record: t.Any, defaults: t.Mapping[str, t.Any], options: t.Mapping[str, t.Any]
-) -> t.Dict[str, t.Any]:
-    """What later runs compare with. effective is for facts only."""
+def _stored(given: Values, values: Values, found: FoundImage) -> t.Dict[str, t.Any]:
+    """What later runs compare with. effective is for facts and starts."""
+    if found.view is None:
+        raise AssertionError("a container is made from a complete image")
     return {
         "schema": SCHEMA,
-        "given": want.given,
-        "defaults": dict(defaults),
-        "effective": {**options, "labels": {}},
+        "given": dump(given),
+        "defaults": image_defaults(found.view.image_config),
+        "effective": dump_effective(values),
         "image": {
-            "name": record.name,
-            "target": str(record.target.digest),
-            "manifest": str(view.manifest.digest),
-            "config": str(view.config.digest),
+            "name": found.record.name,
+            "target": str(found.record.target.digest),
+            "manifest": str(found.view.manifest.digest),
+            "config": str(found.view.config.digest),
         },
     }
 
@@ -156,15 +119,7 @@ def start(engine: Engine, container: Container) -> None:
             return
         engine.tasks.delete(container.id, force=True)
     _mark_stopped(engine, container, False)
-    options = (container.extensions.get(L.DESIRED) or {}).get("effective") or {}
-    log = options.get("log_options") or {}
-    io = TaskIO(
-        terminal=bool((container.spec.get("process") or {}).get("terminal")),
-        stdin=bool(options.get("interactive")),
-        log_path="" if options.get("log_driver") == "none" else log_path(engine, container.id),
-        log_max_size=int(log.get("max-size", 0)),
-        log_max_files=int(log.get("max-file", 1)),
-    )
+    io = task_io(container.spec, values_of(container), log_path(engine, container.id))
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
     volumes.fill(engine, container, mounts)
     engine.tasks.start(container, mounts, io)
@@ -181,9 +136,7 @@ def halt(engine: Engine, container: Container) -> None:
 
 def stop(engine: Engine, container: Container, how: Stop) -> None:
     """Ask it to stop, and kill it when it does not within its stop timeout. The stopped task stays, with its exit status."""
-    stored = (container.extensions.get(L.DESIRED) or {}).get("effective") or {}
-    timeout = stored.get("stop_timeout", 10) if how.timeout is None else how.timeout
-    number = how.signal or stored.get("stop_signal") or _TERM
+    number, timeout = stopping(how, values_of(container))
     try:
         if engine.tasks.state(container.id).status == STOPPED:
             return
@@ -272,15 +225,15 @@ def _rename(engine: Engine, container: Container, add: t.Mapping[str, str], drop
 
 
 def update(engine: Engine, container: Container, want: WantedContainer, changes: t.Sequence[Change]) -> None:
-    """Options that change without a new container: labels, stop signal, stop timeout."""
+    """Options that change without a new container: in the specification and the record."""
     stored = dict(container.extensions[L.DESIRED])
-    stored["given"] = {**stored["given"], **{change.field.option: want.given[change.field.option] for change in changes}}
-    stored["effective"] = {**effective(stored["given"], stored["defaults"]), "labels": {}}
-    labels = dict(container.labels)
-    for change in changes:
-        if change.field.option == "labels":
-            kept = {key: value for key, value in labels.items() if key.startswith(L.RESERVED)}
-            more = {} if change.field.mode == "strict" else labels
-            labels = {**more, **effective(stored["given"], stored["defaults"])["labels"], **kept}
+    options = [change.field.option for change in changes]
+    given = {**load(stored["given"]), **{option: want.given[option] for option in options}}
+    values = effective(given, stored["defaults"])
+    stored.update(given=dump(given), effective=dump_effective(values))
+    draft = Draft(copy.deepcopy(dict(container.spec)), container.labels, container.runtime)
+    context = Context(container.id, {**values, **{change.field.option: outcome(change) for change in changes}})
+    render(draft, options, context)
+    fields = ["labels", "extensions", *(["spec"] if draft.spec != container.spec else [])]
     extensions = {**container.extensions, L.DESIRED: stored}
-    engine.containers.update(container._replace(labels=labels, extensions=extensions), ["labels", "extensions"])
+    engine.containers.update(container._replace(spec=draft.spec, labels=draft.labels, extensions=extensions), fields)

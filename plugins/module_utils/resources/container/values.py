@@ -11,16 +11,9 @@ from ...engine.models import CREATED, STOPPED, Container, TaskState
 from ...errors import InvalidArgument, printable
 from ...kernel.engines import EngineOptions
 from ..image.values import FoundImage, WantedImage
+from .options.life import Stop
 
 _NAME_LIMIT = 76
-
-
-class Stop(t.NamedTuple):
-    """How a task wants a container to be stopped; None: as the container itself has it. kill: SIGKILL at once."""
-
-    signal: t.Optional[int] = None
-    timeout: t.Optional[int] = None
-    kill: bool = False
 
 
 class WantedContainer(t.NamedTuple):

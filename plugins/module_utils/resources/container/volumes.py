@@ -12,6 +12,7 @@ import typing as t
 
 from ...engine.models import VOLUMES
 from ...errors import from_os_error
+from ...runtime_spec.volumes import Volume
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -19,20 +20,14 @@ if t.TYPE_CHECKING:
 
 #: Where no volume can be.
 _TAKEN = ("", "dev", "proc", "sys")
-_SELINUX = "/sys/fs/selinux/enforce"
 
 
-def declared(
-    root_fd: int, paths: t.Iterable[str], given: t.Sequence[t.Mapping[str, t.Any]], directory: str
-) -> t.List[t.Dict[str, t.Any]]:
+def declared(root_fd: int, paths: t.Iterable[str], given: t.Sequence[Volume], directory: str) -> t.List[Volume]:
     """The volumes that an image asks for, unless the task gives one of that target. What is a file in the image stays one."""
-    taken = {volume["target"] for volume in given}
+    taken = {volume.target for volume in given}
     targets = sorted({os.path.normpath("/" + path.lstrip("/")) for path in paths} - taken)
     found = [target for target in targets if target.split("/")[1] not in _TAKEN and _is_directory(root_fd, target)]
-    return [
-        {"source": os.path.join(directory, VOLUMES, str(number)), "target": target, "options": []}
-        for number, target in enumerate(found)
-    ]
+    return [Volume(os.path.join(directory, VOLUMES, str(number)), target) for number, target in enumerate(found)]
 
 
 def _is_directory(root_fd: int, path: str) -> bool:
@@ -117,13 +112,3 @@ def _sync(path: str) -> None:
         syscalls.syncfs(fd)
     finally:
         os.close(fd)
-
-
-def warnings(volumes: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[str]:
-    """About what the host makes of the volumes of a task."""
-    labelled = [volume["target"] for volume in volumes if {"z", "Z"} & set(volume["options"])]
-    if labelled and os.path.exists(_SELINUX):
-        return [
-            f"volumes: z and Z change no SELinux label, since SELinux does not confine these containers: {', '.join(labelled)}"
-        ]
-    return []

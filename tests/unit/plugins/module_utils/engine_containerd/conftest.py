@@ -22,13 +22,11 @@ from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform impo
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
 from ansible_collections.fleet.containerd.plugins.module_utils.registry.client import RegistryClient
 from ansible_collections.fleet.containerd.plugins.module_utils.registry.options import RegistryOptions
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.build import SpecRequest, build
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.cgroups import host_facts
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.users import User
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd
 from ansible_collections.fleet.containerd.tests.support.images import Layout, hand_made_layers
 from ansible_collections.fleet.containerd.tests.support.leftovers import mounts_below
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
+from ansible_collections.fleet.containerd.tests.support.specs import busybox_spec
 
 
 @pytest.fixture(scope="session", params=sorted(RELEASES))
@@ -60,23 +58,10 @@ class Live:
     def make(self, image: PullResult, *args: str, tty: bool = False, **more: t.Any) -> Container:
         """A container record with its snapshot."""
         engine, container_id = self.engine, secrets.token_hex(32)
-        request = SpecRequest(
-            container_id=container_id,
-            namespace=engine.namespace,
-            args=args,
-            env={"PATH": "/bin"},
-            user=User(0, 0, ()),
-            working_dir="/",
-            hostname="test",
-            network_mode="none",
-            read_only=False,
-            tty=tty,
-            volumes=(),
-        )
         store = engine.snapshotter()
         with engine.lease():
             store.prepare(container_id, image.view.chain_id)
-            spec = build(request, host_facts())
+            spec = busybox_spec(container_id, engine.namespace, args, tty)
             return engine.containers.create(Container(container_id, image.image.name, spec, store.name, container_id, **more))
 
     def io(self, container: Container, tty: bool = False, **more: t.Any) -> TaskIO:

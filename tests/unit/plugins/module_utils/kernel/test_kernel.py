@@ -24,6 +24,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.kernel.field impo
     Change,
     Field,
     compare,
+    outcome,
     render,
     same,
 )
@@ -67,6 +68,13 @@ def test_what_is_not_asked_for_is_not_compared() -> None:
     fields = [Field("a"), Field("b"), Field("c", "list")]
     changes = compare(fields, {"a": None, "b": 1, "c": []}, {"a": 5, "b": 1, "c": ["x"]})
     assert [(one.field.option, one.before, one.after) for one in changes] == [("c", ["x"], [])]
+
+
+def test_what_there_is_after_a_change() -> None:
+    before, after = {"a": 1, "b": 1}, {"b": 2}
+    assert outcome(Change(Field("x", "dict", MORE), before, after)) == {"a": 1, "b": 2}
+    assert outcome(Change(Field("x", "dict"), before, after)) == {"b": 2}
+    assert render([Change(Field("x", show=len), before, after)]) == ({"x": 2}, {"x": 1})
 
 
 def test_a_secret_never_shows_in_a_diff() -> None:

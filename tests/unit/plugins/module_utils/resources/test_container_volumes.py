@@ -14,8 +14,11 @@ import pytest
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import volumes as container_volumes
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options import effective
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options import storage
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.row import Host
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.table import effective
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.volumes import declared
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.volumes import Volume
 
 
 @pytest.mark.parametrize(
@@ -32,11 +35,11 @@ def test_where_volumes_are(tmp_path: pathlib.Path, paths: t.List[str], targets: 
     (tmp_path / "loop").symlink_to("loop")
     fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        found = declared(fd, paths, [{"target": "/given"}], "/containers/id")
+        found = declared(fd, paths, [Volume("/x", "/given")], "/containers/id")
     finally:
         os.close(fd)
-    assert [one["target"] for one in found] == targets
-    assert [one["source"] for one in found] == [f"/containers/id/volumes/{number}" for number in range(len(targets))]
+    assert [one.target for one in found] == targets
+    assert [one.source for one in found] == [f"/containers/id/volumes/{number}" for number in range(len(targets))]
 
 
 def test_a_start_takes_back_what_a_killed_removal_gave_up(tmp_path: pathlib.Path) -> None:
@@ -60,8 +63,9 @@ def test_labels_that_nothing_needs(
 ) -> None:
     if selinux:
         (tmp_path / "enforce").write_text("1")
-    monkeypatch.setattr(container_volumes, "_SELINUX", str(tmp_path / "enforce"))
-    found = container_volumes.warnings([{"source": "/a", "target": "/b", "options": options}])
+    monkeypatch.setattr(storage, "_SELINUX", str(tmp_path / "enforce"))
+    found: t.List[str] = []
+    storage.check_sources(Host(None, True, found, []), [Volume("/", "/b", tuple(options))])
     assert len(found) == count
     assert all("SELinux" in text and "/b" in text for text in found)
 

@@ -24,15 +24,18 @@ from ansible_collections.fleet.containerd.plugins.module_utils.oci.signals impor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.sizes import parse_size
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.rootfs import check_rootfs, check_working_dir
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.runc import Runtime, failure, version_warnings
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.build import DEFAULT_CAPABILITIES, SpecRequest, build
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.base import DEFAULT_CAPABILITIES, base
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.cgroups import (
     HostFacts,
     cgroups_path,
     made_by_systemd,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.limits import Limit
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.mounts import bind_files, bind_volumes
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.network import share_host_network
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.process import add_env, env_of, run_as
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.users import User, resolve_user
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.volumes import parse_volume
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.volumes import Volume, parse_volume
 
 
 @pytest.mark.parametrize(
@@ -177,17 +180,8 @@ def test_working_dir(tmp_path: pathlib.Path) -> None:
         os.close(fd)
 
 
-def request(**more: t.Any) -> SpecRequest:
-    values: t.Dict[str, t.Any] = {
-        "container_id": "c" * 64,
-        "namespace": "default",
-        "args": ("sh",),
-        "env": {"A": "b"},
-        "user": User(),
-        "working_dir": "/",
-        "hostname": "host",
-    }
-    return SpecRequest(**{**values, **more})
+def spec_of(host: HostFacts) -> t.Dict[str, t.Any]:
+    return base("c" * 64, "default", host)
 
 
 V1, V2, V2_SYSTEMD = HostFacts(1, False), HostFacts(2, False), HostFacts(2, True)
@@ -198,9 +192,9 @@ def namespaces(spec: t.Mapping[str, t.Any]) -> t.List[str]:
 
 
 def test_spec_defaults() -> None:
-    spec = build(request(), V1)
+    spec = spec_of(V1)
     process = spec["process"]
-    assert process["env"] == ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=host", "A=b"]
+    assert process["env"] == ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
     assert process["capabilities"]["bounding"] == list(DEFAULT_CAPABILITIES)
     assert len(DEFAULT_CAPABILITIES) == 14
     assert "inheritable" not in process["capabilities"]
@@ -213,8 +207,8 @@ def test_spec_defaults() -> None:
 
 
 def test_spec_follows_the_control_groups_of_the_host() -> None:
-    assert namespaces(build(request(), V1)) == ["ipc", "mount", "network", "pid", "uts"]
-    assert namespaces(build(request(), V2)) == ["cgroup", "ipc", "mount", "network", "pid", "uts"]
+    assert namespaces(spec_of(V1)) == ["ipc", "mount", "network", "pid", "uts"]
+    assert namespaces(spec_of(V2)) == ["cgroup", "ipc", "mount", "network", "pid", "uts"]
     assert cgroups_path("default", "id", V1) == "/default/id"
     assert cgroups_path("default", "id", V2_SYSTEMD) == "system.slice:fleet-default:id"
 
@@ -222,13 +216,13 @@ def test_spec_follows_the_control_groups_of_the_host() -> None:
 @pytest.mark.parametrize(("host", "told"), [(V1, False), (V2, False), (V2_SYSTEMD, True)])
 def test_the_runtime_is_told_to_ask_systemd_for_control_groups(host: HostFacts, told: bool) -> None:
     """With every verb: old releases forget it."""
-    runtime = Runtime("sh", "/root-of-it", made_by_systemd(build(request(), host)))
+    runtime = Runtime("sh", "/root-of-it", made_by_systemd(spec_of(host)))
     assert ("--systemd-cgroup" in runtime.command) is told
 
 
 def test_limits_are_written_as_the_specification_wants_them() -> None:
     host = HostFacts(limits=(Limit("NOFILE", 1024, 524288), Limit("CORE", 0, -1)), oom_score_adj=5)
-    process = build(request(), host)["process"]
+    process = spec_of(host)["process"]
     assert process["rlimits"] == [
         {"type": "RLIMIT_NOFILE", "soft": 1024, "hard": 524288},
         {"type": "RLIMIT_CORE", "soft": 0, "hard": 2**64 - 1},
@@ -237,7 +231,9 @@ def test_limits_are_written_as_the_specification_wants_them() -> None:
 
 
 def test_spec_with_the_host_network() -> None:
-    spec = build(request(network_mode="host", files={"/etc/resolv.conf": "/etc/resolv.conf", "/etc/hosts": "/of/ours"}), V1)
+    spec = spec_of(V1)
+    share_host_network(spec)
+    bind_files(spec, {"/etc/resolv.conf": "/etc/resolv.conf", "/etc/hosts": "/of/ours"})
     assert "network" not in namespaces(spec)
     mounts = {one["destination"]: one for one in spec["mounts"]}
     assert mounts["/sys"]["type"] == "bind"
@@ -245,12 +241,13 @@ def test_spec_with_the_host_network() -> None:
     assert (mounts["/etc/hosts"]["source"], mounts["/etc/hosts"]["options"]) == ("/of/ours", ["rbind", "rprivate", "rw"])
 
 
-def test_spec_of_terminal_user_and_volumes() -> None:
-    volumes = ({"source": "/a", "target": "/x/y", "options": []}, {"source": "/b", "target": "/x", "options": ["ro", "z"]})
-    spec = build(request(tty=True, read_only=True, user=User(5, 6, (7,), "/home"), volumes=volumes), V1)
-    assert spec["root"]["readonly"] is True
-    assert spec["process"]["terminal"] is True
-    assert {"TERM=xterm", "HOME=/home"} <= set(spec["process"]["env"])
+def test_spec_of_user_environment_and_volumes() -> None:
+    spec = spec_of(V1)
+    run_as(spec, User(5, 6, (7,), "/home"))
+    add_env(spec, {"A": "b=c", "PATH": "/bin"})
+    bind_volumes(spec, [Volume("/a", "/x/y"), Volume("/b", "/x", ("ro", "z"))])
+    assert spec["process"]["env"] == ["PATH=/bin", "HOME=/home", "A=b=c"]
+    assert env_of(spec, "A") == "b=c"
     assert spec["process"]["capabilities"]["effective"] == []
     assert spec["process"]["user"]["additionalGids"] == [7]
     assert [one["destination"] for one in spec["mounts"][-2:]] == ["/x", "/x/y"]

@@ -1,0 +1,23 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The draft of a container, made from the rows of its options: when it is created, and in check mode to see whether it can be."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...engine.models import Runtime
+from ...runtime import rootfs
+from ...runtime_spec.base import base
+from ...runtime_spec.cgroups import host_facts
+from .options.row import Context, Draft
+from .options.table import ROWS, render
+
+
+def drafted(namespace: str, context: Context, labels: t.Mapping[str, str]) -> Draft:
+    """Raises what is wrong with the image's files for these options. Writes nothing."""
+    rootfs.check_rootfs(context.root)
+    draft = Draft(base(context.container_id, namespace, host_facts()), labels, Runtime())
+    render(draft, [row.option for row in ROWS], context)
+    return draft

@@ -1,0 +1,88 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options that stand in the record of a container, beside its specification."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ....engine.labels import RESERVED
+from ....engine.models import Container, Runtime
+from ....errors import InvalidArgument, printable
+from ....kernel.field import MORE, Field
+from .row import Context, Draft, Host, Live, Row, Value, added_to_image, bad, fixed, parse_text, parse_text_map
+
+_RUNTIME = "runc"
+
+
+def parse_labels(value: Value, option: str) -> t.Dict[str, str]:
+    """Labels of the user. Those that steer daemons are refused (engine/labels.py: RESERVED)."""
+    found = parse_text_map(value, option)
+    for key, item in found.items():
+        if not key or key.startswith(RESERVED):
+            raise bad(option, key, "a label that can be set: its prefix is reserved")
+        if len((key + item).encode()) > 4096:
+            raise InvalidArgument(f"{option}: {printable(key, 80)} is too long: key and value may have 4096 bytes together")
+    return found
+
+
+def own_labels(labels: t.Mapping[str, str]) -> t.Dict[str, str]:
+    """Without those that steer daemons."""
+    return {key: value for key, value in labels.items() if not key.startswith(RESERVED)}
+
+
+def parse_runtime(value: Value, option: str) -> str:
+    text = parse_text(value, option)
+    if not text or ("/" in text and not text.startswith("/")):
+        raise bad(option, value, "an OCI runtime: expected a name such as runc, or an absolute path")
+    return text
+
+
+def find_runtime(host: Host, binary: str) -> None:
+    """NotFound where a start would not find it."""
+    if host.starts and not host.engine.tasks.find_runtime(binary):
+        host.unseen.append(f"whether containerd finds the runtime {binary}")
+
+
+def _check_runtime(host: Host, value: t.Optional[str]) -> None:
+    from ....runtime.runc import runtime_warnings
+
+    host.warnings.extend(runtime_warnings(value or _RUNTIME))
+    find_runtime(host, value or _RUNTIME)
+
+
+def _labels(draft: Draft, value: t.Mapping[str, str], context: Context) -> None:
+    reserved = {key: item for key, item in draft.labels.items() if key.startswith(RESERVED)}
+    draft.labels = {**value, **reserved}
+
+
+def _labels_there(container: Container, value: t.Mapping[str, str]) -> t.Dict[str, str]:
+    """Anybody may have changed them."""
+    return own_labels(container.labels)
+
+
+def _runtime(draft: Draft, value: str, context: Context) -> None:
+    draft.runtime = Runtime(binary=value)
+
+
+ROWS = (
+    Row(
+        Field("labels", "dict", MORE),
+        parse_labels,
+        added_to_image("labels"),
+        _labels,
+        Live.RECORD,
+        {"Config.Labels": lambda seen: own_labels(seen.container.labels)},
+        there=_labels_there,
+    ),
+    Row(
+        Field("runtime"),
+        parse_runtime,
+        fixed(_RUNTIME),
+        _runtime,
+        Live.NEVER,
+        {"HostConfig.Runtime": lambda seen: seen.container.runtime.binary},
+        host=_check_runtime,
+    ),
+)

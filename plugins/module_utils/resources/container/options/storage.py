@@ -1,0 +1,106 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options of the file system."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ....errors import InvalidArgument, printable
+from ....kernel.field import MORE, Field
+from ....runtime_spec.mounts import bind_volumes
+from ....runtime_spec.volumes import Volume, parse_volume
+from ..volumes import declared, is_declared
+from .row import Context, Draft, Host, Live, Row, Seen, Value, fixed, parse_flag
+
+_SELINUX = "/sys/fs/selinux/enforce"
+_PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
+
+
+def parse_volumes(value: Value, option: str) -> t.List[Volume]:
+    found = [parse_volume(item, option) for item in value]
+    targets = [volume.target for volume in found]
+    for target in targets:
+        if targets.count(target) > 1:
+            raise InvalidArgument(f"{option}: {printable(target, 200)} is the target of two volumes")
+    return found
+
+
+def check_sources(host: Host, volumes: t.Optional[t.Sequence[Volume]]) -> None:
+    for volume in volumes or ():
+        if not os.path.exists(volume.source):
+            raise InvalidArgument(f"volumes: the source {volume.source} is not there on the target: create it first")
+    labelled = [volume.target for volume in volumes or () if {"z", "Z"} & set(volume.options)]
+    if labelled and os.path.exists(_SELINUX):
+        host.warnings.append(
+            f"volumes: z and Z change no SELinux label, since SELinux does not confine these containers: {', '.join(labelled)}"
+        )
+
+
+def _read_only(draft: Draft, value: bool, context: Context) -> None:
+    draft.spec["root"]["readonly"] = value
+
+
+def _volumes(draft: Draft, value: t.Sequence[Volume], context: Context) -> None:
+    """Those of the task, and those that the image declares."""
+    from ....runtime.rootfs import check_targets
+
+    check_targets(context.root, value)
+    bind_volumes(draft.spec, [*value, *declared(context.root, context.image_volumes, value, context.directory)])
+
+
+def _mounts(seen: Seen) -> t.List[t.Dict[str, t.Any]]:
+    """The volumes. Of a container that somebody else made, all that is bound."""
+    container_id, volumes = seen.container.id, seen.values.get("volumes")
+    mounts = seen.spec.get("mounts") or []
+    found = [mount for mount in mounts if "bind" in str(mount.get("type")) or "rbind" in (mount.get("options") or [])]
+    if volumes is not None:
+        given = {(volume.source, volume.target) for volume in volumes}
+        found = [one for one in found if (one["source"], one["destination"]) in given or is_declared(one, container_id)]
+    return [_mount(mount, container_id) for mount in found]
+
+
+def _mount(mount: t.Mapping[str, t.Any], container_id: str) -> t.Dict[str, t.Any]:
+    options, source = list(mount.get("options") or []), mount.get("source", "")
+    propagation = [option for option in options if option in _PROPAGATION]
+    volume = (
+        {"Name": f"{container_id}-{source.rpartition('/')[2]}", "Driver": "local"} if is_declared(mount, container_id) else {}
+    )
+    return {
+        "Type": "volume" if volume else "bind",
+        **volume,
+        "Source": source,
+        "Destination": mount.get("destination", ""),
+        "Mode": ",".join(option for option in options if option not in ("bind", "rbind", *propagation)),
+        "RW": "ro" not in options,
+        "Propagation": propagation[0] if propagation else "rprivate",
+    }
+
+
+def _as_json(volumes: t.Sequence[Volume]) -> t.List[t.Dict[str, t.Any]]:
+    return [volume.to_json() for volume in volumes]
+
+
+ROWS = (
+    Row(
+        Field("read_only"),
+        parse_flag,
+        fixed(False),
+        _read_only,
+        Live.NEVER,
+        {"HostConfig.ReadonlyRootfs": lambda seen: bool((seen.spec.get("root") or {}).get("readonly"))},
+    ),
+    Row(
+        Field("volumes", "set", MORE, _as_json),
+        parse_volumes,
+        fixed([]),
+        _volumes,
+        Live.NEVER,
+        {"Mounts": _mounts, "HostConfig.Binds": lambda seen: [str(volume) for volume in seen.values.get("volumes") or ()]},
+        dump=_as_json,
+        load=lambda found: [Volume.of_json(one) for one in found],
+        host=check_sources,
+    ),
+)

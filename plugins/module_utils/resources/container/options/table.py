@@ -1,0 +1,139 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of options of containerd_container, and what follows from it.
+
+A new option is a row in the file of its topic and a paragraph in the module's documentation.
+"""
+
+from __future__ import annotations
+
+import typing as t
+
+from ....engine.labels import DESIRED
+from ....engine.models import Container
+from ....errors import InvalidArgument, printable
+from ....kernel.field import MORE, STRICT, Field
+from . import life, network, process, record, storage, streams
+from .record import own_labels
+from .row import Context, Defaults, Draft, Host, Row, Seen, Value, Values, stored
+
+#: In the order in which they are rendered: what is written later may look at what is there.
+ROWS: t.Tuple[Row, ...] = (*network.ROWS, *streams.ROWS, *storage.ROWS, *record.ROWS, *life.ROWS, *process.ROWS)
+
+BY_OPTION: t.Mapping[str, Row] = {row.option: row for row in ROWS}
+
+
+def parse_given(params: t.Mapping[str, Value], options: t.Collection[str] = BY_OPTION) -> t.Dict[str, Value]:
+    """The values of those of the options that the task gives."""
+    return {
+        row.option: row.parse(params[row.option], row.option)
+        for row in ROWS
+        if row.option in options and params.get(row.option) is not None
+    }
+
+
+def look_at(host: Host, given: Values) -> None:
+    """What a container made with these given values needs of the host. What is missing is an error at once, in every mode:
+    before an image is pulled, and before an old container is stopped for nothing.
+    """
+    for row in ROWS:
+        row.host(host, given.get(row.option))
+
+
+def effective(given: Values, defaults: Defaults) -> t.Dict[str, Value]:
+    """All options of a container made with these given values from an image with these defaults."""
+    return {row.option: row.value(given, defaults) for row in ROWS}
+
+
+def dump(values: Values) -> t.Dict[str, t.Any]:
+    """As JSON, which is stored."""
+    return {option: BY_OPTION[option].dump(value) for option, value in values.items()}
+
+
+def load(values: t.Mapping[str, t.Any]) -> t.Dict[str, Value]:
+    """From JSON. None is a value, too: of an option that has no default. What no row knows is of a later release."""
+    return {
+        option: None if value is None else BY_OPTION[option].load(value)
+        for option, value in values.items()
+        if option in BY_OPTION
+    }
+
+
+def values_of(container: Container) -> t.Dict[str, Value]:
+    """What a container was made with, as far as it is stored; nothing for one that somebody else made."""
+    return load((container.extensions.get(DESIRED) or {}).get("effective") or {})
+
+
+def dump_effective(values: Values) -> t.Dict[str, t.Any]:
+    """What facts and starts need; without what is looked up in the container's record anyway."""
+    return dump({option: value for option, value in values.items() if BY_OPTION[option].there is stored})
+
+
+def there(container: Container, values: Values, options: t.Collection[str]) -> t.Dict[str, Value]:
+    """What these options are compared with. values: what the container was made with."""
+    return {option: BY_OPTION[option].there(container, values[option]) for option in options}
+
+
+def render(draft: Draft, options: t.Collection[str], context: Context) -> None:
+    """Write the values of these options into a draft."""
+    for row in ROWS:
+        if row.option in options:
+            row.render(draft, context.values[row.option], context)
+
+
+def facts(seen: Seen) -> t.Dict[str, t.Any]:
+    """What rows tell about a container, in the shape of docker inspect."""
+    found: t.Dict[str, t.Any] = {}
+    for row in ROWS:
+        for path, tell in row.facts.items():
+            *above, name = path.split(".")
+            place = found
+            for part in above:
+                place = place.setdefault(part, {})
+            place[name] = tell(seen)
+    return found
+
+
+def shown(values: Values) -> t.Dict[str, t.Any]:
+    """As a diff has them."""
+    return {option: BY_OPTION[option].field.show(value) for option, value in values.items()}
+
+
+def image_defaults(config: t.Any) -> t.Dict[str, t.Any]:
+    """What a container takes from its image (oci.image_config.ImageConfig), as JSON. Reserved labels are left away."""
+    return {
+        "cmd": list(config.cmd),
+        "entrypoint": list(config.entrypoint),
+        "env": dict(item.partition("=")[::2] for item in config.env if "=" in item[1:]),
+        "labels": own_labels(config.labels),
+        "stop_signal": config.stop_signal,
+        "user": config.user,
+        "working_dir": config.working_dir,
+    }
+
+
+def comparison_modes(given: t.Mapping[str, Value], known: t.Collection[str]) -> t.Dict[str, str]:
+    """The option comparisons: a mode for an option, under * for all others. known: further options that can be named."""
+    for option, mode in given.items():
+        row = BY_OPTION.get(option)
+        if row is None and option not in known and option != "*":
+            raise InvalidArgument(f"comparisons: {printable(option, 80)!r} is not an option that can be compared")
+        if mode not in ("strict", "ignore", MORE):
+            raise InvalidArgument(f"comparisons: {option}: {printable(mode, 80)!r} is none of strict, ignore, allow_more_present")
+        if option == "*" and mode == MORE:
+            raise InvalidArgument("comparisons: *: allow_more_present is for lists and dictionaries; use strict or ignore")
+        if mode == MORE and (row is None or row.field.kind == "value"):
+            raise InvalidArgument(f"comparisons: {option}: allow_more_present is for lists and dictionaries")
+    return dict(given)
+
+
+def fields_for(given: Values, modes: t.Mapping[str, str]) -> t.List[Field]:
+    """The fields with the modes that the task asks for; an option that is given empty means "must be empty"."""
+    found = []
+    for row in ROWS:
+        mode = modes.get(row.option, modes.get("*", row.field.mode))
+        if mode == MORE and not given.get(row.option, True):
+            mode = STRICT
+        found.append(row.field._replace(mode=mode))
+    return found

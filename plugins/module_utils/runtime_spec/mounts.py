@@ -1,0 +1,31 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mounts of a specification: one, those of files that are made for a container, those of volumes."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .volumes import Volume
+
+Spec = t.Dict[str, t.Any]
+
+
+def mount(destination: str, kind: str, source: str, options: str) -> t.Dict[str, t.Any]:
+    return {"destination": destination, "type": kind, "source": source, "options": options.split()}
+
+
+def bind_files(spec: Spec, files: t.Mapping[str, str]) -> None:
+    """Files by their paths in the container. Those of the host itself (the same path) are read-only."""
+    for path, source in files.items():
+        spec["mounts"].append(mount(path, "bind", source, f"rbind rprivate {'ro' if source == path else 'rw'}"))
+
+
+def bind_volumes(spec: Spec, volumes: t.Iterable[Volume]) -> None:
+    """Shallow ones first, so that no volume hides another."""
+    for volume in sorted(volumes, key=lambda one: one.target.count("/")):
+        options = [option for option in volume.options if option not in ("z", "Z")]
+        if not any(option.endswith(("private", "shared", "slave")) for option in options):
+            options.append("rprivate")
+        spec["mounts"].append(mount(volume.target, "bind", volume.source, " ".join(["rbind", *options])))

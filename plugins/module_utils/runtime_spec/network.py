@@ -1,0 +1,25 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The network of a specification, and the files of /etc that tell a container about it, as Docker has them."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .mounts import mount
+
+HOSTS, RESOLVER = "/etc/hosts", "/etc/resolv.conf"
+
+
+def share_host_network(spec: t.Mapping[str, t.Any]) -> None:
+    """The sysfs of another network namespace cannot be mounted: take the host's, read-only."""
+    linux = spec["linux"]
+    linux["namespaces"] = [one for one in linux["namespaces"] if one["type"] != "network"]
+    sysfs = mount("/sys", "bind", "/sys", "rbind nosuid noexec nodev ro")
+    spec["mounts"][:] = [sysfs if one["destination"] == "/sys" else one for one in spec["mounts"]]
+
+
+def hosts_file(hostname: str) -> bytes:
+    names = f"localhost {hostname}" if hostname != "localhost" else hostname
+    return f"127.0.0.1\t{names}\n::1\tlocalhost ip6-localhost ip6-loopback\n".encode()

@@ -1,0 +1,30 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The process of a specification."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .users import User
+
+
+def add_env(spec: t.Mapping[str, t.Any], more: t.Mapping[str, str]) -> None:
+    """Each variable once: the value that comes last counts, in the place of the first."""
+    env = dict(item.split("=", 1) for item in spec["process"]["env"])
+    spec["process"]["env"] = [f"{key}={value}" for key, value in {**env, **more}.items()]
+
+
+def env_of(spec: t.Mapping[str, t.Any], name: str) -> str:
+    return next((item.partition("=")[2] for item in spec["process"]["env"] if item.startswith(f"{name}=")), "")
+
+
+def run_as(spec: t.Mapping[str, t.Any], user: User) -> None:
+    """Whoever is not root has no capabilities, but those that a program gives him."""
+    process = spec["process"]
+    process["user"].update(uid=user.uid, gid=user.gid, additionalGids=list(user.groups))
+    if user.uid != 0:
+        process["capabilities"].update(effective=[], permitted=[])
+    if user.home:
+        add_env(spec, {"HOME": user.home})
