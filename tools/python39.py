@@ -1,10 +1,11 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Check that all code for targets runs on Python 3.9. Usage: python tools/python39.py
+"""What travels to targets runs on Python 3.9. Usage: python tools/python39.py
 
-On every machine the code is parsed by that grammar, and vermin looks for newer parts of the standard library. If there is a
-Python 3.9, it imports every file, with only the packages that Ansible itself brings; if there is none, the gate's line says so.
+On every machine it is parsed by that grammar, and vermin looks for parts of the standard library that are newer. Where there is a
+Python 3.9, it imports every file, with nothing installed but what Ansible brings along; where there is none, the gate says so in its
+line.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _IMPORT = "import importlib, sys; sys.path.insert(0, sys.argv[1]); [importlib.im
 
 
 def newer(paths: t.Sequence[pathlib.Path]) -> str:
-    """The parts of these files that Python 3.9 does not have, one on each line; empty without any."""
+    """What of these files is not in Python 3.9, a line each; empty when all is."""
     wrong = ""
     for path in paths:
         try:
@@ -42,7 +43,7 @@ def newer(paths: t.Sequence[pathlib.Path]) -> str:
 
 
 def interpreter() -> str:
-    """A Python 3.9 that starts (pyenv's python3.9 in PATH may not); empty when there is none."""
+    """A Python 3.9 that starts, which pyenv's python3.9 in PATH need not; empty when there is none."""
     # starts: (no package: a note says that there is none)
     candidates = [shutil.which("python3.9") or "", *map(str, pathlib.Path.home().glob(".pyenv/versions/3.9.*/bin/python3.9"))]
     for path in filter(None, candidates):
@@ -57,7 +58,7 @@ def files(root: pathlib.Path) -> t.List[pathlib.Path]:
 
 
 def imported(python: str, root: pathlib.Path) -> str:
-    """Python's errors when it cannot import the files of the collection at root; empty when it can."""
+    """What Python says when it cannot import the files of the collection at root; empty when it can."""
     names = [_COLLECTION + ".".join(path.relative_to(root).with_suffix("").parts) for path in files(root)]
     with tempfile.TemporaryDirectory(prefix="fleet-python39-") as base:
         above = pathlib.Path(base, "ansible_collections", "fleet")

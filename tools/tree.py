@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def make_tree(directory: pathlib.Path) -> pathlib.Path:
-    """Copy the collection below directory, and replace an earlier copy. Returns the root of the copy."""
+    """Copy the collection below directory, in place of an earlier copy; the root of the copy."""
     target = directory / "ansible_collections" / "fleet" / "containerd"
     if target.exists():
         shutil.rmtree(target)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real Debian machine with systemd and control groups of version 2, under QEMU: emulated, or with KVM=1 on the processor.
+"""A real Debian machine with systemd and control groups of version 2, under QEMU: emulated, or by the processor with KVM=1.
 
 Usage, as root on amd64: python tools/vm.py boot|stop|ssh SUITE [COMMAND ...], where SUITE is bookworm or trixie. Everything is below
 .build/vm. The image is built once, in a minute or two, from the mirror of this machine's apt sources; it boots in as many. What the
@@ -51,7 +51,7 @@ _SSH = (
 
 
 class Vm:
-    """The machine of a suite. Every user boots it; that does nothing when it runs already."""
+    """The machine of a suite. Whoever uses it boots it, which does nothing when it runs already."""
 
     def __init__(self, suite: str) -> None:
         if suite not in SUITES:
@@ -62,7 +62,7 @@ class Vm:
     # Building
 
     def build(self) -> None:
-        """Make the image, kernel and initial file system, once. The mounts for this end with the process."""
+        """Once: the image, kernel and initial file system. The mounts that this takes end with the process."""
         if self.image.exists():
             return
         self.base.mkdir(parents=True, exist_ok=True)
@@ -73,7 +73,7 @@ class Vm:
         subprocess.run(command, check=True)
 
     def make(self) -> None:
-        """Do the work of build(), in its own mount namespace."""
+        """In a mount namespace of its own."""
         memory = self.base / "memory"
         memory.mkdir(exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=3g", "tmpfs", str(memory)], check=True)
@@ -125,7 +125,7 @@ class Vm:
         return False
 
     def boot(self, patience: float = 900) -> float:
-        """Boot and wait until ssh answers. Returns the seconds that it took."""
+        """Until ssh answers; how many seconds that took."""
         self.build()
         begin = time.monotonic()
         if not self.running():
@@ -164,7 +164,7 @@ class Vm:
         process.returncode = 0  # it outlives this program
 
     def stop(self, patience: float = 60) -> None:
-        """Stop the machine, and wait for the end."""
+        """Until it has stopped."""
         if self.running():
             os.kill(int((self.base / "pid").read_text()), 15)
         deadline = time.monotonic() + patience
@@ -179,7 +179,7 @@ class Vm:
     def ssh(
         self, command: str, check: bool = True, timeout: float = 300, options: t.Sequence[str] = ()
     ) -> subprocess.CompletedProcess[str]:
-        """Run a shell command, by default in its own login. check: raise AssertionError when it fails."""
+        """A shell command, by default in a login of its own. AssertionError with check, where it fails."""
         found = ["ssh", *(options or self.ssh_options()), "root@127.0.0.1", command]
         try:
             done = subprocess.run(found, check=False, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)

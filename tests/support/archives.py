@@ -12,8 +12,8 @@ import tarfile
 import typing as t
 
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.export import Source, make_pack
-from ansible_collections.fleet.containerd.plugins.module_utils.archive.images import ArchiveSource, Contents
-from ansible_collections.fleet.containerd.plugins.module_utils.archive.load import LoadOptions, LoadResult, load, reason_to_load
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.images import Contents
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.load import Loaded, Target, Wish, load, reason_to_load
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.read import open_archive
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.write import Pack, write_archive
 from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import Selection
@@ -27,27 +27,29 @@ if t.TYPE_CHECKING:
     from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 
 AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
-ONE, ALL = LoadOptions(AMD64), LoadOptions(None)
+ONE, ALL = Wish(AMD64), Wish(None)
 HOST = Selection((AMD64,))
 Members = t.Mapping[str, t.Union[bytes, tarfile.TarInfo]]
 
 
-def sources_of(contents: Contents, name: str = "unnamed:1") -> t.List[ArchiveSource]:
+def targets_of(contents: Contents, name: str = "unnamed:1") -> t.List[Target]:
     """All images of an archive; name is for those that have none."""
-    return [ArchiveSource(contents, Reference.parse(own), image) for image in contents.images for own in image.names or (name,)]
+    return [Target(Reference.parse(own), packed) for packed in contents.images for own in packed.names or (name,)]
 
 
-def load_from(engine: Engine, path: t.Union[str, pathlib.Path], name: str = "unnamed:1", wish: LoadOptions = ONE) -> LoadResult:
-    """Load all images of an archive that are missing."""
+def load_from(engine: Engine, path: t.Union[str, pathlib.Path], name: str = "unnamed:1", wish: Wish = ONE) -> Loaded:
+    """Load all images of an archive that lack."""
     with open_archive(str(path)) as archive:
-        sources = sources_of(Contents(archive), name)
-        return load(engine, [one for one in sources if reason_to_load(engine, one, wish)], wish)
+        contents = Contents(archive)
+        lacking = [one for one in targets_of(contents, name) if reason_to_load(engine, contents, one, wish)]
+        return load(engine, contents, lacking, wish)
 
 
-def reasons(engine: Engine, path: t.Union[str, pathlib.Path], name: str = "unnamed:1", wish: LoadOptions = ONE) -> t.List[str]:
+def reasons(engine: Engine, path: t.Union[str, pathlib.Path], name: str = "unnamed:1", wish: Wish = ONE) -> t.List[str]:
     """Why the images of an archive have to be loaded."""
     with open_archive(str(path)) as archive:
-        return [reason_to_load(engine, one, wish) for one in sources_of(Contents(archive), name)]
+        contents = Contents(archive)
+        return [reason_to_load(engine, contents, one, wish) for one in targets_of(contents, name)]
 
 
 def pack_of(engine: Engine, *names: str, selection: Selection = HOST, docker: bool = True) -> Pack:

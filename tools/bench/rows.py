@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The benchmark rows. Each is measured in one interleaved run, ours and the others in turn; the result is a ratio of medians."""
+"""The benchmark rows. Each is measured in one interleaved run: ours and the others by turns, medians, given as a ratio."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ IMAGES = ("debian-like", "many-files")
 
 
 class Row(t.NamedTuple):
-    """One measured ratio (smaller is better), or MiB for P8. goal: 0 for none."""
+    """One measured ratio (smaller is better), or for P8 MiB; goal 0 where there is none."""
 
     row: str
     what: str
@@ -55,7 +55,7 @@ def timed(action: t.Callable[[], t.Any]) -> float:
 
 
 def interleaved(actions: t.Mapping[str, t.Callable[[], float]], runs: int) -> t.Dict[str, float]:
-    """The medians of several measures that are taken in turn."""
+    """The medians of several measures that are taken by turns."""
     found: t.Dict[str, t.List[float]] = {name: [] for name in actions}
     for _run in range(runs):
         for name, action in actions.items():
@@ -81,7 +81,7 @@ def _podman(base: pathlib.Path) -> t.List[str]:
 
 
 def act(reference: str, root: pathlib.Path, isal: bool = False) -> t.Dict[str, t.Any]:
-    """Run act.py. isal: with that library."""
+    """isal: with that library."""
     environment = {**os.environ, "PYTHONPATH": f"{os.environ['PYTHONPATH']}:{OPTIONAL}"} if isal else None
     command = [sys.executable, "-m", ACT, reference, str(root)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
@@ -99,7 +99,7 @@ def ctr_pull(found: Daemon, reference: str, base: pathlib.Path) -> float:
 
 
 def pulls(runs: int) -> t.List[Row]:
-    """P1: cold pull and unpack, durable, complete processes. P8: the peak memory of ours meanwhile."""
+    """P1: cold pull and unpack, durable, whole processes. P8: the peak memory of ours on the way."""
     rows = []
     with fresh_filesystem() as base, running_registry() as registry, contextlib.ExitStack() as stack:
         daemons = {version: stack.enter_context(daemon(suite, base)) for version, suite in SUITES.items()}
@@ -130,7 +130,7 @@ def pulls(runs: int) -> t.List[Row]:
 
 
 def _peak(reference: str, root: pathlib.Path) -> float:
-    """The peak memory of a pull in MiB: the sum of the proportional set sizes of the process and its children, sampled all the time."""
+    """The peak memory of a pull in MiB: the proportional set sizes of the process and of its children, looked at all the time."""
     peak = 0
     with subprocess.Popen([sys.executable, "-m", ACT, reference, str(root)], stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
@@ -142,7 +142,7 @@ def _peak(reference: str, root: pathlib.Path) -> float:
 
 
 def _share(pid: str) -> int:
-    """The KiB of a process, with shared memory counted in parts; 0 for a process that is gone."""
+    """KiB, of which what several processes share is counted in parts; 0 for a process that is gone."""
     with contextlib.suppress(OSError):
         lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
@@ -273,7 +273,7 @@ def starts(runs: int) -> t.List[Row]:
 
 
 def _pss(word: str) -> float:
-    """The mean proportional set size, in MiB, of the processes whose command line has the word."""
+    """MiB of proportional set size of each process whose command line has the word, as a mean."""
     sizes = []
     for entry in pathlib.Path("/proc").iterdir():
         with contextlib.suppress(OSError):

@@ -16,7 +16,6 @@ import os
 import posixpath
 import stat
 import tempfile
-import threading
 import typing as t
 
 from ..errors import DataLoss, InvalidArgument, NotFound, ResourceExhausted, Unimplemented, from_os_error, printable
@@ -146,7 +145,6 @@ class CompressedArchive:
     def __init__(self, stream: t.BinaryIO, where: str, spool: t.Optional[str]) -> None:
         self.where, self._stream, self._spool = where, stream, spool
         self._head = _read_head(stream, where)
-        self._lock = threading.Lock()
         self._tar: t.Optional[TarArchive] = None
 
     def __enter__(self) -> CompressedArchive:
@@ -163,10 +161,9 @@ class CompressedArchive:
         return self._tar is not None
 
     def _whole(self) -> TarArchive:
-        with self._lock:
-            if self._tar is None:
-                self._tar = TarArchive(_decompress(self._stream, self.where, self._spool), self.where)
-            return self._tar
+        if self._tar is None:
+            self._tar = TarArchive(_decompress(self._stream, self.where, self._spool), self.where)
+        return self._tar
 
     def has(self, name: str) -> bool:
         return name in self._head or self._whole().has(name)

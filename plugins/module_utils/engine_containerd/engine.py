@@ -12,14 +12,15 @@ import typing as t
 
 from ..engine.labels import DESIRED
 from ..engine.models import Container, Version
-from ..engine_host.place import Place, check_absolute, check_namespace
-from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, from_os_error, printable
+from ..engine_host.leases import Leases
+from ..engine_host.place import Place, check_absolute, sync
+from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, printable
 from ..oci.descriptor import Descriptor
 from ..rpc.channel import Channel
 from .containers import ContainerProxy
 from .content import ContentProxy
 from .images import ImageProxy
-from .leases import collect, end_dead_leases, held, lease
+from .leases import begin, collect, end, end_all
 from .snapshots import SnapshotProxy
 from .values import Message, descriptor_message, descriptor_of, mount_messages
 
@@ -48,14 +49,13 @@ class ContainerdEngine:
         data_root: str = "/var/lib/fleet-containerd",
         state_root: str = "/run/fleet-containerd",
     ) -> None:
-        check_namespace(namespace)
         path = address[len("unix://") :] if address.startswith("unix://") else address
-        for option, value in (("address", path), ("data_root", data_root), ("state_root", state_root)):
-            check_absolute(option, value)
-        self.namespace, self.data_root, self._default_snapshotter = namespace, os.path.normpath(data_root), snapshotter
-        self._state_root = os.path.normpath(state_root)
+        check_absolute("address", path)
+        self._place = Place(data_root, namespace, path, self._mend, self._tidy)
+        self.namespace, self.data_root, self._default_snapshotter = namespace, self._place.data_root, snapshotter
+        self._state_root = check_absolute("state_root", state_root)
         self._rpc = Channel(path, namespace)
-        self._place = Place(self.data_root, namespace, path, self._mend, self._tidy)
+        self._leases = Leases(self._place, lambda: begin(self._rpc, self._place.leases), lambda name: end(self._rpc, name))
         self.container_dir, self.lock, self.interrupted = self._place.container_dir, self._place.lock, self._place.interrupted
         self.content = ContentProxy(self._rpc, self._collect, lambda: self._root(_CONTENT, "content"))
         self.images = ImageProxy(self._rpc, self._settle, self._end_dead_leases)
@@ -84,7 +84,7 @@ class ContainerdEngine:
         return self._proxy(wanted, wanted == "overlayfs" and os.path.isdir(self._root(_SNAPSHOTTER, wanted)))
 
     def _proxy(self, name: str, rebases: bool = False) -> SnapshotProxy:
-        return SnapshotProxy(self._rpc, name, rebases, lambda: held(self._rpc, self._place.leases))
+        return SnapshotProxy(self._rpc, name, rebases, self._leases.held)
 
     def unpacker(self, snapshotter: str = "") -> Unpacker:
         """By our own applier where the snapshots are directories of this host, else by the daemon."""
@@ -92,12 +92,17 @@ class ContainerdEngine:
 
         return Unpacker(lambda: self.snapshotter(snapshotter), self.content.open_layer, self._sync, self._apply_there)
 
-    def lease(self) -> t.ContextManager[str]:
-        return lease(self._rpc, self._place.leases, self._end_dead_leases)
+    @contextlib.contextmanager
+    def lease(self) -> t.Iterator[str]:
+        outermost = not self._leases.name
+        with self._leases.held() as name:
+            yield name
+        if outermost:
+            self._end_dead_leases()
 
     def _end_dead_leases(self) -> bool:
         """What killed runs have left would keep garbage alive. False when somebody who lives holds a lease."""
-        if self._rpc.lease or not end_dead_leases(self._rpc, self._place.leases, self._set_aside):
+        if self._leases.name or not self._leases.end_dead(self._end_all_leases):
             return False
         if not self._place.sweep():
             self._place.rest = True
@@ -133,10 +138,12 @@ class ContainerdEngine:
             return True
         return True
 
-    def _set_aside(self) -> None:
-        """Directories of containers that were never made, or are gone. Called when nobody makes one (that needs a lease)."""
+    def _end_all_leases(self) -> bool:
+        """And set aside the directories of containers that were never made, or are gone: nobody makes one, which needs a lease."""
+        end_all(self._rpc, self._place.leases)
         with contextlib.suppress(EngineError):
             self._place.rest = not self._place.set_aside_strangers(lambda: {one.id for one in self.containers.list()})
+        return True
 
     def collect(self) -> None:
         self._end_dead_leases()
@@ -164,26 +171,9 @@ class ContainerdEngine:
 
     def _sync(self, store: t.Optional[Snapshotter] = None) -> None:
         """Make the blobs durable, and the snapshots that were made with this one."""
-        from ..hostfs.syscalls import syncfs
-
         self.content.written = False
         places = [(_CONTENT, "content"), *([(_SNAPSHOTTER, store.name)] if store else [])]
-        done: t.Set[int] = set()
-        for kind, plugin in places:
-            root = self._root(kind, plugin)
-            if not os.path.isdir(root):
-                continue
-            try:
-                fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                try:
-                    device = os.fstat(fd).st_dev
-                    if device not in done:
-                        syncfs(fd)
-                    done.add(device)
-                finally:
-                    os.close(fd)
-            except OSError as error:
-                raise from_os_error(error, f"writing back {root}") from error
+        sync(self._root(*place) for place in places)
 
     def places(self, snapshotter: str = "") -> t.Tuple[str, str]:
         roots = self._root(_CONTENT, "content"), self._root(_SNAPSHOTTER, self.snapshotter(snapshotter).name)

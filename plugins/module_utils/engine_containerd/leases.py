@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Leases: what is made under one is safe from the daemon's garbage collection."""
+"""Leases of the daemon, and its garbage collection, which they start. lock: the file that all their holders share."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import hashlib
 import secrets
 import typing as t
 
-from ..errors import NotFound, Unavailable
-from ..hostfs.lock import locked
+from ..errors import NotFound
 
 if t.TYPE_CHECKING:
     from ..rpc.channel import Channel
@@ -21,52 +20,26 @@ if t.TYPE_CHECKING:
 COLLECT_SECONDS = 600.0
 
 
-@contextlib.contextmanager
-def held(rpc: Channel, lock: str) -> t.Iterator[str]:
-    """A lease for all calls inside; a lease in a lease is the same.
-
-    lock: a file that all holders of leases share. A killed process leaves its lease behind, but not its lock: who can have that
-    alone knows that all leases made under it are dead, and ends them. So they need no time of expiry, which a clock that is set
-    would bring on at once.
-    """
-    if rpc.lease:
-        yield rpc.lease
-        return
-    with locked(lock, "the leases", shared=True):
-        name = rpc.lease = _new(rpc, lock)
-        try:
-            yield name
-        finally:
-            rpc.lease = ""
-            with contextlib.suppress(NotFound):
-                rpc.call("leases.v1.Leases/Delete", {"id": name})
+def begin(rpc: Channel, lock: str) -> str:
+    """A lease for all calls from here on."""
+    rpc.lease = _new(rpc, lock)
+    return rpc.lease
 
 
-@contextlib.contextmanager
-def lease(rpc: Channel, lock: str, ended: t.Callable[[], t.Any]) -> t.Iterator[str]:
-    """The same for those who change something. ended: called at its end, when nothing is held any more."""
-    outermost = not rpc.lease
-    with held(rpc, lock) as name:
-        yield name
-    if outermost:
-        ended()
+def end(rpc: Channel, name: str) -> None:
+    rpc.lease = ""
+    with contextlib.suppress(NotFound):
+        rpc.call("leases.v1.Leases/Delete", {"id": name})
 
 
-def end_dead_leases(rpc: Channel, lock: str, alone: t.Callable[[], None]) -> bool:
-    """End the leases of processes that were killed. False when one that lives holds another lease.
-
-    alone: called while nobody else can hold one, and should not take long.
-    """
-    with contextlib.suppress(Unavailable, NotFound), locked(lock, "the leases", wait=0):
-        prefix = _prefix(lock)
-        dead = [one["id"] for one in rpc.call("leases.v1.Leases/List")["leases"] if one["id"].startswith(prefix)]
-        for name in dead:
-            with contextlib.suppress(NotFound):
-                # One collection is enough for all.
-                rpc.call("leases.v1.Leases/Delete", {"id": name, "sync": name == dead[-1]}, COLLECT_SECONDS)
-        alone()
-        return True
-    return False
+def end_all(rpc: Channel, lock: str) -> None:
+    """End all leases made with this lock."""
+    prefix = _prefix(lock)
+    found = [one["id"] for one in rpc.call("leases.v1.Leases/List")["leases"] if one["id"].startswith(prefix)]
+    for name in found:
+        with contextlib.suppress(NotFound):
+            # One collection is enough for all.
+            rpc.call("leases.v1.Leases/Delete", {"id": name, "sync": name == found[-1]}, COLLECT_SECONDS)
 
 
 def collect(rpc: Channel, lock: str) -> None:

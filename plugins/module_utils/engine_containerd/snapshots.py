@@ -106,7 +106,7 @@ class SnapshotProxy:
     def _make(self, method: str, key: str, parent: str, labels: t.Optional[Labels]) -> t.List[Mount]:
         if not key:
             raise InvalidArgument("a snapshot's key is empty")
-        request = {"key": key, "parent": parent, "labels": dict(labels or {})}
+        request: t.Dict[str, t.Any] = {"key": key, "parent": parent, "labels": dict(labels or {})}
         try:
             made = self._call(method, **request)
         except EngineError as error:

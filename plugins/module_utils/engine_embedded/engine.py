@@ -13,9 +13,9 @@ import typing as t
 
 from ..engine.labels import VERSION
 from ..engine.models import COMMITTED, Version
-from ..engine_host.place import Place, check_absolute, check_namespace
-from ..errors import EngineError, NotFound, ResourceExhausted, Unavailable, from_os_error, printable
-from ..hostfs.lock import locked
+from ..engine_host.leases import Leases
+from ..engine_host.place import Place, check_absolute, sync
+from ..errors import EngineError, NotFound, ResourceExhausted, Unavailable, printable
 from ..store.content import ContentStore
 from ..store.database import Database
 from .records import ContainerRecords, ImageRecords
@@ -33,14 +33,12 @@ class EmbeddedEngine:
     kind = "embedded"
 
     def __init__(self, namespace: str, data_root: str, state_root: str, snapshotter: str = "") -> None:
-        check_namespace(namespace)
-        for option, path in (("data_root", data_root), ("state_root", state_root)):
-            check_absolute(option, path)
-        self.namespace, self.data_root, self._state_root = namespace, os.path.normpath(data_root), os.path.normpath(state_root)
+        self._place = Place(data_root, namespace, tidy=self._tidy)
+        self.namespace, self.data_root = namespace, self._place.data_root
+        self._state_root = check_absolute("state_root", state_root)
         self._default_snapshotter = snapshotter
-        self._lease = ""
         self._moved = False
-        self._place = Place(self.data_root, namespace, tidy=self._tidy)
+        self._leases = Leases(self._place, self._begin_lease, self._end_lease)
         self.container_dir, self.lock, self.interrupted = self._place.container_dir, self._place.lock, self._place.interrupted
         self._database = Database(os.path.join(self.data_root, "metadata.db"))
         self.content = ContentStore(os.path.join(self.data_root, "content"), self._database, namespace, self._lease_item)
@@ -93,23 +91,13 @@ class EmbeddedEngine:
 
     @contextlib.contextmanager
     def lease(self) -> t.Iterator[str]:
-        if self._lease:
-            yield self._lease
+        if self._leases.name:
+            yield self._leases.name
             return
-        name = f"lease-{secrets.token_hex(8)}"
+        name = ""
         try:
-            with locked(self._place.leases, "the leases", shared=True):
-                with self._database.write() as connection:
-                    connection.execute("INSERT INTO leases VALUES (?,?)", (self.namespace, name))
-                self._lease, self.content.bulk = name, True
-                try:
-                    yield name
-                finally:
-                    self._lease, self.content.bulk = "", False
-                    # On a full disk the row stays, and the next run knows that it is dead.
-                    with contextlib.suppress(ResourceExhausted), self._database.write() as connection:
-                        connection.execute("DELETE FROM leases WHERE namespace=? AND id=?", (self.namespace, name))
-                        connection.execute("DELETE FROM lease_items WHERE namespace=? AND lease=?", (self.namespace, name))
+            with self._leases.held() as name:
+                yield name
         except Unavailable:
             raise
         except EngineError:
@@ -117,36 +105,45 @@ class EmbeddedEngine:
             with contextlib.suppress(EngineError):
                 self.collect(name)
             raise
-        if self._dead_leases() or self._moved:
+        if self._leases.end_dead(self._end_all_leases) or self._moved:
             self._moved = False
             self.collect()
         else:
             self.content.drop_stale_ingests()
 
-    def _dead_leases(self) -> t.Optional[bool]:
-        """End the leases of killed processes, and say whether there were any; None when somebody alive holds a lease.
+    def _begin_lease(self) -> str:
+        name = f"lease-{secrets.token_hex(8)}"
+        with self._database.write() as connection:
+            connection.execute("INSERT INTO leases VALUES (?,?)", (self.namespace, name))
+        self.content.bulk = True
+        return name
 
-        A killed process leaves its lease behind, but not its lock: who can have that alone knows that all leases are dead.
-        """
-        with contextlib.suppress(Unavailable), locked(self._place.leases, "the leases", wait=0):
-            dead = self._database.one("SELECT 1 FROM leases WHERE namespace=?", self.namespace) is not None
-            if dead:
-                with self._database.write() as connection:
-                    connection.execute("DELETE FROM leases WHERE namespace=?", (self.namespace,))
-                    connection.execute("DELETE FROM lease_items WHERE namespace=?", (self.namespace,))
-            return dead
-        return None
+    def _end_lease(self, name: str) -> None:
+        self.content.bulk = False
+        # On a full disk the row stays, and the next run knows that it is dead.
+        with contextlib.suppress(ResourceExhausted), self._database.write() as connection:
+            connection.execute("DELETE FROM leases WHERE namespace=? AND id=?", (self.namespace, name))
+            connection.execute("DELETE FROM lease_items WHERE namespace=? AND lease=?", (self.namespace, name))
+
+    def _end_all_leases(self) -> bool:
+        """Whether there were any."""
+        found = self._database.one("SELECT 1 FROM leases WHERE namespace=?", self.namespace) is not None
+        if found:
+            with self._database.write() as connection:
+                connection.execute("DELETE FROM leases WHERE namespace=?", (self.namespace,))
+                connection.execute("DELETE FROM lease_items WHERE namespace=?", (self.namespace,))
+        return found
 
     def _image_moved(self) -> None:
         """What was behind the name goes, unless something else needs it."""
-        if self._lease:
+        if self._leases.name:
             self._moved = True
         else:
             self.collect()
 
     def _tidy(self) -> bool:
         """See engine_host/place.py. What is under a lease has to wait for the end of the last one."""
-        whole = self._dead_leases() is not None
+        whole = self._leases.end_dead(self._end_all_leases) is not None
         self.collect()
         return self.tasks.sweep() and whole and not self._place.rest
 
@@ -161,11 +158,12 @@ class EmbeddedEngine:
         return self._database.write() if self.snapshotter().rebases else self.lease()
 
     def _is_leased(self) -> bool:
-        return bool(self._lease)
+        return bool(self._leases.name)
 
     def _lease_item(self, connection: t.Any, kind: str, key: str) -> None:
-        if self._lease:
-            connection.execute("INSERT OR IGNORE INTO lease_items VALUES (?,?,?,?)", (self.namespace, self._lease, kind, key))
+        if self._leases.name:
+            item = (self.namespace, self._leases.name, kind, key)
+            connection.execute("INSERT OR IGNORE INTO lease_items VALUES (?,?,?,?)", item)
 
     def collect(self, ended: str = "") -> Collected:
         """Remove what no image, container or lease needs. ended: a lease that is over."""
@@ -186,17 +184,8 @@ class EmbeddedEngine:
 
     def _sync(self, _snapshotter: t.Any = None) -> None:
         """All is below data_root."""
-        from ..hostfs.syscalls import syncfs
-
         written = self.content.unsynced()
-        try:
-            fd = os.open(self.data_root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                syncfs(fd)
-            finally:
-                os.close(fd)
-        except OSError as error:
-            raise from_os_error(error, f"writing back {self.data_root}") from error
+        sync([self.data_root])
         self.content.mark_synced(written)
 
     def _has_task(self, container_id: str) -> bool:

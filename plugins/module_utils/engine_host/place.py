@@ -38,9 +38,30 @@ def check_namespace(namespace: str) -> None:
         )
 
 
-def check_absolute(option: str, path: str) -> None:
+def check_absolute(option: str, path: str) -> str:
+    """The path, without what means nothing in it."""
     if not os.path.isabs(path):
         raise InvalidArgument(f"{option}: {printable(path, 200)!r} is not an absolute path")
+    return os.path.normpath(path)
+
+
+def sync(directories: t.Iterable[str]) -> None:
+    """Write back the file systems of those directories that there are."""
+    from ..hostfs.syscalls import syncfs
+
+    done: t.Set[int] = set()
+    for path in filter(os.path.isdir, directories):
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                device = os.fstat(fd).st_dev
+                if device not in done:
+                    syncfs(fd)
+                done.add(device)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise from_os_error(error, f"writing back {path}") from error
 
 
 class Place:
@@ -58,6 +79,8 @@ class Place:
         mend: t.Callable[[], None] = lambda: None,
         tidy: t.Callable[[], bool] = lambda: True,
     ) -> None:
+        check_namespace(namespace)
+        self.data_root = data_root = check_absolute("data_root", data_root)
         self._owner, engine = "embedded", "embedded"
         if address:
             # /var/run and /run are the same socket.
