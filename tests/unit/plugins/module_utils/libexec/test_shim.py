@@ -37,9 +37,9 @@ answer, output, error = os.pipe(), os.pipe(), os.pipe()
 
 #: The init process ends, as a child of the shim's, while the runtime has not ended yet.
 _SHORT_LIFE = """
-runtime = os.fork()
-if not runtime:
-    if not os.fork():
+if not os.fork():
+    parent = os.fork()
+    if not parent:
         init = os.fork()
         if not init:
             os.write(output[1], b"short\\n")
@@ -47,7 +47,7 @@ if not runtime:
         with open(base + "/init.pid", "w") as stream:
             stream.write(str(init))
         os._exit(0)
-    os.waitpid(runtime, 0)
+    os.waitpid(parent, 0)
     time.sleep(0.3)
     os._exit(0)
 """
