@@ -13,6 +13,7 @@ import typing as t
 from unittest import mock
 
 from ansible.module_utils import basic
+from ansible.module_utils.common import warnings
 
 from ansible_collections.fleet.containerd.plugins import modules
 from ansible_collections.fleet.containerd.plugins.module_utils.kernel import engines
@@ -38,6 +39,7 @@ class Direct:
                 mock.patch.object(basic, "_ANSIBLE_ARGS", json.dumps({"ANSIBLE_MODULE_ARGS": arguments}).encode())
             )
             stack.enter_context(mock.patch.object(basic, "_ANSIBLE_PROFILE", "legacy", create=True))
+            stack.enter_context(mock.patch.object(warnings, "_global_warnings", {}))
             if self._engine is not None:
                 stack.enter_context(mock.patch.object(engines, "open_engine", lambda _options: self._engine))
             stack.enter_context(contextlib.redirect_stdout(output))

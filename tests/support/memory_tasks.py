@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Tasks that only pretend to run, for the engine in memory.
 
-What a process does follows from its arguments: true, false and "sh -c 'echo WORDS; exit N'" end at once, everything else runs
+What a process does follows from its arguments: true, false and "sh -c 'true; echo WORDS; exit N'" end at once, everything else runs
 until a signal ends it or the test calls finish().
 """
 
@@ -47,9 +47,9 @@ def _played(arguments: t.Sequence[str]) -> t.Tuple[str, t.Optional[int]]:
         word, _space, rest = command.partition(" ")
         if word == "exit" and rest.isdigit():
             return printed, int(rest)
-        if word != "echo":
+        if word not in ("echo", "true"):
             return printed, None
-        printed += f"{rest}\n"
+        printed += f"{rest}\n" * (word == "echo")
     return printed, 0
 
 
