@@ -316,14 +316,14 @@ def test_a_failed_change_leaves_the_old_container_running(site: MemorySite, busy
 
 def test_a_start_that_fails_gives_the_old_container_back(site: MemorySite, busybox: str, monkeypatch: pytest.MonkeyPatch) -> None:
     old = site.play(container("app", image=busybox, **RUNS)).last
-    create = site.memory.tasks.create
+    run = site.memory.tasks.run
 
     def refuse(made: t.Any, *given: t.Any, **more: t.Any) -> t.Any:
         if made.spec["process"]["args"] == ["sleep", "1001"]:
             raise FailedPrecondition("the runtime refuses")
-        return create(made, *given, **more)
+        return run(made, *given, **more)
 
-    monkeypatch.setattr(site.memory.tasks, "create", refuse)
+    monkeypatch.setattr(site.memory.tasks, "run", refuse)
     wanted = {**RUNS, "command": ["sleep", "1001"]}
     failed = site.play(container("app", image=busybox, ignore_errors=True, **wanted)).last
     assert failed.msg == "the runtime refuses; the old container app is back and runs"
@@ -464,11 +464,11 @@ def test_a_start_that_races_with_others(site: MemorySite, busybox: str) -> None:
     made = site.play(container("one", image=busybox, **RUNS)).last.value("container")["Id"]
     tasks, signal = site.memory.tasks, site.memory.tasks.signal
 
-    def ended(container_id: str, number: int, everyone: bool = False) -> None:
+    def ended(container_id: str, number: int) -> None:
         tasks.finish(container_id, 3)
-        signal(container_id, number, everyone)
+        signal(container_id, number)
 
-    def gone(container_id: str, _number: int, _everyone: bool = False) -> None:
+    def gone(container_id: str, _number: int) -> None:
         tasks.delete(container_id, force=True)
         raise NotFound("no task")
 
@@ -487,10 +487,10 @@ def test_stopping(site: MemorySite, busybox: str, monkeypatch: pytest.MonkeyPatc
     tasks, signal = site.memory.tasks, site.memory.tasks.signal
     sent: t.List[int] = []
 
-    def stubborn(container_id: str, number: int, everyone: bool = False) -> None:
+    def stubborn(container_id: str, number: int) -> None:
         sent.append(number)
         if number in (2, 9, 10):
-            signal(container_id, number, everyone)
+            signal(container_id, number)
 
     monkeypatch.setattr(tasks, "signal", stubborn)
     rows: t.List[t.Tuple[Options, Options, t.List[int], int]] = [
