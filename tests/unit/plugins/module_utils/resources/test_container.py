@@ -316,14 +316,14 @@ def test_a_failed_change_leaves_the_old_container_running(site: MemorySite, busy
 
 def test_a_start_that_fails_gives_the_old_container_back(site: MemorySite, busybox: str, monkeypatch: pytest.MonkeyPatch) -> None:
     old = site.play(container("app", image=busybox, **RUNS)).last
-    run = site.memory.tasks.run
+    start = site.memory.tasks.start
 
     def refuse(made: t.Any, *given: t.Any, **more: t.Any) -> t.Any:
         if made.spec["process"]["args"] == ["sleep", "1001"]:
             raise FailedPrecondition("the runtime refuses")
-        return run(made, *given, **more)
+        return start(made, *given, **more)
 
-    monkeypatch.setattr(site.memory.tasks, "run", refuse)
+    monkeypatch.setattr(site.memory.tasks, "start", refuse)
     wanted = {**RUNS, "command": ["sleep", "1001"]}
     failed = site.play(container("app", image=busybox, ignore_errors=True, **wanted)).last
     assert failed.msg == "the runtime refuses; the old container app is back and runs"

@@ -227,7 +227,7 @@ def test_a_job_that_cannot_start(site: MemorySite, busybox: str, monkeypatch: py
         raise FailedPrecondition("the runtime refuses")
 
     site.play(task("containerd_image", name=busybox))
-    monkeypatch.setattr(site.memory.tasks, "run", refuse)
+    monkeypatch.setattr(site.memory.tasks, "start", refuse)
     failed = site.play(job("true", image=busybox)).last
     assert (failed.msg, failed.changed) == ("the runtime refuses", False)
     assert status(site) == ""
