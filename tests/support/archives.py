@@ -11,9 +11,9 @@ import pathlib
 import tarfile
 import typing as t
 
-from ansible_collections.fleet.containerd.plugins.module_utils.archive.export import Source, make_pack
-from ansible_collections.fleet.containerd.plugins.module_utils.archive.images import Contents
-from ansible_collections.fleet.containerd.plugins.module_utils.archive.load import Loaded, Target, Wish, load, reason_to_load
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.export import ExportedImage, make_pack
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.images import ArchiveSource, Contents
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.load import LoadOptions, LoadResult, load, reason_to_load
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.read import open_archive
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.write import Pack, write_archive
 from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import Selection
@@ -27,33 +27,31 @@ if t.TYPE_CHECKING:
     from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
 
 AMD64, ARM64 = Platform("linux", "amd64"), Platform("linux", "arm64")
-ONE, ALL = Wish(AMD64), Wish(None)
+ONE, ALL = LoadOptions(AMD64), LoadOptions(None)
 HOST = Selection((AMD64,))
 Members = t.Mapping[str, t.Union[bytes, tarfile.TarInfo]]
 
 
-def targets_of(contents: Contents, name: str = "unnamed:1") -> t.List[Target]:
+def sources_of(contents: Contents, name: str = "unnamed:1") -> t.List[ArchiveSource]:
     """All images of an archive; name is for those that have none."""
-    return [Target(Reference.parse(own), packed) for packed in contents.images for own in packed.names or (name,)]
+    return [ArchiveSource(contents, Reference.parse(own), image) for image in contents.images for own in image.names or (name,)]
 
 
-def load_from(engine: Engine, path: t.Union[str, pathlib.Path], name: str = "unnamed:1", wish: Wish = ONE) -> Loaded:
-    """Load all images of an archive that lack."""
+def load_from(engine: Engine, path: t.Union[str, pathlib.Path], name: str = "unnamed:1", wish: LoadOptions = ONE) -> LoadResult:
+    """Load all images of an archive that are missing."""
     with open_archive(str(path)) as archive:
-        contents = Contents(archive)
-        lacking = [one for one in targets_of(contents, name) if reason_to_load(engine, contents, one, wish)]
-        return load(engine, contents, lacking, wish)
+        sources = sources_of(Contents(archive), name)
+        return load(engine, [one for one in sources if reason_to_load(engine, one, wish)], wish)
 
 
-def reasons(engine: Engine, path: t.Union[str, pathlib.Path], name: str = "unnamed:1", wish: Wish = ONE) -> t.List[str]:
+def reasons(engine: Engine, path: t.Union[str, pathlib.Path], name: str = "unnamed:1", wish: LoadOptions = ONE) -> t.List[str]:
     """Why the images of an archive have to be loaded."""
     with open_archive(str(path)) as archive:
-        contents = Contents(archive)
-        return [reason_to_load(engine, contents, one, wish) for one in targets_of(contents, name)]
+        return [reason_to_load(engine, one, wish) for one in sources_of(Contents(archive), name)]
 
 
 def pack_of(engine: Engine, *names: str, selection: Selection = HOST, docker: bool = True) -> Pack:
-    sources = [Source(Reference.parse(name), engine.images.get(Reference.parse(name).record).target) for name in names]
+    sources = [ExportedImage(Reference.parse(name), engine.images.get(Reference.parse(name).record).target) for name in names]
     return make_pack(engine.content, sources, selection, docker, AMD64)
 
 

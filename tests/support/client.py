@@ -15,7 +15,7 @@ from .images import Layout
 
 
 class LayoutClient:
-    """A registry client (image/source.py: Registry) over an OCI layout."""
+    """A registry client (image/api.pyi: Registry) over an OCI layout."""
 
     def __init__(self, layout: Layout, top: t.Mapping[str, t.Any]) -> None:
         self._layout, self._top = layout, top

@@ -16,7 +16,7 @@ import typing as t
 
 from ..engine.labels import OURS
 from ..errors import NotFound, Unimplemented
-from ..image.walk import Selection, Tree, is_document, label_of, stored_tree
+from ..image.walk import DocumentTree, Selection, is_document, label_of, stored_tree
 from ..oci import media_types
 from ..oci.descriptor import Descriptor
 from ..oci.manifest import Index, Manifest
@@ -34,7 +34,7 @@ IMAGE_NAME, REF_NAME = "io.containerd.image.name", "org.opencontainers.image.ref
 PLATFORMS = OURS + "platforms"
 
 
-class Source(t.NamedTuple):
+class ExportedImage(t.NamedTuple):
     """One image to export. name: the reference that it has in the archive; None: it has none there."""
 
     name: t.Optional[Reference]
@@ -46,42 +46,44 @@ class Source(t.NamedTuple):
         return str(self.name) if self.name else str(self.top.digest)
 
 
-def make_pack(content: ContentStore, sources: t.Sequence[Source], selection: Selection, docker: bool, host: Platform) -> Pack:
-    """What the archive of some images holds. The order of sources does not matter. host: whose manifest Docker gets.
+def make_pack(
+    content: ContentStore, images: t.Sequence[ExportedImage], selection: Selection, docker: bool, host: Platform
+) -> Pack:
+    """What the archive of some images holds. The order of images does not matter. host: whose manifest Docker gets.
 
     NotFound when an image is not whole; Unimplemented for what Docker's format cannot hold.
     """
-    sources = [one for _key, one in sorted({(source.label, source.top.digest): source for source in sources}.items())]
-    trees: t.Dict[Digest, Tree] = {}
-    for source in sources:
-        if source.top.digest not in trees:
-            trees[source.top.digest] = stored_tree(content, source.top, selection, source.label)
+    images = [one for _key, one in sorted({(image.label, image.top.digest): image for image in images}.items())]
+    trees: t.Dict[Digest, DocumentTree] = {}
+    for image in images:
+        if image.top.digest not in trees:
+            trees[image.top.digest] = stored_tree(content, image.top, selection, image.label)
     blobs = {blob.digest: blob for tree in trees.values() for blob in (*(node.descriptor for node in tree.nodes), *tree.blobs)}
-    files = [(LAYOUT_FILE, LAYOUT), (INDEX_FILE, _index(sources, trees))]
+    files = [(LAYOUT_FILE, LAYOUT), (INDEX_FILE, _index(images, trees))]
     if docker:
-        files.append((DOCKER_FILE, _docker_manifest(sources, trees, host)))
+        files.append((DOCKER_FILE, _docker_manifest(images, trees, host)))
     return Pack(tuple(files), tuple(blobs[digest] for digest in sorted(blobs)))
 
 
-def _index(sources: t.Sequence[Source], trees: t.Mapping[Digest, Tree]) -> bytes:
-    tags = [source.name.tag for source in sources if source.name]
+def _index(images: t.Sequence[ExportedImage], trees: t.Mapping[Digest, DocumentTree]) -> bytes:
+    tags = [image.name.tag for image in images if image.name]
     manifests = []
-    for source in sources:
+    for image in images:
         annotations = {}
-        if source.name:
-            annotations[IMAGE_NAME] = source.name.record
-            if source.name.tag:
+        if image.name:
+            annotations[IMAGE_NAME] = image.name.record
+            if image.name.tag:
                 # Readers of plain layouts know tags only: two images cannot have the same one.
-                annotations[REF_NAME] = source.name.tag if tags.count(source.name.tag) == 1 else source.name.record
-        platforms = _part(trees[source.top.digest])
+                annotations[REF_NAME] = image.name.tag if tags.count(image.name.tag) == 1 else image.name.record
+        platforms = _part(trees[image.top.digest])
         if platforms:
             annotations[PLATFORMS] = ",".join(platforms)
-        top = Descriptor(source.top.media_type, source.top.digest, source.top.size, None, annotations)
+        top = Descriptor(image.top.media_type, image.top.digest, image.top.size, None, annotations)
         manifests.append(top.to_json())
     return _json({"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": manifests})
 
 
-def _part(tree: Tree) -> t.List[str]:
+def _part(tree: DocumentTree) -> t.List[str]:
     """The platforms of a tree whose indexes list more than it has; empty when it has all."""
     there = {node.descriptor.digest for node in tree.nodes}
     listed = [child for node in tree.nodes if isinstance(node.document, Index) for child in node.document.manifests]
@@ -90,21 +92,21 @@ def _part(tree: Tree) -> t.List[str]:
     return sorted(label_of(descriptor) for descriptor, _manifest in tree.manifests)
 
 
-def _docker_manifest(sources: t.Sequence[Source], trees: t.Mapping[Digest, Tree], host: Platform) -> bytes:
+def _docker_manifest(images: t.Sequence[ExportedImage], trees: t.Mapping[Digest, DocumentTree], host: Platform) -> bytes:
     """One entry an image; all names of it."""
     items: t.Dict[Digest, t.Dict[str, t.Any]] = {}
-    for source in sources:
-        descriptor, manifest = _for_docker(trees[source.top.digest], host, source.label)
+    for image in images:
+        descriptor, manifest = _for_docker(trees[image.top.digest], host, image.label)
         item = items.setdefault(
             descriptor.digest,
             {"Config": blob_name(manifest.config), "RepoTags": [], "Layers": [blob_name(layer) for layer in manifest.layers]},
         )
-        if source.name and source.name.tag:
-            item["RepoTags"].append(source.name._replace(digest=None).familiar)
+        if image.name and image.name.tag:
+            item["RepoTags"].append(image.name._replace(digest=None).familiar)
     return _json(list(items.values()))
 
 
-def _for_docker(tree: Tree, host: Platform, label: str) -> t.Tuple[Descriptor, Manifest]:
+def _for_docker(tree: DocumentTree, host: Platform, label: str) -> t.Tuple[Descriptor, Manifest]:
     """Docker's format has one platform an image: the host's, else the first that is an image at all."""
     found = [one for one in tree.manifests if one[1].config.media_type in media_types.CONFIGS]
     top = tree.nodes[0].document

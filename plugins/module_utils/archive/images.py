@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What images an archive has: by the index of an OCI image layout, else by Docker's manifest.json, old style and new.
 
+An archive that lies on the controller is read by the part of it that was sent (parts.py).
 For Docker's format a manifest is made from the config and the layers, the same one, byte for byte, that containerd makes.
 """
 
@@ -12,12 +13,12 @@ import json
 import re
 import typing as t
 
-from ..errors import DataLoss, InvalidArgument, NotFound, printable
+from ..errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, printable
 from ..image.inspect import CONFIG_LIMIT
 from ..image.walk import is_document
 from ..oci import media_types
 from ..oci.decompress import compression_of
-from ..oci.descriptor import Descriptor
+from ..oci.descriptor import Descriptor, Resolved
 from ..oci.digest import Digest
 from ..oci.documents import MANIFEST_LIMIT, Reader, load_object
 from ..oci.image_config import ImageConfig
@@ -27,15 +28,17 @@ from .export import IMAGE_NAME, PLATFORMS, REF_NAME
 from .write import BLOBS, DOCKER_FILE, INDEX_FILE, blob_name
 
 if t.TYPE_CHECKING:
-    from .read import Archive
+    from .api import Archive
 
+#: Under this name the details of an error list the digests that the controller has to send.
+UNSENT = "unsent"
 _IMAGES_LIMIT = 4096
 _BLOCK = 1024 * 1024
 _NAMED_BY_DIGEST = re.compile(rf"(?:{BLOBS}/sha256/)?([a-f0-9]{{64}})(?:\.json)?\Z")
 _LAYERS = {"none": media_types.DOCKER_LAYER, "gzip": media_types.DOCKER_LAYER_GZIP, "zstd": media_types.DOCKER_LAYER_ZSTD}
 
 
-class Packed(t.NamedTuple):
+class PackedImage(t.NamedTuple):
     """One image of an archive. names: its record names there; tag: all that is told of its name where there are none.
 
     platforms: those that are in the archive, where it says so.
@@ -47,11 +50,29 @@ class Packed(t.NamedTuple):
     platforms: t.Tuple[str, ...] = ()
 
 
+class Part(t.NamedTuple):
+    """What is known of an archive of which a part was sent. documents: whether all of those were; absent: blobs that it has not."""
+
+    documents: bool
+    absent: t.FrozenSet[str]
+
+    def is_unsent(self, descriptor: Descriptor) -> bool:
+        """Whether something that the part has not may be sent."""
+        return not self.documents if is_document(descriptor) else descriptor.digest not in self.absent
+
+
+class Missing(t.NamedTuple):
+    """What cannot be read from an archive. absent: it has that nowhere. unsent: it has to be sent first."""
+
+    absent: t.List[Descriptor]
+    unsent: t.List[Descriptor]
+
+
 class Contents:
     """The images of an archive, and their documents and blobs. InvalidArgument for what is no image archive."""
 
-    def __init__(self, archive: Archive) -> None:
-        self._archive = archive
+    def __init__(self, archive: Archive, part: t.Optional[Part] = None) -> None:
+        self._archive, self._part = archive, part
         self._made: t.Dict[Digest, bytes] = {}
         self._members: t.Dict[Digest, str] = {}
         self.where = printable(archive.where, 300)
@@ -67,14 +88,35 @@ class Contents:
     # Documents and blobs
 
     def has(self, descriptor: Descriptor) -> bool:
-        """Whether a document or blob is in the archive."""
+        """Whether a document or blob can be read."""
         return descriptor.digest in self._made or self._archive.has(self._member(descriptor))
+
+    def has_document(self, descriptor: Descriptor) -> bool:
+        """Whether an index or manifest is in the archive. FailedPrecondition while that is not known."""
+        missing = self.missing([descriptor])
+        self.check_sent(missing.unsent)
+        return not missing.absent
+
+    def missing(self, descriptors: t.Iterable[Descriptor]) -> Missing:
+        """Which documents and blobs cannot be read, and whether they could be sent."""
+        found = Missing([], [])
+        for one in descriptors:
+            if not self.has(one):
+                (found.unsent if self._part and self._part.is_unsent(one) else found.absent).append(one)
+        return found
+
+    def check_sent(self, unsent: t.Iterable[Descriptor]) -> None:
+        """FailedPrecondition that the action plugin acts on, where something has to be sent first."""
+        digests = [str(one.digest) for one in unsent]
+        if digests:
+            raise FailedPrecondition(f"{digests[0]} of {self.where} has to be sent to the target first", **{UNSENT: digests})
 
     def _member(self, descriptor: Descriptor) -> str:
         return self._members.get(descriptor.digest) or blob_name(descriptor)
 
     def document(self, descriptor: Descriptor) -> bytes:
-        """An index or manifest. NotFound; DataLoss when it is not what its digest says."""
+        """An index or manifest. NotFound; DataLoss when it is not what its digest says. FailedPrecondition when it was not sent."""
+        self.check_sent(self.missing([descriptor]).unsent)
         if descriptor.digest in self._made:
             return self._made[descriptor.digest]
         data = self._archive.read(self._member(descriptor), MANIFEST_LIMIT)
@@ -86,14 +128,16 @@ class Contents:
         return self._archive.size(self._member(descriptor))
 
     def open(self, descriptor: Descriptor) -> t.BinaryIO:
-        """A blob, not verified. NotFound."""
-        if descriptor.digest not in self._members and not self._archive.has(blob_name(descriptor)):
+        """A blob, not verified. NotFound. FailedPrecondition when it was not sent: the store had it before, and no longer has."""
+        missing = self.missing([descriptor])
+        self.check_sent(missing.unsent)
+        if missing.absent:
             raise NotFound(f"{self.where} is not whole: {descriptor.digest} is missing in it")
         return self._archive.open(self._member(descriptor))
 
     # Image layouts
 
-    def _oci_images(self, data: bytes) -> t.Iterator[Packed]:
+    def _oci_images(self, data: bytes) -> t.Iterator[PackedImage]:
         what = f"{INDEX_FILE} in {self.where}"
         document = parse(data, media_types.OCI_INDEX, what)
         for entry in document.manifests if isinstance(document, Index) else ():
@@ -105,11 +149,11 @@ class Contents:
             names = (Reference.parse(full, f"a name in {what}").record,) if full else ()
             platforms = entry.annotations.get(PLATFORMS, "")
             top = Descriptor(entry.media_type, entry.digest, entry.size)
-            yield Packed(names, ref, top, tuple(platforms.split(",")) if platforms else ())
+            yield PackedImage(names, ref, top, tuple(platforms.split(",")) if platforms else ())
 
     # Docker's format
 
-    def _docker_images(self) -> t.List[Packed]:
+    def _docker_images(self) -> t.List[PackedImage]:
         what = f"{DOCKER_FILE} in {self.where}"
         try:
             data = self._archive.read(DOCKER_FILE, MANIFEST_LIMIT)
@@ -123,7 +167,7 @@ class Contents:
             raise InvalidArgument(f"{what} lists {len(items)} images; the limit is {_IMAGES_LIMIT}")
         return [self._docker_image(Reader(item, f"image {number} of {what}")) for number, item in enumerate(items)]
 
-    def _docker_image(self, item: Reader) -> Packed:
+    def _docker_image(self, item: Reader) -> PackedImage:
         config_name, layer_names = item.text("Config"), item.texts("Layers")
         data = self._archive.read(config_name, CONFIG_LIMIT)
         config = ImageConfig.parse(data, f"{printable(config_name, 200)} in {self.where}")
@@ -147,7 +191,7 @@ class Contents:
         top = Descriptor(media_types.DOCKER_MANIFEST, Digest.of(manifest), len(manifest))
         self._made[top.digest] = manifest
         names = tuple(Reference.parse(tag, f"a name in {DOCKER_FILE} in {self.where}").record for tag in item.texts("RepoTags"))
-        return Packed(tuple(dict.fromkeys(names)), "", top)
+        return PackedImage(tuple(dict.fromkeys(names)), "", top)
 
     def _docker_layer(self, name: str, diff_id: Digest) -> Descriptor:
         """A layer's digest is in its name, or its diff id where it is not compressed; else it has to be read."""
@@ -165,6 +209,39 @@ class Contents:
         return Descriptor(_LAYERS[compression], digest, self._archive.size(name))
 
 
+class ArchiveSource:
+    """An image of an archive, and the name that its record gets (image/api.pyi: ImageSource)."""
+
+    labels: t.Mapping[str, str] = {}
+    served: t.Mapping[Digest, str] = {}
+    refused: t.Collection[t.Tuple[Digest, str]] = ()
+
+    def __init__(self, contents: Contents, name: Reference, image: PackedImage) -> None:
+        self.contents, self.name, self.image, self.where = contents, name, image, contents.where
+
+    def document(self) -> Resolved:
+        return Resolved(self.image.top, self.contents.document(self.image.top))
+
+    def fetch(self, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
+        """A byte more than the descriptor says tells that the blob is another one."""
+        if is_document(descriptor):
+            yield self.contents.document(descriptor)[offset:]
+            return
+        with self.contents.open(descriptor) as stream:
+            stream.seek(offset)
+            left = descriptor.size + 1 - offset
+            while left > 0:
+                block = stream.read(min(_BLOCK, left))
+                if not block:
+                    return
+                left -= len(block)
+                yield block
+
+    def refuse(self, descriptor: Descriptor) -> bool:
+        """There is one archive."""
+        return False
+
+
 def _check(data: bytes, digest: Digest, what: str) -> None:
     hasher = digest.hasher()
     hasher.update(data)
@@ -179,9 +256,9 @@ def _digest_of(stream: t.BinaryIO) -> Digest:
     return Digest("sha256:" + hasher.hexdigest())
 
 
-def _merged(images: t.Iterable[Packed]) -> t.List[Packed]:
+def _merged(images: t.Iterable[PackedImage]) -> t.List[PackedImage]:
     """Entries of the same digest are one image with several names; an entry without a name then tells nothing."""
-    found: t.Dict[t.Tuple[Digest, str], Packed] = {}
+    found: t.Dict[t.Tuple[Digest, str], PackedImage] = {}
     for one in images:
         key = (one.top.digest, "" if one.names else one.tag)
         known = found.get(key)

@@ -4,7 +4,7 @@
 """Parts of an archive that lies on the controller: what is sent of it to a target, and how the target reads that.
 
 A part is an image layout in a tar, with the names of all images, all their documents and those blobs that were asked for. A file
-of ours says of which archive it is a part. What the target lacks besides it says in the details of an error: see UNSENT.
+of ours says of which archive it is a part. What the target needs besides it says in the details of an error (images.py: UNSENT).
 """
 
 from __future__ import annotations
@@ -14,27 +14,22 @@ import io
 import json
 import typing as t
 
-from ..errors import DataLoss, FailedPrecondition, InvalidArgument, NotFound, from_os_error
-from ..image.inspect import is_readable
+from ..errors import DataLoss, InvalidArgument, NotFound, from_os_error
 from ..image.walk import is_document, walk
 from ..oci import media_types
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
 from ..oci.documents import MANIFEST_LIMIT, Reader, load_object
 from .export import IMAGE_NAME, PLATFORMS, REF_NAME
-from .images import Contents
-from .load import Target, Wish, wanted_tree
+from .images import Contents, Part
 from .read import CompressedArchive
 from .write import INDEX_FILE, LAYOUT, LAYOUT_FILE, Pack, archive_blocks
 
 if t.TYPE_CHECKING:
-    from ..engine.api import Engine
-    from .images import Packed
-    from .read import Archive
+    from .api import Archive
+    from .images import PackedImage
 
 PART_FILE = "part.json"
-#: Under this name the details of an error list the digests that have to be sent.
-UNSENT = "unsent"
 
 
 class _Listed(t.NamedTuple):
@@ -64,7 +59,7 @@ class Sender:
             for node in tree.nodes:
                 listed.documents[node.descriptor.digest] = (node.descriptor._replace(size=len(node.body)), node.body)
             listed.blobs.update((blob.digest, blob) for blob in tree.blobs)
-        listed.absent.extend(digest for digest, blob in listed.blobs.items() if not contents.has(blob))
+        listed.absent.extend(blob.digest for blob in contents.missing(listed.blobs.values()).absent)
         for digest in listed.absent:
             del listed.blobs[digest]
         return listed
@@ -111,7 +106,7 @@ def _json(value: t.Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _index(images: t.Iterable[Packed]) -> bytes:
+def _index(images: t.Iterable[PackedImage]) -> bytes:
     """The same images under the same names, also for an archive that has no index."""
     entries = []
     for packed in images:
@@ -121,54 +116,12 @@ def _index(images: t.Iterable[Packed]) -> bytes:
     return _json({"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": entries})
 
 
-class Part(Contents):
-    """The target's side: the contents of the archive on the controller, of which not all was sent."""
-
-    def __init__(self, archive: Archive) -> None:
-        try:
-            data = archive.read(PART_FILE, MANIFEST_LIMIT)
-        except NotFound as error:
-            raise InvalidArgument("source: controller is only possible through this module's action plugin") from error
-        about = Reader(load_object(data, PART_FILE), PART_FILE)
-        archive.where = about.text("where")
-        self._documents, self._absent = about.flag("documents"), frozenset(about.texts("absent"))
-        super().__init__(archive)
-
-    def was_sent(self, descriptor: Descriptor) -> bool:
-        return super().has(descriptor)
-
-    def has(self, descriptor: Descriptor) -> bool:
-        """Whether it is in the archive on the controller. FailedPrecondition while that is not known."""
-        if not is_document(descriptor):
-            return descriptor.digest not in self._absent
-        self._need_documents(descriptor)
-        return super().has(descriptor)
-
-    def document(self, descriptor: Descriptor) -> bytes:
-        self._need_documents(descriptor)
-        return super().document(descriptor)
-
-    def _need_documents(self, descriptor: Descriptor) -> None:
-        if not self._documents:
-            raise self.unsent([descriptor])
-
-    def open(self, descriptor: Descriptor) -> t.BinaryIO:
-        """FailedPrecondition for what was not sent: it was in the store when that was looked at, and is no longer."""
-        if not self.was_sent(descriptor):
-            raise self.unsent([descriptor])
-        return super().open(descriptor)
-
-    def unsent(self, lacking: t.Sequence[Descriptor]) -> FailedPrecondition:
-        """What the action plugin acts on."""
-        digests = [str(one.digest) for one in lacking]
-        return FailedPrecondition(f"{digests[0]} of {self.where} has to be sent to the target first", **{UNSENT: digests})
-
-
-def check_sent(engine: Engine, part: Contents, targets: t.Iterable[Target], wish: Wish) -> None:
-    """FailedPrecondition with all that is neither stored nor sent."""
-    if not isinstance(part, Part):
-        raise InvalidArgument("this archive is no part of another")
-    blobs = {blob.digest: blob for target in targets for blob in wanted_tree(part, target, wish).blobs}
-    lacking = [blob for blob in blobs.values() if not part.was_sent(blob) and not is_readable(engine.content, blob)]
-    if lacking:
-        raise part.unsent(lacking)
+def open_part(archive: Archive) -> Contents:
+    """The target's side: the contents of the archive on the controller, as far as they were sent."""
+    try:
+        data = archive.read(PART_FILE, MANIFEST_LIMIT)
+    except NotFound as error:
+        raise InvalidArgument("source: controller is only possible through this module's action plugin") from error
+    about = Reader(load_object(data, PART_FILE), PART_FILE)
+    archive.where = about.text("where")
+    return Contents(archive, Part(about.flag("documents"), frozenset(about.texts("absent"))))

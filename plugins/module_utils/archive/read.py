@@ -11,19 +11,23 @@ members, links, sizes, and what a compressed archive may come to.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import posixpath
 import stat
 import tempfile
+import threading
 import typing as t
 
 from ..errors import DataLoss, InvalidArgument, NotFound, ResourceExhausted, Unimplemented, from_os_error, printable
+from ..oci.block_reader import buffered
 from ..oci.decompress import compression_of, decompressed
 from ..oci.tar_reader import DIRECTORY, HARDLINK, REGULAR, SYMLINK, TarReader
 
 if t.TYPE_CHECKING:
     from ..oci.tar_reader import Entry
+    from .api import Archive
 
 _MEMBERS_LIMIT = 100_000
 _LINKS_LIMIT = 8
@@ -32,27 +36,6 @@ _HEAD_LIMIT = 8 * 1024 * 1024
 _BLOCK = 1024 * 1024
 _LOOK = 16 * 1024
 _OTHERS = {b"\xfd7zX": "xz", b"BZh": "bzip2", b"PK\x03\x04": "zip"}
-
-
-class Archive(t.Protocol):
-    """where: as a user calls it. Names are relative, with slashes. A context manager."""
-
-    where: str
-
-    def __enter__(self) -> Archive: ...
-
-    def __exit__(self, *exc: object) -> None: ...
-
-    def has(self, name: str) -> bool: ...
-
-    def size(self, name: str) -> int:
-        """NotFound."""
-
-    def open(self, name: str) -> t.BinaryIO:
-        """NotFound. Threads may read different members at the same time."""
-
-    def read(self, name: str, limit: int) -> bytes:
-        """A small member whole. NotFound; InvalidArgument when it is longer than limit."""
 
 
 def open_archive(path: str, spool: t.Optional[str] = None) -> Archive:
@@ -131,7 +114,8 @@ class TarArchive:
         return self._find(name).size
 
     def open(self, name: str) -> t.BinaryIO:
-        return t.cast(t.BinaryIO, io.BufferedReader(_Section(self._stream.fileno(), self._find(name)), _BLOCK))
+        member = self._find(name)
+        return buffered(member.size, functools.partial(_blocks, self._stream.fileno(), member), _BLOCK)
 
     def read(self, name: str, limit: int) -> bytes:
         _check_size(name, self.size(name), limit, self.where)
@@ -145,6 +129,7 @@ class CompressedArchive:
     def __init__(self, stream: t.BinaryIO, where: str, spool: t.Optional[str]) -> None:
         self.where, self._stream, self._spool = where, stream, spool
         self._head = _read_head(stream, where)
+        self._lock = threading.Lock()
         self._tar: t.Optional[TarArchive] = None
 
     def __enter__(self) -> CompressedArchive:
@@ -161,9 +146,10 @@ class CompressedArchive:
         return self._tar is not None
 
     def _whole(self) -> TarArchive:
-        if self._tar is None:
-            self._tar = TarArchive(_decompress(self._stream, self.where, self._spool), self.where)
-        return self._tar
+        with self._lock:
+            if self._tar is None:
+                self._tar = TarArchive(_decompress(self._stream, self.where, self._spool), self.where)
+            return self._tar
 
     def has(self, name: str) -> bool:
         return name in self._head or self._whole().has(name)
@@ -224,36 +210,17 @@ class DirectoryArchive:
             return stream.read(limit)
 
 
-class _Section(io.RawIOBase):
-    """A part of a file, read at its own position."""
-
-    def __init__(self, fd: int, member: Member) -> None:
-        super().__init__()
-        self._fd, self._member, self._position = fd, member, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._member.size}[whence]
-        self._position = max(0, base + offset)
-        return self._position
-
-    def readinto(self, buffer: t.Any) -> int:
-        count = min(len(buffer), max(0, self._member.size - self._position))
+def _blocks(fd: int, member: Member, offset: int) -> t.Iterator[bytes]:
+    """A member's bytes from offset on. Threads may read at the same time."""
+    while offset < member.size:
         try:
-            data = os.pread(self._fd, count, self._member.offset + self._position)
+            data = os.pread(fd, min(_BLOCK, member.size - offset), member.offset + offset)
         except OSError as error:
             raise from_os_error(error, "reading the archive") from error
-        buffer[: len(data)] = data
-        self._position += len(data)
-        return len(data)
+        if not data:
+            return
+        offset += len(data)
+        yield data
 
 
 class _Blocks:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import time
@@ -24,6 +25,7 @@ from ..errors import (
     printable,
 )
 from ..hostfs import lock
+from ..oci.block_reader import buffered
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
 from .values import Message, label_filter, seconds
@@ -66,7 +68,17 @@ class ContentProxy:
             raise DataLoss(f"the blob {descriptor.digest} has {size} bytes, not {descriptor.size}: pull the image again")
         if small:
             return io.BytesIO(data)
-        return self._file(descriptor) or t.cast(t.BinaryIO, io.BufferedReader(_Reader(self._rpc, descriptor), _PIECE))
+        return self._file(descriptor) or buffered(descriptor.size, functools.partial(self._pieces, descriptor), _PIECE)
+
+    def _pieces(self, descriptor: Descriptor, offset: int) -> t.Iterator[bytes]:
+        """The blob from offset on, by one call."""
+        request = {"digest": str(descriptor.digest), "offset": offset}
+        pieces = self._rpc.stream("content.v1.Content/Read", request, _STALL_SECONDS)
+        with contextlib.closing(t.cast(t.Generator[Message, None, None], pieces)):
+            for piece in pieces:
+                offset += len(piece["data"])
+                yield piece["data"]
+        raise DataLoss(f"the blob {descriptor.digest} ends after {offset} bytes: pull the image again")
 
     def open_layer(self, descriptor: Descriptor) -> t.BinaryIO:
         """As open(); a small one is a file too where it can be."""
@@ -120,59 +132,6 @@ class ContentProxy:
 
     def abort(self, ref: str) -> None:
         self._rpc.call("content.v1.Content/Abort", {"ref": ref})
-
-
-class _Reader(io.RawIOBase):
-    """A blob as a seekable stream: reading on is one call, seeking ends it."""
-
-    def __init__(self, rpc: Channel, descriptor: Descriptor) -> None:
-        super().__init__()
-        self._rpc, self._descriptor = rpc, descriptor
-        self._position = 0
-        self._pieces: t.Optional[t.Iterator[Message]] = None
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._descriptor.size}[whence]
-        if base + offset != self._position:
-            self._stop()
-            self._position = max(0, base + offset)
-        return self._position
-
-    def readinto(self, buffer: t.Any) -> int:
-        if self._position >= self._descriptor.size:
-            return 0
-        if not self._rest:
-            if self._pieces is None:
-                request = {"digest": str(self._descriptor.digest), "offset": self._position}
-                self._pieces = self._rpc.stream("content.v1.Content/Read", request, _STALL_SECONDS)
-            piece = next(self._pieces, None)
-            if piece is None:
-                raise DataLoss(f"the blob {self._descriptor.digest} ends after {self._position} bytes: pull the image again")
-            self._rest = memoryview(piece["data"])
-        count = min(len(buffer), len(self._rest))
-        buffer[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        self._position += count
-        return count
-
-    def close(self) -> None:
-        self._stop()
-        super().close()
-
-    def _stop(self) -> None:
-        pieces, self._pieces, self._rest = self._pieces, None, memoryview(b"")
-        if pieces is not None:
-            t.cast(t.Generator[Message, None, None], pieces).close()
 
 
 class IngestProxy:

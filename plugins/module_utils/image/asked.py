@@ -14,13 +14,13 @@ from ..oci.reference import Reference
 from .inspect import CONFIG_LIMIT
 
 if t.TYPE_CHECKING:
-    from .source import Registry
+    from .api import Registry
 
 _REMEMBERED = (*media_types.INDEXES, *media_types.MANIFESTS, *media_types.CONFIGS)
 
 
 class Asked:
-    """A Registry (image/source.py) that remembers the digests, documents and configs that it has sent."""
+    """A Registry (image/api.pyi) that remembers the digests, documents and configs that it has sent."""
 
     def __init__(self, client: Registry) -> None:
         self._client = client

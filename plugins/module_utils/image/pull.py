@@ -27,7 +27,7 @@ from .walk import Selection, blobs_of
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine
-    from .source import ImageSource
+    from .api import ImageSource
 
 
 class Job(t.NamedTuple):
@@ -35,7 +35,7 @@ class Job(t.NamedTuple):
 
     unpack: for the platforms (not for every other one) make the snapshots too. verify: reads what is there already, so that what is
     damaged is replaced; None: nothing is read. labels: what the record gets, as pairs; an empty value takes one away. exact: the
-    platforms were asked for, so that an image without an index has to be for them.
+    platforms were asked for, so that an image without an index has to be for them. partial, with every: what the source has is enough.
     """
 
     source: ImageSource
@@ -45,16 +45,21 @@ class Job(t.NamedTuple):
     verify: t.Optional[Verify] = None
     labels: t.Tuple[t.Tuple[str, str], ...] = ()
     exact: bool = False
+    partial: bool = False
+
+    @property
+    def selection(self) -> Selection:
+        return Selection(None if self.every else self.platforms, self.partial)
 
 
 class PullResult(t.NamedTuple):
-    """What a pull did. fetched: bytes transferred; reused: layers that were unpacked already.
+    """What a pull did. fetched: bytes transferred; reused: layers that were unpacked already. view: of the first platform.
 
     served_by: the URL of the host that gave a document or a blob, by digest. refused: blobs, and hosts that sent something else.
     """
 
     image: Image
-    view: ImageView
+    view: t.Optional[ImageView]
     fetched: int
     layers: int
     reused: int
@@ -86,12 +91,16 @@ class Progress(t.NamedTuple):
 
 
 class _Documents(t.NamedTuple):
-    """What the documents of an image say, all stored. views: by platform; blobs: futures by digest; total: bytes of the blobs."""
+    """What the documents of an image say, all stored. views: by platform; blobs: futures by digest; total: bytes of the blobs.
+
+    layers: how many the image has; digests: of all that belongs to it.
+    """
 
     top: Descriptor
     views: t.Mapping[Platform, ImageView]
     blobs: t.Mapping[Digest, concurrent.futures.Future[None]]
     total: int
+    layers: int
     digests: t.FrozenSet[Digest]
 
 
@@ -123,9 +132,11 @@ class Puller:
         if any(job.unpack for job in self._jobs):
             self._exit.enter_context(self._unpacker)
         self._exit.enter_context(self._engine.lease())
+        for transfer in self._transfers.values():
+            self._exit.callback(transfer.end)
         pool = concurrent.futures.ThreadPoolExecutor
         self._blobs = self._exit.enter_context(pool(self._parallel, "fetch"))
-        documents = self._exit.enter_context(pool(min(self._parallel, len(self._jobs)), "documents"))
+        documents = self._exit.enter_context(pool(max(1, min(self._parallel, len(self._jobs))), "documents"))
         self._documents = {job: documents.submit(self._look_up, job) for job in self._transfers}
         return self
 
@@ -143,9 +154,16 @@ class Puller:
         """Fetch the documents and begin with the blobs."""
         transfer = self._transfers[job]
         top = job.source.document()
-        tree = transfer.documents(top, Selection(None if job.every else job.platforms))
-        found = {platform: find_manifest(self._engine.content, top.descriptor, platform) for platform in job.platforms}
-        views = {platform: transfer.view(*one, job.unpack) for platform, one in found.items()}
+        tree = transfer.documents(top, job.selection)
+        views: t.Dict[Platform, ImageView] = {}
+        for platform in job.platforms:
+            try:
+                found = find_manifest(self._engine.content, top.descriptor, platform)
+            except NotFound:
+                if not job.partial:
+                    raise
+            else:
+                views[platform] = transfer.view(*found, job.unpack)
         for platform, view in views.items() if job.exact else ():
             for problem in platform_problem(top.descriptor, view, platform):
                 raise NotFound(f"{job.source.name}: {problem}")
@@ -154,7 +172,8 @@ class Puller:
         wanted.update((blob.digest, blob) for _descriptor, manifest in tree.manifests for blob in blobs_of(manifest))
         blobs = {digest: self._submit(transfer, blob) for digest, blob in wanted.items()}
         digests = frozenset(wanted) | {node.descriptor.digest for node in tree.nodes}
-        return _Documents(top.descriptor, views, blobs, sum(blob.size for blob in wanted.values()), digests)
+        total, layers = sum(blob.size for blob in wanted.values()), sum(len(one.layers) for _descriptor, one in tree.manifests)
+        return _Documents(top.descriptor, views, blobs, total, layers, digests)
 
     def _submit(self, transfer: Transfer, blob: Descriptor) -> concurrent.futures.Future[None]:
         """Transfer a blob, after another image's transfer of the same one, which leaves nothing to do but a label."""
@@ -185,16 +204,18 @@ class Puller:
 
     def pull(self, job: Job) -> PullResult:
         """Fetch, unpack and record one image."""
+        started = time.monotonic()
         try:
-            result = self._pull(job)
+            result = self.fetch(job)
+            image = self._engine.images.put(result.image)
         except EngineError:
             self._ended[job] = "failed"
             raise
         self._ended[job] = "done"
-        return result
+        return result._replace(image=image, seconds=time.monotonic() - started)
 
-    def _pull(self, job: Job) -> PullResult:
-        started = time.monotonic()
+    def fetch(self, job: Job) -> PullResult:
+        """Fetch and unpack one image: all but its record."""
         transfer = self._transfers[job]
         layers = reused = 0
         try:
@@ -205,14 +226,14 @@ class Puller:
             for future in documents.blobs.values():
                 future.result()
         except EngineError as error:
-            # What a registry could not send is worth keeping for another try; what is refused is not.
+            # What a source could not send is worth keeping for another try; what is refused is not.
             transfer.stop(forget=not isinstance(error, Unavailable))
             raise
-        image = self._engine.images.put(Image(job.source.name.record, documents.top, dict(job.labels)))
+        image = Image(job.source.name.record, documents.top, dict(job.labels))
         served = {digest: host for digest, host in dict(job.source.served).items() if digest in documents.digests}
         refused = tuple(one for one in sorted(job.source.refused) if one[0] in documents.digests)
-        view = documents.views[job.platforms[0]]
-        return PullResult(image, view, transfer.fetched, layers, reused, time.monotonic() - started, served, refused)
+        shown = documents.views.get(job.platforms[0])
+        return PullResult(image, shown, transfer.fetched, layers, reused, 0.0, served, refused)
 
     def _unpack(self, job: Job, view: ImageView, blobs: Blobs) -> int:
         """How many layers were unpacked already, and well."""

@@ -17,10 +17,11 @@ from ..errors import DataLoss, NotFound, RegistryError
 from ..oci.descriptor import Descriptor
 from ..oci.reference import Reference
 from .source import source_label
-from .walk import Tree
+from .walk import DocumentTree
 
 if t.TYPE_CHECKING:
     from ..engine.api import ContentStore
+    from .api import Pusher
 
 #: A blob from an offset on.
 OpenAt = t.Callable[[Descriptor, int], t.BinaryIO]
@@ -29,25 +30,7 @@ Mounts = t.Callable[[Descriptor], t.Sequence[str]]
 _MOST_MOUNTS = 3
 
 
-class Pusher(t.Protocol):
-    """What a push needs of a registry (registry/pusher.py)."""
-
-    def exists(self, reference: Reference, descriptor: Descriptor) -> bool: ...
-
-    def mount(self, reference: Reference, descriptor: Descriptor, from_path: str) -> bool: ...
-
-    def upload(
-        self,
-        reference: Reference,
-        descriptor: Descriptor,
-        open: t.Callable[[int], t.BinaryIO],  # noqa: A002  # the pusher's word
-        chunk: int = 0,
-    ) -> None: ...
-
-    def put_manifest(self, reference: Reference, descriptor: Descriptor, body: bytes) -> None: ...
-
-
-class Pushed(t.NamedTuple):
+class PushResult(t.NamedTuple):
     """What a push did: the blobs that were sent and mounted, the number of those that were there, bytes that were sent."""
 
     uploaded: t.Tuple[Descriptor, ...]
@@ -66,8 +49,14 @@ class Pushed(t.NamedTuple):
 
 
 def push(
-    pusher: Pusher, reference: Reference, tree: Tree, open_at: OpenAt, mounts: Mounts, max_parallel: int = 3, chunk: int = 0
-) -> Pushed:
+    pusher: Pusher,
+    reference: Reference,
+    tree: DocumentTree,
+    open_at: OpenAt,
+    mounts: Mounts,
+    max_parallel: int = 3,
+    chunk: int = 0,
+) -> PushResult:
     """Make a registry have a tree under a reference. chunk: bytes a request; 0 for a blob in one."""
     started = time.monotonic()
     blobs = tree.blobs
@@ -102,7 +91,7 @@ def push(
             if not pusher.exists(own, node.descriptor):
                 pusher.put_manifest(own, node.descriptor, node.body)
     uploaded, mounted = (tuple(blob for blob, how in zip(blobs, done) if how == what) for what in ("uploaded", "mounted"))
-    return Pushed(uploaded, mounted, done.count("existing"), time.monotonic() - started)
+    return PushResult(uploaded, mounted, done.count("existing"), time.monotonic() - started)
 
 
 def is_pushed(pusher: Pusher, reference: Reference, *tops: Descriptor) -> bool:

@@ -9,20 +9,19 @@ import contextlib
 import threading
 import typing as t
 
-from ..errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable, Unimplemented
+from ..errors import AlreadyExists, EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable, Unimplemented
 from ..oci import media_types
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
 from ..oci.manifest import Manifest
-from ..oci.platform import Platform
 from .inspect import CONFIG_LIMIT, ImageView, is_readable, make_view, read_blob
 from .source import document_reader
-from .walk import Selection, Tree, children_labels, ingest_ref, walk
+from .walk import DocumentTree, Selection, children_labels, ingest_ref, walk
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine, Ingest
     from ..oci.descriptor import Resolved
-    from .source import ImageSource
+    from .api import ImageSource
 
 
 class Transfer:
@@ -36,23 +35,25 @@ class Transfer:
         self._engine, self._source, self._verify = engine, source, verify
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._forget = False
+        self._begun: t.Set[str] = set()
         self.fetched = 0
         self.stored: t.Dict[Digest, int] = {}
 
     def stop(self, forget: bool = False) -> None:
-        """Transfers that run end with Unavailable. forget: what they have fetched so far is thrown away."""
+        """Transfers that run end with Unavailable. forget: end() throws away what they have begun."""
         self._forget = self._forget or forget
         self._stop.set()
 
-    def manifest(self, top: Resolved, platform: Platform) -> t.Tuple[Descriptor, Manifest]:
-        """Store the top document, and what leads from it to the platform's manifest."""
-        (found,) = self.documents(top, Selection((platform,))).manifests
-        return found
+    def end(self) -> None:
+        """To be called when nothing runs any more."""
+        for ref in self._begun if self._forget else ():
+            with contextlib.suppress(EngineError):
+                self._engine.content.abort(ref)
 
-    def documents(self, top: Resolved, selection: Selection) -> Tree:
-        """Store the top document and those below it that are selected."""
+    def documents(self, top: Resolved, selection: Selection) -> DocumentTree:
+        """Store the top document and those below it that are selected; of a partial selection those that the source has."""
         tree = walk(document_reader(self._source, top), top.descriptor, selection.choose)
-        if tree.missing:
+        if tree.missing and not selection.partial:
             raise NotFound(f"{self._source.where} has no {tree.missing[0].digest}, which the index {top.descriptor.digest} names")
         for node in tree.nodes:
             self.store(node.descriptor, node.body, children_labels(node.document))
@@ -95,9 +96,10 @@ class Transfer:
 
     def _put(self, descriptor: Descriptor, labels: t.Mapping[str, str], write: t.Callable[[Ingest], None]) -> None:
         """Write a blob unless it is there; one that is there and cannot be read is replaced."""
-        content = self._engine.content
+        content, ref = self._engine.content, ingest_ref(descriptor)
         try:
-            with content.writer(ingest_ref(descriptor), descriptor) as ingest:
+            with content.writer(ref, descriptor) as ingest:
+                self._begun.add(ref)
                 write(ingest)
             return
         except AlreadyExists:
@@ -106,7 +108,8 @@ class Transfer:
                 return
         with contextlib.suppress(NotFound):
             content.delete(descriptor.digest)
-        with content.writer(ingest_ref(descriptor), descriptor) as ingest:
+        with content.writer(ref, descriptor) as ingest:
+            self._begun.add(ref)
             write(ingest)
 
     def _transfer(self, ingest: Ingest, descriptor: Descriptor) -> None:
@@ -118,8 +121,6 @@ class Transfer:
                     self.fetched += len(block)
                     self.stored[descriptor.digest] += len(block)
                 if self._stop.is_set():
-                    if self._forget:
-                        ingest.truncate()
                     raise Unavailable("the transfer was given up because another one failed")
         ingest.commit(descriptor.size, descriptor.digest, self._source.labels)
 

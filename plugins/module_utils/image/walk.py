@@ -41,7 +41,7 @@ class Node(t.NamedTuple):
     body: bytes
 
 
-class Tree(t.NamedTuple):
+class DocumentTree(t.NamedTuple):
     """An image as far as it was walked. nodes: its documents, parents first; missing: documents that could not be read."""
 
     nodes: t.Tuple[Node, ...]
@@ -109,7 +109,7 @@ def ingest_ref(descriptor: Descriptor) -> str:
     return f"{media_types.kind(descriptor.media_type)}-{descriptor.digest}"
 
 
-def walk(read: Read, top: Descriptor, choose: Choose) -> Tree:
+def walk(read: Read, top: Descriptor, choose: Choose) -> DocumentTree:
     """All documents below top that choose selects. read raises NotFound for what is not there: only the top must be.
 
     InvalidArgument for documents that are no such, too large, or nested too deep.
@@ -140,10 +140,10 @@ def walk(read: Read, top: Descriptor, choose: Choose) -> Tree:
             fresh = [child for child in choose(node.document) if child.digest not in seen]
             seen.update(child.digest for child in fresh)
             todo.extend((child, depth + 1) for child in fresh)
-    return Tree(tuple(nodes), tuple(missing))
+    return DocumentTree(tuple(nodes), tuple(missing))
 
 
-def stored_tree(content: ContentStore, top: Descriptor, selection: Selection, name: str) -> Tree:
+def stored_tree(content: ContentStore, top: Descriptor, selection: Selection, name: str) -> DocumentTree:
     """What of a stored image is selected, whole. NotFound names what lacks of it; name is the image's, for errors."""
     tree = walk(lambda descriptor: read_blob(content, descriptor), top, selection.choose)
     if selection.platforms and selection.exact:
@@ -159,7 +159,7 @@ def stored_tree(content: ContentStore, top: Descriptor, selection: Selection, na
         )
     if not any(isinstance(node.document, Manifest) for node in whole):
         raise NotFound(f"the image {name} is here for none of its platforms: pull it")
-    return Tree(tuple(whole), tuple(gone))
+    return DocumentTree(tuple(whole), tuple(gone))
 
 
 def is_whole(content: ContentStore, document: Document) -> bool:
@@ -182,7 +182,7 @@ def _check_platform(content: ContentStore, node: Node, platforms: t.Sequence[Pla
             raise NotFound(f"the image {name} is for {found} only, not for {platform}")
 
 
-def reduced(tree: Tree) -> Tree:
+def reduced(tree: DocumentTree) -> DocumentTree:
     """The same image with indexes that list only what is in the tree; itself when nothing lacks.
 
     Registries refuse an index that lists what they have not.
@@ -191,7 +191,7 @@ def reduced(tree: Tree) -> Tree:
     for node in reversed(tree.nodes):
         if isinstance(node.document, Index):
             known[node.descriptor.digest] = _reduced_index(node, known)
-    return Tree(tuple(known[node.descriptor.digest] for node in tree.nodes), tree.missing)
+    return DocumentTree(tuple(known[node.descriptor.digest] for node in tree.nodes), tree.missing)
 
 
 def _reduced_index(node: Node, known: t.Mapping[Digest, Node]) -> Node:

@@ -124,7 +124,7 @@ class RegistryClient:
             endpoints.before_retry(attempt, failures)
 
     def refuse(self, reference: Reference, descriptor: Descriptor) -> bool:
-        """image/source.py: ImageSource.refuse."""
+        """image/api.pyi: ImageSource.refuse."""
         host = self.served.pop(descriptor.digest, None)
         if host is None or (descriptor.digest, host) in self.refused:
             return False  # it was asked again for want of another one that can be reached

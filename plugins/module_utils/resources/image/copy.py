@@ -11,9 +11,9 @@ import typing as t
 
 from ...errors import InvalidArgument
 from ...image.copy import remote_blob, remote_tree, same_registry
-from ...image.push import Pushed, is_pushed, push
+from ...image.push import PushResult, is_pushed, push
 from ...image.source import RegistrySource
-from ...image.walk import Selection, Tree
+from ...image.walk import DocumentTree, Selection
 from ...kernel.converge import Facts, Plan, Step
 from ...oci.descriptor import Descriptor
 from ...oci.reference import Reference
@@ -25,13 +25,13 @@ if t.TYPE_CHECKING:
     from ...registry.options import RegistryOptions
 
 
-class Copy(t.NamedTuple):
+class WantedCopy(t.NamedTuple):
     """What is asked for. top: what the source is now; tree: what of it is copied (None: all, not looked at yet)."""
 
     src: Reference
     dest: Reference
     top: Descriptor
-    tree: t.Optional[Tree]
+    tree: t.Optional[DocumentTree]
     max_parallel: int
     chunk: int
     registry: RegistryOptions
@@ -47,9 +47,9 @@ class ImageCopyResource:
     """H: whether the destination has it. No engine is needed."""
 
     def __init__(self) -> None:
-        self._pushed: t.Optional[Pushed] = None
+        self._pushed: t.Optional[PushResult] = None
 
-    def desired(self, params: t.Mapping[str, t.Any], engine: None) -> Copy:
+    def desired(self, params: t.Mapping[str, t.Any], engine: None) -> WantedCopy:
         options = registry_options(params)
         src = Reference.parse(params["src"], "src")
         dest = destination_of(params["dest"], "dest", src.tag)
@@ -63,16 +63,16 @@ class ImageCopyResource:
             else:
                 top = client.document(src)
                 tree = remote_tree(RegistrySource(client, src), top, selection)
-        return Copy(src, dest, top.descriptor, tree, parallel, chunk, options, src_options)
+        return WantedCopy(src, dest, top.descriptor, tree, parallel, chunk, options, src_options)
 
-    def observe(self, want: Copy, engine: None) -> bool:
+    def observe(self, want: WantedCopy, engine: None) -> bool:
         with contextlib.closing(registry_pusher(want.registry)) as pusher:
             return is_pushed(pusher, want.dest, *([want.tree.top] if want.tree else []), want.top)
 
-    def lock(self, want: Copy, engine: None) -> t.ContextManager[t.Any]:
+    def lock(self, want: WantedCopy, engine: None) -> t.ContextManager[t.Any]:
         return contextlib.nullcontext()
 
-    def plan(self, want: Copy, have: bool, engine: None) -> Plan:
+    def plan(self, want: WantedCopy, have: bool, engine: None) -> Plan:
         before, after = {"up_to_date": have}, {"up_to_date": True, "digest": want.digest}
 
         def facts(_end: bool) -> Facts:
@@ -84,7 +84,7 @@ class ImageCopyResource:
         top = want.tree.top if want.tree else want.top
         return Plan([step], before, after, facts, foresee=functools.partial(foresee_push, want.registry, want.dest, top))
 
-    def _copy(self, want: Copy) -> None:
+    def _copy(self, want: WantedCopy) -> None:
         with contextlib.closing(registry_client(want.src_registry)) as client:
             # The tag may have moved since: what was looked at is copied.
             src = want.src._replace(tag="", digest=want.top.digest)
@@ -101,7 +101,7 @@ class ImageCopyResource:
                     want.chunk,
                 )
 
-    def _facts(self, want: Copy) -> Facts:
+    def _facts(self, want: WantedCopy) -> Facts:
         out: t.Dict[str, t.Any] = {"src": str(want.src), "destination": str(want.dest), "digest": want.digest}
         if self._pushed:
             out["copied"] = self._pushed.facts()

@@ -9,7 +9,7 @@ import functools
 import os
 import typing as t
 
-from ...archive.export import Source, make_pack
+from ...archive.export import ExportedImage, make_pack
 from ...archive.write import (
     Pack,
     check_directory,
@@ -32,7 +32,7 @@ if t.TYPE_CHECKING:
     from ...engine.api import Engine
 
 
-class Export(t.NamedTuple):
+class WantedExport(t.NamedTuple):
     """What is asked for. platform: None means all; exact: it was asked for, and is not only the target's."""
 
     images: t.Tuple[StoredImage, ...]
@@ -54,7 +54,7 @@ class Export(t.NamedTuple):
         return sorted({stored.label for stored in self.images})
 
 
-class Archive(t.NamedTuple):
+class FoundArchive(t.NamedTuple):
     """pack: what it has to hold. size: of what is there, bytes (None: nothing). same: whether that is it."""
 
     pack: Pack
@@ -65,7 +65,7 @@ class Archive(t.NamedTuple):
 class ImageExportResource:
     """H is the archive as it has to be, and what is there."""
 
-    def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Export:
+    def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedExport:
         if params["format"] == "oci-dir" and params["compression"] != "none":
             raise InvalidArgument(f"compression: {params['compression']} is not for a directory, which format=oci-dir makes")
         if not params["names"]:
@@ -76,7 +76,7 @@ class ImageExportResource:
         path = params["path"].rstrip("/")
         check_parent(path, "path")
         images = tuple(stored_image(engine, name, "names", params["tag"]) for name in params["names"])
-        return Export(
+        return WantedExport(
             images,
             path,
             params["format"],
@@ -87,24 +87,24 @@ class ImageExportResource:
             params["force"],
         )
 
-    def observe(self, want: Export, engine: Engine) -> Archive:
+    def observe(self, want: WantedExport, engine: Engine) -> FoundArchive:
         selection = Selection((want.platform,) if want.platform else None, want.partial, want.exact)
-        sources = [Source(stored.reference, stored.record.target) for stored in want.images]
-        pack = make_pack(engine.content, sources, selection, want.format == "docker", Platform.host())
+        images = [ExportedImage(stored.reference, stored.record.target) for stored in want.images]
+        pack = make_pack(engine.content, images, selection, want.format == "docker", Platform.host())
         if want.is_directory:
             check_directory(want.path)
             there = is_directory_of(want.path, pack)
-            return Archive(pack, sum(blob.size for blob in pack.blobs) if there else None, there)
+            return FoundArchive(pack, sum(blob.size for blob in pack.blobs) if there else None, there)
         if os.path.isdir(want.path):
             raise FailedPrecondition(f"path: {want.path} is a directory: give the name of a file, or choose format=oci-dir")
         with place(want.path):  # a link on the way that is not followed is told now
             size = os.lstat(want.path).st_size if os.path.lexists(want.path) else None
-        return Archive(pack, size, is_archive_of(want.path, pack, want.compression))
+        return FoundArchive(pack, size, is_archive_of(want.path, pack, want.compression))
 
-    def lock(self, want: Export, engine: Engine) -> t.ContextManager[t.Any]:
+    def lock(self, want: WantedExport, engine: Engine) -> t.ContextManager[t.Any]:
         return engine.lock(f"archive {want.path}")
 
-    def plan(self, want: Export, have: Archive, engine: Engine) -> Plan:
+    def plan(self, want: WantedExport, have: FoundArchive, engine: Engine) -> Plan:
         exists = have.size is not None
         before = {"exists": exists, "up_to_date": have.same}
         after = {"exists": True, "up_to_date": True, "images": _digests(want)}
@@ -116,7 +116,7 @@ class ImageExportResource:
         return Plan([step], before, after, functools.partial(_facts, want, engine))
 
 
-def _facts(want: Export, engine: Engine, end: Archive) -> Facts:
+def _facts(want: WantedExport, engine: Engine, end: FoundArchive) -> Facts:
     archive: t.Dict[str, t.Any] = {"file": want.path, "format": want.format, "compression": want.compression}
     archive["images"] = _digests(want)
     if end.same:
@@ -126,11 +126,11 @@ def _facts(want: Export, engine: Engine, end: Archive) -> Facts:
     return Facts({"archive": archive, "images": images})
 
 
-def _digests(want: Export) -> t.Dict[str, str]:
+def _digests(want: WantedExport) -> t.Dict[str, str]:
     return {stored.label: str(stored.record.target.digest) for stored in want.images}
 
 
-def _write(want: Export, pack: Pack, engine: Engine) -> None:
+def _write(want: WantedExport, pack: Pack, engine: Engine) -> None:
     if want.is_directory:
         write_directory(want.path, pack, engine.content.open, want.force)
     else:

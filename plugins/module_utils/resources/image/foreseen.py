@@ -14,7 +14,7 @@ from .pull import pin_labels
 from .values import FoundImage, WantedImage
 
 if t.TYPE_CHECKING:
-    from ...image.source import Registry
+    from ...image.api import Registry
 
 
 def foresee(registry: Registry, want: WantedImage, have: t.Optional[FoundImage] = None) -> FoundImage:

@@ -11,8 +11,8 @@ import json
 import os
 import typing as t
 
-from ...archive.images import Contents, Packed
-from ...archive.load import Loaded, Target, Wish, check_loadable, lacking, load, reason_to_load
+from ...archive.images import ArchiveSource, Contents, PackedImage
+from ...archive.load import LoadOptions, LoadResult, check_loadable, check_sent, lacking, load, reason_to_load
 from ...archive.read import open_archive, read_archive
 from ...engine.labels import OURS
 from ...errors import InvalidArgument, NotFound, printable
@@ -34,8 +34,11 @@ if t.TYPE_CHECKING:
 ARCHIVE, ASKED = OURS + "archive", OURS + "archive-asked"
 
 
-class Load(t.NamedTuple):
-    """What is asked for. where: path as a user reads it. checksum: of the file at a URL (None: path is one of the target)."""
+class WantedLoad(t.NamedTuple):
+    """What is asked for. where: path as a user reads it. checksum: of the file at a URL (None: path is one of the target).
+
+    download: how a URL is asked for. data_root: where what is decompressed or downloaded finds room.
+    """
 
     path: str
     where: str
@@ -43,20 +46,21 @@ class Load(t.NamedTuple):
     names: t.Tuple[str, ...]
     name: t.Optional[Reference]
     tag: str
-    wish: Wish
-    params: t.Mapping[str, t.Any]
+    options: LoadOptions
+    data_root: str
+    download: t.Optional[FetchOptions]
 
     @property
     def asked(self) -> str:
         """Stands for what of an archive is asked for."""
-        text = json.dumps([sorted(self.names), str(self.name), self.tag, str(self.wish.platform)])
+        text = json.dumps([sorted(self.names), str(self.name), self.tag, str(self.options.platform)])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-class Found(t.NamedTuple):
-    """targets with the reasons why they have to be loaded ("": they need not); known: whether that is known without a download."""
+class FoundLoad(t.NamedTuple):
+    """names with the reasons why they have to be loaded ("": they need not); known: whether that is known without a download."""
 
-    targets: t.Tuple[t.Tuple[Reference, str], ...]
+    names: t.Tuple[t.Tuple[Reference, str], ...]
     known: bool = True
 
 
@@ -65,14 +69,14 @@ class ImageLoadResource:
 
     def __init__(self) -> None:
         self._contents: t.Optional[Contents] = None
-        self._loaded: t.Optional[Loaded] = None
+        self._loaded: t.Optional[LoadResult] = None
 
-    def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Load:
-        path, where, checksum = params["path"], params["path"], None
+    def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedLoad:
+        path, where, checksum, download = params["path"], params["path"], None, None
         if params["source"] == "controller":
-            where = self._part(params).where
+            where = self._part(path, params["data_root"]).where
         elif path.startswith(("http://", "https://")):
-            where, checksum = _url(params)
+            where, checksum, download = _url(params)
         elif params["checksum"]:
             raise InvalidArgument("checksum: it is for a URL only, a file on the target is checked by the digests in it")
         elif not os.path.isabs(path):
@@ -82,113 +86,112 @@ class ImageLoadResource:
         platform = params["platform"]
         if platform != "all":
             platform = Platform.parse(platform) if platform else Platform.host()
-        wish = Wish(None if platform == "all" else platform, params["snapshotter"] or "", params["max_parallel"])
+        labels = {ARCHIVE: str(checksum)} if checksum else {}
+        snapshotter, parallel = params["snapshotter"] or "", params["max_parallel"]
+        options = LoadOptions(None if platform == "all" else platform, snapshotter, parallel, labels)
         names = tuple(Reference.parse(name, "names").record for name in params["names"] or ())
         name = Reference.parse(params["name"], "name", "") if params["name"] else None
         if params["tag"]:
             Reference.parse(f"x:{params['tag']}", "tag")
-        load_it = Load(path, where, checksum, names, name, params["tag"] or "", wish, params)
-        return load_it._replace(wish=wish._replace(labels={ARCHIVE: str(checksum)})) if checksum else load_it
+        return WantedLoad(path, where, checksum, names, name, params["tag"] or "", options, params["data_root"], download)
 
-    def observe(self, want: Load, engine: Engine) -> Found:
+    def observe(self, want: WantedLoad, engine: Engine) -> FoundLoad:
         if want.checksum and not self._contents:
             names = _loaded_before(want, engine)
-            return Found(tuple((name, "") for name in names), bool(names))
+            return FoundLoad(tuple((name, "") for name in names), bool(names))
         contents = self._open(want)
-        targets = choose(contents, want)
-        return Found(tuple((one.name, reason_to_load(engine, contents, one, want.wish)) for one in targets))
+        sources = choose(contents, want)
+        return FoundLoad(tuple((one.name, reason_to_load(engine, one, want.options)) for one in sources))
 
-    def _part(self, params: t.Mapping[str, t.Any]) -> Contents:
+    def _part(self, path: str, data_root: str) -> Contents:
         """What the action plugin has sent of an archive on the controller."""
-        from ...archive.parts import Part
+        from ...archive.parts import open_part
 
-        self._contents = Part(open_archive(params["path"], _spool(params)))
+        self._contents = open_part(open_archive(path, _spool(data_root)))
         return self._contents
 
-    def _open(self, want: Load) -> Contents:
+    def _open(self, want: WantedLoad) -> Contents:
         if self._contents is None:
-            spool = _spool(want.params)
-            if want.checksum:
-                self._contents = Contents(read_archive(_download(want, want.checksum, spool), want.where, spool))
+            spool = _spool(want.data_root)
+            if want.checksum and want.download:
+                from ...registry.download import download
+
+                stream = download(want.path, want.checksum, want.download, spool)
+                self._contents = Contents(read_archive(stream, want.where, spool))
             else:
                 self._contents = Contents(open_archive(want.path, spool))
         return self._contents
 
-    def lock(self, want: Load, engine: Engine) -> t.ContextManager[t.Any]:
+    def lock(self, want: WantedLoad, engine: Engine) -> t.ContextManager[t.Any]:
         return engine.lock(f"archive {want.where}")
 
-    def plan(self, want: Load, have: Found, engine: Engine) -> Plan:
+    def plan(self, want: WantedLoad, have: FoundLoad, engine: Engine) -> Plan:
         facts = functools.partial(self._facts, want, engine)
         if not have.known:
             step = Step(f"load images from {want.where}", lambda: self._load(want, engine))
             after = {"loaded": True, "checksum": str(want.checksum)}
             return Plan([step], {"loaded": False}, after, facts, foresee=lambda: _foresee_download(want))
-        reasons = {str(name): reason for name, reason in have.targets if reason}
+        reasons = {str(name): reason for name, reason in have.names if reason}
         if not reasons:
             return Plan(facts=facts)
-        contents = self._open(want)
-        targets = [one for one in choose(contents, want) if str(one.name) in reasons]
-        for one in targets:
-            check_loadable(engine, contents, one, want.wish)
+        sources = [one for one in choose(self._open(want), want) if str(one.name) in reasons]
+        for one in sources:
+            check_loadable(engine, one, want.options)
         words = [name if reason == "it is not there" else f"{name} ({reason})" for name, reason in reasons.items()]
         title = f"load image{'s' * (len(words) > 1)} {', '.join(words)} from {want.where}"
-        before = {"images": {str(one.name): _digest(engine, one.name) for one in targets}}
-        after = {"images": {str(one.name): str(one.packed.top.digest) for one in targets}}
+        before = {"images": {str(one.name): _digest(engine, one.name) for one in sources}}
+        after = {"images": {str(one.name): str(one.image.top.digest) for one in sources}}
         return Plan([Step(title, lambda: self._load(want, engine))], before, after, facts)
 
-    def _load(self, want: Load, engine: Engine) -> None:
+    def _load(self, want: WantedLoad, engine: Engine) -> None:
         contents = self._open(want)
-        targets = choose(contents, want)
-        wish = want.wish
+        sources, options = choose(contents, want), want.options
         if want.checksum:
-            named = sum(1 for one in targets if one.name.tag)
-            wish = wish._replace(labels={**wish.labels, ASKED: f"{named}:{want.asked}"})
-            for one in targets:
-                check_loadable(engine, contents, one, wish)
+            named = sum(1 for one in sources if one.name.tag)
+            options = options._replace(labels={**options.labels, ASKED: f"{named}:{want.asked}"})
+            for one in sources:
+                check_loadable(engine, one, options)
         else:
-            targets = [one for one in targets if reason_to_load(engine, contents, one, wish)]
-        if want.params["source"] == "controller":
-            from ...archive.parts import check_sent
+            sources = [one for one in sources if reason_to_load(engine, one, options)]
+        check_sent(engine, contents, sources, options)
+        self._loaded = load(engine, sources, options)
 
-            check_sent(engine, contents, targets, wish)
-        self._loaded = load(engine, contents, targets, wish)
-
-    def _facts(self, want: Load, engine: Engine, have: Found) -> Facts:
+    def _facts(self, want: WantedLoad, engine: Engine, have: FoundLoad) -> Facts:
         ends = {found.record.name: found for found in self._at_the_end(want, have, engine)}
         records = {record.name: record for record in engine.images.list()}
         records.update((name, found.record) for name, found in ends.items())
         images = [image_facts(found, records.values()) for found in ends.values()]
-        out: t.Dict[str, t.Any] = {"image_names": [name.familiar for name, _reason in have.targets], "images": images}
+        out: t.Dict[str, t.Any] = {"image_names": [name.familiar for name, _reason in have.names], "images": images}
         out["image"] = images[0] if images else {}
         warnings = []
         if self._contents and not want.names and not want.name:
-            nameless = [str(packed.top.digest) for packed in self._contents.images if not packed.names]
+            nameless = [str(image.top.digest) for image in self._contents.images if not image.names]
             if nameless:
                 warnings.append(f"{want.where} has images without a name, which are not loaded: {', '.join(nameless)}")
         if self._loaded:
             out["loaded"] = self._loaded.facts()
         return Facts(out, warnings)
 
-    def _at_the_end(self, want: Load, have: Found, engine: Engine) -> t.Iterator[FoundImage]:
+    def _at_the_end(self, want: WantedLoad, have: FoundLoad, engine: Engine) -> t.Iterator[FoundImage]:
         """The images as they are; where check mode has left the step away, as they would be."""
-        left = {name.record for name, reason in have.targets if reason}
+        left = {name.record for name, reason in have.names if reason}
         foreseen: t.Dict[str, FoundImage] = {}
         if left:
-            targets = [one for one in choose(self._open(want), want) if one.name.record in left]
-            foreseen = foresee_loaded(engine, self._open(want), targets, want.wish.platform or Platform.host())
-        for name, _reason in have.targets:
-            yield foreseen.get(name.record) or look_at(engine, engine.images.get(name.record), want.wish.platform)
+            contents = self._open(want)
+            sources = [one for one in choose(contents, want) if one.name.record in left]
+            foreseen = foresee_loaded(engine, contents, sources, want.options.platform or Platform.host())
+        for name, _reason in have.names:
+            yield foreseen.get(name.record) or look_at(engine, engine.images.get(name.record), want.options.platform)
 
 
-def _spool(params: t.Mapping[str, t.Any]) -> t.Optional[str]:
+def _spool(data_root: str) -> t.Optional[str]:
     """Where files without a name are put: not /tmp, which is memory on many hosts."""
-    places = (params["data_root"], "/var/tmp")
-    return next((place for place in places if os.path.isdir(place) and os.access(place, os.W_OK)), None)
+    return next((place for place in (data_root, "/var/tmp") if os.path.isdir(place) and os.access(place, os.W_OK)), None)
 
 
-def _url(params: t.Mapping[str, t.Any]) -> t.Tuple[str, Digest]:
-    """A URL as a user reads it, and the checksum of the file there. InvalidArgument."""
-    from ...registry.download import check_url
+def _url(params: t.Mapping[str, t.Any]) -> t.Tuple[str, Digest, FetchOptions]:
+    """A URL as a user reads it, the checksum of the file there, and how it is asked for. InvalidArgument."""
+    from ...registry.download import FetchOptions, check_url
     from ...registry.sessions import redacted
 
     check_url(params["path"])
@@ -201,51 +204,41 @@ def _url(params: t.Mapping[str, t.Any]) -> t.Tuple[str, Digest]:
         raise InvalidArgument(f"progress_timeout: {params['progress_timeout']} is not a positive number of seconds")
     if params["ca_path"] and not os.path.isfile(params["ca_path"]):
         raise InvalidArgument(f"ca_path: {printable(params['ca_path'], 200)} is not a file on the target")
+    options = FetchOptions(
+        params["validate_certs"], params["ca_path"] or "", params["progress_timeout"], params["retries"], params["retry_delay"]
+    )
     try:
-        return redacted(params["path"]), Digest.parse(params["checksum"])
+        return redacted(params["path"]), Digest.parse(params["checksum"]), options
     except InvalidArgument as error:
         raise InvalidArgument(f"checksum: {error}") from error
 
 
-def _fetch_options(params: t.Mapping[str, t.Any]) -> FetchOptions:
-    from ...registry.download import FetchOptions
-
-    return FetchOptions(
-        params["validate_certs"], params["ca_path"] or "", params["progress_timeout"], params["retries"], params["retry_delay"]
-    )
-
-
-def _download(want: Load, checksum: Digest, spool: t.Optional[str]) -> t.BinaryIO:
-    from ...registry.download import download
-
-    return download(want.path, checksum, _fetch_options(want.params), spool)
-
-
-def _foresee_download(want: Load) -> t.List[str]:
+def _foresee_download(want: WantedLoad) -> t.List[str]:
     """kernel/converge.py: Plan.foresee."""
     from ...registry.download import look
 
-    look(want.path, _fetch_options(want.params))
+    if want.download:
+        look(want.path, want.download)
     return [f"check mode cannot tell what is in {want.where}: it is downloaded by the run only"]
 
 
-def choose(contents: Contents, want: Load) -> t.List[Target]:
+def choose(contents: Contents, want: WantedLoad) -> t.List[ArchiveSource]:
     """The images to load, with their names. InvalidArgument, NotFound when that is not clear."""
-    targets = [Target(Reference.parse(name), packed) for packed in contents.images for name in packed.names]
-    nameless = [packed for packed in contents.images if not packed.names]
+    sources = [ArchiveSource(contents, Reference.parse(name), image) for image in contents.images for name in image.names]
+    nameless = [image for image in contents.images if not image.names]
     if want.name:
         if not nameless:
-            there = ", ".join(str(one.name) for one in targets)
+            there = ", ".join(str(one.name) for one in sources)
             raise InvalidArgument(f"name: every image in {contents.where} has a name ({there}): choose with names")
-        targets += [Target(_name(want.name, packed, want.tag), packed) for packed in nameless]
-    elif not targets:
-        hints = [packed.tag for packed in nameless if packed.tag]
+        sources += [ArchiveSource(contents, _name(want.name, image, want.tag), image) for image in nameless]
+    elif not sources:
+        hints = [image.tag for image in nameless if image.tag]
         raise InvalidArgument(
             f"name: it is needed, the image in {contents.where} has no name" + (f", only the tag {hints[0]}" if hints else "")
         )
-    by_name: t.Dict[str, Target] = {}
-    for one in targets:
-        if by_name.setdefault(one.name.record, one).packed.top.digest != one.packed.top.digest:
+    by_name: t.Dict[str, ArchiveSource] = {}
+    for one in sources:
+        if by_name.setdefault(one.name.record, one).image.top.digest != one.image.top.digest:
             raise InvalidArgument(f"path: {contents.where} has two images with the name {one.name}: refused")
     for name in want.names:
         if name not in by_name:
@@ -253,10 +246,10 @@ def choose(contents: Contents, want: Load) -> t.List[Target]:
     return [one for name, one in sorted(by_name.items()) if not want.names or name in want.names]
 
 
-def _name(name: Reference, packed: Packed, tag: str) -> Reference:
+def _name(name: Reference, image: PackedImage, tag: str) -> Reference:
     if name.tag or name.digest:
         return name
-    return Reference.parse(f"{name.name}:{tag or packed.tag or 'latest'}", "name")
+    return Reference.parse(f"{name.name}:{tag or image.tag or 'latest'}", "name")
 
 
 def _digest(engine: Engine, name: Reference) -> t.Optional[str]:
@@ -266,13 +259,13 @@ def _digest(engine: Engine, name: Reference) -> t.Optional[str]:
         return None
 
 
-def _loaded_before(want: Load, engine: Engine) -> t.List[Reference]:
+def _loaded_before(want: WantedLoad, engine: Engine) -> t.List[Reference]:
     """The images that an earlier run has loaded from the same download, when all that is asked for is still there."""
 
     def is_whole(record: Image) -> bool:
-        if want.wish.platform:
-            return not look_at(engine, record, want.wish.platform, want.wish.snapshotter).missing
-        return not lacking(engine, record, want.wish, lambda child: _is_stored(engine, child.digest))
+        if want.options.platform:
+            return not look_at(engine, record, want.options.platform, want.options.snapshotter).missing
+        return not lacking(engine, record, want.options, lambda child: _is_stored(engine, child.digest))
 
     found = [record for record in engine.images.list() if record.labels.get(ARCHIVE) == want.checksum and "@" not in record.name]
     found = [record for record in found if record.labels.get(ASKED, "").endswith(":" + want.asked)]

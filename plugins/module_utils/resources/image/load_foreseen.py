@@ -12,44 +12,35 @@ from ...errors import NotFound
 from .values import FoundImage
 
 if t.TYPE_CHECKING:
-    from ...archive.images import Contents
-    from ...archive.load import Target
+    from ...archive.images import ArchiveSource, Contents
     from ...engine.api import Engine
-    from ...oci.descriptor import Descriptor
-    from ...oci.manifest import Manifest
     from ...oci.platform import Platform
 
 
 def foresee_loaded(
-    engine: Engine, contents: Contents, targets: t.Sequence[Target], platform: Platform
+    engine: Engine, contents: Contents, sources: t.Sequence[ArchiveSource], platform: Platform
 ) -> t.Dict[str, FoundImage]:
-    """Out of an archive, by the records' names. Without a view where the archive has nothing for the platform.
+    """By the records' names. Without a view where the archive has nothing for the platform.
 
     FailedPrecondition that the action plugin acts on, when the archive is on the controller and configs were not sent yet.
     """
-    from ...archive.parts import Part
     from ...image.inspect import CONFIG_LIMIT, choose_manifest, is_readable, make_view, read_blob
+    from ...image.source import document_reader
 
     found: t.Dict[str, FoundImage] = {}
-    chosen: t.Dict[str, t.Tuple[Descriptor, Manifest]] = {}
-    for one in targets:
+    chosen = []
+    for source in sources:
+        top = source.document()
+        record, read = Image(source.name.record, top.descriptor), document_reader(source, top, CONFIG_LIMIT)
         try:
-            chosen[one.name.record] = choose_manifest(contents.document, one.packed.top, platform)
+            chosen.append((record, read, *choose_manifest(read, top.descriptor, platform)))
         except NotFound as error:
-            found[one.name.record] = FoundImage(Image(one.name.record, one.packed.top), None, (str(error),))
-    stored = {m.config.digest for _descriptor, m in chosen.values() if is_readable(engine.content, m.config)}
-    if isinstance(contents, Part):
-        configs = [m.config for _descriptor, m in chosen.values() if m.config.digest not in stored]
-        unsent = [config for config in configs if not contents.was_sent(config)]
-        if unsent:
-            raise contents.unsent(unsent)
-    for one in targets:
-        if one.name.record in chosen:
-            descriptor, manifest = chosen[one.name.record]
-            if manifest.config.digest in stored:
-                config = read_blob(engine.content, manifest.config, CONFIG_LIMIT)
-            else:
-                with contents.open(manifest.config) as stream:
-                    config = stream.read(CONFIG_LIMIT)
-            found[one.name.record] = FoundImage(Image(one.name.record, one.packed.top), make_view(descriptor, manifest, config))
+            found[record.name] = FoundImage(record, None, (str(error),))
+    configs = [manifest.config for _record, _read, _descriptor, manifest in chosen]
+    stored = {config.digest for config in configs if is_readable(engine.content, config)}
+    contents.check_sent(config for config in contents.missing(configs).unsent if config.digest not in stored)
+    for record, read, descriptor, manifest in chosen:
+        config = manifest.config
+        body = read_blob(engine.content, config, CONFIG_LIMIT) if config.digest in stored else read(config)
+        found[record.name] = FoundImage(record, make_view(descriptor, manifest, body))
     return found

@@ -17,8 +17,8 @@ from .values import FoundImage, WantedImage, parse_name, parse_platforms
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
+    from ...image.api import Registry
     from ...image.pull import Job, PullResult
-    from ...image.source import Registry
     from ...registry.options import RegistryOptions
 
 

@@ -9,8 +9,8 @@ import functools
 import typing as t
 
 from ...errors import InvalidArgument
-from ...image.push import Pushed, is_pushed, known_sources, push, stored_blob
-from ...image.walk import Selection, Tree, label_of, reduced, stored_tree
+from ...image.push import PushResult, is_pushed, known_sources, push, stored_blob
+from ...image.walk import DocumentTree, Selection, label_of, reduced, stored_tree
 from ...kernel.converge import Facts, Plan, Step
 from ...oci.platform import Platform
 from ...oci.reference import Reference
@@ -27,12 +27,12 @@ if t.TYPE_CHECKING:
     from ...registry.options import RegistryOptions
 
 
-class Push(t.NamedTuple):
+class WantedPush(t.NamedTuple):
     """What is asked for. tree: what of the image goes to the registry, with an index for that; missing: platforms that do not."""
 
     source: StoredImage
     destination: Reference
-    tree: Tree
+    tree: DocumentTree
     missing: t.Tuple[str, ...]
     max_parallel: int
     chunk: int
@@ -43,9 +43,9 @@ class ImagePushResource:
     """H: whether the registry has it."""
 
     def __init__(self) -> None:
-        self._pushed: t.Optional[Pushed] = None
+        self._pushed: t.Optional[PushResult] = None
 
-    def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> Push:
+    def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedPush:
         options = registry_options(params)
         chunk, parallel = transfer_options(params)
         source = stored_image(engine, params["name"], "name", params["tag"])
@@ -58,9 +58,9 @@ class ImagePushResource:
         selection = selection_of(params["platforms"])
         tree = stored_tree(engine.content, source.record.target, selection, source.label)
         missing = [label_of(one) for one in tree.missing if not (one.platform and one.platform.os == "unknown")]
-        return Push(source, destination, reduced(tree), tuple(sorted(missing)), parallel, chunk, options)
+        return WantedPush(source, destination, reduced(tree), tuple(sorted(missing)), parallel, chunk, options)
 
-    def observe(self, want: Push, engine: Engine) -> bool:
+    def observe(self, want: WantedPush, engine: Engine) -> bool:
         # A registry that has the image with its whole index has more than what is here, and nothing else.
         pusher = registry_pusher(want.registry)
         try:
@@ -68,10 +68,10 @@ class ImagePushResource:
         finally:
             pusher.close()
 
-    def lock(self, want: Push, engine: Engine) -> t.ContextManager[t.Any]:
+    def lock(self, want: WantedPush, engine: Engine) -> t.ContextManager[t.Any]:
         return engine.lock(f"push {want.destination}")
 
-    def plan(self, want: Push, have: bool, engine: Engine) -> Plan:
+    def plan(self, want: WantedPush, have: bool, engine: Engine) -> Plan:
         before, after = {"up_to_date": have}, {"up_to_date": True, "digest": str(want.tree.top.digest)}
         if have:
             return Plan((), before, after, lambda _have: self._facts(want, engine))
@@ -81,7 +81,7 @@ class ImagePushResource:
         step = Step(title, lambda: self._push(want, engine))
         return Plan([step], before, after, lambda _have: self._facts(want, engine), foresee=foresee)
 
-    def _push(self, want: Push, engine: Engine) -> None:
+    def _push(self, want: WantedPush, engine: Engine) -> None:
         pusher = registry_pusher(want.registry)
         try:
             self._pushed = push(
@@ -96,7 +96,7 @@ class ImagePushResource:
         finally:
             pusher.close()
 
-    def _facts(self, want: Push, engine: Engine) -> Facts:
+    def _facts(self, want: WantedPush, engine: Engine) -> Facts:
         out: t.Dict[str, t.Any] = {
             "destination": str(want.destination),
             "digest": str(want.tree.top.digest),

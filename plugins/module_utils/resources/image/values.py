@@ -16,8 +16,8 @@ from ...oci.platform import Platform
 from ...oci.reference import Reference
 
 if t.TYPE_CHECKING:
+    from ...image.api import Registry
     from ...image.inspect import ImageView, Verify
-    from ...image.source import Registry
 
 _IMAGE_ID = re.compile(r"sha256:[a-f0-9]{64}\Z")
 

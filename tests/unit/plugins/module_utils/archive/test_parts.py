@@ -15,21 +15,21 @@ import pytest
 
 from ansible_collections.fleet.containerd.plugins.action.containerd_image_load import ActionModule
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.images import Contents
-from ansible_collections.fleet.containerd.plugins.module_utils.archive.load import load
-from ansible_collections.fleet.containerd.plugins.module_utils.archive.parts import Part, Sender, check_sent
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.load import check_sent, load
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.parts import Sender, open_part
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.read import open_archive
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import DataLoss, FailedPrecondition, InvalidArgument
-from ansible_collections.fleet.containerd.tests.support.archives import ONE, docker_members, tar, targets_of
+from ansible_collections.fleet.containerd.tests.support.archives import ONE, docker_members, sources_of, tar
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, hand_made_layers, sha256, tar_of
 from ansible_collections.fleet.containerd.tests.support.memory_engine import MemoryEngine
 
 
-def part_of(path: pathlib.Path, asked: t.Collection[str] = ()) -> Part:
+def part_of(path: pathlib.Path, asked: t.Collection[str] = ()) -> Contents:
     """What the target gets."""
     made = path.with_suffix(".part")
     with open_archive(str(path)) as archive:
         assert Sender(archive).write(str(made), asked) == made.stat().st_size
-    return Part(open_archive(str(made)))
+    return open_part(open_archive(str(made)))
 
 
 def test_the_target_asks_for_what_it_lacks(tmp_path: pathlib.Path) -> None:
@@ -39,19 +39,18 @@ def test_the_target_asks_for_what_it_lacks(tmp_path: pathlib.Path) -> None:
     whole, part = Contents(open_archive(str(path))), part_of(path)
     assert part.where == str(path)
     assert part.images == whole.images
-    targets = targets_of(part)
     with pytest.raises(FailedPrecondition, match="has to be sent to the target first") as caught:
-        check_sent(engine, part, targets, ONE)
+        check_sent(engine, part, sources_of(part), ONE)
     asked = caught.value.details["unsent"]
     assert len(asked) == len(layers) + 1
     some = part_of(path, asked[:2])
     with pytest.raises(FailedPrecondition) as caught:
-        load(engine, some, targets, ONE)
+        load(engine, sources_of(some), ONE)
     assert caught.value.details["unsent"][0] in asked[2:]
     every = part_of(path, asked)
-    check_sent(engine, every, targets, ONE)
-    assert load(engine, every, targets, ONE).layers == len(layers)
-    check_sent(engine, part, targets, ONE)
+    check_sent(engine, every, sources_of(every), ONE)
+    assert load(engine, sources_of(every), ONE).layers == len(layers)
+    check_sent(engine, part, sources_of(part), ONE)
 
 
 def test_only_what_is_asked_for_and_known_is_in_a_part(tmp_path: pathlib.Path) -> None:
@@ -81,7 +80,7 @@ def test_what_is_no_part(tmp_path: pathlib.Path) -> None:
     path, members = tmp_path / "a.tar", docker_members(hand_made_layers(), "app:1")
     path.write_bytes(tar(members))
     with pytest.raises(InvalidArgument, match="only possible through this module's action plugin"):
-        Part(open_archive(str(path)))
+        open_part(open_archive(str(path)))
     wrong: t.List[t.Any] = [
         [],
         {},
@@ -92,7 +91,7 @@ def test_what_is_no_part(tmp_path: pathlib.Path) -> None:
     for about in wrong:
         path.write_bytes(tar({"part.json": json.dumps(about).encode(), **members}))
         with pytest.raises(InvalidArgument, match=r"part\.json"):
-            Part(open_archive(str(path)))
+            open_part(open_archive(str(path)))
 
 
 def test_a_target_that_asks_for_ever_gets_an_end(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:

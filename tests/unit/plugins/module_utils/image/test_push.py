@@ -19,14 +19,14 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.e
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import DataLoss, NotFound, Unavailable
 from ansible_collections.fleet.containerd.plugins.module_utils.image.copy import remote_blob, remote_tree, same_registry
 from ansible_collections.fleet.containerd.plugins.module_utils.image.push import (
-    Pushed,
+    PushResult,
     is_pushed,
     known_sources,
     push,
     stored_blob,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.image.source import RegistrySource
-from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import Selection, Tree, reduced, stored_tree
+from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import DocumentTree, Selection, reduced, stored_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
@@ -93,14 +93,14 @@ def image(layout: Layout, architecture: str = "amd64", layers: int = 2) -> t.Dic
     return layout.image([tar_of([Entry("x", os.urandom(3000))]) for _layer in range(layers)], architecture=architecture)
 
 
-def stored(engine: EmbeddedEngine, layout: Layout, top: t.Mapping[str, t.Any]) -> Tree:
+def stored(engine: EmbeddedEngine, layout: Layout, top: t.Mapping[str, t.Any]) -> DocumentTree:
     """The image in the store."""
     layout.tag(top, "app:1")
     load_from(engine, layout.path, wish=ALL)
     return stored_tree(engine.content, engine.images.get("docker.io/library/app:1").target, EVERY, "app:1")
 
 
-def send(engine: EmbeddedEngine, at: Pusher, to: Reference, tree: Tree, **options: t.Any) -> Pushed:
+def send(engine: EmbeddedEngine, at: Pusher, to: Reference, tree: DocumentTree, **options: t.Any) -> PushResult:
     return push(at, to, tree, stored_blob(engine.content), known_sources(engine.content, to), **options)
 
 
