@@ -108,8 +108,17 @@ def _write(fd: int, size: int, reader: tar.TarReader) -> None:
         os.ftruncate(fd, size)
 
 
+def _no_target(entry: tar.Entry) -> InvalidArgument:
+    return InvalidArgument(
+        f"the layer has a hard link {printable(entry.name, 200)!r} to {printable(entry.link, 200)!r}, which is not there"
+    )
+
+
 class _Paths:
-    """A set of paths in eight bytes each: there may be millions. Python's hashes depend on chance: nobody can make two agree."""
+    """A set of paths that keeps their hashes alone, of eight bytes each, since a layer may have millions.
+
+    Two paths with one hash would count as one. Python keys its hashes anew in each process, so no layer can bring that about.
+    """
 
     def __init__(self) -> None:
         self._parts: t.Dict[int, array.array[int]] = {}
@@ -214,7 +223,7 @@ class Applier:
 
     def _clear(self, parent: Directory) -> None:
         """Remove from a plain directory what lower layers put there."""
-        with os.scandir(parent.fd) as entries:
+        with parent, os.scandir(parent.fd) as entries:
             for entry in entries:
                 name = os.fsencode(entry.name)
                 path = parent.path + (name,)
@@ -299,23 +308,21 @@ class Applier:
         path = split(entry.link)
         if not path:
             raise InvalidArgument(f"the layer has a hard link without a target: {printable(entry.name, 200)!r}")
-        kind = None
-        if marker(path) < 0 or (self._links and path[0] == LINKS):
-            source = self._tree.directory(path[:-1])
+        if marker(path) >= 0 and not (self._links and path[0] == LINKS):
+            raise _no_target(entry)
+        with parent, self._tree.directory(path[:-1]) as source:
             if source.path + path[-1:] == parent.path + (name,):
                 return
             kind = self._kind_of_target(source, path[-1])
-        if kind is None:
-            raise InvalidArgument(
-                f"the layer has a hard link {printable(entry.name, 200)!r} to {printable(entry.link, 200)!r}, which is not there"
+            if kind is None:
+                raise _no_target(entry)
+            if stat.S_ISDIR(kind):
+                raise InvalidArgument(f"the layer has a hard link to a directory: {printable(entry.name, 200)!r}")
+            self._replace(
+                parent,
+                name,
+                lambda: os.link(path[-1], name, src_dir_fd=source.fd, dst_dir_fd=parent.fd, follow_symlinks=False),
             )
-        if stat.S_ISDIR(kind):
-            raise InvalidArgument(f"the layer has a hard link to a directory: {printable(entry.name, 200)!r}")
-        self._replace(
-            parent,
-            name,
-            lambda: os.link(path[-1], name, src_dir_fd=source.fd, dst_dir_fd=parent.fd, follow_symlinks=False),
-        )
 
     def _kind_of_target(self, source: Directory, name: bytes) -> t.Optional[int]:
         """The mode of a hard link's target, brought here from a lower layer where need be; None when it is not there."""

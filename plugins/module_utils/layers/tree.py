@@ -37,22 +37,38 @@ class Directory:
     """An open directory of the tree: its resolved path, and the indexes of the lower layers that show through it (None: not
     looked for yet; it is below no opaque directory of this layer then).
 
-    The descriptor is closed with the last reference, so that nobody ever uses a number that means something else by now. The
-    directory then gets the time that it had when it was opened (or mtime_ns, set since), whatever was changed in it: so no
-    time has to be remembered, be there millions of directories.
+    The tree closes it when it opens others. Who uses it longer than until then holds it, as a context manager.
+
+    When it is closed the directory gets the time that it had when it was opened (or mtime_ns, set since), whatever was changed in
+    it: so no time has to be remembered, be there millions of directories.
     """
 
-    __slots__ = ("fd", "lowers", "mtime_ns", "path")
+    __slots__ = ("_done", "_holders", "fd", "lowers", "mtime_ns", "path")
 
     def __init__(self, path: Path, fd: int, lowers: t.Optional[t.Tuple[int, ...]]) -> None:
         self.path, self.fd, self.lowers = path, fd, lowers
         self.mtime_ns = os.fstat(fd).st_mtime_ns
+        self._holders, self._done = 0, False
 
-    def __del__(self) -> None:
-        with contextlib.suppress(OSError):
-            if os.fstat(self.fd).st_mtime_ns != self.mtime_ns:
-                os.utime(self.fd, ns=(self.mtime_ns, self.mtime_ns))
-        os.close(self.fd)
+    def __enter__(self) -> Directory:
+        self._holders += 1
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._holders -= 1
+        if self._done:
+            self.close()
+
+    def close(self) -> None:
+        """By the tree; it is done when nobody holds it."""
+        self._done = True
+        if not self._holders:
+            fd, self.fd = self.fd, -1
+            try:
+                if os.fstat(fd).st_mtime_ns != self.mtime_ns:
+                    os.utime(fd, ns=(self.mtime_ns, self.mtime_ns))
+            finally:
+                os.close(fd)
 
 
 class Tree:
@@ -76,17 +92,22 @@ class Tree:
             for path in (root, *lowers):
                 self._roots.append(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         except OSError as error:
-            self.close()
+            for fd in self._roots:
+                os.close(fd)
             raise from_os_error(error, f"opening {path}") from error
         self._top = Directory((), os.dup(self._roots[0]), tuple(range(1, len(self._roots))))
 
     def close(self) -> None:
-        self._open.clear()
         self._known.clear()
-        self.__dict__.pop("_top", None)
-        for fd in self._roots:
-            os.close(fd)
-        self._roots = []
+        try:
+            while self._open:
+                self._open.popitem()[1].close()
+            if self._roots:
+                self._top.close()
+        finally:
+            for fd in self._roots:
+                os.close(fd)
+            self._roots = []
 
     def __enter__(self) -> Tree:
         return self
@@ -171,7 +192,7 @@ class Tree:
         if parent.lowers == () or is_opaque(fd):
             lowers = ()
         while len(self._open) >= _OPEN_DIRECTORIES:
-            self._open.popitem(last=False)
+            self._open.popitem(last=False)[1].close()
         self._open[path] = found = Directory(path, fd, lowers)
         return found
 
@@ -179,7 +200,7 @@ class Tree:
         """The directory at path is gone: nothing below it is known any more."""
         length = len(path)
         for known in [one for one in self._open if one[:length] == path]:
-            del self._open[known]
+            self._open.pop(known).close()
         self._known.clear()
         self._hidden.difference_update([one for one in self._hidden if one[:length] == path])
 

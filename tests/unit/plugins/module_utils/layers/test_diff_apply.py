@@ -223,6 +223,24 @@ def test_layers_below_are_waited_for_where_it_matters(root: pathlib.Path, tmp_pa
     assert sorted(ours.split("\n")) == sorted(theirs.split("\n"))
 
 
+def test_directories_stay_open_as_long_as_they_are_used(root: pathlib.Path) -> None:
+    """A link between directories that are further apart than how many are open at a time; each gets its time in the end."""
+    deep = "/".join("d" * 150)
+    entries = [
+        directory("near", mtime=1000.5),
+        Entry(f"{deep}/file", b"content"),
+        *(Entry(f"{deep}/{number}/file") for number in range(100)),
+        hardlink("near/link", f"{deep}/file"),
+        hardlink(f"{deep}/again", "near/link"),
+        *(Entry(f"near/{number}") for number in range(3)),
+    ]
+    before = len(os.listdir("/proc/self/fd"))
+    apply(root, tar_of(entries))
+    assert (root / "near" / "link").samefile(root / deep / "again")
+    assert (root / "near").stat().st_mtime == 1000.5
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 @pytest.mark.parametrize("first", [True, False])
 def test_plain_whiteouts_spare_what_the_layer_itself_has(root: pathlib.Path, first: bool) -> None:
     apply(root, tar_of([Entry("gone"), directory("d"), Entry("d/old"), directory("d/e"), Entry("d/e/old")]))
