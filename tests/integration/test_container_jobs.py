@@ -363,12 +363,11 @@ def test_an_old_container_that_cannot_be_removed(jobs: Jobs) -> None:
     assert not list(jobs.site.data.rglob(os.path.basename(log)))
 
 
-def test_a_task_that_starts_just_now_is_seen(embedded_site: EmbeddedSite, modules: Modules, busybox: str) -> None:
+def test_a_task_whose_record_is_damaged_is_seen(embedded_site: EmbeddedSite, modules: Modules, busybox: str) -> None:
     modules.run("containerd_image", **embedded_site.defaults, name=busybox)
     options = {**embedded_site.defaults, "name": "web", "image": busybox, "command": SERVICE, "stop_signal": "KILL"}
     made = modules.run(KIND, **options)["container"]
-    # As it is where a run was killed while it started it.
-    (embedded_site.bundle(made["Id"]) / "task.json").unlink()
+    os.truncate(pathlib.Path(made["LogPath"]).parent / "state.json", 20)
     checked = modules.run(KIND, **options)
     assert not checked["changed"]
     assert checked["container"]["State"]["Pid"] == made["State"]["Pid"]

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import pathlib
 import signal
@@ -51,11 +50,8 @@ def clean_up(data_root: t.Union[str, pathlib.Path], state_root: t.Union[str, pat
         _kill(pid)
     for state in pathlib.Path(state_root).glob("runc/*/*"):
         bundle = pathlib.Path(state_root) / state.parent.name / state.name
-        try:
-            task = json.loads((bundle / "task.json").read_text())
-        except (OSError, ValueError):
-            task = {}
-        runtime = [task.get("runtime", "runc"), "--root", str(state.parent)]
+        program = os.readlink(bundle / "runtime") if os.path.lexists(bundle / "runtime") else "runc"
+        runtime = [program, "--root", str(state.parent)]
         # starts: runc, crun
         subprocess.run([*runtime, "delete", "--force", state.name], check=False, capture_output=True)
     unmount_below(state_root)

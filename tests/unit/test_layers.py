@@ -12,6 +12,7 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.libexec import install
+from ansible_collections.fleet.containerd.plugins.module_utils.libexec.main import VERBS
 from ansible_collections.fleet.containerd.tests.support import layers
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -108,9 +109,9 @@ def test_a_file_without_the_licence_header_is_noticed(tmp_path: pathlib.Path) ->
 
 
 def test_what_outlives_a_module_imports_exactly_what_is_shipped_with_it() -> None:
-    shipped = [ROOT / UTILS / "libexec" / f"{name}.py" for name, _module in install._MODULES]
-    names = {f"plugins.module_utils.libexec.{path.stem}" for path in shipped}
-    assert layers.closure(shipped, ROOT) == names
+    shipped = [ROOT / UTILS / pathlib.Path(*one.__name__.split(".")[-2:]).with_suffix(".py") for one in install.MODULES]
+    verbs = [ROOT / UTILS / "libexec" / f"{name}.py" for name in ("main", *VERBS)]
+    assert layers.closure(verbs, ROOT) == {f"plugins.module_utils.{path.parent.name}.{path.stem}" for path in shipped}
     for path in shipped:
         assert not [one.name for one in layers.imports(path, ROOT) if one.name.split(".")[0] == "ansible"]
 
@@ -118,7 +119,7 @@ def test_what_outlives_a_module_imports_exactly_what_is_shipped_with_it() -> Non
 def test_what_outlives_a_module_loads_alone(tmp_path: pathlib.Path) -> None:
     archive = tmp_path / "ctr.pyz"
     archive.write_bytes(install.payload())
-    script = "import sys; sys.path.insert(0, sys.argv[1]); import shim; print(callable(shim.main), 'ansible' in sys.modules)"
+    script = "import sys; sys.path.insert(0, sys.argv[1]); import fleet.libexec.shim as it; print(callable(it.main), 'ansible' in sys.modules)"
     command = [install.interpreter(), "-I", "-S", "-E", "-c", script, str(archive)]
     # starts: (the machine's Python)
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == ["True", "False"]

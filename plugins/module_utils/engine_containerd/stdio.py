@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a task's input and output go. In every case a log writer of ours (libexec/logger.py) has the output.
+"""Where a task's input and output go. In every case a log writer of ours (libexec/log.py) has the output.
 
 As a rule containerd's shim starts it (binary://), so it is there again when the restart monitor starts the container. With
 a standard input that is kept open and no terminal, the shim takes FIFOs only, and we start the log writer.
@@ -44,14 +44,17 @@ class Stdio:
                 return self
         except OSError as error:
             raise from_os_error(error, f"making the pipes of a container in {self._directory}") from error
-        more = {"spare": self._spare, **({"late": _LATE_SECONDS} if io.terminal else {})}
-        uri = log_uri(self._data_root, self._directory, io.log_path, io.log_max_size, io.log_max_files, **more)
+        uri = log_uri(self._data_root, *self._arguments(_LATE_SECONDS if io.terminal else 0))
         self.uris.update(stdout=uri, stderr="" if io.terminal else uri)
         return self
 
     def __exit__(self, *exc: object) -> None:
         for fd in self._fds:
             os.close(fd)
+
+    def _arguments(self, late: float) -> t.Tuple[t.Any, ...]:
+        """Of the log writer."""
+        return self._directory, self._io.log_path, self._io.log_max_size, self._io.log_max_files, self._spare, late
 
     def _fifo(self, name: str) -> str:
         path = os.path.join(self._directory, name)
@@ -66,13 +69,11 @@ class Stdio:
             return
         from ..libexec.install import interpreter, log_code
 
-        io = self._io
         try:
             self._fds.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
             with open(f"/proc/{pid}/stat", "rb") as stream:
                 shim = int(stream.read().rpartition(b")")[2].split()[1])
-            more = {"spare": self._spare, "fds": tuple(self._fds), "late": _LATE_SECONDS}
-            code = log_code(self._data_root, self._directory, io.log_path, io.log_max_size, io.log_max_files, **more)
+            code = log_code(self._data_root, *self._arguments(_LATE_SECONDS), *self._fds)
             process = subprocess.Popen(
                 [interpreter(), "-ISEc", code],
                 stdin=subprocess.DEVNULL,

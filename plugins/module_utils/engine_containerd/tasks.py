@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""TaskService over containerd's task service. Output goes to a json-file log through our log writer (libexec/logger.py).
+"""TaskService over containerd's task service. Output goes to a json-file log through our log writer (libexec/log.py).
 
 Beside the log, in the container's directory: task.json (what we started), exit.json (how it ended, written by the log writer).
 They answer what the daemon forgets when it is restarted: the exit status of a container that ended meanwhile.
@@ -63,7 +63,7 @@ class TaskProxy:
             raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {self.state(container.id).status}")
         self._place.container_dir(container.id)
         self._forget(container.id)
-        self._record(container.id, Facts(boot_id(), log=io.log_path))
+        self._record(container.id, io.log_path, 0.0)
         started = time.monotonic()
         while True:
             try:
@@ -79,7 +79,7 @@ class TaskProxy:
                     raise _explained("create", error) from error
                 time.sleep(0.1)
         self._tidy()
-        self._record(container.id, Facts(boot_id(), log=io.log_path, started_at=time.time()))
+        self._record(container.id, io.log_path, time.time())
         try:
             self._call("Start", container.id, _CREATE_SECONDS)
         except EngineError as error:
@@ -118,8 +118,9 @@ class TaskProxy:
         """Where the exit status is when the disk was full."""
         return os.path.join(self._spare, f"{container_id}.json")
 
-    def _record(self, container_id: str, facts: Facts) -> None:
-        write_file(self._file(container_id, "task.json"), json.dumps(facts.to_json()).encode(), durable=False)
+    def _record(self, container_id: str, log: str, started_at: float) -> None:
+        text = json.dumps({"boot": boot_id(), "log": log, "started_at": started_at})
+        write_file(self._file(container_id, "task.json"), text.encode(), durable=False)
 
     def _known(self, container_id: str) -> t.Optional[Facts]:
         """What was written down; without anything in it where that is damaged, None where nothing was."""

@@ -19,14 +19,20 @@ from ..runtime import remains
 from ..runtime.bundle import Bundle
 from ..runtime.launch import Launch
 from ..runtime.processes import Process, arguments_of, began, boot_id, boot_time, frozen, with_argument
-from ..runtime.runc import Runtime, failure, find_binary, last_message
+from ..runtime.runc import RuntimeProgram, failure, find_binary, last_message
 from ..runtime.task_files import Ending, Facts
 from ..runtime_spec.cgroups import made_by_systemd, remove_parents
 
 _UNKNOWN = 255
-_CREATE_SECONDS = 60.0
+_START_SECONDS = 60.0
 _RECORD_SECONDS = 10.0
 _KILL = 9
+#: What the shim answers, and which of its arguments, from the bundle on, is the log.
+_STARTED, _LOG = b"started\n", 3
+_ANSWERS = {
+    b"failed\n": "the runtime failed silently",
+    b"unwritten\n": "what was started cannot be written down: there is no room below data_root, nor below state_root",
+}
 
 
 class EmbeddedTasks:
@@ -40,21 +46,19 @@ class EmbeddedTasks:
     def _bundle(self, container_id: str) -> Bundle:
         return Bundle(os.path.join(self._state, container_id))
 
-    def _file(self, container_id: str, name: str) -> str:
-        """start.json and exit.json, which the shim writes: they are there after a reboot, when the bundle is gone."""
-        return os.path.join(self._place.container_path(container_id), name)
+    def _files(self, container_id: str) -> t.Tuple[str, str]:
+        """Where the shim writes its state: into the bundle where the disk is full, else where it is after a reboot, too."""
+        return f"{self._bundle(container_id).path}/state.json", f"{self._place.container_path(container_id)}/state.json"
 
-    def _runtime(self, facts: Facts) -> Runtime:
-        return Runtime(facts.runtime, self._runtime_root, facts.systemd)
+    def _runtime(self, facts: Facts) -> RuntimeProgram:
+        return RuntimeProgram(facts.runtime, self._runtime_root, facts.systemd)
 
-    # Making and starting
+    # Starting
 
     def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
         with contextlib.suppress(NotFound):
             raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {self.state(container.id).status}")
-        systemd = made_by_systemd(container.spec)
-        runtime = Runtime(container.runtime.binary, self._runtime_root, systemd)
-        bundle = self._bundle(container.id)
+        runtime = RuntimeProgram(container.runtime.binary, self._runtime_root, made_by_systemd(container.spec))
         sweep(self._state)
         self._clean(container.id)
         self._place.container_dir(container.id)
@@ -62,36 +66,28 @@ class EmbeddedTasks:
             make_dir(self._state)
             # Nobody removes the groups that the runtime makes its own in.
             with locked(self._state, "the state directory", shared=True):
-                pid, started, shim = self._make(container, bundle, runtime, rootfs, io)
-            facts = Facts(boot_id(), Process.of(pid), shim, runtime.binary, systemd, io.log_path, started)
-            bundle.record(facts)
+                self._run(container, runtime, rootfs, io)
+            return self.state(container.id)
         except EngineError:
             self._clean(container.id)
             raise
-        return self.state(container.id)
 
-    def _make(
-        self, container: Container, bundle: Bundle, runtime: Runtime, rootfs: t.Sequence[Mount], io: TaskIO
-    ) -> t.Tuple[int, float, Process]:
-        """Make the bundle, start runtime and shim, and wait until the container runs: its init, since when, the shim."""
+    def _run(self, container: Container, runtime: RuntimeProgram, rootfs: t.Sequence[Mount], io: TaskIO) -> None:
+        """Make the bundle, and have a shim start the container; wait until that is done."""
         from ..libexec.install import command
 
-        make_dir(self._runtime_root)
-        bundle.make(container.spec, rootfs, runtime.binary)
-        with Launch(bundle, runtime, container.id, ["run", "--detach"], io.terminal, io.stdin) as launch:
-            directory = os.path.dirname(self._file(container.id, "exit.json"))
-            arguments = [bundle.path, directory, io.log_path, str(io.log_max_size), str(io.log_max_files), "1"]
-            shim = launch.start([*command(self._data_root), *arguments])
-            text = launch.answer(_CREATE_SECONDS)
-        if text in (b"", b"failed\n"):
+        bundle, how = self._bundle(container.id), "terminal" if io.terminal else "stdin" if io.stdin else ""
+        log = [io.log_path, str(io.log_max_size), str(io.log_max_files)]
+        arguments = [bundle.path, self._place.container_path(container.id), container.id, *log, how, *runtime.command]
+        with Launch(container.id, command(self._data_root, "shim"), arguments) as launch:
+            make_dir(self._runtime_root)
+            bundle.make(container.spec, rootfs, runtime.binary)
+            answer = launch.go(_START_SECONDS)
+        if answer != _STARTED:
             message = last_message(os.path.join(bundle.path, "runtime.log"))
             if message:
                 raise failure("start", message)
-            raise Unavailable(
-                "the shim ended before the container was made" if text != b"failed\n" else "the runtime failed silently"
-            )
-        pid, started = text.split()
-        return int(pid), float(started), shim
+            raise Unavailable(_ANSWERS.get(answer, "the shim ended before the container was made"))
 
     # Looking
 
@@ -99,24 +95,23 @@ class EmbeddedTasks:
         return find_binary(binary)
 
     def _known(self, container_id: str) -> t.Optional[Facts]:
-        """What was written down about a task, or can be found out where that is damaged; None when there is no task."""
-        bundle = self._bundle(container_id)
-        found = bundle.facts()
-        if found is None:
-            found = Facts.read(self._file(container_id, "start.json"))
-            # start.json is there before task.json: in between, while it starts, a run may have been interrupted.
-            if bundle.recorded or (found and found.boot == boot_id() and os.path.lexists(bundle.path)):
-                found = self._found_out(bundle, container_id, found or Facts())
-        return found
+        """What the shim has written down, or what can be found out where that is damaged; None when there is no task."""
+        paths = self._files(container_id)
+        return Facts.read(*paths) or (self._found_out(container_id) if any(map(os.path.lexists, paths)) else None)
 
-    def _found_out(self, bundle: Bundle, container_id: str, kept: Facts) -> Facts:
-        init = remains.find_init(container_id)
-        shims = _shims(bundle.path)
-        shim, log = (shims[0][0], shims[0][1][2]) if shims else (kept.shim, kept.log)
+    def _found_out(self, container_id: str) -> Facts:
+        bundle, init = self._bundle(container_id), remains.find_init(container_id)
+        shim, words = next(_shims(bundle.path), (Process(0, 0), []))
         waits = os.path.exists(os.path.join(self._runtime_root, container_id, "exec.fifo"))
-        started_at = 0.0 if waits else kept.started_at or began(init.pid)
-        boot = boot_id() if init.alive else kept.boot
-        return Facts(boot, init, shim, bundle.runtime, kept.systemd, log, started_at)
+        return Facts(
+            boot_id() if init.alive else "",
+            init,
+            shim,
+            bundle.runtime,
+            "--systemd-cgroup" in words,
+            words[_LOG] if words else "",
+            0.0 if waits else began(init.pid),
+        )
 
     def _facts(self, container_id: str) -> Facts:
         facts = self._known(container_id)
@@ -124,24 +119,16 @@ class EmbeddedTasks:
             raise NotFound(f"the container {printable(container_id, 80)} has no task")
         return facts
 
-    def _ended(self, container_id: str) -> t.Optional[Ending]:
-        """The shim has written it into the bundle where the disk was full."""
-        return Ending.read(self._file(container_id, "exit.json"), os.path.join(self._bundle(container_id).path, "exit.json"))
-
     def state(self, container_id: str) -> TaskState:
-        facts, ended = self._known(container_id), self._ended(container_id)
-        if facts is None:
-            if ended is None:
-                raise NotFound(f"the container {printable(container_id, 80)} has no task")
-            return _stopped(container_id, Facts(), ended)
-        if ended is None and facts.boot == boot_id():
+        facts = self._facts(container_id)
+        if facts.ending is None and facts.boot == boot_id():
             if facts.init.alive:
                 status = CREATED if not facts.started_at else PAUSED if frozen(facts.init.pid) else RUNNING
                 return TaskState(container_id, status, facts.init.pid, 0, facts.started_at, 0.0, False, facts.log)
             # It has just ended: the shim is about to say how.
             facts.shim.wait(_RECORD_SECONDS)
-            ended = self._ended(container_id)
-        return _stopped(container_id, facts, ended)
+            facts = self._known(container_id) or facts
+        return _stopped(container_id, facts)
 
     def list(self) -> t.List[TaskState]:
         try:
@@ -204,8 +191,8 @@ class EmbeddedTasks:
             self._end(container_id, bundle, state)
             bundle.remove()
             self._remove_groups()
-        for name in ("start.json", "exit.json"):
-            remove_tree(self._file(container_id, name))
+        for path in self._files(container_id):
+            remove_tree(path)
 
     def _remove_groups(self) -> None:
         """The namespace's own control groups go with its last bundle, unless one is being made."""
@@ -216,9 +203,10 @@ class EmbeddedTasks:
 
     def _end(self, container_id: str, bundle: Bundle, state: str) -> None:
         """End the processes. What the runtime does not end, since it is not there any more or its state is damaged, we end."""
-        facts, config = bundle.facts(), os.path.join(bundle.path, "config.json")
+        facts, config = Facts.read(*self._files(container_id)), os.path.join(bundle.path, "config.json")
+        bundle.give_up()
         if facts is None:
-            shims = self._makers(bundle)
+            shims = _end_makers(bundle)
         else:
             shims = [facts.shim] if bundle.path in arguments_of(facts.shim.pid) else []
             if facts.boot == boot_id() and remains.belongs(facts.init.pid, container_id) and facts.init.signal(_KILL):
@@ -228,7 +216,7 @@ class EmbeddedTasks:
                 facts.init.wait(_RECORD_SECONDS)
         if os.path.isdir(state):
             with contextlib.suppress(EngineError):
-                runtime = Runtime(bundle.runtime or "runc", self._runtime_root, facts is not None and facts.systemd)
+                runtime = RuntimeProgram(bundle.runtime or "runc", self._runtime_root, facts is not None and facts.systemd)
                 runtime.delete(container_id, force=True)
         if facts is None or os.path.lexists(state) or remains.has_groups(container_id, config):
             remains.end(container_id, config)
@@ -241,26 +229,36 @@ class EmbeddedTasks:
         """Remove what killed runs have left of bundles that nobody needs. False when some of it cannot be removed."""
         return sweep(self._state)
 
-    def _makers(self, bundle: Bundle) -> t.List[Process]:
-        """The shim of a run that was killed while it made the task. Its runtime is waited for: it cleans up after itself,
-        or has made a container that can be deleted."""
-        for process, arguments in with_argument(bundle.path):
-            if "--pid-file" in arguments:
-                process.wait(_CREATE_SECONDS)
-        return [process for process, _arguments in _shims(bundle.path)]
 
-
-def _shims(bundle: str) -> t.List[t.Tuple[Process, t.List[str]]]:
-    """The shim of a bundle, and its arguments from the bundle on: that, the container's directory, the log."""
+def _shims(bundle: str) -> t.Iterator[t.Tuple[Process, t.List[str]]]:
+    """The shim of a bundle, and its arguments from the bundle on (libexec/shim.py)."""
     from ..libexec.install import COMMAND
 
-    return [(one, words[words.index(bundle) :]) for one, words in with_argument(bundle) if COMMAND in words]
+    return ((one, words[words.index(bundle) :]) for one, words in with_argument(bundle) if COMMAND in words)
 
 
-def _stopped(container_id: str, facts: Facts, ended: t.Optional[Ending]) -> TaskState:
+def _end_makers(bundle: Bundle) -> t.List[Process]:
+    """Of a run that was killed while it started the task. The runtime is waited for: it cleans up after itself, or has made a
+    container that can be deleted. Returns the shims that hold one, and will end with it.
+    """
+    if not _runtimes(bundle) and not os.path.exists(os.path.join(bundle.path, "init.pid")):
+        for shim, _words in _shims(bundle.path):
+            # It was about to start the runtime, or has done so just now.
+            shim.signal(_KILL)
+            shim.wait(_RECORD_SECONDS)
+    for process in _runtimes(bundle):
+        process.wait(_START_SECONDS)
+    return [shim for shim, _words in _shims(bundle.path)]
+
+
+def _runtimes(bundle: Bundle) -> t.List[Process]:
+    return [process for process, words in with_argument(bundle.path) if "--pid-file" in words]
+
+
+def _stopped(container_id: str, facts: Facts) -> TaskState:
     """An end that nobody saw (a killed shim, a reboot) has the status 255, as in containerd. Nothing outlives a reboot."""
+    ended = facts.ending
     if ended is None:
         rebooted = facts.boot not in ("", boot_id())
         ended = Ending(_UNKNOWN, 0.0, max(facts.started_at, boot_time()) if rebooted else 0.0, False)
-    started_at = facts.started_at or ended.started_at
-    return TaskState(container_id, STOPPED, 0, ended.exit_status, started_at, ended.exited_at, ended.oom_killed, facts.log)
+    return TaskState(container_id, STOPPED, 0, ended.exit_status, facts.started_at, ended.exited_at, ended.oom_killed, facts.log)

@@ -20,21 +20,32 @@ import urllib.parse
 from ..errors import EngineError
 from ..hostfs.atomic import make_dir, write_file
 from ..hostfs.remove import remove_tree
+from ..runtime import json_log
 from ..runtime.processes import arguments_of
-from . import logger, shim
+from . import ends, life, log, main, shim, state
 
-_MODULES = (("logger", logger), ("shim", shim))
+#: All that the verbs need, in the same rooms as here.
+MODULES = (ends, json_log, life, log, main, shim, state)
+_ROOT = "fleet"
 #: Run with -c rather than as a zipapp's __main__: runpy and what it imports would stay in memory.
-COMMAND = "import sys;sys.path.insert(0,sys.argv[1]);import shim;shim.main()"
+COMMAND = f"import sys;sys.path.insert(0,sys.argv[1]);from {_ROOT}.libexec.main import main;main(sys.argv[2:])"
+_MAIN = f"import sys\n\nfrom {_ROOT}.libexec.main import main\n\nmain(sys.argv[1:])\n"
 _YOUNG_SECONDS = 24 * 3600.0
-_MAIN = "import shim\n\nshim.main()\n"
 
 
-def _source(module: t.Any) -> str:
-    source: t.Optional[str] = module.__loader__.get_source(module.__name__)
-    if source is None:
-        raise EngineError(f"the source of {module.__name__} cannot be read")
-    return source
+def _sources() -> t.Iterator[t.Tuple[str, str]]:
+    """Their paths in the zip file, without ending, and their text. There the rooms are packages."""
+    rooms = set()
+    for module in MODULES:
+        room, name = module.__name__.split(".")[-2:]
+        loader: t.Any = module.__loader__
+        source: t.Optional[str] = loader.get_source(module.__name__)
+        if source is None:
+            raise EngineError(f"the source of {module.__name__} cannot be read")
+        rooms.add(room)
+        yield f"{_ROOT}/{room}/{name}", source
+    for package in (_ROOT, *(f"{_ROOT}/{room}" for room in sorted(rooms))):
+        yield f"{package}/__init__", ""
 
 
 def _bytecode(source: str, name: str) -> bytes:
@@ -54,8 +65,7 @@ def payload() -> bytes:
     import zipfile
 
     files: t.Dict[str, t.Union[str, bytes]] = {"__main__.py": _MAIN}
-    for name, module in _MODULES:
-        source = _source(module)
+    for name, source in _sources():
         files[f"{name}.py"] = source
         files[f"{name}.pyc"] = _bytecode(source, name)
     out = io.BytesIO()
@@ -68,8 +78,8 @@ def payload() -> bytes:
 def install(data_root: str) -> str:
     """The path of the file, which is written when it is not there yet. The digest is that of the sources and the bytecode's version."""
     digest = hashlib.sha256(importlib.util.MAGIC_NUMBER)
-    for _name, module in _MODULES:
-        digest.update(_source(module).encode())
+    for _name, source in _sources():
+        digest.update(source.encode())
     directory = os.path.join(data_root, "libexec", digest.hexdigest())
     path = os.path.join(directory, "ctr.pyz")
     if not os.path.exists(path):
@@ -100,19 +110,17 @@ def interpreter() -> str:
     return sys.executable
 
 
-def command(data_root: str) -> t.List[str]:
-    """What starts the shim, to be followed by its arguments."""
-    return [interpreter(), "-I", "-S", "-E", "-c", COMMAND, install(data_root)]
+def command(data_root: str, verb: str) -> t.List[str]:
+    """What runs a verb, to be followed by its arguments."""
+    return [interpreter(), "-I", "-S", "-E", "-c", COMMAND, install(data_root), verb]
 
 
-def log_code(data_root: str, directory: str, path: str, max_size: int, max_files: int, **more: t.Any) -> str:
-    """What the interpreter runs (-ISEc) as a log writer: logger.main with these arguments."""
-    arguments = [*map(repr, (directory, path, max_size, max_files)), *(f"{name}={value!r}" for name, value in more.items())]
-    call = f"logger.main(shim, {', '.join(arguments)})"
-    return f"import sys;sys.path.insert(0,{install(data_root)!r});import logger,shim;{call}"
+def log_code(data_root: str, *arguments: t.Any) -> str:
+    """What the interpreter runs (-ISEc) as a log writer, with these arguments."""
+    call = f"main({['log', *map(str, arguments)]!r})"
+    return f"import sys;sys.path.insert(0,{install(data_root)!r});from {_ROOT}.libexec.main import main;{call}"
 
 
-def log_uri(data_root: str, directory: str, path: str, max_size: int, max_files: int, **more: t.Any) -> str:
+def log_uri(data_root: str, *arguments: t.Any) -> str:
     """What makes containerd's shim start a log writer. One query pair only: their order is not kept."""
-    code = log_code(data_root, directory, path, max_size, max_files, **more)
-    return f"binary://{interpreter()}?-ISEc={urllib.parse.quote(code, safe='')}"
+    return f"binary://{interpreter()}?-ISEc={urllib.parse.quote(log_code(data_root, *arguments), safe='')}"

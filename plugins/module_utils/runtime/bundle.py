@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import typing as t
@@ -14,9 +15,7 @@ from ..errors import from_os_error
 from ..hostfs import mounts as host_mounts
 from ..hostfs.atomic import make_dir, write_file
 from ..hostfs.remove import rename_then_remove
-from .task_files import Facts
 
-_RECORD = "task.json"
 _RUNTIME = "runtime"
 
 
@@ -38,6 +37,11 @@ class Bundle:
         for entry in mounts:
             host_mounts.mount(entry.type, entry.source, self.rootfs, entry.options)
 
+    def give_up(self) -> None:
+        """Tell the shim that the end that comes is wanted. A full disk keeps nobody from removing a container."""
+        with contextlib.suppress(OSError):
+            os.close(os.open(os.path.join(self.path, "stopped"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+
     def remove(self) -> bool:
         """Unmount and remove; False when there was none."""
         try:
@@ -54,16 +58,3 @@ class Bundle:
             return os.readlink(os.path.join(self.path, _RUNTIME))
         except OSError:
             return ""
-
-    @property
-    def recorded(self) -> bool:
-        """Whether record() was called, be it that what it wrote is damaged by now."""
-        return os.path.lexists(os.path.join(self.path, _RECORD))
-
-    def record(self, facts: Facts) -> None:
-        """Write down what runs."""
-        write_file(os.path.join(self.path, _RECORD), json.dumps(facts.to_json()).encode(), durable=False)
-
-    def facts(self) -> t.Optional[Facts]:
-        """What record() wrote last; None when there is no bundle, or a damaged one."""
-        return Facts.read(os.path.join(self.path, _RECORD))

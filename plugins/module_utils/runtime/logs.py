@@ -1,7 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading a container's json-file log back, over its rotated files: from the end, since only the end is wanted of a large one."""
+"""Reading a container's json-file log (json_log.py) back, over its rotated files.
+
+It is read from the end, since only the end is wanted of a large one.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,10 @@ import os
 import typing as t
 
 from ..errors import from_os_error
+from .json_log import LONGEST_LINE, rotated
 
 _LIMIT = 16 * 1024 * 1024
 _BLOCK = 256 * 1024
-#: No line of ours is longer: 80 KiB of output, at most six characters a byte (libexec/shim.py: Log).
-_LONGEST = 1024 * 1024
 
 
 def read(path: str, streams: t.Collection[str] = ("stdout", "stderr"), limit: int = _LIMIT) -> bytes:
@@ -41,8 +43,9 @@ def _output(lines: t.Iterable[bytes], streams: t.Collection[str]) -> t.Iterator[
 
 def _backwards(path: str) -> t.Iterator[t.List[bytes]]:
     """The lines of the log and of its rotated files, some at a time, the last ones first."""
-    number, name, seen = 0, path, set()
+    number, seen = 0, set()
     while True:
+        name = rotated(path, number)
         try:
             with open(name, "rb", buffering=0) as stream:
                 found = os.fstat(stream.fileno())
@@ -55,7 +58,6 @@ def _backwards(path: str) -> t.Iterator[t.List[bytes]]:
         except OSError as error:
             raise from_os_error(error, f"reading {name}") from error
         number += 1
-        name = f"{path}.{number}"
 
 
 def _blocks(fd: int, end: int) -> t.Iterator[t.List[bytes]]:
@@ -64,6 +66,6 @@ def _blocks(fd: int, end: int) -> t.Iterator[t.List[bytes]]:
     while end > 0:
         begin = max(0, end - _BLOCK)
         first, *lines = (os.pread(fd, end - begin, begin) + rest).split(b"\n")
-        rest, end = first if len(first) <= _LONGEST else b"", begin
+        rest, end = first if len(first) <= LONGEST_LINE else b"", begin
         yield lines
     yield [rest]

@@ -47,7 +47,7 @@ def missing(name: str) -> NotFound:
     )
 
 
-class Runtime:
+class RuntimeProgram:
     """One runtime binary over one state directory (--root). command: what every call of it begins with.
 
     systemd: it asks systemd for the control groups. Releases before runc 1.1 want to be told so with each verb.

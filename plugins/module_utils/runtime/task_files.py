@@ -16,8 +16,23 @@ from .processes import Process
 _LIMIT = 1e11
 
 
+class Ending(t.NamedTuple):
+    """How a task ended."""
+
+    exit_status: int
+    started_at: float
+    exited_at: float
+    oom_killed: bool
+
+    @classmethod
+    def read(cls, *paths: str) -> t.Optional[Ending]:
+        """Of the first of these files that is there and complete."""
+        return next(filter(None, map(_ending, map(_object, paths))), None)
+
+
 class Facts(t.NamedTuple):
-    """How a task began: in which boot, its processes, the OCI runtime, the log, when. What is not known is empty.
+    """What is known of a task: in which boot it began, its processes, the OCI runtime, the log, when, how it ended. What is not
+    known is empty.
 
     systemd: the runtime asks systemd for the control groups.
     """
@@ -29,11 +44,15 @@ class Facts(t.NamedTuple):
     systemd: bool = False
     log: str = ""
     started_at: float = 0.0
+    ending: t.Optional[Ending] = None
 
     @classmethod
-    def read(cls, path: str) -> t.Optional[Facts]:
-        """None when there is no such file, or a damaged one."""
-        found = _object(path)
+    def read(cls, *paths: str) -> t.Optional[Facts]:
+        """Of the first of these files that is there and complete; None when none is."""
+        return next(filter(None, map(cls._of, map(_object, paths))), None)
+
+    @classmethod
+    def _of(cls, found: t.Optional[t.Dict[str, t.Any]]) -> t.Optional[Facts]:
         if found is None:
             return None
         processes = [_process(found.get(name, [0, 0])) for name in ("init", "shim")]
@@ -42,29 +61,15 @@ class Facts(t.NamedTuple):
         if None in processes or not all(isinstance(text, str) for text in texts) or not _is_number(started):
             return None
         init, shim = t.cast(t.List[Process], processes)
-        return cls(texts[0], init, shim, texts[1], found.get("systemd") is True, texts[2], float(started))
-
-    def to_json(self) -> t.Dict[str, t.Any]:
-        return {**self._asdict(), "init": list(self.init), "shim": list(self.shim)}
+        return cls(texts[0], init, shim, texts[1], found.get("systemd") is True, texts[2], float(started), _ending(found))
 
 
-class Ending(t.NamedTuple):
-    """How a task ended."""
-
-    exit_status: int
-    started_at: float
-    exited_at: float
-    oom_killed: bool
-
-    @classmethod
-    def read(cls, *paths: str) -> t.Optional[Ending]:
-        """Of the first of these files that is there and whole."""
-        for found in map(_object, paths):
-            status = found.get("exit_status") if found else None
-            if found and isinstance(status, int) and 0 <= status < 256:
-                times = [float(found[name]) if _is_number(found.get(name)) else 0.0 for name in ("started_at", "exited_at")]
-                return cls(int(status), times[0], times[1], found.get("oom_killed") is True)
+def _ending(found: t.Optional[t.Dict[str, t.Any]]) -> t.Optional[Ending]:
+    status = found.get("exit_status") if found else None
+    if not found or not isinstance(status, int) or not 0 <= status < 256:
         return None
+    times = [float(found[name]) if _is_number(found.get(name)) else 0.0 for name in ("started_at", "exited_at")]
+    return Ending(int(status), times[0], times[1], found.get("oom_killed") is True)
 
 
 def _object(path: str) -> t.Optional[t.Dict[str, t.Any]]:

@@ -98,7 +98,7 @@ class Live:
         for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
             with contextlib.suppress(OSError):
                 found.append(path.read_text(errors="replace"))
-        return [line for line in found if "logger.main" in line and str(self.data_root) in line]
+        return [line for line in found if "main(['log'" in line and str(self.data_root) in line]
 
 
 @pytest.fixture

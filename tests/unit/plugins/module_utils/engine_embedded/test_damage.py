@@ -40,20 +40,18 @@ class Ground:
 
     def __init__(self, base: pathlib.Path, stranger: int) -> None:
         self.tasks = EmbeddedTasks("default", f"{base}/data", f"{base}/state", Place(f"{base}/data", "default"))
-        self.bundle, self.kept = base / "state/default" / ID, pathlib.Path(self.tasks._file(ID, "exit.json")).parent
+        self.bundle, self.kept = base / "state/default" / ID, pathlib.Path(self.tasks._place.container_path(ID))
         self.runtime = base / "state/runc/default" / ID
         init = [stranger, start_time(stranger)]
         task = {"boot": boot_id(), "init": init, "shim": init, "runtime": "/bin/false", "log": "/log", "started_at": 5.5}
-        ended = {"pid": 1, "exit_status": 3, "started_at": 5.5, "exited_at": 6.5, "oom_killed": False}
+        ended = {**task, "exit_status": 3, "exited_at": 6.5, "oom_killed": False}
         linux = {"cgroupsPath": f"/default/{ID}"}
         self.files: t.Dict[pathlib.Path, t.Any] = {
-            self.bundle / "task.json": task,
             self.bundle / "config.json": {"linux": linux},
             self.bundle / "init.pid": stranger,
-            self.bundle / "exit.json": ended,
+            self.bundle / "state.json": ended,
             self.runtime / "state.json": {"id": ID},
-            self.kept / "start.json": {"boot": boot_id(), "log": "/log", "started_at": 5.5},
-            self.kept / "exit.json": ended,
+            self.kept / "state.json": task,
         }
 
     def write(self, changed: pathlib.Path, text: t.Optional[bytes]) -> None:
@@ -107,6 +105,6 @@ def test_a_removal_without_a_state_directory(tmp_path: pathlib.Path, stranger: s
 
 def test_an_end_that_is_in_the_bundle_only(tmp_path: pathlib.Path, stranger: subprocess.Popen[bytes]) -> None:
     ground = Ground(tmp_path, stranger.pid)
-    ground.write(ground.kept / "exit.json", b'{"exit_st')
+    ground.write(ground.kept / "state.json", b'{"boot": ')
     state = ground.tasks.state(ID)
     assert (state.status, state.exit_status, state.started_at, state.exited_at) == (STOPPED, 3, 5.5, 6.5)

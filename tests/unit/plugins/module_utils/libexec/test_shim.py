@@ -5,96 +5,212 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import pathlib
 import select
 import signal
+import socket
 import subprocess
 import sys
+import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.libexec import shim
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import Process
+from ansible_collections.fleet.containerd.plugins.module_utils.libexec import ends
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import Process, boot_id, start_time
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.task_files import Facts
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
 
 _SHIM = """
-os.close(output[1])
-os.close(error[1])
-shim = Shim([base, base, base + "/log", "0", "1", "1", str(answer[1]), "pipes", str(output[0]), str(error[0])])
-sys.exit(shim.run())
+import ctypes, os, sys
+from ansible_collections.fleet.containerd.plugins.module_utils.libexec import main, shim
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+{before}
+main.main(["shim", *sys.argv[1:]])
 """
 
-_BEGINNING = """
-import ctypes, os, sys, time
-from ansible_collections.fleet.containerd.plugins.module_utils.libexec.shim import Shim
-base = sys.argv[1]
-ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
-answer, output, error = os.pipe(), os.pipe(), os.pipe()
+_RUNTIME = """#!{python} -IS
+import os, signal, sys, time
+assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL, "what the shim ignores"
+base = os.path.dirname(sys.argv[sys.argv.index("--pid-file") + 1])
+def remember(init):
+    with open(base + "/init.pid", "w") as stream:
+        stream.write(str(init))
 """
 
 #: The init process ends, as a child of the shim's, while the runtime has not ended yet.
 _SHORT_LIFE = """
-if not os.fork():
-    parent = os.fork()
-    if not parent:
-        init = os.fork()
-        if not init:
-            os.write(output[1], b"short\\n")
-            os._exit(3)
-        with open(base + "/init.pid", "w") as stream:
-            stream.write(str(init))
-        os._exit(0)
-    os.waitpid(parent, 0)
-    time.sleep(0.3)
+parent = os.fork()
+if not parent:
+    init = os.fork()
+    if not init:
+        os.write(1, b"short\\n")
+        os._exit(3)
+    remember(init)
     os._exit(0)
+os.waitpid(parent, 0)
+time.sleep(0.3)
 """
 
 #: The runtime has ended; a process that it has left is the parent of init, and ends after it.
 _LATE_PARENT = """
 ready = os.pipe()
-runtime = os.fork()
-if not runtime:
-    if not os.fork():
-        init = os.fork()
-        if not init:
-            time.sleep(0.3)
-            os.write(output[1], b"short\\n")
-            os._exit(3)
-        with open(base + "/init.pid", "w") as stream:
-            stream.write(str(init))
-        os.write(ready[1], b"x")
-        os.close(output[1])
-        time.sleep(3)
-        os._exit(0)
-    os.read(ready[0], 1)
+if not os.fork():
+    init = os.fork()
+    if not init:
+        time.sleep(0.3)
+        os.write(1, b"short\\n")
+        os._exit(3)
+    remember(init)
+    os.write(ready[1], b"x")
+    os.close(1)
+    time.sleep(3)
     os._exit(0)
+os.read(ready[0], 1)
 """
+
+#: Until its standard input ends, or its log is told.
+_LONG_LIFE = """
+init = os.fork()
+if not init:
+    os.write(1, b"ready\\n")
+    os.read(0, 1)
+    os.write(1, b"over\\n")
+    os._exit(4)
+remember(init)
+"""
+
+_FAILS = "sys.exit(1)"
+
+
+class Ground:
+    """A bundle, a container's directory and a runtime that is a script."""
+
+    def __init__(self, base: pathlib.Path) -> None:
+        self.bundle, self.directory, self.program = base / "bundle", base / "kept", base / "runtime"
+        self.bundle.mkdir()
+        self.directory.mkdir()
+        self.log = self.directory / "log"
+
+    def start(self, runtime: str, io: str = "", before: str = "") -> t.Tuple[subprocess.Popen[bytes], socket.socket]:
+        """The shim, and our end of the socket."""
+        self.program.write_text(_RUNTIME.format(python=sys.executable) + runtime)
+        self.program.chmod(0o755)
+        ours, theirs = socket.socketpair()
+        arguments = [str(theirs.fileno()), str(self.bundle), str(self.directory), "some-id", str(self.log), "0", "1", io]
+        process = subprocess.Popen(
+            [sys.executable, "-c", _SHIM.format(before=before), *arguments, str(self.program), "--systemd-cgroup"],
+            env={"PYTHONPATH": str(COLLECTIONS)},
+            pass_fds=[theirs.fileno()],
+            preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+        )
+        theirs.close()
+        return process, ours
+
+    def run(self, runtime: str, before: str = "") -> bytes:
+        """To the end; what the shim answered."""
+        process, ours = self.start(runtime, before=before)
+        with ours:
+            ours.sendall(b"\n")
+            answer = ours.recv(64)
+        process.wait(30)
+        return answer
+
+    def state(self) -> t.Dict[str, t.Any]:
+        found: t.Dict[str, t.Any] = json.loads((self.directory / "state.json").read_text())
+        return found
+
+
+@pytest.fixture
+def ground(tmp_path: pathlib.Path) -> Ground:
+    return Ground(tmp_path)
 
 
 @pytest.mark.parametrize("runtime", [_SHORT_LIFE, _LATE_PARENT], ids=["before its runtime", "before its parent"])
-def test_a_container_that_ends(runtime: str, tmp_path: pathlib.Path) -> None:
-    command = [sys.executable, "-c", _BEGINNING + runtime + _SHIM, str(tmp_path)]
-    subprocess.run(command, check=True, env={"PYTHONPATH": str(COLLECTIONS)}, timeout=30)
-    ended = json.loads((tmp_path / "exit.json").read_text())
-    assert ended["exit_status"] == 3
-    assert ended["pid"] == shim.init_pid(str(tmp_path))
-    assert json.loads((tmp_path / "log").read_text())["log"] == "short\n"
+def test_a_container_that_ends(runtime: str, ground: Ground) -> None:
+    assert ground.run(runtime) == b"started\n"
+    ended = ground.state()
+    assert (ended["exit_status"], ended["asked"], ended["oom_killed"], ended["dropped"]) == (3, False, False, 0)
+    assert ended["init"][0] == int((ground.bundle / "init.pid").read_text())
+    assert (ended["boot"], ended["log"], ended["systemd"]) == (boot_id(), str(ground.log), True)
+    assert 0 < ended["started_at"] <= ended["exited_at"] + 0.01
+    assert json.loads(ground.log.read_text())["log"] == "short\n"
 
 
-def test_a_container_is_kept_where_no_thread_can_be_started(tmp_path: pathlib.Path) -> None:
+def test_a_container_is_kept_where_no_thread_can_be_started(ground: Ground) -> None:
     """What a thread would have done is done before the output is read."""
-    refuse = """
-from ansible_collections.fleet.containerd.plugins.module_utils.libexec import shim as module
-def refuse(*args):
-    raise RuntimeError("can't start new thread")
-module.start_new_thread = refuse
-"""
-    command = [sys.executable, "-c", _BEGINNING + _SHORT_LIFE + refuse + _SHIM, str(tmp_path)]
-    subprocess.run(command, check=True, env={"PYTHONPATH": str(COLLECTIONS)}, timeout=30)
-    assert json.loads((tmp_path / "exit.json").read_text())["exit_status"] == 3
+    refuse = 'def refuse(*args):\n    raise RuntimeError("can\'t start new thread")\nshim.start_new_thread = refuse'
+    assert ground.run(_SHORT_LIFE, refuse) == b"started\n"
+    assert ground.state()["exit_status"] == 3
+
+
+def test_the_state_while_it_runs_and_after_an_end_that_was_asked_for(ground: Ground) -> None:
+    process, ours = ground.start(_LONG_LIFE, "stdin")
+    ours.sendall(b"\n")
+    assert ours.recv(64) == b"started\n"
+    facts = Facts.read(str(ground.directory / "state.json"))
+    assert facts
+    assert facts.shim == Process(process.pid, start_time(process.pid))
+    assert facts.init.alive
+    assert (facts.runtime, facts.log, facts.ending) == (str(ground.program), str(ground.log), None)
+    (ground.bundle / "stopped").touch()
+    pathlib.Path(f"/proc/{facts.init.pid}/fd/0").write_text("x")
+    assert process.wait(10) == 0
+    assert ground.state()["asked"]
+    assert ground.state()["exit_status"] == 4
+    assert list(ground.bundle.glob("*.json")) == []
+
+
+def test_who_starts_it_may_be_killed(ground: Ground) -> None:
+    """Before the bundle is there nothing happens; afterwards the container runs, and its end is recorded."""
+    process, ours = ground.start(_LONG_LIFE)
+    ours.close()
+    assert process.wait(10) == 0
+    assert list(ground.directory.iterdir()) == []
+    process, ours = ground.start(_LONG_LIFE)
+    ours.sendall(b"\n")
+    ours.close()
+    assert process.wait(10) == 0
+    assert ground.state()["exit_status"] == 4
+
+
+def test_a_runtime_that_fails_or_is_not_there(ground: Ground) -> None:
+    assert ground.run(_FAILS) == b"failed\n"
+    ground.bundle.chmod(0o755)
+    process, ours = ground.start(_FAILS)
+    ground.program.unlink()
+    ours.sendall(b"\n")
+    assert ours.recv(64) == b"failed\n"
+    process.wait(10)
+    assert list(ground.directory.glob("*.json")) == []
+
+
+def test_where_neither_place_can_be_written(ground: Ground) -> None:
+    for place in (ground.directory, ground.bundle):
+        (place / "state.json").mkdir()
+    process, ours = ground.start(_LONG_LIFE)
+    ours.sendall(b"\n")
+    assert ours.recv(64) == b"unwritten\n"
+    process.wait(10)
+
+
+def test_the_spare_place_holds_only_what_the_first_one_could_not(ground: Ground) -> None:
+    process, ours = ground.start(_LONG_LIFE, "stdin")
+    with contextlib.suppress(FileNotFoundError):
+        (ground.directory / "state.json").mkdir()
+    ours.sendall(b"\n")
+    assert ours.recv(64) == b"started\n"
+    facts = Facts.read(str(ground.bundle / "state.json"), str(ground.directory / "state.json"))
+    assert facts
+    assert facts.init.alive
+    (ground.directory / "state.json").rmdir()
+    pathlib.Path(f"/proc/{facts.init.pid}/fd/0").write_text("x")
+    process.wait(10)
+    assert ground.state()["exit_status"] == 4
+    assert not (ground.bundle / "state.json").exists()
 
 
 @pytest.fixture(params=["no call", "not in Python", "there"])
@@ -113,7 +229,7 @@ def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.usefixtures("kernel")
 def test_the_end_of_a_process_is_told_on_every_kernel() -> None:
     with subprocess.Popen(["sleep", "1000"]) as process:
-        told = shim.watch(process.pid)
+        told = ends.watch(process.pid)
         known = Process.of(process.pid)
         assert select.select([told], [], [], 0.15)[0] == []
         assert not known.wait(0.05)

@@ -23,7 +23,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import sys
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.signals import parse_signal, signal_name
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.sizes import parse_size
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.rootfs import check_rootfs, check_working_dir
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.runc import Runtime, failure, version_warnings
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.runc import RuntimeProgram, failure, version_warnings
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.base import DEFAULT_CAPABILITIES, base
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.cgroups import (
     HostFacts,
@@ -216,7 +216,7 @@ def test_spec_follows_the_control_groups_of_the_host() -> None:
 @pytest.mark.parametrize(("host", "told"), [(V1, False), (V2, False), (V2_SYSTEMD, True)])
 def test_the_runtime_is_told_to_ask_systemd_for_control_groups(host: HostFacts, told: bool) -> None:
     """With every verb: old releases forget it."""
-    runtime = Runtime("sh", "/root-of-it", made_by_systemd(spec_of(host)))
+    runtime = RuntimeProgram("sh", "/root-of-it", made_by_systemd(spec_of(host)))
     assert ("--systemd-cgroup" in runtime.command) is told
 
 

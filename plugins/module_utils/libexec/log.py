@@ -5,8 +5,7 @@
 
 It has the container's output on the descriptors 3 and 4, and the bundle as its working directory. It writes the json-file log,
 and when the container has ended it asks the shim for the exit status and records it, since a daemon that was down at that
-moment forgets it (1.7 and 2.x). Like the shim it stays in memory, so it imports next to nothing; what it shares with the shim
-comes as an argument, since in the zip file there is no package.
+moment forgets it (1.7 and 2.x). Like our shim it stays in memory, so it imports next to nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +14,10 @@ import os
 import time
 from _signal import SIG_DFL, SIGTERM, set_wakeup_fd, signal
 from select import POLLHUP, POLLIN, poll
+
+from ..runtime.json_log import Log
+from .ends import Memory, raise_priority, watch
+from .state import ending, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,23 +29,16 @@ _CHUNK = 64 * 1024
 _LOOK_MS = 10
 
 
-def main(
-    shim: t.Any,
-    directory: str,
-    path: str,
-    max_size: int,
-    max_files: int,
-    fds: tuple[int, int, int] = _DESCRIPTORS,
-    late: float = 0.0,
-    spare: str = "",
-) -> None:
-    """shim: the module. directory: where exit.json goes, spare: the file that is written where it cannot go there. path: the log,
-    rotated at max_size bytes (0 never).
+def main(arguments: list[str]) -> int:
+    """arguments: the directory for exit.json, the log, its max size, how many files, a file that is written where exit.json cannot be,
+    the seconds below, and descriptors, where they are not 3, 4 and 5.
 
     late: 0, or how long to wait for output that the shim still carries to us when the container has ended (seconds): from a
     console, or through FIFOs. What is later than that is still written, until the task is deleted.
     """
-    log = shim.Log(path, max_size, max_files)
+    directory, path, size, files, spare, seconds, *descriptors = arguments
+    late, fds = float(seconds), [int(fd) for fd in descriptors] or _DESCRIPTORS
+    log = Log(path, int(size), int(files))
     started = time.time()
     stop = wake_on_sigterm()
     try:
@@ -50,9 +46,9 @@ def main(
     except OSError:
         pass
     os.close(fds[2])
-    shim.raise_priority()
+    raise_priority()
     streams = {fds[0]: "stdout", fds[1]: "stderr"}
-    init = Init(shim)
+    init = Init()
     over = copy(log, stop, streams, init, late)
     log.finish()
     # From here on there is nothing to lose but what somebody still carries.
@@ -60,20 +56,15 @@ def main(
         signal(SIGTERM, SIG_DFL)
     ended = wait_for_end(os.environ.get("CONTAINER_ID", "")) if over else None
     if ended:
-        status, exited_at = ended
-        text = (
-            f'{{"exit_status":{status},"started_at":{started:.6f},"exited_at":{exited_at:.6f},'
-            f'"oom_killed":{"true" if init.memory.kills else "false"},"dropped":{log.dropped}}}\n'
-        )
-        try:
-            shim.write_file(f"{directory}/exit.json", text)
-        except OSError:
+        end = ending(*ended, init.memory.kills, log.dropped)
+        text = f'{{"started_at":{started:.6f},{end}}}\n'
+        if not write(text, f"{directory}/exit.json", spare):
             os.makedirs(os.path.dirname(spare), 0o700, exist_ok=True)
-            shim.write_file(spare, text)
+            write(text, f"{directory}/exit.json", spare)
         if late:
-            copy(log, stop, streams, Init(shim, -2), 0)
+            copy(log, stop, streams, Init(-2), 0)
             log.finish()
-    os._exit(0)
+    return 0
 
 
 def wake_on_sigterm() -> int:
@@ -89,20 +80,19 @@ def wake_on_sigterm() -> int:
 class Init:
     """The init process. fd becomes readable when it ends; it is -1 while there is none yet, -2 when there will be none."""
 
-    def __init__(self, shim: t.Any, fd: int = -1) -> None:
-        self._shim, self.fd = shim, fd
-        self.memory = shim.Memory("")
+    def __init__(self, fd: int = -1) -> None:
+        self.fd, self.memory = fd, Memory("")
 
     def look(self, poller: t.Any) -> None:
         if self.fd == -1:
-            self.fd = init_end(self._shim)
+            self.fd = init_end()
             if self.fd >= 0:
                 poller.register(self.fd, POLLIN)
-                self.memory = self._shim.Memory(memory_events())
+                self.memory = Memory(memory_events())
                 self.memory.watch(poller)
 
 
-def copy(log: t.Any, stop: int, streams: dict[int, str], init: Init, late: float) -> bool:
+def copy(log: Log, stop: int, streams: dict[int, str], init: Init, late: float) -> bool:
     """Output to the log, until the container's init process has ended (True), or stop is readable or the streams end (False).
 
     The shim keeps the pipes open until the task is deleted, so their end does not tell that the container has ended.
@@ -133,7 +123,7 @@ def copy(log: t.Any, stop: int, streams: dict[int, str], init: Init, late: float
     return False
 
 
-def wait_for_more(poller: t.Any, left: dict[int, str], log: t.Any, late: float) -> None:
+def wait_for_more(poller: t.Any, left: dict[int, str], log: Log, late: float) -> None:
     """Until nothing has come for that long."""
     while late and left:
         found = [fd for fd, _event in poller.poll(late * 1000) if fd in left]
@@ -142,7 +132,7 @@ def wait_for_more(poller: t.Any, left: dict[int, str], log: t.Any, late: float) 
             return
 
 
-def drain(fd: int, name: str, log: t.Any) -> bool:
+def drain(fd: int, name: str, log: Log) -> bool:
     """What is in a pipe; False at its end."""
     while True:
         try:
@@ -154,16 +144,16 @@ def drain(fd: int, name: str, log: t.Any) -> bool:
         log.feed(name, data)
 
 
-def init_end(shim: t.Any) -> int:
+def init_end() -> int:
     """A descriptor that becomes readable when the container's init process ends; -1 while there is none."""
     try:
         with open("init.pid", encoding="ascii") as stream:
-            return int(shim.watch(int(stream.read())))
+            return watch(int(stream.read()))
     except (OSError, ValueError):
         return -1
 
 
-def shim_address() -> t.Tuple[str, int]:
+def shim_address() -> tuple[str, int]:
     """Socket and protocol version of the shim that started us, from the bundle."""
     try:
         with open("bootstrap.json", encoding="utf-8") as stream:
@@ -177,7 +167,7 @@ def shim_address() -> t.Tuple[str, int]:
         return stream.read().strip(), 2
 
 
-def wait_for_end(container_id: str) -> t.Optional[t.Tuple[int, float]]:
+def wait_for_end(container_id: str) -> tuple[int, float] | None:
     """Exit status and time from the shim's Wait (ttrpc); None when it does not say."""
     import _socket
 
@@ -215,9 +205,9 @@ def field(number: int, data: bytes) -> bytes:
     return bytes((number << 3 | 2,)) + size + data
 
 
-def parse(data: bytes) -> t.Dict[int, t.Any]:
+def parse(data: bytes) -> dict[int, t.Any]:
     """Varint and length-delimited protobuf fields by number. ValueError."""
-    found: t.Dict[int, t.Any] = {}
+    found: dict[int, t.Any] = {}
     position = 0
 
     def varint() -> int:

@@ -1,0 +1,108 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How what holds a container learns that it ends: the end of its first process, and what the kernel killed for memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from _thread import start_new_thread
+from select import POLLPRI, poll
+
+#: Where the kernel does not tell the end of a process (ENOSYS; EPERM in sandboxes), how often we look.
+_LOOK_SECONDS = 0.1
+_NO_SUCH_CALL = (38, 1)
+
+
+def watch(pid: int) -> int:
+    """A descriptor that becomes readable when a process ends. OSError when there is none."""
+    try:
+        return os.pidfd_open(pid)
+    except AttributeError:
+        pass
+    except OSError as error:
+        if error.errno not in _NO_SUCH_CALL:
+            raise
+    # Before Linux 5.3, also where Python was built for such a kernel.
+    reader, writer = os.pipe()
+    start_new_thread(close_at_end, (pid, writer))
+    return reader
+
+
+def close_at_end(pid: int, fd: int) -> None:
+    """When there is no such process, or it has ended."""
+    state = b""
+    while state not in (b"Z", b"X"):
+        time.sleep(_LOOK_SECONDS)
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as stream:
+                state = stream.read().rpartition(b")")[2].split()[0]
+        except OSError:
+            state = b"X"
+    os.close(fd)
+
+
+def ticks(pid: int) -> int:
+    """When a process began, in clock ticks since boot, also of a zombie; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            return int(stream.read().rpartition(b")")[2].split()[19])
+    except OSError:
+        return 0
+
+
+class Memory:
+    """How many processes of a control group were killed for memory.
+
+    systemd removes a group as soon as it is empty, so what a group of version 2 counts is read whenever it changes.
+    """
+
+    def __init__(self, path: str) -> None:
+        """path: of memory.events, or of memory.oom_control of version 1; empty where there is none."""
+        self.kills, self.fd = 0, -1
+        self._poller: poll | None = None
+        try:
+            self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return
+        self._changes = path.endswith(".events")
+
+    def watch(self, poller: poll) -> None:
+        if self.fd >= 0 and self._changes:
+            self._poller = poller
+            poller.register(self.fd, POLLPRI)
+            self.look()
+
+    def look(self) -> None:
+        """Count. A group that is gone is not looked at again."""
+        try:
+            for line in os.pread(self.fd, 4096, 0).split(b"\n"):
+                if line.startswith(b"oom_kill "):
+                    self.kills = int(line[9:])
+        except OSError:
+            self._forget()
+
+    def close(self) -> int:
+        """The number in the end."""
+        if self.fd >= 0:
+            self.look()
+        self._forget()
+        return self.kills
+
+    def _forget(self) -> None:
+        if self.fd >= 0:
+            if self._poller:
+                self._poller.unregister(self.fd)
+            os.close(self.fd)
+            self.fd = -1
+
+
+def raise_priority() -> None:
+    """Be the last one that the kernel kills for memory. After the start, so that the container does not inherit it."""
+    try:
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        os.write(fd, b"-998")
+        os.close(fd)
+    except OSError:
+        return

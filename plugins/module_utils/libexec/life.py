@@ -1,0 +1,232 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run of a container: the runtime makes and starts it, its output goes to the log, its first process ends.
+
+The shim is a child subreaper, so the first process becomes its child when the runtime exits.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from _signal import SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGXFSZ
+from select import POLLERR, POLLHUP, POLLIN, poll
+
+from ..runtime.json_log import Log
+from .ends import Memory, ticks, watch
+
+_CHUNK = 64 * 1024
+_DRAIN_SECONDS = 2.0
+#: How long the end of init may wait for its parent to end as well, and how often that is looked at.
+_STATUS_SECONDS = 10.0
+_SOON = 0.02
+_UNKNOWN = 255 << 8
+#: What the shim, or Python, ignores.
+_IGNORED = (SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGXFSZ)
+
+
+class Life:
+    """command: the runtime's, up to the verb. io: "terminal", "stdin" (it is kept open as long as we live), or empty.
+
+    pid, ticks, started: the first process, once begin() was true. status: how it ended, once last() is over.
+    """
+
+    def __init__(self, bundle: str, command: list[str], io: str, log: Log) -> None:
+        self._bundle, self._log = bundle, log
+        self._command = [*command, "--log", f"{bundle}/runtime.log", "--log-format", "json"]
+        self._command += ["run", "--detach", "--bundle", bundle, "--pid-file", f"{bundle}/init.pid"]
+        self._io = io
+        self._streams: dict[int, str] = {}
+        self._kept = -1
+        self._memory = Memory("")
+        self.pid, self.ticks, self.started, self.status, self.oom_kills = 0, 0, 0.0, -1, 0
+
+    def begin(self, container_id: str) -> bool:
+        """Have the runtime make and start it; False when it cannot (its log file in the bundle says why)."""
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        theirs = [null]
+        try:
+            if self._io == "terminal":
+                master = self._spawn_with_console(null, container_id)
+                self._streams = {master: "stdout"} if master >= 0 else {}
+            else:
+                outputs = [os.pipe(), os.pipe()]
+                self._streams = {outputs[0][0]: "stdout", outputs[1][0]: "stderr"}
+                theirs += [outputs[0][1], outputs[1][1]]
+                source = null
+                if self._io == "stdin":
+                    source, self._kept = os.pipe()
+                    theirs.append(source)
+                self._spawn([*self._command, container_id], source, outputs[0][1], outputs[1][1])
+        except OSError:
+            return False
+        finally:
+            for fd in theirs:
+                os.close(fd)
+        if not self._made():
+            return False
+        self._memory = Memory(memory_events(self.pid))
+        return True
+
+    def _spawn(self, command: list[str], *stdio: int) -> None:
+        # No fork: a copy of this process would be made only to be thrown away.
+        actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(stdio)]
+        os.posix_spawn(command[0], command, os.environ, file_actions=actions, setsigdef=_IGNORED)
+
+    def _spawn_with_console(self, null: int, container_id: str) -> int:
+        """The console's master, which the runtime sends over a socket (SCM_RIGHTS); -1 when it ends without sending one."""
+        import _socket
+
+        # The path goes through /proc, since a socket's path may have 107 bytes only.
+        directory = os.open(self._bundle, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        try:
+            path = f"/proc/self/fd/{directory}/console.sock"
+            listener.bind(path)
+            listener.listen(1)
+            os.set_inheritable(directory, True)
+            self._spawn([*self._command, "--console-socket", path, container_id], null, null, null)
+            poller = poll()
+            poller.register(listener.fileno(), POLLIN)
+            while not poller.poll(20):
+                if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
+                    return -1
+            connection = _socket.socket(fileno=listener._accept()[0])  # type: ignore[attr-defined]  # typeshed knows the module socket only
+            _data, ancillary, _flags, _sender = connection.recvmsg(4096, _socket.CMSG_SPACE(4))
+            connection.close()
+            for level, kind, data in ancillary:
+                if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
+                    return int.from_bytes(data[:4], sys.byteorder)
+            return -1
+        finally:
+            listener.close()
+            os.close(directory)
+
+    def _made(self) -> bool:
+        """Wait for the end of the runtime."""
+        while True:
+            # Looked at before it is collected: of a short life nothing would be left to see.
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+            self.pid = init_pid(self._bundle)
+            self.ticks = self.ticks or ticks(self.pid)
+            pid, status = os.waitpid(ended.si_pid if ended else -1, 0)
+            if pid != self.pid:
+                break
+            # A short life: init became ours and has ended while the runtime still comes to its end.
+            self.status = status
+        uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self.started = time.time() - (uptime - self.ticks / os.sysconf("SC_CLK_TCK") if self.ticks else 0.0)
+        return status == 0 and self.pid > 0
+
+    def last(self) -> None:
+        """Copy output to the log until the first process has ended and all of its output has come.
+
+        When it ends its parent may still be a process of the runtime's (crun's create has two), which ends soon; then it is ours.
+        """
+        poller = poll()
+        for fd in self._streams:
+            os.set_blocking(fd, False)
+            poller.register(fd, POLLIN | POLLHUP | POLLERR)
+        self._memory.watch(poller)
+        end, deadline = -1, 0.0
+        if self.status < 0:
+            end = watch(self.pid)
+            poller.register(end, POLLIN)
+        else:
+            deadline = time.monotonic() + _DRAIN_SECONDS
+        while self._streams or self.status < 0:
+            left = max(0.0, deadline - time.monotonic()) if deadline else None
+            if left and self.status < 0:
+                left = min(left, _SOON)
+            events = poller.poll(None if left is None else left * 1000)
+            for fd, _event in events:
+                if fd == self._memory.fd:
+                    self._memory.look()
+                elif fd == end:
+                    self._memory.close()
+                    poller.unregister(end)
+                    deadline = time.monotonic() + _STATUS_SECONDS
+                elif not self._copy(fd):
+                    poller.unregister(fd)
+                    os.close(fd)
+                    del self._streams[fd]
+            if self.status < 0 and deadline:
+                self._reap()
+                if self.status >= 0:
+                    deadline = time.monotonic() + _DRAIN_SECONDS
+            elif self.status < 0:
+                self._reap_orphans()
+            if deadline and not events and time.monotonic() >= deadline:
+                break
+        self._log.finish()
+        self.oom_kills = self._memory.close()
+        self.status = exit_status(self.status if self.status >= 0 else _UNKNOWN)
+
+    def _copy(self, fd: int) -> bool:
+        """One read; False at the end of the stream."""
+        try:
+            data = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            data = b""
+        if data:
+            self._log.feed(self._streams[fd], data)
+        return bool(data)
+
+    def _reap(self) -> None:
+        """Collect what has ended: the init process, and orphans that became ours."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                if self.status < 0:
+                    self.status = _UNKNOWN
+                return
+            if pid == 0:
+                return
+            if pid == self.pid:
+                self.status = status
+
+    def _reap_orphans(self) -> None:
+        """Without the init process: its status is read when its descriptor says that it has ended."""
+        try:
+            while True:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if found is None or found.si_pid == self.pid:
+                    return
+                os.waitpid(found.si_pid, 0)
+        except ChildProcessError:
+            return
+
+
+def init_pid(bundle: str) -> int:
+    """What the runtime wrote; 0 when it has not made the container."""
+    try:
+        with open(f"{bundle}/init.pid", encoding="ascii") as stream:
+            return int(stream.read())
+    except FileNotFoundError:
+        return 0
+
+
+def exit_status(status: int) -> int:
+    """128 + signal where a signal ended the process (the field's convention)."""
+    return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def memory_events(pid: int) -> str:
+    """The file that counts the processes killed for memory in the control group of a process; empty where there is none."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8") as stream:
+            lines = [line.rstrip("\n").split(":", 2) for line in stream]
+    except OSError:
+        return ""
+    for _number, controllers, path in lines:
+        if "memory" in controllers.split(","):
+            return f"/sys/fs/cgroup/memory{path}/memory.oom_control"
+    for number, _controllers, path in lines:
+        if number == "0":
+            return f"/sys/fs/cgroup{path}/memory.events"
+    return ""

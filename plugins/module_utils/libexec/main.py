@@ -1,0 +1,29 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What outlives a module, by verb. A verb is a module beside this one, with main(arguments), and its line here.
+
+Only what a verb needs is loaded, since most of them stay in memory, or stand on the way of a start.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+VERBS = {
+    "log": "write the log of a task of containerd's",
+    "shim": "hold a container of the embedded engine",
+}
+
+
+def main(arguments: list[str]) -> None:
+    """arguments: the verb and its own."""
+    verb = arguments[0] if arguments else ""
+    if verb not in VERBS:
+        known = "".join(f"\n  {name:8}{what}" for name, what in VERBS.items())
+        sys.stderr.write(f"there is no verb {verb!r}; the known ones are{known}\n")
+        sys.exit(2)
+    module = __import__(f"{__package__}.{verb}", fromlist=["main"])
+    sys.stderr.flush()
+    os._exit(module.main(arguments[1:]))

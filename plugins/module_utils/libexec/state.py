@@ -1,0 +1,62 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The file in which what holds a container writes down how it is. runtime/task_files.py reads it."""
+
+from __future__ import annotations
+
+import os
+
+
+def write(text: str, path: str, spare: str, durable: bool = True) -> str:
+    """Replace the file: complete or not at all. Where it is then: a disk that is full, or broken, must not cost an exit status,
+    so there is a spare place, which is read first; empty when neither can be written.
+    """
+    for place in (path, spare):
+        try:
+            _replace(place, text, durable)
+            if place == path:
+                _unlink(spare)
+            return place
+        except OSError:
+            continue
+    return ""
+
+
+def _replace(path: str, text: str, durable: bool) -> None:
+    fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        data = text.encode()
+        if os.write(fd, data) < len(data):
+            raise OSError(f"{path}.new: no room")
+        if durable:
+            os.fsync(fd)
+        os.rename(path + ".new", path)
+    except OSError:
+        _unlink(path + ".new")
+        raise
+    finally:
+        os.close(fd)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return
+
+
+def settle(path: str) -> None:
+    """Make durable what was written without."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        os.fsync(fd)
+        os.close(fd)
+    except OSError:
+        return
+
+
+def ending(status: int, exited_at: float, oom_killed: int, dropped: int) -> str:
+    """The members of the JSON object that tell how a container has ended."""
+    killed = "true" if oom_killed else "false"
+    return f'"exit_status":{status},"exited_at":{exited_at:.6f},"oom_killed":{killed},"dropped":{dropped}'

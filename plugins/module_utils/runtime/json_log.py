@@ -1,0 +1,96 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The json-file log in docker's format: one JSON object a line, rotated by size. runtime/logs.py reads it back.
+
+It is written by processes that stay in memory, so this imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+#: Output without an end of line is written in pieces of this size.
+_PIECE = 16 * 1024
+#: No line of a log is longer: a piece and one read (64 KiB) of output, at most six characters a byte.
+LONGEST_LINE = 1024 * 1024
+_ESCAPES = {number: f"\\u{number:04x}" for number in [*range(32), 0x7F, 0x2028, 0x2029]}
+_ESCAPES.update({ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t", ord('"'): '\\"', ord("\\"): "\\\\"})
+
+
+def escape(data: bytes) -> str:
+    """The inside of a JSON string; bytes that are no UTF-8 become U+FFFD."""
+    return data.decode("utf-8", "replace").translate(_ESCAPES)
+
+
+def rotated(path: str, number: int) -> str:
+    """The name of a log's file; the larger the number, the older it is."""
+    return f"{path}.{number}" if number else path
+
+
+class Log:
+    """A disk that is full or slow never stops the container: lines are dropped, and counted. Without a path there is no log."""
+
+    def __init__(self, path: str, max_size: int, max_files: int) -> None:
+        self._path, self._max_size, self._max_files = path, max_size, max(1, max_files)
+        self._partial: dict[str, bytes] = {}
+        self._fd = -1
+        self._size = 0
+        self.dropped = 0
+        self._open()
+
+    def _open(self) -> None:
+        if not self._path:
+            return
+        try:
+            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            self._size = os.fstat(self._fd).st_size
+        except OSError:
+            self._fd = -1
+
+    def feed(self, stream: str, data: bytes) -> None:
+        """Take what came on a stream; complete lines are written, and pieces of very long ones."""
+        lines = (self._partial.pop(stream, b"") + data).split(b"\n")
+        rest = lines.pop()
+        pieces = [line + b"\n" for line in lines]
+        while len(rest) >= _PIECE:
+            pieces.append(rest[:_PIECE])
+            rest = rest[_PIECE:]
+        if rest:
+            self._partial[stream] = rest
+        self._write(stream, pieces)
+
+    def finish(self) -> None:
+        """Write the last lines, which have no end of line."""
+        for stream in list(self._partial):
+            self._write(stream, [self._partial.pop(stream)])
+
+    def _write(self, stream: str, pieces: list[bytes]) -> None:
+        if not self._path or not pieces:
+            return
+        now = time.time_ns()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now % 10**9:09d}Z"
+        for piece in pieces:
+            text = f'{{"log":"{escape(piece)}","stream":"{stream}","time":"{stamp}"}}\n'.encode()
+            try:
+                if self._max_size and self._size + len(text) > self._max_size and self._size:
+                    self._rotate()
+                if self._fd < 0:
+                    self._open()
+                # Where it is not open the descriptor is -1, which is an OSError too.
+                self._size += os.write(self._fd, text)
+            except OSError:
+                self.dropped += 1
+
+    def _rotate(self) -> None:
+        os.close(self._fd)
+        self._fd = -1
+        for number in range(self._max_files - 1, 0, -1):
+            try:
+                os.rename(rotated(self._path, number - 1), rotated(self._path, number))
+            except FileNotFoundError:
+                continue
+        if self._max_files == 1:
+            os.unlink(self._path)
+        self._open()
