@@ -136,7 +136,7 @@ registries:
 from ..module_utils.argument_specs.containerd_registry_info import SPEC
 from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run_query
-from ..module_utils.resources.registry.facts import registry_info
+from ..module_utils.resources.registry.info import registry_info
 
 
 def main() -> None:

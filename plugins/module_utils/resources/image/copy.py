@@ -17,9 +17,9 @@ from ...image.walk import DocumentTree, Selection
 from ...kernel.converge import Facts, Plan, Step
 from ...oci.descriptor import Descriptor
 from ...oci.reference import Reference
-from ..registry.options import registry_client, registry_options
-from ..registry.pusher import registry_pusher
-from .push import destination_of, foresee_push, selection_of, transfer_options
+from ..registry.client import registry_client
+from ..registry.options import registry_options
+from .push import destination_of, foresee_push, registry_pusher, selection_of, transfer_options
 
 if t.TYPE_CHECKING:
     from ...registry.options import RegistryOptions

@@ -11,7 +11,8 @@ import typing as t
 from ...engine.labels import PINNED, PINNED_VALUE
 from ...errors import EngineError, InvalidArgument, NotFound, Unavailable
 from ...kernel.converge import Step
-from ..registry.options import registry_client, registry_options
+from ..registry.client import registry_client
+from ..registry.options import registry_options
 from .find import pin_problem
 from .values import FoundImage, WantedImage, parse_name, parse_platforms
 

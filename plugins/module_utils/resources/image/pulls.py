@@ -12,7 +12,7 @@ import typing as t
 from ...engine.labels import is_pinned, merged
 from ...errors import EngineError, MissingLibrary, ResourceExhausted
 from ...kernel.converge import Plan, Step
-from ..registry.options import registry_client
+from ..registry.client import registry_client
 from .facts import image_facts, summary
 from .failures import no_room
 from .foreseen import foresee

@@ -16,7 +16,6 @@ from ...oci.platform import Platform
 from ...oci.reference import Reference
 from ...oci.sizes import parse_size
 from ..registry.options import registry_options
-from ..registry.pusher import registry_pusher
 from .facts import image_facts
 from .find import look_at
 from .stored import StoredImage, stored_image
@@ -25,6 +24,7 @@ if t.TYPE_CHECKING:
     from ...engine.api import Engine
     from ...oci.descriptor import Descriptor
     from ...registry.options import RegistryOptions
+    from ...registry.pusher import Pusher
 
 
 class WantedPush(t.NamedTuple):
@@ -106,6 +106,13 @@ class ImagePushResource:
         if self._pushed:
             out["pushed"] = self._pushed.facts()
         return Facts(out)
+
+
+def registry_pusher(options: RegistryOptions) -> Pusher:
+    """MissingLibrary without requests."""
+    from ...registry.pusher import Pusher
+
+    return Pusher(options)
 
 
 def foresee_push(options: RegistryOptions, destination: Reference, top: Descriptor) -> t.List[str]:

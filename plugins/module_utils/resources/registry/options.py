@@ -11,18 +11,8 @@ import typing as t
 from ...errors import InvalidArgument, printable
 from ...registry.options import RegistryOptions
 
-if t.TYPE_CHECKING:
-    from ...registry.client import RegistryClient
-
 #: Where containerd looks without being told: these may be missing.
 CONFIG_DIRS = ("/etc/containerd/certs.d", "/etc/docker/certs.d")
-
-
-def registry_client(options: RegistryOptions) -> RegistryClient:
-    """MissingLibrary without requests."""
-    from ...registry.client import RegistryClient
-
-    return RegistryClient(options)
 
 
 def registry_options(params: t.Mapping[str, t.Any]) -> RegistryOptions:
