@@ -9,7 +9,7 @@ import typing as t
 
 from ...engine import labels as L
 from ...engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, TaskState
-from ..image.facts import timestamp
+from ..times import timestamp
 from .options.row import Seen
 from .options.table import facts, values_of
 

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import typing as t
 
 from ...engine.labels import NAME, is_pinned
 from ...errors import InvalidArgument
 from ...oci.platform import Platform
 from ...oci.reference import Reference
+from ..times import timestamp
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -20,14 +20,6 @@ if t.TYPE_CHECKING:
     from ...image.inspect import ImageView
     from ...oci.digest import Digest
     from .values import FoundImage
-
-
-def timestamp(seconds: float) -> str:
-    """RFC 3339 in UTC; empty for 0 (not known)."""
-    if not seconds:
-        return ""
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def namesakes(records: t.Iterable[Image], target: Digest) -> t.List[Image]:
