@@ -50,6 +50,7 @@ generate: setup
 	@$(PYTHON) tools/specs.py
 	@$(PYTHON) tools/descriptors.py
 	@$(PYTHON) tools/readme.py
+	@$(PYTHON) tools/options.py
 
 clean:
 	rm -rf .build/sanity .build/galaxy .mypy_cache .ruff_cache tests/output

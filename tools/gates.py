@@ -43,6 +43,7 @@ GATES = [
     Gate("format (ruff)", ["ruff", "format", "--check", "--quiet", "."], True),
     Gate("generated argument specs", ["python", "tools/specs.py", "--check"], True),
     Gate("generated API table", ["python", "tools/descriptors.py", "--check"], True),
+    Gate("generated table of options", ["python", "tools/options.py", "--check"], True),
     Gate("generated part of README.md", ["python", "tools/readme.py", "--check"], True),
     Gate("programs that are started", ["python", "tools/programs.py"], True),
     Gate("Python 3.9 on targets", ["python", "tools/python39.py"], True),

@@ -1,0 +1,228 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The table of options of containers: each row has everything, and is driven through its life: create, again, change, reset, live."""
+
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+import pytest
+import yaml
+
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.engines import EngineOptions
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.field import Change, Field
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import steps
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options import table
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.life import Stop
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.row import Live, Row, fixed
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.values import WantedContainer
+from ansible_collections.fleet.containerd.plugins.modules import containerd_container
+from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult, task
+from ansible_collections.fleet.containerd.tests.support.images import Layout, small_image
+from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
+
+COLUMNS = {"field", "parse", "base", "render", "live", "facts"}
+IMAGE = "docker.io/library/row:1"
+CONFIG: t.Dict[str, t.Any] = {
+    "Cmd": ["-c", "wait"],
+    "Entrypoint": ["sh"],
+    "Env": ["PATH=/bin", "HOSTNAME=image", "A=image"],
+    "Labels": {"from": "image"},
+    "StopSignal": "SIGQUIT",
+    "User": "user",
+    "WorkingDir": "tmp",
+}
+
+
+class Case(t.NamedTuple):
+    """One option with two values. place: where facts have it; seen: what stands there with value, with other, and when it is not given.
+
+    written: what of the record the value is in; told: what stands there with value.
+    """
+
+    value: t.Any
+    other: t.Any
+    place: str
+    seen: t.Tuple[t.Any, t.Any, t.Any]
+    written: t.Callable[[Container], t.Any]
+    told: t.Any
+
+
+def process(key: str) -> t.Callable[[Container], t.Any]:
+    return lambda container: container.spec["process"][key]
+
+
+def stored(option: str) -> t.Callable[[Container], t.Any]:
+    return lambda container: container.extensions["fleet.containerd.desired"]["effective"][option]
+
+
+def volume(container: Container) -> t.Any:
+    return [one for one in container.spec["mounts"] if one["source"] == "/usr"]
+
+
+def namespaces(container: Container) -> t.Set[str]:
+    return {one["type"] for one in container.spec["linux"]["namespaces"]}
+
+
+ENV = ["PATH=/bin", "HOSTNAME=image", "HOME=/tmp"]
+BIND = {"destination": "/a", "type": "bind", "source": "/usr", "options": ["rbind", "ro", "rprivate"]}
+CASES: t.Dict[str, Case] = {
+    "command": Case(
+        ["-c", "a b"], "-x y", "Config.Cmd", (["-c", "a b"], ["-x", "y"], CONFIG["Cmd"]), process("args"), ["sh", "-c", "a b"]
+    ),
+    "entrypoint": Case("sh -x", ["cat"], "Config.Entrypoint", (["sh", "-x"], ["cat"], ["sh"]), process("args"), ["sh", "-x"]),
+    "env": Case(
+        {"B": "1"},
+        {"A": "2"},
+        "Config.Env",
+        ([*ENV, "A=image", "B=1"], [*ENV, "A=2"], [*ENV, "A=image"]),
+        process("env"),
+        [*ENV, "A=image", "B=1"],
+    ),
+    "hostname": Case("box", "other", "Config.Hostname", ("box", "other", None), lambda one: one.spec["hostname"], "box"),
+    "interactive": Case(True, False, "Config.OpenStdin", (True, False, False), stored("interactive"), True),
+    "labels": Case(
+        {"a": "1"},
+        {"a": "2"},
+        "Config.Labels",
+        ({"a": "1", "from": "image"}, {"a": "2", "from": "image"}, {"from": "image"}),
+        lambda one: one.labels["a"],
+        "1",
+    ),
+    "log_driver": Case(
+        "none", "json-file", "HostConfig.LogConfig.Type", ("none", "json-file", "json-file"), stored("log_driver"), "none"
+    ),
+    "log_options": Case(
+        {"max-size": "1k"},
+        {"max-file": 2},
+        "HostConfig.LogConfig.Config",
+        ({"max-file": "1", "max-size": "1024"}, {"max-file": "2"}, {"max-file": "1"}),
+        stored("log_options"),
+        {"max-size": 1024, "max-file": 1},
+    ),
+    "network_mode": Case(
+        "host", "none", "HostConfig.NetworkMode", ("host", "none", "none"), lambda one: "network" in namespaces(one), False
+    ),
+    "read_only": Case(
+        True, False, "HostConfig.ReadonlyRootfs", (True, False, False), lambda one: one.spec["root"]["readonly"], True
+    ),
+    "runtime": Case("crun", "/bin/r", "HostConfig.Runtime", ("crun", "/bin/r", "runc"), lambda one: one.runtime.binary, "crun"),
+    "stop_signal": Case("KILL", 2, "Config.StopSignal", ("SIGKILL", "SIGINT", "SIGQUIT"), stored("stop_signal"), 9),
+    "stop_timeout": Case(0, 3, "Config.StopTimeout", (0, 3, 10), stored("stop_timeout"), 0),
+    "tty": Case(True, False, "Config.Tty", (True, False, False), process("terminal"), True),
+    "user": Case("0", "9:8", "Config.User", ("0", "9:8", "user"), lambda one: process("user")(one)["uid"], 0),
+    "volumes": Case(["/usr:/a:ro"], ["/usr:/b"], "HostConfig.Binds", (["/usr:/a:ro"], ["/usr:/b"], []), volume, [BIND]),
+    "working_dir": Case("/etc", "/new//x/", "Config.WorkingDir", ("/etc", "/new/x", "/tmp"), process("cwd"), "/etc"),
+}
+
+
+@pytest.fixture
+def image(site: MemorySite, layout: Layout) -> str:
+    """An image that sets whatever an image can set."""
+    layout.tag(small_image(layout, **CONFIG), IMAGE)
+    site.play(task("containerd_image_load", path=str(layout.path)))
+    return IMAGE
+
+
+def asked(**options: t.Any) -> Task:
+    return task("containerd_container", name="row", image=IMAGE, **options)
+
+
+def at(result: TaskResult, place: str) -> t.Any:
+    found = result.value("container")
+    for part in place.split("."):
+        found = found[part]
+    return found
+
+
+def record(site: MemorySite) -> Container:
+    (container,) = site.memory.containers.list()
+    return container
+
+
+@pytest.mark.parametrize("row", table.ROWS, ids=lambda row: str(row.option))
+def test_every_row_has_every_column(row: Row) -> None:
+    assert set(Row._fields) - set(Row._field_defaults) == COLUMNS
+    assert row.field.kind in ("value", "list", "set", "dict")
+    assert row.field.mode in ("strict", "allow_more_present")
+    assert all(
+        callable(column) for column in (row.parse, row.base.of, row.base.join, row.render, row.field.show, *row.facts.values())
+    )
+    assert row.facts
+    # What update() serves; limits, supervisors and files of what runs come with the first options that need them.
+    assert row.live in (Live.NEVER, Live.RECORD)
+    assert row.option in CASES, "give it a row in the table above"
+
+
+def test_an_option_is_in_one_place() -> None:
+    """The files of other rooms and the rest of this one do not know options by their names."""
+    resources = pathlib.Path(steps.__file__).parent
+    others = [path for path in resources.glob("*.py") if path.name != "info.py"]
+    others += (resources.parent.parent / "kernel").glob("*.py")
+    for path in others:
+        # labels is a field of a record, too.
+        named = [row.option for row in table.ROWS if f'"{row.option}"' in path.read_text() and row.option != "labels"]
+        assert not named, path.name
+    documented = yaml.safe_load(containerd_container.DOCUMENTATION)["options"]
+    assert set(table.BY_OPTION) <= set(documented)
+
+
+@pytest.mark.parametrize("option", sorted(CASES))
+def test_the_life_of_an_option(site: MemorySite, image: str, option: str) -> None:
+    case, row = CASES[option], table.BY_OPTION[option]
+    first, second, base = case.seen
+    (made,) = site.converge(asked(**{option: case.value}))
+    assert made.actions == ["create container row", "start container row"]
+    assert at(made, case.place) == first
+    assert made.value("diff")["after"][option] == row.field.show(row.parse(case.value, option))
+    assert case.written(record(site)) == case.told
+    pid = site.task_of("row").pid
+
+    assert not site.play(asked(**{option: case.other}, comparisons={option: "ignore"})).last.changed
+    (changed,) = site.converge(asked(**{option: case.other}))
+    assert at(changed, case.place) == second
+    assert set(changed.value("diff")["after"]) >= {option}
+    assert case.written(record(site)) != case.told
+    if row.live is Live.NEVER:
+        assert changed.value("recreated_because") == [option]
+    else:
+        assert changed.actions == [f"update {option} of container row"]
+    assert (site.task_of("row").pid == pid) is (row.live is not Live.NEVER)
+
+    assert not site.play(asked()).last.changed
+    another: t.Dict[str, t.Any] = {"tty": True} if option == "interactive" else {"interactive": True}
+    reset = site.play(asked(**another)).last
+    assert f"; not asked for any more and reset to the image's default: {option}" in reset.actions[0]
+    assert at(reset, case.place) == (record(site).id[:12] if base is None else base)
+    assert not site.play(asked(**another)).last.changed
+
+
+@pytest.mark.parametrize("mode", ["strict", "allow_more_present"])
+def test_what_a_live_change_leaves(site: MemorySite, image: str, mode: str) -> None:
+    site.play(asked(labels={"a": "1", "b": "1"}))
+    changed = site.play(asked(labels={"b": "2"}, comparisons={"labels": mode})).last
+    more = {"a": "1"} if mode == "allow_more_present" else {}
+    assert at(changed, "Config.Labels") == {"from": "image", "b": "2", **more}
+
+
+def test_a_live_change_writes_the_specification_too(site: MemorySite, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a row that is none yet: a limit."""
+
+    def render(draft: t.Any, value: int, context: t.Any) -> None:
+        draft.spec["linux"]["resources"]["pids"] = {"limit": value}
+
+    row = Row(Field("limit"), lambda value, option: int(value), fixed(None), render, Live.LIMITS, {"Limit": lambda seen: 0})
+    site.play(asked())
+    monkeypatch.setattr(table, "ROWS", (*table.ROWS, row))
+    monkeypatch.setitem(t.cast(t.Dict[str, Row], table.BY_OPTION), "limit", row)
+    before = record(site)
+    want = WantedContainer("row", "started", EngineOptions(), Stop(), {"limit": 5})
+    steps.update(site.memory, before, want, [Change(row.field, None, 5)])
+    after = record(site)
+    assert after.spec["linux"]["resources"]["pids"] == {"limit": 5}
+    assert "pids" not in before.spec["linux"]["resources"]
+    assert after.extensions["fleet.containerd.desired"]["given"] == {"limit": 5}
+    assert after.labels == before.labels
