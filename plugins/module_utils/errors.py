@@ -4,7 +4,7 @@
 """The one exception tree. Every method of every Protocol in engine/api.pyi raises only these.
 
 EngineError
-├── NotFound               the named thing is not there
+├── NotFound               the named thing does not exist
 ├── AlreadyExists          the name is taken
 ├── InvalidArgument        the caller's value is wrong (names the option and the value)
 ├── FailedPrecondition     right request, wrong state (digest mismatch, task running, ...)
@@ -13,7 +13,7 @@ EngineError
 ├── PermissionDenied       you may not (EACCES, EPERM, HTTP 403)
 ├── Unimplemented          this engine, version or kernel cannot do it
 ├── DataLoss               stored data are damaged
-├── ResourceExhausted      disk full, a limit of ours reached
+├── ResourceExhausted      disk full, or one of our limits reached
 ├── MissingLibrary         a Python library is not installed on the target
 └── RegistryError          an HTTP answer of a registry that is none of the above
 """
@@ -25,14 +25,14 @@ import typing as t
 
 
 def printable(text: object, limit: int = 400) -> str:
-    """Text from outside, safe for a terminal and a log: control characters escaped, length bounded."""
+    """Make text from outside safe for a terminal and a log: escape control characters, limit the length."""
     raw = text.decode("utf-8", "surrogateescape") if isinstance(text, bytes) else str(text)
     cut = raw if len(raw) <= limit else raw[:limit] + "..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in cut)
 
 
 class EngineError(Exception):
-    """Base of all. str(error) is one line that says what is wrong and, where we know, what to do."""
+    """The base class. str(error) is one line that tells what is wrong and, if we know, what to do."""
 
     def __init__(self, message: str, **details: t.Any) -> None:
         super().__init__(message)
@@ -76,7 +76,7 @@ class DataLoss(EngineError):
 
 
 class ResourceExhausted(EngineError):
-    """room: what found none on a disk, with its bytes, and why."""
+    """room: what does not fit on a disk, with its bytes, and why."""
 
     room: t.Optional[t.Tuple[str, str]] = None
 
@@ -84,7 +84,7 @@ class ResourceExhausted(EngineError):
 class MissingLibrary(EngineError):
     """A library is missing on the target.
 
-    library: import name. why: what needs it. debian / pypi: the packages that bring it.
+    library: import name. why: what needs it. debian / pypi: the packages that have it.
     """
 
     def __init__(self, library: str, why: str, debian: str, pypi: str) -> None:
@@ -98,7 +98,7 @@ class MissingLibrary(EngineError):
 
 
 class RegistryError(EngineError):
-    """A registry's answer. errors holds the (code, message) pairs of the response body (distribution-spec)."""
+    """An answer of a registry. errors has the (code, message) pairs of its body (distribution-spec)."""
 
     def __init__(
         self, message: str, method: str = "", url: str = "", status: int = 0, errors: t.Sequence[t.Tuple[str, str]] = ()
@@ -122,7 +122,7 @@ _BY_ERRNO: t.Dict[int, t.Type[EngineError]] = {
 
 
 def from_os_error(error: OSError, doing: str) -> EngineError:
-    """The engine error that stands for an OSError; doing says what was tried ("writing /var/lib/...")."""
+    """The engine error for an OSError. doing: what was tried ("writing /var/lib/...")."""
     kind = _BY_ERRNO.get(error.errno or 0, EngineError)
     reason = error.strerror or str(error)
     return kind(f"{doing}: {printable(reason)}", errno=error.errno)

@@ -4,14 +4,14 @@
 """Every label and extension name that we write, in one place.
 
 nerdctl's names are used where nerdctl reads them, so that nerdctl ps and inspect show our containers; containerd.io
-names are those of containerd's garbage collector. Labels are limited to 4096 bytes a pair, extensions are not.
+names are those of containerd's garbage collector. A label may have 4096 bytes with its name; extensions have no limit.
 """
 
 from __future__ import annotations
 
 import typing as t
 
-#: Of this collection; galaxy.yml has the same.
+#: The version of this collection, the same as in galaxy.yml.
 VERSION = "0.1.0"
 
 # Containers (read by nerdctl).
@@ -24,7 +24,7 @@ EXTRA_HOSTS = "nerdctl/extraHosts"
 
 # Containers: ours.
 OURS = "fleet.containerd/"
-#: A container that takes part in a recreation: the name that it will have or had, instead of NAME.
+#: For a container in a recreation: its future or former name, instead of NAME.
 STAGE = OURS + "stage"
 #: Extension: the canonical desired state of a container.
 DESIRED = "fleet.containerd.desired"
@@ -41,17 +41,17 @@ SOURCE = "containerd.io/distribution.source."
 PINNED = "io.cri-containerd.pinned"
 PINNED_VALUE = "pinned"
 
-#: What an image may never set on a container (such labels steer daemons).
+#: Labels that an image may never set on a container, since they control daemons.
 RESERVED = ("containerd.io/", "nerdctl/", "io.cri-containerd", OURS)
 
 
 def merged(old: t.Mapping[str, str], new: t.Mapping[str, str]) -> t.Dict[str, str]:
-    """The labels of an image record that is written again: those of others stay, ours do not; an empty value takes one away."""
+    """The labels of an image record that is written again: others' labels stay, ours are replaced; an empty value removes one."""
     labels = {key: value for key, value in old.items() if not key.startswith(OURS)}
     labels.update(new)
     return {key: value for key, value in labels.items() if value}
 
 
 def is_pinned(labels: t.Mapping[str, str]) -> bool:
-    """Whether the kubelet leaves an image with these labels alone."""
+    """Whether the kubelet's garbage collection keeps an image with these labels."""
     return labels.get(PINNED) == PINNED_VALUE

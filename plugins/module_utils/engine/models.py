@@ -32,7 +32,7 @@ class ContentInfo(t.NamedTuple):
 
 
 class IngestStatus(t.NamedTuple):
-    """A blob that is being written: offset bytes of total are there."""
+    """A blob that is being written: it has offset bytes of total."""
 
     ref: str
     offset: int
@@ -52,7 +52,7 @@ class Image(t.NamedTuple):
 
 
 class Mount(t.NamedTuple):
-    """What to mount: type (overlay, bind), source, options as of mount(8)."""
+    """A mount: type (overlay, bind), source, options as in mount(8)."""
 
     type: str
     source: str
@@ -60,8 +60,9 @@ class Mount(t.NamedTuple):
 
 
 class LayerTarget(t.NamedTuple):
-    """The directories of a layer on this host. root: its own one. overlay: what the layers below have shows through from lowers,
-    their directories, top first; else root has all of it, and lowers may say where the one below has it.
+    """The directories of a layer on this host. root: its own directory. lowers: those of the layers below, top first.
+
+    overlay: the content of lowers shows through. Without it root has everything, and lowers may name the layer below.
     """
 
     root: str
@@ -69,7 +70,7 @@ class LayerTarget(t.NamedTuple):
     overlay: bool = False
 
     def mounts(self) -> t.List[Mount]:
-        """What to mount to see it, read-only."""
+        """The mounts that show the layer, read-only."""
         if self.overlay and self.lowers:
             return [Mount("overlay", "overlay", ("lowerdir=" + ":".join((self.root, *self.lowers)),))]
         return [Mount("bind", self.root, ("ro", "rbind"))]
@@ -87,7 +88,7 @@ class SnapshotInfo(t.NamedTuple):
 
 
 class Runtime(t.NamedTuple):
-    """name is io.containerd.runc.v2; binary the OCI runtime that it drives (runc, crun or a path)."""
+    """name: io.containerd.runc.v2. binary: the OCI runtime that it uses (runc, crun or a path)."""
 
     name: str = "io.containerd.runc.v2"
     binary: str = "runc"
@@ -96,7 +97,7 @@ class Runtime(t.NamedTuple):
 class Container(t.NamedTuple):
     """A container record. id is 64 hex digits; its human name is a label (engine/labels.py).
 
-    image is the record's name, informative. spec is the OCI runtime spec. extensions hold JSON objects by name.
+    image: the name of the image record, for information. spec: the OCI runtime spec. extensions: JSON objects by name.
     """
 
     id: str
@@ -112,7 +113,7 @@ class Container(t.NamedTuple):
 
 
 class TaskIO(t.NamedTuple):
-    """How a task talks. terminal: a console (as in the spec's process.terminal). stdin: keep standard input open.
+    """Input and output of a task. terminal: a console (as in the spec's process.terminal). stdin: keep standard input open.
 
     log_path: the json-file log ("" discards); a file is rotated at log_max_size bytes (0: never), log_max_files kept.
     """
@@ -125,7 +126,7 @@ class TaskIO(t.NamedTuple):
 
 
 class TaskState(t.NamedTuple):
-    """What runs for a container. exit_status is 128 + signal where a signal ended it; times are 0.0 where unknown."""
+    """The task of a container. exit_status: 128 + signal if a signal ended it. Unknown times are 0.0."""
 
     container_id: str
     status: str
@@ -138,7 +139,7 @@ class TaskState(t.NamedTuple):
 
 
 class Version(t.NamedTuple):
-    """engine: containerd or embedded; version and revision of what answers; runtime version where known."""
+    """engine: containerd or embedded; its version and revision; the version of the runtime if known."""
 
     engine: str
     version: str

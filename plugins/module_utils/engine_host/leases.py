@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Leases: what is made under one is safe from garbage collection. The engine keeps them; when they end is alike for both."""
+"""Leases keep new blobs and snapshots from garbage collection. The engine stores them; when they end is the same for both engines."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if t.TYPE_CHECKING:
 
 
 class Leases:
-    """The lease of this process, and those of killed ones. name: of the one that is held; empty for none.
+    """The lease of this process, and those of killed processes. name: the lease that is held; empty for none.
 
-    All holders share a lock. A killed process leaves its lease behind, but not its lock: who can have that alone knows that all
-    leases made under it are dead. So they need no time of expiry, which a clock that is set would bring on at once.
-    begin makes a lease and tells its name, end removes it.
+    All holders share a lock. A killed process leaves its lease, but not its lock: a process that gets the lock exclusively knows
+    that all leases made under it are dead. So leases need no expiry time, which a changed clock would make wrong.
+    begin makes a lease and returns its name, end removes it.
     """
 
     def __init__(self, place: Place, begin: t.Callable[[], str], end: t.Callable[[str], None]) -> None:
@@ -28,7 +28,7 @@ class Leases:
 
     @contextlib.contextmanager
     def held(self) -> t.Iterator[str]:
-        """A lease for all that is done inside; a lease in a lease is the same."""
+        """Hold a lease during the context. A lease inside a lease is the same one."""
         if self.name:
             yield self.name
             return
@@ -41,7 +41,7 @@ class Leases:
                 self._end(name)
 
     def end_dead(self, end_all: t.Callable[[], bool]) -> t.Optional[bool]:
-        """What end_all says, which ends all leases that there are; None when somebody alive holds one."""
+        """The result of end_all, which ends all leases; None when a living process holds one."""
         with contextlib.suppress(Unavailable, NotFound), locked(self._place.leases, "the leases", wait=0):
             return end_all()
         return None

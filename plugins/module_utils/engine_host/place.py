@@ -1,13 +1,13 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What both engines keep on a host in the same way: the directories of containers, and locks.
+"""The files that both engines keep on a host in the same way: directories of containers, and locks.
 
-Below data_root, each engine has containers/<engine>/<namespace>/<id> and locks/<engine>/<namespace>/<digest of the name> for
-itself: two daemons, or a daemon and the embedded engine, share a data_root without knowing each other.
+Below data_root, each engine has its own containers/<engine>/<namespace>/<id> and locks/<engine>/<namespace>/<digest of the name>:
+two daemons, or a daemon and the embedded engine, share a data_root without knowing each other.
 
-The file of a lock is there while somebody holds it, and stays when its holder is killed, or fails. So it also marks what was
-begun and not ended: who holds the lock next tidies up.
+A lock file exists while a process holds it, and stays when that process is killed, or fails. So it also marks unfinished work: the
+next holder of the lock tidies up.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ..hostfs.atomic import make_dir, read_file, write_file
 from ..hostfs.lock import abandoned, marked
 
 _NAMESPACE = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z")
-#: In containers/<engine>: whose directories these are. Nothing is swept where another name, or none, stands.
+#: In containers/<engine>: the owner of these directories. Nothing is swept where the name is missing or another one.
 _MARK = ".engine"
 _NAME_DIGITS = 32
 
@@ -39,14 +39,14 @@ def check_namespace(namespace: str) -> None:
 
 
 def check_absolute(option: str, path: str) -> str:
-    """The path, without what means nothing in it."""
+    """The normalised path. Raises InvalidArgument unless it is absolute."""
     if not os.path.isabs(path):
         raise InvalidArgument(f"{option}: {printable(path, 200)!r} is not an absolute path")
     return os.path.normpath(path)
 
 
 def sync(directories: t.Iterable[str]) -> None:
-    """Write back the file systems of those directories that there are."""
+    """Write back the file systems of those directories that exist."""
     from ..hostfs.syscalls import syncfs
 
     done: t.Set[int] = set()
@@ -65,10 +65,10 @@ def sync(directories: t.Iterable[str]) -> None:
 
 
 class Place:
-    """The part of data_root that belongs to one namespace of one engine. address: the daemon's socket; none when embedded.
+    """The part of data_root that belongs to one namespace of one engine. address: the daemon's socket; empty when embedded.
 
-    mend: called when a lock is taken whose last holder was killed, before it is worked under. tidy: removes everything that
-    killed processes have left, and says whether that was all; called when that work is done, and after a failure.
+    mend: called after taking a lock whose last holder was killed, before the work under it. tidy: removes everything that
+    killed processes left, and returns whether that was all; called after the work, and after a failure.
     """
 
     def __init__(
@@ -91,15 +91,15 @@ class Place:
         self._locks = os.path.join(data_root, "locks", engine, namespace)
         self._mend, self._tidy = mend, tidy
         self._held, self._tidied = 0, False
-        #: Something that should be gone could not be removed: the marks stay, and later runs try again.
+        #: Something could not be removed: the marks stay, and later runs try again.
         self.rest = False
 
     def container_path(self, container_id: str) -> str:
-        """Where the directory of a container is, or would be."""
+        """The path of a container's directory, which may be missing."""
         return os.path.join(self._containers, container_id)
 
     def container_dir(self, container_id: str) -> str:
-        """The directory of a container, made when it is not there."""
+        """The directory of a container, which is made if it is missing."""
         if not os.path.isdir(self._containers):
             self._claim()
         path = self.container_path(container_id)
@@ -118,10 +118,10 @@ class Place:
 
     @contextlib.contextmanager
     def removing(self, container_id: str) -> t.Iterator[None]:
-        """Around the removal of a container's record, which its directory follows.
+        """A context for removing a container's record. It then removes the directory.
 
-        Before it the volumes get a name that says that nobody wants them any more. What has volumes and no record is not swept
-        otherwise: the records may be lost, or not be there yet.
+        First the volumes get a name that marks them as doomed. Otherwise a directory with volumes and no record is never swept:
+        the records may be lost, or not be available yet.
         """
         from ..hostfs.remove import DOOMED, rename_then_remove
 
@@ -141,9 +141,9 @@ class Place:
         self.rest = False
 
     def set_aside_strangers(self, known: t.Callable[[], t.Collection[str]]) -> bool:
-        """Doom the directories of containers that are not known: killed runs have left them. Called when nobody makes one.
+        """Doom the directories of unknown containers: killed runs left them. Call it when no process makes a container.
 
-        False when something is in the way.
+        False when some could not be doomed.
         """
         if self._names() and read_file(self._mark()) == os.fsencode(self._owner):
             from ..hostfs.remove import set_aside_strangers
@@ -152,7 +152,7 @@ class Place:
         return True
 
     def sweep(self) -> bool:
-        """Remove what was set aside, however long it takes. False when some of it cannot be removed."""
+        """Remove everything that was set aside, however long it takes. False when some of it could not be removed."""
         from ..hostfs.remove import DOOMED, sweep
 
         return not any(name.startswith(DOOMED) for name in self._names()) or sweep(self._containers)
@@ -164,7 +164,7 @@ class Place:
             return []
 
     def never_used(self, container_id: str) -> bool:
-        """Whether there is nothing of a container but its record."""
+        """Whether a container has only its record."""
         try:
             return not os.listdir(self.container_path(container_id))
         except FileNotFoundError:
@@ -174,13 +174,13 @@ class Place:
 
     @property
     def leases(self) -> str:
-        """The file that all holders of leases lock together."""
+        """The lock file that all holders of leases share."""
         make_dir(self._locks)
         return os.path.join(self._locks, "leases")
 
     @contextlib.contextmanager
     def lock(self, name: str, wait: t.Optional[float] = None) -> t.Iterator[None]:
-        """Serialise with other processes of ours that change what is called name."""
+        """Serialise with our other processes that change the object called name."""
         digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:_NAME_DIGITS]
         path, spare = os.path.join(self._locks, digest), os.path.join(self._locks, "spare")
         with marked(path, spare, printable(name, 200), wait) as mark:
@@ -204,7 +204,7 @@ class Place:
                 self._held -= 1
 
     def _tidy_once(self) -> bool:
-        """For all locks that are held at the same time."""
+        """Tidy once for all locks that are held at the same time."""
         if not self._tidied:
             # Who is killed from here on has a mark that stays.
             marks = list(filter(abandoned, self._marks()))
@@ -223,12 +223,12 @@ class Place:
             return []
 
     def interrupted(self) -> bool:
-        """Whether somebody was killed who held a lock here, and nobody has tidied up since."""
+        """Whether a holder of a lock was killed, and no process has tidied up since."""
         return any(map(abandoned, self._marks()))
 
 
 def _rename(old: str, new: str) -> None:
-    """Fine when it is not there, or the new one is."""
+    """Rename; a missing old name, or an existing new one, is no error."""
     try:
         os.rename(old, new)
     except OSError as error:

@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The content store: blobs in the layout of an OCI image directory, with ingests that can be resumed.
 
-A blob's file has its final name only when its bytes were verified. Its row in the database, in the namespace, makes it
-visible. The files are shared between namespaces, the rows are not.
+A blob's file gets its final name only after its bytes were verified. Its row in the database makes it visible in a namespace.
+Namespaces share the files, but not the rows.
 
-Bulk ingests (durable=False) leave the fsync to sync(): until then the row says synced=0, and a process that finds such a
-row and did not write it itself reads the blob again before it trusts it.
+Bulk ingests (durable=False) leave the fsync to sync(). Until then the row has synced=0, and a process that did not write the
+blob itself reads it again before it trusts it.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ LeaseItem = t.Callable[[t.Any, str, str], None]
 
 
 class ContentStore:
-    """Blobs below root, visible in one namespace. lease_item(connection, kind, key) puts what is written under the lease."""
+    """Blobs below root, visible in one namespace. lease_item(connection, kind, key) adds new blobs to the lease."""
 
     def __init__(self, root: str, database: Database, namespace: str, lease_item: LeaseItem) -> None:
         self._root, self._database, self._namespace, self._lease_item = root, database, namespace, lease_item
         self._ours: t.Set[str] = set()
         self._checked: t.Set[str] = set()
         self._unsynced: t.Set[str] = set()
-        #: True while somebody (a lease's holder) will call sync() before anything refers to what is written.
+        #: True while the holder of a lease will call sync() before any record refers to new blobs.
         self.bulk = False
 
     def blob_path(self, digest: Digest) -> str:
@@ -52,7 +52,7 @@ class ContentStore:
 
     @property
     def gc_lock(self) -> str:
-        """Held shared while a blob is made visible, exclusively while files are removed."""
+        """The lock that is held shared while a blob is made visible, exclusively while files are removed."""
         return os.path.join(self._root, "gc.lock")
 
     def info(self, digest: Digest) -> ContentInfo:
@@ -100,7 +100,7 @@ class ContentStore:
             )
 
     def delete(self, digest: Digest) -> None:
-        """The row first, then the file, unless another namespace has the blob too."""
+        """Delete the row first, then the file, unless another namespace has the blob too."""
         with self._database.write() as connection:
             found = connection.execute(
                 "DELETE FROM content WHERE namespace=? AND digest=?", (self._namespace, str(digest))
@@ -113,7 +113,7 @@ class ContentStore:
                     os.unlink(self.blob_path(digest))
 
     def clear(self, digests: t.Iterable[str]) -> None:
-        """Remove the files of blobs that no other namespace has, for room to remove their rows."""
+        """Remove the files of blobs that no other namespace has, to make room for removing their rows."""
         with locked(self.gc_lock, "the content store"):
             for digest in digests:
                 if self._database.one("SELECT 1 FROM content WHERE digest=? AND namespace!=?", digest, self._namespace) is None:
@@ -121,9 +121,9 @@ class ContentStore:
                         os.unlink(self.blob_path(Digest(digest)))
 
     def sweep(self) -> bool:
-        """Remove the files of blobs that no namespace has: of removed ones, and what an interrupted commit or removal left.
+        """Remove the files of blobs that no namespace has, including those of an interrupted commit or removal.
 
-        False when one cannot be removed.
+        False when one could not be removed.
         """
         clean = True
         if not os.path.isdir(self._root):
@@ -166,7 +166,7 @@ class ContentStore:
                 os.unlink(path + ".lock")
 
     def drop_stale_ingests(self) -> None:
-        """Remove ingests that nobody has touched for a day, and those that were interrupted after the commit."""
+        """Remove ingests that no process has touched for a day, and those that were interrupted after the commit."""
         directory = os.path.join(self._root, "ingest")
         for name in sorted({name.partition(".")[0] for name in _names(directory)}):
             path = os.path.join(directory, name)
@@ -178,7 +178,7 @@ class ContentStore:
 
     @staticmethod
     def _age(path: str) -> float:
-        """Seconds since a file was written; endless when it is not there."""
+        """Seconds since a file was written; infinite when it is missing."""
         try:
             return time.time() - os.stat(path).st_mtime
         except FileNotFoundError:
@@ -189,14 +189,14 @@ class ContentStore:
         return os.path.join(self._root, "ingest", name)
 
     def _whole(self, digest: Digest, size: int) -> bool:
-        """The file is there with its size; a damaged blob counts as absent, so that the next pull brings it anew."""
+        """Whether the file exists with its size. A damaged blob counts as missing, so that the next pull fetches it again."""
         try:
             return os.stat(self.blob_path(digest)).st_size == size
         except OSError:
             return False
 
     def _trusted(self, digest: Digest, size: int, synced: int) -> bool:
-        """A row can be believed; one that was never synced is checked against the file, and made durable by who changes something."""
+        """Whether a row can be trusted. If it was never synced, the file is read, and made durable unless we only read."""
         if synced or digest in self._ours:
             return True
         if digest not in self._checked and not self.verify(digest, size):
@@ -210,7 +210,7 @@ class ContentStore:
         return True
 
     def verify(self, digest: Digest, size: int) -> bool:
-        """Read the whole blob: True when size and digest are right."""
+        """Read the complete blob: True when size and digest are right."""
         hasher, total = digest.hasher(), 0
         try:
             with open(self.blob_path(digest), "rb") as stream:
@@ -222,7 +222,7 @@ class ContentStore:
         return total == size and hasher.hexdigest() == digest.hex
 
     def adopt(self, expected: Descriptor) -> bool:
-        """True when the blob is here whole, in this namespace or (then taken over) in another."""
+        """True when the blob is complete, in this namespace or in another one, from which it is then adopted."""
         row = self._database.one("SELECT size, synced FROM content WHERE digest=? LIMIT 1", str(expected.digest))
         if row is None or not self._whole(expected.digest, row[0]) or not self._trusted(expected.digest, row[0], row[1]):
             return False
@@ -234,7 +234,7 @@ class ContentStore:
         return True
 
     def _insert(self, digest: Digest, size: int, labels: Labels, synced: bool) -> bool:
-        """Make the row; False when it was there (its labels are merged)."""
+        """Make the row; False when it exists (then its labels are merged)."""
         with self._database.write() as connection:
             own = connection.execute(
                 "SELECT labels FROM content WHERE namespace=? AND digest=?", (self._namespace, str(digest))
@@ -252,7 +252,7 @@ class ContentStore:
         return own is None
 
     def publish(self, data: str, digest: Digest, size: int, labels: Labels, durable: bool) -> bool:
-        """Give a verified file its name and its row; False when the row was there already."""
+        """Give a verified file its name and its row; False when the row existed already."""
         path = self.blob_path(digest)
         make_dir(os.path.dirname(path))
         if not os.path.exists(os.path.join(self._root, "oci-layout")):
@@ -269,11 +269,11 @@ class ContentStore:
             return self._insert(digest, size, labels, durable)
 
     def unsynced(self) -> t.Set[str]:
-        """What this process has made visible and not made durable yet. To be asked before the syncfs."""
+        """The blobs that this process has made visible, but not durable yet. Call it before the syncfs."""
         return self._unsynced.copy()
 
     def mark_synced(self, digests: t.Set[str]) -> None:
-        """These are durable now."""
+        """Record that these are durable now."""
         if digests:
             with self._database.write() as connection:
                 connection.executemany("UPDATE content SET synced=1 WHERE digest=?", [(digest,) for digest in digests])
@@ -293,7 +293,7 @@ def _fsync_file(path: str) -> None:
 
 
 def _unlink(path: str) -> bool:
-    """False when the file is still there."""
+    """Remove a file; False when it still exists."""
     try:
         os.unlink(path)
     except FileNotFoundError:
@@ -311,7 +311,7 @@ def _names(directory: str) -> t.List[str]:
 
 
 class Ingest:
-    """One blob being written (engine/api.pyi: Ingest). Not durable (bulk): the fsync is left to the engine's sync()."""
+    """One blob being written (engine/api.pyi: Ingest). Not durable (bulk): the engine's sync() does the fsync."""
 
     def __init__(self, store: ContentStore, ref: str, directory: str, expected: t.Optional[Descriptor]) -> None:
         self._store, self._directory, self._expected = store, directory, expected
@@ -354,13 +354,13 @@ class Ingest:
             self._check_room(self._expected.size - self.offset)
 
     def _check_room(self, size: int) -> None:
-        """What cannot fit is not begun."""
+        """Do not begin a blob that cannot fit."""
         found = os.fstatvfs(self._fd)
         if size > found.f_bfree * found.f_frsize:
             raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for {size} bytes")
 
     def _hash_rest(self) -> int:
-        """Hash what is there from the current position on; its length."""
+        """Hash the bytes from the current position to the end. Returns their number."""
         total = 0
         for block in iter(lambda: os.read(self._fd, _BLOCK), b""):
             self._hasher.update(block)
@@ -368,7 +368,7 @@ class Ingest:
         return total
 
     def __exit__(self, *exc: object) -> None:
-        """Keep the bytes for a resume; where there are none, nothing is left."""
+        """Keep the bytes for a resume; without bytes keep nothing."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -6,8 +6,8 @@
 Rollback journal in TRUNCATE mode with synchronous=FULL: a transaction that was acknowledged survives a power cut, reading
 creates no file, and a database on a read-only file system can be read.
 
-So that something can be removed from a disk that is full, a file beside the database has the room for a journal. It becomes the
-journal when there is no other room, and that keeps its size (PERSIST; always so, each reading would be a write to the file's inode).
+To be able to remove something from a full disk, a file beside the database reserves the space for a journal. It becomes the journal
+when there is no other space, and then keeps its size (PERSIST; if always used, each read would write to the inode of the file).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..errors import DataLoss, EngineError, PermissionDenied, ResourceExhausted,
 from ..hostfs.atomic import make_dir, replacing
 
 _BUSY_SECONDS = 60.0
-_DISK = "look for errors of the disk in the kernel's log (dmesg), and keep the file: it may be whole"
+_DISK = "look for errors of the disk in the kernel's log (dmesg), and keep the file: it may be intact"
 _RESERVED_BYTES = 256 * 1024
 _FIRST = """
 CREATE TABLE content (
@@ -45,19 +45,19 @@ CREATE TABLE leases (namespace TEXT, id TEXT, PRIMARY KEY (namespace, id)) WITHO
 CREATE TABLE lease_items (
     namespace TEXT, lease TEXT, kind TEXT, key TEXT, PRIMARY KEY (namespace, lease, kind, key)) WITHOUT ROWID;
 """
-#: Number n makes version n + 1 from version n; a new file has version 0. A step that was released is never changed again.
+#: Step n makes version n + 1 from version n; a new file has version 0. Never change a step after its release.
 _STEPS: t.Tuple[str, ...] = (_FIRST,)
 
 Row = t.Tuple[t.Any, ...]
 
 
 def dump(value: t.Any) -> str:
-    """JSON as stored."""
+    """JSON in the stored form."""
     return json.dumps(value, separators=(",", ":"), sort_keys=True)
 
 
 class Database:
-    """A connection, opened on first use, made on first write. Safe to share between threads.
+    """A connection: opened on first use; the first write makes the file. Safe to share between threads.
 
     Every method raises DataLoss for a damaged file, Unavailable when another process keeps it locked.
     """
@@ -76,7 +76,7 @@ class Database:
                 self._connection = None
 
     def query(self, sql: str, *values: t.Any) -> t.List[Row]:
-        """Rows; none when the database does not exist yet."""
+        """The rows; none when the database does not exist yet."""
         with self._lock, self._errors():
             try:
                 connection = self._connection or self._open_for_reading()
@@ -94,7 +94,7 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> t.Iterator[sqlite3.Connection]:
-        """A transaction: all of it, or nothing when the context is left by an exception. Contexts in contexts are one."""
+        """A transaction: it is completed, or undone after an exception. Nested contexts are one transaction."""
         with self._lock:
             with self._errors():
                 connection = self._open_for_writing()
@@ -144,7 +144,7 @@ class Database:
         return connection
 
     def _bring_up(self, connection: sqlite3.Connection) -> None:
-        """Each step is one transaction: who is killed leaves what is right for a release before this one."""
+        """Run each step in one transaction, so that a killed process leaves a valid file of an earlier version."""
         while self._version(connection) < len(_STEPS):
             connection.execute("BEGIN IMMEDIATE")
             # Who waited for the lock may find that somebody else was faster.
@@ -156,7 +156,7 @@ class Database:
             connection.execute("COMMIT")
 
     def _version(self, connection: sqlite3.Connection) -> int:
-        """The schema of the file; a newer one than ours is not touched."""
+        """The schema of the file. A newer one than ours is refused."""
         try:
             version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         except sqlite3.Error:
@@ -195,14 +195,14 @@ class Database:
         return found.f_blocks > 0 and found.f_bavail * found.f_frsize < 2 * _RESERVED_BYTES
 
     def _keep_reserve(self) -> None:
-        """Zeros are written, since a hole would have no room on the disk. Where that fails there is none until a later run."""
+        """Write zeros, since a hole would reserve no space. If that fails, a later run tries again."""
         path = f"{self._path}-reserve"
         if not os.path.exists(path) and not self._is_short_of_room():
             with contextlib.suppress(EngineError), replacing(path, durable=False, unnamed=True) as stream:
                 stream.write(bytes(_RESERVED_BYTES))
 
     def _use_reserve(self) -> None:
-        """Called in a transaction that has written nothing yet: nobody uses the journal. Zeros are none to SQLite."""
+        """Call it in a transaction that has written nothing yet, so that the journal is not in use. For SQLite zeros are no journal."""
         journal, reserve = f"{self._path}-journal", f"{self._path}-reserve"
         with contextlib.suppress(OSError):
             if not os.path.exists(journal) or os.stat(journal).st_size < os.stat(reserve).st_size:
@@ -226,7 +226,7 @@ class Database:
             raise self._damaged(error) from error
 
     def _damaged(self, error: sqlite3.Error) -> EngineError:
-        """SQLite takes what a disk does not give for what the file does not have: so look again."""
+        """Tell a disk error from a damaged file: SQLite reports both as damage."""
         refused = self._unreadable()
         if refused is not None:
             return EngineError(f"the metadata database {self._path} cannot be read ({refused}): {_DISK}")
@@ -236,7 +236,7 @@ class Database:
         )
 
     def _unreadable(self) -> t.Optional[str]:
-        """What the disk says, when the file is not known to be damaged."""
+        """The disk's error, unless the file is known to be damaged."""
         try:
             with open(self._path, "rb") as stream:
                 while stream.read(1024 * 1024):
@@ -247,7 +247,7 @@ class Database:
             return error.strerror
         except sqlite3.Error:
             return None
-        return "a read that failed, and does not when it is tried again" if whole else None
+        return "a read that failed, and succeeds when it is tried again" if whole else None
 
     def _translate(self, error: sqlite3.OperationalError) -> EngineError:
         text = str(error)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Snapshots: rows in the metadata database, one directory a snapshot. Two kinds: overlayfs and native (plain copies)."""
+"""Snapshots: rows in the metadata database, with one directory for each. Two kinds: overlayfs and native (plain copies)."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from ..hostfs.remove import rename_then_remove, sweep
 from .database import Database, Row, dump
 
 LeaseItem = t.Callable[[t.Any, str, str], None]
-#: The kind of an active snapshot whose tree is not there yet.
+#: The kind of an active snapshot without a complete tree yet.
 _FILLING = "filling"
 _COLUMNS = "number, key, parent, kind, labels, created_at, updated_at"
 
 
 class Snapshotter:
-    """What both kinds share: the rows, the life cycle and the rules of engine/api.pyi."""
+    """The common part of both kinds: the rows, the life cycle and the rules of engine/api.pyi."""
 
     name = ""
     rebases = False
@@ -51,7 +51,7 @@ class Snapshotter:
         return os.path.join(self._root, str(number))
 
     def tree(self, number: int) -> str:
-        """Where the files of one snapshot are."""
+        """The directory with the files of one snapshot."""
         return os.path.join(self._root, str(number), "fs")
 
     def _row(self, key: str) -> Row:
@@ -78,7 +78,7 @@ class Snapshotter:
         return self._info(row)
 
     def _needed(self, row: Row) -> t.List[int]:
-        """The numbers of the snapshots whose trees make up one."""
+        """The numbers of the snapshots whose trees a snapshot needs."""
         return [row[0]]
 
     def walk(self) -> t.List[SnapshotInfo]:
@@ -140,7 +140,7 @@ class Snapshotter:
         return self.mounts(key)
 
     def _insert(self, connection: t.Any, key: str, parent: str, labels: t.Optional[Labels], kind: str) -> int:
-        """Make the record; its number."""
+        """Make the record. Returns its number."""
         now = time.time()
         try:
             row = connection.execute(
@@ -154,7 +154,7 @@ class Snapshotter:
         return t.cast(int, row.lastrowid)
 
     def _fill_slowly(self, key: str, number: int, parents: t.List[int]) -> None:
-        """A copy of a whole tree takes long: meanwhile others can write to the database."""
+        """Copy a complete tree outside of the transaction, so that others can write to the database meanwhile."""
         try:
             self._fill(number, parents, ACTIVE)
             with self._database.write() as connection:
@@ -196,14 +196,14 @@ class Snapshotter:
             self._lease_item(connection, f"snapshots/{self.name}", name)
 
     def _drop_damaged(self, connection: t.Any, name: str) -> None:
-        """A snapshot without its tree makes place for another one; those that stand on it find that by its name."""
+        """Remove the record of a snapshot without a tree, to make place for a new one. Its children refer to it by name."""
         with contextlib.suppress(NotFound):
             number = self._row(name)[0]
             if not os.path.isdir(self.tree(number)):
                 connection.execute("DELETE FROM snapshots WHERE number=?", (number,))
 
     def remove(self, key: str) -> None:
-        """The record first, then the data; unless there is no room to say so, and nobody else can need them."""
+        """Remove the record first, then the data. On a full disk the data go first if no other snapshot can need them."""
         try:
             number = self._drop(key)
         except ResourceExhausted:
@@ -215,7 +215,7 @@ class Snapshotter:
         rename_then_remove(self.directory(number))
 
     def _drop(self, key: str) -> int:
-        """Remove the record; the number of the snapshot."""
+        """Remove the record. Returns the number of the snapshot."""
         with self._database.write() as connection:
             row = self._row(key)
             child = connection.execute(
@@ -223,12 +223,14 @@ class Snapshotter:
                 (self.name, self._namespace, row[1]),
             ).fetchone()
             if child and row[3] == COMMITTED:
-                raise FailedPrecondition(f"the snapshot {printable(key, 120)} has children, {printable(child[0], 80)} for one")
+                raise FailedPrecondition(
+                    f"the snapshot {printable(key, 120)} has children, for example {printable(child[0], 80)}"
+                )
             connection.execute("DELETE FROM snapshots WHERE number=?", (row[0],))
         return t.cast(int, row[0])
 
     def sweep(self) -> bool:
-        """Remove directories that no row names (an interrupted prepare or remove). False when one cannot be removed."""
+        """Remove directories without a row (of an interrupted prepare or remove). False when one could not be removed."""
         with contextlib.suppress(FileNotFoundError):
             with self._database.write() as connection:
                 rows = connection.execute("SELECT number FROM snapshots WHERE snapshotter=?", (self.name,))
@@ -242,7 +244,7 @@ class Snapshotter:
 
 
 class Overlay(Snapshotter):
-    """overlayfs: one directory a layer, stacked by the kernel."""
+    """overlayfs: one directory for each layer, stacked by the kernel."""
 
     name = "overlayfs"
     rebases = True
@@ -274,7 +276,7 @@ class Overlay(Snapshotter):
 
 
 class Native(Snapshotter):
-    """Plain copies: for file systems on which overlayfs is not possible. Each snapshot is whole."""
+    """Plain copies, for file systems without overlayfs. Each snapshot has the complete tree."""
 
     name = "native"
 
@@ -300,7 +302,7 @@ KINDS: t.Mapping[str, t.Type[Snapshotter]] = {"overlayfs": Overlay, "native": Na
 
 
 def overlay_works(root: str) -> bool:
-    """Try a real overlay mount below root (a directory of ours). What a killed try left is removed."""
+    """Try a real overlay mount below root (one of our directories). The remains of a killed try are removed."""
     from ..hostfs import mounts as host_mounts
     from ..hostfs.lock import locked
     from ..hostfs.remove import remove_tree
