@@ -182,9 +182,16 @@ class FakeRegistry(http.server.ThreadingHTTPServer):
             self.contents[f"/v2/{repository}/manifests/{name}"] = (read(descriptor), str(descriptor["mediaType"]))
         return str(descriptor["digest"])
 
-    def manifest(self, repository: str, tag: str) -> t.Dict[str, t.Any]:
-        """A document that it has."""
-        return t.cast(t.Dict[str, t.Any], json.loads(self.contents[f"/v2/{repository}/manifests/{tag}"][0]))
+    def manifest(self, name: str) -> t.Dict[str, t.Any]:
+        """The document of a repository:tag."""
+        return t.cast(t.Dict[str, t.Any], json.loads(self._manifest(name)))
+
+    def digest(self, name: str) -> str:
+        """What a repository:tag stands for."""
+        return "sha256:" + hashlib.sha256(self._manifest(name)).hexdigest()
+
+    def _manifest(self, name: str) -> bytes:
+        return self.contents["/v2/{}/manifests/{}".format(*name.split(":"))][0]
 
     def sent(self, header: str) -> t.List[str]:
         """The values of a header in all requests that had it."""

@@ -187,9 +187,14 @@ def busybox_image(layout: Layout, more: t.Sequence[bytes] = (), **config: t.Any)
     return layout.image([busybox_layer(), *more], {"Env": DEFAULT_ENV, "Cmd": ["sh"], **config}, level=1)
 
 
-def small_image(layout: Layout, more: t.Sequence[bytes] = (), **config: t.Any) -> t.Dict[str, t.Any]:
+def small_layer() -> bytes:
     """The same in a few kilobytes, for engines whose containers only pretend to run."""
-    return layout.image([_root_layer(b"no busybox"), *more], {"Env": DEFAULT_ENV, "Cmd": ["sh"], **config}, level=1)
+    return _root_layer(b"no busybox")
+
+
+def small_image(layout: Layout, more: t.Sequence[bytes] = (), **config: t.Any) -> t.Dict[str, t.Any]:
+    """An image of a few kilobytes."""
+    return layout.image([small_layer(), *more], {"Env": DEFAULT_ENV, "Cmd": ["sh"], **config}, level=1)
 
 
 def hand_made_layers() -> t.List[bytes]:
