@@ -17,11 +17,10 @@ import typing as t
 import jinja2
 import pytest
 
-from ansible_collections.fleet.containerd.tests.support.containerds import Daemon
 from ansible_collections.fleet.containerd.tests.support.direct import Direct
+from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, tar_of
-from ansible_collections.fleet.containerd.tests.support.registry import Registry
-from ansible_collections.fleet.containerd.tests.support.site import Site, finished, new_site
+from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
 
 Row = t.Tuple[str, str, t.Dict[str, t.Any]]
 
@@ -344,8 +343,8 @@ STORIES = {"pulls": PULLS, "removals": REMOVALS, "tags": TAGS, "others": OTHERS}
 class Ground:
     """The images of a story, and modules that run against one engine."""
 
-    def __init__(self, modules: Direct, site: Site, registry: Registry, layout: Layout) -> None:
-        self.modules, self.site, self.registry, self.layout = modules, site, registry, layout
+    def __init__(self, site: MemorySite, registry: FakeRegistry, layout: Layout) -> None:
+        self.modules, self.registry, self.layout = Direct(site.defaults, site.memory), registry, layout
         self.results: t.Dict[str, t.Any] = {}
 
     def push(self, repository: str, *architectures: str, tag: str = "1", label: str = "") -> str:
@@ -473,7 +472,7 @@ def others(ground: Ground, directory: pathlib.Path) -> None:
     ground.info("all")
     digest = ground.results["hello_pulled"]["digest"]
     ground.both("tag_with_digest", "image", name=hello.rpartition(":")[0], tag=f"1@{digest}")
-    pushed = f"{ground.registry.address}/results/pushed-{ground.site.namespace}:1"
+    pushed = f"{ground.registry.address}/results/pushed:1"
     ground.once("image_tag", name=hello, repository=[pushed])
     ground.both("push", "image_push", name=pushed)
     ground.both("push_again", "image_push", name=pushed)
@@ -498,17 +497,9 @@ def others(ground: Ground, directory: pathlib.Path) -> None:
     ground.both("tag_is_digest", "image", name=hello.rpartition(":")[0], tag=digest)
 
 
-@pytest.fixture(params=["embedded", "containerd-1.7"])
-def ground(
-    request: pytest.FixtureRequest,
-    daemons: t.Callable[[str], Daemon],
-    registry: Registry,
-    layout: Layout,
-    tmp_path: pathlib.Path,
-) -> t.Iterator[Ground]:
-    version = str(request.param).partition("-")[2]
-    with finished(new_site(tmp_path, daemons(version) if version else None)) as site:
-        yield Ground(Direct(site.defaults), site, registry, layout)
+@pytest.fixture
+def ground(site: MemorySite, registry: FakeRegistry, layout: Layout) -> Ground:
+    return Ground(site, registry, layout)
 
 
 @pytest.mark.parametrize("story", sorted(STORIES))
