@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.server
+import itertools
 import json
 import pathlib
 import socket
@@ -91,7 +92,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command == "POST" and self._mount(base):
             return
         if self.command == "POST":
-            name = str(len(uploads) + 1)
+            name = str(next(self.server.numbers))
             uploads[name] = bytearray()
             self.answer(202, headers={"Location": f"{base}/blobs/uploads/{name}?state=0"})
             return
@@ -159,6 +160,7 @@ class FakeRegistry(http.server.ThreadingHTTPServer):
         self.guard: t.Optional[t.Callable[[Handler], bool]] = None
         self.ranges = True
         self.uploads: t.Dict[str, bytearray] = {}
+        self.numbers = itertools.count(1)
 
     def handle_error(self, request: t.Any, client_address: t.Any) -> None:
         """A client that goes away is no news."""
