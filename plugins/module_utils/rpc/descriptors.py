@@ -73,24 +73,10 @@ containerd.services.leases.v1.AddResourceRequest id:1:s resource:2:m=containerd.
 containerd.services.leases.v1.CreateRequest id:1:s labels:3:%s
 containerd.services.leases.v1.CreateResponse lease:1:m=containerd.services.leases.v1.Lease
 containerd.services.leases.v1.DeleteRequest id:1:s sync:2:?
-containerd.services.leases.v1.DeleteResourceRequest id:1:s resource:2:m=containerd.services.leases.v1.Resource
 containerd.services.leases.v1.Lease id:1:s created_at:2:m=google.protobuf.Timestamp labels:3:%s
 containerd.services.leases.v1.ListRequest filters:1:*s
-containerd.services.leases.v1.ListResourcesRequest id:1:s
-containerd.services.leases.v1.ListResourcesResponse resources:1:*m=containerd.services.leases.v1.Resource
 containerd.services.leases.v1.ListResponse leases:1:*m=containerd.services.leases.v1.Lease
 containerd.services.leases.v1.Resource id:1:s type:2:s
-containerd.services.namespaces.v1.CreateNamespaceRequest namespace:1:m=containerd.services.namespaces.v1.Namespace
-containerd.services.namespaces.v1.CreateNamespaceResponse namespace:1:m=containerd.services.namespaces.v1.Namespace
-containerd.services.namespaces.v1.DeleteNamespaceRequest name:1:s
-containerd.services.namespaces.v1.GetNamespaceRequest name:1:s
-containerd.services.namespaces.v1.GetNamespaceResponse namespace:1:m=containerd.services.namespaces.v1.Namespace
-containerd.services.namespaces.v1.ListNamespacesRequest filter:1:s
-containerd.services.namespaces.v1.ListNamespacesResponse namespaces:1:*m=containerd.services.namespaces.v1.Namespace
-containerd.services.namespaces.v1.Namespace name:1:s labels:2:%s
-containerd.services.namespaces.v1.UpdateNamespaceRequest namespace:1:m=containerd.services.namespaces.v1.Namespace
-  update_mask:2:m=google.protobuf.FieldMask
-containerd.services.namespaces.v1.UpdateNamespaceResponse namespace:1:m=containerd.services.namespaces.v1.Namespace
 containerd.services.snapshots.v1.CommitSnapshotRequest snapshotter:1:s name:2:s key:3:s labels:4:%s parent:5:s
 containerd.services.snapshots.v1.Info name:1:s parent:2:s kind:3:i created_at:4:m=google.protobuf.Timestamp
   updated_at:5:m=google.protobuf.Timestamp labels:6:%s
@@ -103,36 +89,23 @@ containerd.services.snapshots.v1.PrepareSnapshotResponse mounts:1:*m=containerd.
 containerd.services.snapshots.v1.RemoveSnapshotRequest snapshotter:1:s key:2:s
 containerd.services.snapshots.v1.StatSnapshotRequest snapshotter:1:s key:2:s
 containerd.services.snapshots.v1.StatSnapshotResponse info:1:m=containerd.services.snapshots.v1.Info
-containerd.services.snapshots.v1.UpdateSnapshotRequest snapshotter:1:s info:2:m=containerd.services.snapshots.v1.Info
-  update_mask:3:m=google.protobuf.FieldMask
-containerd.services.snapshots.v1.UpdateSnapshotResponse info:1:m=containerd.services.snapshots.v1.Info
-containerd.services.snapshots.v1.UsageRequest snapshotter:1:s key:2:s
-containerd.services.snapshots.v1.UsageResponse size:1:i inodes:2:i
 containerd.services.snapshots.v1.ViewSnapshotRequest snapshotter:1:s key:2:s parent:3:s labels:4:%s
 containerd.services.snapshots.v1.ViewSnapshotResponse mounts:1:*m=containerd.types.Mount
-containerd.services.tasks.v1.CloseIORequest container_id:1:s exec_id:2:s stdin:3:?
 containerd.services.tasks.v1.CreateTaskRequest container_id:1:s rootfs:3:*m=containerd.types.Mount stdin:4:s stdout:5:s
   stderr:6:s terminal:7:? checkpoint:8:m=containerd.types.Descriptor options:9:m=google.protobuf.Any runtime_path:10:s
   task_api_address:11:s task_api_version:12:u
 containerd.services.tasks.v1.CreateTaskResponse container_id:1:s pid:2:u
-containerd.services.tasks.v1.DeleteProcessRequest container_id:1:s exec_id:2:s
 containerd.services.tasks.v1.DeleteResponse id:1:s pid:2:u exit_status:3:u exited_at:4:m=google.protobuf.Timestamp
 containerd.services.tasks.v1.DeleteTaskRequest container_id:1:s
-containerd.services.tasks.v1.ExecProcessRequest container_id:1:s stdin:2:s stdout:3:s stderr:4:s terminal:5:?
-  spec:6:m=google.protobuf.Any exec_id:7:s
 containerd.services.tasks.v1.GetRequest container_id:1:s exec_id:2:s
 containerd.services.tasks.v1.GetResponse process:1:m=containerd.v1.types.Process
 containerd.services.tasks.v1.KillRequest container_id:1:s exec_id:2:s signal:3:u all:4:?
-containerd.services.tasks.v1.ListPidsRequest container_id:1:s
-containerd.services.tasks.v1.ListPidsResponse processes:1:*m=containerd.v1.types.ProcessInfo
 containerd.services.tasks.v1.ListTasksRequest filter:1:s
 containerd.services.tasks.v1.ListTasksResponse tasks:1:*m=containerd.v1.types.Process
 containerd.services.tasks.v1.PauseTaskRequest container_id:1:s
-containerd.services.tasks.v1.ResizePtyRequest container_id:1:s exec_id:2:s width:3:u height:4:u
 containerd.services.tasks.v1.ResumeTaskRequest container_id:1:s
 containerd.services.tasks.v1.StartRequest container_id:1:s exec_id:2:s
 containerd.services.tasks.v1.StartResponse pid:1:u
-containerd.services.tasks.v1.UpdateTaskRequest container_id:1:s resources:2:m=google.protobuf.Any annotations:3:%s
 containerd.services.tasks.v1.WaitRequest container_id:1:s exec_id:2:s
 containerd.services.tasks.v1.WaitResponse exit_status:1:u exited_at:2:m=google.protobuf.Timestamp
 containerd.services.version.v1.VersionResponse version:1:s revision:2:s
@@ -141,7 +114,6 @@ containerd.types.Mount type:1:s source:2:s target:3:s options:4:*s
 containerd.types.Platform os:1:s architecture:2:s variant:3:s os_version:4:s os_features:5:*s
 containerd.v1.types.Process container_id:1:s id:2:s pid:3:u status:4:i stdin:5:s stdout:6:s stderr:7:s terminal:8:?
   exit_status:9:u exited_at:10:m=google.protobuf.Timestamp
-containerd.v1.types.ProcessInfo pid:1:u info:2:m=google.protobuf.Any
 google.protobuf.Any type_url:1:s value:2:b
 google.protobuf.Empty
 google.protobuf.FieldMask paths:1:*s
@@ -189,20 +161,7 @@ containerd.services.leases.v1.Leases/AddResource containerd.services.leases.v1.A
 containerd.services.leases.v1.Leases/Create containerd.services.leases.v1.CreateRequest
   containerd.services.leases.v1.CreateResponse u
 containerd.services.leases.v1.Leases/Delete containerd.services.leases.v1.DeleteRequest google.protobuf.Empty u
-containerd.services.leases.v1.Leases/DeleteResource containerd.services.leases.v1.DeleteResourceRequest google.protobuf.Empty u
 containerd.services.leases.v1.Leases/List containerd.services.leases.v1.ListRequest containerd.services.leases.v1.ListResponse u
-containerd.services.leases.v1.Leases/ListResources containerd.services.leases.v1.ListResourcesRequest
-  containerd.services.leases.v1.ListResourcesResponse u
-containerd.services.namespaces.v1.Namespaces/Create containerd.services.namespaces.v1.CreateNamespaceRequest
-  containerd.services.namespaces.v1.CreateNamespaceResponse u
-containerd.services.namespaces.v1.Namespaces/Delete containerd.services.namespaces.v1.DeleteNamespaceRequest
-  google.protobuf.Empty u
-containerd.services.namespaces.v1.Namespaces/Get containerd.services.namespaces.v1.GetNamespaceRequest
-  containerd.services.namespaces.v1.GetNamespaceResponse u
-containerd.services.namespaces.v1.Namespaces/List containerd.services.namespaces.v1.ListNamespacesRequest
-  containerd.services.namespaces.v1.ListNamespacesResponse u
-containerd.services.namespaces.v1.Namespaces/Update containerd.services.namespaces.v1.UpdateNamespaceRequest
-  containerd.services.namespaces.v1.UpdateNamespaceResponse u
 containerd.services.snapshots.v1.Snapshots/Commit containerd.services.snapshots.v1.CommitSnapshotRequest google.protobuf.Empty u
 containerd.services.snapshots.v1.Snapshots/List containerd.services.snapshots.v1.ListSnapshotsRequest
   containerd.services.snapshots.v1.ListSnapshotsResponse s
@@ -213,31 +172,19 @@ containerd.services.snapshots.v1.Snapshots/Prepare containerd.services.snapshots
 containerd.services.snapshots.v1.Snapshots/Remove containerd.services.snapshots.v1.RemoveSnapshotRequest google.protobuf.Empty u
 containerd.services.snapshots.v1.Snapshots/Stat containerd.services.snapshots.v1.StatSnapshotRequest
   containerd.services.snapshots.v1.StatSnapshotResponse u
-containerd.services.snapshots.v1.Snapshots/Update containerd.services.snapshots.v1.UpdateSnapshotRequest
-  containerd.services.snapshots.v1.UpdateSnapshotResponse u
-containerd.services.snapshots.v1.Snapshots/Usage containerd.services.snapshots.v1.UsageRequest
-  containerd.services.snapshots.v1.UsageResponse u
 containerd.services.snapshots.v1.Snapshots/View containerd.services.snapshots.v1.ViewSnapshotRequest
   containerd.services.snapshots.v1.ViewSnapshotResponse u
-containerd.services.tasks.v1.Tasks/CloseIO containerd.services.tasks.v1.CloseIORequest google.protobuf.Empty u
 containerd.services.tasks.v1.Tasks/Create containerd.services.tasks.v1.CreateTaskRequest
   containerd.services.tasks.v1.CreateTaskResponse u
 containerd.services.tasks.v1.Tasks/Delete containerd.services.tasks.v1.DeleteTaskRequest
   containerd.services.tasks.v1.DeleteResponse u
-containerd.services.tasks.v1.Tasks/DeleteProcess containerd.services.tasks.v1.DeleteProcessRequest
-  containerd.services.tasks.v1.DeleteResponse u
-containerd.services.tasks.v1.Tasks/Exec containerd.services.tasks.v1.ExecProcessRequest google.protobuf.Empty u
 containerd.services.tasks.v1.Tasks/Get containerd.services.tasks.v1.GetRequest containerd.services.tasks.v1.GetResponse u
 containerd.services.tasks.v1.Tasks/Kill containerd.services.tasks.v1.KillRequest google.protobuf.Empty u
 containerd.services.tasks.v1.Tasks/List containerd.services.tasks.v1.ListTasksRequest
   containerd.services.tasks.v1.ListTasksResponse u
-containerd.services.tasks.v1.Tasks/ListPids containerd.services.tasks.v1.ListPidsRequest
-  containerd.services.tasks.v1.ListPidsResponse u
 containerd.services.tasks.v1.Tasks/Pause containerd.services.tasks.v1.PauseTaskRequest google.protobuf.Empty u
-containerd.services.tasks.v1.Tasks/ResizePty containerd.services.tasks.v1.ResizePtyRequest google.protobuf.Empty u
 containerd.services.tasks.v1.Tasks/Resume containerd.services.tasks.v1.ResumeTaskRequest google.protobuf.Empty u
 containerd.services.tasks.v1.Tasks/Start containerd.services.tasks.v1.StartRequest containerd.services.tasks.v1.StartResponse u
-containerd.services.tasks.v1.Tasks/Update containerd.services.tasks.v1.UpdateTaskRequest google.protobuf.Empty u
 containerd.services.tasks.v1.Tasks/Wait containerd.services.tasks.v1.WaitRequest containerd.services.tasks.v1.WaitResponse u
 containerd.services.version.v1.Version/Version google.protobuf.Empty containerd.services.version.v1.VersionResponse u
 """

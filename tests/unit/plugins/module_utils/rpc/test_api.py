@@ -135,3 +135,9 @@ def test_the_protos_are_plain() -> None:
         text = pathlib.Path(path).read_text()
         assert 'syntax = "proto3";' in text
         assert not re.search(r"^\s*(optional|extend|edition|oneof)\b", text, re.M)
+
+
+def test_nothing_is_sent_that_nobody_calls() -> None:
+    source = "".join(path.read_text() for path in (ROOT / "plugins/module_utils/engine_containerd").glob("*.py"))
+    names = [path.rpartition("/")[2] for path, *_types in METHODS]
+    assert [name for name in names if f'/{name}"' not in source and f'"{name}"' not in source] == []
