@@ -9,6 +9,7 @@ changed means "the plan has steps", so check mode and diff mode are properties o
 from __future__ import annotations
 
 import contextlib
+import contextlib
 import typing as t
 
 from ..errors import EngineError
@@ -108,6 +109,10 @@ class Outcome(t.NamedTuple):
     failures: t.Sequence[EngineError] = ()
 
 
+class _Partly(EngineError):
+    """Tells the holder of the lock that a step has failed, though the task goes on: what the step has left is tidied up."""
+
+
 class _Run:
     """Steps that are carried out. done: all that were; open: those of them that a failure takes back."""
 
@@ -117,6 +122,7 @@ class _Run:
         self._open: t.List[Step] = []
         self.failures: t.List[EngineError] = []
         self.warnings: t.List[str] = []
+        self.partly = False
 
     def steps(self) -> None:
         finished = False
@@ -148,6 +154,7 @@ class _Run:
                 self.warnings.append(f"{step.title}: {error}. {step.spare}")
             else:
                 raise
+            self.partly = True
             return
         self.done.append(step)
         self._open = [] if step.settles else [*self._open, step]
@@ -201,7 +208,7 @@ def converge(resource: Resource, params: t.Mapping[str, t.Any], engine: t.Any, c
     failures: t.Sequence[EngineError] = ()
     warnings: t.Sequence[str] = plan.foresee() if plan.foresee and plan.steps and check_mode else ()
     if not check_mode and (plan.steps or (engine is not None and engine.interrupted())):
-        with resource.lock(want, engine) as lock:
+        with contextlib.suppress(_Partly), resource.lock(want, engine) as lock:
             have = resource.observe(want, engine)
             plan = resource.plan(want, have, engine)
             run = _Run(plan, lock)
@@ -209,6 +216,8 @@ def converge(resource: Resource, params: t.Mapping[str, t.Any], engine: t.Any, c
                 run.steps()
             actions, failures, warnings = [step.title for step in run.done], run.failures, run.warnings
             have = resource.observe(want, engine)
+            if run.partly:
+                raise _Partly("a step has failed")
     facts = plan.facts(have)
     told = facts._replace(
         warnings=[*plan.warnings, *facts.warnings, *warnings],

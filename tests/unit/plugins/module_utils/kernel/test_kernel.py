@@ -270,7 +270,7 @@ def test_what_is_told_comes_from_the_plan_that_was_carried_out() -> None:
     assert done.facts.result == {"words": ["seen"], "warnings": []}
     assert done.facts.warnings == ["before", "while it was done", "clear: clear failed. Nobody minds"]
     assert (done.changed, done.facts.failure) == (True, "it ended with 1")
-    assert events == ["lock", "begin", "clear", "finish", "unlock"]
+    assert events == ["lock", "begin", "clear", "finish"]
     told = converge(steps, {}, None, True)
     assert told.facts == Facts({"words": [], "warnings": []}, ["before", "while it was done"], "it ended with 1")
 
@@ -296,6 +296,29 @@ def test_steps_that_stand_alone_fail_together() -> None:
     done = converge(steps, {}, None, False)
     assert (done.actions, done.facts.failure) == (["two"], "one failed; three failed")
     assert [type(one) for one in done.failures] == [FailedPrecondition] * 2
+
+
+@pytest.mark.parametrize("how", [{"spare": "Nobody minds"}, {"alone": True}])
+def test_the_holder_of_the_lock_is_told_of_a_step_that_failed_though_the_task_goes_on(how: t.Mapping[str, t.Any]) -> None:
+    """It tidies up what that step has left (engine_host/place.py)."""
+
+    class Tidied(Steps):
+        @contextlib.contextmanager
+        def lock(self, want: None, engine: t.Any) -> t.Iterator[Steps]:
+            try:
+                yield self
+            except EngineError:
+                self.events.append("tidy")
+                raise
+
+    steps = Tidied()
+    steps.plans = [Step("clear", steps.fails("clear"), **how), steps.step("more")]
+    assert converge(steps, {}, None, False).actions == ["more"]
+    assert steps.events == ["clear", "more", "tidy"]
+    steps.plans.pop(0)
+    steps.events.clear()
+    converge(steps, {}, None, False)
+    assert steps.events == ["more"]
 
 
 def test_a_step_that_fails_half_way_is_taken_back_and_it_is_said() -> None:
