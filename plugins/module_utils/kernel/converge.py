@@ -9,7 +9,6 @@ changed means "the plan has steps", so check mode and diff mode are properties o
 from __future__ import annotations
 
 import contextlib
-import contextlib
 import typing as t
 
 from ..errors import EngineError
