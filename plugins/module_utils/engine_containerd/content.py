@@ -110,6 +110,9 @@ class ContentProxy:
         return bytes(data)
 
     def label(self, digest: Digest, labels: Labels) -> None:
+        if not labels:  # without a path the daemon replaces them all
+            self.info(digest)
+            return
         info = {"digest": str(digest), "labels": {key: value for key, value in labels.items() if value}}
         mask = {"paths": [f"labels.{key}" for key in labels]}
         self._rpc.call("content.v1.Content/Update", {"info": info, "update_mask": mask})

@@ -58,6 +58,7 @@ def test_what_is_absent_is_not_found(engine: Engine) -> None:
         lambda: content.info(ABSENT.digest),
         lambda: content.open(ABSENT),
         lambda: content.label(ABSENT.digest, {"a": "b"}),
+        lambda: content.label(ABSENT.digest, {}),
         lambda: content.delete(ABSENT.digest),
         lambda: content.abort("no such ref"),
     ):
@@ -248,6 +249,7 @@ def test_labels_are_merged_and_an_empty_value_removes_one(engine: Engine) -> Non
     engine.content.label(what.digest, {"b": "3", "c": "4"})
     assert engine.content.info(what.digest).labels == {"a": "1", "b": "3", "c": "4"}
     engine.content.label(what.digest, {"a": ""})
+    engine.content.label(what.digest, {})
     assert engine.content.info(what.digest).labels == {"b": "3", "c": "4"}
 
 
