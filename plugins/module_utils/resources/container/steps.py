@@ -24,8 +24,9 @@ from .options.table import dump, dump_effective, effective, image_defaults, load
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
+    from ...engine.models import Image
+    from ...image.inspect import ImageView
     from ...kernel.field import Change
-    from ..image.values import FoundImage
     from .values import WantedContainer
 
 SCHEMA = 1
@@ -71,7 +72,7 @@ def create(engine: Engine, want: WantedContainer, stage: bool = False) -> Contai
                 snapshot_key=container_id,
                 labels=draft.labels,
                 runtime=draft.runtime,
-                extensions={L.DESIRED: _stored(want.given, values, found)},
+                extensions={L.DESIRED: _stored(want.given, values, found.record, found.view)},
             )
             container = engine.containers.create(container)
             made = True
@@ -93,20 +94,18 @@ def _labels(engine: Engine, want: WantedContainer, stage: bool) -> t.Dict[str, s
     }
 
 
-def _stored(given: Values, values: Values, found: FoundImage) -> t.Dict[str, t.Any]:
+def _stored(given: Values, values: Values, record: Image, view: ImageView) -> t.Dict[str, t.Any]:
     """What later runs compare with. effective is for facts and starts."""
-    if found.view is None:
-        raise AssertionError("a container is made from a complete image")
     return {
         "schema": SCHEMA,
         "given": dump(given),
-        "defaults": image_defaults(found.view.image_config),
+        "defaults": image_defaults(view.image_config),
         "effective": dump_effective(values),
         "image": {
-            "name": found.record.name,
-            "target": str(found.record.target.digest),
-            "manifest": str(found.view.manifest.digest),
-            "config": str(found.view.config.digest),
+            "name": record.name,
+            "target": str(record.target.digest),
+            "manifest": str(view.manifest.digest),
+            "config": str(view.config.digest),
         },
     }
 

@@ -23,22 +23,21 @@ Values = t.Mapping[str, Value]
 
 
 class Live(enum.Enum):
-    """What a change of an option takes, in the words of the documentation."""
+    """What a change of an option takes, in the words of the docs' table."""
 
-    #: It is in the specification, which a container gets once.
     NEVER = "makes the container anew"
-    #: The record of the container is all that knows it.
+    #: The container's record is written.
     RECORD = "in place"
-    #: A limit: of the running task, too.
-    LIMITS = "in place, also for what runs"
-    #: Whoever supervises the container reads it.
+    #: The limits of the running task change with it.
+    LIMITS = "in place, also for the running task"
+    #: The supervisor of the container is told.
     SUPERVISOR = "in place, by the supervisor"
     #: Files of the container are written again.
     FILES = "in place, in its files"
 
 
 class Draft:
-    """A container on its way to its record. files: what is to be written below the container's directory, by path."""
+    """A container that is being made: rows write into it. files: the contents of files in the container's directory, by path."""
 
     def __init__(self, spec: t.Dict[str, t.Any], labels: t.Mapping[str, str], runtime: Runtime) -> None:
         self.spec, self.labels, self.runtime = spec, dict(labels), runtime
@@ -50,10 +49,10 @@ class Draft:
 
 
 class Context(t.NamedTuple):
-    """What a row may look at besides its value. values: those of all options. directory: the container's own.
+    """What a row may look at besides its own value. values: those of all options. directory: the container's.
 
-    image: its name in messages; image_volumes: the paths that it declares. root: a descriptor of its files, -1 where they are not
-    looked at any more.
+    image: the image's name for messages; image_volumes: the paths that it declares; root: a descriptor of its files (-1: a change
+    of a container that stays).
     """
 
     container_id: str
@@ -65,9 +64,9 @@ class Context(t.NamedTuple):
 
 
 class Host(t.NamedTuple):
-    """What rows find out about the target before anything is changed. starts: whether the container is started, too.
+    """The target, which rows look at before anything is changed. starts: whether the container is to be started.
 
-    unseen: what cannot be known beforehand, as the end of "check mode cannot tell …".
+    Rows add to warnings, and to unseen what only the run will show ("check mode cannot tell ...").
     """
 
     engine: Engine
@@ -77,7 +76,7 @@ class Host(t.NamedTuple):
 
 
 class Seen(t.NamedTuple):
-    """A container as it is read back. values: of all options; none of one that somebody else made."""
+    """A container to be read back. values: those that it was made with; empty when somebody else made it."""
 
     container: Container
     values: Values
@@ -96,7 +95,7 @@ def itself(value: Value) -> Value:
 
 
 def nothing(*_arguments: t.Any) -> None:
-    """For what is in the record only, and read there by whom it concerns."""
+    """Renders nothing: the stored value is read when it is needed."""
 
 
 def stored(_container: Container, value: Value) -> Value:
@@ -104,20 +103,21 @@ def stored(_container: Container, value: Value) -> Value:
 
 
 class Base(t.NamedTuple):
-    """of: what a container has when the option is not given. join: what becomes of that and of a value that is given."""
+    """of: what a container has when the option is not given. join: combines that with a value that is given."""
 
     of: t.Callable[[Defaults, Values], Value]
     join: t.Callable[[Value, Value], Value] = lambda base, given: given
 
 
 class Row(t.NamedTuple):
-    """One option.
+    """Everything about one option.
 
-    field: how it is compared and shown. parse(value, option): its value; InvalidArgument names option and value. base: its default.
-    render: writes the value into a draft. live: what a change takes. facts: its places in docker's inspect, and what stands there.
+    field: how it is compared, and how a diff shows it. parse(value, option): reads what a task gives; InvalidArgument names both.
+    base: what a container has when the option is not given. render: writes the value into a draft. live: what a change takes.
+    facts: the places in the shape of docker inspect where the option is read back, and how.
 
-    dump and load: the value as JSON, where it is none. there: what is compared, where it is not what is stored with the container.
-    host: looks whether the target has what a value that is given needs (None: not given).
+    The rest is for options that need it. dump and load: to JSON and back, for values that are objects. there: what the option is
+    compared with, where that is not the stored value. host: checks that the target has what a value needs (None: not given).
     """
 
     field: Field
