@@ -445,7 +445,7 @@ def test_before_containerd_is_installed(tmp_path: pathlib.Path, modules: Modules
     assert asked.value("unknown_keys") == []
     assert (
         str(asked.value("warnings"))
-        == f"['validate: there is no containerd {etc.binary}, so that it could not be asked about the configuration']"
+        == f"['validate: there is no containerd {etc.binary}, so it could not be asked about the configuration']"
     )
     assert flat(etc.read()) == {**EXPECTED_2, ("version",): 2}
     assert etc.fails(path=f"{etc.directory}/new.toml", base="default").startswith("base: default needs containerd on the target")

@@ -1,12 +1,12 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compiled code that is kept on the target, so that a task does not compile the collection anew each time.
+"""Keep compiled code on the target, so that tasks do not compile the collection again each time.
 
 ansible-core sends sources, and each task compiles what it imports: 40 to 50 ms, twice as much as everything else that a task
-without changes costs. What one run has compiled is kept in a directory of root's, under a name made from the checksums of all
-the sources that were sent and the Python version; other sources never meet it. Without such a file, with a damaged one, or without
-the rights to make one, everything works as it does without this module.
+without changes costs. The code that a run has compiled is kept in a directory of root, under a name made from the checksums
+of all sources in the payload and the Python version, so other sources never use it. Without such a file, with a damaged one, or
+without the right to make one, everything works as it does without this module.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _number(data: bytes, at: int, size: int) -> int:
 def checksums(archive: str, folder: str) -> t.List[str]:
     """Name and checksum of each file below a folder of a zip file, sorted; empty when it cannot be read.
 
-    zipimport knows them too, under a name of its own that changes with Python's versions; the format does not (APPNOTE.TXT 4.3).
+    zipimport knows them too, but its name for them changes with Python's versions; the format does not (APPNOTE.TXT 4.3).
     """
     found = []
     try:
@@ -56,7 +56,7 @@ def checksums(archive: str, folder: str) -> t.List[str]:
 
 
 class Cache:
-    """A finder for sys.meta_path, and a loader. It does nothing unless this module itself came out of a zip file."""
+    """A finder for sys.meta_path, and a loader. It does nothing unless this module itself comes from a zip file."""
 
     def __init__(self) -> None:
         self._loader: t.Any = globals().get("__loader__")
@@ -91,7 +91,7 @@ class Cache:
             self._drop()
 
     def _drop(self) -> None:
-        """The file is damaged: what is not imported yet comes out of the sources, and save() makes another file."""
+        """The file is damaged: import the rest from the sources; save() makes a new file."""
         self._code = {}
         with contextlib.suppress(ValueError):
             sys.meta_path.remove(t.cast(t.Any, self))
@@ -118,7 +118,7 @@ class Cache:
         """importlib.abc.Loader: the default is right."""
 
     def exec_module(self, module: t.Any) -> None:
-        """importlib.abc.Loader. Our files import nothing that may be missing, so a failure is the file's: the next task has none."""
+        """importlib.abc.Loader. Our imports never fail for other reasons, so after a failure the file is removed."""
         done = False
         try:
             exec(self._found.pop(module.__name__), module.__dict__)  # noqa: S102  # what an import is
@@ -128,14 +128,14 @@ class Cache:
                 self._drop()
 
     def get_source(self, name: str) -> t.Optional[str]:
-        """What libexec/install.py asks for."""
+        """Sources for libexec/install.py."""
         import zipimport
 
         place = os.path.join(self._loader.archive, *name.split(".")[:-1])
         return zipimport.zipimporter(place).get_source(name)
 
     def save(self) -> None:
-        """Keep the code of what this run has imported besides. To be called when a task may change the target, at its end."""
+        """Keep the additional code that this run has imported. Call it at the end of a task that may change the target."""
         if not self._path:
             return
         code = {}

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """desired -> observe -> plan -> apply: the one way in which a module changes anything.
 
-changed means "the plan has steps", so check mode and diff mode are properties of the plan and no promise of each module.
+changed means "the plan has steps". So check mode and diff mode are properties of the plan, not promises of each module.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from .interrupt import Interrupted, check
 
 
 class Step(t.NamedTuple):
-    """One action: title as a user reads it, run does it, undo takes it back when a later step fails.
+    """One action. title: for users. run: does it. undo: undoes it when a later step fails.
 
-    alone: nothing else depends on it: when it fails the other steps are done all the same, and the task fails at its end.
-    spare: the same, but the task does not fail: it warns, and adds this sentence to the reason.
-    partial: it may fail half-way: its undo is called then, too.
-    settles: once it is done, what was done up to here stays, whatever fails later.
-    wait: is waited for before run, while the lock is not held: others may change the object meanwhile.
-    abandon: is called when the task is interrupted in this step or a later one; in a partial step its undo is called instead.
+    alone: nothing depends on it. When it fails, the other steps are done anyway, and the task fails at its end.
+    spare: the same, but the task does not fail. It warns, and adds this sentence to the reason.
+    partial: it may fail half-way; then its undo is called too.
+    settles: after it, later failures undo nothing that was done up to here.
+    wait: called before run, while the lock is not held, so others may change the object meanwhile.
+    abandon: called when the task is interrupted in this step or a later one; in a partial step its undo is called instead.
     """
 
     title: str
@@ -38,7 +38,7 @@ class Step(t.NamedTuple):
 
 
 class Facts(t.NamedTuple):
-    """What a module tells of an object: keys of its result, warnings, and why the task fails although its steps are done."""
+    """The facts of a module: keys of its result, warnings, and the reason why the task fails although its steps are done."""
 
     result: t.Mapping[str, t.Any] = {}
     warnings: t.Sequence[str] = ()
@@ -50,14 +50,14 @@ def _no_facts(_have: t.Any) -> Facts:
 
 
 class Plan(t.NamedTuple):
-    """steps in order; before and after of the diff (rendered already).
+    """The steps in order; before and after of the diff (rendered already).
 
-    before and after are mappings, or the texts of a file; path is that file's.
-    after may also be a function that makes it from what is observed at the end (in check mode: from what is there).
-    facts: gives what is told, from the same. So the plan carries what its steps find out, and a resource has no state.
-    warnings: what is known before the steps. around: entered while they are carried out.
-    foresee: called in check mode, in place of the steps. Raises what they would find out on their way; gives warnings.
-    undone: what is said when a step has failed and all before it was taken back.
+    before and after are mappings, or the texts of the file path.
+    after may also be a function of the final observation (in check mode: of the present one).
+    facts: makes the Facts from the same. So the plan keeps the findings of its steps, and a resource has no state.
+    warnings: those that are known before the steps. around: a context for carrying them out.
+    foresee: called in check mode instead of the steps. Raises the errors that they would find on their way; returns warnings.
+    undone: the sentence for a failure after which everything was undone.
     """
 
     steps: t.Sequence[Step] = ()
@@ -71,35 +71,35 @@ class Plan(t.NamedTuple):
     around: t.ContextManager[t.Any] = contextlib.nullcontext()
 
     def diff(self, have: t.Any) -> t.Dict[str, t.Any]:
-        """What Ansible shows with --diff. have: what was observed at the end."""
+        """The diff for --diff. have: the final observation."""
         headers = {"before_header": self.path, "after_header": self.path} if self.path else {}
         return {"before": self.before, "after": self.after(have) if callable(self.after) else self.after, **headers}
 
 
 class Resource(t.Protocol):
-    """A noun that playbooks manage. W is its desired value, H what was found (None: nothing). It keeps nothing between the calls."""
+    """A noun that playbooks manage. W: the desired value. H: the found value (None: nothing). It keeps no state between calls."""
 
     def desired(self, params: t.Mapping[str, t.Any], engine: t.Any) -> t.Any:
-        """Parse the parameters, which nobody else sees. May read (also ask a registry), never writes.
+        """Parse the parameters; nothing else gets them. It may read (also from a registry), but never writes.
 
         InvalidArgument names option and value.
         """
 
     def observe(self, want: t.Any, engine: t.Any) -> t.Any:
-        """What is there now. Reads only."""
+        """Observe the present object. Only reads."""
 
     def plan(self, want: t.Any, have: t.Any, engine: t.Any) -> Plan:
-        """What has to be done, and what is told of it. Reads only."""
+        """Make the plan. Only reads."""
 
     def lock(self, want: t.Any, engine: t.Any) -> t.ContextManager[t.Any]:
-        """Held while a plan is made again and carried out, so that two playbooks at once serialise.
+        """The lock for making the second plan and carrying it out, so that two playbooks at once are serialised.
 
-        Where steps wait, the value of the context has released(), a context in which the lock is not held.
+        If steps wait, the value of the context has released(), a context that releases the lock.
         """
 
 
 class Outcome(t.NamedTuple):
-    """What has come of it. failures: of steps that stand alone; facts.failure: in words, why the task has failed."""
+    """The outcome. failures: those of steps that stand alone. facts.failure: the reason in words why the task has failed."""
 
     changed: bool
     actions: t.List[str]
@@ -113,7 +113,7 @@ class _Partly(EngineError):
 
 
 class _Run:
-    """Steps that are carried out. done: all that were; open: those of them that a failure takes back."""
+    """Carries out steps. done: all that were done. open: those that a failure undoes."""
 
     def __init__(self, plan: Plan, lock: t.Any) -> None:
         self._plan, self._lock = plan, lock
@@ -159,7 +159,7 @@ class _Run:
         self._open = [] if step.settles else [*self._open, step]
 
     def _undo(self, failed: Step, interrupted: bool) -> t.Tuple[t.List[Step], t.List[str]]:
-        """Take back what was done, last first; a failing undo does not stop the others. What was, and what went wrong."""
+        """Undo the steps, last first, even if one undo fails. Returns the undone ones, and the errors."""
         undone: t.List[Step] = []
         troubles: t.List[str] = []
         begun = [*self.done, *([] if failed.partial else [failed])] if interrupted else []
@@ -181,8 +181,8 @@ class _Run:
     def _explain(
         self, error: t.Union[EngineError, Interrupted], failed: Step, undone: t.List[Step], troubles: t.List[str]
     ) -> None:
-        """What a failure tells besides its message."""
-        note = f"taking back what was done failed: {'; '.join(troubles)}" if troubles else self._plan.undone if undone else ""
+        """Add details to a failure."""
+        note = f"undoing the changes failed: {'; '.join(troubles)}" if troubles else self._plan.undone if undone else ""
         if note:
             first, newline, rest = str(error).partition("\n")
             error.args = (f"{first}; {note}{newline}{rest}",)
@@ -196,9 +196,9 @@ class _Run:
 
 
 def converge(resource: Resource, params: t.Mapping[str, t.Any], engine: t.Any, check_mode: bool) -> Outcome:
-    """Bring the object to its desired state; in check mode only tell the steps.
+    """Bring the object to its desired state; in check mode only report the steps.
 
-    Where a run was killed the lock is taken even when there are no steps: whoever holds it tidies up (engine/api.pyi: lock).
+    After a run was killed, the lock is taken even without steps: its holder tidies up (engine/api.pyi: lock).
     """
     want = resource.desired(params, engine)
     have = resource.observe(want, engine)

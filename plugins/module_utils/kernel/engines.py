@@ -1,9 +1,9 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Choosing and opening the engine that a task asks for: here, and only here, the engines are known.
+"""Choose and open the engine that a task asks for. Only this file knows the engines.
 
-Apart from module.py, since ansible-core sends what is imported, and half of the code is engines.
+It is separate from module.py, since ansible-core sends every import, and half of the code is engines.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class EngineOptions(t.NamedTuple):
 
     @classmethod
     def of(cls, params: t.Mapping[str, t.Any]) -> EngineOptions:
-        """Those of a task's parameters."""
+        """The options in the parameters of a task."""
         return cls(**{name: params[name] for name in cls._fields if params.get(name) is not None})
 
 
 def choose(options: EngineOptions) -> str:
-    """containerd or embedded. Never a silent switch: it would make every container twice."""
+    """Returns containerd or embedded. It never switches silently, which would make every container twice."""
     if options.engine != "auto":
         return options.engine
     if os.path.exists(options.address):
@@ -74,10 +74,10 @@ def _embedded(options: EngineOptions) -> Engine:
 
 
 def kept_by_embedded(options: EngineOptions, kind: str, name: str) -> str:
-    """Why a container that the chosen engine (kind) does not have is not simply absent; empty where it is.
+    """Why a container that the chosen engine (kind) does not have is not simply absent; empty if it is absent.
 
-    engine=auto means another engine once containerd is installed on a host: what the embedded one has made is still there and
-    runs. It costs nothing where the embedded engine was never used. Raises why its records cannot be read.
+    engine=auto means another engine after containerd is installed on a host, while containers of the embedded one still exist and
+    run. The check costs nothing where the embedded engine was never used. Raises the error when its records cannot be read.
     """
     database = os.path.join(options.data_root, "metadata.db")
     if options.engine != "auto" or kind == "embedded" or not os.path.exists(database):
@@ -87,11 +87,11 @@ def kept_by_embedded(options: EngineOptions, kind: str, name: str) -> str:
             return ""
     return (
         f"the container {name} is in the embedded engine (data_root {options.data_root}, namespace {options.namespace}), and "
-        f"engine=auto means containerd by now, because its socket {options.address} is there: set engine=embedded to manage the "
+        f"engine=auto means containerd now, because its socket {options.address} is there: set engine=embedded to manage the "
         "container where it is, or remove it there (engine=embedded, state=absent) to have it in containerd"
     )
 
 
 def opened(params: t.Mapping[str, t.Any]) -> t.ContextManager[t.Any]:
-    """The engine of a task's parameters, as long as the module works."""
+    """A context with the engine that the parameters of a task name."""
     return contextlib.closing(open_engine(EngineOptions.of(params)))

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ends a module before its time: a signal, a reader of its result who is gone, SIGKILL.
+"""Early ends of a module: a signal, a lost reader of its result, SIGKILL.
 
-The first two raise Interrupted in the module, so that what was begun is taken back on the way out. The last one cannot be noticed
-by who is killed: a guard does then what must not be left undone.
+The first two raise Interrupted in the module, so that it undoes its steps on the way out. A process cannot notice its own SIGKILL:
+then a guard does what must not be omitted.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import typing as t
 
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _STDOUT = 1
-#: The signal that came. An exception that is raised while Python runs a hook (after fork, in a destructor) gets lost.
+#: The signal that came. Python drops exceptions in hooks (after fork, in a destructor), so it is also kept here.
 _came: t.List[str] = []
 
 
 class Interrupted(BaseException):
-    """Not an Exception, since only the way out may deal with it. details: as those of EngineError."""
+    """Not an Exception, since no handler on the way out may swallow it. details: as those of EngineError."""
 
     def __init__(self, why: str) -> None:
         super().__init__(f"the task was interrupted: {why}")
@@ -32,7 +32,7 @@ class Interrupted(BaseException):
 
 @contextlib.contextmanager
 def interruptible() -> t.Iterator[None]:
-    """Inside, a signal that would end the process raises Interrupted, once: the way out is not interrupted again."""
+    """In this context, a signal that would end the process raises Interrupted, but only once: the way out is not interrupted."""
 
     def interrupt(number: int, _frame: object) -> None:
         # A handler that does nothing, since what is ignored is ignored by the processes that we start as well.
@@ -52,9 +52,9 @@ def interruptible() -> t.Iterator[None]:
 
 
 def check(reader: bool = False) -> None:
-    """Interrupted when a signal has come.
+    """Raise Interrupted when a signal has come.
 
-    reader: also when nobody can read our result any more: Ansible has given up the task, or its connection is gone.
+    reader: also raise it when nobody can read our result any more: Ansible gave up the task, or its connection is lost.
     """
     if _came:
         raise Interrupted(f"{_came[0]} came")
@@ -67,9 +67,9 @@ def check(reader: bool = False) -> None:
 
 @contextlib.contextmanager
 def guarded(last_will: t.Callable[[], None]) -> t.Iterator[None]:
-    """A process of its own calls last_will when this one is killed inside the context.
+    """A guard process calls last_will when this process is killed inside the context.
 
-    It must use nothing that is open here: descriptors are closed there. Where no more processes are allowed there is no guard.
+    last_will must not use open files of this process: they are closed in the guard. If no more processes are allowed, there is no guard.
     """
     reader, writer = os.pipe()
     guard = -1
@@ -93,7 +93,7 @@ def guarded(last_will: t.Callable[[], None]) -> t.Iterator[None]:
 
 
 def _guard(reader: int, last_will: t.Callable[[], None]) -> None:
-    """Out of the group that is killed, with no descriptor that would keep locks held or Ansible waiting for more output."""
+    """Leave the process group that is killed, and close descriptors that would keep locks, or make Ansible wait for output."""
     os.setsid()
     null = os.open("/dev/null", os.O_RDWR)
     for name in os.listdir("/proc/self/fd"):

@@ -20,10 +20,10 @@ from .converge import Facts, Resource, converge
 from .interrupt import Interrupted, interruptible
 
 EngineOf = t.Callable[[t.Mapping[str, t.Any]], t.ContextManager[t.Any]]
-#: Gives the values in the parameters that must not be seen although their options may be.
+#: Finds the secret values in the parameters whose options are not secret themselves.
 Secrets = t.Callable[[t.Mapping[str, t.Any]], t.Iterable[str]]
 _INTERPRETERS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/bin/python")
-#: Between the tries to write the result.
+#: The pauses between the tries to write the result.
 _PAUSES = (0.01, 0.1, 0.0)
 
 
@@ -35,21 +35,21 @@ def _module(spec: t.Mapping[str, t.Any], secrets: t.Optional[Secrets] = None) ->
     hidden = secrets
 
     class Module(AnsibleModule):
-        """Also a parameter that is wrong makes a result, with all parameters in it."""
+        """Hides secrets and keeps the parameters out of the log: even a wrong parameter gives a result with all parameters."""
 
         def fail_json(self, msg: str, **kwargs: t.Any) -> t.NoReturn:
             self.no_log_values.update(hidden(self.params))
             super().fail_json(msg, **kwargs)
             raise AssertionError("fail_json does not return")
 
-    # Without no_log, the parameters would be in the host's log before they can be told apart.
+    # Without no_log, the parameters would be in the host's log before we can find the secrets in them.
     module = Module(supports_check_mode=True, no_log=True, **spec)  # type: ignore[no-untyped-call]  # ansible-core has no types
     module.no_log_values.update(hidden(module.params))
     return module
 
 
 def _respawn(error: BaseException) -> None:
-    """A library that another interpreter of the host has is taken from there: all begins anew, and this does not return."""
+    """If another interpreter of the host has the missing library, start again with that one; then this does not return."""
     if isinstance(error, MissingLibrary):
         from ansible.module_utils.common import respawn
 
@@ -60,7 +60,7 @@ def _respawn(error: BaseException) -> None:
 
 
 def _fail(module: AnsibleModule, error: t.Union[EngineError, Interrupted]) -> t.NoReturn:
-    """One clear message."""
+    """Fail with one clear message."""
     _respawn(error)
     details = {key: value for key, value in error.details.items() if value not in (None, "", [], 0)}
     module.fail_json(msg=str(error), error=type(error).__name__, **details)
@@ -68,7 +68,7 @@ def _fail(module: AnsibleModule, error: t.Union[EngineError, Interrupted]) -> t.
 
 
 def _unforeseen(error: OSError) -> EngineError:
-    """What the operating system refused where nobody reckoned with it: a disk that is broken, or no more open files."""
+    """The error for an unexpected refusal of the operating system: a broken disk, or too many open files."""
     import traceback
 
     found = from_os_error(error, f"working on {printable(str(error.filename or 'the target'), 200)}")
@@ -77,7 +77,7 @@ def _unforeseen(error: OSError) -> EngineError:
 
 
 def _told(function: t.Callable[..., None]) -> t.Callable[..., None]:
-    """Write the result out before the module ends: where that is not possible one clear line says so, as far as it can be said."""
+    """Write the result before the module ends. If that is impossible, try to report it in one clear line."""
 
     @functools.wraps(function)
     def run_and_tell(*arguments: t.Any, **more: t.Any) -> None:
@@ -104,19 +104,19 @@ def _flush() -> None:
 
 
 def _cannot_tell(error: OSError) -> t.NoReturn:
-    """Python itself would end with the status 120 and a traceback."""
+    """Report it on standard error; Python itself would end with the status 120 and a traceback."""
     with contextlib.suppress(OSError):
         os.write(2, f"the result of the module cannot be written to its output: {error.strerror}\n".encode())
     os._exit(1)
 
 
 def no_engine(_params: t.Mapping[str, t.Any]) -> t.ContextManager[None]:
-    """For what manages files of the host, or registries. The engines' code is not sent to the target then."""
+    """For modules that manage files of the host, or registries. Then the code of the engines is not sent to the target."""
     return contextlib.nullcontext()
 
 
 def _end(module: AnsibleModule, cache: Cache, facts: Facts, **more: t.Any) -> t.NoReturn:
-    """The result of a task that has come to its end."""
+    """End the module with the result of a completed task."""
     if not module.check_mode:
         cache.save()
     for warning in facts.warnings:
@@ -136,7 +136,7 @@ def run(
     engine_of: EngineOf = no_engine,
     secrets: t.Optional[Secrets] = None,
 ) -> None:
-    """A module that manages a resource. engine_of: kernel.engines.opened, where it needs an engine."""
+    """Run a module that manages a resource. engine_of: kernel.engines.opened if it needs an engine."""
     module = _module(spec, secrets)
     try:
         with interruptible(), engine_of(module.params) as engine:
@@ -161,7 +161,7 @@ def run_query(
     cache: Cache,
     engine_of: EngineOf = no_engine,
 ) -> None:
-    """A module that only reads: query(params, engine) gives what is told."""
+    """Run a module that only reads: query(params, engine) returns its facts."""
     module = _module(spec)
     try:
         with engine_of(module.params) as engine:

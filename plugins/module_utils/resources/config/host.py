@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""containerd_config: the containerd of the host, as far as it is there, and what it says of the files that are to be."""
+"""containerd_config: the containerd of the host, if it is installed, and its verdict on the new files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...config_toml.secrets import without
 from ...errors import FailedPrecondition, InvalidArgument, printable
 from .values import WantedConfig
 
-#: A daemon reads its file this many seconds after its start at the earliest, and the clock of files is this coarse.
+#: A daemon reads its file at least this many seconds after its start; the clock of files is no finer.
 _START_SECONDS = 0.02
 
 
@@ -31,7 +31,7 @@ class Verdict(t.NamedTuple):
 
 
 class ConfigHost:
-    """Asks the installed containerd only when the answer is needed."""
+    """The host. It asks the installed containerd only when the answer is needed."""
 
     def __init__(self, want: WantedConfig) -> None:
         self.want = want
@@ -41,7 +41,7 @@ class ConfigHost:
         self._main_version = 0
 
     def read(self) -> Files:
-        """The main file; its imports are read when they are needed."""
+        """Read the main file. Its imports are read when they are needed."""
         files = Files(self.want.main)
         tree = parse(files.main.text or "", self.want.main)
         self._main_version = version_of(tree) if files.main.text is not None else 0
@@ -52,7 +52,7 @@ class ConfigHost:
 
     @property
     def replaces_plugins(self) -> bool:
-        """True for containerd 1.x. Where it is not installed yet, a file of its versions has to do for it."""
+        """True for containerd 1.x. If none is installed yet, the version of the file decides."""
         return self.containerd.version < (2, 0) if self.containerd else self._main_version < 3
 
     @property
@@ -62,7 +62,7 @@ class ConfigHost:
         return Daemon(True, self.replaces_plugins, self.containerd.newest, self.containerd.default)
 
     def judge(self, sources: t.Sequence[ConfigText], secrets: t.Iterable[str]) -> Verdict:
-        """Whether these files may be written. FailedPrecondition, InvalidArgument: containerd would not take them."""
+        """Whether these files may be written. FailedPrecondition or InvalidArgument when containerd would not accept them."""
         key = tuple(source.text for source in sources)
         if key not in self._verdicts:
             try:
@@ -79,9 +79,7 @@ class ConfigHost:
         if self.containerd is None:
             if self.want.validate or self.want.binary:
                 where = printable(self.want.binary, 200) or "on the target"
-                warnings.append(
-                    f"validate: there is no containerd {where}, so that it could not be asked about the configuration"
-                )
+                warnings.append(f"validate: there is no containerd {where}, so it could not be asked about the configuration")
             return Verdict(False, [], warnings)
         ignored = self.containerd.dump(sources)
         if self.replaces_plugins:
@@ -93,14 +91,14 @@ class ConfigHost:
 
 
 class Restart(t.NamedTuple):
-    """Whether a running daemon has to be restarted for the files to count, and why."""
+    """Whether a running daemon has to be restarted to use the files, and why."""
 
     required: bool
     reason: str
 
 
 def restart(want: WantedConfig, files: Files, changing: t.Sequence[str]) -> Restart:
-    """changing: files that this task changes. Else the times tell: what was changed after the daemon's start it has not read."""
+    """changing: files that this task changes. Without any, the times decide: a file that changed after the start was not read."""
     daemon = running(want.main)
     if daemon is None:
         return Restart(False, f"no containerd runs with {want.main}")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""containerd_config: from what is asked for and the files there are to the files that are to be."""
+"""containerd_config: make the new files from the task and the present files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ...config_toml.values import Keys, Tree, copy, dotted, get, leaves, member,
 from ...errors import FailedPrecondition
 from .host import ConfigHost
 
-#: The version that every containerd from 1.3 reads, for a file made before it is known which one will.
+#: The version that every containerd from 1.3 on reads, for a file that is made before containerd is installed.
 _COMMON = 2
-#: On the line of a key of a drop-in that stands there only because the table replaces that of the files before it.
+#: The comment on keys of a drop-in that are copied because its table replaces that of the files before it.
 _COPY = "# copied: follows the files before this one"
 
 
 class ConfigEdits:
-    """The texts after a task, by name (None: the file goes), what was done to each, and what to warn of."""
+    """The texts after a task by name (None: remove the file), the changes of each, and the warnings."""
 
     def __init__(self, host: ConfigHost, files: Files) -> None:
         self._host, self._want, self._files = host, host.want, files
@@ -50,7 +50,7 @@ class ConfigEdits:
         return self._documents[name]
 
     def _note(self, name: str, what: str, keys: t.Optional[t.Sequence[str]] = None) -> None:
-        """keys: what is done to none of them is not done."""
+        """Note a change of keys; without keys there is no change."""
         if keys is None or keys:
             self.done.setdefault(name, []).append(" ".join([what, ", ".join(keys or ())]).strip())
 
@@ -59,7 +59,7 @@ class ConfigEdits:
         return self._open(self._want.main, self._new_main)
 
     def _new_main(self) -> str:
-        """A main file that is not there yet."""
+        """The text of a new main file."""
         if self._want.base == "minimal":
             return f"version = {self._first_version}\n"
         if self._host.containerd is None:
@@ -68,7 +68,7 @@ class ConfigEdits:
 
     @property
     def _first_version(self) -> int:
-        """The version of a file that has none yet."""
+        """The version for a file without one."""
         return self._want.version or min(self._host.containerd.newest if self._host.containerd else _COMMON, NEWEST)
 
     def _make(self) -> None:
@@ -113,7 +113,7 @@ class ConfigEdits:
     # Versions
 
     def _set_version(self) -> None:
-        """A file without any key has no version to keep; one with keys is not brought to another version unasked."""
+        """Set the version of a file without keys. A file with keys is migrated only on request."""
         want, document = self._want, self._main
         if not document.tree:
             document.set(("version",), self._first_version)
@@ -127,7 +127,7 @@ class ConfigEdits:
     def _migrate(self) -> None:
         want, containerd = self._want, self._host.containerd
         if not want.version and containerd is None:
-            raise FailedPrecondition("migrate: containerd is not installed, so say to which version: set settings.version")
+            raise FailedPrecondition("migrate: containerd is not installed, so the version must be given: set settings.version")
         goal = want.version or min(t.cast(Containerd, containerd).newest, NEWEST)
         main = version_of(self._main.tree)
         for source in self._files.sources({want.main: self._main.text}):
@@ -140,11 +140,11 @@ class ConfigEdits:
     # Drop-ins
 
     def _sources(self) -> t.List[ConfigText]:
-        """All files as they are at this point."""
+        """All files in their present state."""
         return self._files.sources({name: document.text for name, document in self._documents.items()})
 
     def _import(self) -> None:
-        """Make the main file import the drop-in, by a pattern: a plain name would have to be taken out with the file."""
+        """Make the main file import the drop-in, by a pattern: a plain name would have to be removed together with the file."""
         want, document = self._want, self._main
         self._target()
         before = self._files.imports(want.main, document.tree, {want.target: ""})
@@ -156,7 +156,7 @@ class ConfigEdits:
         self._note(want.main, "import", [pattern])
         others = set(self._files.imports(want.main, document.tree, {})) - {*before, want.target}
         if others:
-            self.warnings.append(f"{want.main} imports {pattern} from now on, and so also {', '.join(sorted(others))}")
+            self.warnings.append(f"{want.main} now imports {pattern}, and so also {', '.join(sorted(others))}")
 
     def _remove_drop_in(self) -> None:
         want = self._want
@@ -170,14 +170,14 @@ class ConfigEdits:
                 self._note(want.main, "import no longer", [want.target])
 
     def _names(self, pattern: t.Any) -> bool:
-        """True for an import of the drop-in alone, which would keep a daemon from starting without it."""
+        """True for an import that names only the drop-in; without the file a daemon would not start."""
         full = os.path.join(os.path.dirname(self._want.main), pattern) if isinstance(pattern, str) else ""
         return os.path.normpath(full) == self._want.target
 
     def _complete(self, document: Document, settings: t.Sequence[Setting]) -> None:
-        """A table that replaces the one of the files before it must have what they say of it, too.
+        """A table that replaces the one of the files before it must contain their keys, too.
 
-        What is copied is marked, so that it follows those files in later runs, and goes when it is needed no more.
+        Copied keys are marked, so that later runs update them, and remove them when they are no longer needed.
         """
         named = {one.path for one in settings} if self._want.present else set()
         for path in set(document.marked(_COPY)) & named:
@@ -215,7 +215,7 @@ class ConfigEdits:
         return bool(missing)
 
     def _check_effect(self, document: Document, settings: t.Sequence[Setting]) -> None:
-        """Whether a daemon would see what the task asks for."""
+        """Check that a daemon would see the settings of the task."""
         for one in settings:
             reason = lost(one.path, document.tree)
             if reason and self._host.containerd and not self._host.replaces_plugins:
@@ -229,7 +229,7 @@ class ConfigEdits:
             found = get(whole, one.path)
             if same(found, one.value) or one.value == {} or _has(found, one.value):
                 if isinstance(one.value, list) and len(found) > len(one.value) and not self._want.append:
-                    self.warnings.append(f"{one.label}: containerd joins the lists of all files, so that it sees more than this")
+                    self.warnings.append(f"{one.label}: containerd joins the lists of all files, so its list is longer than this")
                 continue
             later = overriding(sources, document.name, one.path, replaces)
             if later:

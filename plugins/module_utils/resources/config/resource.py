@@ -30,7 +30,7 @@ _SECRET_MODE = 0o600
 
 
 class ConfigResource:
-    """The main file, and a drop-in. W is the host with what is wanted of it, H is its files."""
+    """The main file and a drop-in. W: the host and the wanted settings. H: the files."""
 
     def desired(self, params: t.Mapping[str, t.Any], engine: None) -> ConfigHost:
         return ConfigHost(wanted(params))
@@ -92,7 +92,7 @@ def _facts(
 
 
 class _Change(t.NamedTuple):
-    """One file: what it has, what it is to have (None: it goes), what that does."""
+    """One file: its present text, its new text (None: remove it), and the changes."""
 
     file: File
     after: t.Optional[str]
@@ -105,7 +105,7 @@ class _Change(t.NamedTuple):
 
 
 class _View:
-    """What is shown of the changes, and who may read the files."""
+    """The visible part of the changes, and the modes of the files."""
 
     def __init__(self, want: WantedConfig, changes: t.Sequence[_Change]) -> None:
         self._want, self._changes = want, sorted(changes, key=lambda one: one.file.name)
@@ -122,7 +122,7 @@ class _View:
         return ", ".join(one.file.name for one in self._changes)
 
     def texts(self) -> t.Tuple[str, str]:
-        """Before and after; with their names where there are several files."""
+        """Before and after; with the names of the files if there are several."""
         before = after = ""
         for one in self._changes:
             old, new = self._trees[one.file.name]
@@ -178,7 +178,7 @@ def _write_new(path: str, text: str) -> None:
 
 
 def _clear(path: str) -> None:
-    """Temporary files that a killed run has left: nobody else writes them while we hold the lock."""
+    """Remove temporary files that a killed run left: nobody else writes them while we hold the lock."""
     directory, name = os.path.split(path)
     stray = re.compile(re.escape(f".{name}.") + r"[0-9a-f]{16}\Z")
     for one in os.listdir(directory):

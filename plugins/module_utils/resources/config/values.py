@@ -28,7 +28,7 @@ _DROP_IN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 
 
 class WantedConfig(t.NamedTuple):
-    """What a task asks for. target: the file to edit, which is main or a drop-in. version 0: not asked for."""
+    """The wishes of a task. target: the file to edit, main or a drop-in. version: 0 for none."""
 
     main: str
     target: str
@@ -51,7 +51,7 @@ class WantedConfig(t.NamedTuple):
 
 
 def wanted(params: t.Mapping[str, t.Any]) -> WantedConfig:
-    """InvalidArgument names the option, the key and the value."""
+    """Parse the parameters. InvalidArgument names the option, the key and the value."""
     for option in ("path", "root", "state_dir", "containerd_binary"):
         if params[option] and not os.path.isabs(params[option]):
             raise InvalidArgument(f"{option}: {printable(params[option], 200)!r} is not an absolute path")
@@ -116,7 +116,7 @@ def _drop_in(name: str, main: str) -> str:
 
 
 def secret_values(params: t.Mapping[str, t.Any]) -> t.Set[str]:
-    """The values of the options that are secret, from parameters that nobody has looked at yet."""
+    """The secret values in parameters that are not parsed yet."""
     keys = []
     given = params.get("secret_keys")
     for one in given if isinstance(given, list) else [given]:

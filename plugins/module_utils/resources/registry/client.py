@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the resources ask registries. Apart from options.py, so that only tasks that do are sent this code."""
+"""How the resources ask registries. Separate from options.py, so that only tasks that need it get this code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if t.TYPE_CHECKING:
 
 
 def registry_client(options: RegistryOptions) -> RegistryClient:
-    """MissingLibrary without requests."""
+    """A client. Raises MissingLibrary without requests."""
     from ...registry.client import RegistryClient
 
     return RegistryClient(options)

@@ -12,7 +12,7 @@ if t.TYPE_CHECKING:
 
 
 def host_facts(host: Host) -> t.Dict[str, t.Any]:
-    """One host. Of headers only the names are shown."""
+    """The facts of one host, with only the names of its headers."""
     out: t.Dict[str, t.Any] = {
         "url": host.url,
         "api": f"{host.schemes[0]}://{host.authority}{host.path}",

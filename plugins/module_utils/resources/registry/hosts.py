@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""containerd_registry: which hosts are tried for a registry, as a hosts.toml below certs.d."""
+"""containerd_registry: write the hosts to try for a registry, as a hosts.toml below certs.d."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from .facts import host_facts
 if t.TYPE_CHECKING:
     from ...registry.options import Host
 
-#: The files that ca_content is written to. The name tells the content, so that hosts.toml changes over in one go.
+#: The files for ca_content. Their names depend on the content, so that hosts.toml switches to a new one atomically.
 _CA_FILE = re.compile(r"ca-[0-9a-f]{16}\.pem\Z")
 DEFAULT = "_default"
 
 
 class WantedHosts(t.NamedTuple):
-    """directory: the one that containerd reads for the registry. given: what the task says; None or no key: not asked for."""
+    """directory: the one that containerd reads for the registry. given: the wishes of the task; None or a missing key: not set."""
 
     registry: str
     directory: str
@@ -46,7 +46,7 @@ class WantedHosts(t.NamedTuple):
 
 
 class HostsResource:
-    """One registry's hosts.toml."""
+    """The hosts.toml of one registry."""
 
     def desired(self, params: t.Mapping[str, t.Any], engine: t.Any) -> WantedHosts:
         registry = registry_name(params["registry"], "registry")
@@ -130,26 +130,26 @@ def registry_name(text: str, option: str) -> str:
         raise InvalidArgument(f"{option}: {text}: images of Docker Hub are named docker.io, and so is their registry")
     if not text or domain != text:
         raise InvalidArgument(
-            f"{option}: {printable(text, 200)!r} is no registry: expected host[:port] as images name it, or _default"
+            f"{option}: {printable(text, 200)!r} is not a registry: expected host[:port] as images name it, or _default"
         )
     return text
 
 
 def own_directory(registry: str, config_dir: str) -> str:
-    """The directory of a registry that containerd looks at first: the one that is there, else host_PORT_."""
+    """The directory of a registry that containerd reads first: the existing one, else host_PORT_."""
     names = [registry] if registry == DEFAULT else directory_names(registry)
     there = [name for name in names if os.path.isdir(os.path.join(config_dir, name))]
     return os.path.join(config_dir, (there or names)[0])
 
 
 def url_of(text: str, what: str) -> str:
-    """A host's URL with its scheme. InvalidArgument, beginning with what."""
+    """The URL of a host with its scheme. InvalidArgument, whose message begins with what."""
     split_url(text, what)
     return text if "://" in text else f"https://{text}"
 
 
 def _mirror(given: t.Mapping[str, t.Any], registry: str, authorities: t.Dict[str, bytes]) -> t.Tuple[str, Data]:
-    """The URL and the table of one mirror; what the task does not say has no key. Its authority goes to authorities."""
+    """The URL and the table of one mirror, with keys only for given options. Its authority is added to authorities."""
     url = url_of(given["host"], "mirrors: host")
     table = {key: given[key] for key in KEYS if given.get(key) is not None}
     if given.get("ca_content"):
@@ -164,7 +164,7 @@ def _mirror(given: t.Mapping[str, t.Any], registry: str, authorities: t.Dict[str
 
 
 def _authority(text: str, url: str) -> bytes:
-    """The content of a file of authorities. InvalidArgument when OpenSSL cannot read it."""
+    """The content for a file of authorities. InvalidArgument when OpenSSL cannot read it."""
     import ssl
 
     content = text.strip().encode() + b"\n"
@@ -176,7 +176,7 @@ def _authority(text: str, url: str) -> bytes:
 
 
 def _merged(want: WantedHosts, have: Data) -> Data:
-    """What the file is to have: what the task says, and what it does not speak of as it is there."""
+    """The new data of the file: the options of the task, and the present values of the others."""
     data = dict(have)
     if want.server is not None:
         data["server"] = want.server
@@ -204,7 +204,7 @@ def _canonical(url: str) -> t.Any:
 
 
 def _our_files(directory: str) -> t.Set[str]:
-    """The files of authorities that we wrote."""
+    """The files of authorities that this module wrote."""
     try:
         return {os.path.join(directory, name) for name in os.listdir(directory) if _CA_FILE.match(name)}
     except FileNotFoundError:
@@ -219,7 +219,7 @@ def _named_files(data: Data, directory: str) -> t.Set[str]:
 
 
 def _absent(want: WantedHosts, have: HostsFile) -> t.Tuple[t.List[Step], str, str]:
-    """The steps, before and after. Our files go, and the directory when nothing else is in it. Both spellings of a port are looked at."""
+    """Steps, before and after for a removal: of our files, and of the directory if it is empty then; for both spellings of a port."""
     config_dir = os.path.dirname(want.directory)
     names = [want.registry] if want.registry == DEFAULT else directory_names(want.registry)
     steps = []
@@ -234,7 +234,7 @@ def _absent(want: WantedHosts, have: HostsFile) -> t.Tuple[t.List[Step], str, st
 
 
 def _shown_as_it_can(have: HostsFile) -> str:
-    """A file that goes; what cannot be read may have secrets, and is not shown."""
+    """The shown text of a removed file. A file that cannot be parsed may have secrets, and is not shown."""
     try:
         return shown(HostsFile.read(have.path))
     except EngineError:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""containerd_registry_info: which hosts a pull would ask; the same code answers that pulls ask."""
+"""containerd_registry_info: the hosts that a pull would ask, found by the code that pulls use."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .options import registry_options
 if t.TYPE_CHECKING:
     from ...registry.options import Host, RegistryOptions
 
-#: A name without a slash that is a registry's: a host with a dot, localhost or an address, and perhaps a port.
+#: A name without a slash that means a registry: a host with a dot, localhost or an address, and perhaps a port.
 _REGISTRY = re.compile(r"(?:localhost|[^/:@]+\.[^/:@]+|\[[0-9a-fA-F:]+\])(?::[0-9]+)?\Z")
 
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""containerd_login: credentials for a registry in Docker's config.json, and where asked in hosts.toml."""
+"""containerd_login: credentials for a registry in Docker's config.json, and on request in hosts.toml."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if t.TYPE_CHECKING:
 
 
 class WantedLogin(t.NamedTuple):
-    """options: how to speak to the registry, with the credentials. ask: the registry, once."""
+    """options: those of the registry, with the credentials. ask: asks the registry, once."""
 
     domain: str
     present: bool
@@ -50,7 +50,7 @@ class WantedLogin(t.NamedTuple):
 
 
 class FoundLogin(t.NamedTuple):
-    """What config.json or its helper has (None: nothing), and what would have to change in hosts.toml."""
+    """The credentials in config.json or its helper (None: nothing), and the necessary changes in hosts.toml."""
 
     credentials: t.Optional[Credentials]
     edits: HostsEdits
@@ -152,7 +152,7 @@ def _shown(found: t.Optional[Credentials]) -> t.Dict[str, t.Any]:
 
 
 def _domain(url: str) -> t.Tuple[str, bool]:
-    """The registry that a URL or a host[:port] means, and whether it is spoken to in plain HTTP."""
+    """The registry that a URL or a host[:port] means, and whether it uses plain HTTP."""
     scheme, separator, rest = url.partition("://")
     if separator and scheme not in ("http", "https"):
         raise InvalidArgument(f"registry_url: {printable(url, 200)!r}: expected host[:port] or a URL with http or https")
@@ -170,6 +170,6 @@ def _check(params: t.Mapping[str, t.Any]) -> None:
         if not value:
             raise InvalidArgument(f"{option}: it is needed to log in")
         if not value.isprintable():
-            raise InvalidArgument(f"{option}: it has characters that no {option} may have (the value is not shown)")
+            raise InvalidArgument(f"{option}: it has characters that are not allowed (the value is not shown)")
     if ":" in params["username"]:
         raise InvalidArgument(f"username: {params['username']}: a colon cannot be part of it")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Credentials in hosts.toml, where containerd's own pulls (those of the kubelet) have them from: a header for each host."""
+"""Credentials in hosts.toml, where containerd's own pulls (for the kubelet) read them: a header for each host."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from .hosts import own_directory
 
 
 class HostsEdit(t.NamedTuple):
-    """A file, and what it is to be."""
+    """A file, and its new data."""
 
     before: HostsFile
     after: HostsFile
 
 
 class HostsEdits(t.NamedTuple):
-    """The files in which a registry is named, with what differs; warnings about what could not be done."""
+    """The files that name a registry, with their changes, and warnings about what could not be done."""
 
     named: t.List[str]
     edits: t.List[HostsEdit]
     warnings: t.List[str]
 
     def elsewhere(self, path: str, domain: str) -> None:
-        """A file that counts for the registry's images, and leads to others."""
+        """Warn of a file for the registry's images that leads only to other hosts."""
         self.warnings.append(f"{path} leads to other hosts only: {domain} itself is never asked, so it gets no header")
         self.named.append(path)
 
 
 def edits_for(domain: str, options: RegistryOptions, authorization: str, spoken: t.Callable[[], str]) -> HostsEdits:
-    """What to change so that a registry (which may be a mirror of others) gets an Authorization header; "" takes it away.
+    """The changes that give a registry (which may be a mirror of others) an Authorization header; "" removes it.
 
-    Every hosts.toml that names it counts. Where none of them is the one that counts for its own images, that one is made.
-    spoken: gives the scheme that the registry itself speaks; "" where it was not asked.
+    Every hosts.toml that names the registry is changed. If the one for its own images is missing, it is made.
+    spoken: returns the scheme that the registry itself uses; "" if it was not asked.
     """
     found = HostsEdits([], [], [])
     roots = [root for root in options.registry_config_dir.split(":") if root]
@@ -68,7 +68,7 @@ def edits_for(domain: str, options: RegistryOptions, authorization: str, spoken:
 
 
 def _paths(roots: t.Sequence[str], domain: str) -> t.Iterator[t.Tuple[str, bool]]:
-    """Every hosts.toml, and whether it is in a directory of the registry's own."""
+    """Every hosts.toml, and whether its directory is that of the registry."""
     for root in roots:
         for name in _names(root):
             yield os.path.join(root, name, FILE), name in directory_names(domain)
@@ -88,7 +88,7 @@ def _is_it(url: str, domain: str) -> bool:
 
 
 def _with_header(data: Data, domain: str, own: bool, authorization: str) -> t.Optional[Data]:
-    """The data of a file with the header for a registry wherever it is named; None where it is not."""
+    """The data of a file with the header at each place that names the registry; None if no place does."""
     hosts = dict(data.get("host", {}))
     server = data.get("server") or (default_host(domain).url if own else "")
     last = bool(server) and _is_it(server, domain)
@@ -112,7 +112,7 @@ def _does_all(table: Data) -> bool:
 
 
 def _set(table: Data, authorization: str) -> Data:
-    """The table with the header, or without it where that is empty; other headers stay."""
+    """The table with the header, or without it if it is empty. Other headers stay."""
     header = dict(table.get("header", {}))
     key = next((name for name in header if name.lower() == "authorization"), "Authorization")
     header[key] = authorization
@@ -129,9 +129,9 @@ def _make_own(
     spoken: t.Callable[[], str],
     found: HostsEdits,
 ) -> None:
-    """A file of the registry's own, where its images are not under one of the files that are named already.
+    """Make the registry's own file, unless one of the found files is used for its images.
 
-    What counted for them until now counts on: the certificates of Docker's layout, and what _default says.
+    Its images keep their present settings: the certificates of Docker's layout, and the content of _default.
     """
     counting = find_directory(domain, ":".join(root for root in roots if os.path.isdir(root)))
     if counting and os.path.join(counting, FILE) in found.named:
@@ -156,13 +156,13 @@ def _make_own(
         data = {"server": host.url, "host": {host.url: _set(table, authorization)}}
     file = HostsFile(os.path.join(own, FILE), "", {})
     if counting and counting != own:
-        found.warnings.append(f"{domain} has a directory of its own now: changes in {counting} do not count for it any more")
+        found.warnings.append(f"{domain} has its own directory now: changes in {counting} no longer affect it")
     found.named.append(file.path)
     found.edits.append(HostsEdit(file, file.with_data(data)))
 
 
 def _one_scheme(host: Host, table: Data, spoken: str) -> t.Tuple[Host, Data]:
-    """A registry on loopback by what it speaks. Where that is not known, as containerd treats one without any file."""
+    """Set the scheme of a registry on loopback. If it is not known, do as containerd does without a file."""
     plain = {key: value for key, value in table.items() if key not in ("ca", "client", "skip_verify")}
     if spoken == "http":
         return host._replace(schemes=("http",)), plain
@@ -179,7 +179,7 @@ def _read_as_it_can(path: str) -> Data:
 
 
 def _absolute(data: Data, directory: str) -> Data:
-    """The same data for a file in another directory: the names of files are relative to it."""
+    """The same data for a file in another directory: relative names of files become absolute."""
 
     def path(value: t.Any) -> t.Any:
         return [path(one) for one in value] if isinstance(value, list) else os.path.join(directory, value)

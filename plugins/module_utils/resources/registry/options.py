@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the resources speak to registries: the module's parameters as the registry room's options."""
+"""The registry options of the resources: from the module's parameters to the registry room's options."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import typing as t
 from ...errors import InvalidArgument, printable
 from ...registry.options import RegistryOptions
 
-#: Where containerd looks without being told: these may be missing.
+#: Directories that containerd reads by default: these may be missing.
 CONFIG_DIRS = ("/etc/containerd/certs.d", "/etc/docker/certs.d")
 
 
 def registry_options(params: t.Mapping[str, t.Any]) -> RegistryOptions:
-    """The registry options of a task. InvalidArgument for combinations that cannot be meant."""
+    """The registry options of a task. InvalidArgument for combinations that make no sense."""
     _check(params)
     return RegistryOptions(**{name: params[name] for name in RegistryOptions._fields if params.get(name) is not None})
 
@@ -46,7 +46,7 @@ def _check(params: t.Mapping[str, t.Any]) -> None:
 
 
 def _check_proxy(option: str, value: str) -> None:
-    """The value stays out of the message: it may have a password."""
+    """Check a proxy. Its value is not in the message, since it may have a password."""
     from urllib.parse import urlsplit
 
     try:
