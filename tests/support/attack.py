@@ -22,12 +22,12 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.e
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.remove import remove_tree
-from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import pull
 from ansible_collections.fleet.containerd.plugins.module_utils.image.source import RegistrySource
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
 from ansible_collections.fleet.containerd.plugins.module_utils.registry.client import RegistryClient, RegistryOptions
 from ansible_collections.fleet.containerd.tests.support import trees
+from ansible_collections.fleet.containerd.tests.support.client import pull
 from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry, fake_registry
 from ansible_collections.fleet.containerd.tests.support.images import CONFIG, LAYER, MANIFEST, sha256
 from ansible_collections.fleet.containerd.tests.support.modules import Modules, running_modules

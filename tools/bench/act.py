@@ -18,9 +18,9 @@ from ...plugins.module_utils.oci.reference import Reference
 def pull_image(reference: str, root: str, address: str = "") -> t.Dict[str, t.Any]:
     """Pull and unpack, durable. address: through that daemon of containerd."""
     from ...plugins.module_utils.engine_containerd.engine import ContainerdEngine
-    from ...plugins.module_utils.image.pull import pull
     from ...plugins.module_utils.image.source import RegistrySource
     from ...plugins.module_utils.registry.client import RegistryClient, RegistryOptions
+    from ...tests.support.client import pull
 
     embedded = EmbeddedEngine("default", f"{root}/data", f"{root}/state")
     engine: t.Any = ContainerdEngine(address, "default", "", f"{root}/data") if address else embedded

@@ -20,13 +20,13 @@ import typing as t
 
 from ...plugins.module_utils.engine.models import TaskIO
 from ...plugins.module_utils.engine_embedded.engine import EmbeddedEngine
-from ...plugins.module_utils.image.pull import pull
 from ...plugins.module_utils.image.source import RegistrySource
 from ...plugins.module_utils.oci.platform import Platform
 from ...plugins.module_utils.oci.reference import Reference
 from ...plugins.module_utils.registry.client import RegistryClient, RegistryOptions
 from ...plugins.module_utils.resources import container as resource
 from ...plugins.module_utils.resources import container_steps as steps
+from ...tests.support.client import pull
 from ...tests.support.registry import Registry, running_registry
 from .corpus import ROOT, Daemon, daemon, fresh_filesystem, push
 

@@ -104,13 +104,6 @@ class _Documents(t.NamedTuple):
     digests: t.FrozenSet[Digest]
 
 
-def pull(engine: Engine, source: ImageSource, platform: Platform, snapshotter: str = "", max_parallel: int = 3) -> PullResult:
-    """Pull one image for one platform."""
-    job = Job(source, (platform,))
-    with Puller(engine, [job], snapshotter, max_parallel) as puller:
-        return puller.pull(job)
-
-
 class Puller:
     """The pulls of one task, under one lease. A context manager; pull() the jobs in their order.
 

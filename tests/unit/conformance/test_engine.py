@@ -16,12 +16,11 @@ import pytest
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.labels import SNAPSHOT_REF
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import COMMITTED
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import DataLoss, FailedPrecondition, NotFound, Unavailable
-from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import pull
 from ansible_collections.fleet.containerd.plugins.module_utils.image.source import RegistrySource
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
-from ansible_collections.fleet.containerd.tests.support.client import LayoutClient
+from ansible_collections.fleet.containerd.tests.support.client import LayoutClient, pull
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, directory, symlink, tar_of
 from ansible_collections.fleet.containerd.tests.support.memory_engine import MemoryEngine
 

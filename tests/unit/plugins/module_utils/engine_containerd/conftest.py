@@ -16,12 +16,13 @@ import pytest
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container, TaskIO
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound
-from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import PullResult, pull
+from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import PullResult
 from ansible_collections.fleet.containerd.plugins.module_utils.image.source import RegistrySource
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
 from ansible_collections.fleet.containerd.plugins.module_utils.registry.client import RegistryClient
 from ansible_collections.fleet.containerd.plugins.module_utils.registry.options import RegistryOptions
+from ansible_collections.fleet.containerd.tests.support.client import pull
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd
 from ansible_collections.fleet.containerd.tests.support.images import Layout, hand_made_layers
 from ansible_collections.fleet.containerd.tests.support.leftovers import mounts_below

@@ -23,13 +23,14 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     Unimplemented,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.image.inspect import inspect
-from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import Job, Puller, PullResult, pull
+from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import Job, Puller, PullResult
 from ansible_collections.fleet.containerd.plugins.module_utils.image.source import RegistrySource
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
 from ansible_collections.fleet.containerd.tests.support.client import LayoutClient as Client
+from ansible_collections.fleet.containerd.tests.support.client import pull
 from ansible_collections.fleet.containerd.tests.support.images import (
     CONFIG,
     LAYER,

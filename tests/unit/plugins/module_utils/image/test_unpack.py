@@ -17,7 +17,7 @@ import pytest
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import DataLoss, InvalidArgument
 from ansible_collections.fleet.containerd.plugins.module_utils.image import pull as pulling
-from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import Job, Puller, pull
+from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import Job, Puller
 from ansible_collections.fleet.containerd.plugins.module_utils.image.source import RegistrySource
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
@@ -25,7 +25,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference imp
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
 from ansible_collections.fleet.containerd.tests.support.archives import load_from, tar
 from ansible_collections.fleet.containerd.tests.support.archives import members_of as members
-from ansible_collections.fleet.containerd.tests.support.client import LayoutClient
+from ansible_collections.fleet.containerd.tests.support.client import LayoutClient, pull
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, directory, tar_of
 
 AMD64 = Platform("linux", "amd64")
@@ -37,7 +37,7 @@ import os, pathlib, sys, time
 os.cpu_count = lambda: 8
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
-from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import pull
+from ansible_collections.fleet.containerd.tests.support.client import pull
 from ansible_collections.fleet.containerd.plugins.module_utils.image.source import RegistrySource
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
