@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import subprocess
 import typing as t
 
@@ -19,6 +20,7 @@ from ..errors import FailedPrecondition, from_os_error
 from ..runtime.detached import ENVIRONMENT, set_apart, start_to_stay
 
 _LATE_SECONDS = 0.2
+_READY_SECONDS = 10.0
 
 
 class Stdio:
@@ -67,26 +69,35 @@ class Stdio:
         """Start the log writer for FIFOs. pid: the init process; its parent is the shim, which works in the bundle."""
         if not self._fds:
             return
+        ready, writing = os.pipe()
+        with open(ready, "rb", buffering=0) as stream:
+            try:
+                process = self._start(container_id, pid, [*self._fds, writing])
+            except (OSError, ValueError, subprocess.SubprocessError) as error:
+                raise FailedPrecondition(
+                    f"the log writer of the container {container_id[:12]} cannot be started: {error}"
+                ) from error
+            finally:
+                os.close(writing)
+            # It outlives us: no warning when this object goes.
+            process.returncode = 0
+            set_apart(process.pid, f"fleet-log-{container_id}", f"Log writer of the container {container_id}")
+            # Until it has written down what runs.
+            select.select([stream], [], [], _READY_SECONDS)
+
+    def _start(self, container_id: str, pid: int, fds: t.Sequence[int]) -> subprocess.Popen[bytes]:
         from ..libexec.install import interpreter, log_code
 
-        try:
-            self._fds.append(os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC))
-            with open(f"/proc/{pid}/stat", "rb") as stream:
-                shim = int(stream.read().rpartition(b")")[2].split()[1])
-            code = log_code(self._data_root, *self._arguments(_LATE_SECONDS), *self._fds)
-            process = subprocess.Popen(
-                [interpreter(), "-ISEc", code],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd=f"/proc/{shim}/cwd",
-                env={**ENVIRONMENT, "CONTAINER_ID": container_id},
-                start_new_session=True,
-                pass_fds=self._fds,
-                preexec_fn=start_to_stay,
-            )
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            raise FailedPrecondition(f"the log writer of the container {container_id[:12]} cannot be started: {error}") from error
-        # It outlives us: no warning when this object goes.
-        process.returncode = 0
-        set_apart(process.pid, f"fleet-log-{container_id}", f"Log writer of the container {container_id}")
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            shim = int(stream.read().rpartition(b")")[2].split()[1])
+        return subprocess.Popen(
+            [interpreter(), "-ISEc", log_code(self._data_root, *self._arguments(_LATE_SECONDS), *fds)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=f"/proc/{shim}/cwd",
+            env={**ENVIRONMENT, "CONTAINER_ID": container_id},
+            start_new_session=True,
+            pass_fds=fds,
+            preexec_fn=start_to_stay,
+        )

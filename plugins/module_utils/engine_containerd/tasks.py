@@ -3,14 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """TaskService over containerd's task service. Output goes to a json-file log through our log writer (libexec/log.py).
 
-Beside the log, in the container's directory: task.json (what we started), exit.json (how it ended, written by the log writer).
-They answer what the daemon forgets when it is restarted: the exit status of a container that ended meanwhile.
+Beside the log, in the container's directory, is the log writer's state.json: how the task began, and how it ended. It answers what
+the daemon forgets when it is restarted: the exit status of a container that ended meanwhile.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import time
 import typing as t
@@ -18,10 +17,9 @@ import typing as t
 from ..engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, Mount, TaskIO, TaskState
 from ..engine_host.place import Place
 from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, Unavailable, printable
-from ..hostfs.atomic import write_file
 from ..runtime.processes import boot_id, boot_time
 from ..runtime.runc import failure
-from ..runtime.task_files import Ending, Facts
+from ..runtime.task_record import TaskRecord
 from .values import Message, mount_messages, seconds
 
 if t.TYPE_CHECKING:
@@ -35,7 +33,7 @@ _KILL = 9
 #: Errors of Create that may pass, and for how long: the daemon is still clearing away the bundle of a call that was cut off; the
 #: runtime had a container of that id (the host was reset), and the try itself has taken it away.
 _CLEARING = {"file exists": 15.0, "failed to start shim": 2.0, "already exists": 2.0, "container with id exists": 2.0}
-#: Rounding in exit.json.
+#: Rounding in state.json.
 _SAME = 0.001
 _CREATE_SECONDS = 120.0
 _KILL_SECONDS = 30.0
@@ -63,7 +61,6 @@ class TaskProxy:
             raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {self.state(container.id).status}")
         self._place.container_dir(container.id)
         self._forget(container.id)
-        self._record(container.id, io.log_path, 0.0)
         started = time.monotonic()
         while True:
             try:
@@ -79,7 +76,6 @@ class TaskProxy:
                     raise _explained("create", error) from error
                 time.sleep(0.1)
         self._tidy()
-        self._record(container.id, io.log_path, time.time())
         try:
             self._call("Start", container.id, _CREATE_SECONDS)
         except EngineError as error:
@@ -91,7 +87,7 @@ class TaskProxy:
     def _create(self, container_id: str, rootfs: t.Sequence[Mount], io: TaskIO) -> None:
         from .stdio import Stdio
 
-        with Stdio(self._data_root, self._directory(container_id), self._spare_file(container_id), io) as stdio:
+        with Stdio(self._data_root, self._directory(container_id), self._files(container_id)[0], io) as stdio:
             mounts = mount_messages(rootfs)
             made = self._call("Create", container_id, _CREATE_SECONDS, rootfs=mounts, terminal=io.terminal, **stdio.uris)
             self._attach(stdio, container_id, made["pid"])
@@ -111,28 +107,18 @@ class TaskProxy:
 
     # What we remember
 
-    def _file(self, container_id: str, name: str) -> str:
-        return os.path.join(self._directory(container_id), name)
+    def _files(self, container_id: str) -> t.Tuple[str, str]:
+        """Where the log writer writes its state: into memory where the disk is full, else beside the log."""
+        return os.path.join(self._spare, f"{container_id}.json"), os.path.join(self._directory(container_id), "state.json")
 
-    def _spare_file(self, container_id: str) -> str:
-        """Where the exit status is when the disk was full."""
-        return os.path.join(self._spare, f"{container_id}.json")
-
-    def _record(self, container_id: str, log: str, started_at: float) -> None:
-        text = json.dumps({"boot": boot_id(), "log": log, "started_at": started_at})
-        write_file(self._file(container_id, "task.json"), text.encode(), durable=False)
-
-    def _known(self, container_id: str) -> t.Optional[Facts]:
+    def _known(self, container_id: str) -> t.Optional[TaskRecord]:
         """What was written down; without anything in it where that is damaged, None where nothing was."""
-        path = self._file(container_id, "task.json")
-        return Facts.read(path) or (Facts() if os.path.lexists(path) else None)
-
-    def _ended(self, container_id: str) -> t.Optional[Ending]:
-        return Ending.read(self._file(container_id, "exit.json"), self._spare_file(container_id))
+        paths = self._files(container_id)
+        return TaskRecord.read(*paths) or (TaskRecord() if any(map(os.path.lexists, paths)) else None)
 
     def _forget(self, container_id: str) -> None:
-        paths = [self._file(container_id, name) for name in ("task.json", "exit.json", "stdin", "stdout", "stderr")]
-        for path in (*paths, self._spare_file(container_id)):
+        directory = self._directory(container_id)
+        for path in (*self._files(container_id), *(os.path.join(directory, name) for name in ("stdin", "stdout", "stderr"))):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 
@@ -154,14 +140,14 @@ class TaskProxy:
 
     def _remembered(self, container_id: str) -> TaskState:
         """A task that the daemon does not know any more: it was restarted, or the host was. Else NotFound."""
-        facts, ended = self._known(container_id), self._ended(container_id)
-        if facts is None and ended is None:
+        record = self._known(container_id)
+        if record is None:
             raise NotFound(f"the container {printable(container_id, 80)} has no task")
         state = TaskState(container_id, STOPPED, 0, _UNKNOWN)
-        if facts and ended is None and facts.boot not in ("", boot_id()):
+        if record.ending is None and record.boot not in ("", boot_id()):
             # Nothing outlives a reboot.
-            state = state._replace(exited_at=max(facts.started_at, boot_time()))
-        return _merged(state, facts or Facts(), ended)
+            state = state._replace(exited_at=max(record.started_at, boot_time()))
+        return _merged(state, record)
 
     def _of(self, process: Message) -> TaskState:
         container_id = process["container_id"] or process["id"]
@@ -173,8 +159,7 @@ class TaskProxy:
             process["exit_status"] if status == STOPPED else 0,
             exited_at=seconds(process["exited_at"]) if status == STOPPED else 0.0,
         )
-        ended = self._ended(container_id) if status == STOPPED else None
-        return _merged(state, self._known(container_id) or Facts(), ended)
+        return _merged(state, self._known(container_id) or TaskRecord())
 
     def list(self) -> t.List[TaskState]:
         found = self._rpc.call("tasks.v1.Tasks/List")["tasks"]
@@ -198,11 +183,10 @@ class TaskProxy:
     def _wait_for_log(self, container_id: str) -> None:
         """Until the log writer has written the last line; not for ever, since a process left behind may hold the output."""
         deadline = time.monotonic() + _LOG_SECONDS
-        while (
-            os.path.exists(self._file(container_id, "task.json"))
-            and not self._ended(container_id)
-            and time.monotonic() < deadline
-        ):
+        while time.monotonic() < deadline:
+            record = self._known(container_id)
+            if not record or record.ending:
+                return
             time.sleep(0.005)
 
     # Changing
@@ -261,16 +245,15 @@ class TaskProxy:
             self._call("Wait", container_id, _KILL_SECONDS)
 
 
-def _merged(state: TaskState, facts: Facts, ended: t.Optional[Ending]) -> TaskState:
+def _merged(state: TaskState, record: TaskRecord) -> TaskState:
     """What the daemon says, and what it does not know. The end that is written down may be an earlier one's: the restart monitor
     has started the container again, and its log writer has not written yet how that ended."""
-    state = state._replace(log_path=facts.log, started_at=facts.started_at)
-    if ended is None or ended.exited_at + _SAME < state.exited_at:
+    state, ended = state._replace(log_path=record.log, started_at=record.started_at), record.ending
+    if state.status != STOPPED or ended is None or ended.exited_at + _SAME < state.exited_at:
         return state
     return state._replace(
         exit_status=ended.exit_status,
         exited_at=ended.exited_at or state.exited_at,
-        started_at=max(facts.started_at, ended.started_at) if facts.started_at else 0.0,
         oom_killed=ended.oom_killed,
     )
 

@@ -20,7 +20,7 @@ from ..runtime.bundle import Bundle
 from ..runtime.launch import Launch
 from ..runtime.processes import Process, arguments_of, began, boot_id, boot_time, frozen, with_argument
 from ..runtime.runc import RuntimeProgram, failure, find_binary, last_message
-from ..runtime.task_files import Ending, Facts
+from ..runtime.task_record import Ending, TaskRecord
 from ..runtime_spec.cgroups import made_by_systemd, remove_parents
 
 _UNKNOWN = 255
@@ -50,8 +50,8 @@ class EmbeddedTasks:
         """Where the shim writes its state: into the bundle where the disk is full, else where it is after a reboot, too."""
         return f"{self._bundle(container_id).path}/state.json", f"{self._place.container_path(container_id)}/state.json"
 
-    def _runtime(self, facts: Facts) -> RuntimeProgram:
-        return RuntimeProgram(facts.runtime, self._runtime_root, facts.systemd)
+    def _runtime(self, record: TaskRecord) -> RuntimeProgram:
+        return RuntimeProgram(record.runtime, self._runtime_root, record.systemd)
 
     # Starting
 
@@ -94,16 +94,16 @@ class EmbeddedTasks:
     def find_runtime(self, binary: str) -> str:
         return find_binary(binary)
 
-    def _known(self, container_id: str) -> t.Optional[Facts]:
+    def _known(self, container_id: str) -> t.Optional[TaskRecord]:
         """What the shim has written down, or what can be found out where that is damaged; None when there is no task."""
         paths = self._files(container_id)
-        return Facts.read(*paths) or (self._found_out(container_id) if any(map(os.path.lexists, paths)) else None)
+        return TaskRecord.read(*paths) or (self._found_out(container_id) if any(map(os.path.lexists, paths)) else None)
 
-    def _found_out(self, container_id: str) -> Facts:
+    def _found_out(self, container_id: str) -> TaskRecord:
         bundle, init = self._bundle(container_id), remains.find_init(container_id)
         shim, words = next(_shims(bundle.path), (Process(0, 0), []))
         waits = os.path.exists(os.path.join(self._runtime_root, container_id, "exec.fifo"))
-        return Facts(
+        return TaskRecord(
             boot_id() if init.alive else "",
             init,
             shim,
@@ -113,22 +113,22 @@ class EmbeddedTasks:
             0.0 if waits else began(init.pid),
         )
 
-    def _facts(self, container_id: str) -> Facts:
-        facts = self._known(container_id)
-        if facts is None:
+    def _record(self, container_id: str) -> TaskRecord:
+        record = self._known(container_id)
+        if record is None:
             raise NotFound(f"the container {printable(container_id, 80)} has no task")
-        return facts
+        return record
 
     def state(self, container_id: str) -> TaskState:
-        facts = self._facts(container_id)
-        if facts.ending is None and facts.boot == boot_id():
-            if facts.init.alive:
-                status = CREATED if not facts.started_at else PAUSED if frozen(facts.init.pid) else RUNNING
-                return TaskState(container_id, status, facts.init.pid, 0, facts.started_at, 0.0, False, facts.log)
+        record = self._record(container_id)
+        if record.ending is None and record.boot == boot_id():
+            if record.init.alive:
+                status = CREATED if not record.started_at else PAUSED if frozen(record.init.pid) else RUNNING
+                return TaskState(container_id, status, record.init.pid, 0, record.started_at, 0.0, False, record.log)
             # It has just ended: the shim is about to say how.
-            facts.shim.wait(_RECORD_SECONDS)
-            facts = self._known(container_id) or facts
-        return _stopped(container_id, facts)
+            record.shim.wait(_RECORD_SECONDS)
+            record = self._known(container_id) or record
+        return _stopped(container_id, record)
 
     def list(self) -> t.List[TaskState]:
         try:
@@ -146,18 +146,18 @@ class EmbeddedTasks:
         state = self.state(container_id)
         if state.status == STOPPED:
             return state
-        facts = self._facts(container_id)
-        if not facts.init.wait(timeout):
+        record = self._record(container_id)
+        if not record.init.wait(timeout):
             raise Unavailable(f"the container {container_id[:12]} has not ended within {timeout:g} s")
         return self.state(container_id)
 
     # Changing
 
     def signal(self, container_id: str, signal: int) -> None:
-        facts, state = self._facts(container_id), self.state(container_id)
+        record, state = self._record(container_id), self.state(container_id)
         if state.status == STOPPED:
             raise FailedPrecondition(f"the container {container_id[:12]} does not run")
-        if not facts.init.signal(signal):
+        if not record.init.signal(signal):
             raise FailedPrecondition(f"the container {container_id[:12]} does not run")
 
     def pause(self, container_id: str) -> None:
@@ -167,10 +167,10 @@ class EmbeddedTasks:
         self._freeze(container_id, "resume", PAUSED)
 
     def _freeze(self, container_id: str, verb: str, wanted: str) -> None:
-        facts, state = self._facts(container_id), self.state(container_id)
+        record, state = self._record(container_id), self.state(container_id)
         if state.status != wanted:
             raise FailedPrecondition(f"the container {container_id[:12]} cannot {verb}: it is {state.status}")
-        self._runtime(facts).run(verb, container_id)
+        self._runtime(record).run(verb, container_id)
 
     def delete(self, container_id: str, force: bool = False) -> TaskState:
         try:
@@ -203,22 +203,22 @@ class EmbeddedTasks:
 
     def _end(self, container_id: str, bundle: Bundle, state: str) -> None:
         """End the processes. What the runtime does not end, since it is not there any more or its state is damaged, we end."""
-        facts, config = Facts.read(*self._files(container_id)), os.path.join(bundle.path, "config.json")
+        record, config = TaskRecord.read(*self._files(container_id)), os.path.join(bundle.path, "config.json")
         bundle.give_up()
-        if facts is None:
+        if record is None:
             shims = _end_makers(bundle)
         else:
-            shims = [facts.shim] if bundle.path in arguments_of(facts.shim.pid) else []
-            if facts.boot == boot_id() and remains.belongs(facts.init.pid, container_id) and facts.init.signal(_KILL):
+            shims = [record.shim] if bundle.path in arguments_of(record.shim.pid) else []
+            if record.boot == boot_id() and remains.belongs(record.init.pid, container_id) and record.init.signal(_KILL):
                 # Faster than leaving it to <runtime> delete --force, which looks only every 100 ms.
-                if frozen(facts.init.pid):
-                    remains.thaw(facts.init.pid)
-                facts.init.wait(_RECORD_SECONDS)
+                if frozen(record.init.pid):
+                    remains.thaw(record.init.pid)
+                record.init.wait(_RECORD_SECONDS)
         if os.path.isdir(state):
             with contextlib.suppress(EngineError):
-                runtime = RuntimeProgram(bundle.runtime or "runc", self._runtime_root, facts is not None and facts.systemd)
+                runtime = RuntimeProgram(bundle.runtime or "runc", self._runtime_root, record is not None and record.systemd)
                 runtime.delete(container_id, force=True)
-        if facts is None or os.path.lexists(state) or remains.has_groups(container_id, config):
+        if record is None or os.path.lexists(state) or remains.has_groups(container_id, config):
             remains.end(container_id, config)
             remove_tree(state)
         for shim in shims:
@@ -255,10 +255,12 @@ def _runtimes(bundle: Bundle) -> t.List[Process]:
     return [process for process, words in with_argument(bundle.path) if "--pid-file" in words]
 
 
-def _stopped(container_id: str, facts: Facts) -> TaskState:
+def _stopped(container_id: str, record: TaskRecord) -> TaskState:
     """An end that nobody saw (a killed shim, a reboot) has the status 255, as in containerd. Nothing outlives a reboot."""
-    ended = facts.ending
+    ended = record.ending
     if ended is None:
-        rebooted = facts.boot not in ("", boot_id())
-        ended = Ending(_UNKNOWN, 0.0, max(facts.started_at, boot_time()) if rebooted else 0.0, False)
-    return TaskState(container_id, STOPPED, 0, ended.exit_status, facts.started_at, ended.exited_at, ended.oom_killed, facts.log)
+        rebooted = record.boot not in ("", boot_id())
+        ended = Ending(_UNKNOWN, max(record.started_at, boot_time()) if rebooted else 0.0, False)
+    return TaskState(
+        container_id, STOPPED, 0, ended.exit_status, record.started_at, ended.exited_at, ended.oom_killed, record.log
+    )

@@ -17,7 +17,7 @@ from select import POLLHUP, POLLIN, poll
 
 from ..runtime.json_log import Log
 from .ends import Memory, raise_priority, watch
-from .state import ending, write
+from .state import beginning, ending, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _LOOK_MS = 10
 
 
 def main(arguments: list[str]) -> int:
-    """arguments: the directory for exit.json, the log, its max size, how many files, a file that is written where exit.json cannot be,
+    """arguments: the directory for state.json, the log, its max size, how many files, a file that is written where state.json cannot be,
     the seconds below, and descriptors, where they are not 3, 4 and 5.
 
     late: 0, or how long to wait for output that the shim still carries to us when the container has ended (seconds): from a
@@ -39,12 +39,9 @@ def main(arguments: list[str]) -> int:
     directory, path, size, files, spare, seconds, *descriptors = arguments
     late, fds = float(seconds), [int(fd) for fd in descriptors] or _DESCRIPTORS
     log = Log(path, int(size), int(files))
-    started = time.time()
+    known = beginning(path, time.time())
     stop = wake_on_sigterm()
-    try:
-        os.unlink(f"{directory}/exit.json")
-    except OSError:
-        pass
+    record(f"{{{known}}}\n", directory, spare, durable=False)
     os.close(fds[2])
     raise_priority()
     streams = {fds[0]: "stdout", fds[1]: "stderr"}
@@ -57,14 +54,17 @@ def main(arguments: list[str]) -> int:
     ended = wait_for_end(os.environ.get("CONTAINER_ID", "")) if over else None
     if ended:
         end = ending(*ended, init.memory.kills, log.dropped)
-        text = f'{{"started_at":{started:.6f},{end}}}\n'
-        if not write(text, f"{directory}/exit.json", spare):
-            os.makedirs(os.path.dirname(spare), 0o700, exist_ok=True)
-            write(text, f"{directory}/exit.json", spare)
+        record(f"{{{known},{end}}}\n", directory, spare)
         if late:
             copy(log, stop, streams, Init(-2), 0)
             log.finish()
     return 0
+
+
+def record(text: str, directory: str, spare: str, durable: bool = True) -> None:
+    if not write(text, f"{directory}/state.json", spare, durable):
+        os.makedirs(os.path.dirname(spare), 0o700, exist_ok=True)
+        write(text, f"{directory}/state.json", spare, durable)
 
 
 def wake_on_sigterm() -> int:

@@ -19,7 +19,7 @@ from _thread import start_new_thread
 from ..runtime.json_log import Log, escape
 from .ends import raise_priority, ticks
 from .life import Life
-from .state import ending, settle, write
+from .state import beginning, ending, settle, write
 
 #: In the container's directory, written by who asks it to stop, or in the bundle, by who removes it: its end is no crash.
 _ASKED = "stopped"
@@ -40,9 +40,9 @@ def main(arguments: list[str]) -> int:
     if not life.begin(container_id):
         answer(starter, b"failed\n")
         return 1
-    beginning = began(life, path, command)
+    known = f"{beginning(path, life.started)},{processes(life, command[0], '--systemd-cgroup' in command)}"
     files_of_state = f"{directory}/state.json", f"{bundle}/state.json"
-    written = write(f"{{{beginning}}}\n", *files_of_state, durable=False)
+    written = write(f"{{{known}}}\n", *files_of_state, durable=False)
     answer(starter, b"started\n" if written else b"unwritten\n")
     raise_priority()
     try:
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
     life.last()
     asked = "true" if any(os.path.lexists(f"{place}/{_ASKED}") for place in (directory, bundle)) else "false"
     end = ending(life.status, time.time(), life.oom_kills, log.dropped)
-    write(f'{{{beginning},{end},"asked":{asked}}}\n', *files_of_state)
+    write(f'{{{known},{end},"asked":{asked}}}\n', *files_of_state)
     return 0
 
 
@@ -66,16 +66,9 @@ def answer(starter: int, text: bytes) -> None:
     os.close(starter)
 
 
-def began(life: Life, log: str, command: list[str]) -> str:
-    """The members of the JSON object that tell what runs, so that a later boot knows, too, of what ran when the power went."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
-            boot = stream.read().strip()
-    except OSError:
-        boot = ""
-    me = os.getpid()
-    systemd = "true" if "--systemd-cgroup" in command else "false"
+def processes(life: Life, program: str, systemd: bool) -> str:
+    """The members of the JSON object that tell what of a task is this engine's own."""
+    me, asked = os.getpid(), "true" if systemd else "false"
     return (
-        f'"boot":"{boot}","init":[{life.pid},{life.ticks}],"shim":[{me},{ticks(me)}],"runtime":"{escape(os.fsencode(command[0]))}",'
-        f'"systemd":{systemd},"log":"{escape(os.fsencode(log))}","started_at":{life.started:.6f}'
+        f'"init":[{life.pid},{life.ticks}],"shim":[{me},{ticks(me)}],"runtime":"{escape(os.fsencode(program))}","systemd":{asked}'
     )

@@ -1,11 +1,13 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The file in which what holds a container writes down how it is. runtime/task_files.py reads it."""
+"""The file in which what holds a container writes down how it is. runtime/task_record.py reads it."""
 
 from __future__ import annotations
 
 import os
+
+from ..runtime.json_log import escape
 
 
 def write(text: str, path: str, spare: str, durable: bool = True) -> str:
@@ -44,6 +46,16 @@ def _unlink(path: str) -> None:
         os.unlink(path)
     except OSError:
         return
+
+
+def beginning(log: str, started_at: float) -> str:
+    """The members of the JSON object that tell what runs, so that a later boot knows, too, of what ran when the power went."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+            boot = stream.read().strip()
+    except OSError:
+        boot = ""
+    return f'"boot":"{boot}","log":"{escape(os.fsencode(log))}","started_at":{started_at:.6f}'
 
 
 def settle(path: str) -> None:

@@ -91,7 +91,7 @@ def test_a_host_that_was_reset(version: str, busybox: str, tmp_path: pathlib.Pat
         began = live.engine.tasks.state(container.id).started_at
         shutil.copytree(RUNC / container.id, tmp_path / "runc", ignore=lambda directory, names: [])
         live.engine.tasks.delete(container.id, force=True)
-        task = pathlib.Path(live.engine.container_dir(container.id)) / "task.json"
+        task = pathlib.Path(live.engine.container_dir(container.id)) / "state.json"
         task.write_text(json.dumps({"boot": "another", "log": "/log", "started_at": began}))
         shutil.copytree(tmp_path / "runc", RUNC / container.id)
         state = live.engine.tasks.state(container.id)
@@ -135,10 +135,9 @@ def test_records_that_are_damaged(daemon: Daemon, busybox: str, tmp_path: pathli
     live = Live(daemon, tmp_path / "data")
     container = live.make(live.pull(busybox), "sleep", "1000")
     container_steps.start(live.engine, container)
-    task = pathlib.Path(live.engine.container_dir(container.id)) / "task.json"
+    task = pathlib.Path(live.engine.container_dir(container.id)) / "state.json"
     for text in ("", "[", "[]", '{"started_at": "x"}', '{"log": 5}', '{"started_at": 1e999, "log": null}'):
         task.write_text(text)
-        task.with_name("exit.json").write_text(text)
         assert live.engine.tasks.state(container.id).status == RUNNING
         assert [one.container_id for one in live.engine.tasks.list()] == [container.id]
     live.remove(container)
@@ -152,7 +151,7 @@ def test_the_end_of_an_earlier_run_is_not_taken_for_that_of_the_last(
     container = live.make(live.pull(busybox), "sh", "-c", "exit 4")
     container_steps.start(live.engine, container)
     ended = live.engine.tasks.wait(container.id, 20)
-    path = pathlib.Path(live.engine.container_dir(container.id)) / "exit.json"
+    path = pathlib.Path(live.engine.container_dir(container.id)) / "state.json"
     last = json.loads(path.read_text())
     path.write_text(json.dumps({**last, "exit_status": 9, "exited_at": last["exited_at"] - 1}))
     state = live.engine.tasks.state(container.id)

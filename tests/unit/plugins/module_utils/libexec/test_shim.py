@@ -21,7 +21,7 @@ import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.libexec import ends
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import Process, boot_id, start_time
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.task_files import Facts
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.task_record import TaskRecord
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
 
 _SHIM = """
@@ -151,13 +151,13 @@ def test_the_state_while_it_runs_and_after_an_end_that_was_asked_for(ground: Gro
     process, ours = ground.start(_LONG_LIFE, "stdin")
     ours.sendall(b"\n")
     assert ours.recv(64) == b"started\n"
-    facts = Facts.read(str(ground.directory / "state.json"))
-    assert facts
-    assert facts.shim == Process(process.pid, start_time(process.pid))
-    assert facts.init.alive
-    assert (facts.runtime, facts.log, facts.ending) == (str(ground.program), str(ground.log), None)
+    record = TaskRecord.read(str(ground.directory / "state.json"))
+    assert record
+    assert record.shim == Process(process.pid, start_time(process.pid))
+    assert record.init.alive
+    assert (record.runtime, record.log, record.ending) == (str(ground.program), str(ground.log), None)
     (ground.bundle / "stopped").touch()
-    pathlib.Path(f"/proc/{facts.init.pid}/fd/0").write_text("x")
+    pathlib.Path(f"/proc/{record.init.pid}/fd/0").write_text("x")
     assert process.wait(10) == 0
     assert ground.state()["asked"]
     assert ground.state()["exit_status"] == 4
@@ -203,11 +203,11 @@ def test_the_spare_place_holds_only_what_the_first_one_could_not(ground: Ground)
         (ground.directory / "state.json").mkdir()
     ours.sendall(b"\n")
     assert ours.recv(64) == b"started\n"
-    facts = Facts.read(str(ground.bundle / "state.json"), str(ground.directory / "state.json"))
-    assert facts
-    assert facts.init.alive
+    record = TaskRecord.read(str(ground.bundle / "state.json"), str(ground.directory / "state.json"))
+    assert record
+    assert record.init.alive
     (ground.directory / "state.json").rmdir()
-    pathlib.Path(f"/proc/{facts.init.pid}/fd/0").write_text("x")
+    pathlib.Path(f"/proc/{record.init.pid}/fd/0").write_text("x")
     process.wait(10)
     assert ground.state()["exit_status"] == 4
     assert not (ground.bundle / "state.json").exists()

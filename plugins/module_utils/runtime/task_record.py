@@ -20,17 +20,11 @@ class Ending(t.NamedTuple):
     """How a task ended."""
 
     exit_status: int
-    started_at: float
     exited_at: float
     oom_killed: bool
 
-    @classmethod
-    def read(cls, *paths: str) -> t.Optional[Ending]:
-        """Of the first of these files that is there and complete."""
-        return next(filter(None, map(_ending, map(_object, paths))), None)
 
-
-class Facts(t.NamedTuple):
+class TaskRecord(t.NamedTuple):
     """What is known of a task: in which boot it began, its processes, the OCI runtime, the log, when, how it ended. What is not
     known is empty.
 
@@ -47,12 +41,12 @@ class Facts(t.NamedTuple):
     ending: t.Optional[Ending] = None
 
     @classmethod
-    def read(cls, *paths: str) -> t.Optional[Facts]:
+    def read(cls, *paths: str) -> t.Optional[TaskRecord]:
         """Of the first of these files that is there and complete; None when none is."""
         return next(filter(None, map(cls._of, map(_object, paths))), None)
 
     @classmethod
-    def _of(cls, found: t.Optional[t.Dict[str, t.Any]]) -> t.Optional[Facts]:
+    def _of(cls, found: t.Optional[t.Dict[str, t.Any]]) -> t.Optional[TaskRecord]:
         if found is None:
             return None
         processes = [_process(found.get(name, [0, 0])) for name in ("init", "shim")]
@@ -64,12 +58,12 @@ class Facts(t.NamedTuple):
         return cls(texts[0], init, shim, texts[1], found.get("systemd") is True, texts[2], float(started), _ending(found))
 
 
-def _ending(found: t.Optional[t.Dict[str, t.Any]]) -> t.Optional[Ending]:
-    status = found.get("exit_status") if found else None
-    if not found or not isinstance(status, int) or not 0 <= status < 256:
+def _ending(found: t.Mapping[str, t.Any]) -> t.Optional[Ending]:
+    status: t.Any = found.get("exit_status")
+    exited_at: t.Any = found.get("exited_at")
+    if not isinstance(status, int) or not 0 <= status < 256:
         return None
-    times = [float(found[name]) if _is_number(found.get(name)) else 0.0 for name in ("started_at", "exited_at")]
-    return Ending(int(status), times[0], times[1], found.get("oom_killed") is True)
+    return Ending(int(status), float(exited_at) if _is_number(exited_at) else 0.0, found.get("oom_killed") is True)
 
 
 def _object(path: str) -> t.Optional[t.Dict[str, t.Any]]:
