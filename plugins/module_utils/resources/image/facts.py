@@ -52,7 +52,7 @@ def _is_id(name: str) -> bool:
 
 
 def image_id(engine: Engine, have: FoundImage) -> str:
-    """The digest of the config, as Docker has it, also of an image that is not whole; of the target where there is no such config,
+    """The digest of the config, as Docker has it, also of an incomplete image; of the target where there is no such config,
     as in the artifacts that are no images (Helm's charts)."""
     from ...image.inspect import inspect
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why images of a task could not be had, in words: a cause that several have is told once, with their names."""
+"""Why images of a task could not be provided, in words; a cause that several share is told once, with their names."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
 
 
 def find_image(want: WantedImage, engine: Engine, records: t.Optional[t.Mapping[str, Image]] = None) -> t.Optional[FoundImage]:
-    """The record and how whole it is; None when there is no record. records: all of the engine by name, where they are known."""
+    """The record and how complete it is; None when there is no record. records: all of the engine by name, where they are known."""
     try:
         if want.reference is None:
             record = _by_id(want, engine, engine.images.list() if records is None else list(records.values()))
@@ -32,7 +32,7 @@ def find_image(want: WantedImage, engine: Engine, records: t.Optional[t.Mapping[
 
 
 def _look(engine: Engine, record: Image, want: WantedImage) -> FoundImage:
-    """How whole an image is, for all that is wanted of it."""
+    """How complete an image is, for all that is wanted of it."""
     from ...image.inspect import inspect, platform_problem
 
     views: t.List[t.Optional[ImageView]] = []
@@ -46,12 +46,12 @@ def _look(engine: Engine, record: Image, want: WantedImage) -> FoundImage:
         if found.view and want.verify:
             missing.extend(want.verify(engine, found.view, want.snapshotter).words)
     if want.every and not missing:
-        missing.extend(_lacking(engine, record))
+        missing.extend(_missing(engine, record))
     return FoundImage(record, None if missing else views[0], tuple(missing))
 
 
-def _lacking(engine: Engine, record: Image) -> t.List[str]:
-    """What lacks of any platform that the image's index names."""
+def _missing(engine: Engine, record: Image) -> t.List[str]:
+    """What is missing of any platform that the image's index names."""
     from ...image.walk import Selection, stored_tree
 
     try:
@@ -62,7 +62,7 @@ def _lacking(engine: Engine, record: Image) -> t.List[str]:
 
 
 def look_at(engine: Engine, record: Image, platform: t.Optional[Platform], snapshotter: str = "") -> FoundImage:
-    """How whole an image is for one platform."""
+    """How complete an image is for one platform."""
     from ...image.inspect import inspect
 
     found = inspect(engine, record, platform or Platform.host(), snapshotter)

@@ -65,7 +65,7 @@ def pull_reason(want: WantedImage, have: t.Optional[FoundImage]) -> str:
         return "it is not there"
     if want.remote and want.remote.digest != have.record.target.digest:
         return f"the registry has {want.remote.digest[:19]}, here is {have.record.target.digest[:19]}"
-    return pin_problem(want, have) or (f"damaged or not whole: {have.missing[0]}" if have.missing else "")
+    return pin_problem(want, have) or (f"damaged or incomplete: {have.missing[0]}" if have.missing else "")
 
 
 def has_to_be_pulled(want: WantedImage, have: t.Optional[FoundImage]) -> str:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Whether images that are to be pulled find room on the target's disks.
 
-What a manifest tells is certain: the blobs that are not there yet take their sizes. How large layers get when they are unpacked
-it does not tell; they are taken for three times as large as compressed with gzip or zstd.
+What a manifest tells is certain: the blobs that are not there yet take their sizes. It does not tell
+how large layers get when they are unpacked: three times their compressed size (gzip, zstd) is assumed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Room:
         if view is None:
             return 0, []
         blobs = {blob.digest: blob for blob in (image.record.target, view.manifest, view.config, *view.layers)}
-        fetched = sum(map(self._lacking, blobs.values()))
+        fetched = sum(map(self._to_fetch, blobs.values()))
         unpacked = sum(map(self._unpacked, view.layers, view.chain)) if unpack else 0
         self._counted.update((*blobs, *view.chain))
         if self._take(self._blobs, fetched) < 0:
@@ -54,7 +54,7 @@ class Room:
             ]
         return fetched, []
 
-    def _lacking(self, blob: Descriptor) -> int:
+    def _to_fetch(self, blob: Descriptor) -> int:
         if blob.digest in self._counted:
             return 0
         try:

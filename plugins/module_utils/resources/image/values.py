@@ -59,7 +59,7 @@ class WantedImage(t.NamedTuple):
 
 
 class FoundImage(t.NamedTuple):
-    """An image record, and for the wanted platform its view (None: not whole). missing says what lacks, in words."""
+    """An image record, and for the wanted platform its view (None: incomplete). missing: what, in words."""
 
     record: Image
     view: t.Optional[ImageView]

@@ -105,7 +105,7 @@ class HostsResource:
 
     @staticmethod
     def _write(want: WantedHosts, file: HostsFile, mode: int) -> None:
-        # Now the files must be there that it names.
+        # Now the files that it names must be there.
         hosts_of(file.data, want.path, want.registry)
         write(want.path, file.text.encode(), mode)
 
