@@ -11,6 +11,7 @@ import typing as t
 
 from ...engine.models import STOPPED, Container, TaskState
 from ...errors import EngineError, FailedPrecondition, NotFound, Unavailable, printable
+from ...kernel.converge import Facts
 from ...kernel.interrupt import Interrupted, check, guarded
 from . import steps
 
@@ -74,13 +75,14 @@ def container_lock(engine: Engine, name: str, wait: t.Optional[float] = None) ->
 
 
 class Job:
-    """One run of a container that a task waits for. done: filled with what the result needs from it.
+    """One run of a container that a task waits for. told: what has become of it, once it has ended.
 
     If this process is killed, a guard ends the job: from before its start until it has been waited for, or was abandoned.
     """
 
-    def __init__(self, engine: Engine, want: WantedContainer, done: t.Dict[str, t.Any]) -> None:
-        self._engine, self._want, self._done = engine, want, done
+    def __init__(self, engine: Engine, want: WantedContainer) -> None:
+        self._engine, self._want = engine, want
+        self.told: t.Optional[Facts] = None
         #: The process of the run; 0 when it has ended, None when it is not known yet.
         self._pid: t.Optional[int] = None
         self._guard = contextlib.ExitStack()
@@ -195,7 +197,7 @@ class Job:
             ) from error
         facts = container_facts(engine, container, state)
         facts["Output"] = output_of(engine, container)
-        self._done.update(container=facts, status=state.exit_status)
+        self.told = Facts({"container": facts, "status": state.exit_status})
         if late:
             limit = self._want.wait_timeout
             ended = f"has not ended within {limit:g} s (wait_timeout), so it was stopped"
@@ -205,7 +207,8 @@ class Job:
             ended = "ended"
         else:
             return
-        self._done["failure"] = f"the container {name} {ended}: {_ended(state)}{last_words(facts['Output'])}"
+        failure = f"the container {name} {ended}: {_ended(state)}{last_words(facts['Output'])}"
+        self.told = self.told._replace(failure=failure)
 
 
 def start_service(engine: Engine, name: str, container: Container) -> None:

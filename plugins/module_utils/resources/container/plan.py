@@ -28,11 +28,11 @@ _REST = "Remove what prevents it (lsattr shows immutable files); the next run of
 
 
 class Planner:
-    """Makes the plan for one container. done is filled by the steps with what the result needs from them."""
+    """Makes the plan for one container."""
 
-    def __init__(self, engine: Engine, want: WantedContainer, have: FoundContainer, done: t.Dict[str, t.Any]) -> None:
+    def __init__(self, engine: Engine, want: WantedContainer, have: FoundContainer) -> None:
         self.engine, self.want, self.have = engine, want, have
-        self.job = Job(engine, want, done)
+        self.job = Job(engine, want)
         self.differ = differences(want, have)
         self.warnings: t.List[str] = []
         #: Why the container is made anew; empty when it is not.

@@ -23,6 +23,7 @@ from .values import FoundContainer, WantedContainer, check_name
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
+    from .plan import Planner
 
 _OTHER_COMPARED = ("image",)
 
@@ -67,15 +68,14 @@ class ContainerResource:
     def plan(self, want: WantedContainer, have: FoundContainer, engine: Engine) -> Plan:
         from .plan import Planner
 
-        done: t.Dict[str, t.Any] = {}
-        planner = Planner(engine, want, have, done)
+        planner = Planner(engine, want, have)
         if have.container is None:
             elsewhere, warning = elsewhere_or_warning(want.engine, engine, want.name)
             if elsewhere:
                 raise FailedPrecondition(elsewhere)
             planner.warnings += [warning] if warning else []
         plan = planner.plan()
-        plan = plan._replace(facts=functools.partial(_facts, want, engine, planner.because, done))
+        plan = plan._replace(facts=functools.partial(_facts, planner))
         if want.state == "absent" or not plan.steps:
             return plan
         from .check import Outlook
@@ -87,24 +87,21 @@ class ContainerResource:
         return plan
 
 
-def _facts(
-    want: WantedContainer, engine: Engine, because: t.Sequence[str], done: t.Mapping[str, t.Any], have: FoundContainer
-) -> Facts:
-    """because: why the container is made anew. done: what a job's steps have found out."""
+def _facts(planner: Planner, end: FoundContainer) -> Facts:
     from .facts import container_facts
 
-    out: t.Dict[str, t.Any] = {"recreated_because": because} if because else {}
-    if "container" in done:
-        out.update({key: value for key, value in done.items() if key != "failure"})
-        return Facts(out, failure=done.get("failure", ""))
-    out["container"] = {}
-    if have.container and want.state != "absent":
-        out["container"] = container_facts(engine, have.container, have.task)
-        if want.job and have.task and have.task.status == STOPPED:
+    because = {"recreated_because": planner.because} if planner.because else {}
+    want, engine, told = planner.want, planner.engine, planner.job.told
+    if told:
+        return told._replace(result={**because, **told.result})
+    out: t.Dict[str, t.Any] = {**because, "container": {}}
+    if end.container and want.state != "absent":
+        out["container"] = container_facts(engine, end.container, end.task)
+        if want.job and end.task and end.task.status == STOPPED:
             from .jobs import output_of
 
-            out.update(status=have.task.exit_status)
-            out["container"]["Output"] = output_of(engine, have.container)
+            out.update(status=end.task.exit_status)
+            out["container"]["Output"] = output_of(engine, end.container)
     return Facts(out)
 
 
