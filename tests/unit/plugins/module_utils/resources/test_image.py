@@ -289,7 +289,7 @@ def test_damage_is_noticed_and_repaired(site: MemorySite, busybox: str) -> None:
     pulled = site.play(image(busybox)).last
     site.memory.content.delete(Digest(pulled.value("config_digest")))
     (repaired,) = site.converge(image(busybox))
-    assert "damaged or not whole" in repaired.actions[0]
+    assert "damaged or incomplete" in repaired.actions[0]
     assert repaired.value("image") == {**pulled.value("image"), "Metadata": repaired.value("image")["Metadata"]}
 
 
