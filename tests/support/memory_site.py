@@ -21,6 +21,32 @@ from .memory_engine import MemoryEngine
 from .memory_store import World
 
 
+def play(
+    tasks: t.Sequence[Task],
+    defaults: t.Optional[t.Mapping[str, t.Any]] = None,
+    engine: t.Optional[MemoryEngine] = None,
+    check: bool = False,
+    failing: bool = False,
+    diff: bool = True,
+) -> Play:
+    """As ansible.play. defaults: options of every task, as those of an action group. engine: for the modules that use one.
+
+    diff: the results have it in any case.
+    """
+    direct, results = Direct(defaults or {}, engine), []
+    for task in tasks:
+        (module,) = (key for key in task if key.startswith(COLLECTION))
+        kind = module[len(f"{COLLECTION}containerd_") :]
+        result = direct.result(kind, task.get("check_mode", check), **task[module])
+        results.append(TaskResult(str(task.get("name", "")), "failed" if result.get("failed") else "ok", result))
+        if results[-1].failed and not task.get("ignore_errors"):
+            break
+    failed = results[-1].failed and not tasks[len(results) - 1].get("ignore_errors")
+    if failed != failing:
+        raise PlayFailed(f"the play should {'' if failing else 'not '}fail: {results[-1].result}")
+    return Play(2 if failed else 0, results, direct.printed)
+
+
 class MemorySite:
     """One namespace of an engine in memory, and the modules against it. kind: which engine it passes for."""
 
@@ -33,24 +59,9 @@ class MemorySite:
 
     # Tasks
 
-    def play(self, *tasks: Task, check: bool = False, failing: bool = False, **how: t.Any) -> Play:
-        """Run tasks. how: defaults; diff, which the results have in any case."""
-        direct = Direct({**self.defaults, **how.get("defaults", {})}, self.memory)
-        results: t.List[TaskResult] = []
-        for task in tasks:
-            results.append(self._run(direct, task, check))
-            if results[-1].failed and not task.get("ignore_errors"):
-                break
-        failed = bool(results and results[-1].failed and not tasks[len(results) - 1].get("ignore_errors"))
-        if failed != failing:
-            raise PlayFailed(f"the play should {'' if failing else 'not '}fail: {results[-1].result if results else 'no task'}")
-        return Play(2 if failed else 0, results, direct.printed)
-
-    def _run(self, direct: Direct, task: Task, check: bool) -> TaskResult:
-        (module,) = (key for key in task if key.startswith(COLLECTION))
-        kind = module[len(f"{COLLECTION}containerd_") :]
-        result = direct.result(kind, task.get("check_mode", check), **task[module])
-        return TaskResult(str(task.get("name", "")), "failed" if result.get("failed") else "ok", result)
+    def play(self, *tasks: Task, defaults: t.Optional[t.Mapping[str, t.Any]] = None, **how: t.Any) -> Play:
+        """Run tasks; how as in play."""
+        return play(tasks, {**self.defaults, **(defaults or {})}, self.memory, **how)
 
     def predict(self, *tasks: Task, **how: t.Any) -> Play:
         """Run tasks in check mode, and make sure that this touches nothing."""
