@@ -13,12 +13,6 @@ import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.argument_specs import (
-    containerd_container,
-    containerd_container_info,
-    containerd_image,
-    containerd_image_info,
-)
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import FailedPrecondition
 from ansible_collections.fleet.containerd.plugins.module_utils.kernel.engines import EngineOptions, open_engine
 from ansible_collections.fleet.containerd.tests.support.ansible import Play, Task, TaskResult, task
@@ -26,121 +20,10 @@ from ansible_collections.fleet.containerd.tests.support.images import Entry, Lay
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
+from ansible_collections.fleet.containerd.tests.support.wrong_values import IMAGE, OF_ENGINES, WRONG, complaint, wrong
 
-IMAGE = "127.0.0.1:1/app:1"
-#: module, option, wrong value, further options. One row at least for every option of every module that can have a wrong value.
-WRONG: t.List[t.Tuple[str, str, t.Any, t.Dict[str, t.Any]]] = [
-    ("image", "name", "registry.invalid/UPPER", {}),
-    ("image", "name", "a b", {}),
-    ("image", "name", "app:tag:other", {}),
-    ("image", "name", "app@sha256:short", {}),
-    ("image", "tag", "not a tag", {"name": "app"}),
-    ("image", "digest", "sha256:beef", {"name": "app"}),
-    ("image", "state", "gone", {"name": "app"}),
-    ("image", "pull", "sometimes", {"name": "app"}),
-    ("image", "platform", "linux/", {"name": IMAGE}),
-    ("image", "platform", "linux/amd64/v2/more", {"name": IMAGE}),
-    ("image", "pinned", "perhaps", {"name": IMAGE}),
-    ("image", "progress_file", "progress", {"name": IMAGE}),
-    ("image", "progress_file", "/nonexistent/progress", {"name": IMAGE}),
-    ("image", "max_parallel", 0, {"name": IMAGE}),
-    ("image", "max_parallel", "many", {"name": IMAGE}),
-    ("image", "force", "perhaps", {"name": IMAGE}),
-    ("image", "on_failure", "perhaps", {"name": IMAGE}),
-    ("image", "unpack", "perhaps", {"name": IMAGE}),
-    ("image", "verify", "perhaps", {"name": IMAGE}),
-    ("image", "digest", "sha256:" + "0" * 64, {"name": [IMAGE, "other:1"]}),
-    ("image", "engine", "docker", {"name": IMAGE}),
-    ("image", "namespace", "not/a namespace", {"name": IMAGE}),
-    ("image", "snapshotter", "zfs", {"name": IMAGE}),
-    ("image", "data_root", "relative", {"name": IMAGE}),
-    ("image", "state_root", "relative", {"name": IMAGE}),
-    ("image", "username", "somebody", {"name": IMAGE}),
-    ("image", "password", "something", {"name": IMAGE}),
-    ("image", "token", "word", {"name": IMAGE, "username": "a", "password": "b"}),
-    ("image", "auth_file", "/no/such/config.json", {"name": IMAGE}),
-    ("image", "ca_path", "/no/such/ca.pem", {"name": IMAGE}),
-    ("image", "client_cert", "/no/such/cert.pem", {"name": IMAGE}),
-    ("image", "client_key", "/no/such/key.pem", {"name": IMAGE, "client_cert": "/etc/passwd"}),
-    ("image", "validate_certs", "perhaps", {"name": IMAGE}),
-    ("image", "plain_http", "perhaps", {"name": IMAGE}),
-    ("image", "retries", -1, {"name": IMAGE}),
-    ("image", "retry_delay", -0.5, {"name": IMAGE}),
-    ("image", "progress_timeout", 0, {"name": IMAGE}),
-    ("image", "http_proxy", "not a url", {"name": IMAGE}),
-    ("image", "https_proxy", "not a url", {"name": IMAGE}),
-    ("image", "registry_config_dir", "/no/such/certs.d", {"name": IMAGE}),
-    ("container", "name", "-dash", {}),
-    ("container", "name", "with space", {}),
-    ("container", "name", "a" * 77, {}),
-    ("container", "state", "running", {}),
-    ("container", "image", "registry.invalid/UPPER", {}),
-    ("container", "pull", "sometimes", {}),
-    ("container", "platform", "linux/", {"image": IMAGE}),
-    ("container", "image_name_mismatch", "perhaps", {}),
-    ("container", "command", "echo 'open", {}),
-    ("container", "command", {"a": "b"}, {}),
-    ("container", "command", [True], {}),
-    ("container", "entrypoint", [["nested"]], {}),
-    ("container", "env", {"A": 1}, {}),
-    ("container", "env", {"A=B": "1"}, {}),
-    ("container", "env", "not a dictionary", {}),
-    ("container", "user", "a:b:c", {}),
-    ("container", "user", "4294967296", {}),
-    ("container", "working_dir", "relative", {}),
-    ("container", "hostname", "under_score", {}),
-    ("container", "labels", {"containerd.io/x": "1"}, {}),
-    ("container", "labels", {"a": True}, {}),
-    ("container", "volumes", ["relative:/target"], {}),
-    ("container", "volumes", ["/source"], {}),
-    ("container", "volumes", ["/source:/target:loud"], {}),
-    ("container", "volumes", ["/a:/t", "/b:/t"], {}),
-    ("container", "read_only", "perhaps", {}),
-    ("container", "tty", "perhaps", {}),
-    ("container", "interactive", "perhaps", {}),
-    ("container", "network_mode", "bridge-of-sighs", {}),
-    ("container", "log_driver", "paper", {}),
-    ("container", "log_options", {"max-sise": "1m"}, {}),
-    ("container", "log_options", {"max-size": "big"}, {}),
-    ("container", "log_options", {"max-file": "0"}, {}),
-    ("container", "runtime", "bin/runc", {}),
-    ("container", "stop_signal", "SIGNOTHING", {}),
-    ("container", "stop_timeout", -1, {}),
-    ("container", "force_kill", "perhaps", {}),
-    ("container", "detach", "perhaps", {}),
-    ("container", "cleanup", True, {}),
-    ("container", "wait_timeout", 60, {}),
-    ("container", "wait_timeout", 0, {"detach": False}),
-    ("container", "wait_timeout", "nan", {"detach": False}),
-    ("container", "recreate", "perhaps", {}),
-    ("container", "restart", "perhaps", {}),
-    ("container", "adopt", "perhaps", {}),
-    ("container", "comparisons", {"envy": "strict"}, {}),
-    ("container", "comparisons", {"env": "loosely"}, {}),
-    ("container", "comparisons", {"*": "allow_more_present"}, {}),
-    ("container", "comparisons", {"hostname": "allow_more_present"}, {}),
-    ("image_info", "name", ["registry.invalid/UPPER"], {}),
-    ("image_info", "platform", "li nux", {}),
-    ("container_info", "name", {"a": "b"}, {}),
-    ("container_info", "labels", "no dictionary", {}),
-]
-#: Taken as they are: there is no wrong value, or it is engine=containerd that looks at it, or (images) it is made of others.
-FREE = {"address", "no_proxy", "forcekill", "images"}
 #: What an engine does not use.
 IGNORED = {"containerd": {"state_root"}}
-#: Their values stay out of messages.
-SECRET = ("username", "password", "token", "http_proxy", "https_proxy")
-
-
-def described(value: t.Any) -> t.List[str]:
-    """The words of a value that a message about it has one of. ansible-core itself says what cannot be a dictionary."""
-    if value is True:
-        return [""]
-    if isinstance(value, dict):
-        return [str(word) for pair in value.items() for word in pair]
-    if isinstance(value, list):
-        return [word for item in value for word in (item.split(":") if isinstance(item, str) else [str(item)]) if word]
-    return [str(value)]
 
 
 def failing(module: str, **options: t.Any) -> Task:
@@ -152,33 +35,10 @@ def assert_clear(played: Play) -> None:
     assert "Traceback" not in played.output
 
 
-def test_every_option_has_a_row() -> None:
-    rows = {(module, option) for module, option, _value, _more in WRONG}
-    own = {"image": containerd_image, "container": containerd_container}
-    infos = {"image_info": containerd_image_info, "container_info": containerd_container_info}
-    shared = {option for module, option in rows if module == "image"}
-    for name, spec in {**own, **infos}.items():
-        options = set(spec.SPEC["argument_spec"]) - FREE
-        mine = {option for module, option in rows if module == name}
-        assert options <= (mine | shared), (name, options - mine - shared)
-
-
-def wrong(module: str, option: str, value: t.Any, more: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
-    quick = {} if module.endswith("info") else {"name": "app", "retries": 0}
-    return {**quick, **more, option: value}
-
-
-def complaint(option: str, value: t.Any, result: t.Mapping[str, t.Any]) -> str:
-    """What is wrong with a failure: empty when option and value are named, in one line."""
-    message = str(result.get("msg", ""))
-    named = any(word in message for word in [*described(value), "dictionary requested"]) or option in SECRET
-    return "" if result.get("failed") and option in message and named and "\n" not in message.strip() else f"{message!r}"
-
-
 def test_wrong_values(site: Site, modules: Modules) -> None:
     unclear = []
     for module, option, value, more in WRONG:
-        if option in IGNORED.get(site.defaults["engine"], ()):
+        if option not in OF_ENGINES or option in IGNORED.get(site.defaults["engine"], ()):
             continue
         options = {**site.defaults, **wrong(module, option, value, more)}
         found = complaint(option, value, modules.result(f"containerd_{module}", **options))
@@ -193,15 +53,6 @@ def test_wrong_values_in_a_playbook(site: Site) -> None:
     assert_clear(played)
     for (_module, option, value, _more), result in zip(rows, played.results):
         assert not complaint(option, value, {**result.result, "failed": result.failed}), (option, value, result.msg)
-
-
-def test_images_that_contradict_each_other(embedded_site: EmbeddedSite) -> None:
-    rows = [{"name": IMAGE}, {"name": IMAGE, "digest": "sha256:" + "0" * 64}]
-    twice = embedded_site.play({"name": "x", "fleet.containerd.containerd_image": {"images": rows}, "ignore_errors": True}).last
-    assert twice.failed
-    assert twice.msg == f"images: {IMAGE} is listed twice, with different digests or platforms"
-    nothing = embedded_site.play({"name": "x", "fleet.containerd.containerd_image": {"images": []}, "ignore_errors": True}).last
-    assert nothing.msg == "name: no image is named"
 
 
 def test_no_secret_in_a_message(site: Site) -> None:
@@ -279,8 +130,8 @@ def test_not_root() -> None:
         os.seteuid(0)
 
 
-def test_a_registry_that_is_not_there(site: Site, registry: Registry) -> None:
-    played = site.play(
+def test_a_registry_that_is_not_there(embedded_site: EmbeddedSite, registry: Registry) -> None:
+    played = embedded_site.play(
         failing("image", name="127.0.0.1:1/app:1", retries=0),
         failing("image", name=f"{registry.address}/no/such:1", retries=0),
         failing("container", name="app", image=f"{registry.address}/no/such:1", command=["true"]),
@@ -295,11 +146,13 @@ def test_a_registry_that_is_not_there(site: Site, registry: Registry) -> None:
     assert nameless.msg == "image: needed to create the container app"
 
 
-def test_commands_that_cannot_run(site: Site, registry: Registry, layout: Layout, busybox: str, tmp_path: pathlib.Path) -> None:
+def test_commands_that_cannot_run(
+    embedded_site: EmbeddedSite, registry: Registry, layout: Layout, tmp_path: pathlib.Path
+) -> None:
     more = tar_of([Entry("bin/plain", b"no program", mode=0o644)])
     registry.push(layout.path, busybox_image(layout, [more], Cmd=None), "commands", "1")
     image = f"{registry.address}/commands:1"
-    played = site.play(
+    played = embedded_site.play(
         failing("container", name="missing", image=image, command=["/bin/nothing"]),
         failing("container", name="plain", image=image, command=["/bin/plain"]),
         failing("container", name="empty", image=image),
@@ -319,9 +172,9 @@ def test_commands_that_cannot_run(site: Site, registry: Registry, layout: Layout
         "user: the image has no group 'no-group' in its /etc/group",
         f"volumes: the source {tmp_path}/nothing is not there on the target: create it first",
     ]
-    with site.engine() as engine:
+    with embedded_site.engine() as engine:
         assert engine.containers.list() == []
-    assert site.leftovers() == []
+    assert embedded_site.leftovers() == []
 
 
 def test_a_damaged_database(embedded_site: EmbeddedSite, busybox: str) -> None:

@@ -1,0 +1,135 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A wrong value of every option of the modules that have an engine, and what a clear message about it is."""
+
+from __future__ import annotations
+
+import typing as t
+
+IMAGE = "127.0.0.1:1/app:1"
+#: module, option, wrong value, further options. One row at least for every option of every module that can have a wrong value.
+WRONG: t.List[t.Tuple[str, str, t.Any, t.Dict[str, t.Any]]] = [
+    ("image", "name", "registry.invalid/UPPER", {}),
+    ("image", "name", "a b", {}),
+    ("image", "name", "app:tag:other", {}),
+    ("image", "name", "app@sha256:short", {}),
+    ("image", "tag", "not a tag", {"name": "app"}),
+    ("image", "digest", "sha256:beef", {"name": "app"}),
+    ("image", "state", "gone", {"name": "app"}),
+    ("image", "pull", "sometimes", {"name": "app"}),
+    ("image", "platform", "linux/", {"name": IMAGE}),
+    ("image", "platform", "linux/amd64/v2/more", {"name": IMAGE}),
+    ("image", "pinned", "perhaps", {"name": IMAGE}),
+    ("image", "progress_file", "progress", {"name": IMAGE}),
+    ("image", "progress_file", "/nonexistent/progress", {"name": IMAGE}),
+    ("image", "max_parallel", 0, {"name": IMAGE}),
+    ("image", "max_parallel", "many", {"name": IMAGE}),
+    ("image", "force", "perhaps", {"name": IMAGE}),
+    ("image", "on_failure", "perhaps", {"name": IMAGE}),
+    ("image", "unpack", "perhaps", {"name": IMAGE}),
+    ("image", "verify", "perhaps", {"name": IMAGE}),
+    ("image", "digest", "sha256:" + "0" * 64, {"name": [IMAGE, "other:1"]}),
+    ("image", "engine", "docker", {"name": IMAGE}),
+    ("image", "namespace", "not/a namespace", {"name": IMAGE}),
+    ("image", "snapshotter", "zfs", {"name": IMAGE}),
+    ("image", "data_root", "relative", {"name": IMAGE}),
+    ("image", "state_root", "relative", {"name": IMAGE}),
+    ("image", "username", "somebody", {"name": IMAGE}),
+    ("image", "password", "something", {"name": IMAGE}),
+    ("image", "token", "word", {"name": IMAGE, "username": "a", "password": "b"}),
+    ("image", "auth_file", "/no/such/config.json", {"name": IMAGE}),
+    ("image", "ca_path", "/no/such/ca.pem", {"name": IMAGE}),
+    ("image", "client_cert", "/no/such/cert.pem", {"name": IMAGE}),
+    ("image", "client_key", "/no/such/key.pem", {"name": IMAGE, "client_cert": "/etc/passwd"}),
+    ("image", "validate_certs", "perhaps", {"name": IMAGE}),
+    ("image", "plain_http", "perhaps", {"name": IMAGE}),
+    ("image", "retries", -1, {"name": IMAGE}),
+    ("image", "retry_delay", -0.5, {"name": IMAGE}),
+    ("image", "progress_timeout", 0, {"name": IMAGE}),
+    ("image", "http_proxy", "not a url", {"name": IMAGE}),
+    ("image", "https_proxy", "not a url", {"name": IMAGE}),
+    ("image", "registry_config_dir", "/no/such/certs.d", {"name": IMAGE}),
+    ("container", "name", "-dash", {}),
+    ("container", "name", "with space", {}),
+    ("container", "name", "a" * 77, {}),
+    ("container", "state", "running", {}),
+    ("container", "image", "registry.invalid/UPPER", {}),
+    ("container", "pull", "sometimes", {}),
+    ("container", "platform", "linux/", {"image": IMAGE}),
+    ("container", "image_name_mismatch", "perhaps", {}),
+    ("container", "command", "echo 'open", {}),
+    ("container", "command", {"a": "b"}, {}),
+    ("container", "command", [True], {}),
+    ("container", "entrypoint", [["nested"]], {}),
+    ("container", "env", {"A": 1}, {}),
+    ("container", "env", {"A=B": "1"}, {}),
+    ("container", "env", "not a dictionary", {}),
+    ("container", "user", "a:b:c", {}),
+    ("container", "user", "4294967296", {}),
+    ("container", "working_dir", "relative", {}),
+    ("container", "hostname", "under_score", {}),
+    ("container", "labels", {"containerd.io/x": "1"}, {}),
+    ("container", "labels", {"a": True}, {}),
+    ("container", "volumes", ["relative:/target"], {}),
+    ("container", "volumes", ["/source"], {}),
+    ("container", "volumes", ["/source:/target:loud"], {}),
+    ("container", "volumes", ["/a:/t", "/b:/t"], {}),
+    ("container", "read_only", "perhaps", {}),
+    ("container", "tty", "perhaps", {}),
+    ("container", "interactive", "perhaps", {}),
+    ("container", "network_mode", "bridge-of-sighs", {}),
+    ("container", "log_driver", "paper", {}),
+    ("container", "log_options", {"max-sise": "1m"}, {}),
+    ("container", "log_options", {"max-size": "big"}, {}),
+    ("container", "log_options", {"max-file": "0"}, {}),
+    ("container", "runtime", "bin/runc", {}),
+    ("container", "stop_signal", "SIGNOTHING", {}),
+    ("container", "stop_timeout", -1, {}),
+    ("container", "force_kill", "perhaps", {}),
+    ("container", "detach", "perhaps", {}),
+    ("container", "cleanup", True, {}),
+    ("container", "wait_timeout", 60, {}),
+    ("container", "wait_timeout", 0, {"detach": False}),
+    ("container", "wait_timeout", "nan", {"detach": False}),
+    ("container", "recreate", "perhaps", {}),
+    ("container", "restart", "perhaps", {}),
+    ("container", "adopt", "perhaps", {}),
+    ("container", "comparisons", {"envy": "strict"}, {}),
+    ("container", "comparisons", {"env": "loosely"}, {}),
+    ("container", "comparisons", {"*": "allow_more_present"}, {}),
+    ("container", "comparisons", {"hostname": "allow_more_present"}, {}),
+    ("image_info", "name", ["registry.invalid/UPPER"], {}),
+    ("image_info", "platform", "li nux", {}),
+    ("container_info", "name", {"a": "b"}, {}),
+    ("container_info", "labels", "no dictionary", {}),
+]
+#: Taken as they are: there is no wrong value, or it is engine=containerd that looks at it, or (images) it is made of others.
+FREE = {"address", "no_proxy", "forcekill", "images"}
+#: What an engine looks at when it is opened; with others it is the same for all.
+OF_ENGINES = {"engine", "namespace", "snapshotter", "data_root", "state_root"}
+#: Their values stay out of messages.
+SECRET = ("username", "password", "token", "http_proxy", "https_proxy")
+
+
+def described(value: t.Any) -> t.List[str]:
+    """The words of a value that a message about it has one of. ansible-core itself says what cannot be a dictionary."""
+    if value is True:
+        return [""]
+    if isinstance(value, dict):
+        return [str(word) for pair in value.items() for word in pair]
+    if isinstance(value, list):
+        return [word for item in value for word in (item.split(":") if isinstance(item, str) else [str(item)]) if word]
+    return [str(value)]
+
+
+def wrong(module: str, option: str, value: t.Any, more: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    quick = {} if module.endswith("info") else {"name": "app", "retries": 0}
+    return {**quick, **more, option: value}
+
+
+def complaint(option: str, value: t.Any, result: t.Mapping[str, t.Any]) -> str:
+    """What is wrong with a failure: empty when option and value are named, in one line."""
+    message = str(result.get("msg", ""))
+    named = any(word in message for word in [*described(value), "dictionary requested"]) or option in SECRET
+    return "" if result.get("failed") and option in message and named and "\n" not in message.strip() else f"{message!r}"
