@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 import typing as t
@@ -14,7 +13,7 @@ import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Mount
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
-from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry, fake_registry
+from ansible_collections.fleet.containerd.tests.support.fake_registry import fake_registry
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, tar_of
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
@@ -137,61 +136,6 @@ def test_what_the_image_lacks(ground: Ground, busybox: str, tmp_path: pathlib.Pa
             assert "check mode cannot tell whether the image has the command" in warnings(found)
             assert options.get("user", "") in warnings(found)
     assert made["changed"]
-
-
-def publish(server: FakeRegistry, layout: Layout, top: t.Mapping[str, t.Any], name: str, tag: str) -> None:
-    """An image with all its documents and blobs."""
-    document = json.loads(layout.read(top))
-    server.contents[f"/v2/{name}/manifests/{top['digest']}"] = (layout.read(top), top["mediaType"])
-    server.contents[f"/v2/{name}/manifests/{tag}"] = (layout.read(top), top["mediaType"])
-    for child in document.get("manifests", ()):
-        publish(server, layout, child, name, child["digest"])
-    for blob in [document["config"], *document["layers"]] if "config" in document else ():
-        server.contents[f"/v2/{name}/blobs/{blob['digest']}"] = (layout.read(blob), "application/octet-stream")
-
-
-def test_nothing_is_asked_for_twice(embedded_site: EmbeddedSite, modules: Modules, layout: Layout) -> None:
-    ground = Ground(embedded_site, modules)
-    other = layout.image([], {"Labels": {"for": "arm64"}}, architecture="arm64")
-    first = busybox_image(layout, Labels={"release": "1"})
-    with fake_registry() as server:
-        image = f"{server.address}/app:1"
-
-        def seen() -> t.List[str]:
-            found = [f"{method} {path.partition('/app/')[2]}" for method, path, _headers in server.seen]
-            server.seen.clear()
-            return found
-
-        publish(server, layout, layout.index([first]), "app", "1")
-        assert ground.check({"image": image})[0]["changed"]
-        config, layer = (
-            f"GET blobs/{blob['digest']}"
-            for blob in [json.loads(layout.read(first))["config"]] + json.loads(layout.read(first))["layers"]
-        )
-        documents = ["GET manifests/1", f"GET manifests/{first['digest']}", config]
-        assert seen() == documents
-        assert ground.run(image=image)["changed"]
-        assert sorted(seen()) == sorted([*documents, layer])
-        for policy in ("missing", "newer"):
-            assert not ground.run(image=image, pull=policy)["changed"]
-        assert seen() == ["HEAD manifests/1"]
-        # Another platform was built anew: what runs here is as it was.
-        index = layout.index([first, other])
-        publish(server, layout, index, "app", "1")
-        same = ground.run(image=image, pull="always")
-        assert (same["changed"], same["actions"]) == (False, [])
-        assert seen() == ["HEAD manifests/1", f"GET manifests/{index['digest']}", f"GET manifests/{first['digest']}", config]
-        # This one: and what the plan was made from is what is pulled.
-        second = busybox_image(layout, Labels={"release": "2"})
-        index = layout.index([second, other])
-        publish(server, layout, index, "app", "1")
-        moved = ground.run(image=image, pull="always")
-        assert moved["recreated_because"] == ["image"]
-        assert moved["diff"]["after"]["image"] == {"name": image, "digest": second["digest"]}
-        config = f"GET blobs/{json.loads(layout.read(second))['config']['digest']}"
-        documents = ["HEAD manifests/1", f"GET manifests/{index['digest']}", f"GET manifests/{second['digest']}", config]
-        assert seen() == documents
-        ground.run(state="absent")
 
 
 def test_a_disk_that_is_too_small(

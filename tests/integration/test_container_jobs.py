@@ -83,46 +83,6 @@ def patient(tmp_path: pathlib.Path) -> t.Iterator[Modules]:
         yield found
 
 
-@TWO
-def test_the_rest_of_an_interrupted_run_is_no_result(jobs: Jobs, tmp_path: pathlib.Path) -> None:
-    word = tmp_path / "word"
-    word.write_text("first\n")
-    options = jobs.job("cat /word", volumes=[f"{word}:/word"])
-    # As a run leaves it that was cut off between the end of the job and the removal.
-    jobs.modules.run(KIND, **{**options, "detach": True})
-    jobs.until("stopped")
-    word.write_text("second\n")
-    checked = jobs.modules.run(KIND, **options, cleanup=True, _ansible_check_mode=True)
-    again = jobs.modules.run(KIND, **options, cleanup=True)
-    assert again["changed"]
-    assert again["container"]["Output"] == "second\n"
-    assert again["actions"] == checked["actions"] == [
-        "remove container job, left by an interrupted run",
-        "create container job",
-        "start container job",
-        "wait for container job to end",
-        "remove container job",
-    ]  # fmt: skip
-    assert (again["diff"]["after"]["exists"], again["diff"]["after"]["state"]) == (False, "ended and removed")
-    assert jobs.status() == ""
-
-
-@TWO
-@pytest.mark.parametrize("named", ["with options", "alone"])
-def test_what_somebody_else_has_left_is_no_rest(jobs: Jobs, named: str) -> None:
-    options = jobs.job("true")
-    jobs.modules.run(KIND, **options)
-    with jobs.site.engine() as engine:
-        (record,) = engine.containers.list()
-        engine.containers.update(record._replace(extensions={}), ["extensions"])
-    if named == "alone":
-        del options["command"], options["stop_signal"]
-    refused = jobs.modules.result(KIND, **options, cleanup=True)
-    assert refused["failed"]
-    assert "the container job was not made by this collection" in refused["msg"]
-    assert jobs.status() == "stopped"
-
-
 def test_others_stop_and_remove_what_a_task_waits_for(jobs: Jobs) -> None:
     def meanwhile(**options: t.Any) -> t.Callable[[int], None]:
         def act(_pid: int) -> None:
@@ -154,23 +114,6 @@ def test_others_stop_and_remove_what_a_task_waits_for(jobs: Jobs) -> None:
     assert gone["changed"]
     assert gone["msg"] == "the container job was removed by somebody else while this task waited for its end"
     assert jobs.status() == ""
-
-
-@TWO
-def test_a_limit_for_a_job(jobs: Jobs) -> None:
-    late = jobs.modules.result(KIND, **jobs.job("echo begun; sleep 1000", wait_timeout=5, cleanup=True))
-    assert late["failed"]
-    assert late["msg"] == (
-        "the container job has not ended within 5 s (wait_timeout), so it was stopped: exit status 137\n"
-        "The last that it printed:\nbegun"
-    )
-    assert (late["status"], late["container"]["Output"]) == (137, "begun\n")
-    assert late["actions"][-1] == "remove container job"
-    assert jobs.status() == ""
-    assert not jobs.modules.run(KIND, **jobs.job("true", wait_timeout=300)).get("failed")
-    failed = jobs.modules.result(KIND, **jobs.job("for i in $(seq 100); do echo line $i; done; exit 3", wait_timeout=300))
-    lines = "\n".join(f"line {number}" for number in range(81, 101))
-    assert failed["msg"] == f"the container job ended: exit status 3\nThe last that it printed:\n{lines}"
 
 
 @TWO
@@ -323,20 +266,6 @@ def test_a_service_that_ends_at_once(jobs: Jobs, patient: Modules) -> None:
     # What ends well may do so as soon as it likes.
     once = patient.run(KIND, **{**web, "name": "once"}, command=["true"])
     assert once["container"]["State"]["Status"] == "exited"
-
-
-@TWO
-def test_a_command_that_is_not_there_stops_nothing(jobs: Jobs) -> None:
-    web = {**jobs.options, "name": "web"}
-    old = jobs.modules.run(KIND, **web, command=SERVICE)["container"]
-    for command, message in (
-        ("/bin/nothing", "the command /bin/nothing is not in the image"),
-        ("nothing", "the command nothing is not in the image's PATH"),
-    ):
-        failed = jobs.modules.result(KIND, **web, command=[command])
-        assert failed["msg"] == message
-        assert failed["failed_action"] == "create container web anew (command changed)"
-    assert jobs.modules.run(KIND, **web, command=SERVICE)["container"]["State"]["Pid"] == old["State"]["Pid"]
 
 
 def test_an_old_container_that_cannot_be_removed(jobs: Jobs) -> None:

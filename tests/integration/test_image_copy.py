@@ -91,26 +91,6 @@ def test_within_one_registry_nothing_is_sent(registry: Registry, layout: Layout)
     assert raw(registry, "promoted/from:stable") == raw(registry, "promoted/to:stable")
 
 
-def test_platforms(registry: Registry, target: Registry, layout: Layout) -> None:
-    amd, arm = busybox_image(layout), layout.image(hand_made_layers()[:1], architecture="arm64")
-    index = layout.index([arm, amd])
-    registry.push(layout.path, index, "platforms", "1")
-    registry.push(layout.path, amd, "single", "1")
-    src, dest = f"{registry.address}/platforms:1", f"{target.address}/platforms"
-    some = converge(copy(src, f"{dest}:some", platforms=["linux/amd64"]))
-    assert [one["digest"] for one in raw(target, "platforms:some")["manifests"]] == [amd["digest"]]
-    assert some.value("digest") != index["digest"]
-    converge(copy(src, f"{dest}:1", platforms=["all"]))
-    same, none = ansible.play(
-        [
-            copy(src, f"{dest}:1", platforms=["linux/amd64"]),
-            copy(src, f"{dest}:none", platforms=["linux/s390x"], ignore_errors=True),
-        ]
-    ).results
-    assert not same.changed, "the destination has the whole image"
-    assert none.msg == "no manifest for platform linux/s390x in the index; it has linux/amd64, linux/arm64"
-
-
 def test_credentials_go_to_their_own_registry(
     registry: Registry, target: Registry, locked_registry: Registry, layout: Layout, tmp_path: pathlib.Path
 ) -> None:
@@ -140,31 +120,6 @@ def test_credentials_go_to_their_own_registry(
     done = ansible.play([copy(locked, f"{locked_registry.address}/within:1", **trusted, **right)], arguments=["-vvv"])
     assert len(done.last.value("copied")["mounted"]) == 2
     assert locked_registry.password not in done.output
-
-
-def test_wrong_values(registry: Registry, target: Registry, layout: Layout) -> None:
-    digest = registry.push(layout.path, busybox_image(layout), "values", "1")
-    src, dest = f"{registry.address}/values:1", f"{target.address}/values:1"
-    results = ansible.play(
-        [
-            copy(f"{registry.address}/missing:1", dest, ignore_errors=True),
-            copy("UPPER", dest, ignore_errors=True),
-            copy(src, f"{dest}@{digest}", ignore_errors=True),
-            copy(src, dest, max_parallel=0, ignore_errors=True),
-            copy(src, dest, src_username="robot", ignore_errors=True),
-            copy(src, f"{registry.address}/x:1", src_username="robot", src_password="x", ignore_errors=True),
-            copy(src, "127.0.0.1:1/x:1", retries=0, ignore_errors=True),
-        ]
-    ).results
-    assert all(one.failed for one in results)
-    messages = [one.msg for one in results]
-    assert messages[0].startswith(f"{registry.address}/missing:1 is not in the registry: ")
-    assert messages[1].startswith("src: invalid image reference 'UPPER'")
-    assert messages[2].startswith("dest: ")
-    assert messages[3] == "max_parallel: 0 is not a positive number"
-    assert messages[4] == "src_password: src_username and src_password are needed together"
-    assert messages[5].endswith("src and dest are in one registry, which has one set")
-    assert "127.0.0.1:1" in messages[6]
 
 
 def test_examples(registry: Registry, locked_registry: Registry, layout: Layout) -> None:

@@ -100,38 +100,6 @@ def test_ctr_reads_what_we_write(
             daemon.ctr("images", "rm", "--sync", busybox, namespace=namespace)
 
 
-def test_what_changes_an_archive(embedded_site: EmbeddedSite, busybox: str, hand_made: str, tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "a.tar"
-    embedded_site.play(pull(busybox), pull(hand_made), export(busybox, path))
-    before = sha256(path)
-    (other,) = embedded_site.converge(export(hand_made, path), diff=True)
-    assert other.actions == [f"export image {hand_made} to {path} (it has other content)"]
-    assert other.value("diff")["before"] == {"exists": True, "up_to_date": False}
-    embedded_site.converge(export([hand_made, busybox], path))
-    embedded_site.converge(export([hand_made, busybox], path, format="oci"))
-    embedded_site.converge(export(busybox, path, compression="zstd"))
-    (back,) = embedded_site.converge(export(busybox, path))
-    assert sha256(path) == before
-    forced = embedded_site.play(export(busybox, path, force=True)).last
-    assert forced.actions == [f"export image {busybox} to {path} (forced)"]
-    assert sha256(path) == before
-    assert sorted(one.name for one in tmp_path.iterdir() if "a.tar" in one.name) == ["a.tar"]
-    tagged, by_id = embedded_site.play(
-        task("containerd_image_tag", name=busybox, repository=["x:1"]),
-        export(back.value("images")[0]["Id"], path),
-    ).results
-    assert by_id.value("archive")["images"] == {back.value("archive")["images"][busybox]: tagged.value("image")["Digest"]}
-
-
-def test_check_mode_touches_nothing(embedded_site: EmbeddedSite, busybox: str, tmp_path: pathlib.Path) -> None:
-    embedded_site.play(pull(busybox))
-    for name in ("a.tar", "dir"):
-        told = embedded_site.predict(export(busybox, tmp_path / name, format="oci-dir" if name == "dir" else "docker")).last
-        assert told.changed
-        assert "bytes" not in told.value("archive")
-        assert not (tmp_path / name).exists()
-
-
 def test_platforms(embedded_site: EmbeddedSite, two_platforms: t.Tuple[str, t.Dict[str, str]], tmp_path: pathlib.Path) -> None:
     name, _digests = two_platforms
     embedded_site.play(pull(name))
@@ -157,32 +125,6 @@ def test_platforms(embedded_site: EmbeddedSite, two_platforms: t.Tuple[str, t.Di
     assert skopeo(f"oci:{copied}:x") == skopeo(f"oci-archive:{paths[1]}") == default.value("archive")["images"][name]
     one = ["skopeo", "--override-arch", "arm64", "copy", f"oci-archive:{paths[3]}", f"oci:{copied}:y"]
     subprocess.run(one, check=True, capture_output=True)
-
-
-def test_wrong_values(embedded_site: EmbeddedSite, busybox: str, tmp_path: pathlib.Path) -> None:
-    (tmp_path / "home").mkdir()
-    (tmp_path / "home" / "letter").write_text("dear")
-    results = embedded_site.play(
-        pull(busybox),
-        export("missing", tmp_path / "x", ignore_errors=True),
-        export(busybox, pathlib.Path("relative.tar"), ignore_errors=True),
-        export(busybox, tmp_path / "no" / "a.tar", ignore_errors=True),
-        export(busybox, tmp_path / "home", ignore_errors=True),
-        export(busybox, tmp_path / "home", format="oci-dir", ignore_errors=True),
-        export(busybox, tmp_path / "dir", format="oci-dir", compression="gzip", ignore_errors=True),
-        export(busybox, tmp_path / "a.tar", platform="linux/nothing", ignore_errors=True),
-        export([], tmp_path / "a.tar", ignore_errors=True),
-    ).results[1:]
-    assert all(one.failed for one in results)
-    messages = [one.msg for one in results]
-    assert messages[0] == "names: the image docker.io/library/missing:latest is not there: pull or load it first"
-    assert messages[1] == "path: 'relative.tar' is not an absolute path"
-    assert messages[2] == f"path: {tmp_path}/no/a.tar cannot be written, its directory is not there: make it first"
-    assert messages[3] == f"path: {tmp_path}/home is a directory: give the name of a file, or choose format=oci-dir"
-    assert messages[4] == f"path: {tmp_path}/home is a directory with other things in it: give one that is empty"
-    assert messages[5] == "compression: gzip is not for a directory, which format=oci-dir makes"
-    assert "linux/nothing" in messages[6]
-    assert messages[7] == "names: give at least one image"
 
 
 def test_examples(embedded_site: EmbeddedSite, busybox: str, hand_made: str, tmp_path: pathlib.Path) -> None:

@@ -74,19 +74,6 @@ def test_what_is_in_another_repository_is_mounted(site: Site, layout: Layout) ->
         assert skopeo(registry, "other/app:1")["Digest"] == pushed.value("digest")
 
 
-def test_changed_only_when_the_remote_differs(embedded_site: EmbeddedSite, registry: Registry, layout: Layout) -> None:
-    name = f"{registry.address}/moving:1"
-    first = registry.push(layout.path, busybox_image(layout, Labels={"release": "1"}), "moving", "1")
-    pulled, same = embedded_site.play(pull(name), push(name)).results
-    assert pulled.value("digest") == first
-    assert not same.changed
-    registry.push(layout.path, busybox_image(layout, Labels={"release": "2"}), "moving", "1")
-    (back,) = embedded_site.converge(push(name))
-    assert back.actions == [f"push image {name}"]
-    assert back.value("pushed")["existing"] == 2
-    assert skopeo(registry, "moving:1")["Digest"] == first
-
-
 def test_platforms(embedded_site: EmbeddedSite, layout: Layout) -> None:
     amd, arm = busybox_image(layout), layout.image(hand_made_layers()[:1], architecture="arm64")
     s390 = layout.image(hand_made_layers()[:1], architecture="s390x")
@@ -144,37 +131,6 @@ def test_chunks_credentials_and_tls(embedded_site: EmbeddedSite, locked_registry
         assert answer.read() == layout.read({"digest": pushed.value("digest")})
     done = embedded_site.play(push("app:1", destination=f"{name}2", **trusted, **right), arguments=["-vvv"], diff=True)
     assert locked_registry.password not in done.output
-
-
-def test_wrong_values(embedded_site: EmbeddedSite, busybox: str, registry: Registry) -> None:
-    digest = embedded_site.play(pull(busybox)).last.value("digest")
-    by_id = embedded_site.play(pull(busybox)).last.value("config_digest")
-    results = embedded_site.play(
-        push("missing", ignore_errors=True),
-        push(busybox, destination="UPPER", ignore_errors=True),
-        push(busybox, destination=f"x@{digest}", ignore_errors=True),
-        push(busybox, platforms=["all", "linux/amd64"], ignore_errors=True),
-        push(busybox, platforms=["linux/arm64"], ignore_errors=True),
-        push(busybox, max_parallel=0, ignore_errors=True),
-        push(busybox, chunk_size="much", ignore_errors=True),
-        push(busybox, username="robot", ignore_errors=True),
-        push(by_id, ignore_errors=True),
-        push(busybox, destination="127.0.0.1:1/x", retries=0, ignore_errors=True),
-        push(by_id, destination=f"{registry.address}/by-id"),
-    ).results
-    assert all(one.failed for one in results[:-1])
-    messages = [one.msg for one in results]
-    assert messages[0] == "name: the image docker.io/library/missing:latest is not there: pull or load it first"
-    assert messages[1].startswith("destination: invalid image reference 'UPPER'")
-    assert messages[2].endswith("has a digest: only a tag can be given to an image")
-    assert messages[3] == "platforms: all stands alone"
-    assert messages[4] == f"the image {busybox} is for linux/amd64 only, not for linux/arm64"
-    assert messages[5] == "max_parallel: 0 is not a positive number"
-    assert messages[6].startswith("chunk_size: 'much' is not a size")
-    assert messages[7] == "password: username and password are needed together"
-    assert messages[8] == f"destination: it is needed, {digest} has no tag"
-    assert "127.0.0.1:1" in messages[9]
-    assert results[-1].value("destination") == f"{registry.address}/by-id:latest"
 
 
 def test_examples(embedded_site: EmbeddedSite, locked_registry: Registry, layout: Layout, tmp_path: pathlib.Path) -> None:

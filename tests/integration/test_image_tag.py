@@ -61,25 +61,6 @@ def test_a_tag_keeps_the_content(embedded_site: EmbeddedSite, busybox: str) -> N
     assert container.value("status") == 0
 
 
-def test_wrong_values(embedded_site: EmbeddedSite, busybox: str) -> None:
-    pulled = embedded_site.play(pull(busybox)).last
-    other = "sha256:" + "0" * 64
-    results = embedded_site.play(
-        tag("missing", "x", ignore_errors=True),
-        tag(busybox, "UPPER", ignore_errors=True),
-        tag(busybox, f"x@{pulled.value('digest')}", ignore_errors=True),
-        tag(f"{busybox}@{other}", "x", ignore_errors=True),
-        tag(other, "x", ignore_errors=True),
-    ).results
-    assert all(one.failed for one in results)
-    absent, upper, digest, pinned, by_id = (one.msg for one in results)
-    assert absent == "name: the image docker.io/library/missing:latest is not there: pull or load it first"
-    assert upper.startswith("repository: invalid image reference 'UPPER'")
-    assert "a digest: only a tag can be given" in digest
-    assert pinned == f"name: {busybox}@{other} is pinned, and the image {busybox} is {pulled.value('digest')}"
-    assert by_id == f"name: the image {other} is not there: pull or load it first"
-
-
 def test_examples(embedded_site: EmbeddedSite, busybox: str) -> None:
     embedded_site.play(pull(busybox), tag(busybox, "nginx:1.27"))
     for one in examples_of("containerd_image_tag"):
