@@ -32,7 +32,7 @@ class Direct:
         """What a module returns, failed or not."""
         entry = importlib.import_module(f"{modules.__name__}.containerd_{kind}")
         known = {name: value for name, value in self._defaults.items() if name in entry.SPEC["argument_spec"]}
-        arguments = {**known, **options, "_ansible_check_mode": check, "_ansible_diff": True}
+        arguments = {"_ansible_check_mode": check, "_ansible_diff": True, **known, **options}
         output = io.StringIO()
         with contextlib.ExitStack() as stack:
             stack.enter_context(

@@ -12,6 +12,7 @@ import toml
 
 from . import ansible, configs, trees
 from .containerds import binaries
+from .direct import Direct
 from .modules import Modules
 
 _MODULE = "fleet.containerd.containerd_config"
@@ -20,7 +21,7 @@ _MODULE = "fleet.containerd.containerd_config"
 class Etc:
     """base/etc/config.toml, for a containerd of a version ("": none is installed)."""
 
-    def __init__(self, base: pathlib.Path, modules: Modules, version: str = "") -> None:
+    def __init__(self, base: pathlib.Path, modules: t.Union[Modules, Direct], version: str = "") -> None:
         self.directory, self.version, self._modules = base / "etc", version, modules
         self.directory.mkdir()
         self.path = self.directory / "config.toml"
@@ -87,7 +88,8 @@ class Etc:
         return real.msg
 
     def _result(self, **options: t.Any) -> ansible.TaskResult:
-        result = self._modules.result("containerd_config", **{**self.defaults, "_ansible_diff": True, **options})
+        kind = "config" if isinstance(self._modules, Direct) else "containerd_config"
+        result = self._modules.result(kind, **{**self.defaults, "_ansible_diff": True, **options})
         if result.get("warnings"):
             # Without the controller they are what ansible-core sends to it.
             result["warnings"] = [one if isinstance(one, str) else one["event"]["msg"] for one in result["warnings"]]
