@@ -30,7 +30,7 @@ def etc(tmp_path: pathlib.Path) -> Etc:
 
 
 def unchecked(etc: Etc) -> str:
-    return f"validate: there is no containerd {etc.binary}, so that it could not be asked about the configuration"
+    return f"validate: there is no containerd {etc.binary}, so it could not be asked about the configuration"
 
 
 def changed_lines(before: str, after: str) -> t.List[str]:

@@ -280,7 +280,7 @@ def test_the_mirrors_of_default_count_for_a_registry_that_gets_a_file_of_its_own
     )
     done = place.converge(place.with_hosts(verify=False, ca_path=None, **place.right))
     assert done.value("hosts_toml") == [str(place.own)]
-    assert f"changes in {shared} do not count for it any more" in done.value("warnings")[0]
+    assert f"changes in {shared} no longer affect it" in done.value("warnings")[0]
     assert hosts(place.own) == {
         "server": url,
         "ca": str(shared / "ca.pem"),
