@@ -18,14 +18,15 @@ import tempfile
 import time
 import typing as t
 
+from ...plugins.module_utils.argument_specs.containerd_container import SPEC
 from ...plugins.module_utils.engine.models import TaskIO
 from ...plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ...plugins.module_utils.image.source import RegistrySource
 from ...plugins.module_utils.oci.platform import Platform
 from ...plugins.module_utils.oci.reference import Reference
 from ...plugins.module_utils.registry.client import RegistryClient, RegistryOptions
-from ...plugins.module_utils.resources import container as resource
-from ...plugins.module_utils.resources import container_steps as steps
+from ...plugins.module_utils.resources.container import steps
+from ...plugins.module_utils.resources.container.resource import ContainerResource
 from ...tests.support.client import pull
 from ...tests.support.registry import Registry, running_registry
 from .corpus import ROOT, Daemon, daemon, fresh_filesystem, push
@@ -183,14 +184,8 @@ def _podman_pull(reference: str, base: pathlib.Path) -> float:
     return seconds
 
 
-PARAMETERS: t.Dict[str, t.Any] = {
-    "state": "started",
-    "pull": "missing",
-    "image_name_mismatch": "ignore",
-    "detach": True,
-    "cleanup": False,
-    "platform": None,
-}
+#: Those of a task that gives nothing.
+PARAMETERS: t.Dict[str, t.Any] = {name: option.get("default") for name, option in SPEC["argument_spec"].items()}
 
 
 class Ours:
@@ -209,7 +204,7 @@ class Ours:
         """Make and start a container, as the module does."""
         self.count += 1
         options = {**PARAMETERS, "name": f"c{self.count}", "image": self.reference, "command": ["sleep", "1000"]}
-        want = resource.ContainerResource().desired(options, self.engine)
+        want = ContainerResource().desired(options, self.engine)
         made = steps.create(self.engine, want)
         mounts = self.engine.snapshotter().mounts(made.snapshot_key)
         self.engine.tasks.start(made, mounts, TaskIO(log_path=steps.log_path(self.engine, made.id)))
