@@ -39,7 +39,10 @@ def _sources() -> t.Iterator[t.Tuple[str, str]]:
     for module in MODULES:
         room, name = module.__name__.split(".")[-2:]
         loader: t.Any = module.__loader__
-        source: t.Optional[str] = loader.get_source(module.__name__)
+        try:
+            source: t.Optional[str] = loader.get_source(module.__name__)
+        except ImportError as error:  # an OSError becomes one there
+            raise EngineError(f"the source of {module.__name__} cannot be read: {error.__cause__ or error}") from error
         if source is None:
             raise EngineError(f"the source of {module.__name__} cannot be read")
         rooms.add(room)
