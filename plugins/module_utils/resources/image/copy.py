@@ -46,9 +46,6 @@ class WantedCopy(t.NamedTuple):
 class ImageCopyResource:
     """H: whether the destination has it. No engine is needed."""
 
-    def __init__(self) -> None:
-        self._pushed: t.Optional[PushResult] = None
-
     def desired(self, params: t.Mapping[str, t.Any], engine: None) -> WantedCopy:
         options = registry_options(params)
         src = Reference.parse(params["src"], "src")
@@ -74,38 +71,31 @@ class ImageCopyResource:
 
     def plan(self, want: WantedCopy, have: bool, engine: None) -> Plan:
         before, after = {"up_to_date": have}, {"up_to_date": True, "digest": want.digest}
-
-        def facts(_end: bool) -> Facts:
-            return self._facts(want)
-
+        copied: t.List[PushResult] = []
+        facts = functools.partial(_facts, want, copied)
         if have:
             return Plan((), before, after, facts)
-        step = Step(f"copy image {want.src} to {want.dest}", lambda: self._copy(want))
+        step = Step(f"copy image {want.src} to {want.dest}", lambda: copied.append(_copy(want)))
         top = want.tree.top if want.tree else want.top
         return Plan([step], before, after, facts, foresee=functools.partial(foresee_push, want.registry, want.dest, top))
 
-    def _copy(self, want: WantedCopy) -> None:
-        with contextlib.closing(registry_client(want.src_registry)) as client:
-            # The tag may have moved since: what was looked at is copied.
-            src = want.src._replace(tag="", digest=want.top.digest)
-            source = RegistrySource(client, src)
-            tree = want.tree or remote_tree(source, source.document(), Selection(None))
-            with contextlib.closing(registry_pusher(want.registry)) as pusher:
-                self._pushed = push(
-                    pusher,
-                    want.dest,
-                    tree,
-                    remote_blob(source),
-                    same_registry(src, want.dest),
-                    want.max_parallel,
-                    want.chunk,
-                )
 
-    def _facts(self, want: WantedCopy) -> Facts:
-        out: t.Dict[str, t.Any] = {"src": str(want.src), "destination": str(want.dest), "digest": want.digest}
-        if self._pushed:
-            out["copied"] = self._pushed.facts()
-        return Facts(out)
+def _copy(want: WantedCopy) -> PushResult:
+    with contextlib.closing(registry_client(want.src_registry)) as client:
+        # The tag may have moved since: what was looked at is copied.
+        src = want.src._replace(tag="", digest=want.top.digest)
+        source = RegistrySource(client, src)
+        tree = want.tree or remote_tree(source, source.document(), Selection(None))
+        with contextlib.closing(registry_pusher(want.registry)) as pusher:
+            sources = same_registry(src, want.dest)
+            return push(pusher, want.dest, tree, remote_blob(source), sources, want.max_parallel, want.chunk)
+
+
+def _facts(want: WantedCopy, copied: t.Sequence[PushResult], _end: bool) -> Facts:
+    out: t.Dict[str, t.Any] = {"src": str(want.src), "destination": str(want.dest), "digest": want.digest}
+    if copied:
+        out["copied"] = copied[0].facts()
+    return Facts(out)
 
 
 def _source_params(params: t.Mapping[str, t.Any], src: Reference, dest: Reference) -> t.Dict[str, t.Any]:

@@ -34,10 +34,23 @@ if t.TYPE_CHECKING:
 ARCHIVE, ASKED = OURS + "archive", OURS + "archive-asked"
 
 
+class Opened:
+    """An archive that is opened (one at a URL: downloaded) when it is first needed. contents: None until then."""
+
+    def __init__(self, opens: t.Callable[[], Contents]) -> None:
+        self._opens = opens
+        self.contents: t.Optional[Contents] = None
+
+    def get(self) -> Contents:
+        if self.contents is None:
+            self.contents = self._opens()
+        return self.contents
+
+
 class WantedLoad(t.NamedTuple):
     """What is asked for. where: path as a user reads it. checksum: of the file at a URL (None: path is one of the target).
 
-    download: how a URL is asked for. data_root: where what is decompressed or downloaded finds room.
+    download: how a URL is asked for.
     """
 
     path: str
@@ -47,7 +60,7 @@ class WantedLoad(t.NamedTuple):
     name: t.Optional[Reference]
     tag: str
     options: LoadOptions
-    data_root: str
+    archive: Opened
     download: t.Optional[FetchOptions]
 
     @property
@@ -67,16 +80,16 @@ class FoundLoad(t.NamedTuple):
 class ImageLoadResource:
     """H says which images of the archive are there."""
 
-    def __init__(self) -> None:
-        self._contents: t.Optional[Contents] = None
-        self._loaded: t.Optional[LoadResult] = None
-
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedLoad:
         path, where, checksum, download = params["path"], params["path"], None, None
+        spool = _spool(params["data_root"])
+        archive = Opened(lambda: Contents(open_archive(path, spool)))
         if params["source"] == "controller":
-            where = self._part(path, params["data_root"]).where
+            archive = Opened(lambda: _sent(path, spool))
+            where = archive.get().where
         elif path.startswith(("http://", "https://")):
             where, checksum, download = _url(params)
+            archive = Opened(functools.partial(_downloaded, path, where, checksum, download, spool))
         elif params["checksum"]:
             raise InvalidArgument("checksum: it is for a URL only, a file on the target is checked by the digests in it")
         elif not os.path.isabs(path):
@@ -93,95 +106,93 @@ class ImageLoadResource:
         name = Reference.parse(params["name"], "name", "") if params["name"] else None
         if params["tag"]:
             Reference.parse(f"x:{params['tag']}", "tag")
-        return WantedLoad(path, where, checksum, names, name, params["tag"] or "", options, params["data_root"], download)
+        return WantedLoad(path, where, checksum, names, name, params["tag"] or "", options, archive, download)
 
     def observe(self, want: WantedLoad, engine: Engine) -> FoundLoad:
-        if want.checksum and not self._contents:
+        if want.checksum and not want.archive.contents:
             names = _loaded_before(want, engine)
             return FoundLoad(tuple((name, "") for name in names), bool(names))
-        contents = self._open(want)
-        sources = choose(contents, want)
+        sources = choose(want.archive.get(), want)
         return FoundLoad(tuple((one.name, reason_to_load(engine, one, want.options)) for one in sources))
-
-    def _part(self, path: str, data_root: str) -> Contents:
-        """What the action plugin has sent of an archive on the controller."""
-        from ...archive.parts import open_part
-
-        self._contents = open_part(open_archive(path, _spool(data_root)))
-        return self._contents
-
-    def _open(self, want: WantedLoad) -> Contents:
-        if self._contents is None:
-            spool = _spool(want.data_root)
-            if want.checksum and want.download:
-                from ...registry.download import download
-
-                stream = download(want.path, want.checksum, want.download, spool)
-                self._contents = Contents(read_archive(stream, want.where, spool))
-            else:
-                self._contents = Contents(open_archive(want.path, spool))
-        return self._contents
 
     def lock(self, want: WantedLoad, engine: Engine) -> t.ContextManager[t.Any]:
         return engine.lock(f"archive {want.where}")
 
     def plan(self, want: WantedLoad, have: FoundLoad, engine: Engine) -> Plan:
-        facts = functools.partial(self._facts, want, engine)
+        loaded: t.List[LoadResult] = []
+        facts = functools.partial(_facts, want, engine, loaded)
         if not have.known:
-            step = Step(f"load images from {want.where}", lambda: self._load(want, engine))
+            step = Step(f"load images from {want.where}", lambda: loaded.append(_load(want, engine)))
             after = {"loaded": True, "checksum": str(want.checksum)}
             return Plan([step], {"loaded": False}, after, facts, foresee=lambda: _foresee_download(want))
         reasons = {str(name): reason for name, reason in have.names if reason}
         if not reasons:
             return Plan(facts=facts)
-        sources = [one for one in choose(self._open(want), want) if str(one.name) in reasons]
+        sources = [one for one in choose(want.archive.get(), want) if str(one.name) in reasons]
         for one in sources:
             check_loadable(engine, one, want.options)
         words = [name if reason == "it is not there" else f"{name} ({reason})" for name, reason in reasons.items()]
         title = f"load image{'s' * (len(words) > 1)} {', '.join(words)} from {want.where}"
         before = {"images": {str(one.name): _digest(engine, one.name) for one in sources}}
         after = {"images": {str(one.name): str(one.image.top.digest) for one in sources}}
-        return Plan([Step(title, lambda: self._load(want, engine))], before, after, facts)
+        return Plan([Step(title, lambda: loaded.append(_load(want, engine)))], before, after, facts)
 
-    def _load(self, want: WantedLoad, engine: Engine) -> None:
-        contents = self._open(want)
-        sources, options = choose(contents, want), want.options
-        if want.checksum:
-            named = sum(1 for one in sources if one.name.tag)
-            options = options._replace(labels={**options.labels, ASKED: f"{named}:{want.asked}"})
-            for one in sources:
-                check_loadable(engine, one, options)
-        else:
-            sources = [one for one in sources if reason_to_load(engine, one, options)]
-        check_sent(engine, contents, sources, options)
-        self._loaded = load(engine, sources, options)
 
-    def _facts(self, want: WantedLoad, engine: Engine, have: FoundLoad) -> Facts:
-        ends = {found.record.name: found for found in self._at_the_end(want, have, engine)}
-        records = {record.name: record for record in engine.images.list()}
-        records.update((name, found.record) for name, found in ends.items())
-        images = [image_facts(found, records.values()) for found in ends.values()]
-        out: t.Dict[str, t.Any] = {"image_names": [name.familiar for name, _reason in have.names], "images": images}
-        out["image"] = images[0] if images else {}
-        warnings = []
-        if self._contents and not want.names and not want.name:
-            nameless = [str(image.top.digest) for image in self._contents.images if not image.names]
-            if nameless:
-                warnings.append(f"{want.where} has images without a name, which are not loaded: {', '.join(nameless)}")
-        if self._loaded:
-            out["loaded"] = self._loaded.facts()
-        return Facts(out, warnings)
+def _load(want: WantedLoad, engine: Engine) -> LoadResult:
+    contents = want.archive.get()
+    sources, options = choose(contents, want), want.options
+    if want.checksum:
+        named = sum(1 for one in sources if one.name.tag)
+        options = options._replace(labels={**options.labels, ASKED: f"{named}:{want.asked}"})
+        for one in sources:
+            check_loadable(engine, one, options)
+    else:
+        sources = [one for one in sources if reason_to_load(engine, one, options)]
+    check_sent(engine, contents, sources, options)
+    return load(engine, sources, options)
 
-    def _at_the_end(self, want: WantedLoad, have: FoundLoad, engine: Engine) -> t.Iterator[FoundImage]:
-        """The images as they are; where check mode has left the step away, as they would be."""
-        left = {name.record for name, reason in have.names if reason}
-        foreseen: t.Dict[str, FoundImage] = {}
-        if left:
-            contents = self._open(want)
-            sources = [one for one in choose(contents, want) if one.name.record in left]
-            foreseen = foresee_loaded(engine, contents, sources, want.options.platform or Platform.host())
-        for name, _reason in have.names:
-            yield foreseen.get(name.record) or look_at(engine, engine.images.get(name.record), want.options.platform)
+
+def _facts(want: WantedLoad, engine: Engine, loaded: t.Sequence[LoadResult], end: FoundLoad) -> Facts:
+    ends = {found.record.name: found for found in _at_the_end(want, end, engine)}
+    records = {record.name: record for record in engine.images.list()}
+    records.update((name, found.record) for name, found in ends.items())
+    images = [image_facts(found, records.values()) for found in ends.values()]
+    out: t.Dict[str, t.Any] = {"image_names": [name.familiar for name, _reason in end.names], "images": images}
+    out["image"] = images[0] if images else {}
+    warnings = []
+    contents = want.archive.contents
+    if contents and not want.names and not want.name:
+        nameless = [str(image.top.digest) for image in contents.images if not image.names]
+        if nameless:
+            warnings.append(f"{want.where} has images without a name, which are not loaded: {', '.join(nameless)}")
+    if loaded:
+        out["loaded"] = loaded[0].facts()
+    return Facts(out, warnings)
+
+
+def _at_the_end(want: WantedLoad, end: FoundLoad, engine: Engine) -> t.Iterator[FoundImage]:
+    """The images as they are; where check mode has left the step away, as they would be."""
+    left = {name.record for name, reason in end.names if reason}
+    foreseen: t.Dict[str, FoundImage] = {}
+    if left:
+        contents = want.archive.get()
+        sources = [one for one in choose(contents, want) if one.name.record in left]
+        foreseen = foresee_loaded(engine, contents, sources, want.options.platform or Platform.host())
+    for name, _reason in end.names:
+        yield foreseen.get(name.record) or look_at(engine, engine.images.get(name.record), want.options.platform)
+
+
+def _sent(path: str, spool: t.Optional[str]) -> Contents:
+    """What the action plugin has sent of an archive on the controller."""
+    from ...archive.parts import open_part
+
+    return open_part(open_archive(path, spool))
+
+
+def _downloaded(path: str, where: str, checksum: Digest, options: FetchOptions, spool: t.Optional[str]) -> Contents:
+    from ...registry.download import download
+
+    return Contents(read_archive(download(path, checksum, options, spool), where, spool))
 
 
 def _spool(data_root: str) -> t.Optional[str]:

@@ -42,9 +42,6 @@ class WantedPush(t.NamedTuple):
 class ImagePushResource:
     """H: whether the registry has it."""
 
-    def __init__(self) -> None:
-        self._pushed: t.Optional[PushResult] = None
-
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedPush:
         options = registry_options(params)
         chunk, parallel = transfer_options(params)
@@ -73,39 +70,37 @@ class ImagePushResource:
 
     def plan(self, want: WantedPush, have: bool, engine: Engine) -> Plan:
         before, after = {"up_to_date": have}, {"up_to_date": True, "digest": str(want.tree.top.digest)}
+        pushed: t.List[PushResult] = []
+        facts = functools.partial(_facts, want, engine, pushed)
         if have:
-            return Plan((), before, after, lambda _have: self._facts(want, engine))
+            return Plan((), before, after, facts)
         own = want.source.label == str(want.destination)
         title = f"push image {want.source.label}" + ("" if own else f" to {want.destination}")
         foresee = functools.partial(foresee_push, want.registry, want.destination, want.tree.top)
-        step = Step(title, lambda: self._push(want, engine))
-        return Plan([step], before, after, lambda _have: self._facts(want, engine), foresee=foresee)
+        step = Step(title, lambda: pushed.append(_push(want, engine)))
+        return Plan([step], before, after, facts, foresee=foresee)
 
-    def _push(self, want: WantedPush, engine: Engine) -> None:
-        pusher = registry_pusher(want.registry)
-        try:
-            self._pushed = push(
-                pusher,
-                want.destination,
-                want.tree,
-                stored_blob(engine.content),
-                known_sources(engine.content, want.destination),
-                want.max_parallel,
-                want.chunk,
-            )
-        finally:
-            pusher.close()
 
-    def _facts(self, want: WantedPush, engine: Engine) -> Facts:
-        out: t.Dict[str, t.Any] = {
-            "destination": str(want.destination),
-            "digest": str(want.tree.top.digest),
-            "missing_platforms": list(want.missing),
-            "image": image_facts(look_at(engine, want.source.record, None), engine.images.list()),
-        }
-        if self._pushed:
-            out["pushed"] = self._pushed.facts()
-        return Facts(out)
+def _push(want: WantedPush, engine: Engine) -> PushResult:
+    pusher = registry_pusher(want.registry)
+    try:
+        sources = known_sources(engine.content, want.destination)
+        blob = stored_blob(engine.content)
+        return push(pusher, want.destination, want.tree, blob, sources, want.max_parallel, want.chunk)
+    finally:
+        pusher.close()
+
+
+def _facts(want: WantedPush, engine: Engine, pushed: t.Sequence[PushResult], _end: bool) -> Facts:
+    out: t.Dict[str, t.Any] = {
+        "destination": str(want.destination),
+        "digest": str(want.tree.top.digest),
+        "missing_platforms": list(want.missing),
+        "image": image_facts(look_at(engine, want.source.record, None), engine.images.list()),
+    }
+    if pushed:
+        out["pushed"] = pushed[0].facts()
+    return Facts(out)
 
 
 def registry_pusher(options: RegistryOptions) -> Pusher:
