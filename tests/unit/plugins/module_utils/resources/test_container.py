@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 import typing as t
 
@@ -84,77 +83,6 @@ def test_a_paused_container_counts_as_one_that_runs(site: MemorySite, busybox: s
     assert (same.changed, same.value("container")["State"]["Status"]) == (False, "paused")
     (stopped,) = site.converge(container("one", state="stopped"))
     assert stopped.value("container")["State"]["ExitCode"] == 137
-
-
-#: Options that need a new container: how it is made, and what then changes. VOLUME stands for the test's directory.
-RECREATING: t.Dict[str, t.Tuple[Options, Options]] = {
-    "command": ({}, {"command": "sleep '1001'"}),
-    "entrypoint": ({"command": ["1000"], "entrypoint": ["sleep"]}, {"command": ["1000"], "entrypoint": ["/bin/sleep"]}),
-    "env": ({"env": {"A": "1", "B": "1"}}, {"env": {"A": "2"}}),
-    "hostname": ({"hostname": "one"}, {"hostname": "two"}),
-    "interactive": ({}, {"interactive": True}),
-    "log_driver": ({}, {"log_driver": "none"}),
-    "log_options": ({"log_options": {"max-size": "1m"}}, {"log_options": {"max-size": "2m", "max-file": 2}}),
-    "network_mode": ({}, {"network_mode": "host"}),
-    "read_only": ({}, {"read_only": True}),
-    "runtime": ({}, {"runtime": "/usr/sbin/runc"}),
-    "tty": ({}, {"tty": True}),
-    "user": ({"user": "user"}, {"user": "1000:2000"}),
-    "volumes": ({"volumes": ["VOLUME:/v"]}, {"volumes": ["VOLUME:/v:ro"]}),
-    "working_dir": ({}, {"working_dir": "/tmp/"}),
-}
-#: What a container has that was made with the second of both, in its facts.
-FACTS: t.Dict[str, t.Callable[[t.Dict[str, t.Any]], t.Any]] = {
-    "command": lambda facts: (facts["Path"], facts["Args"]) == ("sleep", ["1001"]),
-    "entrypoint": lambda facts: (facts["Path"], facts["Config"]["Entrypoint"]) == ("/bin/sleep", ["/bin/sleep"]),
-    "env": lambda facts: "A=2" in facts["Config"]["Env"] and "B=1" not in facts["Config"]["Env"],
-    "hostname": lambda facts: facts["Config"]["Hostname"] == "two" and "HOSTNAME=two" in facts["Config"]["Env"],
-    "interactive": lambda facts: facts["Config"]["OpenStdin"] is True,
-    "log_driver": lambda facts: facts["HostConfig"]["LogConfig"]["Type"] == "none" and facts["LogPath"] == "",
-    "log_options": lambda facts: facts["HostConfig"]["LogConfig"]["Config"] == {"max-size": str(2 << 20), "max-file": "2"},
-    "network_mode": lambda facts: facts["HostConfig"]["NetworkMode"] == "host",
-    "read_only": lambda facts: facts["HostConfig"]["ReadonlyRootfs"] is True,
-    "runtime": lambda facts: facts["HostConfig"]["Runtime"] == "/usr/sbin/runc",
-    "tty": lambda facts: facts["Config"]["Tty"] is True,
-    "user": lambda facts: facts["Config"]["User"] == "1000:2000",
-    "volumes": lambda facts: [(one["Destination"], one["RW"]) for one in facts["Mounts"]] == [("/v", False)],
-    "working_dir": lambda facts: facts["Config"]["WorkingDir"] == "/tmp",
-}
-
-
-@pytest.mark.parametrize("option", sorted(RECREATING))
-def test_an_option_that_changes_makes_the_container_anew(
-    site: MemorySite, busybox: str, tmp_path: pathlib.Path, option: str
-) -> None:
-    before, after = json.loads(json.dumps(RECREATING[option]).replace("VOLUME", str(tmp_path)))
-    (first,) = site.converge(container("c", image=busybox, **{**RUNS, **before}))
-    (second,) = site.converge(container("c", image=busybox, **{**RUNS, **after}))
-    old = first.value("container")["Id"]
-    assert second.value("recreated_because") == [option]
-    assert second.actions == [
-        f"create container c anew ({option} changed)",
-        "stop the old container c",
-        "give the name c to the new container",
-        "start container c",
-        f"remove the old container {old[:12]}",
-    ]
-    diff = second.value("diff")
-    assert set(diff["before"]) == set(diff["after"]) == {"state", option}
-    assert diff["before"][option] != diff["after"][option]
-    facts = second.value("container")
-    assert facts["Id"] != old
-    assert FACTS[option](facts), facts
-    assert not FACTS[option](first.value("container"))
-    assert [one.id for one in site.memory.containers.list()] == [facts["Id"]]
-    # Options that are not given any more are the image's again when a container is made anew, and no reason for that.
-    assert not site.play(container("c")).last.changed
-    if option not in ("command", "entrypoint"):
-        (reset,) = site.converge(container("c", image=busybox, **{**RUNS, "command": ["sleep", "1002"]}))
-        assert reset.actions[0] == (
-            f"create container c anew (command changed); not asked for any more and reset to the image's default: {option}"
-        )
-        assert set(reset.value("diff")["after"]) == {"state", "command", option}
-        assert not FACTS[option](reset.value("container"))
 
 
 def test_live_changes(site: MemorySite, busybox: str) -> None:

@@ -179,15 +179,24 @@ def test_the_life_of_an_option(site: MemorySite, image: str, option: str) -> Non
     assert at(made, case.place) == first
     assert made.value("diff")["after"][option] == row.field.show(row.parse(case.value, option))
     assert case.written(record(site)) == case.told
-    pid = site.task_of("row").pid
+    old, pid = record(site).id, site.task_of("row").pid
 
     assert not site.play(asked(**{option: case.other}, comparisons={option: "ignore"})).last.changed
     (changed,) = site.converge(asked(**{option: case.other}))
     assert at(changed, case.place) == second
-    assert set(changed.value("diff")["after"]) >= {option}
     assert case.written(record(site)) != case.told
+    diff, shown = changed.value("diff"), {option} if row.live is not Live.NEVER else {option, "state"}
+    assert set(diff["before"]) == set(diff["after"]) == shown
+    assert diff["before"][option] != diff["after"][option]
     if row.live is Live.NEVER:
         assert changed.value("recreated_because") == [option]
+        assert changed.actions == [
+            f"create container row anew ({option} changed)",
+            "stop the old container row",
+            "give the name row to the new container",
+            "start container row",
+            f"remove the old container {old[:12]}",
+        ]
     else:
         assert changed.actions == [f"update {option} of container row"]
     assert (site.task_of("row").pid == pid) is (row.live is not Live.NEVER)
@@ -196,8 +205,17 @@ def test_the_life_of_an_option(site: MemorySite, image: str, option: str) -> Non
     another: t.Dict[str, t.Any] = {"tty": True} if option == "interactive" else {"interactive": True}
     reset = site.play(asked(**another)).last
     assert f"; not asked for any more and reset to the image's default: {option}" in reset.actions[0]
+    assert set(reset.value("diff")["after"]) == {"state", option, *another}
     assert at(reset, case.place) == (record(site).id[:12] if base is None else base)
     assert not site.play(asked(**another)).last.changed
+
+
+def test_what_options_do_to_other_facts(site: MemorySite, image: str) -> None:
+    made = site.play(asked(hostname="two", log_driver="none", volumes=["/usr:/v:ro"])).last
+    facts = made.value("container")
+    assert facts["LogPath"] == ""
+    assert [(one["Destination"], one["RW"]) for one in facts["Mounts"]] == [("/v", False)]
+    assert "HOSTNAME=image" in facts["Config"]["Env"]
 
 
 @pytest.mark.parametrize("mode", ["strict", "allow_more_present"])
