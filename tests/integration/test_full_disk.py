@@ -87,14 +87,12 @@ class Disk:
             (top,) = {info.name for info in store.walk()} - {info.parent for info in store.walk()} - {small}
             scratch = self._ground.base / "look"
             scratch.mkdir(exist_ok=True)
-            mounts = store.view("look", top)
             try:
-                with mounted(mounts, str(scratch)):
+                with store.look(top) as target, mounted(target.mounts(), str(scratch)):
                     from ansible_collections.fleet.containerd.tests.support import trees
 
                     return listing(trees.snapshot(scratch))
             finally:
-                store.remove("look")
                 scratch.rmdir()
 
 

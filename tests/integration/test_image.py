@@ -252,12 +252,8 @@ def test_verify(site: Site, hand_made: str, tmp_path: pathlib.Path) -> None:
     largest = max(site.blobs(), key=lambda digest: site.blob_path(digest).stat().st_size)
     with site.engine() as engine:
         bottom = next(info.name for info in engine.snapshotter().walk() if not info.parent)
-        with engine.lease():
-            (mount,) = engine.snapshotter().view("look", bottom)
-            victim = next(
-                path for path in sorted(pathlib.Path(mount.source).rglob("*")) if path.is_file() and path.stat().st_size
-            )
-            engine.snapshotter().remove("look")
+        with engine.snapshotter().look(bottom, view=True) as target:
+            victim = next(path for path in sorted(pathlib.Path(target.root).rglob("*")) if path.is_file() and path.stat().st_size)
     damage(victim)
     if isinstance(site, DaemonSite):
         # Nothing of ours is there yet.

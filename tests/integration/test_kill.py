@@ -26,17 +26,13 @@ NOT_IN_THE_IMAGE = (".:mtime_ns", f"{'n' * 200}:mtime_ns")
 
 def file_tree(site: Site, scratch: pathlib.Path) -> Tree:
     """The unpacked tree of the one image."""
-    with site.engine() as engine, engine.lease():
+    with site.engine() as engine:
         snapshotter = engine.snapshotter()
         top = {info.name for info in snapshotter.walk()} - {info.parent for info in snapshotter.walk()}
         assert len(top) == 1, [info.name for info in snapshotter.walk()]
         scratch.mkdir(exist_ok=True)
-        mounts = snapshotter.view("look", top.pop())
-        try:
-            with mounted(mounts, str(scratch)):
-                return snapshot(scratch)
-        finally:
-            snapshotter.remove("look")
+        with snapshotter.look(top.pop(), view=True) as target, mounted(target.mounts(), str(scratch)):
+            return snapshot(scratch)
 
 
 @pytest.fixture

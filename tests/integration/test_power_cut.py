@@ -44,13 +44,8 @@ def unpacked(engine: t.Any, scratch: pathlib.Path) -> Tree:
     scratch.mkdir(exist_ok=True)
     snapshotter = engine.snapshotter()
     (top,) = {info.name for info in snapshotter.walk()} - {info.parent for info in snapshotter.walk()}
-    with engine.lease():
-        mounts = snapshotter.view("look", top)
-        try:
-            with mounted(mounts, str(scratch)):
-                return snapshot(scratch)
-        finally:
-            snapshotter.remove("look")
+    with snapshotter.look(top, view=True) as target, mounted(target.mounts(), str(scratch)):
+        return snapshot(scratch)
 
 
 def assert_blobs(content: pathlib.Path, number: int) -> None:
@@ -76,7 +71,7 @@ def assert_whole(engine: t.Any, name: str, content: pathlib.Path, expected: Tree
     """A run would change nothing, and what is there is what should be."""
     again = pull(engine, name, check=True)
     assert again.actions == []
-    assert again.result["image"]["RepoTags"] == [name]
+    assert again.facts.result["image"]["RepoTags"] == [name]
     assert_blobs(content, 6)
     assert_same(expected, unpacked(engine, scratch), NOT_IN_THE_IMAGE, ("the image", "what is there after the cut"))
 

@@ -193,12 +193,10 @@ class Ground:
             (top,) = {info.name for info in store.walk()} - {info.parent for info in store.walk()}
             scratch = self.base / "look"
             scratch.mkdir(exist_ok=True)
-            mounts = store.view("look", top)
             try:
-                with mounted(mounts, str(scratch)):
+                with store.look(top) as target, mounted(target.mounts(), str(scratch)):
                     return trees.snapshot(scratch)
             finally:
-                store.remove("look")
                 scratch.rmdir()
 
     def remnants(self) -> t.List[str]:

@@ -23,7 +23,6 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine import lab
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import (
     ACTIVE,
     COMMITTED,
-    VIEW,
     Container,
     Image,
     Labels,
@@ -97,10 +96,9 @@ class MemorySnapshotter:
         return self._space.snapshots[key]
 
     def mounts(self, key: str) -> t.List[Mount]:
-        kind = self.stat(key).kind
-        if kind == COMMITTED:
-            raise FailedPrecondition(f"the snapshot {key} is committed: make a view of it")
-        return [Mount("bind", self._space.directories[key], ("ro" if kind == VIEW else "rw", "rbind"))]
+        if self.stat(key).kind == COMMITTED:
+            raise FailedPrecondition(f"the snapshot {key} is committed")
+        return [Mount("bind", self._space.directories[key], ("rw", "rbind"))]
 
     @contextlib.contextmanager
     def look(self, name: str, view: bool = False) -> t.Iterator[LayerTarget]:
@@ -108,12 +106,6 @@ class MemorySnapshotter:
         yield LayerTarget(self._space.directories[name])
 
     def prepare(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
-        return self._make(key, parent, labels, ACTIVE)
-
-    def view(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
-        return self._make(key, parent, labels, VIEW)
-
-    def _make(self, key: str, parent: str, labels: t.Optional[Labels], kind: str) -> t.List[Mount]:
         if not key:
             raise InvalidArgument("a snapshot needs a key")
         if parent and self.stat(parent).kind != COMMITTED:
@@ -126,7 +118,7 @@ class MemorySnapshotter:
         else:
             os.mkdir(directory, 0o755)
         now = time.time()
-        self._space.snapshots[key] = SnapshotInfo(key, parent, kind, dict(labels or {}), now, now)
+        self._space.snapshots[key] = SnapshotInfo(key, parent, ACTIVE, dict(labels or {}), now, now)
         self._space.directories[key] = directory
         self._lease_item((f"snapshots/{self.name}", key))
         return self.mounts(key)

@@ -127,14 +127,8 @@ class Site:
     def unpacked(self, top: str, scratch: pathlib.Path) -> trees.Tree:
         """The tree of a committed snapshot (by chain id)."""
         scratch.mkdir(exist_ok=True)
-        with self.engine() as engine, engine.lease():
-            snapshotter = engine.snapshotter()
-            mounts = snapshotter.view("look", top)
-            try:
-                with mounted(mounts, str(scratch)):
-                    return trees.snapshot(scratch)
-            finally:
-                snapshotter.remove("look")
+        with self.engine() as engine, engine.snapshotter().look(top, view=True) as target, mounted(target.mounts(), str(scratch)):
+            return trees.snapshot(scratch)
 
     def cgroups(self) -> t.List[pathlib.Path]:
         return [path for top in CGROUPS.glob(f"*/{self.namespace}") for path in top.iterdir() if path.is_dir()]

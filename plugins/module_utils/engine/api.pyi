@@ -25,7 +25,7 @@ A snapshot lives
 ================
 prepare(key, parent) makes a writable snapshot on top of a committed parent. commit(name, key) freezes it, so that it can be a parent.
 remove() removes it, unless it has children. The snapshot of an unpacked layer has the chain id as its name. The snapshot that a
-container writes to has the container's id as its key, and is never committed. view() prepares one for reading; look() leaves no trace.
+container writes to has the container's id as its key, and is never committed. look() gives the directories of a committed one.
 
 A container lives
 =================
@@ -136,7 +136,7 @@ class Snapshotter(t.Protocol):
     def name(self) -> str: ...
     def stat(self, key: str) -> SnapshotInfo: ...
     def mounts(self, key: str) -> t.List[Mount]:
-        """The mounts of an active snapshot or a view. NotFound."""
+        """The mounts of an active snapshot. NotFound; FailedPrecondition for a committed one."""
 
     def look(self, name: str, view: bool = False) -> t.ContextManager[LayerTarget]:
         """The directories of a committed snapshot, for reading. NotFound; Unimplemented when they are not on this host.
@@ -147,9 +147,6 @@ class Snapshotter(t.Protocol):
 
     def prepare(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
         """Make an active snapshot on a committed parent ("" for none). AlreadyExists; NotFound for the parent."""
-
-    def view(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
-        """Make a read-only one."""
 
     def commit(self, name: str, key: str, labels: t.Optional[Labels] = None) -> None:
         """Freeze an active snapshot under name. AlreadyExists for the name; NotFound for the key."""

@@ -86,7 +86,7 @@ class SnapshotProxy:
         """By a view, which is gone when the stack ends."""
         stack.enter_context(self._held())
         key = f"verify-{secrets.token_hex(8)}"
-        mounts = self.view(key, name)
+        mounts = self._make("View", key, name, None)
         stack.callback(self.remove, key)
         target = target_of(mounts)
         if target is None:
@@ -99,9 +99,6 @@ class SnapshotProxy:
     def prepare_layer(self, key: str, parent: str, labels: Labels) -> t.Optional[LayerTarget]:
         """See layers/unpacking.py."""
         return target_of(self.prepare(key, parent, labels))
-
-    def view(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
-        return self._make("View", key, parent, labels)
 
     def _make(self, method: str, key: str, parent: str, labels: t.Optional[Labels]) -> t.List[Mount]:
         if not key:

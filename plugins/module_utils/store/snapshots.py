@@ -14,7 +14,7 @@ import stat
 import time
 import typing as t
 
-from ..engine.models import ACTIVE, COMMITTED, VIEW, Labels, LayerTarget, Mount, SnapshotInfo
+from ..engine.models import ACTIVE, COMMITTED, Labels, LayerTarget, Mount, SnapshotInfo
 from ..errors import (
     AlreadyExists,
     EngineError,
@@ -112,27 +112,21 @@ class Snapshotter:
         return self.target(key)
 
     def prepare(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
-        return self._make(key, parent, labels, ACTIVE)
-
-    def view(self, key: str, parent: str = "", labels: t.Optional[Labels] = None) -> t.List[Mount]:
-        return self._make(key, parent, labels, VIEW)
-
-    def _make(self, key: str, parent: str, labels: t.Optional[Labels], kind: str) -> t.List[Mount]:
         if not key:
             raise InvalidArgument("a snapshot needs a key")
-        copies = bool(parent) and kind == ACTIVE and not self.rebases
+        copies = bool(parent) and not self.rebases
         try:
             with self._database.write() as connection:
                 if parent and self._row(parent)[3] != COMMITTED:
                     raise InvalidArgument(f"the parent {printable(parent, 120)} is not committed")
-                number = self._insert(connection, key, parent, labels, _FILLING if copies else kind)
+                number = self._insert(connection, key, parent, labels, _FILLING if copies else ACTIVE)
                 parents = self.chain(parent)
                 # Numbers are used again only after a transaction that did not happen: what lies there is rubbish.
                 make_dir(self._root)
                 rename_then_remove(self.directory(number))
                 os.mkdir(self.directory(number), 0o700)
                 if not copies:
-                    self._fill(number, parents, kind)
+                    self._fill(number, parents)
             if copies:
                 self._fill_slowly(key, number, parents)
         except OSError as error:
@@ -156,7 +150,7 @@ class Snapshotter:
     def _fill_slowly(self, key: str, number: int, parents: t.List[int]) -> None:
         """Copy a complete tree outside of the transaction, so that others can write to the database meanwhile."""
         try:
-            self._fill(number, parents, ACTIVE)
+            self._fill(number, parents)
             with self._database.write() as connection:
                 done = connection.execute("UPDATE snapshots SET kind=? WHERE number=?", (ACTIVE, number)).rowcount
             if not done:
@@ -166,11 +160,18 @@ class Snapshotter:
                 self.remove(key)
             raise
 
-    def _fill(self, number: int, parents: t.List[int], kind: str) -> None:
+    def _fill(self, number: int, parents: t.List[int]) -> None:
         raise NotImplementedError
 
     def mounts(self, key: str) -> t.List[Mount]:
-        raise NotImplementedError
+        row, found = self._row(key), self.target(key)
+        if row[3] == COMMITTED:
+            raise FailedPrecondition(f"the snapshot {printable(key, 120)} is committed: nobody may write to it")
+        if not found.overlay:
+            return [Mount("bind", found.root, ("rw", "rbind"))]
+        work = os.path.join(self.directory(row[0]), "work")
+        options = (f"workdir={work}", f"upperdir={found.root}", "lowerdir=" + ":".join(found.lowers))
+        return [Mount("overlay", "overlay", options)]
 
     def commit(self, name: str, key: str, labels: t.Optional[Labels] = None, parent: t.Optional[str] = None) -> None:
         if not name:
@@ -252,27 +253,13 @@ class Overlay(Snapshotter):
     def _needed(self, row: Row) -> t.List[int]:
         return [row[0], *self.chain(row[2])]
 
-    def _fill(self, number: int, parents: t.List[int], kind: str) -> None:
+    def _fill(self, number: int, parents: t.List[int]) -> None:
         os.mkdir(self.tree(number), 0o755)
         if parents:
             found = os.stat(self.tree(parents[0]))
             os.chown(self.tree(number), found.st_uid, found.st_gid)
             os.chmod(self.tree(number), stat.S_IMODE(found.st_mode))
-        if kind == ACTIVE:
-            os.mkdir(os.path.join(self.directory(number), "work"), 0o711)
-
-    def mounts(self, key: str) -> t.List[Mount]:
-        row = self._row(key)
-        if row[3] == COMMITTED:
-            raise FailedPrecondition(f"the snapshot {printable(key, 120)} is committed: make a view of it")
-        found = self.target(key)
-        if row[3] == VIEW:
-            return LayerTarget(found.lowers[0], found.lowers[1:], True).mounts() if found.lowers else found.mounts()
-        if not found.lowers:
-            return [Mount("bind", found.root, ("rw", "rbind"))]
-        work = os.path.join(self.directory(row[0]), "work")
-        options = (f"workdir={work}", f"upperdir={found.root}", "lowerdir=" + ":".join(found.lowers))
-        return [Mount("overlay", "overlay", options)]
+        os.mkdir(os.path.join(self.directory(number), "work"), 0o711)
 
 
 class Native(Snapshotter):
@@ -280,22 +267,13 @@ class Native(Snapshotter):
 
     name = "native"
 
-    def _fill(self, number: int, parents: t.List[int], kind: str) -> None:
-        if parents and kind == ACTIVE:
+    def _fill(self, number: int, parents: t.List[int]) -> None:
+        if parents:
             from ..hostfs.copy_tree import copy_tree
 
             copy_tree(self.tree(parents[0]), self.tree(number))
         else:
             os.mkdir(self.tree(number), 0o755)
-
-    def mounts(self, key: str) -> t.List[Mount]:
-        row = self._row(key)
-        if row[3] == COMMITTED:
-            raise FailedPrecondition(f"the snapshot {printable(key, 120)} is committed: make a view of it")
-        if row[3] == VIEW:
-            parents = self.chain(row[2]) or [row[0]]
-            return [Mount("bind", self.tree(parents[0]), ("ro", "rbind"))]
-        return [Mount("bind", self.tree(row[0]), ("rw", "rbind"))]
 
 
 KINDS: t.Mapping[str, t.Type[Snapshotter]] = {"overlayfs": Overlay, "native": Native}

@@ -61,6 +61,12 @@ class Harness:
         with mounted(mounts, str(point)):
             yield point
 
+    @contextlib.contextmanager
+    def show(self, snapshotter: Snapshotter, name: str) -> t.Iterator[pathlib.Path]:
+        """What is in a committed snapshot, read-only."""
+        with snapshotter.look(name, view=True) as target, self.view(target.mounts()) as root:
+            yield root
+
 
 def descriptor(data: bytes, media_type: str = "application/octet-stream") -> Descriptor:
     return Descriptor(media_type, Digest.of(data), len(data))

@@ -58,7 +58,7 @@ def test_a_layer_becomes_a_snapshot(harness: Harness, engine: Engine, compressed
         assert unpacker.snapshotter.name == engine.snapshotter().name
     info = engine.snapshotter().stat("name")
     assert (info.kind, info.parent, info.labels[SNAPSHOT_REF]) == (COMMITTED, "", "name")
-    with harness.view(engine.snapshotter().view("view", "name")) as root:
+    with harness.show(engine.snapshotter(), "name") as root:
         found = (root / "etc" / "hosts").lstat()
         assert (found.st_mode & 0o7777, found.st_uid, found.st_gid) == (0o640, 1, 2)
         assert (root / "etc" / "hosts").read_bytes() == b"one"
@@ -80,11 +80,11 @@ def test_layers_stand_on_each_other(harness: Harness, engine: Engine) -> None:
             "",
             *(f"layer {number}" for number in range(7)),
         ]
-    with harness.view(snapshotter.view("view", "layer 7")) as root:
+    with harness.show(snapshotter, "layer 7") as root:
         assert sorted(os.listdir(root / "etc")) == ["0", "1", "2", "3", "4", "5", "hosts", "new"]
         assert os.listdir(root / "opaque") == ["new"]
         assert (root / "etc").stat().st_mode & 0o7777 == 0o750
-    with harness.view(snapshotter.view("below", "layer 0")) as root:
+    with harness.show(snapshotter, "layer 0") as root:
         assert sorted(os.listdir(root / "etc")) == ["gone", "hosts"]
         assert os.listdir(root / "opaque") == ["old"]
 
@@ -95,7 +95,7 @@ def test_a_layer_on_one_that_was_there(harness: Harness, engine: Engine) -> None
         with engine.unpacker() as unpacker, unpacker.begin() as unpacking:
             unpacking.write(*layer, name, parent)
             unpacking.commit()
-    with harness.view(engine.snapshotter().view("view", "top")) as root:
+    with harness.show(engine.snapshotter(), "top") as root:
         assert sorted(os.listdir(root / "etc")) == ["hosts", "new"]
 
 
@@ -139,7 +139,7 @@ def test_a_layer_may_end_without_padding(harness: Harness, engine: Engine) -> No
     with engine.unpacker() as unpacker, unpacker.begin() as unpacking:
         unpacking.write(*layer, "name", "")
         unpacking.commit()
-    with harness.view(engine.snapshotter().view("view", "name")) as root:
+    with harness.show(engine.snapshotter(), "name") as root:
         assert (root / "file").read_bytes() == b"content"
 
 
@@ -150,7 +150,7 @@ def test_a_root_directory_that_no_upper_layer_has_stays(harness: Harness, engine
         engine, RegistrySource(LayoutClient(layout, image), Reference.parse("registry.test/app:1")), Platform("linux", "amd64")
     )
     for number, chain_id in enumerate(done.view.chain):
-        with harness.view(engine.snapshotter().view(f"view {number}", chain_id)) as root:
+        with harness.show(engine.snapshotter(), chain_id) as root:
             found = root.stat()
             assert (found.st_mode & 0o7777, found.st_uid, found.st_gid) == (0o750, 5, 6), number
 

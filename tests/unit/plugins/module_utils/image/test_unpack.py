@@ -125,8 +125,8 @@ def test_a_layer_without_its_last_padding_is_whole(
     cut = layer[: layer.index(b"content") + len(b"content")]
     assert get(engine, layout, tmp_path, [tar_of([Entry("below")]), cut], way) == 2
     (top,) = [info for info in engine.snapshotter().walk() if info.parent]
-    root = engine.snapshotter().view("look", top.name)[0].options[0].partition("=")[2].split(":")[0]
-    assert (pathlib.Path(root) / "d" / "file").read_bytes() == b"content"
+    with engine.snapshotter().look(top.name) as target:
+        assert (pathlib.Path(target.root) / "d" / "file").read_bytes() == b"content"
 
 
 @pytest.mark.parametrize("way", ["pull", "load"])

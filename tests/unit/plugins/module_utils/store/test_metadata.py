@@ -12,7 +12,6 @@ import pathlib
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 import typing as t
 
@@ -23,7 +22,6 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.e
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     AlreadyExists,
     DataLoss,
-    EngineError,
     NotFound,
     Unavailable,
 )
@@ -106,24 +104,19 @@ with database.Database(sys.argv[1]).write():
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-def test_two_bring_it_up_at_the_same_time(old: str, tmp_path: pathlib.Path, fresh: bool) -> None:
+def test_several_bring_it_up_at_the_same_time(old: str, tmp_path: pathlib.Path, fresh: bool) -> None:
     path = str(tmp_path / "fresh.db") if fresh else old
-    failed: t.List[BaseException] = []
-
-    def write() -> None:
-        try:
-            with contextlib.closing(Database(path)) as one, one.write() as connection:
-                connection.execute("INSERT INTO leases VALUES (?, 'l')", (threading.current_thread().name,))
-        except EngineError as error:
-            failed.append(error)
-
-    threads = [threading.Thread(target=write) for _number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert failed == []
-    assert len(Database(path).query("SELECT * FROM leases")) == 8
+    code = """
+import sys
+from ansible_collections.fleet.containerd.plugins.module_utils.store import database
+database._STEPS = (*database._STEPS, sys.argv[2])
+with database.Database(sys.argv[1]).write() as connection:
+    connection.execute("INSERT INTO leases VALUES (?, 'l')", sys.argv[3:])
+"""
+    command = [sys.executable, "-c", code, path, _NEXT]
+    running = [subprocess.Popen([*command, str(number)], env={"PYTHONPATH": str(COLLECTIONS)}) for number in range(4)]
+    assert [process.wait(60) for process in running] == [0] * 4
+    assert len(Database(path).query("SELECT * FROM leases")) == 4
     assert Database(path).query("SELECT note FROM images") == ([] if fresh else [("from image",)])
 
 
