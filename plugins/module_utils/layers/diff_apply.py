@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Applying a layer: from a tar stream into a directory tree (OCI image-spec, layer.md), by directory descriptors only."""
+"""Apply a layer: a tar stream to a directory tree (OCI image-spec, layer.md), by directory descriptors only."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _UNSUPPORTED = (errno.ENOTSUP, errno.EPERM)
 
 
 class Applied(t.NamedTuple):
-    """A layer that was unpacked. diff_id: the digest of the uncompressed tar; size: its length. root: whether the layer says itself
-    whose the root directory is and with which mode; else that is as in the layer below.
+    """An unpacked layer. diff_id: the digest of the uncompressed tar. size: its length. root: whether the layer has an entry for
+    the root directory; else the owner and mode of the layer below stay.
     """
 
     diff_id: Digest
@@ -41,12 +41,12 @@ class Applied(t.NamedTuple):
 
 
 def size_limit(compressed: int) -> int:
-    """What a layer of this compressed size may unpack to: ten times as much, and at least 10 GiB."""
+    """The limit for the unpacked size of a layer: ten times its compressed size, and at least 10 GiB."""
     return max(_LEAST_LIMIT, 10 * compressed)
 
 
 class _Umask:
-    """No umask while layers are written. It is one for the whole process, and several layers may be written at once."""
+    """Removes the umask while layers are written. The process has only one, and several layers may be written at once."""
 
     def __init__(self) -> None:
         self._lock, self._users, self._old = threading.Lock(), 0, 0
@@ -78,10 +78,10 @@ def apply_layer(
 ) -> Applied:
     """Extract a layer into a directory.
 
-    On an overlay, whiteouts are those of overlayfs; else the directory holds what the layers below have made, and whiteouts
-    remove from it.
+    On an overlay, whiteouts are those of overlayfs. Otherwise the directory has the content of the layers below, and whiteouts
+    remove files from it.
     below (on an overlay): the lower layers may still be written; this returns when they are complete.
-    Raises InvalidArgument for what no layer may hold, DataLoss for a broken stream, ResourceExhausted beyond limit (bytes).
+    Raises InvalidArgument for content that no layer may have, DataLoss for a broken stream, ResourceExhausted beyond limit (bytes).
     """
     try:
         with UMASK.none(), Inflater(stream, media_type, limit) as source:
@@ -95,7 +95,7 @@ def apply_layer(
 
 
 def _write(fd: int, size: int, reader: tar.TarReader) -> None:
-    """The data of a file; long stretches of zeros become holes, so that a bomb of zeros takes no room."""
+    """Write the data of a file. Long stretches of zeros become holes, so that a bomb of zeros takes no space."""
     holes = False
     for block in reader.blocks():
         if len(block) >= _HOLE and not block[0] and not block[-1] and bytes(block) == bytes(len(block)):
@@ -115,9 +115,9 @@ def _no_target(entry: tar.Entry) -> InvalidArgument:
 
 
 class _Paths:
-    """A set of paths that keeps their hashes alone, of eight bytes each, since a layer may have millions.
+    """A set of paths that keeps only their hashes, of eight bytes each, since a layer may have millions.
 
-    Two paths with one hash would count as one. Python keys its hashes anew in each process, so no layer can bring that about.
+    Two paths with the same hash would count as one. Python's hashes have a random key, so no layer can cause that.
     """
 
     def __init__(self) -> None:
@@ -141,7 +141,7 @@ class Applier:
         self._rooted = self._links = False
 
     def run(self, reader: tar.TarReader) -> bool:
-        """Whether the layer has an entry for its root."""
+        """Write all entries. Returns whether the layer has an entry for its root."""
         for entry in reader:
             # Whatever it is, it takes a block on the disk, and its attributes.
             self._tree.spend(_BLOCK + sum(map(len, entry.xattrs.values())))
@@ -158,7 +158,7 @@ class Applier:
         path = split(entry.name)
         if not path:
             if entry.kind != tar.DIRECTORY:
-                raise InvalidArgument("the layer has an entry in place of its root, which is no directory")
+                raise InvalidArgument("the layer has an entry for its root that is not a directory")
             self._root(entry)
             return
         if PREFIX in entry.name:
@@ -186,14 +186,14 @@ class Applier:
             )
 
     def _note(self, parent: Path, name: bytes) -> None:
-        """For opaque directories on a plain tree: what this layer wrote stays."""
+        """Remember paths of this layer on a plain tree, which opaque directories must keep."""
         path = parent + (name,)
         while path and path not in self._written:
             self._written.add(path)
             path = path[:-1]
 
     def _marker(self, path: Path, number: int, entry: tar.Entry, reader: tar.TarReader) -> None:
-        """A whiteout, of whatever kind its entry is. What is in a marker is nothing that may be seen."""
+        """Apply a whiteout, of any kind of entry. The content of a marker is never visible."""
         if number == len(path) - 1:
             parent = self._tree.directory(path[:-1])
             if not self._overlay and parent.path:
@@ -222,7 +222,7 @@ class Applier:
             self._tree.white_out(parent, hidden, self._overlay)
 
     def _clear(self, parent: Directory) -> None:
-        """Remove from a plain directory what lower layers put there."""
+        """Remove the content of lower layers from a plain directory."""
         with parent, os.scandir(parent.fd) as entries:
             for entry in entries:
                 name = os.fsencode(entry.name)
@@ -325,7 +325,7 @@ class Applier:
             )
 
     def _kind_of_target(self, source: Directory, name: bytes) -> t.Optional[int]:
-        """The mode of a hard link's target, brought here from a lower layer where need be; None when it is not there."""
+        """The mode of a hard link's target, copied up from a lower layer if necessary; None when it is missing."""
         try:
             found = os.lstat(name, dir_fd=source.fd)
         except FileNotFoundError:
@@ -344,7 +344,7 @@ class Applier:
         self._finish(parent, name, entry)
 
     def _finish(self, parent: Directory, name: bytes, entry: tar.Entry) -> None:
-        """Owner, mode, attributes and time of what cannot be opened."""
+        """Set owner, mode, attributes and time of an entry that cannot be opened."""
         if entry.uid or entry.gid:
             os.chown(name, entry.uid, entry.gid, dir_fd=parent.fd, follow_symlinks=False)
         if entry.kind != tar.SYMLINK and entry.mode & 0o7000:
@@ -355,7 +355,7 @@ class Applier:
 
     @staticmethod
     def _xattrs(target: t.Union[int, str], entry: tar.Entry) -> None:
-        """overlayfs' own attributes would change what the kernel shows: they are never taken from a layer."""
+        """Set extended attributes, except those of overlayfs, which would change what the kernel shows."""
         for key, value in entry.xattrs.items():
             if key.startswith((b"trusted.overlay.", b"user.overlay.")):
                 continue

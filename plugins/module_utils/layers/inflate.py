@@ -1,9 +1,9 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Inflating a layer in a thread of its own: the uncompressed stream in blocks, its digest and size on the way.
+"""Inflate a layer in a separate thread: the uncompressed stream in blocks, and its digest and size.
 
-zlib and hashlib work without the interpreter lock, so that inflating, hashing and writing files use two cores.
+zlib and hashlib release the interpreter lock, so inflating, hashing and writing files use two cores.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _AHEAD = 8
 class Inflater:
     """The uncompressed bytes of a layer. A context manager: leaving it ends the thread.
 
-    read() gives the next block, b"" at the end. digest and size are those of the whole stream once it has ended.
-    limit (bytes): ResourceExhausted when more comes.
+    read() gives the next block, b"" at the end. Then digest and size are those of the complete stream.
+    limit: ResourceExhausted for more bytes than this.
     """
 
     def __init__(self, stream: t.BinaryIO, media_type: str, limit: int) -> None:

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The outline of a layer: unpacked by the same code as the layer itself, but with checksums in place of the bytes of files.
+"""The outline of a layer: unpacked by the same code as the layer itself, but with checksums instead of the bytes of files.
 
-So whatever a layer says twice, takes back or leaves open comes out of an outline as it came out when the layer was unpacked.
+So duplicate, removed or incomplete entries have the same effect in an outline as in the unpacked layer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .tree import Directory, Tree
 
 _TEMPORARY, _PREFIX = "/var/tmp", ".fleet-verify-"
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-#: Attributes of ours in an outline. SUM: the checksum of a file's bytes. SAID: of a directory that the layer has an entry for.
+#: Our attributes in an outline. SUM: the checksum of a file's bytes. SAID: marks a directory that has an entry in the layer.
 _NOTES = "trusted.fleet."
 SUM, SAID = _NOTES + "sum", _NOTES + "said"
 
@@ -34,7 +34,7 @@ def hasher() -> t.Any:
 
 
 class Notes:
-    """What is noted of files and directories: in attributes, and in memory where the file system has none."""
+    """Notes about files and directories: in attributes, or in memory if the file system has none."""
 
     def __init__(self) -> None:
         self._kept: t.Dict[t.Tuple[int, str], bytes] = {}
@@ -48,7 +48,7 @@ class Notes:
             self._kept[os.fstat(fd).st_ino, name] = value
 
     def read(self, fd: int, name: str) -> bytes:
-        """b"" for nothing."""
+        """The note; b"" for none."""
         with contextlib.suppress(OSError):
             return os.getxattr(fd, name)
         return self._kept.get((os.fstat(fd).st_ino, name), b"")
@@ -59,7 +59,7 @@ class Notes:
 
 
 class Outliner(Applier):
-    """Writes an outline, as it would write a layer over others."""
+    """Writes an outline like a layer over others."""
 
     def __init__(self, tree: Tree, notes: Notes) -> None:
         super().__init__(tree, overlay=True)
@@ -86,10 +86,10 @@ class Outliner(Applier):
 
 @contextlib.contextmanager
 def scratch(beside: str) -> t.Iterator[str]:
-    """A new directory on the file system of the directory beside, for the length of the context.
+    """A new directory on the file system of the directory beside, during the context.
 
-    It is in /var/tmp where that is the same one, so that a look at layers changes nothing beside them. What killed processes left
-    there is removed. Where beside is not there yet, the nearest directory above it counts.
+    It is in /var/tmp if that is on the same file system, so that reading layers changes nothing beside them. The remains of killed
+    processes there are removed. If beside does not exist yet, the nearest directory above it is used.
     """
     beside = os.path.abspath(beside)
     while not os.path.isdir(beside):

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""overlayfs' marks in a directory tree: a character device 0/0 hides a name (whiteout), an attribute all of a lower directory."""
+"""overlayfs' marks in a directory tree: a character device 0/0 hides a name (whiteout), an attribute hides a lower directory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def is_opaque(fd: int) -> bool:
 
 
 def drop_whiteouts(fd: int) -> None:
-    """In an opaque directory there is nothing to hide, and the kernel would list them."""
+    """Remove the whiteouts in an opaque directory: nothing is to be hidden there, and the kernel would list them."""
     before, dropped = os.fstat(fd).st_mtime_ns, False
     with os.scandir(fd) as entries:
         for entry in entries:

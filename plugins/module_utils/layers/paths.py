@@ -13,8 +13,8 @@ _NAME_BYTES = 255
 _DEPTH = 400
 _PATH_BYTES = 3500
 
-#: Markers of a layer (OCI image-spec, layer.md, Whiteouts): no name that begins like this is ever part of a tree. OPAQUE hides all that is
-#: below a directory, META are AUFS' own files, and LINKS is the directory of files that AUFS' hard links lead to.
+#: Markers of a layer (OCI image-spec, layer.md, Whiteouts): a name with this prefix is never part of a tree. OPAQUE hides everything in
+#: the directory of lower layers, META are AUFS' own files, and LINKS is the directory with the targets of AUFS' hard links.
 PREFIX, META = b".wh.", b".wh..wh."
 OPAQUE, LINKS = META + b".opq", META + b"plnk"
 
@@ -22,7 +22,7 @@ Path = t.Tuple[bytes, ...]
 
 
 def split(name: bytes) -> Path:
-    """The components of a member's name. InvalidArgument for .. and for what no file system can hold."""
+    """The components of a member's name. InvalidArgument for .. and for names that no file system can have."""
     parts = tuple([part for part in name.split(b"/") if part not in (b"", b".")])
     if b".." in parts or b"\0" in name:
         raise InvalidArgument(f"the layer has an entry that leaves its tree: {printable(name, 200)!r}")
@@ -42,6 +42,6 @@ def marker(path: Path) -> int:
 
 
 def check_depth(path: Path) -> None:
-    """What no program could name: the kernel takes paths of 4095 bytes, and the tree lies somewhere itself."""
+    """Raise InvalidArgument for a path that no program could use: the kernel's limit is 4095 bytes, including that of the tree."""
     if len(path) > _DEPTH or sum(map(len, path)) + len(path) > _PATH_BYTES:
         raise InvalidArgument(f"the layer has a path of {len(path)} components: {printable(b'/'.join(path), 60)!r}")

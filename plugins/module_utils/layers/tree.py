@@ -1,15 +1,15 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A directory tree that layers are written into: every name is used relative to a directory descriptor, no link is followed.
+"""A directory tree for writing layers: every name is relative to a directory descriptor, and no link is followed.
 
 Directories are found by walking from the root one component at a time. Symbolic links in the path of an entry are resolved
-inside the root, as the container would see them. For an overlay the root is the layer's own (upper) directory, and what is
-below it is seen through lowers: a directory that only a lower layer has is made here with the lower one's owner, mode, times
-and attributes, as the kernel's copy-up would.
+inside the root, as the container would see them. For an overlay the root is the layer's own (upper) directory, and lowers are the
+layers below: a directory that only a lower layer has is made here with its owner, mode, times and attributes, as the kernel's
+copy-up would do it.
 
-The lower layers may be written at the same time: they are looked at when something depends on them, and not before they are whole.
-Whiteouts, which only make sense over something, can wait for that.
+The lower layers may be written at the same time. They are read only when something depends on them, and only when they are
+complete. Whiteouts, which need lower layers, can wait for that.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _HIDDEN = 1024
 
 
 class Directory:
-    """An open directory of the tree: its resolved path, and the indexes of the lower layers that show through it (None: not
-    looked for yet; it is below no opaque directory of this layer then).
+    """An open directory of the tree. path: resolved. lowers: the indexes of the lower layers that show through it (None: not known
+    yet; then it is not below an opaque directory of this layer).
 
-    The tree closes it when it opens others. Who uses it longer than until then holds it, as a context manager.
+    The tree closes it when it opens others. To use it longer, hold it as a context manager.
 
-    When it is closed the directory gets the time that it had when it was opened (or mtime_ns, set since), whatever was changed in
-    it: so no time has to be remembered, be there millions of directories.
+    At the close the directory gets the time that it had when it was opened (or mtime_ns, if set since). So no times have to be
+    remembered, even for millions of directories.
     """
 
     __slots__ = ("_done", "_holders", "fd", "lowers", "mtime_ns", "path")
@@ -60,7 +60,7 @@ class Directory:
             self.close()
 
     def close(self) -> None:
-        """By the tree; it is done when nobody holds it."""
+        """Called by the tree. It takes effect when nobody holds the directory."""
         self._done = True
         if not self._holders:
             fd, self.fd = self.fd, -1
@@ -72,10 +72,10 @@ class Directory:
 
 
 class Tree:
-    """The tree below root. lowers are the roots of the lower layers, top first. A context manager.
+    """The tree below root. lowers: the roots of the lower layers, top first. A context manager.
 
-    limit: how many bytes may be written into it besides what files in the layer have. below: returns when the lower layers are
-    whole, and is called before they are looked at.
+    limit: how many bytes may be written in addition to the data of the layer's files. below: returns when the lower layers are
+    complete; it is called before they are read.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Tree:
     # Finding directories
 
     def directory(self, wanted: Path) -> Directory:
-        """The directory that the path means, links resolved inside the tree; made with mode 0755 where it is missing."""
+        """The directory at a path, with links resolved inside the tree. A missing one is made with mode 0755."""
         known = self._known.get(wanted)
         if known is not None:
             found = self._open.get(known)
@@ -171,7 +171,7 @@ class Tree:
             return os.readlink(name, dir_fd=fd)
 
     def _child(self, parent: Directory, name: bytes) -> Directory:
-        """The real directory name in parent, opened; made when it is missing. What is no directory is replaced."""
+        """Open the real directory name in parent. A missing one is made; other files are replaced."""
         path = parent.path + (name,)
         found = self._open.get(path)
         if found is not None:
@@ -197,7 +197,7 @@ class Tree:
         return found
 
     def forget(self, path: Path) -> None:
-        """The directory at path is gone: nothing below it is known any more."""
+        """The directory at path is gone: forget everything below it."""
         length = len(path)
         for known in [one for one in self._open if one[:length] == path]:
             self._open.pop(known).close()
@@ -207,7 +207,7 @@ class Tree:
     # Lower layers
 
     def settle(self) -> None:
-        """Make the whiteouts that wait for the lower layers."""
+        """Make the whiteouts that waited for the lower layers."""
         hidden, self._hidden = self._hidden, set()
         for path in sorted(hidden):
             parent = self._walk(path[:-1])
@@ -219,7 +219,7 @@ class Tree:
             below()
 
     def _lowers(self, directory: Directory) -> t.Tuple[int, ...]:
-        """The lower layers that show through, by the kernel's rules: down to an opaque directory or to what is none."""
+        """The lower layers that show through, by the kernel's rules: down to an opaque directory or a file of another kind."""
         if directory.lowers is None:
             self._look_below()
             directory.lowers = tuple(self.showing(directory.path))
@@ -261,7 +261,7 @@ class Tree:
             os.close(fd)
 
     def lower(self, parent: Directory, name: bytes) -> t.Optional[t.Tuple[int, os.stat_result]]:
-        """The topmost lower layer that has name in parent, and what it is; None when none has, or a whiteout hides it."""
+        """The topmost lower layer that has name in parent, and its stat result; None when none has it, or a whiteout hides it."""
         if parent.path + (name,) in self._hidden:
             return None
         for index in self._lowers(parent):
@@ -274,7 +274,7 @@ class Tree:
         return None
 
     def copy_up(self, parent: Directory, name: bytes) -> bool:
-        """Bring a file of a lower layer here, with all its attributes; False when no lower layer has it."""
+        """Copy a file of a lower layer with all its attributes; False when no lower layer has it."""
         found = self.lower(parent, name)
         if found is None or stat.S_ISDIR(found[1].st_mode):
             return False
@@ -288,20 +288,20 @@ class Tree:
     # Changing the tree
 
     def spend(self, count: int) -> None:
-        """Count bytes that take room on the disk. ResourceExhausted beyond the limit."""
+        """Count bytes that take space on the disk. ResourceExhausted beyond the limit."""
         self._spent += count
         if self._spent > self._limit:
             raise ResourceExhausted(f"the layer unpacks to more than {self._limit} bytes, which is the limit for one of its size")
 
     def set_time(self, path: Path, fd: int, nanoseconds: int) -> None:
-        """Give the directory at path, open as fd, its time, and keep it while more is written into it."""
+        """Set the time of the directory at path, open as fd, and keep it while more is written into the directory."""
         os.utime(fd, ns=(nanoseconds, nanoseconds))
         known = self._open.get(path) if path else self._top
         if known is not None:
             known.mtime_ns = nanoseconds
 
     def ensure_directory(self, parent: Directory, name: bytes) -> None:
-        """Make the directory unless this tree has one of that name already."""
+        """Make the directory unless this tree has it already."""
         if parent.path + (name,) in self._open:
             return
         try:
@@ -313,7 +313,7 @@ class Tree:
             self._make_directory(parent, name)
 
     def make_directory(self, parent: Directory, name: bytes) -> None:
-        """A new directory that the layer has no entry of: with the metadata of the lower one where there is one."""
+        """Make a directory without an entry in the layer, with the metadata of the lower one if there is one."""
         if self._make_directory(parent, name):
             return
         found = self.lower(parent, name)
@@ -321,8 +321,8 @@ class Tree:
             self._copy_metadata(parent, name, found)
 
     def _make_directory(self, parent: Directory, name: bytes) -> bool:
-        """A new directory. In place of something else (a file, a whiteout) it is opaque, if that means anything: what lower layers
-        have under the name was hidden already. Whether it is.
+        """Make a directory. If it replaces something else (a file, a whiteout) and there are lower layers, it is opaque, since the
+        name in lower layers was hidden already. Returns whether it is opaque.
         """
         path = parent.path + (name,)
         check_depth(path)
@@ -354,7 +354,7 @@ class Tree:
             os.close(fd)
 
     def remove(self, parent: Directory, name: bytes) -> None:
-        """Take away what this tree itself has under the name; fine when it has nothing."""
+        """Remove what this tree itself has under the name, if anything."""
         try:
             if stat.S_ISDIR(os.lstat(name, dir_fd=parent.fd).st_mode):
                 self.forget(parent.path + (name,))
@@ -366,7 +366,7 @@ class Tree:
             return
 
     def white_out(self, parent: Directory, name: bytes, overlay: bool) -> None:
-        """Make the name absent, in an overlay by a whiteout where a lower layer has it."""
+        """Make the name absent; in an overlay by a whiteout if a lower layer has it."""
         self.remove(parent, name)
         if not overlay or parent.lowers == ():
             return
@@ -376,7 +376,7 @@ class Tree:
             self._white_out(parent, name)
 
     def _white_out(self, parent: Directory, name: bytes) -> None:
-        """Unless there is something by now, or nothing to hide."""
+        """Make a whiteout, unless the name exists by now, or there is nothing to hide."""
         try:
             if self.lower(parent, name) is not None:
                 self._make_whiteout(parent, name)
@@ -388,7 +388,7 @@ class Tree:
         self._whiteouts = True
 
     def white_out_all(self, parent: Directory) -> None:
-        """Hide all that lower layers have in parent; what this tree itself has stays."""
+        """Hide everything that lower layers have in parent. The entries of this tree stay."""
         if parent is not self._top:
             self.set_opaque(parent, None)
             return
@@ -407,7 +407,7 @@ class Tree:
                 self._make_whiteout(parent, name)
 
     def set_opaque(self, parent: Directory, name: t.Optional[bytes]) -> None:
-        """Hide what lower layers have in parent/name (in parent itself for None)."""
+        """Hide what lower layers have in parent/name (for None in parent itself)."""
         fd = os.dup(parent.fd) if name is None else os.open(name, _DIRECTORY, dir_fd=parent.fd)
         try:
             if self._whiteouts and not is_opaque(fd):

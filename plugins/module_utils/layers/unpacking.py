@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From layers to committed snapshots, durable before they are committed, for both engines.
+"""Unpack layers to snapshots, which are durable before they are committed, for both engines.
 
-Where the snapshotter can give a snapshot its parent when it is committed (it rebases), the layers of an image are written at the
-same time, each without a parent; else each one after the one below it is committed.
+If the snapshotter can give a snapshot its parent at the commit (it rebases), the layers of an image are written at the same time,
+each without a parent. Otherwise each layer is written after the commit of the one below.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ if t.TYPE_CHECKING:
     from ..engine.api import Snapshotter
 
     class LayerStore(Snapshotter, t.Protocol):
-        """What the snapshotters of our engines can do besides, for layers alone."""
+        """Additional methods of our engines' snapshotters, only for layers."""
 
         @property
         def rebases(self) -> bool: ...
 
         def prepare_layer(self, key: str, parent: str, labels: Labels) -> t.Optional[LayerTarget]:
-            """Prepare an active snapshot; where to write the layer, None where only the daemon can write it."""
+            """Prepare an active snapshot. Returns the directories for the layer; None if only the daemon can write it."""
 
         def commit(self, name: str, key: str, labels: t.Optional[Labels] = None, parent: t.Optional[str] = None) -> None:
-            """parent (where it rebases): the one that the snapshot gets; it was prepared with none."""
+            """parent (if it rebases): the new parent of the snapshot, which was prepared without one."""
 
 
-#: So long a layer waits for each one below it to be written.
+#: How long a layer waits for each layer below.
 _BELOW_SECONDS = 3600.0
-#: So often what is written goes to the disk while more is written, so that little is left to wait for at the end.
+#: How often written data are flushed to the disk meanwhile, so that little is left for the end.
 _WRITE_BACK_SECONDS = 0.15
 
 Futures = t.Sequence["concurrent.futures.Future[Applied]"]
 
 
 class _Pending(t.NamedTuple):
-    """A layer that is being written, or is and is not committed yet."""
+    """A layer that is being written, or is written but not committed yet."""
 
     key: str
     name: str
@@ -59,8 +59,8 @@ class _Pending(t.NamedTuple):
 
 
 class Unpacker:
-    """See engine/api.pyi. choose gives the snapshotter, open_layer opens a stored layer, sync makes all that was written there
-    durable; apply_there has the daemon write a layer into the active snapshot of that key.
+    """See engine/api.pyi. choose returns the snapshotter, open_layer opens a stored layer, sync makes everything that was written
+    durable, apply_there lets the daemon write a layer to the active snapshot with that key.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class Unpacking:
 
 
 def _copy_root(source: str, target: str) -> None:
-    """The root directory of a layer that says nothing of it is as in the layer below, which is complete by now."""
+    """The root directory of a layer without an entry for it is as in the layer below, which is complete by now."""
     try:
         copy_root(source, target)
     except OSError as error:

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Comparing an unpacked layer with the layer: all that is there, is not there and is hidden, with owners, modes, attributes and bytes.
+"""Compare an unpacked layer with its blob: present, missing and hidden files, with owners, modes, attributes and bytes.
 
-The layer is unpacked once more, as an outline, and the two trees are compared by what they mean: containerd and we do not make the
-same marks where there is nothing to hide.
+The layer is unpacked again, as an outline, and the two trees are compared by their meaning: containerd and we make different marks
+where there is nothing to hide.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ _CAPABILITY = "security.capability"
 
 
 def verify_snapshot(engine: Engine, layer: Descriptor, name: str, snapshotter: str = "") -> t.Tuple[Applied, str]:
-    """Compare a stored layer with the committed snapshot it was unpacked to.
+    """Compare a stored layer with its committed snapshot.
 
-    NotFound without such a snapshot; Unimplemented where it is in no directory of this host.
+    NotFound without such a snapshot; Unimplemented if it is not in a directory of this host.
     """
     with engine.snapshotter(snapshotter).look(name, view=True) as target, engine.content.open(layer) as stream:
         return verify_layer(stream, layer.media_type, target, limit=size_limit(layer.size), beside=engine.data_root)
 
 
 def verify_layer(stream: t.BinaryIO, media_type: str, target: LayerTarget, *, limit: int, beside: str) -> t.Tuple[Applied, str]:
-    """What the layer unpacks to, and the first way in which the target differs from that ("" where it does not).
+    """The diff id and size of the layer, and the first difference of the target ("" for none).
 
-    beside: a directory on whose file system the names (and no bytes of files) of the layer can be kept meanwhile. DataLoss for a
-    broken stream.
+    beside: a directory whose file system can keep the names of the layer (but no bytes of files) meanwhile. DataLoss for a broken
+    stream.
     """
     root, overlay = target.root, target.overlay
     lowers = target.lowers if overlay else target.lowers[:1]
@@ -72,17 +72,17 @@ class _Problem(Exception):
 
 
 class _Comparer:
-    """trees: the roots of the outline (tree is the same), of the unpacked layer, and for a plain tree of the layer below."""
+    """trees: the roots of the outline (the same as tree), of the unpacked layer, and for a plain tree of the layer below."""
 
     def __init__(self, tree: Tree, notes: Notes, trees: t.Tuple[str, str, str], overlay: bool) -> None:
         self._tree, self._notes, self._trees, self._overlay = tree, notes, trees, overlay
         #: The inodes of files with several names, in the outline and in the unpacked layer.
         self._links: t.Dict[int, int] = {}
-        #: Directories to look at, and whether the unpacked layer hides there what is below.
+        #: Directories to compare, and whether the unpacked layer hides the layers below there.
         self._todo: t.List[t.Tuple[Path, bool]] = [((), False)]
 
     def run(self, rooted: bool) -> str:
-        """The first difference. rooted: the layer says itself what its root directory is."""
+        """The first difference. rooted: the layer has an entry for its root directory."""
         try:
             if rooted:
                 _compare_owner_and_mode(os.stat(self._trees[0]), os.stat(self._trees[1]), "/")
@@ -111,16 +111,16 @@ class _Comparer:
                     self._unexpected(path, name, real)
 
     def _expected(self, parent: Path, name: str, pair: t.Tuple[int, int], hidden: bool, of_layer: bool = True) -> None:
-        """A name that is to be there as it is in the first directory of the pair."""
+        """Compare a name with the one in the first directory of the pair."""
         path = (*parent, os.fsencode(name))
         want, found = _lstat(name, pair[0]), _lstat(name, pair[1])
         if want is None:
             return
         if is_whiteout(want):
             if found is None and self._overlay and not hidden:
-                raise _Problem(f"{_text(path)} is not hidden, and the layer takes it away")
+                raise _Problem(f"{_text(path)} is not hidden, although the layer removes it")
             if found is not None and not (self._overlay and is_whiteout(found)):
-                raise _Problem(f"{_text(path)} is there, and the layer takes it away")
+                raise _Problem(f"{_text(path)} exists, although the layer removes it")
             return
         if found is None:
             raise _Problem(f"{_text(path)} is missing")
@@ -142,10 +142,10 @@ class _Comparer:
             raise _Problem(f"{_text(path)} is not in the layer")
         # containerd hides what is taken away whether it is there or not.
         if self._tree.lower(self._tree.directory(parent), path[-1]) is not None:
-            raise _Problem(f"{_text(path)} is hidden, and the layer does not take it away")
+            raise _Problem(f"{_text(path)} is hidden, although the layer does not remove it")
 
     def _is_said(self, name: str, parent: int) -> bool:
-        """Whether the layer has an entry for a directory; else it is as below, or whatever who unpacked it made of it."""
+        """Whether the layer has an entry for a directory; without one its metadata are those below, or the unpacker's choice."""
         fd = os.open(name, _DIRECTORY, dir_fd=parent)
         try:
             return bool(self._notes.read(fd, SAID))
@@ -159,7 +159,7 @@ class _Comparer:
             if found.get(key) != value:
                 raise _Problem(f"{what} has {'another' if key in found else 'lost its'} attribute {key}")
         if _CAPABILITY in found and _CAPABILITY not in want:
-            raise _Problem(f"{what} has capabilities that the layer does not give it")
+            raise _Problem(f"{what} has capabilities that it does not have in the layer")
 
     def _compare_content(
         self, name: str, pair: t.Tuple[int, int], want: os.stat_result, found: os.stat_result, what: str, of_layer: bool
@@ -205,7 +205,7 @@ def _compare_owner_and_mode(want: os.stat_result, found: os.stat_result, what: s
 
 
 def _attributes(path: str) -> t.Dict[str, bytes]:
-    """What a layer can give a file: not the marks of overlayfs, nor the labels of the host."""
+    """The attributes that come from a layer: without the marks of overlayfs and the labels of the host."""
     found = {}
     for key in os.listxattr(path, follow_symlinks=False):
         if key == _CAPABILITY or not (key.startswith((_OVERLAY, "security.")) or Notes.is_note(key)):
@@ -214,7 +214,7 @@ def _attributes(path: str) -> t.Dict[str, bytes]:
 
 
 def _stretches(fd: int, size: int) -> t.Iterator[t.Tuple[int, int]]:
-    """The parts of a file that are no holes, in blocks: offset and length."""
+    """The parts of a file that are not holes, in blocks: offset and length."""
     offset = 0
     while offset < size:
         try:
@@ -241,7 +241,7 @@ def _opened(root: str, path: Path) -> t.Iterator[int]:
 
 
 def _open(root: str, path: Path) -> int:
-    """The directory path below root, by real directories only; -1 where it is not there."""
+    """Open the directory path below root, without following links; -1 if it is missing."""
     if not root:
         return -1
     fd = os.open(root, _DIRECTORY)

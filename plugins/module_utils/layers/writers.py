@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Processes that write layers, several at once.
 
-Threads would not do: for each small file there is more work under the interpreter lock than without it. The processes are forked
-while this one has a single thread, know nothing but what they are told (a blob's descriptor and directories), and end with
-their connection or with the process that made them, also when that one is killed.
+Threads are not enough: a small file takes more work under the interpreter lock than without it. The processes are forked while this
+one has a single thread. They use only what they are sent (a blob's descriptor and directories), and end with their connection or
+with their parent, even if that is killed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from ..oci.digest import Digest
 from .diff_apply import Applied, apply_layer
 
 _AT_ONCE = 4
-#: A thread that has done a system call waits that long for the interpreter lock, if the other one does not give it away itself.
+#: How long a thread waits for the interpreter lock after a system call, if the other thread does not release it.
 _SWITCH_SECONDS = 0.0002
 
 Below = t.Optional[t.Callable[[], None]]
 
 
 class LayerWriters:
-    """apply() is apply_layer(), by one of the processes where there are any. A context manager."""
+    """apply() is apply_layer(), run by one of the processes if there are any. A context manager."""
 
     def __init__(self) -> None:
         self._idle: queue.SimpleQueue[_Writer] = queue.SimpleQueue()
@@ -63,13 +63,13 @@ class LayerWriters:
 
     @property
     def size(self) -> int:
-        """How many layers are written at once; no more threads may call apply() at a time."""
+        """How many layers are written at once. No more threads may call apply() at the same time."""
         return max(1, len(self._writers))
 
     def apply(self, stream: t.BinaryIO, media_type: str, target: LayerTarget, limit: int, below: Below) -> Applied:
-        """As apply_layer. A stream that is no file is read in this process.
+        """As apply_layer. A stream that is not a file is read in this process.
 
-        To be called by no more than size threads: who waits for a writer here may be whom the writers wait for.
+        At most size threads may call it: a thread that waits for a writer may be the one that the writers wait for.
         """
         try:
             fd = stream.fileno() if self._writers else -1
@@ -134,7 +134,7 @@ class _Writer:
 
 
 def _forget_the_parent(connection: socket.socket) -> None:
-    """Let go of its locks and connections: they would live on with a copy of their descriptors."""
+    """Close its locks and connections: copies of their descriptors would keep them alive."""
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2 and int(name) != connection.fileno():
             try:
@@ -172,7 +172,7 @@ def _serve(connection: socket.socket) -> None:
 
 
 def _made_of(error: EngineError) -> t.Tuple[t.Sequence[str], t.Mapping[str, t.Any]]:
-    """The arguments that make it again, by position and by name."""
+    """The arguments that make the error again, by position and by name."""
     if isinstance(error, MissingLibrary):
         return (error.library, error.why, error.debian, error.pypi), {}
     return (str(error),), error.details

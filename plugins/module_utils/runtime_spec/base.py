@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The OCI runtime specification of a container for which nothing is asked: what the options of a task are written into.
+"""The OCI runtime specification of a container without any options. The options of a task are written into it.
 
 OCI runtime-spec 1.0.2, config.md and config-linux.md. Defaults are those of Docker and containerd.
 """
@@ -28,7 +28,7 @@ _READ_ONLY = "/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger".split(
 
 
 def base(container_id: str, namespace: str, host: HostFacts) -> t.Dict[str, t.Any]:
-    """The contents of config.json for a process of root without arguments, in namespaces of its own."""
+    """The contents of config.json for a process of root without arguments, in its own namespaces."""
     return {
         "ociVersion": "1.0.2",
         "process": _process(host),
@@ -74,6 +74,6 @@ def _mounts() -> t.List[t.Dict[str, t.Any]]:
 
 
 def _namespaces(host: HostFacts) -> t.List[t.Dict[str, str]]:
-    """A cgroup namespace of its own on version 2, the host's on version 1 (Docker's default)."""
+    """Its own cgroup namespace on version 2, the host's on version 1 (Docker's default)."""
     kinds = ["pid", "ipc", "uts", "mount", "network", *(["cgroup"] if host.cgroup == 2 else [])]
     return [{"type": kind} for kind in kinds]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What kind of control groups the host has."""
+"""The kind of control groups on the host."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _FIRST, _BOOTED = "/proc/1/comm", "/run/systemd/system"
 
 
 class HostFacts(t.NamedTuple):
-    """cgroup: 1 or 2. systemd: runs here and can be asked for cgroups. last_cap: the highest capability the kernel knows.
+    """cgroup: 1 or 2. systemd: it runs here and can be asked for cgroups. last_cap: the highest capability of the kernel.
 
-    limits and oom_score_adj: what a container gets.
+    limits and oom_score_adj: those of new containers.
     """
 
     cgroup: int = 1
@@ -43,7 +43,7 @@ def _unified() -> bool:
 
 
 def systemd_runs() -> bool:
-    """As in sd_booted(3), and as process 1 here: a container that has /run/systemd of its host has other numbers of processes."""
+    """As sd_booted(3), and it must be process 1 here: a container may have the /run/systemd of its host."""
     try:
         with open(_FIRST, "rb") as stream:
             return stream.read() == b"systemd\n" and os.path.isdir(_BOOTED)
@@ -52,14 +52,14 @@ def systemd_runs() -> bool:
 
 
 def cgroups_path(namespace: str, container_id: str, host: HostFacts) -> str:
-    """systemd's form where systemd manages version 2; else an absolute path (a relative one would nest below the caller's)."""
+    """In systemd's form if systemd manages version 2; else an absolute path (a relative one would be below the caller's group)."""
     if host.cgroup == 2 and host.systemd:
         return f"system.slice:fleet-{namespace}:{container_id}"
     return f"/{namespace}/{container_id}"
 
 
 def remove_parents(namespace: str) -> None:
-    """Remove the groups that held those of a namespace's containers, where they are empty. The runtime makes them anew."""
+    """Remove the parent groups of a namespace's containers if they are empty. The runtime makes them again."""
     paths = [_ROOT]
     if not _unified():
         with os.scandir(_ROOT) as entries:
@@ -70,9 +70,9 @@ def remove_parents(namespace: str) -> None:
 
 
 def made_by_systemd(spec: t.Mapping[str, t.Any]) -> bool:
-    """Whether the cgroupsPath of a container has systemd's form, slice:prefix:name: the runtime must be told to ask systemd then.
+    """Whether the cgroupsPath of a container has systemd's form, slice:prefix:name. Then the runtime must be told to ask systemd.
 
-    Without being told it takes the colons for a part of a path, relative to the group of whoever called it.
+    Otherwise it takes the colons as part of a path, relative to the group of its caller.
     """
     path = str((spec.get("linux") or {}).get("cgroupsPath", ""))
     return not path.startswith("/") and path.count(":") == 2

@@ -1,13 +1,13 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Resource limits of containers, and of what holds them: the same whoever runs the task (setrlimit(2)).
+"""Resource limits of containers and their shims, which do not depend on the caller of the task (setrlimit(2)).
 
-The values are those that systemd gives a service and the kernel its first process: so does Docker 29, whose unit sets none.
-1024 descriptors, which a program may raise to 524288: programs that use select(2) or close all descriptors come to no harm.
+The values are those of services of systemd and of the kernel's first process. Docker 29 uses the same, since its unit sets none.
+The limit of 1024 descriptors, which a program may raise to 524288, is safe for programs that use select(2) or close all descriptors.
 
-Root may raise limits, but root in a container of somebody else's may lack the capability, or have it in a user namespace, where it
-does not count: then what it has is the most.
+Root may raise limits. But root in another container may not have the capability, or have it only in a user namespace, where it has no
+effect: then its own limits are the highest.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _LIMITS: t.Dict[str, t.Tuple[int, int]] = {
 
 
 class Limit(t.NamedTuple):
-    """name: what stands behind RLIMIT_."""
+    """name: the part after RLIMIT_."""
 
     name: str
     soft: int
@@ -68,7 +68,7 @@ def _possible(name: str, free: bool, soft: int, hard: int) -> Limit:
 
 
 def _may_raise() -> bool:
-    """Whether we have CAP_SYS_RESOURCE in the first user namespace, whose numbers are all mapped to themselves."""
+    """Whether we have CAP_SYS_RESOURCE in the first user namespace, where all ids are mapped to themselves."""
     with contextlib.suppress(FileNotFoundError), open("/proc/self/uid_map", encoding="ascii") as stream:
         if stream.read().split() != ["0", "0", str(2**32 - 1)]:
             return False
@@ -80,7 +80,7 @@ def _may_raise() -> bool:
 
 
 def _number(path: str) -> int:
-    """What a file of the kernel's says; 0: not known."""
+    """The number in a file of the kernel; 0 if it is not known."""
     try:
         with open(path, encoding="ascii") as stream:
             return int(stream.read())
@@ -89,7 +89,7 @@ def _number(path: str) -> int:
 
 
 def oom_score_adj() -> int:
-    """What a container is told: 0, or ours where it may not be lowered."""
+    """The value for containers: 0, or our own one if we may not lower it."""
     if _may_raise():
         return 0
     with open("/proc/self/oom_score_adj", encoding="ascii") as stream:
@@ -97,12 +97,12 @@ def oom_score_adj() -> int:
 
 
 def limit_this_process() -> None:
-    """The same limits for a process of ours. What is not allowed stays as it is."""
+    """Set the same limits for one of our processes. Limits that we may not set stay."""
     for name, soft, hard in limits():
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (soft, hard))
 
 
 def rlimits(given: t.Sequence[Limit]) -> t.List[t.Dict[str, t.Any]]:
-    """process.rlimits of the runtime specification, which has no word for no limit but the largest number."""
+    """process.rlimits of the runtime specification, where the largest number means no limit."""
     return [{"type": f"RLIMIT_{one.name}", "soft": one.soft % 2**64, "hard": one.hard % 2**64} for one in given]

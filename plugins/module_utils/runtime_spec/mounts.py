@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mounts of a specification: one, those of files that are made for a container, those of volumes."""
+"""Mounts of a specification: of generated files, and of volumes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def mount(destination: str, kind: str, source: str, options: str) -> t.Dict[str,
 
 
 def bind_files(spec: Spec, files: t.Mapping[str, str]) -> None:
-    """Files by their paths in the container. Those of the host itself (the same path) are read-only."""
+    """Bind files to their paths in the container. Files of the host itself (the same path) are read-only."""
     for path, source in files.items():
         spec["mounts"].append(mount(path, "bind", source, f"rbind rprivate {'ro' if source == path else 'rw'}"))
 
 
 def bind_volumes(spec: Spec, volumes: t.Iterable[Volume]) -> None:
-    """Shallow ones first, so that no volume hides another."""
+    """Bind volumes, those with short paths first, so that no volume hides another."""
     for volume in sorted(volumes, key=lambda one: one.target.count("/")):
         options = [option for option in volume.options if option not in ("z", "Z")]
         if not any(option.endswith(("private", "shared", "slave")) for option in options):

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The network of a specification, and the files of /etc that tell a container about it, as Docker has them."""
+"""The network of a specification, and the files of /etc that describe it, as in Docker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOSTS, RESOLVER = "/etc/hosts", "/etc/resolv.conf"
 
 
 def share_host_network(spec: t.Mapping[str, t.Any]) -> None:
-    """The sysfs of another network namespace cannot be mounted: take the host's, read-only."""
+    """Use the host's network. The sysfs of another network namespace cannot be mounted, so take the host's, read-only."""
     linux = spec["linux"]
     linux["namespaces"] = [one for one in linux["namespaces"] if one["type"] != "network"]
     sysfs = mount("/sys", "bind", "/sys", "rbind nosuid noexec nodev ro")

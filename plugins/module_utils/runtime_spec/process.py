@@ -11,7 +11,7 @@ from .users import User
 
 
 def add_env(spec: t.Mapping[str, t.Any], more: t.Mapping[str, str]) -> None:
-    """Each variable once: the value that comes last counts, in the place of the first."""
+    """Add variables. Each variable appears once: with its last value, in its first place."""
     env = dict(item.split("=", 1) for item in spec["process"]["env"])
     spec["process"]["env"] = [f"{key}={value}" for key, value in {**env, **more}.items()]
 
@@ -21,7 +21,7 @@ def env_of(spec: t.Mapping[str, t.Any], name: str) -> str:
 
 
 def run_as(spec: t.Mapping[str, t.Any], user: User) -> None:
-    """Whoever is not root has no capabilities, but those that a program gives him."""
+    """Set the user. Users other than root have no capabilities except those of a program's file."""
     process = spec["process"]
     process["user"].update(uid=user.uid, gid=user.gid, additionalGids=list(user.groups))
     if user.uid != 0:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The default seccomp profile, in the spirit of Docker's and containerd's: what ordinary programs need is allowed."""
+"""The default seccomp profile, similar to Docker's and containerd's: it allows what ordinary programs need."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ _BY_CAPABILITY = {
     "CAP_PERFMON": "perf_event_open",
 }
 
-#: x32 is left away: distributions' kernels do not run it, and each architecture costs 6 ms of a container's start.
+#: Without x32: the kernels of distributions do not run it, and each architecture costs 6 ms at a container's start.
 _ARCHITECTURES = {
     "x86_64": ("SCMP_ARCH_X86_64", "SCMP_ARCH_X86"),
     "aarch64": ("SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"),

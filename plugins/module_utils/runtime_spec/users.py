@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Users inside a root file system: names are looked up in its /etc/passwd and /etc/group, which a stranger wrote."""
+"""Users inside a root file system: names are looked up in its untrusted /etc/passwd and /etc/group."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ID_LIMIT = 2**31
 
 
 class User(t.NamedTuple):
-    """What a process runs as. groups are the additional ones; home is empty where /etc/passwd does not tell."""
+    """The user of a process. groups: the additional ones. home: empty if /etc/passwd does not tell."""
 
     uid: int = 0
     gid: int = 0
@@ -26,7 +26,7 @@ class User(t.NamedTuple):
 
 
 def read_inside(root_fd: int, path: str, limit: int = _FILE_LIMIT) -> bytes:
-    """A regular file of a root file system, links resolved inside it; empty when there is none. Never blocks on a fifo."""
+    """Read a regular file of a root file system, with links resolved inside it; empty without one. It never blocks on a fifo."""
     try:
         fd = open_inside(root_fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
@@ -55,12 +55,12 @@ def _lines(data: bytes, fields: int) -> t.Iterator[t.List[str]]:
 
 
 def _id(text: str) -> int:
-    """A number of /etc/passwd or /etc/group; -1 for what is none in range."""
+    """An id in /etc/passwd or /etc/group; -1 if it is not a number in the valid range."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 11 and int(text) < _ID_LIMIT else -1
 
 
 def _number(text: str, what: str, option: str) -> t.Optional[int]:
-    """A numeric id, or None for a name. Digits are an id first."""
+    """A numeric id, or None for a name. Digits are taken as an id first."""
     if not text.isascii() or not text.lstrip("+-").isdigit():
         return None
     if not text.isdigit() or len(text.lstrip("0")) > 10 or int(text) >= _ID_LIMIT:

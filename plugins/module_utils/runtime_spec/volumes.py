@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Volumes: source:target[:options], as in docker run --volume. Only binds of host paths so far."""
+"""Volumes: source:target[:options], as in docker run --volume. So far only host paths."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KNOWN = ("ro", "rw", "z", "Z", *_PROPAGATION)
 
 
 class Volume(t.NamedTuple):
-    """source and target are absolute and normal; options are sorted, without rw, which is the default."""
+    """source and target: absolute, normalised paths. options: sorted, without rw, which is the default."""
 
     source: str
     target: str
@@ -36,7 +36,7 @@ def _normal(path: str) -> str:
 
 
 def parse_volume(text: object, option: str = "volumes") -> Volume:
-    """InvalidArgument names option and value."""
+    """Parse a volume. InvalidArgument names option and value."""
     parts = text.split(":") if isinstance(text, str) else []
     if not 2 <= len(parts) <= 3 or not all(parts) or "\x00" in str(text):
         raise InvalidArgument(f"{option}: {printable(text, 200)!r} is not a volume: expected source:target[:options]")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a container would meet with on its way to run: looked at before anything is changed."""
+"""Find the errors that a container would meet at its creation and start, before anything is changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if t.TYPE_CHECKING:
 
 
 class Outlook:
-    """For a container that is to be made, or else is there already."""
+    """For a container that will be made, or exists already."""
 
     def __init__(self, host: Host, want: WantedContainer, have: FoundContainer, makes: bool) -> None:
         self._host, self._want, self._have, self._makes = host, want, have, makes
@@ -47,7 +47,7 @@ class Outlook:
         find_runtime(self._host, container.runtime.binary)
 
     def _image(self) -> t.List[str]:
-        """What pulling it and making the container would find out."""
+        """Raise the errors that pulling the image and making the container would find."""
         engine, want = self._host.engine, self._want
         found, warnings = coming(want, self._have), []
         image = found or self._have.image
@@ -70,7 +70,7 @@ class Outlook:
         return warnings
 
     def _opened(self, stack: contextlib.ExitStack, snapshotter: str, view: ImageView) -> int:
-        """The image's files, where it is unpacked already; -1 where they cannot be looked at."""
+        """The files of the image if it is unpacked; -1 if they cannot be read."""
         import tempfile
 
         from ...runtime.rootfs import opened

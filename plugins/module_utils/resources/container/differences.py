@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What differs between a container that was made by us and what a task asks for."""
+"""The differences between a container of this collection and the wishes of a task."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from .values import FoundContainer, WantedContainer
 
 
 class Differences(t.NamedTuple):
-    """changes: what makes a new container necessary; live: what does not.
+    """changes: those that need a new container. live: those that do not.
 
-    reset: what a new container loses because the task does not give it any more.
+    reset: options that a new container loses because the task no longer gives them.
     """
 
     changes: t.List[Change]
@@ -28,7 +28,7 @@ class Differences(t.NamedTuple):
 
 
 def differences(want: WantedContainer, have: FoundContainer) -> Differences:
-    """What differs between a container that was made by us and what is asked for."""
+    """Compare a container of this collection with the wishes."""
     if have.stored is None:
         return Differences([], [], [])
     stored = have.stored
@@ -44,7 +44,7 @@ def differences(want: WantedContainer, have: FoundContainer) -> Differences:
 
 
 def reset_by(want: WantedContainer, have: FoundContainer) -> t.List[Change]:
-    """What a container that is made anew loses: options that the task does not give any more become those of the image."""
+    """The options that a new container loses: those that the task no longer gives get the image's defaults."""
     stored = have.stored or {"given": {}, "defaults": {}}
     image = coming(want, have) or have.image
     defaults = image_defaults(image.view.image_config) if image and image.view else stored["defaults"]
@@ -58,14 +58,14 @@ def reset_by(want: WantedContainer, have: FoundContainer) -> t.List[Change]:
 
 
 def with_digest(want: WantedContainer, after: t.Mapping[str, t.Any], end: FoundContainer) -> t.Dict[str, t.Any]:
-    """One side of a diff, with the digest of the image, which is known only in the end (or by the registry, in check mode)."""
+    """One side of a diff, with the digest of the image, which is known only at the end (in check mode from the registry)."""
     image = None if end.stored else coming(want, end) or end.image
     digest = end.stored["image"]["manifest"] if end.stored else image.view.manifest.digest if image and image.view else ""
     return {**after, "image": {"name": want.image.label if want.image else "", "digest": str(digest)}}
 
 
 def coming(want: WantedContainer, have: FoundContainer) -> t.Optional[FoundImage]:
-    """The image that a pull will bring, as the registry tells; None where nothing is to be pulled. Raises what the pull would."""
+    """The image that a pull will bring, according to the registry; None without a pull. Raises the errors of the pull."""
     reason = has_to_be_pulled(want.image, have.image) if want.image else ""
     if want.image is None or not reason:
         return None
@@ -79,7 +79,7 @@ def coming(want: WantedContainer, have: FoundContainer) -> t.Optional[FoundImage
 
 
 def image_change(want: WantedContainer, have: FoundContainer) -> t.Optional[Change]:
-    """The image as a difference: by digest, and by name where image_name_mismatch says so."""
+    """The change of the image: by digest, and by name if image_name_mismatch says so."""
     if want.image is None or have.stored is None or want.modes.get("image", want.modes.get("*")) == IGNORE:
         return None
     stored = have.stored["image"]
@@ -97,9 +97,9 @@ def image_change(want: WantedContainer, have: FoundContainer) -> t.Optional[Chan
 
 
 def _wanted_digest(want: WantedContainer, have: FoundContainer, stored: t.Mapping[str, t.Any]) -> str:
-    """The digest of what the container would run now; empty when only the name can tell and it is the same.
+    """The digest of the image that the container would get now; empty if only the name is known and it is the same.
 
-    That of the manifest for the platform: where an index has others for other platforms, nothing has changed.
+    It is that of the platform's manifest, so a change for another platform of an index is no change.
     """
     image, found = want.image, have.image
     if not image:

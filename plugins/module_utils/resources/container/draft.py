@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The draft of a container, made from the rows of its options: when it is created, and in check mode to see whether it can be."""
+"""Make the draft of a container from the rows of its options: to create it, and in check mode to find errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .options.table import ROWS, render
 
 
 def drafted(namespace: str, context: Context, labels: t.Mapping[str, str]) -> Draft:
-    """Raises what is wrong with the image's files for these options. Writes nothing."""
+    """Make a draft. Raises errors about the image's files for these options. Writes nothing."""
     rootfs.check_rootfs(context.root)
     draft = Draft(base(context.container_id, namespace, host_facts()), labels, Runtime())
     render(draft, [row.option for row in ROWS], context)

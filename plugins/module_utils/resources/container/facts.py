@@ -21,7 +21,7 @@ _WORDS = {CREATED: "created", RUNNING: "running", PAUSED: "paused", STOPPED: "ex
 
 
 def container_facts(engine: Engine, container: Container, task: t.Optional[TaskState]) -> t.Dict[str, t.Any]:
-    """One container: what its options tell, and the rest. Engine, namespace and the like are below Containerd."""
+    """The facts of one container: those of its options, and the others. Engine, namespace and so on are below Containerd."""
     stored = container.extensions.get(L.DESIRED) or {}
     image = stored.get("image") or {}
     told = facts(Seen(container, values_of(container)))

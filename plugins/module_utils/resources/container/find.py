@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finding containers."""
+"""Find containers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if t.TYPE_CHECKING:
 
 
 def find_container(engine: Engine, name: str) -> t.Optional[Container]:
-    """The container of that human name (also one that nerdctl made), else the one whose id it is."""
+    """The container with that name (also one of nerdctl), else the one with that id."""
     found = engine.containers.list({L.NAME: name})
     if found:
         return found[0]
@@ -28,7 +28,7 @@ def find_container(engine: Engine, name: str) -> t.Optional[Container]:
 
 
 def leftovers(engine: Engine, name: str) -> t.Tuple[Container, ...]:
-    """What an interrupted recreation left."""
+    """The containers that an interrupted recreation left."""
     return tuple(engine.containers.list({L.STAGE: name}))
 
 
@@ -40,7 +40,7 @@ def task_of(engine: Engine, container: t.Optional[Container]) -> t.Optional[Task
 
 
 def elsewhere_or_warning(options: EngineOptions, engine: Engine, name: str) -> t.Tuple[str, str]:
-    """Why a container that is not here is not simply absent, and what prevents to tell; each empty where there is nothing to say."""
+    """Why a container that is not here is not simply absent, and a warning when that cannot be known; both may be empty."""
     try:
         return kept_by_embedded(options, engine.kind, name), ""
     except EngineError as error:

@@ -48,7 +48,7 @@ def container_info(params: t.Mapping[str, t.Any], engine: Engine) -> Facts:
 
 
 def _task(engine: Engine, container: Container, warnings: t.List[str]) -> t.Optional[TaskState]:
-    """One whose shim hangs hides none of the others."""
+    """The task of a container. If its shim hangs, warn, and show the other containers."""
     try:
         return task_of(engine, container)
     except Unavailable as error:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Jobs (detach: false): waiting for a container's end, and what is said about it. docs/adr/0021."""
+"""Jobs (detach: false): wait for a container's end, and report it. docs/adr/0021."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ if t.TYPE_CHECKING:
     from ...engine.api import Engine
     from .values import WantedContainer
 
-#: How often it is looked whether anybody still wants to know.
+#: How often we check whether anybody still waits for the result.
 _LOOK_SECONDS = 1.0
-#: How long what was started is looked at: long enough for a wrong option, a missing file or a port in use to show.
+#: How long a started container is watched: long enough to see a wrong option, a missing file or a port in use.
 _GRACE_SECONDS = 0.2
-#: How long a task that is interrupted waits for others who change its container.
+#: How long an interrupted task waits for other tasks that change its container.
 _INTERRUPTED_SECONDS = 2.0
 _TAIL_LINES, _TAIL_CHARACTERS = 20, 2000
 
 
 class NameLock:
-    """The lock on a container's name. A job holds a second one to its end, so that it runs once at a time, while the first one
-    is let go as long as it waits, so that others can stop and remove the container."""
+    """The lock on a container's name. A job also holds a second lock to its end, so that it runs only once at a time. It releases the
+    first lock while it waits, so that other tasks can stop and remove the container."""
 
     def __init__(self, engine: Engine, want: WantedContainer) -> None:
         self._engine, self._name = engine, want.name
@@ -75,34 +75,34 @@ def container_lock(engine: Engine, name: str, wait: t.Optional[float] = None) ->
 
 
 class Job:
-    """One run of a container that a task waits for. told: what has become of it, once it has ended.
+    """One run of a container that a task waits for. told: the facts of the run, after its end.
 
-    If this process is killed, a guard ends the job: from before its start until it has been waited for, or was abandoned.
+    If this process is killed, a guard ends the job: from before its start until the wait is over, or the job is abandoned.
     """
 
     def __init__(self, engine: Engine, want: WantedContainer) -> None:
         self._engine, self._want = engine, want
         self.told: t.Optional[Facts] = None
-        #: The process of the run; 0 when it has ended, None when it is not known yet.
+        #: The process of the run; 0 after its end, None if it is not known yet.
         self._pid: t.Optional[int] = None
         self._guard = contextlib.ExitStack()
 
     def begin(self, container: Container) -> None:
-        """Start it, if somebody still wants to know."""
+        """Start the job, if anybody still waits for the result."""
         check(reader=True)
         self._watch(container)
         steps.start(self._engine, container)
         self._look(container)
 
     def take_back(self, container: Container) -> None:
-        """The start has failed."""
+        """Undo a failed start."""
         try:
             steps.halt(self._engine, container)
         finally:
             self._guard.close()
 
     def wait(self, container: Container) -> None:
-        """Until it has ended, is gone, or wait_timeout is over."""
+        """Wait until the job has ended, is removed, or wait_timeout is over."""
         if self._pid is None:
             self._look(container)
         # Another guard, which knows the process.
@@ -120,7 +120,7 @@ class Job:
             self._pid = self._engine.tasks.state(container.id).pid
 
     def _watch(self, container: Container) -> None:
-        """Have a guard, in place of the one before."""
+        """Start a guard, which replaces the one before."""
         from ...kernel.engines import open_engine
 
         # Opened here, since the files of a module that was killed may be gone; it connects to nothing before it is used.
@@ -148,14 +148,14 @@ class Job:
                 return
 
     def abandon(self, container: Container) -> None:
-        """The task is interrupted: nothing that it waits for lives on."""
+        """The task is interrupted: end the job."""
         try:
             self._stop(self._engine, container)
         finally:
             self._guard.close()
 
     def _stop(self, engine: Engine, container: Container) -> None:
-        """Unless it is another run by now, which somebody else has started."""
+        """Stop the job, unless another task has started a new run."""
         with contextlib.suppress(NotFound):
             state = engine.tasks.state(container.id)
             if state.status != STOPPED and self._pid not in (None, state.pid):
@@ -175,7 +175,7 @@ class Job:
                     engine.tasks.delete(container.id, force=True)
 
     def end(self, container: Container) -> None:
-        """Look at what has become of it, and stop it when it runs still."""
+        """Check the outcome, and stop the job if it still runs."""
         from .facts import container_facts
 
         engine, name = self._engine, self._want.name
@@ -212,7 +212,7 @@ class Job:
 
 
 def start_service(engine: Engine, name: str, container: Container) -> None:
-    """Start what is to run on. FailedPrecondition when it ends at once with another exit status than 0."""
+    """Start a service. FailedPrecondition when it ends at once with an exit status other than 0."""
     from .facts import container_facts
 
     steps.start(engine, container)
@@ -233,7 +233,7 @@ def _ended(state: TaskState) -> str:
 
 
 def last_words(output: str) -> str:
-    """The end of what a container printed, for the end of a message."""
+    """The last output of a container, for the end of a message."""
     lines = output.replace("\r", "").rstrip("\n").split("\n")[-_TAIL_LINES:]
     text = "\n".join(printable(line, _TAIL_CHARACTERS) for line in lines)[-_TAIL_CHARACTERS:]
     if not text.strip():
@@ -242,7 +242,7 @@ def last_words(output: str) -> str:
 
 
 def output_of(engine: Engine, container: Container) -> str:
-    """What the container printed."""
+    """The output of the container."""
     from ...runtime.logs import read
 
     return read(steps.log_path(engine, container.id)).decode("utf-8", "replace")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plan for one container: which steps lead from what is there to what is asked for."""
+"""The plan for one container: the steps from the present container to the wanted one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .values import FoundContainer, WantedContainer
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
 
-#: What to do about what could not be removed.
+#: The advice when something could not be removed.
 _REST = "Remove what prevents it (lsattr shows immutable files); the next run of this task removes the rest"
 
 
@@ -35,7 +35,7 @@ class Planner:
         self.job = Job(engine, want)
         self.differ = differences(want, have)
         self.warnings: t.List[str] = []
-        #: Why the container is made anew; empty when it is not.
+        #: Why a new container is needed; empty if it is not.
         self.because: t.List[str] = []
         self.host = Host(engine, want.state == "started", self.warnings, [])
 
@@ -57,7 +57,7 @@ class Planner:
         return made._replace(steps=[*sweep, *made.steps], warnings=self.warnings)
 
     def _look(self, makes: bool) -> None:
-        """What is to be said about the registry, and about the host when a container is made."""
+        """Warnings about the registry, and about the host when a container is made."""
         if self.want.image:
             self.warnings.extend(warnings_of(self.want.image, self.have.image))
         if makes:
@@ -69,7 +69,7 @@ class Planner:
         return pull_steps(self.want.image, self.have.image, self.engine, self.warnings)
 
     def _start(self, get: t.Callable[[], Container]) -> Step:
-        """What was done before it stays once it has started."""
+        """The start settles: later failures do not undo it or the steps before."""
         engine, name, job = self.engine, self.want.name, self.job
         title = f"start container {name}"
         if self.want.detach:
@@ -90,7 +90,7 @@ class Planner:
         )
 
     def _wait_steps(self, get: t.Callable[[], Container]) -> t.List[Step]:
-        """For detach=false: wait and clean up."""
+        """The steps of detach=false: wait and clean up."""
         name, job = self.want.name, self.job
         found = [
             Step(
@@ -218,7 +218,7 @@ class Planner:
         return bool(task and task.status == STOPPED and task.exit_status == 0 and not steps.was_stopped(self.engine, container))
 
     def _adopts(self) -> bool:
-        """True when a container that somebody else made is to be made anew; an error when it is not to be touched."""
+        """True when another tool's container may be replaced. Raises an error when it must not be changed."""
         removes = self.want.state == "started" and self.want.cleanup
         if self.have.stored is not None or not (self.want.given or removes):
             return False
@@ -231,7 +231,7 @@ class Planner:
         return True
 
     def _sweep(self, container: Container) -> Step:
-        """What cannot be removed of it is no reason not to go on, unless it is the removal that was asked for."""
+        """Remove a leftover. A failure does not stop the other steps, unless the task asks for the removal."""
         absent = self.want.state == "absent"
         step = self._remove(container, f"remove container {_name(container)}, left by an interrupted run")
         return step._replace(alone=absent, spare="" if absent else _REST)

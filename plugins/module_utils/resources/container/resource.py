@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""containerd_container: what is asked for, what is there, and the plan between them."""
+"""containerd_container: the wanted container, the found one, and the plan between them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OTHER_COMPARED = ("image",)
 
 
 class ContainerResource:
-    """One container name."""
+    """The container of one name."""
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedContainer:
         name, state, options = check_name(params["name"]), params["state"], EngineOptions.of(params)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done to a container, over the engine's interfaces: making, starting, stopping, removing, swapping names."""
+"""The steps of a container, over the engine's interfaces: make, start, stop, remove, swap names."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _KILL_SECONDS = 30.0
 
 
 def log_path(engine: Engine, container_id: str) -> str:
-    """Where the output of a container is kept."""
+    """The path of a container's log."""
     return os.path.join(engine.container_dir(container_id), f"{container_id}-json.log")
 
 
 def create(engine: Engine, want: WantedContainer, stage: bool = False) -> Container:
-    """Make the record and the snapshot, not started. stage: under no name yet, to be swapped in. On failure nothing is left."""
+    """Make the record and the snapshot, without a start. stage: without the name yet, for a swap. A failure leaves nothing."""
     from ...hostfs.atomic import write_file
     from ...hostfs.remove import remove_tree
     from ...runtime import rootfs
@@ -85,7 +85,7 @@ def create(engine: Engine, want: WantedContainer, stage: bool = False) -> Contai
 
 
 def _labels(engine: Engine, want: WantedContainer, stage: bool) -> t.Dict[str, str]:
-    """Those of no option, which nerdctl reads."""
+    """The labels for nerdctl that no option gives."""
     return {
         L.STAGE if stage else L.NAME: want.name,
         L.NAMESPACE: engine.namespace,
@@ -95,7 +95,7 @@ def _labels(engine: Engine, want: WantedContainer, stage: bool) -> t.Dict[str, s
 
 
 def _stored(given: Values, values: Values, record: Image, view: ImageView) -> t.Dict[str, t.Any]:
-    """What later runs compare with. effective is for facts and starts."""
+    """The values that later runs compare with. effective: for facts and starts."""
     return {
         "schema": SCHEMA,
         "given": dump(given),
@@ -111,7 +111,7 @@ def _stored(given: Values, values: Values, record: Image, view: ImageView) -> t.
 
 
 def start(engine: Engine, container: Container) -> None:
-    """Start it; what is left of an earlier run goes first."""
+    """Start it, after removing the task of an earlier run."""
     with contextlib.suppress(NotFound):
         state = engine.tasks.state(container.id)
         if state.status not in (STOPPED, CREATED):
@@ -125,7 +125,7 @@ def start(engine: Engine, container: Container) -> None:
 
 
 def halt(engine: Engine, container: Container) -> None:
-    """Take back a start: what runs is killed. What has ended by itself keeps its exit status."""
+    """Undo a start: kill the container. One that has ended by itself keeps its exit status."""
     with contextlib.suppress(NotFound):
         if engine.tasks.state(container.id).status == STOPPED:
             return
@@ -155,14 +155,14 @@ def stop(engine: Engine, container: Container, how: Stop) -> None:
 
 
 def _signal(engine: Engine, container_id: str, number: int) -> None:
-    """What is paused gets the signal first and is thawed then: it comes to nothing else in between."""
+    """Send a signal. A paused container gets it first and is resumed then, so it does nothing else before."""
     engine.tasks.signal(container_id, number)
     if engine.tasks.state(container_id).status == PAUSED:
         engine.tasks.resume(container_id)
 
 
 def start_again(engine: Engine, container: Container, how: Stop) -> None:
-    """Take back a stop, also one that was begun only."""
+    """Undo a stop, also an incomplete one."""
     if was_stopped(engine, container):
         stop(engine, container, how)
     start(engine, container)
@@ -173,12 +173,12 @@ def _mark(engine: Engine, container: Container) -> str:
 
 
 def was_stopped(engine: Engine, container: Container) -> bool:
-    """True when it was asked to stop since it was started, so that its end, whatever its exit status, is not the end of its work."""
+    """True when it was asked to stop since its start: then it has not finished its work, whatever its exit status."""
     return L.DESIRED in container.extensions and os.path.exists(_mark(engine, container))
 
 
 def _mark_stopped(engine: Engine, container: Container, stopped: bool) -> None:
-    """A disk that is full keeps nobody from stopping a container."""
+    """Record that a stop was asked for. A full disk must not prevent the stop."""
     if L.DESIRED not in container.extensions:
         return
     with contextlib.suppress(OSError):
@@ -189,9 +189,9 @@ def _mark_stopped(engine: Engine, container: Container, stopped: bool) -> None:
 
 
 def remove(engine: Engine, container: Container) -> None:
-    """Take away task, record and snapshot; fine when some of it is gone already.
+    """Remove task, record and snapshot; missing ones are no error.
 
-    A file that cannot be removed (an immutable log) keeps nothing else: once the record is gone, the snapshot goes too.
+    A file that cannot be removed (an immutable log) does not keep the rest: after the record, the snapshot is removed too.
     """
     with contextlib.suppress(NotFound):
         engine.tasks.delete(container.id, force=True)
@@ -213,7 +213,7 @@ def _known(engine: Engine, container_id: str) -> bool:
 
 
 def swap(engine: Engine, name: str, old: Container, new: Container) -> None:
-    """Give the name from one container to another. Killed in between, the next run removes both leftovers."""
+    """Give the name of one container to another. After a kill in between, the next run removes both leftovers."""
     _rename(engine, old, {L.STAGE: name}, L.NAME)
     _rename(engine, new, {L.NAME: name}, L.STAGE)
 
@@ -224,7 +224,7 @@ def _rename(engine: Engine, container: Container, add: t.Mapping[str, str], drop
 
 
 def update(engine: Engine, container: Container, want: WantedContainer, changes: t.Sequence[Change]) -> None:
-    """Options that change without a new container: in the specification and the record."""
+    """Change options that need no new container: in the specification and the record."""
     stored = dict(container.extensions[L.DESIRED])
     options = [change.field.option for change in changes]
     given = {**load(stored["given"]), **{option: want.given[option] for option in options}}

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A container as values: what a task asks for, and what is there."""
+"""A container as values: the wanted one and the found one."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _NAME_LIMIT = 76
 
 
 class WantedContainer(t.NamedTuple):
-    """given: the values of the options that the task gives (options/). modes: how they are compared. image: None when the task names none.
+    """given: the values of the options in the task (options/). modes: how they are compared. image: None without one.
 
-    strict_name: an image of another name is another image. wait_timeout: seconds that a job (detach is False) may take.
+    strict_name: an image with another name is another image. wait_timeout: seconds that a job (detach is False) may take.
     """
 
     name: str
@@ -44,14 +44,14 @@ class WantedContainer(t.NamedTuple):
 
     @property
     def leaves_nothing(self) -> bool:
-        """With cleanup a job leaves no container behind: one that has ended is of a run that was interrupted before that."""
+        """With cleanup a job leaves no container, so one that has ended comes from an interrupted run."""
         return bool(self.job and self.cleanup and self.image)
 
 
 class FoundContainer(t.NamedTuple):
-    """container is None when there is none. stored is what it was made with (None: not made by us).
+    """container: None without one. stored: the values that it was made with (None: another tool made it).
 
-    image is what the store has for the wanted image. leftovers are containers that an interrupted recreation left.
+    image: the wanted image in the store. leftovers: containers that an interrupted recreation left.
     """
 
     container: t.Optional[Container]
@@ -66,7 +66,7 @@ class FoundContainer(t.NamedTuple):
 
 
 def check_name(name: str) -> str:
-    """A container name as nerdctl takes it: [a-zA-Z0-9][a-zA-Z0-9_.-]*, at most 76 characters."""
+    """Check a container name by nerdctl's rule: [a-zA-Z0-9][a-zA-Z0-9_.-]*, at most 76 characters."""
     plain = name.replace("_", "a").replace(".", "a").replace("-", "a")
     if not (plain.isalnum() and plain.isascii() and name[0].isalnum() and len(name) <= _NAME_LIMIT):
         raise InvalidArgument(

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The volumes that an image declares: a directory for each container, filled with what the image has there, removed with it."""
+"""The volumes that an image declares: directories of the container, filled from the image and removed with the container."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if t.TYPE_CHECKING:
     from ...engine.api import Engine
     from ...engine.models import Container, Mount
 
-#: Where no volume can be.
+#: Paths that cannot be volumes.
 _TAKEN = ("", "dev", "proc", "sys")
 
 
 def declared(root_fd: int, paths: t.Iterable[str], given: t.Sequence[Volume], directory: str) -> t.List[Volume]:
-    """The volumes that an image asks for, unless the task gives one of that target. What is a file in the image stays one."""
+    """The volumes that an image declares, except targets that the task gives. A file in the image stays a file."""
     taken = {volume.target for volume in given}
     targets = sorted({os.path.normpath("/" + path.lstrip("/")) for path in paths} - taken)
     found = [target for target in targets if target.split("/")[1] not in _TAKEN and _is_directory(root_fd, target)]
@@ -31,7 +31,7 @@ def declared(root_fd: int, paths: t.Iterable[str], given: t.Sequence[Volume], di
 
 
 def _is_directory(root_fd: int, path: str) -> bool:
-    """Or can be made one."""
+    """Whether it is a directory, or can be made one."""
     from ...hostfs.inside import open_inside
 
     try:
@@ -53,7 +53,7 @@ def is_declared(mount: t.Mapping[str, t.Any], container_id: str) -> bool:
 
 
 def fill(engine: Engine, container: Container, mounts: t.Sequence[Mount]) -> None:
-    """Before the first start: copy what the image has. Each volume is whole, or is not there and made by the next start."""
+    """Fill volumes from the image before the first start. Each volume is complete, or missing and made by the next start."""
     wanted = [mount for mount in container.spec.get("mounts") or () if is_declared(mount, container.id)]
     if wanted:
         _take_back(engine.container_dir(container.id))
@@ -71,7 +71,7 @@ def fill(engine: Engine, container: Container, mounts: t.Sequence[Mount]) -> Non
 
 
 def _take_back(directory: str) -> None:
-    """The volumes of a container whose removal did not come to its end (engine_host/place.py)."""
+    """Take back the volumes of a container whose removal was not completed (engine_host/place.py)."""
     from ...hostfs.remove import DOOMED
 
     with contextlib.suppress(OSError):

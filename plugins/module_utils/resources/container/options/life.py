@@ -12,12 +12,12 @@ from ....oci.signals import parse_signal, signal_name
 from .row import Base, Live, Row, Value, Values, bad, fixed, nothing
 
 _TERM, _SECONDS = 15, 10
-#: What is looked at where a container is only stopped or removed.
+#: The options that are used to stop or remove a container.
 STOP = ("stop_signal", "stop_timeout")
 
 
 class Stop(t.NamedTuple):
-    """How a task wants a container to be stopped; None: as the container itself has it. kill: SIGKILL at once."""
+    """How a task stops a container; None: as the container itself says. kill: SIGKILL at once."""
 
     signal: t.Optional[int] = None
     timeout: t.Optional[int] = None
@@ -31,12 +31,12 @@ def parse_timeout(value: Value, option: str) -> int:
 
 
 def stop_of(values: Values, kill: bool = False) -> Stop:
-    """What options say about a stop, as far as they are there."""
+    """The options of a stop that are given."""
     return Stop(values.get("stop_signal"), values.get("stop_timeout"), kill)
 
 
 def stopping(how: Stop, values: Values) -> t.Tuple[int, int]:
-    """Signal and seconds: as the task has them, else as the container has (values)."""
+    """Signal and seconds: those of the task, else those of the container (values)."""
     own = stop_of(values)
     seconds = own.timeout if how.timeout is None else how.timeout
     return how.signal or own.signal or _TERM, _SECONDS if seconds is None else seconds

@@ -18,7 +18,7 @@ from .row import Context, Draft, Live, Row, Seen, Value, bad, fixed, parse_text
 
 
 class NetworkMode(t.NamedTuple):
-    """Whose network a container has. name: host, or none for one of its own with nothing in it."""
+    """The network of a container. name: host, or none for its own network with nothing in it."""
 
     name: str
 
@@ -36,14 +36,14 @@ def parse_hostname(value: Value, option: str) -> str:
 
 
 def _hostname(draft: Draft, value: t.Optional[str], context: Context) -> None:
-    """In the host's network the host's name, as Docker has it: it stands for the addresses there."""
+    """In the host's network it is the name of the host, as in Docker: it belongs to the addresses there."""
     own = os.uname().nodename if context.values["network_mode"].of_host else context.container_id[:12]
     draft.spec["hostname"] = draft.labels[L.HOSTNAME] = value or own
     add_env(draft.spec, {"HOSTNAME": draft.spec["hostname"]})
 
 
 def _network_mode(draft: Draft, value: NetworkMode, context: Context) -> None:
-    """In the host's network the files are the host's, as far as it has them."""
+    """In the host's network the files are those of the host, if it has them."""
     files = {path: path for path in (HOSTS, RESOLVER) if value.of_host and os.path.isfile(path)}
     if value.of_host:
         share_host_network(draft.spec)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options of the process: what runs, as whom, where, with what around it."""
+"""Options of the process: command, user, directory, environment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .row import (
 
 
 def parse_words(value: Value, option: str) -> t.List[str]:
-    """A command line: a list as it is, a string split by the rules of a POSIX shell."""
+    """A command line: a list, or a string that is split by the rules of a POSIX shell."""
     if isinstance(value, str):
         try:
             return shlex.split(parse_text(value, option))
@@ -71,7 +71,7 @@ def parse_absolute(value: Value, option: str) -> str:
 
 
 def _image_command(defaults: Defaults, given: Values) -> t.List[str]:
-    """As Docker has it, an entry point of one's own drops the image's command."""
+    """As in Docker, a given entry point drops the image's command."""
     return [] if given.get("entrypoint") else list(defaults["cmd"])
 
 
@@ -84,7 +84,7 @@ def command_line(values: Values, image: str) -> t.Tuple[str, ...]:
 
 
 def unseen(values: Values, image: str) -> str:
-    """What only the files of an image can tell."""
+    """The facts that only the files of an image can tell."""
     command, user = command_line(values, image)[0], values["user"]
     return f"whether the image has the command {command}" + (
         "" if user.replace(":", "").isdigit() or not user else f" and the user {user}"
@@ -113,7 +113,7 @@ def _entrypoint(draft: Draft, value: t.Sequence[str], context: Context) -> None:
 
 
 def _command(draft: Draft, value: t.Sequence[str], context: Context) -> None:
-    """The last of all: it is looked for where everything else is known."""
+    """The command comes last: looking for it needs all other options."""
     from ....runtime.executables import check_command
 
     args = draft.process["args"] = list(command_line(context.values, context.image))

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options that stand in the record of a container, beside its specification."""
+"""Options in the record of a container, outside its specification."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _RUNTIME = "runc"
 
 
 def parse_labels(value: Value, option: str) -> t.Dict[str, str]:
-    """Labels of the user. Those that steer daemons are refused (engine/labels.py: RESERVED)."""
+    """Labels of the user. Labels that control daemons are refused (engine/labels.py: RESERVED)."""
     found = parse_text_map(value, option)
     for key, item in found.items():
         if not key or key.startswith(RESERVED):
@@ -28,7 +28,7 @@ def parse_labels(value: Value, option: str) -> t.Dict[str, str]:
 
 
 def own_labels(labels: t.Mapping[str, str]) -> t.Dict[str, str]:
-    """Without those that steer daemons."""
+    """The labels without those that control daemons."""
     return {key: value for key, value in labels.items() if not key.startswith(RESERVED)}
 
 
@@ -40,7 +40,7 @@ def parse_runtime(value: Value, option: str) -> str:
 
 
 def find_runtime(host: Host, binary: str) -> None:
-    """NotFound where a start would not find it."""
+    """Raise NotFound if a start would not find the runtime."""
     if host.starts and not host.engine.tasks.find_runtime(binary):
         host.unseen.append(f"whether containerd finds the runtime {binary}")
 
@@ -58,7 +58,7 @@ def _labels(draft: Draft, value: t.Mapping[str, str], context: Context) -> None:
 
 
 def _labels_there(container: Container, value: t.Mapping[str, str]) -> t.Dict[str, str]:
-    """Anybody may have changed them."""
+    """The present labels: other tools may have changed them."""
     return own_labels(container.labels)
 
 

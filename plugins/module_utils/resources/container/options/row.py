@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a row of the table of options tells: everything about one option. table.py has the rows, sorted by topic into the other files."""
+"""The form of a row of the table of options: everything about one option. table.py has the rows, by topic in the other files."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if t.TYPE_CHECKING:
     from ....engine.api import Engine
 
 Value = t.Any
-#: What a container takes from its image (table.image_defaults).
+#: The defaults that a container gets from its image (table.image_defaults).
 Defaults = t.Mapping[str, t.Any]
-#: The values of options by their names: those that a task gives, or all.
+#: The values of options by name: those in a task, or all.
 Values = t.Mapping[str, Value]
 
 
@@ -76,7 +76,7 @@ class Host(t.NamedTuple):
 
 
 class Seen(t.NamedTuple):
-    """A container to be read back. values: those that it was made with; empty when somebody else made it."""
+    """A container to be read back. values: those that it was made with; empty if another tool made it."""
 
     container: Container
     values: Values
@@ -136,7 +136,7 @@ class Row(t.NamedTuple):
         return self.field.option
 
     def value(self, given: Values, defaults: Defaults) -> Value:
-        """What the option amounts to for a container made with these given values."""
+        """The effective value of the option for a container with these given values."""
         base = self.base.of(defaults, given)
         return base if given.get(self.option) is None else self.base.join(base, given[self.option])
 

@@ -44,7 +44,7 @@ def _read_only(draft: Draft, value: bool, context: Context) -> None:
 
 
 def _volumes(draft: Draft, value: t.Sequence[Volume], context: Context) -> None:
-    """Those of the task, and those that the image declares."""
+    """The volumes of the task, and those that the image declares."""
     from ....runtime.rootfs import check_targets
 
     check_targets(context.root, value)
@@ -52,7 +52,7 @@ def _volumes(draft: Draft, value: t.Sequence[Volume], context: Context) -> None:
 
 
 def _mounts(seen: Seen) -> t.List[t.Dict[str, t.Any]]:
-    """The volumes. Of a container that somebody else made, all that is bound."""
+    """The volumes; for another tool's container, all bind mounts."""
     container_id, volumes = seen.container.id, seen.values.get("volumes")
     mounts = seen.spec.get("mounts") or []
     found = [mount for mount in mounts if "bind" in str(mount.get("type")) or "rbind" in (mount.get("options") or [])]

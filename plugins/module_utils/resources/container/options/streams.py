@@ -33,7 +33,7 @@ def parse_log_options(value: Value, option: str) -> t.Dict[str, t.Any]:
 
 
 def task_io(spec: t.Mapping[str, t.Any], values: Values, log_path: str) -> TaskIO:
-    """What a start is told."""
+    """The input and output of a start."""
     log = values.get("log_options") or _LOG_OPTIONS
     return TaskIO(
         terminal=bool((spec.get("process") or {}).get("terminal")),

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The table of options of containerd_container, and what follows from it.
+"""The table of options of containerd_container, and the functions over it.
 
 A new option is a row in the file of its topic and a paragraph in the module's documentation.
 """
@@ -18,14 +18,14 @@ from . import life, network, process, record, storage, streams
 from .record import own_labels
 from .row import Context, Defaults, Draft, Host, Row, Seen, Value, Values, stored
 
-#: In the order in which they are rendered: what is written later may look at what is there.
+#: In the order of rendering: later rows may read what earlier rows wrote.
 ROWS: t.Tuple[Row, ...] = (*network.ROWS, *streams.ROWS, *storage.ROWS, *record.ROWS, *life.ROWS, *process.ROWS)
 
 BY_OPTION: t.Mapping[str, Row] = {row.option: row for row in ROWS}
 
 
 def parse_given(params: t.Mapping[str, Value], options: t.Collection[str] = BY_OPTION) -> t.Dict[str, Value]:
-    """The values of those of the options that the task gives."""
+    """The values of the options that the task gives."""
     return {
         row.option: row.parse(params[row.option], row.option)
         for row in ROWS
@@ -34,25 +34,25 @@ def parse_given(params: t.Mapping[str, Value], options: t.Collection[str] = BY_O
 
 
 def look_at(host: Host, given: Values) -> None:
-    """What a container made with these given values needs of the host. What is missing is an error at once, in every mode:
-    before an image is pulled, and before an old container is stopped for nothing.
+    """Check that the host has what a container with these given values needs. A missing thing is an error at once, in every mode:
+    before an image is pulled, and before an old container is stopped in vain.
     """
     for row in ROWS:
         row.host(host, given.get(row.option))
 
 
 def effective(given: Values, defaults: Defaults) -> t.Dict[str, Value]:
-    """All options of a container made with these given values from an image with these defaults."""
+    """All options of a container with these given values, from an image with these defaults."""
     return {row.option: row.value(given, defaults) for row in ROWS}
 
 
 def dump(values: Values) -> t.Dict[str, t.Any]:
-    """As JSON, which is stored."""
+    """The values as JSON, for storing."""
     return {option: BY_OPTION[option].dump(value) for option, value in values.items()}
 
 
 def load(values: t.Mapping[str, t.Any]) -> t.Dict[str, Value]:
-    """From JSON. None is a value, too: of an option that has no default. What no row knows is of a later release."""
+    """The values from JSON. None is the value of an option without a default. Options without a row come from a later release."""
     return {
         option: None if value is None else BY_OPTION[option].load(value)
         for option, value in values.items()
@@ -61,17 +61,17 @@ def load(values: t.Mapping[str, t.Any]) -> t.Dict[str, Value]:
 
 
 def values_of(container: Container) -> t.Dict[str, Value]:
-    """What a container was made with, as far as it is stored; nothing for one that somebody else made."""
+    """The stored values of a container; none if another tool made it."""
     return load((container.extensions.get(DESIRED) or {}).get("effective") or {})
 
 
 def dump_effective(values: Values) -> t.Dict[str, t.Any]:
-    """What facts and starts need; without what is looked up in the container's record anyway."""
+    """The values for facts and starts, without those that are in the container's record anyway."""
     return dump({option: value for option, value in values.items() if BY_OPTION[option].there is stored})
 
 
 def there(container: Container, values: Values, options: t.Collection[str]) -> t.Dict[str, Value]:
-    """What these options are compared with. values: what the container was made with."""
+    """The values that these options are compared with. values: those that the container was made with."""
     return {option: BY_OPTION[option].there(container, values[option]) for option in options}
 
 
@@ -83,7 +83,7 @@ def render(draft: Draft, options: t.Collection[str], context: Context) -> None:
 
 
 def facts(seen: Seen) -> t.Dict[str, t.Any]:
-    """What rows tell about a container, in the shape of docker inspect."""
+    """The facts of the rows about a container, in the shape of docker inspect."""
     found: t.Dict[str, t.Any] = {}
     for row in ROWS:
         for path, tell in row.facts.items():
@@ -96,12 +96,12 @@ def facts(seen: Seen) -> t.Dict[str, t.Any]:
 
 
 def shown(values: Values) -> t.Dict[str, t.Any]:
-    """As a diff has them."""
+    """The values as a diff shows them."""
     return {option: BY_OPTION[option].field.show(value) for option, value in values.items()}
 
 
 def image_defaults(config: t.Any) -> t.Dict[str, t.Any]:
-    """What a container takes from its image (oci.image_config.ImageConfig), as JSON. Reserved labels are left away."""
+    """The defaults of a container from its image (oci.image_config.ImageConfig), as JSON, without reserved labels."""
     return {
         "cmd": list(config.cmd),
         "entrypoint": list(config.entrypoint),

@@ -149,12 +149,12 @@ def test_damage_is_seen(unpacked: Unpacked, case: str) -> None:
 
 
 OVERLAY_DAMAGES: t.Dict[str, t.Tuple[t.Callable[[pathlib.Path], t.Any], str]] = {
-    "lost whiteout": (lambda root: (root / "etc/one").unlink(), "etc/one is not hidden, and the layer takes it away"),
+    "lost whiteout": (lambda root: (root / "etc/one").unlink(), "etc/one is not hidden, although the layer removes it"),
     "whiteout that is a file": (
         lambda root: ((root / "gone").unlink(), _write(root / "gone", 0o644)),
         "gone is there, and the layer",
     ),
-    "added whiteout": (lambda root: os.mknod(root / "d/f", 0o20000, 0), "d/f is hidden, and the layer does not take it away"),
+    "added whiteout": (lambda root: os.mknod(root / "d/f", 0o20000, 0), "d/f is hidden, although the layer does not remove it"),
     "lost opaque mark": (
         lambda root: os.removexattr(root / "open", "trusted.overlay.opaque"),
         "open shows what the layers below have there",
@@ -175,7 +175,7 @@ def test_damage_of_marks_is_seen(tmp_path: pathlib.Path, case: str) -> None:
 
 
 PLAIN_DAMAGES: t.Dict[str, t.Tuple[t.Callable[[pathlib.Path], t.Any], str]] = {
-    "file that is back": (lambda root: _write(root / "etc/one", 0o644), "etc/one is there, and the layer takes it away"),
+    "file that is back": (lambda root: _write(root / "etc/one", 0o644), "etc/one exists, although the layer removes it"),
     "in an opaque directory": (lambda root: _write(root / "open/x", 0o644), "open/x is not in the layer"),
     "missing from below": (lambda root: (root / "d/f").unlink(), "d/f is missing"),
     "changed from below": (lambda root: (root / "d/f").chmod(0o4755), "d/f has another mode"),
