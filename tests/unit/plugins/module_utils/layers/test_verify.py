@@ -152,7 +152,7 @@ OVERLAY_DAMAGES: t.Dict[str, t.Tuple[t.Callable[[pathlib.Path], t.Any], str]] = 
     "lost whiteout": (lambda root: (root / "etc/one").unlink(), "etc/one is not hidden, although the layer removes it"),
     "whiteout that is a file": (
         lambda root: ((root / "gone").unlink(), _write(root / "gone", 0o644)),
-        "gone is there, and the layer",
+        "gone exists, although the layer",
     ),
     "added whiteout": (lambda root: os.mknod(root / "d/f", 0o20000, 0), "d/f is hidden, although the layer does not remove it"),
     "lost opaque mark": (
