@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -13,11 +14,14 @@ import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.module_utils.engine import labels as L
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import RUNNING, STOPPED, TaskIO
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.tasks import boot_id
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.remove import remove_tree
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import steps
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.life import Stop
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import boot_time, with_argument
 from ansible_collections.fleet.containerd.tests.support.leftovers import mounts_below
 from ansible_collections.fleet.containerd.tests.support.loopfs import fill, loop_filesystem
@@ -120,6 +124,15 @@ def test_what_ran_before_a_reboot(box: Box, tmp_path: pathlib.Path) -> None:
     assert box.engine.tasks.delete(ran.id).exit_status == 255
     with pytest.raises(NotFound):
         box.engine.tasks.state(ran.id)
+
+
+def test_an_end_that_was_asked_for_is_told_from_a_crash(box: Box) -> None:
+    stopped, crashed = (run_at_once(box, "sleep", "1000") for _turn in range(2))
+    stopped = box.engine.containers.update(stopped._replace(extensions={L.DESIRED: {}}), ["extensions"])
+    steps.stop(box.engine, stopped, Stop(kill=True))
+    box.engine.tasks.signal(crashed.id, signal.SIGKILL)
+    assert box.engine.tasks.wait(crashed.id, 10).exit_status == 137
+    assert [json.loads(ours(box, one).read_text())["asked"] for one in (stopped, crashed)] == [True, False]
 
 
 def test_an_exit_status_on_a_full_disk(harness: Harness, tmp_path: pathlib.Path) -> None:
