@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""containerd_image_load with source: controller: what of the archive a target lacks is sent to it, and nothing else.
+"""containerd_image_load with source: controller: only the missing blobs of an archive are sent to a target.
 
-The module tells what it lacks. It is run with the documents of the archive first, and again as often as it lacks something more:
-so when its store changes between two runs, what is gone is sent too.
+The module tells what is missing. It runs with the documents of the archive first, and again as often as something is missing. So what
+the target's store loses between two runs is sent too.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ActionModule(NormalAction):
 
         if self._task.async_val:
             raise InvalidArgument(
-                "async: it is not possible with source=controller: the controller has to send what lacks meanwhile"
+                "async: it is not possible with source=controller: the controller has to send what is missing meanwhile"
             )
         if path.startswith(("http://", "https://")):
             raise InvalidArgument(
@@ -78,8 +78,8 @@ class ActionModule(NormalAction):
             sent += self._send(sender, asked, remote)
             result = dict(self._execute_module(module_args={**self._task.args, "path": remote}, task_vars=task_vars))
             # What is not in the archive cannot be sent, however often a target names it: so this ends.
-            lacking = set(result.pop("unsent", ())) - asked
-            more = sender.offers(lacking) if lacking else lacking
+            missing = set(result.pop("unsent", ())) - asked
+            more = sender.offers(missing) if missing else missing
             if not more:
                 break
             asked |= more

@@ -317,7 +317,7 @@ diff:
   description:
     - What the image was and is, also when nothing changes. Of several images those that change, by name.
     - Each side has C(exists); of an image C(id), C(digest), C(name), C(size) (bytes of config and layers as they are in a registry),
-      C(pinned) and, when it is not whole, C(missing). C(after) has C(bytes), what a pull has transferred or would transfer.
+      C(pinned) and, when it is incomplete, C(missing). C(after) has C(bytes), what a pull has transferred or would transfer.
     - With O(state=absent) a side has C(id), C(digest), C(tags) and C(digests), which is what of the image stays.
   returned: always
   type: dict

@@ -118,7 +118,7 @@ def test_platforms(site: Site, layout: Layout) -> None:
     (host,) = site.converge(load(layout.path, names=["app:1"]))
     (every,) = site.converge(load(layout.path, platform="all"))
     names = ["docker.io/library/app:1", "docker.io/library/arm:1"]
-    assert every.actions == [f"load images {names[0]} (it is not whole: linux/arm64), {names[1]} from {layout.path}"]
+    assert every.actions == [f"load images {names[0]} (it is incomplete: linux/arm64), {names[1]} from {layout.path}"]
     assert host.value("images")[0]["ManifestDigest"] == ours["digest"]
     failed, unpacked = site.play(
         load(layout.path, names=["arm:1"], ignore_errors=True), load(layout.path, names=["arm:1"], platform="linux/arm64")

@@ -100,7 +100,7 @@ def test_what_the_store_has_is_used(site: Site, layout: images.Layout, tmp_path:
     config = site.blob_path(manifest["config"]["digest"])
     config.write_bytes(config.read_bytes()[:-1] + b" ")
     (repaired,) = site.converge(load(layout.path, names=["app:1"]))
-    assert "it is not whole" in repaired.actions[0]
+    assert "it is incomplete" in repaired.actions[0]
     site.blobs()
 
 

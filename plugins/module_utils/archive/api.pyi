@@ -20,4 +20,4 @@ class Archive(t.Protocol):
         """NotFound. Threads may read different members at the same time."""
 
     def read(self, name: str, limit: int) -> bytes:
-        """A small member whole. NotFound; InvalidArgument when it is longer than limit."""
+        """A small member. NotFound; InvalidArgument when it is longer than limit."""

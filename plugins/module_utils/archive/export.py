@@ -51,7 +51,7 @@ def make_pack(
 ) -> Pack:
     """What the archive of some images holds. The order of images does not matter. host: whose manifest Docker gets.
 
-    NotFound when an image is not whole; Unimplemented for what Docker's format cannot hold.
+    NotFound when an image is incomplete; Unimplemented for what Docker's format cannot hold.
     """
     images = [one for _key, one in sorted({(image.label, image.top.digest): image for image in images}.items())]
     trees: t.Dict[Digest, DocumentTree] = {}

@@ -51,18 +51,18 @@ class PackedImage(t.NamedTuple):
 
 
 class Part(t.NamedTuple):
-    """What is known of an archive of which a part was sent. documents: whether all of those were; absent: blobs that it has not."""
+    """How a part was made. documents: whether it has all of the archive's; absent: blobs that the archive does not have."""
 
     documents: bool
     absent: t.FrozenSet[str]
 
     def is_unsent(self, descriptor: Descriptor) -> bool:
-        """Whether something that the part has not may be sent."""
+        """Whether something that is not in the part can be sent."""
         return not self.documents if is_document(descriptor) else descriptor.digest not in self.absent
 
 
 class Missing(t.NamedTuple):
-    """What cannot be read from an archive. absent: it has that nowhere. unsent: it has to be sent first."""
+    """What cannot be read from an archive. absent: the archive does not have it. unsent: it has to be sent first."""
 
     absent: t.List[Descriptor]
     unsent: t.List[Descriptor]
@@ -132,7 +132,7 @@ class Contents:
         missing = self.missing([descriptor])
         self.check_sent(missing.unsent)
         if missing.absent:
-            raise NotFound(f"{self.where} is not whole: {descriptor.digest} is missing in it")
+            raise NotFound(f"{self.where} is incomplete: {descriptor.digest} is missing")
         return self._archive.open(self._member(descriptor))
 
     # Image layouts

@@ -13,7 +13,7 @@ from ..errors import EngineError, NotFound
 from ..image.inspect import find_manifest, inspect, is_readable, read_blob
 from ..image.pull import Job, Puller
 from ..image.source import document_reader
-from ..image.walk import DocumentTree, is_document, is_whole, label_of, walk
+from ..image.walk import DocumentTree, is_complete, is_document, label_of, walk
 from ..oci.descriptor import Descriptor
 from ..oci.manifest import Index
 from ..oci.platform import Platform
@@ -54,22 +54,22 @@ def reason_to_load(engine: Engine, source: ArchiveSource, options: LoadOptions) 
         return f"here is {record.target.digest[:19]}"
     if options.platform:
         missing = inspect(engine, record, options.platform, options.snapshotter).missing
-        return f"it is not whole: {missing[0]}" if missing else ""
+        return f"it is incomplete: {missing[0]}" if missing else ""
     platforms = source.image.platforms
-    lacks = lacking(engine, record, options, lambda child: not platforms or label_of(child) in platforms)
-    if lacks:
-        lacks = lacking(engine, record, options, source.contents.has_document)
-    return f"it is not whole: {lacks[0]}" if lacks else ""
+    words = missing_platforms(engine, record, options, lambda child: not platforms or label_of(child) in platforms)
+    if words:
+        words = missing_platforms(engine, record, options, source.contents.has_document)
+    return f"it is incomplete: {words[0]}" if words else ""
 
 
 def check_loadable(engine: Engine, source: ArchiveSource, options: LoadOptions) -> None:
-    """NotFound when the archive and the store together have not all that is wanted; other errors for documents that are none."""
+    """NotFound when something wanted is neither in the archive nor in the store; other errors for documents that are none."""
     tree, where = _wanted_tree(source, options), source.where
     if options.platform and tree.missing:
         raise NotFound(f"{where} has {source.name} not for {label_of(tree.missing[0])}, although its index lists that")
     for blob in source.contents.missing(tree.blobs).absent:
         if not is_readable(engine.content, blob):
-            raise NotFound(f"{where} is not whole: {blob.digest} of {source.name} is missing in it")
+            raise NotFound(f"{where} is incomplete: {blob.digest} of {source.name} is missing")
 
 
 def check_sent(engine: Engine, contents: Contents, sources: t.Iterable[ArchiveSource], options: LoadOptions) -> None:
@@ -79,13 +79,15 @@ def check_sent(engine: Engine, contents: Contents, sources: t.Iterable[ArchiveSo
 
 
 def _wanted_tree(source: ArchiveSource, options: LoadOptions) -> DocumentTree:
-    """What of an image of the archive is wanted."""
+    """The wanted documents of an image."""
     top = source.document()
     return walk(document_reader(source, top), top.descriptor, _job(source, options).selection.choose)
 
 
-def lacking(engine: Engine, record: Image, options: LoadOptions, expected: t.Callable[[Descriptor], bool]) -> t.List[str]:
-    """What of all platforms that are expected is not here, in words. expected: tells it of an index's child."""
+def missing_platforms(
+    engine: Engine, record: Image, options: LoadOptions, expected: t.Callable[[Descriptor], bool]
+) -> t.List[str]:
+    """Which of the expected platforms are incomplete here, in words. expected: whether a child of an index is one."""
     content = engine.content
 
     def choose(index: Index) -> t.List[Descriptor]:
@@ -96,7 +98,7 @@ def lacking(engine: Engine, record: Image, options: LoadOptions, expected: t.Cal
     except EngineError as error:
         return [str(error)]
     found = [label_of(one) for one in tree.missing]
-    found += [label_of(node.descriptor) for node in tree.nodes if not is_whole(content, node.document)]
+    found += [label_of(node.descriptor) for node in tree.nodes if not is_complete(content, node.document)]
     try:
         find_manifest(content, record.target, Platform.host())
     except EngineError:

@@ -4,7 +4,7 @@
 """Parts of an archive that lies on the controller: what is sent of it to a target, and how the target reads that.
 
 A part is an image layout in a tar, with the names of all images, all their documents and those blobs that were asked for. A file
-of ours says of which archive it is a part. What the target needs besides it says in the details of an error (images.py: UNSENT).
+of ours names the archive. The target lists what it still needs in the details of an error (images.py: UNSENT).
 """
 
 from __future__ import annotations

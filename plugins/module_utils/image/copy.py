@@ -25,7 +25,7 @@ def remote_tree(source: ImageSource, top: Resolved, selection: Selection) -> Doc
     tree = walk(document_reader(source, top), top.descriptor, selection.choose)
     if tree.missing:
         words = printable(", ".join(label_of(one) for one in tree.missing))
-        raise NotFound(f"{source.name} is not whole in its registry, it lacks {words}: choose platforms")
+        raise NotFound(f"{source.name} is incomplete in its registry, it is missing {words}: choose platforms")
     return reduced(tree)
 
 

@@ -56,14 +56,14 @@ Verify = t.Callable[["Engine", ImageView, str], Damage]
 
 
 class Inspection(t.NamedTuple):
-    """view is None when manifest or config are missing. missing: in words, what lacks."""
+    """view is None when manifest or config are missing. missing: what is missing, in words."""
 
     view: t.Optional[ImageView]
     missing: t.Tuple[str, ...]
 
 
 def read_blob(content: ContentStore, descriptor: Descriptor, limit: int = MANIFEST_LIMIT) -> bytes:
-    """A small blob whole. DataLoss when it is not what its digest says."""
+    """A small blob. DataLoss when it is not what its digest says."""
     if descriptor.size > limit:
         raise InvalidArgument(f"{descriptor.digest} has {descriptor.size} bytes; the limit is {limit}")
     with content.open(descriptor) as stream:
@@ -76,7 +76,7 @@ def read_blob(content: ContentStore, descriptor: Descriptor, limit: int = MANIFE
 
 
 def is_readable(content: ContentStore, descriptor: Descriptor, whole: bool = False) -> bool:
-    """Whether a stored blob is there to its last byte; what is small, or all of it (whole), is compared with its digest."""
+    """Whether a stored blob is complete. A small one is compared with its digest, others only if whole."""
     try:
         if descriptor.size <= MANIFEST_LIMIT:
             read_blob(content, descriptor)

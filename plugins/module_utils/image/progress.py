@@ -24,7 +24,7 @@ _STATES = ("waiting", "transferring", "unpacking", "done", "failed")
 
 @contextlib.contextmanager
 def reported(puller: Puller, path: str) -> t.Iterator[None]:
-    """Replace path every half second while pulls run, and at their end. That it cannot be written stops no pull."""
+    """Replace path every half second while pulls run, and at their end. A file that cannot be written never fails a pull."""
     ended = threading.Event()
 
     def write() -> None:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Pushing an image, from the store or from anywhere else: blobs first, then manifests, then the index, the tag last.
 
-So a registry never has a tag whose content is not whole. What it has already is left; what another of its repositories has is
+So a registry never has a tag whose content is incomplete. What it has already is left; what another of its repositories has is
 mounted; the rest is sent, several blobs at a time.
 """
 

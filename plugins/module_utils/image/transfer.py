@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Transfers into the content store: documents and blobs that are not there yet, or not whole, from where the image comes from."""
+"""Transfers into the content store: missing and damaged documents and blobs, from the image's source."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if t.TYPE_CHECKING:
 class Transfer:
     """Documents and blobs of one image into the store.
 
-    verify: what is stored already is read whole and compared with its digest. Threads may share it; fetched counts bytes, and
+    verify: what is stored already is compared with its digest. Threads may share it; fetched counts bytes, and
     stored tells of each blob how many are there.
     """
 

@@ -63,7 +63,7 @@ class DocumentTree(t.NamedTuple):
 
 
 class Selection(t.NamedTuple):
-    """Which platforms of an image. None: all that it has; then partial says whether those that are whole here are enough.
+    """Which platforms of an image. None: all that it has; then partial says whether those that are complete are enough.
 
     exact: an image without an index must be for them.
     """
@@ -144,25 +144,25 @@ def walk(read: Read, top: Descriptor, choose: Choose) -> DocumentTree:
 
 
 def stored_tree(content: ContentStore, top: Descriptor, selection: Selection, name: str) -> DocumentTree:
-    """What of a stored image is selected, whole. NotFound names what lacks of it; name is the image's, for errors."""
+    """The selected platforms of a stored image, if they are complete. NotFound names the missing ones; name is the image's."""
     tree = walk(lambda descriptor: read_blob(content, descriptor), top, selection.choose)
     if selection.platforms and selection.exact:
         _check_platform(content, tree.nodes[0], selection.platforms, name)
-    lacking = {node.descriptor.digest for node in tree.nodes if not is_whole(content, node.document)}
-    gone = [node.descriptor for node in tree.nodes if node.descriptor.digest in lacking] + list(tree.missing)
+    incomplete = {node.descriptor.digest for node in tree.nodes if not is_complete(content, node.document)}
+    gone = [node.descriptor for node in tree.nodes if node.descriptor.digest in incomplete] + list(tree.missing)
     # An attestation belongs to another manifest and is no platform: a pull does not bring it.
     words = [label_of(one) for one in gone if not (one.platform and one.platform.os == "unknown")]
-    whole = [node for node in tree.nodes if node.descriptor.digest not in lacking]
+    complete = [node for node in tree.nodes if node.descriptor.digest not in incomplete]
     if words and not selection.partial:
         raise NotFound(
-            f"the image {name} is not whole here, it lacks {printable(', '.join(sorted(words)))}: pull it for that platform"
+            f"the image {name} is incomplete here, it is missing {printable(', '.join(sorted(words)))}: pull it for that platform"
         )
-    if not any(isinstance(node.document, Manifest) for node in whole):
+    if not any(isinstance(node.document, Manifest) for node in complete):
         raise NotFound(f"the image {name} is here for none of its platforms: pull it")
-    return DocumentTree(tuple(whole), tuple(gone))
+    return DocumentTree(tuple(complete), tuple(gone))
 
 
-def is_whole(content: ContentStore, document: Document) -> bool:
+def is_complete(content: ContentStore, document: Document) -> bool:
     """True when the blobs of a manifest are stored."""
     try:
         for blob in blobs_of(document) if isinstance(document, Manifest) else ():
@@ -183,7 +183,7 @@ def _check_platform(content: ContentStore, node: Node, platforms: t.Sequence[Pla
 
 
 def reduced(tree: DocumentTree) -> DocumentTree:
-    """The same image with indexes that list only what is in the tree; itself when nothing lacks.
+    """The same image with indexes that list only what is in the tree; itself when nothing is missing.
 
     Registries refuse an index that lists what they have not.
     """

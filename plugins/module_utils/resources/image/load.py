@@ -12,7 +12,7 @@ import os
 import typing as t
 
 from ...archive.images import ArchiveSource, Contents, PackedImage
-from ...archive.load import LoadOptions, LoadResult, check_loadable, check_sent, lacking, load, reason_to_load
+from ...archive.load import LoadOptions, LoadResult, check_loadable, check_sent, load, missing_platforms, reason_to_load
 from ...archive.read import open_archive, read_archive
 from ...engine.labels import OURS
 from ...errors import InvalidArgument, NotFound, printable
@@ -273,14 +273,14 @@ def _digest(engine: Engine, name: Reference) -> t.Optional[str]:
 def _loaded_before(want: WantedLoad, engine: Engine) -> t.List[Reference]:
     """The images that an earlier run has loaded from the same download, when all that is asked for is still there."""
 
-    def is_whole(record: Image) -> bool:
+    def is_complete(record: Image) -> bool:
         if want.options.platform:
             return not look_at(engine, record, want.options.platform, want.options.snapshotter).missing
-        return not lacking(engine, record, want.options, lambda child: _is_stored(engine, child.digest))
+        return not missing_platforms(engine, record, want.options, lambda child: _is_stored(engine, child.digest))
 
     found = [record for record in engine.images.list() if record.labels.get(ARCHIVE) == want.checksum and "@" not in record.name]
     found = [record for record in found if record.labels.get(ASKED, "").endswith(":" + want.asked)]
-    if not found or len(found) != int(found[0].labels[ASKED].partition(":")[0]) or not all(map(is_whole, found)):
+    if not found or len(found) != int(found[0].labels[ASKED].partition(":")[0]) or not all(map(is_complete, found)):
         return []
     return [Reference.parse(record.name) for record in found]
 

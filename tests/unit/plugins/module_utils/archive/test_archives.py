@@ -383,9 +383,9 @@ def test_platforms(opened: Opener, layout: Layout, tmp_path: pathlib.Path) -> No
     put(whole, layout, index)
     put(part, layout, index, wish=ALL._replace(platform=AMD64))
     top = Digest(index["digest"])
-    with pytest.raises(NotFound, match=r"docker.io/library/app:1 is not whole here, it lacks linux/arm64"):
+    with pytest.raises(NotFound, match=r"docker.io/library/app:1 is incomplete here, it is missing linux/arm64"):
         pack_of(part, "app:1", selection=EVERY)
-    with pytest.raises(NotFound, match=r"lacks linux/arm64: pull it"):
+    with pytest.raises(NotFound, match=r"is missing linux/arm64: pull it"):
         pack_of(part, "app:1", selection=Selection((ARM64,)))
     sparse = pack_of(part, "app:1", selection=Selection(None, partial=True))
     assert {top, amd["digest"]} < {blob.digest for blob in sparse.blobs}
@@ -531,7 +531,7 @@ def test_all_platforms(opened: Opener, layout: Layout, tmp_path: pathlib.Path) -
     for wish in (ALL, ALL._replace(platform=AMD64)):
         assert reasons(target, tmp_path / "one.tar.gz", wish=wish) == [""]
     assert reasons(target, tmp_path / "both.tar") == [""]
-    assert reasons(target, tmp_path / "both.tar", wish=ALL) == ["it is not whole: linux/arm64"]
+    assert reasons(target, tmp_path / "both.tar", wish=ALL) == ["it is incomplete: linux/arm64"]
     load_from(target, tmp_path / "both.tar", wish=ALL)
     assert reasons(target, tmp_path / "both.tar", wish=ALL) == [""]
     assert export_to(target, tmp_path / "again.tar", "app:1", selection=EVERY) == both
@@ -553,7 +553,7 @@ def test_a_part_of_an_archive_that_the_store_has_may_lack(opened: Opener, layout
     thin.tag(top, "more:1")
     lower = json.loads(thin.read(top))["layers"][0]["digest"]
     (thin.path / "blobs" / "sha256" / lower[7:]).unlink()
-    with pytest.raises(NotFound, match=f"is not whole: {lower} is missing"):
+    with pytest.raises(NotFound, match=f"is incomplete: {lower} is missing"):
         load_from(opened("other"), thin.path)
     assert load_from(opened("engine"), thin.path).reused == 1
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parts of archives: what is in them, and what the target says that it lacks."""
+"""Parts of archives: what is in them, and what a target asks for."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ def test_copies_store_nothing_and_check_documents(layout: Layout, registry: Regi
                 raise NotFound("gone")
 
         with pytest.raises(
-            NotFound, match="is not whole in its registry, it lacks linux/amd64, linux/arm64|linux/arm64, linux/amd64"
+            NotFound, match="is incomplete in its registry, it is missing linux/amd64, linux/arm64|linux/arm64, linux/amd64"
         ):
             remote_tree(Lacking(client, source), top, EVERY)
 

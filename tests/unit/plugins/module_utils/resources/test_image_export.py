@@ -94,7 +94,7 @@ def test_platforms(site: MemorySite, two_platforms: t.Tuple[str, t.Dict[str, str
         export(name, paths[2], platform="all", allow_missing_platforms=True),
         export(name, paths[3], platform="linux/arm64", ignore_errors=True),
     ).results
-    assert every.msg == arm.msg == f"the image {name} is not whole here, it lacks linux/arm64: pull it for that platform"
+    assert every.msg == arm.msg == f"the image {name} is incomplete here, it is missing linux/arm64: pull it for that platform"
     assert default.changed
     assert some.changed
     assert paths[0].read_bytes() == paths[2].read_bytes()

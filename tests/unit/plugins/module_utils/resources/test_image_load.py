@@ -109,7 +109,7 @@ def test_another_image_under_the_name(site: MemorySite, tmp_path: pathlib.Path) 
     assert moved.value("images")[0]["Config"]["Labels"] == {"release": "1"}
     site.memory.content.delete(Digest(moved.value("images")[0]["Id"]))
     (repaired,) = site.converge(load(paths[1]))
-    assert "it is not whole" in repaired.actions[0]
+    assert "it is incomplete" in repaired.actions[0]
 
 
 def test_platforms(site: MemorySite, layout: Layout) -> None:
@@ -119,7 +119,7 @@ def test_platforms(site: MemorySite, layout: Layout) -> None:
     (host,) = site.converge(load(layout.path, names=["app:1"]))
     (every,) = site.converge(load(layout.path, platform="all"))
     names = ["docker.io/library/app:1", "docker.io/library/arm:1"]
-    assert every.actions == [f"load images {names[0]} (it is not whole: linux/arm64), {names[1]} from {layout.path}"]
+    assert every.actions == [f"load images {names[0]} (it is incomplete: linux/arm64), {names[1]} from {layout.path}"]
     assert host.value("images")[0]["ManifestDigest"] == ours["digest"]
     failed, unpacked = site.play(
         load(layout.path, names=["arm:1"], ignore_errors=True), load(layout.path, names=["arm:1"], platform="linux/arm64")

@@ -91,8 +91,10 @@ def test_platforms(site: MemorySite, layout: Layout) -> None:
         assert pulled.value("digest") == index["digest"]
         assert not own.changed, "the registry has all platforms, and that is more than what is here"
         assert some.value("missing_platforms") == ["linux/arm64", "linux/s390x"]
-        assert every.msg == f"the image {name} is not whole here, it lacks linux/arm64, linux/s390x: pull it for that platform"
-        assert arm64.msg == f"the image {name} is not whole here, it lacks linux/arm64: pull it for that platform"
+        assert (
+            every.msg == f"the image {name} is incomplete here, it is missing linux/arm64, linux/s390x: pull it for that platform"
+        )
+        assert arm64.msg == f"the image {name} is incomplete here, it is missing linux/arm64: pull it for that platform"
         listed = registry.manifest("part:1")["manifests"]
         assert [one["digest"] for one in listed] == [amd["digest"]]
         assert not site.play(push(name, destination=f"{out}:1")).last.changed
