@@ -112,7 +112,7 @@ class _Partly(EngineError):
     """Tells the holder of the lock that a step has failed, though the task goes on: what the step has left is tidied up."""
 
 
-class _Run:
+class _Execution:
     """Carries out steps. done: all that were done. open: those that a failure undoes."""
 
     def __init__(self, plan: Plan, lock: t.Any) -> None:
@@ -210,7 +210,7 @@ def converge(resource: Resource, params: t.Mapping[str, t.Any], engine: t.Any, c
         with contextlib.suppress(_Partly), resource.lock(want, engine) as lock:
             have = resource.observe(want, engine)
             plan = resource.plan(want, have, engine)
-            run = _Run(plan, lock)
+            run = _Execution(plan, lock)
             with plan.around:
                 run.steps()
             actions, failures, warnings = [step.title for step in run.done], run.failures, run.warnings

@@ -50,3 +50,30 @@ Database.query = refuse
     result = json.loads(done.stdout)
     assert (done.returncode, result["failed"], result["error"]) == (1, True, "ResourceExhausted")
     assert result["msg"] == "working on /some/path: Too many open files"
+
+
+_RESOURCE = """
+import contextlib, json
+from ansible.module_utils import basic
+basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = json.dumps({"ANSIBLE_MODULE_ARGS": {"word": "hush"}}).encode(), "legacy"
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.bytecode import cache
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.converge import Facts, Plan
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.module import run
+class Resource:
+    def desired(self, params, engine): return params["word"]
+    def observe(self, want, engine): return None
+    def plan(self, want, have, engine):
+        return Plan(facts=lambda end: Facts({"failed_before": 1, "word": want}, ["two"], "it ended with 1"))
+    def lock(self, want, engine): return contextlib.nullcontext()
+run(Resource(), {"argument_spec": {"word": {"type": "str"}}}, cache, secrets=lambda params: [params["word"]])
+"""
+
+
+def test_a_failure_in_words_and_secrets_that_a_module_declares() -> None:
+    environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    done = subprocess.run([sys.executable, "-c", _RESOURCE], env=environment, text=True, check=False, capture_output=True)
+    result = json.loads(done.stdout)
+    assert (done.returncode, result["failed"], result["msg"]) == (1, True, "it ended with 1")
+    assert (result["changed"], result["actions"], result["failed_before"]) == (False, [], 1)
+    assert "two" in str(result["warnings"])
+    assert "hush" not in done.stdout
