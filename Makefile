@@ -27,7 +27,7 @@ test: SHELL := /bin/bash
 test: setup
 	@$(PYTHON) tools/gates.py check
 	@set -o pipefail; setsid nice -n 10 $(PYTHON) tools/gates.py slow > .build/gates.log 2>&1 & gates=$$!; trap 'kill -- -$$gates' INT TERM HUP; \
-	$(PYTHON) -m pytest -q -n 2 --dist loadgroup tests/unit tests/integration | tee .build/tests.log; tests=$$?; \
+	$(PYTHON) -m pytest -q -n 3 --dist loadgroup tests/unit tests/integration | tee .build/tests.log; tests=$$?; \
 	wait $$gates || tests=1; cat .build/gates.log; tail -n 1 .build/tests.log; exit $$tests
 
 attacks: setup
