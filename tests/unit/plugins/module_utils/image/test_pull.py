@@ -47,18 +47,6 @@ AMD64 = Platform("linux", "amd64")
 NAME = Reference.parse("registry.test/app:1")
 
 
-@pytest.fixture
-def layout(tmp_path: pathlib.Path) -> Layout:
-    return Layout(tmp_path / "oci")
-
-
-@pytest.fixture
-def engine(tmp_path: pathlib.Path) -> t.Iterator[EmbeddedEngine]:
-    found = EmbeddedEngine("default", str(tmp_path / "data"), str(tmp_path / "state"))
-    yield found
-    found.close()
-
-
 def get(engine: EmbeddedEngine, layout: Layout, top: t.Mapping[str, t.Any], platform: Platform = AMD64) -> PullResult:
     return pull(engine, RegistrySource(Client(layout, top), NAME), platform)
 

@@ -58,18 +58,6 @@ print(len(os.sched_getaffinity(0)), done.layers - done.reused)
 """
 
 
-@pytest.fixture
-def layout(tmp_path: pathlib.Path) -> Layout:
-    return Layout(tmp_path / "oci")
-
-
-@pytest.fixture
-def engine(tmp_path: pathlib.Path) -> t.Iterator[EmbeddedEngine]:
-    found = EmbeddedEngine("default", str(tmp_path / "data"), str(tmp_path / "state"))
-    yield found
-    found.close()
-
-
 def test_layers_do_not_wait_for_each_other_for_ever(tmp_path: pathlib.Path) -> None:
     run = [sys.executable, "-c", _UNPACK, str(tmp_path)]
     done = subprocess.run(run, env={"PYTHONPATH": str(COLLECTIONS)}, capture_output=True, text=True, timeout=60, check=False)
