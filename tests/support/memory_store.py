@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os
 import shutil
 import tempfile
 import threading
@@ -67,7 +68,8 @@ class World:
     @property
     def directory(self) -> str:
         if not self._directory:
-            self._directory = tempfile.mkdtemp(prefix="fleet-memory-")
+            # Nothing of it has to survive: no disk is waited for.
+            self._directory = tempfile.mkdtemp(prefix="fleet-memory-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
             # Also where nobody closes it.
             self._remove = weakref.finalize(self, shutil.rmtree, self._directory)
         return self._directory
