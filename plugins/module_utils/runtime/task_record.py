@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ..errors import EngineError
+from ..errors import EngineError, ResourceExhausted
 from ..hostfs.atomic import read_file
 from .processes import Process
 
@@ -42,7 +42,7 @@ class TaskRecord(t.NamedTuple):
 
     @classmethod
     def read(cls, *paths: str) -> t.Optional[TaskRecord]:
-        """Of the first of these files that is there and complete; None when none is."""
+        """Of the first of these files that is there and complete; None when none is. ResourceExhausted: too many open files."""
         return next(filter(None, map(cls._of, map(_object, paths))), None)
 
     @classmethod
@@ -69,6 +69,8 @@ def _ending(found: t.Mapping[str, t.Any]) -> t.Optional[Ending]:
 def _object(path: str) -> t.Optional[t.Dict[str, t.Any]]:
     try:
         found = json.loads(read_file(path) or b"null")
+    except ResourceExhausted:
+        raise  # this says nothing about the file
     except (EngineError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

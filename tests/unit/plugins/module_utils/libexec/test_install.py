@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
-import resource
 import subprocess
 import sys
 import time
@@ -19,6 +17,7 @@ import pytest
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
 from ansible_collections.fleet.containerd.plugins.module_utils.libexec.install import COMMAND, command, install
 from ansible_collections.fleet.containerd.plugins.module_utils.libexec.main import VERBS
+from ansible_collections.fleet.containerd.tests.support.limits import no_more_open_files
 
 #: What a Python that is started with -S has not loaded yet, and os wants.
 _OF_OS = {"io", "abc", "_abc", "os", "stat", "_stat", "posixpath", "genericpath", "os.path", "_collections_abc"}
@@ -65,17 +64,6 @@ def test_a_verb_loads_what_it_needs_and_no_more(tmp_path: pathlib.Path) -> None:
 
 def test_sources_that_cannot_be_read_are_told(tmp_path: pathlib.Path) -> None:
     """As with too many open files, which the import system tells as an ImportError."""
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, limits[1]))
-    taken: t.List[int] = []
-    try:
-        with contextlib.suppress(OSError):
-            while True:
-                taken.append(os.open("/dev/null", os.O_RDONLY))
-        with pytest.raises(EngineError, match="cannot be read: .*Too many open files"):
-            install(str(tmp_path))
-    finally:
-        for fd in taken:
-            os.close(fd)
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    with no_more_open_files(), pytest.raises(EngineError, match="cannot be read: .*Too many open files"):
+        install(str(tmp_path))
     assert install(str(tmp_path))
