@@ -25,5 +25,4 @@ def main(arguments: list[str]) -> None:
         sys.stderr.write(f"there is no verb {verb!r}; the known ones are{known}\n")
         sys.exit(2)
     module = __import__(f"{__package__}.{verb}", fromlist=["main"])
-    sys.stderr.flush()
     os._exit(module.main(arguments[1:]))
