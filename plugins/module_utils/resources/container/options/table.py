@@ -48,7 +48,7 @@ def effective(given: Values, defaults: Defaults) -> t.Dict[str, Value]:
 
 def dump(values: Values) -> t.Dict[str, t.Any]:
     """The values as JSON, for storing."""
-    return {option: BY_OPTION[option].dump(value) for option, value in values.items()}
+    return {option: None if value is None else BY_OPTION[option].dump(value) for option, value in values.items()}
 
 
 def load(values: t.Mapping[str, t.Any]) -> t.Dict[str, Value]:
