@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
 #: No type.googleapis.com/ before any of them: containerd 1.6 does not find the type then.
 SPEC = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
 RUNC_OPTIONS = "containerd.runc.v1.Options"
-#: Of our extensions; what carries another type belongs to somebody else.
+#: The type of our extensions; those with another type belong to other tools.
 EXTENSION = "fleet.containerd/json"
 _UPDATABLE = ("labels", "spec", "extensions", "image")
 
@@ -49,7 +49,7 @@ def _container(message: Message) -> Container:
 
 
 def _binary(options: t.Optional[Message]) -> str:
-    """The OCI runtime that the shim drives."""
+    """The OCI runtime that the shim uses."""
     if not options or options["type_url"] != RUNC_OPTIONS:
         return "runc"
     try:
@@ -59,7 +59,7 @@ def _binary(options: t.Optional[Message]) -> str:
 
 
 def _runtime(container: Container) -> t.Dict[str, t.Any]:
-    """The options stand in the record: tasks and the restart monitor take them from there."""
+    """The runtime with its options: tasks and the restart monitor read them from the record."""
     options = {
         "binary_name": "" if container.runtime.binary == "runc" else container.runtime.binary,
         "systemd_cgroup": made_by_systemd(container.spec),
@@ -69,7 +69,7 @@ def _runtime(container: Container) -> t.Dict[str, t.Any]:
 
 
 class ContainerProxy:
-    """Container records of one namespace. removing is entered with the id of one that is removed; making: see engine/api.pyi."""
+    """Container records of one namespace. removing: a context for the removal of a container by its id. making: see engine/api.pyi."""
 
     def __init__(
         self,
@@ -95,7 +95,7 @@ class ContainerProxy:
         return sorted(map(_container, found), key=lambda one: (one.created_at, one.id))
 
     def _check_name(self, container: Container) -> None:
-        """The daemon knows no names. Who makes and renames containers holds a lock on the name (Engine.lock)."""
+        """Check that the name is free, since the daemon knows no names. The caller holds the lock on the name (Engine.lock)."""
         name = container.labels.get(NAME)
         if name and any(other.id != container.id for other in self.list({NAME: name})):
             raise AlreadyExists(f"a container with the name {printable(name, 100)} exists in namespace {self._rpc.namespace}")
@@ -136,7 +136,7 @@ class ContainerProxy:
         return _container(self._rpc.call("containers.v1.Containers/Update", request)["container"])
 
     def delete(self, container_id: str) -> None:
-        """The daemon would delete the record of a running container, which nobody could reach any more then."""
+        """Check for a task first: the daemon would delete the record of a running container, which then nobody could reach."""
         self._get(container_id)
         try:
             self._rpc.call("tasks.v1.Tasks/Get", {"container_id": container_id})

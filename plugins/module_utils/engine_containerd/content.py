@@ -44,9 +44,9 @@ def _info(message: Message) -> ContentInfo:
 
 
 class ContentProxy:
-    """Blobs of one namespace. root: the directory of the daemon's content store; empty where it tells none.
+    """Blobs of one namespace. root: the directory of the daemon's content store; empty if it is not known.
 
-    written: blobs came, or were found to be there, since somebody has set it to false.
+    written: blobs were stored or found since it was last set to False.
     """
 
     def __init__(self, rpc: Channel, collect: t.Callable[[], None], root: t.Callable[[], str]) -> None:
@@ -81,12 +81,12 @@ class ContentProxy:
         raise DataLoss(f"the blob {descriptor.digest} ends after {offset} bytes: pull the image again")
 
     def open_layer(self, descriptor: Descriptor) -> t.BinaryIO:
-        """As open(); a small one is a file too where it can be."""
+        """As open(), but a small blob is a file too if possible."""
         self.info(descriptor.digest)
         return self._file(descriptor) or self.open(descriptor)
 
     def _file(self, descriptor: Descriptor) -> t.Optional[t.BinaryIO]:
-        """The daemon's own file, where this host has it: no byte goes over the socket."""
+        """Open the daemon's own file if this host has it, so that no byte goes over the socket."""
         root = self._root()
         try:
             path = os.path.join(root, "blobs", descriptor.digest.algorithm, descriptor.digest.hex)
@@ -99,7 +99,7 @@ class ContentProxy:
         return stream
 
     def _start(self, descriptor: Descriptor) -> bytes:
-        """The blob in one call; a little more than the descriptor's size where the daemon has more."""
+        """Read the blob in one call; a little more than the descriptor's size if the daemon has more."""
         data = bytearray()
         pieces = self._rpc.stream("content.v1.Content/Read", {"digest": str(descriptor.digest)}, _STALL_SECONDS)
         with contextlib.closing(t.cast("t.Generator[Message, None, None]", pieces)):
@@ -118,7 +118,7 @@ class ContentProxy:
         self._rpc.call("content.v1.Content/Update", {"info": info, "update_mask": mask})
 
     def delete(self, digest: Digest) -> None:
-        """The file goes with the next collection, and stands in the way of a better one until then: so that is now."""
+        """Delete the blob, and collect at once: until then its file would block a better one."""
         self._rpc.call("content.v1.Content/Delete", {"digest": str(digest)})
         self._collect()
 
@@ -159,9 +159,9 @@ class IngestProxy:
                 raise
 
     def begin(self) -> None:
-        """Open the ingest. AlreadyExists when the blob is there (or was in another namespace, and now is in this one too).
+        """Open the ingest. AlreadyExists when the blob exists (or existed in another namespace, and now also in this one).
 
-        Unavailable when somebody else has it open for too long.
+        Unavailable when another process has it open for too long.
         """
         deadline, pause = time.monotonic() + lock.DEFAULT_WAIT, 0.01
         self._content.written = True
@@ -182,7 +182,7 @@ class IngestProxy:
             self._whole_already(self._expected)
 
     def _stat(self) -> None:
-        """Begin the call; the answer says where to go on."""
+        """Begin the call. The answer tells the offset to continue from."""
         stream = self._rpc.open("content.v1.Content/Write", _STALL_SECONDS, whole=False)
         expected = self._expected
         request = {"action": _STAT, "ref": self.ref}
@@ -196,11 +196,11 @@ class IngestProxy:
             raise
         if answer is None:
             stream.close()
-            raise DataLoss("containerd has not answered to the beginning of an ingest")
+            raise DataLoss("containerd has not answered the beginning of an ingest")
         self._stream, self._unanswered, self.offset = stream, 0, answer["offset"]
 
     def _whole_already(self, expected: Descriptor) -> None:
-        """All bytes are there: another namespace has the blob, or an earlier try did not come to its end."""
+        """All bytes are there: another namespace has the blob, or an earlier try was interrupted before its commit."""
         try:
             self.commit(expected.size, expected.digest)
         except FailedPrecondition:
@@ -244,7 +244,7 @@ class IngestProxy:
         self.offset = 0
 
     def _end(self) -> None:
-        """End the call, so that the daemon has let go of the ref when this returns; what was written stays."""
+        """End the call, so that the daemon has released the ref when this returns. The bytes stay."""
         stream, self._stream = self._stream, None
         if stream is not None:
             with stream:
@@ -275,7 +275,7 @@ class IngestProxy:
             ) from error
 
     def _drop(self) -> None:
-        """After a call that has failed."""
+        """Drop the call after a failure."""
         self._stream = None
         with contextlib.suppress(NotFound):
             self._content.abort(self.ref)

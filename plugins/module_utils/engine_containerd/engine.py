@@ -36,8 +36,8 @@ _APPLY_SECONDS = 3600.0
 
 
 class ContainerdEngine:
-    """address: the socket, a path or unix://path. data_root: where logs and locks of ours are kept. state_root: what is written
-    there is wanted until the next reboot only."""
+    """address: the socket, a path or unix://path. data_root: the directory of our logs and locks. state_root: for files that are
+    needed only until the next reboot."""
 
     kind = "containerd"
 
@@ -69,7 +69,7 @@ class ContainerdEngine:
 
     @functools.cached_property
     def _plugins(self) -> t.Dict[t.Tuple[str, str], Message]:
-        """Snapshotters and the content store of the daemon that work, by type and id."""
+        """The working snapshotters and the content store of the daemon, by type and id."""
         filters = [f"type=={_SNAPSHOTTER}", f"type=={_CONTENT}"]
         found = self._rpc.call("introspection.v1.Introspection/Plugins", {"filters": filters})["plugins"]
         return {(one["type"], one["id"]): one for one in found if one["init_err"] is None}
@@ -87,7 +87,7 @@ class ContainerdEngine:
         return SnapshotProxy(self._rpc, name, rebases, self._leases.held)
 
     def unpacker(self, snapshotter: str = "") -> Unpacker:
-        """By our own applier where the snapshots are directories of this host, else by the daemon."""
+        """Our own unpacker if the snapshots are directories of this host; else the daemon writes the layers."""
         from ..layers.unpacking import Unpacker
 
         return Unpacker(lambda: self.snapshotter(snapshotter), self.content.open_layer, self._sync, self._apply_there)
@@ -101,7 +101,7 @@ class ContainerdEngine:
             self._end_dead_leases()
 
     def _end_dead_leases(self) -> bool:
-        """What killed runs have left would keep garbage alive. False when somebody who lives holds a lease."""
+        """End the leases of killed runs, which would keep garbage. False when a living process holds a lease."""
         if self._leases.name or not self._leases.end_dead(self._end_all_leases):
             return False
         if not self._place.sweep():
@@ -116,9 +116,9 @@ class ContainerdEngine:
         return whole
 
     def _mend(self) -> None:
-        """A record of ours that was never used and has no snapshot goes: the daemon made it, and we were not told any more.
+        """Remove our records that were never used and have no snapshot: the daemon made them, and we did not get its answer.
 
-        One with logs or volumes whose snapshot was lost stays: that is for its owner to look at.
+        A record with logs or volumes whose snapshot was lost stays, for its owner to decide.
         """
         for container in self.containers.list():
             # What does not go keeps nobody from his work.
@@ -139,7 +139,7 @@ class ContainerdEngine:
         return True
 
     def _end_all_leases(self) -> bool:
-        """And set aside the directories of containers that were never made, or are gone: nobody makes one, which needs a lease."""
+        """End them, and set aside the directories of unknown containers: no process makes one now, since that needs a lease."""
         end_all(self._rpc, self._place.leases)
         with contextlib.suppress(EngineError):
             self._place.rest = not self._place.set_aside_strangers(lambda: {one.id for one in self.containers.list()})
@@ -153,7 +153,7 @@ class ContainerdEngine:
         collect(self._rpc, self._place.leases)
 
     def _root(self, kind: str, name: str) -> str:
-        """The directory that a plugin of the daemon works in, empty where it tells none."""
+        """The directory of a plugin of the daemon; empty if it tells none."""
         plugin = self._plugins.get((kind, name))
         return str(plugin["exports"].get("root", "")) if plugin else ""
 
@@ -165,12 +165,12 @@ class ContainerdEngine:
         return Applied(done.digest, done.size)
 
     def _settle(self) -> None:
-        """The daemon syncs the bytes of a blob, not the directory that has its name."""
+        """Make blobs durable: the daemon syncs their bytes, but not the directory with their names."""
         if self.content.written:
             self._sync()
 
     def _sync(self, store: t.Optional[Snapshotter] = None) -> None:
-        """Make the blobs durable, and the snapshots that were made with this one."""
+        """Make the blobs durable, and the snapshots of this snapshotter."""
         self.content.written = False
         places = [(_CONTENT, "content"), *([(_SNAPSHOTTER, store.name)] if store else [])]
         sync(self._root(*place) for place in places)

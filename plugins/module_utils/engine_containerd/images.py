@@ -17,7 +17,7 @@ from .values import Message, descriptor_message, descriptor_of, seconds
 if t.TYPE_CHECKING:
     from ..rpc.channel import Channel
 
-#: The namespace of the kubelet's images. Its CRI plugin takes over a record by itself; the record by digest it wants is ours.
+#: The namespace of the kubelet's images. Its CRI plugin adopts a record by itself; we make the record by digest that it needs.
 KUBERNETES = "k8s.io"
 
 
@@ -32,7 +32,7 @@ def _image(message: Message) -> Image:
 
 
 class ImageProxy:
-    """Image records of one namespace. settle makes durable what one may refer to; tidy is called before garbage is collected."""
+    """Image records of one namespace. settle: makes everything durable that a record may refer to. tidy: called before a collection."""
 
     def __init__(self, rpc: Channel, settle: t.Callable[[], None], tidy: t.Callable[[], t.Any]) -> None:
         self._rpc, self._settle, self._tidy = rpc, settle, tidy
@@ -76,7 +76,7 @@ class ImageProxy:
         self._rpc.call("images.v1.Images/Delete", {"name": name, "sync": sync}, COLLECT_SECONDS)
 
     def companions(self, image: Image, records: t.Sequence[Image]) -> t.List[str]:
-        """In the kubelet's namespace: the records that stand for the same image, unless another name needs them."""
+        """In the kubelet's namespace: the records of the same image, unless another name needs them."""
         if self._rpc.namespace != KUBERNETES or "@" in image.name:
             return []
         same = [one.name for one in records if one.target.digest == image.target.digest and one.name != image.name]

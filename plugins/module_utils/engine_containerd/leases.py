@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Leases of the daemon, and its garbage collection, which they start. lock: the file that all their holders share."""
+"""Leases of the daemon, and its garbage collection, which they start. lock: the lock file that all their holders share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLLECT_SECONDS = 600.0
 
 
 def begin(rpc: Channel, lock: str) -> str:
-    """A lease for all calls from here on."""
+    """Begin a lease for all calls from here on."""
     rpc.lease = _new(rpc, lock)
     return rpc.lease
 
@@ -43,7 +43,7 @@ def end_all(rpc: Channel, lock: str) -> None:
 
 
 def collect(rpc: Channel, lock: str) -> None:
-    """Have the daemon collect garbage: it does so before it answers when a lease ends that way."""
+    """Make the daemon collect garbage: it does so before it answers to the end of such a lease."""
     name = _new(rpc, lock)
     with contextlib.suppress(NotFound):
         rpc.call("leases.v1.Leases/Delete", {"id": name, "sync": True}, COLLECT_SECONDS)
@@ -56,5 +56,5 @@ def _new(rpc: Channel, lock: str) -> str:
 
 
 def _prefix(lock: str) -> str:
-    """Of the names of all leases that are made with this lock."""
+    """The prefix of the names of all leases with this lock."""
     return f"fleet-{hashlib.sha256(lock.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}-"

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Programs as the daemon finds them: by its own PATH and in its own root, which on some hosts (k3s) are not ours."""
+"""Find programs as the daemon does: by its own PATH and in its own root, which on some hosts (k3s) differ from ours."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECONDS = 5.0
 
 
 def find_program(address: str, name: str) -> str:
-    """The path of a runtime that the daemon's shim would run; empty where the daemon cannot be looked at. NotFound."""
+    """The path of the runtime that the daemon's shim would run; empty if we cannot see the daemon. NotFound."""
     pid = _peer(address)
     try:
         with open(f"/proc/{pid}/environ", "rb") as stream:
@@ -36,7 +36,7 @@ def find_program(address: str, name: str) -> str:
 
 
 def _peer(address: str) -> int:
-    """The process behind a socket; 0 where it is not to be seen from here."""
+    """The process behind a socket; 0 if we cannot see it."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.settimeout(_SECONDS)
         try:

@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
 
 _KINDS = {1: VIEW, 2: ACTIVE, 3: COMMITTED}
 _REMOVE_SECONDS = 600.0
-#: A daemon that was killed while it made a snapshot has left the directory that the next one gets. Failing by it, it removes it.
+#: A daemon that was killed while it made a snapshot left the directory for the next one. The next try fails, and removes it.
 _IN_THE_WAY = "failed to rename"
 
 
@@ -37,8 +37,8 @@ def _info(message: Message) -> SnapshotInfo:
 class SnapshotProxy:
     """One snapshotter of the daemon.
 
-    rebases: containerd before 2.2 cannot give a snapshot its parent at commit. Where a snapshot is a directory of its own on this
-    host, what is in it can be moved to one that has the parent. held: a lease for as long as its context lasts.
+    rebases: containerd before 2.2 cannot give a snapshot its parent at the commit. But if snapshots are directories of this
+    host, the content can be moved to one with the parent. held: a context with a lease.
     """
 
     def __init__(self, rpc: Channel, name: str, rebases: bool, held: t.Callable[[], t.ContextManager[t.Any]]) -> None:
@@ -74,7 +74,7 @@ class SnapshotProxy:
             yield target
 
     def _seen(self, name: str) -> t.Optional[LayerTarget]:
-        """The daemon tells where the layers of a container are, and so of the image that it was made from."""
+        """Find the layers of the image through one of its containers, whose layers the daemon tells."""
         answers = self._rpc.stream("snapshots.v1.Snapshots/List", {"snapshotter": self.name, "filters": [f'parent=="{name}"']})
         for child in [_info(one) for answer in answers for one in answer["info"]]:
             found = target_of(self.mounts(child.name)) if child.kind == ACTIVE else None
@@ -83,7 +83,7 @@ class SnapshotProxy:
         return None
 
     def _viewed(self, name: str, stack: contextlib.ExitStack) -> LayerTarget:
-        """By a view, which is gone when the stack ends."""
+        """Find them through a view, which is removed when the stack ends."""
         stack.enter_context(self._held())
         key = f"verify-{secrets.token_hex(8)}"
         mounts = self._make("View", key, name, None)

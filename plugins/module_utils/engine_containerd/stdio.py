@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where a task's input and output go. In every case a log writer of ours (libexec/log.py) has the output.
+"""Input and output of a task. Our log writer (libexec/log.py) always gets the output.
 
-As a rule containerd's shim starts it (binary://), so it is there again when the restart monitor starts the container. With
-a standard input that is kept open and no terminal, the shim takes FIFOs only, and we start the log writer.
+Usually containerd's shim starts it (binary://), so it is started again when the restart monitor starts the container. With a
+standard input that is kept open and no terminal, the shim accepts only FIFOs, and we start the log writer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _READY_SECONDS = 10.0
 
 
 class Stdio:
-    """uris: the fields of a CreateTaskRequest. attach() once the task is made. spare: where the exit status goes on a full disk."""
+    """uris: the fields of a CreateTaskRequest. Call attach() after the task is made. spare: the file for the exit status on a full disk."""
 
     def __init__(self, data_root: str, directory: str, spare: str, io: TaskIO) -> None:
         self._data_root, self._directory, self._spare, self._io = data_root, directory, spare, io
@@ -55,7 +55,7 @@ class Stdio:
             os.close(fd)
 
     def _arguments(self, late: float) -> t.Tuple[t.Any, ...]:
-        """Of the log writer."""
+        """The arguments of the log writer."""
         return self._directory, self._io.log_path, self._io.log_max_size, self._io.log_max_files, self._spare, late
 
     def _fifo(self, name: str) -> str:
@@ -66,7 +66,7 @@ class Stdio:
         return path
 
     def attach(self, container_id: str, pid: int) -> None:
-        """Start the log writer for FIFOs. pid: the init process; its parent is the shim, which works in the bundle."""
+        """Start the log writer for FIFOs. pid: the init process; its parent is the shim, whose working directory is the bundle."""
         if not self._fds:
             return
         ready, writing = os.pipe()

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """TaskService over containerd's task service. Output goes to a json-file log through our log writer (libexec/log.py).
 
-Beside the log, in the container's directory, is the log writer's state.json: how the task began, and how it ended. It answers what
-the daemon forgets when it is restarted: the exit status of a container that ended meanwhile.
+The log writer's state.json is beside the log, in the container's directory. It tells how the task began and ended, which the daemon
+forgets when it is restarted.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if t.TYPE_CHECKING:
 _STATUS = {1: CREATED, 2: RUNNING, 3: STOPPED, 4: PAUSED, 5: PAUSED}
 _UNKNOWN = 255
 _KILL = 9
-#: Errors of Create that may pass, and for how long: the daemon is still clearing away the bundle of a call that was cut off; the
-#: runtime had a container of that id (the host was reset), and the try itself has taken it away.
+#: Temporary errors of Create, and for how long they are retried: the daemon still removes the bundle of an interrupted call; the
+#: runtime had a container with that id (the host was reset), and the try itself removed it.
 _CLEARING = {"file exists": 15.0, "failed to start shim": 2.0, "already exists": 2.0, "container with id exists": 2.0}
-#: Rounding in state.json.
+#: The tolerance for rounding in state.json.
 _SAME = 0.001
 _CREATE_SECONDS = 120.0
 _KILL_SECONDS = 30.0
@@ -43,7 +43,7 @@ _STATE_SECONDS = 20.0
 
 
 class TaskProxy:
-    """Tasks of one namespace. tidy: called after a task was made, to do away with what killed runs have left."""
+    """Tasks of one namespace. tidy: called after a task was made, to remove what killed runs left."""
 
     def __init__(
         self, rpc: Channel, place: Place, data_root: str, state_root: str, tidy: t.Callable[[], t.Any] = lambda: None
@@ -108,11 +108,11 @@ class TaskProxy:
     # What we remember
 
     def _files(self, container_id: str) -> t.Tuple[str, str]:
-        """Where the log writer writes its state: into memory where the disk is full, else beside the log."""
+        """The places where the log writer writes its state: in memory on a full disk, else beside the log."""
         return os.path.join(self._spare, f"{container_id}.json"), os.path.join(self._directory(container_id), "state.json")
 
     def _known(self, container_id: str) -> t.Optional[TaskRecord]:
-        """What was written down; without anything in it where that is damaged, None where nothing was."""
+        """The record; an empty one if it is damaged, None if there is none."""
         paths = self._files(container_id)
         return TaskRecord.read(*paths) or (TaskRecord() if any(map(os.path.lexists, paths)) else None)
 
@@ -125,7 +125,7 @@ class TaskProxy:
     # Looking
 
     def state(self, container_id: str) -> TaskState:
-        """Unavailable when the daemon does not find it out: its shim must answer it within two seconds, which a busy host's may not."""
+        """Unavailable when the daemon does not know the state: a shim on a busy host may not answer it within two seconds."""
         deadline = time.monotonic() + _STATE_SECONDS
         while True:
             try:
@@ -139,7 +139,7 @@ class TaskProxy:
             time.sleep(0.1)
 
     def _remembered(self, container_id: str) -> TaskState:
-        """A task that the daemon does not know any more: it was restarted, or the host was. Else NotFound."""
+        """The state of a task that the daemon forgot at a restart, of itself or of the host. Else NotFound."""
         record = self._known(container_id)
         if record is None:
             raise NotFound(f"the container {printable(container_id, 80)} has no task")
@@ -181,7 +181,7 @@ class TaskProxy:
         return self.state(container_id)
 
     def _wait_for_log(self, container_id: str) -> None:
-        """Until the log writer has written the last line; not for ever, since a process left behind may hold the output."""
+        """Wait until the log writer has written the last line; not for ever, since a remaining process may hold the output."""
         deadline = time.monotonic() + _LOG_SECONDS
         while time.monotonic() < deadline:
             record = self._known(container_id)
@@ -230,8 +230,8 @@ class TaskProxy:
         return state._replace(status=STOPPED)
 
     def _delete_half(self, container_id: str) -> None:
-        """What a daemon has that was killed while it made a task: a shim without a container. 1.6 says that it is not there,
-        takes it away when it is asked to, and says so again."""
+        """Delete the remains in a daemon that was killed while it made a task: a shim without a container. 1.6 answers that it is
+        not found, both before the removal and when it removes it."""
         with contextlib.suppress(EngineError):
             self._call("Delete", container_id)
 
@@ -246,8 +246,8 @@ class TaskProxy:
 
 
 def _merged(state: TaskState, record: TaskRecord) -> TaskState:
-    """What the daemon says, and what it does not know. The end that is written down may be an earlier one's: the restart monitor
-    has started the container again, and its log writer has not written yet how that ended."""
+    """Merge the daemon's state with the record. The recorded end may be that of an earlier run: the restart monitor has started
+    the container again, and the log writer has not recorded the new end yet."""
     state, ended = state._replace(log_path=record.log, started_at=record.started_at), record.ending
     if state.status != STOPPED or ended is None or ended.exited_at + _SAME < state.exited_at:
         return state
@@ -259,7 +259,7 @@ def _merged(state: TaskState, record: TaskRecord) -> TaskState:
 
 
 def _explained(verb: str, error: EngineError) -> EngineError:
-    """What a runtime says comes with no status: it is told as the embedded engine tells it."""
+    """Errors of a runtime come without a status, so they are explained as in the embedded engine."""
     if type(error) not in (EngineError, NotFound) or "runtime" not in str(error):
         return error
     return failure(verb, str(error))

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What containerd's messages and our values have in common: times, label filters, descriptors, mounts, JSON in an Any."""
+"""Conversions between containerd's messages and our values: times, label filters, descriptors, mounts, JSON in an Any."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Message = t.Mapping[str, t.Any]
 
 
 def seconds(timestamp: t.Optional[Message]) -> float:
-    """A google.protobuf.Timestamp as seconds since the epoch; 0.0 for none (Go's zero time lies before the epoch)."""
+    """A google.protobuf.Timestamp as seconds since the epoch; 0.0 for none (Go's zero time is before the epoch)."""
     if not timestamp or timestamp["seconds"] < 0:
         return 0.0
     return float(timestamp["seconds"]) + float(timestamp["nanos"]) / 1e9
 
 
 def label_filter(labels: t.Optional[Labels]) -> t.List[str]:
-    """A filter of containerd's (filters/filter.go) for what carries all the labels; an empty value asks for any value."""
+    """A filter of containerd (filters/filter.go) for objects with all these labels. An empty value means any value."""
     if not labels:
         return []
     parts = [f"labels.{json.dumps(key)}" + (f"=={json.dumps(value)}" if value else "") for key, value in labels.items()]
@@ -57,7 +57,7 @@ def mount_messages(mounts: t.Iterable[Mount]) -> t.List[t.Dict[str, t.Any]]:
 
 
 def target_of(mounts: t.Sequence[Mount]) -> t.Optional[LayerTarget]:
-    """The directories that the mounts of a snapshot lead to; None where that is not one of ours: other mounts, another host."""
+    """The directories in the mounts of a snapshot; None for other kinds of mounts, or directories of another host."""
     options: t.Dict[str, str] = {}
     if len(mounts) == 1 and mounts[0].type == "overlay":
         options = dict(option.partition("=")[::2] for option in mounts[0].options)
@@ -71,12 +71,12 @@ def target_of(mounts: t.Sequence[Mount]) -> t.Optional[LayerTarget]:
 
 
 def json_any(type_url: str, value: t.Any) -> t.Dict[str, t.Any]:
-    """A google.protobuf.Any that holds JSON, as containerd's typeurl does."""
+    """A google.protobuf.Any with JSON, as in containerd's typeurl."""
     return {"type_url": type_url, "value": json.dumps(value, separators=(",", ":")).encode()}
 
 
 def json_of(message: t.Optional[Message], what: str) -> t.Dict[str, t.Any]:
-    """The JSON object in an Any; empty for none. DataLoss for what is no JSON object."""
+    """The JSON object in an Any; empty for none. DataLoss unless it is a JSON object."""
     if not message or not message["value"]:
         return {}
     try:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The embedded engine: images and containers with no daemon, only Python and an OCI runtime."""
+"""The embedded engine: images and containers without a daemon, with only Python and an OCI runtime."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class EmbeddedEngine:
         return self._snapshotters[wanted]
 
     def _used_snapshotter(self) -> str:
-        """The one that has snapshots; empty for none."""
+        """The snapshotter that has snapshots; empty for none."""
         there = (name for name in self._snapshotters if os.path.isdir(os.path.join(self.data_root, "snapshots", name)))
         return next(there, "")
 
@@ -82,7 +82,7 @@ class EmbeddedEngine:
         return Unpacker(lambda: self.snapshotter(snapshotter or self._best_snapshotter()), self.content.open, self._sync)
 
     def _best_snapshotter(self) -> str:
-        """What makes the first snapshots: overlayfs, where the kernel and the file system can do it. Empty: it is decided already."""
+        """The snapshotter for the first snapshots: overlayfs if the kernel and the file system support it. Empty: decided already."""
         if self._default_snapshotter or self._used_snapshotter() or not os.access(self.data_root, os.W_OK):
             return ""
         from ..store.snapshots import overlay_works
@@ -126,7 +126,7 @@ class EmbeddedEngine:
             connection.execute("DELETE FROM lease_items WHERE namespace=? AND lease=?", (self.namespace, name))
 
     def _end_all_leases(self) -> bool:
-        """Whether there were any."""
+        """Returns whether there were any."""
         found = self._database.one("SELECT 1 FROM leases WHERE namespace=?", self.namespace) is not None
         if found:
             with self._database.write() as connection:
@@ -135,26 +135,26 @@ class EmbeddedEngine:
         return found
 
     def _image_moved(self) -> None:
-        """What was behind the name goes, unless something else needs it."""
+        """Remove the old target of the name, unless something else needs it."""
         if self._leases.name:
             self._moved = True
         else:
             self.collect()
 
     def _tidy(self) -> bool:
-        """See engine_host/place.py. What is under a lease has to wait for the end of the last one."""
+        """See engine_host/place.py. Objects under a lease have to wait for the end of the last lease."""
         whole = self._leases.end_dead(self._end_all_leases) is not None
         self.collect()
         return self.tasks.sweep() and whole and not self._place.rest
 
     def _container_ids(self) -> t.Set[str]:
-        """Of containers that there are, and of those that are being made: these have their snapshots first."""
+        """The ids of existing containers, and of those in the making: these have their snapshots first."""
         rows = self._database.query("SELECT id FROM containers WHERE namespace=?", self.namespace)
         rows += self._database.query("SELECT key FROM snapshots WHERE namespace=? AND kind!=?", self.namespace, COMMITTED)
         return {row[0] for row in rows}
 
     def _making(self) -> t.ContextManager[t.Any]:
-        """Where a snapshot is a copy of all files, making one is too long for a transaction."""
+        """A transaction, unless a snapshot is a copy of all files, which takes too long for one."""
         return self._database.write() if self.snapshotter().rebases else self.lease()
 
     def _is_leased(self) -> bool:
@@ -166,7 +166,7 @@ class EmbeddedEngine:
             connection.execute("INSERT OR IGNORE INTO lease_items VALUES (?,?,?,?)", item)
 
     def collect(self, ended: str = "") -> Collected:
-        """Remove what no image, container or lease needs. ended: a lease that is over."""
+        """Remove everything that no image, container or lease needs. ended: a lease that has ended."""
         from .gc import collect
 
         found = collect(self._database, self.namespace, self.content, self._snapshotters, ended)
@@ -178,12 +178,12 @@ class EmbeddedEngine:
         return found
 
     def _settle(self) -> None:
-        """What was stored is durable before a record refers to it."""
+        """Make stored data durable before a record refers to them."""
         if self.content.unsynced():
             self._sync()
 
     def _sync(self, _snapshotter: t.Any = None) -> None:
-        """All is below data_root."""
+        """Write back data_root, which has everything."""
         written = self.content.unsynced()
         sync([self.data_root])
         self.content.mark_synced(written)

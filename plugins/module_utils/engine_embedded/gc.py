@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Garbage collection: what no image, container or lease reaches is removed (containerd's rules: pkg/gc, metadata/gc.go).
+"""Garbage collection: remove everything that no image, container or lease reaches (containerd's rules: pkg/gc, metadata/gc.go).
 
 Rows go first, in one transaction; files after it. References are the gc.ref labels of blobs and the parents of snapshots.
 """
@@ -22,7 +22,7 @@ Query = t.Callable[..., t.Iterable[t.Any]]
 
 
 class Collected(t.NamedTuple):
-    """What was removed. whole: false when some of its files could not be."""
+    """The removed objects. whole: False when some files could not be removed."""
 
     blobs: t.List[str]
     snapshots: t.List[str]
@@ -32,7 +32,7 @@ class Collected(t.NamedTuple):
 def collect(
     database: Database, namespace: str, content: ContentStore, snapshotters: t.Mapping[str, Snapshotter], ended: str = ""
 ) -> Collected:
-    """Remove what is unreachable in a namespace. ended: a lease that is over."""
+    """Remove everything unreachable in a namespace. ended: a lease that has ended."""
     try:
         found = _forget(database, namespace, ended)
     except ResourceExhausted:
@@ -46,7 +46,7 @@ def collect(
 
 
 class _Unreachable(t.NamedTuple):
-    """Digests, and snapshots with their kind."""
+    """Unreachable digests, and snapshots with their snapshotters."""
 
     blobs: t.List[str]
     snapshots: t.List[Node]
@@ -85,7 +85,7 @@ def _unreachable(query: Query, namespace: str, ended: str) -> _Unreachable:
 
 
 def _graph(query: Query, namespace: str, ended: str) -> t.Tuple[t.Dict[Node, t.List[Node]], t.List[Node]]:
-    """Everything that can be removed, with what it refers to; and the roots."""
+    """Everything that can be removed, with its references; and the roots."""
     edges: t.Dict[Node, t.List[Node]] = {}
     roots: t.List[Node] = []
     for digest, text in query("SELECT digest, labels FROM content WHERE namespace=?", namespace):

@@ -21,8 +21,8 @@ _UPDATABLE = ("labels", "spec", "extensions", "image")
 
 
 class ImageRecords:
-    """ImageStore. settle makes durable what a record may refer to. collect is called after a removal and frees what nothing needs any
-    more; moved when a name gets another target.
+    """ImageStore. settle: makes everything durable that a record may refer to. collect: called after a removal, frees what nothing
+    needs any more. moved: called when a name gets another target.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class ImageRecords:
 
 
 class ContainerRecords:
-    """ContainerStore. has_task tells whether a container has a task; removing is entered with the id of one that is removed.
+    """ContainerStore. has_task: whether a container has a task. removing: a context for the removal of a container by its id.
 
     making: see engine/api.pyi.
     """

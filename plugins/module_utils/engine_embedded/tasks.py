@@ -31,7 +31,7 @@ _KILL = 9
 _STARTED, _LOG = b"started\n", 3
 _ANSWERS = {
     b"failed\n": "the runtime failed silently",
-    b"unwritten\n": "what was started cannot be written down: there is no room below data_root, nor below state_root",
+    b"unwritten\n": "the state of the task cannot be written: there is no space below data_root or state_root",
 }
 
 
@@ -47,7 +47,7 @@ class EmbeddedTasks:
         return Bundle(os.path.join(self._state, container_id))
 
     def _files(self, container_id: str) -> t.Tuple[str, str]:
-        """Where the shim writes its state: into the bundle where the disk is full, else where it is after a reboot, too."""
+        """The places where the shim writes its state: in the bundle on a full disk, else where it survives a reboot."""
         return f"{self._bundle(container_id).path}/state.json", f"{self._place.container_path(container_id)}/state.json"
 
     def _runtime(self, record: TaskRecord) -> RuntimeProgram:
@@ -95,7 +95,7 @@ class EmbeddedTasks:
         return find_binary(binary)
 
     def _known(self, container_id: str) -> t.Optional[TaskRecord]:
-        """What the shim has written down, or what can be found out where that is damaged; None when there is no task."""
+        """The shim's record, or what can be found out if it is damaged; None without a task."""
         paths = self._files(container_id)
         return TaskRecord.read(*paths) or (self._found_out(container_id) if any(map(os.path.lexists, paths)) else None)
 
@@ -185,7 +185,7 @@ class EmbeddedTasks:
         return state._replace(status=STOPPED)
 
     def _clean(self, container_id: str) -> None:
-        """Whatever is left of a task goes: processes, the runtime's state, the mount, the bundle, what was written down."""
+        """Remove everything of a task: processes, the runtime's state, the mount, the bundle, the record."""
         bundle, state = self._bundle(container_id), os.path.join(self._runtime_root, container_id)
         if os.path.lexists(bundle.path) or os.path.lexists(state):
             self._end(container_id, bundle, state)
@@ -195,14 +195,14 @@ class EmbeddedTasks:
             remove_tree(path)
 
     def _remove_groups(self) -> None:
-        """The namespace's own control groups go with its last bundle, unless one is being made."""
+        """Remove the control groups of the namespace with its last bundle, unless one is being made."""
         if os.path.isdir(self._state):
             with contextlib.suppress(EngineError, OSError), locked(self._state, "the state directory", wait=0):
                 if not os.listdir(self._state):
                     remove_parents(os.path.basename(self._state))
 
     def _end(self, container_id: str, bundle: Bundle, state: str) -> None:
-        """End the processes. What the runtime does not end, since it is not there any more or its state is damaged, we end."""
+        """End the processes, by ourselves if the runtime does not (it may be missing, or its state damaged)."""
         record, config = TaskRecord.read(*self._files(container_id)), os.path.join(bundle.path, "config.json")
         bundle.give_up()
         if record is None:
@@ -226,7 +226,7 @@ class EmbeddedTasks:
                 shim.signal(_KILL)
 
     def sweep(self) -> bool:
-        """Remove what killed runs have left of bundles that nobody needs. False when some of it cannot be removed."""
+        """Remove the bundles that killed runs left. False when some could not be removed."""
         return sweep(self._state)
 
 
@@ -238,8 +238,8 @@ def _shims(bundle: str) -> t.Iterator[t.Tuple[Process, t.List[str]]]:
 
 
 def _end_makers(bundle: Bundle) -> t.List[Process]:
-    """Of a run that was killed while it started the task. The runtime is waited for: it cleans up after itself, or has made a
-    container that can be deleted. Returns the shims that hold one, and will end with it.
+    """End the processes of a run that was killed while it started the task. Wait for the runtime: it cleans up after itself, or
+    has made a container that can be deleted. Returns the shims that hold a container, and end with it.
     """
     if not _runtimes(bundle) and not os.path.exists(os.path.join(bundle.path, "init.pid")):
         for shim, _words in _shims(bundle.path):
@@ -256,7 +256,7 @@ def _runtimes(bundle: Bundle) -> t.List[Process]:
 
 
 def _stopped(container_id: str, record: TaskRecord) -> TaskState:
-    """An end that nobody saw (a killed shim, a reboot) has the status 255, as in containerd. Nothing outlives a reboot."""
+    """The state of a stopped task. An end that no process saw (a killed shim, a reboot) has the status 255, as in containerd."""
     ended = record.ending
     if ended is None:
         rebooted = record.boot not in ("", boot_id())

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How what holds a container learns that it ends: the end of its first process, and what the kernel killed for memory."""
+"""Notice the end of a container: of its first process, and processes that the kernel killed for memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from _thread import start_new_thread
 from select import POLLPRI, poll
 
-#: Where the kernel does not tell the end of a process (ENOSYS; EPERM in sandboxes), how often we look.
+#: If the kernel does not report the end of a process (ENOSYS; EPERM in sandboxes), how often we check.
 _LOOK_SECONDS = 0.1
 _NO_SUCH_CALL = (38, 1)
 
@@ -31,7 +31,7 @@ def watch(pid: int) -> int:
 
 
 def close_at_end(pid: int, fd: int) -> None:
-    """When there is no such process, or it has ended."""
+    """Close fd when the process has ended, or does not exist."""
     state = b""
     while state not in (b"Z", b"X"):
         time.sleep(_LOOK_SECONDS)
@@ -44,7 +44,7 @@ def close_at_end(pid: int, fd: int) -> None:
 
 
 def ticks(pid: int) -> int:
-    """When a process began, in clock ticks since boot, also of a zombie; 0 when it is gone."""
+    """The start time of a process in clock ticks since boot, also for a zombie; 0 when it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stream:
             return int(stream.read().rpartition(b")")[2].split()[19])
@@ -53,13 +53,13 @@ def ticks(pid: int) -> int:
 
 
 class Memory:
-    """How many processes of a control group were killed for memory.
+    """Counts the processes of a control group that were killed for memory.
 
-    systemd removes a group as soon as it is empty, so what a group of version 2 counts is read whenever it changes.
+    systemd removes a group as soon as it is empty, so the counter of a version 2 group is read whenever it changes.
     """
 
     def __init__(self, path: str) -> None:
-        """path: of memory.events, or of memory.oom_control of version 1; empty where there is none."""
+        """path: that of memory.events, or of memory.oom_control in version 1; empty without one."""
         self.kills, self.fd = 0, -1
         self._poller: poll | None = None
         try:
@@ -75,7 +75,7 @@ class Memory:
             self.look()
 
     def look(self) -> None:
-        """Count. A group that is gone is not looked at again."""
+        """Read the counter. A group that is gone is not read again."""
         try:
             for line in os.pread(self.fd, 4096, 0).split(b"\n"):
                 if line.startswith(b"oom_kill "):
@@ -84,7 +84,7 @@ class Memory:
             self._forget()
 
     def close(self) -> int:
-        """The number in the end."""
+        """Returns the final number."""
         if self.fd >= 0:
             self.look()
         self._forget()
@@ -99,7 +99,7 @@ class Memory:
 
 
 def raise_priority() -> None:
-    """Be the last one that the kernel kills for memory. After the start, so that the container does not inherit it."""
+    """Become the last process that the kernel kills for memory. Called after the start, so that the container does not inherit it."""
     try:
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
         os.write(fd, b"-998")

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Putting on the target, as one file, what outlives a module.
+"""Install the programs that outlive a module on the target, as one file.
 
 A module's payload is temporary. So the modules named here go into a zip file below data_root, at a path made from its
-digest; it is written once, and a process that runs from it has its path among its arguments.
+digest. It is written once, and a process that runs from it has this path among its arguments.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..runtime import json_log
 from ..runtime.processes import arguments_of
 from . import ends, life, log, main, shim, state
 
-#: All that the verbs need, in the same rooms as here.
+#: Everything that the verbs need, in the same rooms as here.
 MODULES = (ends, json_log, life, log, main, shim, state)
 _ROOT = "fleet"
 #: Run with -c rather than as a zipapp's __main__: runpy and what it imports would stay in memory.
@@ -34,7 +34,7 @@ _YOUNG_SECONDS = 24 * 3600.0
 
 
 def _sources() -> t.Iterator[t.Tuple[str, str]]:
-    """Their paths in the zip file, without ending, and their text. There the rooms are packages."""
+    """The paths (without ending) and texts of the modules in the zip file, where the rooms are packages."""
     rooms = set()
     for module in MODULES:
         room, name = module.__name__.split(".")[-2:]
@@ -52,7 +52,7 @@ def _sources() -> t.Iterator[t.Tuple[str, str]]:
 
 
 def _bytecode(source: str, name: str) -> bytes:
-    """A .pyc that is not checked against its source (PEP 552); other Python versions take the source beside it."""
+    """A .pyc that is not checked against its source (PEP 552). Other Python versions use the source beside it."""
     import marshal
 
     code = compile(source, f"ctr.pyz/{name}.py", "exec", dont_inherit=True, optimize=2)
@@ -62,7 +62,7 @@ def _bytecode(source: str, name: str) -> bytes:
 def payload() -> bytes:
     """The zip file: stored, sorted, with fixed dates, so that the same sources give the same bytes on the same Python.
 
-    Bytecode is there because compiling takes 6 ms of each container's start, and memory that the shim would keep.
+    It has bytecode, since compiling takes 6 ms of each container's start, and memory that the shim would keep.
     """
     import io
     import zipfile
@@ -79,7 +79,7 @@ def payload() -> bytes:
 
 
 def install(data_root: str) -> str:
-    """The path of the file, which is written when it is not there yet. The digest is that of the sources and the bytecode's version."""
+    """The path of the file, which is written if it is missing. The digest covers the sources and the bytecode's version."""
     digest = hashlib.sha256(importlib.util.MAGIC_NUMBER)
     for _name, source in _sources():
         digest.update(source.encode())
@@ -93,7 +93,7 @@ def install(data_root: str) -> str:
 
 
 def _remove_others(directory: str, own: str) -> None:
-    """What other releases have put there goes when no process runs from it, and it is so old that nobody is about to run it."""
+    """Remove the files of other releases if no process runs from them, and they are so old that no process is about to."""
     before = time.time() - _YOUNG_SECONDS
     old = [entry.name for entry in os.scandir(directory) if entry.name != own and entry.stat().st_mtime < before]
     if old:
@@ -104,7 +104,7 @@ def _remove_others(directory: str, own: str) -> None:
 
 
 def interpreter() -> str:
-    """A Python that stays: the system's, if it is new enough, rather than that of a virtual environment."""
+    """A Python that stays: the system's if it is new enough, rather than that of a virtual environment."""
     for path in ("/usr/bin/python3", "/usr/libexec/platform-python"):
         resolved = os.path.realpath(path)
         version = os.path.basename(resolved).replace("python3.", "")
@@ -114,16 +114,16 @@ def interpreter() -> str:
 
 
 def command(data_root: str, verb: str) -> t.List[str]:
-    """What runs a verb, to be followed by its arguments."""
+    """The command that runs a verb; append the verb's arguments."""
     return [interpreter(), "-I", "-S", "-E", "-c", COMMAND, install(data_root), verb]
 
 
 def log_code(data_root: str, *arguments: t.Any) -> str:
-    """What the interpreter runs (-ISEc) as a log writer, with these arguments."""
+    """The code that the interpreter runs (-ISEc) as a log writer with these arguments."""
     call = f"main({['log', *map(str, arguments)]!r})"
     return f"import sys;sys.path.insert(0,{install(data_root)!r});from {_ROOT}.libexec.main import main;{call}"
 
 
 def log_uri(data_root: str, *arguments: t.Any) -> str:
-    """What makes containerd's shim start a log writer. One query pair only: their order is not kept."""
+    """The URI that makes containerd's shim start a log writer. It has one query pair, since the order of pairs is not kept."""
     return f"binary://{interpreter()}?-ISEc={urllib.parse.quote(log_code(data_root, *arguments), safe='')}"

@@ -19,18 +19,18 @@ from .ends import Memory, ticks, watch
 
 _CHUNK = 64 * 1024
 _DRAIN_SECONDS = 2.0
-#: How long the end of init may wait for its parent to end as well, and how often that is looked at.
+#: How long the end of init may wait for the end of its parent, and how often that is checked.
 _STATUS_SECONDS = 10.0
 _SOON = 0.02
 _UNKNOWN = 255 << 8
-#: What the shim, or Python, ignores.
+#: Signals that the shim, or Python, ignores.
 _IGNORED = (SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGXFSZ)
 
 
 class Life:
-    """command: the runtime's, up to the verb. io: "terminal", "stdin" (it is kept open as long as we live), or empty.
+    """command: that of the runtime, up to the verb. io: "terminal", "stdin" (kept open as long as we live), or empty.
 
-    pid, ticks, started: the first process, once begin() was true. status: how it ended, once last() is over.
+    pid, ticks, started: the first process, after begin() was true. status: its exit status, after last().
     """
 
     def __init__(self, bundle: str, command: list[str], io: str, log: Log) -> None:
@@ -44,7 +44,7 @@ class Life:
         self.pid, self.ticks, self.started, self.status, self.oom_kills = 0, 0, 0.0, -1, 0
 
     def begin(self, container_id: str) -> bool:
-        """Have the runtime make and start it; False when it cannot (its log file in the bundle says why)."""
+        """Let the runtime make and start the container; False when it fails (its log file in the bundle tells why)."""
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         theirs = [null]
         try:
@@ -76,7 +76,7 @@ class Life:
         os.posix_spawn(command[0], command, os.environ, file_actions=actions, setsigdef=_IGNORED)
 
     def _spawn_with_console(self, null: int, container_id: str) -> int:
-        """The console's master, which the runtime sends over a socket (SCM_RIGHTS); -1 when it ends without sending one."""
+        """Returns the console's master, which the runtime sends over a socket (SCM_RIGHTS); -1 when it ends without sending one."""
         import _socket
 
         # The path goes through /proc, since a socket's path may have 107 bytes only.
@@ -123,7 +123,7 @@ class Life:
     def last(self) -> None:
         """Copy output to the log until the first process has ended and all of its output has come.
 
-        When it ends its parent may still be a process of the runtime's (crun's create has two), which ends soon; then it is ours.
+        At its end its parent may still be a process of the runtime (crun's create has two), which ends soon; then it is our child.
         """
         poller = poll()
         for fd in self._streams:
@@ -177,7 +177,7 @@ class Life:
         return bool(data)
 
     def _reap(self) -> None:
-        """Collect what has ended: the init process, and orphans that became ours."""
+        """Collect ended processes: init, and orphans that became our children."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -191,7 +191,7 @@ class Life:
                 self.status = status
 
     def _reap_orphans(self) -> None:
-        """Without the init process: its status is read when its descriptor says that it has ended."""
+        """Collect orphans, but not init: its status is read when its descriptor reports the end."""
         try:
             while True:
                 found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -203,7 +203,7 @@ class Life:
 
 
 def init_pid(bundle: str) -> int:
-    """What the runtime wrote; 0 when it has not made the container."""
+    """The pid that the runtime wrote; 0 if it has not made the container."""
     try:
         with open(f"{bundle}/init.pid", encoding="ascii") as stream:
             return int(stream.read())
@@ -212,12 +212,12 @@ def init_pid(bundle: str) -> int:
 
 
 def exit_status(status: int) -> int:
-    """128 + signal where a signal ended the process (the field's convention)."""
+    """The exit status; by convention 128 + signal if a signal ended the process."""
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
 def memory_events(pid: int) -> str:
-    """The file that counts the processes killed for memory in the control group of a process; empty where there is none."""
+    """The file that counts the processes killed for memory in the control group of a process; empty without one."""
     try:
         with open(f"/proc/{pid}/cgroup", encoding="utf-8") as stream:
             lines = [line.rstrip("\n").split(":", 2) for line in stream]

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The log writer of the containerd engine: what containerd's shim starts for a binary:// log (containerd, runtime/v2/README.md).
+"""The log writer of the containerd engine: containerd's shim starts it for a binary:// log (containerd, runtime/v2/README.md).
 
-It has the container's output on the descriptors 3 and 4, and the bundle as its working directory. It writes the json-file log,
-and when the container has ended it asks the shim for the exit status and records it, since a daemon that was down at that
-moment forgets it (1.7 and 2.x). Like our shim it stays in memory, so it imports next to nothing.
+It has the container's output on the descriptors 3 and 4, and the bundle as its working directory. It writes the json-file log.
+After the container's end it asks the shim for the exit status and records it, since a daemon that was down at that moment
+forgets it (1.7 and 2.x). Like our shim it stays in memory, so it imports next to nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import typing as t
 
-#: Standard output, standard error, and what is closed when we are ready.
+#: Standard output, standard error, and the descriptor that we close when we are ready.
 _DESCRIPTORS = (3, 4, 5)
 _CHUNK = 64 * 1024
 _LOOK_MS = 10
@@ -68,7 +68,7 @@ def record(text: str, directory: str, spare: str, durable: bool = True) -> None:
 
 
 def wake_on_sigterm() -> int:
-    """The shim sends SIGTERM when the task is deleted: what is in the pipes then is still written. A descriptor to poll."""
+    """A descriptor to poll for SIGTERM. The shim sends it when the task is deleted; output in the pipes is still written."""
     reader, writer = os.pipe()
     for fd in (reader, writer):
         os.set_blocking(fd, False)
@@ -78,7 +78,7 @@ def wake_on_sigterm() -> int:
 
 
 class Init:
-    """The init process. fd becomes readable when it ends; it is -1 while there is none yet, -2 when there will be none."""
+    """The init process. fd: becomes readable at its end; -1 before it exists, -2 if it will not exist."""
 
     def __init__(self, fd: int = -1) -> None:
         self.fd, self.memory = fd, Memory("")
@@ -93,7 +93,7 @@ class Init:
 
 
 def copy(log: Log, stop: int, streams: dict[int, str], init: Init, late: float) -> bool:
-    """Output to the log, until the container's init process has ended (True), or stop is readable or the streams end (False).
+    """Copy output to the log until the container's init process has ended (True), or stop is readable or the streams end (False).
 
     The shim keeps the pipes open until the task is deleted, so their end does not tell that the container has ended.
     """
@@ -124,7 +124,7 @@ def copy(log: Log, stop: int, streams: dict[int, str], init: Init, late: float) 
 
 
 def wait_for_more(poller: t.Any, left: dict[int, str], log: Log, late: float) -> None:
-    """Until nothing has come for that long."""
+    """Copy until no output has come for that long."""
     while late and left:
         found = [fd for fd, _event in poller.poll(late * 1000) if fd in left]
         more = [drain(fd, left[fd], log) for fd in found]
@@ -133,7 +133,7 @@ def wait_for_more(poller: t.Any, left: dict[int, str], log: Log, late: float) ->
 
 
 def drain(fd: int, name: str, log: Log) -> bool:
-    """What is in a pipe; False at its end."""
+    """Copy the content of a pipe; False at its end."""
     while True:
         try:
             data = os.read(fd, _CHUNK)
@@ -145,7 +145,7 @@ def drain(fd: int, name: str, log: Log) -> bool:
 
 
 def init_end() -> int:
-    """A descriptor that becomes readable when the container's init process ends; -1 while there is none."""
+    """A descriptor that becomes readable when the container's init process ends; -1 before it exists."""
     try:
         with open("init.pid", encoding="ascii") as stream:
             return watch(int(stream.read()))
@@ -168,7 +168,7 @@ def shim_address() -> tuple[str, int]:
 
 
 def wait_for_end(container_id: str) -> tuple[int, float] | None:
-    """Exit status and time from the shim's Wait (ttrpc); None when it does not say."""
+    """Exit status and time from the shim's Wait (ttrpc); None if it does not answer."""
     import _socket
 
     connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
@@ -236,7 +236,7 @@ def parse(data: bytes) -> dict[int, t.Any]:
 
 
 def memory_events() -> str:
-    """The file that counts the container's processes killed for memory; its control group is there until the task is deleted."""
+    """The file that counts the container's processes killed for memory. Its control group exists until the task is deleted."""
     import json
 
     with open("config.json", encoding="utf-8") as stream:

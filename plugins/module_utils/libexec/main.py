@@ -1,9 +1,9 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What outlives a module, by verb. A verb is a module beside this one, with main(arguments), and its line here.
+"""The programs that outlive a module, by verb. A verb is a module beside this one with main(arguments), and a line here.
 
-Only what a verb needs is loaded, since most of them stay in memory, or stand on the way of a start.
+Only the code of one verb is loaded, since most verbs stay in memory, or are part of a start.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ VERBS = {
 
 
 def main(arguments: list[str]) -> None:
-    """arguments: the verb and its own."""
+    """arguments: the verb, and the verb's own arguments."""
     verb = arguments[0] if arguments else ""
     if verb not in VERBS:
         known = "".join(f"\n  {name:8}{what}" for name, what in VERBS.items())

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The shim: one small process a container, which outlives the module that started it.
+"""The shim: one small process for each container, which outlives the module that started it.
 
-It is started while the bundle is still being made, and waits for that. Then it has the runtime start the container, holds its
-output and console, writes the log, waits for its end and records the exit status. state.json in the container's directory is
-its own: nobody else writes it. Signals and removal need nothing from it.
+It starts while the bundle is still being made, and waits for that. Then it lets the runtime start the container, holds the output
+and the console, writes the log, waits for the end and records the exit status. Only the shim writes state.json in the container's
+directory. Signals and removal do not need the shim.
 
 It stays in memory as long as the container runs, so it imports next to nothing: no typing, json, subprocess, ctypes.
 """
@@ -21,7 +21,7 @@ from .ends import raise_priority, ticks
 from .life import Life
 from .state import beginning, ending, settle, write
 
-#: In the container's directory, written by who asks it to stop, or in the bundle, by who removes it: its end is no crash.
+#: The mark of a wanted end: in the container's directory after a stop, in the bundle after a removal.
 _ASKED = "stopped"
 
 
@@ -67,7 +67,7 @@ def answer(starter: int, text: bytes) -> None:
 
 
 def processes(life: Life, program: str, systemd: bool) -> str:
-    """The members of the JSON object that tell what of a task is this engine's own."""
+    """The members of the JSON object that only this engine writes."""
     me, asked = os.getpid(), "true" if systemd else "false"
     return (
         f'"init":[{life.pid},{life.ticks}],"shim":[{me},{ticks(me)}],"runtime":"{escape(os.fsencode(program))}","systemd":{asked}'

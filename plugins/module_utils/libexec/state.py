@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The file in which what holds a container writes down how it is. runtime/task_record.py reads it."""
+"""Write state.json, the record of a task. runtime/task_record.py reads it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ..runtime.json_log import escape
 
 
 def write(text: str, path: str, spare: str, durable: bool = True) -> str:
-    """Replace the file: complete or not at all. Where it is then: a disk that is full, or broken, must not cost an exit status,
-    so there is a spare place, which is read first; empty when neither can be written.
+    """Replace the file atomically. Returns its path: path, or on a full or broken disk the spare one (which is read first), so that
+    no exit status is lost; empty when neither can be written.
     """
     for place in (path, spare):
         try:
@@ -49,7 +49,7 @@ def _unlink(path: str) -> None:
 
 
 def beginning(log: str, started_at: float) -> str:
-    """The members of the JSON object that tell what runs, so that a later boot knows, too, of what ran when the power went."""
+    """The members of the JSON object about the start, so that after a power cut the next boot knows what ran."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
             boot = stream.read().strip()
@@ -59,7 +59,7 @@ def beginning(log: str, started_at: float) -> str:
 
 
 def settle(path: str) -> None:
-    """Make durable what was written without."""
+    """Make a file durable that was written without that."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         os.fsync(fd)
@@ -69,6 +69,6 @@ def settle(path: str) -> None:
 
 
 def ending(status: int, exited_at: float, oom_killed: int, dropped: int) -> str:
-    """The members of the JSON object that tell how a container has ended."""
+    """The members of the JSON object about the end of a container."""
     killed = "true" if oom_killed else "false"
     return f'"exit_status":{status},"exited_at":{exited_at:.6f},"oom_killed":{killed},"dropped":{dropped}'

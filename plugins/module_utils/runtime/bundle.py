@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bundles: the directory that an OCI runtime starts a container from (runtime-spec, bundle.md)."""
+"""Bundles: the directories from which an OCI runtime starts containers (runtime-spec, bundle.md)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Bundle:
         return os.path.join(self.path, "rootfs")
 
     def make(self, spec: t.Mapping[str, t.Any], mounts: t.Sequence[Mount], runtime: str) -> None:
-        """Write config.json and mount the root file system. runtime: the binary that is about to make the container."""
+        """Write config.json and mount the root file system. runtime: the binary that will make the container."""
         make_dir(self.rootfs)
         os.symlink(runtime, os.path.join(self.path, _RUNTIME))
         write_file(os.path.join(self.path, "config.json"), json.dumps(spec).encode(), durable=False)
@@ -38,7 +38,7 @@ class Bundle:
             host_mounts.mount(entry.type, entry.source, self.rootfs, entry.options)
 
     def give_up(self) -> None:
-        """Tell the shim that the end that comes is wanted. A full disk keeps nobody from removing a container."""
+        """Tell the shim that the coming end is wanted. A full disk must not prevent a removal."""
         with contextlib.suppress(OSError):
             os.close(os.open(os.path.join(self.path, "stopped"), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
 
@@ -53,7 +53,7 @@ class Bundle:
 
     @property
     def runtime(self) -> str:
-        """The binary that make() was told; empty when there is no bundle, or a damaged one."""
+        """The binary that was given to make(); empty without a bundle, or with a damaged one."""
         try:
             return os.readlink(os.path.join(self.path, _RUNTIME))
         except OSError:

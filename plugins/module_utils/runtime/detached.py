@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Processes that outlive the task: nothing of whoever runs it may end them, or limit them and what they start.
+"""Processes that outlive the task: the caller of the task must not end or limit them, or the processes that they start.
 
-An Ansible run is a login session, or a service (ansible-pull in a timer). When that ends, systemd ends all processes of its
-control group: so ours get one of their own. What else a process inherits is set to what the first process of a host has.
+An Ansible run is a login session, or a service (ansible-pull in a timer). When that ends, systemd ends all processes in its
+control group, so ours get their own group. Everything else that a process inherits is set as for the first process of a host.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from ..runtime_spec.limits import limit_this_process
 from . import systemd
 
 _CGROUPS = "/sys/fs/cgroup"
-#: Where the top group of a hierarchy takes no processes: version 2 below somebody else's group, with controllers passed on.
+#: For a hierarchy whose top group takes no processes: version 2 below another group, with controllers passed on.
 _LEAF = "fleet-shims"
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
 def start_afresh() -> None:
-    """Between fork and execve: priorities, limits, umask and signals as they are by default, the processors of process 1.
+    """Between fork and execve: set default priorities, limits, umask and signals, and the processors of process 1.
 
-    What is not allowed stays as it is: who may not raise a priority is no root, and will hear of that elsewhere.
+    Settings that are not allowed stay: a user who may not raise a priority is not root, and gets that error elsewhere.
     """
     os.umask(0o022)
     limit_this_process()
@@ -48,16 +48,16 @@ def start_afresh() -> None:
 
 
 def start_to_stay() -> None:
-    """Afresh, and let no signal to end end this process but SIGKILL: what is ignored before execve stays ignored."""
+    """As start_afresh, and ignore all signals that would end the process: signals that are ignored before execve stay ignored."""
     start_afresh()
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
 
 
 def set_apart(pid: int, name: str, description: str) -> None:
-    """Give a process a control group of its own: a scope of systemd's where that runs, else the top one of each hierarchy.
+    """Move a process to its own control group: a scope of systemd if that runs, else the top group of each hierarchy.
 
-    Where neither is possible (control groups that cannot be written) it stays where it is: its container runs all the same.
+    If neither is possible (control groups that cannot be written) it stays where it is: its container runs anyway.
     """
     if systemd_runs() and systemd.start_scope(f"{name}-{pid}.scope", pid, description):
         return
@@ -71,7 +71,7 @@ def set_apart(pid: int, name: str, description: str) -> None:
 
 
 def _hierarchies() -> t.List[str]:
-    """The top directories: of the one of version 2, or of each controller of version 1."""
+    """The top directories: that of version 2, or those of the controllers of version 1."""
     with contextlib.suppress(OSError):
         places = [_CGROUPS, *(entry.path for entry in os.scandir(_CGROUPS) if entry.is_dir(follow_symlinks=False))]
         tops = [place for place in places if os.path.exists(f"{place}/cgroup.procs")]

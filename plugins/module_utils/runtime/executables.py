@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looking for a container's command before anything that runs is stopped for it."""
+"""Look for a container's command before the old container is stopped."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import typing as t
 from ..errors import InvalidArgument, printable
 
 _LINKS = 40
-#: Mounted by the runtime: what is there is not in the image.
+#: Mounted by the runtime, so their content is not in the image.
 _MOUNTED = ("/dev", "/proc", "/sys", "/run")
 
 
 def check_command(root_fd: int, command: str, path: str, working_dir: str, mounted: t.Iterable[str]) -> None:
-    """InvalidArgument, in the words for what a runtime would say, when the command cannot be there.
+    """Raise InvalidArgument, with the message for the runtime's error, when the command does not exist.
 
-    path: the container's PATH. mounted: the targets of its volumes; what is below them nobody knows here.
+    path: the container's PATH. mounted: the targets of its volumes, whose content is not known here.
     """
     over = (*_MOUNTED, *mounted)
     if "/" in command:
@@ -38,7 +38,7 @@ def check_command(root_fd: int, command: str, path: str, working_dir: str, mount
 
 
 def _mode(root_fd: int, path: str, over: t.Collection[str]) -> t.Optional[int]:
-    """The mode of what a path inside the root leads to: 0 when there is nothing, None when only the running container would know."""
+    """The mode of the file at a path inside the root: 0 if it is missing, None if only the running container would know."""
     todo = [part for part in path.split("/") if part not in ("", ".")][::-1]
     done: t.List[str] = []
     links = 0

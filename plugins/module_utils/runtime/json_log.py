@@ -1,9 +1,9 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The json-file log in docker's format: one JSON object a line, rotated by size. runtime/logs.py reads it back.
+"""The json-file log in docker's format: one JSON object on each line, rotated by size. runtime/logs.py reads it back.
 
-It is written by processes that stay in memory, so this imports next to nothing.
+Processes that stay in memory write it, so this imports next to nothing.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ import time
 
 #: Output without an end of line is written in pieces of this size.
 _PIECE = 16 * 1024
-#: No line of a log is longer: a piece and one read (64 KiB) of output, at most six characters a byte.
+#: The longest line of a log: a piece and one read (64 KiB) of output, with at most six characters for each byte.
 LONGEST_LINE = 1024 * 1024
 _ESCAPES = {number: f"\\u{number:04x}" for number in [*range(32), 0x7F, 0x2028, 0x2029]}
 _ESCAPES.update({ord("\n"): "\\n", ord("\r"): "\\r", ord("\t"): "\\t", ord('"'): '\\"', ord("\\"): "\\\\"})
 
 
 def escape(data: bytes) -> str:
-    """The inside of a JSON string; bytes that are no UTF-8 become U+FFFD."""
+    """The inside of a JSON string. Bytes that are not UTF-8 become U+FFFD."""
     return data.decode("utf-8", "replace").translate(_ESCAPES)
 
 
 def rotated(path: str, number: int) -> str:
-    """The name of a log's file; the larger the number, the older it is."""
+    """The name of a rotated file; larger numbers are older."""
     return f"{path}.{number}" if number else path
 
 
 class Log:
-    """A disk that is full or slow never stops the container: lines are dropped, and counted. Without a path there is no log."""
+    """A full or slow disk never stops the container: lines are dropped and counted. Without a path there is no log."""
 
     def __init__(self, path: str, max_size: int, max_files: int) -> None:
         self._path, self._max_size, self._max_files = path, max_size, max(1, max_files)
@@ -50,7 +50,7 @@ class Log:
             self._fd = -1
 
     def feed(self, stream: str, data: bytes) -> None:
-        """Take what came on a stream; complete lines are written, and pieces of very long ones."""
+        """Take output of a stream. Complete lines are written, and pieces of very long ones."""
         lines = (self._partial.pop(stream, b"") + data).split(b"\n")
         rest = lines.pop()
         pieces = [line + b"\n" for line in lines]
@@ -62,7 +62,7 @@ class Log:
         self._write(stream, pieces)
 
     def finish(self) -> None:
-        """Write the last lines, which have no end of line."""
+        """Write the last lines, without an end of line."""
         for stream in list(self._partial):
             self._write(stream, [self._partial.pop(stream)])
 

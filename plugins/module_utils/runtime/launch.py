@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starting the shim before there is anything for it to hold: while Python comes up, the bundle is made."""
+"""Start the shim before there is a container: while Python starts, the bundle is made."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 class Launch:
-    """A context manager. Leaving it without go() ends the shim, as the end of this process does."""
+    """A context manager. Leaving it without go() ends the shim; so does the end of this process."""
 
     def __init__(self, container_id: str, command: t.Sequence[str], arguments: t.Sequence[str]) -> None:
-        """arguments: those of the shim after the first one, which is its end of a socket between us."""
+        """arguments: those of the shim after the first one, which is its end of our socket."""
         self._id = container_id
         self._ours, theirs = socket.socketpair()
         try:
@@ -53,7 +53,7 @@ class Launch:
             self._process.wait()
 
     def go(self, timeout: float) -> bytes:
-        """The bundle is there: have the container started. What the shim says; empty when it ends without a word.
+        """The bundle is complete: let the shim start the container. Returns its answer; empty when it ends without one.
 
         Unavailable after timeout seconds.
         """
@@ -73,6 +73,6 @@ class Launch:
 
 
 def _in_child() -> None:
-    """Before execve: what is set here survives that, and needs no ctypes in the shim."""
+    """Runs before execve. These settings survive it, so the shim needs no ctypes."""
     libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     start_to_stay()

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading a container's json-file log (json_log.py) back, over its rotated files.
+"""Read a container's json-file log (json_log.py) back, over its rotated files.
 
-It is read from the end, since only the end is wanted of a large one.
+It is read from the end, since only the end of a large log is wanted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BLOCK = 256 * 1024
 
 
 def read(path: str, streams: t.Collection[str] = ("stdout", "stderr"), limit: int = _LIMIT) -> bytes:
-    """What a container printed, oldest first; of more than limit bytes the last ones. Empty without a log."""
+    """The output of a container, oldest first; only the last limit bytes. Empty without a log."""
     parts: t.List[bytes] = []
     total = 0
     for lines in _backwards(path) if path else ():
@@ -61,7 +61,7 @@ def _backwards(path: str) -> t.Iterator[t.List[bytes]]:
 
 
 def _blocks(fd: int, end: int) -> t.Iterator[t.List[bytes]]:
-    """The whole lines of a file, those of its last block first. What is longer than any line of ours is passed over."""
+    """The complete lines of a file, those of its last block first. A line that is too long to be ours is skipped."""
     rest = b""
     while end > 0:
         begin = max(0, end - _BLOCK)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Processes that are told apart even when a number is used again: process id, start time and boot."""
+"""Processes, identified by process id, start time and boot, since process ids are used again."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import select
 import time
 import typing as t
 
-#: More, poll cannot wait (its milliseconds are a C int).
+#: The longest wait of poll (its milliseconds are a C int).
 _LONGEST_SECONDS = 2e6
-#: Instead of a descriptor. Where the kernel has none (before Linux 5.3) we look now and then.
+#: Instead of a descriptor. If the kernel has none (before Linux 5.3), we check now and then.
 _ENDED, _UNTOLD = -1, -2
 _LOOK_SECONDS = 0.02
 
@@ -42,7 +42,7 @@ def with_argument(text: str) -> t.Iterator[t.Tuple[Process, t.List[str]]]:
 
 
 def start_time(pid: int) -> int:
-    """In clock ticks since boot (proc(5), stat field 22); 0 when there is no such process, or it is a zombie."""
+    """The start time in clock ticks since boot (proc(5), stat field 22); 0 for a missing process or a zombie."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as stream:
             fields = stream.read().rpartition(b")")[2].split()
@@ -52,9 +52,9 @@ def start_time(pid: int) -> int:
 
 
 def control_groups(pid: int, naming: str = "") -> t.Dict[str, str]:
-    """Where a process is, by controller of version 1; under the empty name for version 2. Empty when it has ended.
+    """The groups of a process: by controller of version 1; under the empty name that of version 2. Empty after its end.
 
-    naming: empty also when none of the paths has this text in it, which is a faster answer.
+    naming: return nothing, faster, if no path contains this text.
     """
     try:
         with open(f"/proc/{pid}/cgroup", "rb", buffering=0) as stream:
@@ -68,7 +68,7 @@ def control_groups(pid: int, naming: str = "") -> t.Dict[str, str]:
 
 
 def frozen(pid: int) -> bool:
-    """Whether the control group of a process is stopped: what is in it runs no instruction, and dies of no signal on version 1."""
+    """Whether the control group of a process is frozen: then it runs no instruction, and on version 1 no signal ends it."""
     groups = control_groups(pid)
     if "freezer" in groups:
         path, marks = f"/sys/fs/cgroup/freezer{groups['freezer']}/freezer.state", {"FROZEN", "FREEZING"}
@@ -82,12 +82,12 @@ def frozen(pid: int) -> bool:
 
 
 def boot_time() -> float:
-    """When this boot began, in seconds since the epoch by today's clock."""
+    """The time of this boot, in seconds since the epoch by the present clock."""
     return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def began(pid: int) -> float:
-    """When a process began, in seconds since the epoch; 0.0 when there is none."""
+    """The start time of a process, in seconds since the epoch; 0.0 without one."""
     ticks = start_time(pid)
     return boot_time() + ticks / os.sysconf("SC_CLK_TCK") if ticks else 0.0
 
@@ -107,7 +107,7 @@ class Process(t.NamedTuple):
         return self.started > 0 and start_time(self.pid) == self.started
 
     def signal(self, number: int) -> bool:
-        """False when it has ended. Never reaches another process of the same number."""
+        """Send a signal; False when it has ended. It never reaches another process with the same number."""
         descriptor = self._open()
         if descriptor == _ENDED:
             return False
@@ -126,7 +126,7 @@ class Process(t.NamedTuple):
         return True
 
     def wait(self, timeout: t.Optional[float]) -> bool:
-        """True when it has ended within timeout seconds (None: for ever)."""
+        """Wait for the end; True when it comes within timeout seconds (None: for ever)."""
         descriptor = self._open()
         if descriptor == _ENDED:
             return True
@@ -147,7 +147,7 @@ class Process(t.NamedTuple):
         return True
 
     def _open(self) -> int:
-        """A descriptor for exactly this process; _ENDED when it has ended, _UNTOLD where the kernel has no such descriptors."""
+        """A descriptor for exactly this process; _ENDED after its end, _UNTOLD if the kernel has no such descriptors."""
         if self.pid <= 0:
             return _ENDED
         descriptor = _UNTOLD

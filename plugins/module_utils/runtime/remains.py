@@ -1,9 +1,9 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is left of a container whose records or runtime are damaged or gone: found by its control group, and ended by hand.
+"""Find the remains of a container whose records or runtime are damaged or missing, by its control group, and end them.
 
-A container's id is random and stands in the path of its control group, so nothing else of the host is ever met here.
+A container's id is random and is in the path of its control group, so no other process of the host is ever affected.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ def belongs(pid: int, container_id: str) -> bool:
 
 
 def members(container_id: str) -> t.List[Process]:
-    """All processes of a container. Who it is comes before where it is: a number that was given away meanwhile harms nobody."""
+    """All processes of a container. Each is identified before its group is read, so a reused number does no harm."""
     found = (Process.of(int(name)) for name in os.listdir("/proc") if name.isdigit())
     return [one for one in found if one.started and belongs(one.pid, container_id)]
 
 
 def find_init(container_id: str) -> Process:
-    """The first process of a container, which is number 1 in the outermost process name space that is not the host's."""
+    """The first process of a container: number 1 in the outermost process namespace below the host's."""
     found = [(_levels(process.pid), process.started, process) for process in members(container_id)]
     firsts = [one for one in found if len(one[0]) > 1 and one[0][-1] == "1"]
     return min(firsts, key=lambda one: (len(one[0]), one[1]))[2] if firsts else Process(0, 0)
 
 
 def _levels(pid: int) -> t.List[str]:
-    """The numbers of a process, in the host's process name space and in those below it."""
+    """The numbers of a process in the host's process namespace and in those below."""
     try:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as stream:
             return next((line.split()[1:] for line in stream if line.startswith("NSpid:")), [])
@@ -49,12 +49,12 @@ def _levels(pid: int) -> t.List[str]:
 
 
 def has_groups(container_id: str, config: str) -> bool:
-    """Whether control groups are left, and perhaps processes in them. config: as for end()."""
+    """Whether control groups remain, perhaps with processes. config: as for end()."""
     return any(map(os.path.isdir, _groups_of_config(config, container_id)))
 
 
 def end(container_id: str, config: str) -> None:
-    """Kill what is left, and remove its control groups. config: the path of config.json, which need not be there or whole."""
+    """Kill the remaining processes, and remove their control groups. config: the path of config.json, which may be missing or damaged."""
     groups = set(_groups_of_config(config, container_id))
     for _turn in range(_TURNS):
         found = members(container_id)
@@ -72,12 +72,12 @@ def end(container_id: str, config: str) -> None:
 
 
 def _ours(path: str, container_id: str) -> bool:
-    """systemd's scopes have the id in their names."""
+    """Whether a path is that of the container; scopes of systemd have the id in their names."""
     return any(name == container_id or name.endswith(f"-{container_id}.scope") for name in path.split("/"))
 
 
 def _directory(controller: str, path: str) -> str:
-    """Where a control group is; version 2, which has no name here, may be the only one or one beside those of version 1."""
+    """The top directory of a controller. Version 2, which has no name here, may be alone or beside version 1."""
     if not controller:
         top = _ROOT if os.path.exists(f"{_ROOT}/cgroup.controllers") else f"{_ROOT}/unified"
     else:
@@ -95,7 +95,7 @@ def _groups_of(pid: int, container_id: str) -> t.Iterator[str]:
 
 
 def _groups_of_config(config: str, container_id: str) -> t.Iterator[str]:
-    """Where the runtime was told to make them, for a container without a process."""
+    """The directories from config.json, for a container without a process."""
     try:
         path = json.loads(read_file(config) or b"null")["linux"]["cgroupsPath"]
     except (EngineError, ValueError, RecursionError, TypeError, KeyError):
@@ -106,7 +106,7 @@ def _groups_of_config(config: str, container_id: str) -> t.Iterator[str]:
 
 
 def thaw(pid: int) -> None:
-    """Let the control group of a process go on."""
+    """Resume the control group of a process."""
     groups = control_groups(pid)
     path, word = _directory("", groups.get("", "")) + "/cgroup.freeze", "0"
     if "freezer" in groups:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looking into a root file system before a runtime is let loose on it."""
+"""Check a root file system before a runtime uses it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SPECIAL = ("dev", "proc", "sys")
 def opened(mounts: t.Sequence[Mount], directory: str) -> t.Iterator[int]:
     """A descriptor of the root directory of a mounted snapshot.
 
-    The mount is taken out of the name space at once: it lives as long as the descriptor, and nothing is left when we are killed.
+    The mount is detached at once: it lives as long as the descriptor, and nothing remains when we are killed.
     """
     make_dir(directory)
     point = os.path.join(directory, f".look-{secrets.token_hex(8)}")
@@ -45,7 +45,7 @@ def opened(mounts: t.Sequence[Mount], directory: str) -> t.Iterator[int]:
 
 
 def check_rootfs(root_fd: int) -> None:
-    """Refuse a root file system whose /dev, /proc or /sys is there and no real directory.
+    """Refuse a root file system whose /dev, /proc or /sys exists and is not a real directory.
 
     runc before 1.3.6 follows such a link and writes to the host (CVE-2026-41579).
     """
@@ -61,7 +61,7 @@ def check_rootfs(root_fd: int) -> None:
 
 
 def check_targets(root_fd: int, volumes: t.Sequence[Volume]) -> None:
-    """InvalidArgument for a file of the host that would be mounted on a directory of the image, or the other way round."""
+    """Raise InvalidArgument for a file of the host on a directory of the image, or the other way round."""
     for volume in volumes:
         try:
             fd = open_inside(root_fd, volume.target, os.O_PATH)
@@ -77,7 +77,7 @@ def check_targets(root_fd: int, volumes: t.Sequence[Volume]) -> None:
 
 
 def check_working_dir(root_fd: int, path: str) -> None:
-    """FailedPrecondition when the working directory is there and is no directory inside the root file system."""
+    """Raise FailedPrecondition when the working directory exists, but is not a directory inside the root file system."""
     try:
         fd = open_inside(root_fd, path, os.O_PATH)
     except FileNotFoundError:

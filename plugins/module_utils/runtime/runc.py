@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Driving an OCI runtime (runc, crun) through its command line, and saying in few words what went wrong."""
+"""Use an OCI runtime (runc, crun) through its command line, and explain its errors briefly."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FIXED = ((1, 2, 8), (1, 3, 3))
 
 
 def find_binary(name: str) -> str:
-    """The absolute path of a runtime. NotFound says what to install."""
+    """The absolute path of a runtime. NotFound tells what to install."""
     found = shutil.which(name, path=os.environ.get("PATH", "") + os.pathsep + _SEARCH)
     if not found:
         raise missing(name)
@@ -40,7 +40,7 @@ def find_binary(name: str) -> str:
 
 
 def missing(name: str) -> NotFound:
-    """The error for a runtime that is not there."""
+    """The error for a missing runtime."""
     package = os.path.basename(name)
     return NotFound(
         f"runtime: {printable(name, 100)} is not installed on the target: install the package {printable(package, 40)}"
@@ -48,9 +48,9 @@ def missing(name: str) -> NotFound:
 
 
 class RuntimeProgram:
-    """One runtime binary over one state directory (--root). command: what every call of it begins with.
+    """One runtime binary with one state directory (--root). command: the beginning of every call.
 
-    systemd: it asks systemd for the control groups. Releases before runc 1.1 want to be told so with each verb.
+    systemd: it asks systemd for the control groups. runc before 1.1 must be told so with each verb.
     """
 
     def __init__(self, binary: str, root: str, systemd: bool = False) -> None:
@@ -58,7 +58,7 @@ class RuntimeProgram:
         self.command = [self.binary, "--root", root, *(["--systemd-cgroup"] if systemd else [])]
 
     def run(self, *arguments: str, log: str = "", timeout: float = _SECONDS, **more: t.Any) -> subprocess.CompletedProcess[bytes]:
-        """Run <runtime> --root R arguments. Raises what the failure means."""
+        """Run <runtime> --root R arguments. Raises the error for its failure."""
         command = [*self.command, *(["--log", log, "--log-format", "json"] if log else []), *arguments]
         try:
             done = subprocess.run(command, capture_output=True, timeout=timeout, check=False, **more)
@@ -71,7 +71,7 @@ class RuntimeProgram:
         return done
 
     def delete(self, container_id: str, force: bool = False) -> None:
-        """Remove the runtime's state; fine when there is none."""
+        """Remove the runtime's state, if there is any."""
         try:
             self.run("delete", *(["--force"] if force else []), container_id)
         except NotFound:
@@ -132,7 +132,7 @@ _MEANINGS: t.Tuple[t.Tuple[str, t.Type[EngineError], str], ...] = (
 
 
 def failure(verb: str, text: str) -> EngineError:
-    """The error that a runtime's message stands for: short where we know it, its last clauses where we do not."""
+    """The error for a runtime's message: a short text for known ones, else the last clauses of the message."""
     message = text.strip().splitlines()[-1] if text.strip() else "no message"
     for pattern, kind, words in _MEANINGS:
         found = re.search(pattern, message)
@@ -148,7 +148,7 @@ def _tail(message: str) -> str:
 
 
 def runtime_warnings(name: str) -> t.List[str]:
-    """What a user should know about the installed runtime. A runtime that is not there is another one's error."""
+    """Warnings about the installed runtime. A missing runtime is reported elsewhere."""
     try:
         done = subprocess.run([find_binary(name), "--version"], capture_output=True, timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired, NotFound):
@@ -157,7 +157,7 @@ def runtime_warnings(name: str) -> t.List[str]:
 
 
 def version_warnings(text: str) -> t.List[str]:
-    """From the output of runc --version: a warning where the release has known holes."""
+    """Warnings from the output of runc --version, for releases with known security holes."""
     found = re.search(r"runc version (\d+)\.(\d+)\.(\d+)", text)
     if not found:
         return []
@@ -165,5 +165,5 @@ def version_warnings(text: str) -> t.List[str]:
     if any(version[:2] == fixed[:2] and version >= fixed for fixed in _FIXED) or version[:2] > _FIXED[-1][:2]:
         return []
     return [
-        f"runc {'.'.join(map(str, version))} may lack the fixes of CVE-2025-31133, 52565 and 52881: 1.2.8 and 1.3.3 have them"
+        f"runc {'.'.join(map(str, version))} may not have the fixes of CVE-2025-31133, 52565 and 52881: 1.2.8 and 1.3.3 have them"
     ]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one call to systemd that we need, by its own socket (no dbus-daemon, no library): a scope for a process of ours.
+"""The one call to systemd that we need, over its own socket (no dbus-daemon, no library): a scope for one of our processes.
 
 D-Bus Specification 0.38: authentication, the message format; org.freedesktop.systemd1(5): StartTransientUnit.
 """
@@ -53,7 +53,7 @@ class _Message:
                 self.number(one)
 
     def structs(self, entries: t.Sequence[t.Any], write: t.Callable[[t.Any], None]) -> None:
-        """An array of structs: its length does not count what aligns the first one."""
+        """An array of structs: its length does not count the alignment of the first one."""
         self.number(0)
         at = len(self.data) - 4
         self.align(8)
@@ -97,7 +97,7 @@ def _start_transient_unit(name: str, properties: t.Sequence[t.Tuple[str, str, t.
 
 
 class _Answers(io.RawIOBase):
-    """What comes over a connection, until a deadline."""
+    """The messages of a connection, until a deadline."""
 
     def __init__(self, connection: socket.socket, deadline: float) -> None:
         super().__init__()
@@ -115,9 +115,9 @@ class _Answers(io.RawIOBase):
 
 
 def start_scope(name: str, pid: int, description: str) -> bool:
-    """Make a scope below system.slice and move a process into it; it is gone when the process is. False when systemd does not.
+    """Make a scope below system.slice for a process; it ends with the process. False when systemd does not make it.
 
-    Without its default dependencies a shutdown does not stop it before the containers.
+    It has no default dependencies, so that a shutdown does not stop it before the containers.
     """
     properties = (
         ("Description", "s", description),

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is written down about a task: read with suspicion, since a power cut, a full disk or a hand may have damaged it."""
+"""Read the record of a task. It is checked strictly, since a power cut, a full disk or a user may have damaged it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import EngineError, ResourceExhausted
 from ..hostfs.atomic import read_file
 from .processes import Process
 
-#: No time and no process number that we write is larger.
+#: The largest time or process number that we write.
 _LIMIT = 1e11
 
 
@@ -25,8 +25,7 @@ class Ending(t.NamedTuple):
 
 
 class TaskRecord(t.NamedTuple):
-    """What is known of a task: in which boot it began, its processes, the OCI runtime, the log, when, how it ended. What is not
-    known is empty.
+    """A task: its boot, processes, OCI runtime, log, start time and end. Unknown values are empty.
 
     systemd: the runtime asks systemd for the control groups.
     """
@@ -42,7 +41,7 @@ class TaskRecord(t.NamedTuple):
 
     @classmethod
     def read(cls, *paths: str) -> t.Optional[TaskRecord]:
-        """Of the first of these files that is there and complete; None when none is. ResourceExhausted: too many open files."""
+        """Read the first of these files that exists and is complete; None without one. ResourceExhausted: too many open files."""
         return next(filter(None, map(cls._of, map(_object, paths))), None)
 
     @classmethod
