@@ -25,7 +25,7 @@ _LOCAL_TMP: str = C.DEFAULT_LOCAL_TMP  # type: ignore[attr-defined]  # ansible-c
 
 
 class ActionModule(NormalAction):
-    """As of any module without a plugin, except with source: controller."""
+    """The default action of a module, except with source: controller."""
 
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> t.Dict[str, t.Any]:
         arguments = self._task.args
@@ -47,7 +47,7 @@ class ActionModule(NormalAction):
         return result
 
     def _find(self, path: str) -> str:
-        """Where the archive is. InvalidArgument, NotFound."""
+        """The path of the archive. Raises InvalidArgument, NotFound."""
         from ..module_utils.errors import InvalidArgument, NotFound, printable
 
         if self._task.async_val:
@@ -67,7 +67,7 @@ class ActionModule(NormalAction):
             raise NotFound(f"path: there is no {printable(path, 300)} on the controller{printable(searched, 2000)}") from error
 
     def _load(self, sender: Sender, path: str, task_vars: t.Any) -> t.Dict[str, t.Any]:
-        """The module's last result."""
+        """Run the module until nothing is missing. Returns its last result."""
         shell = self._connection._shell
         if shell.tmpdir is None:
             self._make_tmp_path()
@@ -88,7 +88,7 @@ class ActionModule(NormalAction):
         return {**result, "sent": sent}
 
     def _send(self, sender: Sender, asked: t.Set[str], remote: str) -> int:
-        """The bytes that were sent."""
+        """Send a part. Returns the number of bytes."""
         fd, local = tempfile.mkstemp(prefix="part-", suffix=".tar", dir=_LOCAL_TMP)
         os.close(fd)
         try:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """containerd_image_wait: asks the target for the job and the progress file, and shows a line whenever something has changed.
 
-A module says nothing before it ends, and a callback nothing of its own: the terminal is reached from an action plugin only.
+A module shows nothing before it ends, and a callback cannot ask the target: only an action plugin can do both.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ display = Display()
 
 
 class ActionModule(ActionBase):
-    """It only looks."""
+    """It only reads."""
 
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> t.Dict[str, t.Any]:
         from ..module_utils.argument_specs.containerd_image_wait import SPEC
@@ -52,6 +52,6 @@ class ActionModule(ActionBase):
         return dict(self._execute_module("ansible.legacy.async_status", module_args=arguments, task_vars=task_vars))
 
     def _progress(self, path: str) -> str:
-        """The file as it is; empty where it is not there yet."""
+        """The content of the file; empty if it does not exist yet."""
         found = self._low_level_execute_command(f"cat {shlex.quote(path)}", sudoable=True)
         return str(found.get("stdout", "")) if not found.get("rc") else ""

@@ -26,7 +26,7 @@ if t.TYPE_CHECKING:
 
 
 class WantedCopy(t.NamedTuple):
-    """What is asked for. top: what the source is now; tree: what of it is copied (None: all, not looked at yet)."""
+    """The wanted copy. top: the source's document now. tree: the part to copy (None: everything, not read yet)."""
 
     src: Reference
     dest: Reference
@@ -39,7 +39,7 @@ class WantedCopy(t.NamedTuple):
 
     @property
     def digest(self) -> str:
-        """What the destination's tag has to stand for."""
+        """The digest that the destination's tag must have."""
         return str((self.tree.top if self.tree else self.top).digest)
 
 

@@ -33,7 +33,7 @@ if t.TYPE_CHECKING:
 
 
 class WantedExport(t.NamedTuple):
-    """What is asked for. platform: None means all; exact: it was asked for, and is not only the target's."""
+    """The wanted archive. platform: None means all. exact: the task named it; it is not just the target's."""
 
     images: t.Tuple[StoredImage, ...]
     path: str
@@ -55,7 +55,7 @@ class WantedExport(t.NamedTuple):
 
 
 class FoundArchive(t.NamedTuple):
-    """pack: what it has to hold. size: of what is there, bytes (None: nothing). same: whether that is it."""
+    """pack: the wanted content. size: bytes of the present archive (None: there is none). same: whether it has that content."""
 
     pack: Pack
     size: t.Optional[int]
@@ -63,7 +63,7 @@ class FoundArchive(t.NamedTuple):
 
 
 class ImageExportResource:
-    """H is the archive as it has to be, and what is there."""
+    """H: the wanted archive, and the present one."""
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedExport:
         if params["format"] == "oci-dir" and params["compression"] != "none":

@@ -52,8 +52,8 @@ def _is_id(name: str) -> bool:
 
 
 def image_id(engine: Engine, have: FoundImage) -> str:
-    """The digest of the config, as Docker has it, also of an incomplete image; of the target where there is no such config,
-    as in the artifacts that are no images (Helm's charts)."""
+    """The digest of the config, as in Docker, also for an incomplete image; that of the target if there is no such config, as in
+    artifacts that are not images (Helm charts)."""
     from ...image.inspect import inspect
 
     view = have.view
@@ -84,7 +84,7 @@ def summary(engine: Engine, have: t.Optional[FoundImage]) -> t.Dict[str, t.Any]:
 
 
 def image_facts(have: FoundImage, records: t.Iterable[Image]) -> t.Dict[str, t.Any]:
-    """One image. records: all of its engine, or at least those of this image: it is shown with every name that it has."""
+    """The facts of one image, with all its names. records: all of the engine, or at least those of this image."""
     record, view = have.record, have.view
     own = namesakes(records, record.target.digest)
     names = {"RepoTags": repo_tags(own), "RepoDigests": repo_digests(own), "NamesHistory": _tagged(own)}

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Why images of a task could not be provided, in words; a cause that several share is told once, with their names."""
+"""The messages about images of a task that failed. A cause that several share is told once, with their names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...errors import EngineError, ResourceExhausted
 
 
 def no_room(label: str, size: int, cause: ResourceExhausted) -> ResourceExhausted:
-    """What a user reads when an image found no room. size: bytes of its blobs, 0 where that is not known."""
+    """The message when an image does not fit on the disk. size: bytes of its blobs, 0 if not known."""
     sized = f"{label} ({size} bytes to transfer, more when unpacked)" if size else label
     error = ResourceExhausted(f"there is no room for {sized}: {cause}", **cause.details)
     error.room = (sized, str(cause))

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Finding the image that a task names, and looking how complete it is."""
+"""Find the image that a task names, and check whether it is complete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
 
 
 def find_image(want: WantedImage, engine: Engine, records: t.Optional[t.Mapping[str, Image]] = None) -> t.Optional[FoundImage]:
-    """The record and how complete it is; None when there is no record. records: all of the engine by name, where they are known."""
+    """The record, and what is missing; None without a record. records: all of the engine by name, if they are known."""
     try:
         if want.reference is None:
             record = _by_id(want, engine, engine.images.list() if records is None else list(records.values()))
@@ -32,7 +32,7 @@ def find_image(want: WantedImage, engine: Engine, records: t.Optional[t.Mapping[
 
 
 def _look(engine: Engine, record: Image, want: WantedImage) -> FoundImage:
-    """How complete an image is, for all that is wanted of it."""
+    """What is missing of an image for everything that the task wants."""
     from ...image.inspect import inspect, platform_problem
 
     views: t.List[t.Optional[ImageView]] = []
@@ -51,7 +51,7 @@ def _look(engine: Engine, record: Image, want: WantedImage) -> FoundImage:
 
 
 def _missing(engine: Engine, record: Image) -> t.List[str]:
-    """What is missing of any platform that the image's index names."""
+    """What is missing of the platforms in the image's index."""
     from ...image.walk import Selection, stored_tree
 
     try:
@@ -62,7 +62,7 @@ def _missing(engine: Engine, record: Image) -> t.List[str]:
 
 
 def look_at(engine: Engine, record: Image, platform: t.Optional[Platform], snapshotter: str = "") -> FoundImage:
-    """How complete an image is for one platform."""
+    """What is missing of an image for one platform."""
     from ...image.inspect import inspect
 
     found = inspect(engine, record, platform or Platform.host(), snapshotter)
@@ -84,7 +84,7 @@ def _by_id(want: WantedImage, engine: Engine, records: t.Sequence[Image]) -> Ima
 
 
 def pin_problem(want: WantedImage, have: FoundImage) -> str:
-    """Why an image is not the pinned one; empty when it is, or when none is."""
+    """Why an image is not the pinned one; empty if it is, or if none is pinned."""
     pin = want.reference.digest if want.reference else None
     if pin and pin != have.record.target.digest and not (have.view and pin == have.view.manifest.digest):
         return f"pinned to {pin[:19]}, here is {have.record.target.digest[:19]}"

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The image that a pull would leave, for check mode: read where it comes from, nothing is stored."""
+"""The image that a pull would leave, for check mode: it is read from its source, and nothing is stored."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
 
 
 def foresee(registry: Registry, want: WantedImage, have: t.Optional[FoundImage] = None) -> FoundImage:
-    """By GET of the image's documents and its config: some kilobytes. Raises what the pull would raise about them."""
+    """Read the image's documents and config by GET (some kilobytes). Raises the errors that the pull would raise about them."""
     from ...image.inspect import CONFIG_LIMIT, choose_manifest, make_view, platform_problem
     from ...image.source import RegistrySource, document_reader
 

@@ -30,12 +30,12 @@ if t.TYPE_CHECKING:
     from ...registry.download import FetchOptions
     from .values import FoundImage
 
-#: Labels of a record that came out of a downloaded archive: its checksum, and what was asked for of it with how many names.
+#: Labels of a record from a downloaded archive: its checksum, and the wishes of the task with the number of names.
 ARCHIVE, ASKED = OURS + "archive", OURS + "archive-asked"
 
 
 class Opened:
-    """An archive that is opened (one at a URL: downloaded) when it is first needed. contents: None until then."""
+    """An archive that is opened (from a URL: downloaded) on first use. contents: None until then."""
 
     def __init__(self, opens: t.Callable[[], Contents]) -> None:
         self._opens = opens
@@ -65,20 +65,20 @@ class WantedLoad(t.NamedTuple):
 
     @property
     def asked(self) -> str:
-        """Stands for what of an archive is asked for."""
+        """A text that identifies the wishes of the task about the archive."""
         text = json.dumps([sorted(self.names), str(self.name), self.tag, str(self.options.platform)])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 class FoundLoad(t.NamedTuple):
-    """names with the reasons why they have to be loaded ("": they need not); known: whether that is known without a download."""
+    """The names, with the reasons to load them ("": no need). known: whether that is known without a download."""
 
     names: t.Tuple[t.Tuple[Reference, str], ...]
     known: bool = True
 
 
 class ImageLoadResource:
-    """H says which images of the archive are there."""
+    """H: which images of the archive are present."""
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedLoad:
         path, where, checksum, download = params["path"], params["path"], None, None
@@ -171,7 +171,7 @@ def _facts(want: WantedLoad, engine: Engine, loaded: t.Sequence[LoadResult], end
 
 
 def _at_the_end(want: WantedLoad, end: FoundLoad, engine: Engine) -> t.Iterator[FoundImage]:
-    """The images as they are; where check mode has left the step away, as they would be."""
+    """The images at the end; in check mode as they would be."""
     left = {name.record for name, reason in end.names if reason}
     foreseen: t.Dict[str, FoundImage] = {}
     if left:
@@ -183,7 +183,7 @@ def _at_the_end(want: WantedLoad, end: FoundLoad, engine: Engine) -> t.Iterator[
 
 
 def _sent(path: str, spool: t.Optional[str]) -> Contents:
-    """What the action plugin has sent of an archive on the controller."""
+    """The part of an archive on the controller that the action plugin has sent."""
     from ...archive.parts import open_part
 
     return open_part(open_archive(path, spool))
@@ -196,7 +196,7 @@ def _downloaded(path: str, where: str, checksum: Digest, options: FetchOptions, 
 
 
 def _spool(data_root: str) -> t.Optional[str]:
-    """Where files without a name are put: not /tmp, which is memory on many hosts."""
+    """The directory for files without a name: not /tmp, which is memory on many hosts."""
     return next((place for place in (data_root, "/var/tmp") if os.path.isdir(place) and os.access(place, os.W_OK)), None)
 
 
@@ -271,7 +271,7 @@ def _digest(engine: Engine, name: Reference) -> t.Optional[str]:
 
 
 def _loaded_before(want: WantedLoad, engine: Engine) -> t.List[Reference]:
-    """The images that an earlier run has loaded from the same download, when all that is asked for is still there."""
+    """The images that an earlier run has loaded from the same download, if all wanted ones are still present."""
 
     def is_complete(record: Image) -> bool:
         if want.options.platform:

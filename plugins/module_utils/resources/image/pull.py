@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images that are not there as asked for: why they have to be pulled, and the step that does it. Shared by images and containers."""
+"""Missing or outdated images: the reason for a pull, and the step that does it. Shared by images and containers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if t.TYPE_CHECKING:
 
 
 def wanted_image(params: t.Mapping[str, t.Any], option: str) -> WantedImage:
-    """What a task asks for; with pull always or newer the registry is asked (HEAD) here, so that check mode knows too."""
+    """The wanted image. With pull always or newer the registry is asked (HEAD) here, so that check mode knows the answer too."""
     options = registry_options(params)
     want = parse_wanted(params, option)._replace(registry=functools.lru_cache(maxsize=None)(lambda: _registry(options)))
     return ask_registry(want.registry(), want) if want.pull in ("always", "newer") and want.reference else want
@@ -48,7 +48,7 @@ def parse_wanted(params: t.Mapping[str, t.Any], option: str) -> WantedImage:
 
 
 def ask_registry(registry: Registry, want: WantedImage) -> WantedImage:
-    """What the registry has now. With pull newer a registry that does not answer is no error yet."""
+    """Ask the registry for the present digest. With pull newer, a registry that does not answer is not an error yet."""
     if want.reference is None:
         return want
     try:
@@ -60,7 +60,7 @@ def ask_registry(registry: Registry, want: WantedImage) -> WantedImage:
 
 
 def pull_reason(want: WantedImage, have: t.Optional[FoundImage]) -> str:
-    """Why the image has to be pulled; empty when what is there is as asked for."""
+    """Why the image has to be pulled; empty if the present one is as wanted."""
     if have is None:
         return "it is not there"
     if want.remote and want.remote.digest != have.record.target.digest:
@@ -69,7 +69,7 @@ def pull_reason(want: WantedImage, have: t.Optional[FoundImage]) -> str:
 
 
 def has_to_be_pulled(want: WantedImage, have: t.Optional[FoundImage]) -> str:
-    """pull_reason, where a pull is possible and allowed; else the error that says why the image cannot be had."""
+    """pull_reason, if a pull is possible and allowed; else raises an error that tells why the image is not available."""
     reason = pull_reason(want, have)
     if not reason:
         return ""
@@ -85,13 +85,13 @@ def has_to_be_pulled(want: WantedImage, have: t.Optional[FoundImage]) -> str:
 
 
 def pull_title(want: WantedImage, have: t.Optional[FoundImage], reason: str) -> str:
-    """The pull as a user reads it."""
+    """The title of the pull, for users."""
     platforms = "all platforms" if want.every else ", ".join(map(str, want.platforms))
     return f"pull image {want.label}" + (f" for {platforms}" if platforms else "") + (f" ({reason})" if have else "")
 
 
 def pull_job(want: WantedImage, registry: Registry) -> Job:
-    """What the pull is told."""
+    """The job for the Puller."""
     from ...image.pull import Job
     from ...image.source import RegistrySource
 
@@ -109,25 +109,25 @@ def pull_job(want: WantedImage, registry: Registry) -> Job:
 
 
 def pin_labels(want: WantedImage) -> t.Tuple[t.Tuple[str, str], ...]:
-    """What the option pinned makes of the record's labels; nothing where it is not given."""
+    """The changes of the record's labels by the option pinned; none if it is not given."""
     return () if want.pinned is None else ((PINNED, PINNED_VALUE if want.pinned else ""),)
 
 
 def pull_steps(want: WantedImage, have: t.Optional[FoundImage], engine: Engine, warnings: t.List[str]) -> t.List[Step]:
-    """The step that makes the image present, or none. What a user should know of the pull is added to warnings."""
+    """The step that makes the image present, if one is needed. Warnings about the pull are added to warnings."""
     reason = has_to_be_pulled(want, have)
     return [Step(pull_title(want, have, reason), lambda: _pull(want, engine, warnings))] if reason else []
 
 
 def warnings_of(want: WantedImage, have: t.Optional[FoundImage]) -> t.List[str]:
-    """What a user should know although the task succeeds."""
+    """The warnings of a task that succeeds."""
     if want.problem and have:
         return [f"the registry could not be asked for a newer {want.label}: {want.problem}"]
     return []
 
 
 def refusals(result: PullResult) -> t.List[str]:
-    """About hosts whose content was wrong, although others had the right one."""
+    """Warnings about hosts that sent wrong content, although others had the right one."""
     return [
         f"{host} sent something else for the blob {digest} of {result.image.name}, which came from {result.served_by[digest]}"
         for digest, host in result.refused

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images that are to be present: their pulls, with what check mode foresees of them."""
+"""The pulls of images that shall be present, and their prediction in check mode."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _T = t.TypeVar("_T")
 def ask_each(
     want: WantedImages, numbers: t.Sequence[int], ask: t.Callable[[RegistryClient, int], _T]
 ) -> t.Tuple[t.Dict[int, _T], t.Dict[int, EngineError]]:
-    """Ask the registries for some images, several at a time: the answers, and where the task goes on the problems."""
+    """Ask the registries for some images, several at a time. Returns the answers, and the problems if the task goes on."""
     client = registry_client(want.registry)
     answers: t.Dict[int, _T] = {}
     problems: t.Dict[int, EngineError] = {}
@@ -59,7 +59,7 @@ def ask_each(
 
 
 class Pulls(Run):
-    """All pulls of a task, so that the next image is transferred while one is unpacked; they end with the steps."""
+    """All pulls of a task, so that the next image is transferred while one is unpacked. They end with the steps."""
 
     def __init__(self, want: WantedImages, have: FoundImages, engine: Engine) -> None:
         super().__init__(want, have, engine)
@@ -69,7 +69,7 @@ class Pulls(Run):
         self._jobs: t.Dict[int, Job] = {}
         self._pulled: t.Dict[int, PullResult] = {}
         self._foreseen: t.Dict[int, FoundImage] = {}
-        #: How many bytes a pull would transfer, where check mode can tell.
+        #: How many bytes a pull would transfer, if check mode knows.
         self._bytes: t.Dict[int, int] = {}
 
     def plan(self) -> Plan:
@@ -77,7 +77,7 @@ class Pulls(Run):
         return super().plan()._replace(warnings=words, foresee=self._foresee, around=self._exit)
 
     def steps(self, number: int, found: t.Optional[FoundImage]) -> t.List[Step]:
-        """Where an image is pulled its record is pinned at once."""
+        """The steps of one image. A pull also pins the record."""
         want, alone = self.want.wants[number], self.want.goes_on
         reason = has_to_be_pulled(want, found)
         if reason:
@@ -121,7 +121,7 @@ class Pulls(Run):
         return puller
 
     def _foresee(self) -> t.List[str]:
-        """What would be pulled, as the registries tell, and whether there is room for it. Warnings."""
+        """Ask the registries what would be pulled, and check the disk space. Returns warnings."""
         warnings: t.List[str] = []
         if not self._to_pull:
             return warnings
@@ -155,7 +155,7 @@ class Pulls(Run):
         return {**summary(self.engine, self._at_the_end(number, end)), **({} if size is None else {"bytes": size})}
 
     def _at_the_end(self, number: int, end: FoundImages) -> t.Optional[FoundImage]:
-        """An image as it is; where check mode has left a step away, as it would be."""
+        """An image at the end; in check mode as it would be."""
         found = self._foreseen.get(number, end.found[number])
         if found is None or number in self.failed:
             return end.found[number]

@@ -28,7 +28,7 @@ if t.TYPE_CHECKING:
 
 
 class WantedPush(t.NamedTuple):
-    """What is asked for. tree: what of the image goes to the registry, with an index for that; missing: platforms that do not."""
+    """The wanted push. tree: the part of the image to push, with its index. missing: platforms that are not pushed."""
 
     source: StoredImage
     destination: Reference
@@ -121,7 +121,7 @@ def foresee_push(options: RegistryOptions, destination: Reference, top: Descript
 
 
 def destination_of(text: str, option: str, tag: str) -> Reference:
-    """The name that an image gets in a registry; tag where it has none. InvalidArgument."""
+    """The name of an image in a registry; tag if it has none. Raises InvalidArgument."""
     reference = Reference.parse(text, option, tag or "latest")
     if reference.digest:
         raise InvalidArgument(f"{option}: {reference} has a digest: only a tag can be given to an image")
@@ -129,7 +129,7 @@ def destination_of(text: str, option: str, tag: str) -> Reference:
 
 
 def selection_of(platforms: t.Optional[t.Sequence[str]]) -> Selection:
-    """What the option platforms means: nothing those that are there, all every one, else those."""
+    """The meaning of the option platforms: not set means the present ones, all means every one, else the named ones."""
     if not platforms:
         return Selection(None, partial=True)
     if "all" in platforms:

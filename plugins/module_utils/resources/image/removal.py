@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images that are to go, by a name, or by an id with all its names: what goes, and what of an image stays, as Docker tells it."""
+"""Remove images, by a name, or by an id with all its names. The result tells what was removed and what stays, as in Docker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if t.TYPE_CHECKING:
 
 
 class Removal(t.NamedTuple):
-    """records: to delete; names: all that go with them; deleted: the image's id when no name stays, else empty."""
+    """records: those to delete. names: all names that go with them. deleted: the image's id if no name stays, else empty."""
 
     records: t.Tuple[Image, ...] = ()
     names: t.Tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class Removal(t.NamedTuple):
 
 
 def plan_removal(want: WantedImage, found: t.Optional[FoundImage], records: t.Mapping[str, Image], engine: Engine) -> Removal:
-    """records: all that there are by name. With a pin that is another image's nothing goes."""
+    """records: all records by name. If the pin does not match the image, nothing is removed."""
     if found is None or pin_problem(want, found):
         return Removal()
     ours = image_id(engine, found)
@@ -62,7 +62,7 @@ def _side(ours: str, found: FoundImage, records: t.Sequence[Image]) -> t.Dict[st
 
 
 def check_unused(records: t.Iterable[Image], engine: Engine) -> None:
-    """FailedPrecondition when containers use one of them."""
+    """Raise FailedPrecondition when containers use one of them."""
     from ...engine.labels import NAME
 
     try:
@@ -78,11 +78,11 @@ def check_unused(records: t.Iterable[Image], engine: Engine) -> None:
 
 
 class Removals(Run):
-    """All removals of a task. What nobody needs any more is collected once for all of them."""
+    """All removals of a task, with one garbage collection for all of them."""
 
     def __init__(self, want: WantedImages, have: FoundImages, engine: Engine) -> None:
         super().__init__(want, have, engine)
-        #: The records that are there when an image's turn comes: what goes is taken out.
+        #: The records that remain when an image's turn comes.
         self._left = dict(have.records)
         self._removals: t.Dict[int, Removal] = {}
         self._kept: t.Set[str] = set()
@@ -118,7 +118,7 @@ class Removals(Run):
 
     @contextlib.contextmanager
     def _collected(self) -> t.Iterator[None]:
-        """How many bytes this frees is known only after it."""
+        """Collect garbage. The number of freed bytes is known only afterwards."""
         before = {info.digest: info.size for info in self.engine.content.walk()}
         try:
             yield
@@ -138,7 +138,7 @@ class Removals(Run):
             yield {"image": dict(self._removals[number].image)} if number in self._removals else {}
 
     def totals(self) -> t.Dict[str, t.Any]:
-        """What of the images was taken away, or would be."""
+        """What was removed of the images, or would be."""
         names = [name for one in self._removals.values() for name in one.names if name not in self._kept]
         ids = {one.deleted for number, one in self._removals.items() if one.deleted and number not in self.failed}
         freed = self._freed if self.changing else {"deleted_blobs": [], "bytes": 0}

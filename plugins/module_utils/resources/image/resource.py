@@ -49,7 +49,7 @@ class ImageResource:
 
     @contextlib.contextmanager
     def lock(self, want: WantedImages, engine: Engine) -> t.Iterator[None]:
-        """The images in the order of their names, so that two tasks never wait for each other."""
+        """Lock the images in the order of their names, so that two tasks never wait for each other."""
         names = sorted({str(one.reference.record if one.reference else one.image_id) for one in want.wants})
         with contextlib.ExitStack() as stack:
             for name in names:
@@ -61,7 +61,7 @@ class ImageResource:
 
 
 def _to_remove(row: t.Mapping[str, t.Any]) -> WantedImage:
-    """For whatever platform it is there."""
+    """The image to remove, for any platform."""
     return parse_wanted({**row, "platform": None}, "name")._replace(pull="never")
 
 
@@ -89,7 +89,7 @@ def _wanted(row: t.Mapping[str, t.Any]) -> WantedImage:
 
 
 def _different(wants: t.Sequence[WantedImage]) -> t.Tuple[WantedImage, ...]:
-    """Each image once. InvalidArgument where one name is asked for in two ways."""
+    """Each image once. InvalidArgument when one name is listed with different options."""
     found: t.Dict[str, WantedImage] = {}
     for want in wants:
         name = want.reference.record if want.reference else want.label
@@ -100,6 +100,6 @@ def _different(wants: t.Sequence[WantedImage]) -> t.Tuple[WantedImage, ...]:
 
 
 def _asked(want: WantedImages) -> WantedImages:
-    """What the registries have now."""
+    """Ask the registries for the present digests."""
     found, problems = ask_each(want, range(len(want.wants)), lambda client, number: ask_registry(client, want.wants[number]))
     return want._replace(wants=tuple(found.get(number, one) for number, one in enumerate(want.wants)), problems=problems)

@@ -1,10 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether images that are to be pulled find room on the target's disks.
+"""Check whether the images to pull fit on the target's disks.
 
-What a manifest tells is certain: the blobs that are not there yet take their sizes. It does not tell
-how large layers get when they are unpacked: three times their compressed size (gzip, zstd) is assumed.
+The manifest tells the exact sizes of missing blobs. It does not tell the size of unpacked layers: three times their compressed
+size (gzip, zstd) is assumed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _UNPACKED = 3
 
 
 class Room:
-    """Of the disks that an engine writes to. Images take of it one after another."""
+    """The free space on the disks of an engine. Images take it one after another."""
 
     def __init__(self, engine: Engine, snapshotter: str = "") -> None:
         self._content, self._store = engine.content, engine.snapshotter(snapshotter)
@@ -37,7 +37,7 @@ class Room:
         self._taken: t.Dict[int, int] = {}
 
     def take(self, label: str, image: FoundImage, unpack: bool = True) -> t.Tuple[int, t.List[str]]:
-        """How many bytes are to be fetched, and a warning where it may become tight. ResourceExhausted where they find no room."""
+        """The bytes to fetch, and a warning if the space may not be enough. ResourceExhausted if they do not fit."""
         view = image.view
         if view is None:
             return 0, []
@@ -73,7 +73,7 @@ class Room:
         return 0
 
     def _take(self, path: str, size: int) -> int:
-        """What is left then; size is not taken where it is too much. A place that is not on this host has room."""
+        """The space that is left then; a size that is too large is not taken. A place on another host has enough space."""
         if not path:
             return 0
         device, free = _free(path)
@@ -84,7 +84,7 @@ class Room:
 
 
 def _free(path: str) -> t.Tuple[int, int]:
-    """The disk of a directory that is there, or will be, and how many bytes are free on it."""
+    """The disk of a directory (existing or not), and its free bytes."""
     while not os.path.isdir(path):
         path = os.path.dirname(path)
     status = os.statvfs(path)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is done about the images of a task: the steps of one plan, and what they find out, which the result is made of."""
+"""The run of a task over its images: the steps of one plan, and their findings, from which the result is made."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if t.TYPE_CHECKING:
 
 
 class WantedImages(t.NamedTuple):
-    """The images of a task. problems: by number, why one cannot be had, where the others can all the same."""
+    """The images of a task. problems: by number, why an image is not available, if the task goes on with the others."""
 
     wants: t.Tuple[WantedImage, ...]
     absent: bool
@@ -32,19 +32,19 @@ class WantedImages(t.NamedTuple):
 
     @property
     def goes_on(self) -> bool:
-        """Whether an image that fails leaves the others alone."""
+        """Whether the task goes on with the other images when one fails."""
         return len(self.wants) > 1 and self.on_failure == "continue"
 
 
 class FoundImages(t.NamedTuple):
-    """What was found of each image, in the same order. records: all that the engine has, by name."""
+    """The found images, in the same order. records: all of the engine, by name."""
 
     found: t.Tuple[t.Optional[FoundImage], ...]
     records: t.Mapping[str, Image]
 
 
 class Run:
-    """Pulls and Removals are what it is for. Images go by their number in the task."""
+    """The base of Pulls and Removals. An image is identified by its number in the task."""
 
     def __init__(self, want: WantedImages, have: FoundImages, engine: Engine) -> None:
         self.want, self.have, self.engine = want, have, engine
@@ -69,7 +69,7 @@ class Run:
         return Plan(steps, self._side(self.before), lambda end: self._side(lambda number: self.after(number, end)), self._facts)
 
     def _side(self, of: t.Callable[[int], t.Mapping[str, t.Any]]) -> t.Mapping[str, t.Any]:
-        """One side of the diff: of one image what it is, of many those that change, by name."""
+        """One side of the diff: the only image, or those of several that change, by name."""
         wants = self.want.wants
         return of(0) if len(wants) == 1 else {wants[number].label: of(number) for number in sorted(self.changing)}
 
@@ -100,9 +100,9 @@ class Run:
         raise NotImplementedError
 
     def images(self, end: FoundImages) -> t.Iterable[t.Mapping[str, t.Any]]:
-        """What the result tells of each."""
+        """The part of the result about each image."""
         raise NotImplementedError
 
     def totals(self) -> t.Dict[str, t.Any]:
-        """What it tells of all together."""
+        """The part of the result about all images together."""
         return {}

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An image that must be there already, for the modules that tag, export and push."""
+"""An image that must be present already, for the modules that tag, export and push."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if t.TYPE_CHECKING:
 
 
 class StoredImage(t.NamedTuple):
-    """reference: the name that it was asked for by; None where that was its id."""
+    """reference: the name in the task; None if that was an id."""
 
     reference: t.Optional[Reference]
     record: Image

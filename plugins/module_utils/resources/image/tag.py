@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""containerd_image_tag: more names for an image that is there."""
+"""containerd_image_tag: additional names for a present image."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if t.TYPE_CHECKING:
 
 
 class WantedTags(t.NamedTuple):
-    """The image, and the record names that it shall have. overwrite: also those that are another image's."""
+    """The image, and the record names that it shall have. overwrite: even if they belong to another image."""
 
     source: StoredImage
     names: t.Tuple[str, ...]
@@ -35,7 +35,7 @@ FoundTags = t.Dict[str, t.Optional[Image]]
 
 
 class ImageTagResource:
-    """H: the record of each wanted name, None where there is none."""
+    """H: the record of each wanted name; None without one."""
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedTags:
         references = [Reference.parse(text, "repository", params["tag"]) for text in params["repository"]]
@@ -72,7 +72,7 @@ class ImageTagResource:
 
 
 def _facts(want: WantedTags, tagged: t.Sequence[str], engine: Engine, _end: FoundTags) -> Facts:
-    """Also in check mode: with the names that the image would have."""
+    """The facts; in check mode with the names that the image would have."""
     records = {record.name: record for record in engine.images.list()}
     records.update((name, want.source.record._replace(name=name)) for name in tagged)
     image = image_facts(look_at(engine, want.source.record, None), records.values())

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The image that a task names, as values: what is asked for, and what is there."""
+"""The image that a task names, as values: the wanted one and the found one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class WantedImage(t.NamedTuple):
 
     @property
     def platform(self) -> Platform:
-        """The one that is shown, and that containers run."""
+        """The platform that is shown, and that containers run."""
         return self.platforms[0] if self.platforms else Platform.host()
 
     @property
@@ -59,7 +59,7 @@ class WantedImage(t.NamedTuple):
 
 
 class FoundImage(t.NamedTuple):
-    """An image record, and for the wanted platform its view (None: incomplete). missing: what, in words."""
+    """An image record, and its view for the wanted platform (None: incomplete). missing: the missing parts, in words."""
 
     record: Image
     view: t.Optional[ImageView]
@@ -67,7 +67,7 @@ class FoundImage(t.NamedTuple):
 
 
 def parse_name(params: t.Mapping[str, t.Any], option: str) -> t.Tuple[t.Optional[Reference], t.Optional[Digest]]:
-    """The reference or the image id that an option names; the options tag and digest are taken in."""
+    """The reference or the image id that an option names, completed by the options tag and digest."""
     text = params[option]
     if isinstance(text, str) and _IMAGE_ID.match(text):
         return None, Digest(text)
