@@ -182,14 +182,15 @@ class _Execution:
         self, error: t.Union[EngineError, Interrupted], failed: Step, undone: t.List[Step], troubles: t.List[str]
     ) -> None:
         """Add details to a failure."""
-        note = f"undoing the changes failed: {'; '.join(troubles)}" if troubles else self._plan.undone if undone else ""
+        others = [step for step in undone if step is not failed]
+        note = f"undoing the changes failed: {'; '.join(troubles)}" if troubles else self._plan.undone if others else ""
         if note:
             first, newline, rest = str(error).partition("\n")
             error.args = (f"{first}; {note}{newline}{rest}",)
         error.details.update(
             failed_action=failed.title,
             actions=[step.title for step in self.done],
-            undone=[step.title for step in undone if step is not failed],
+            undone=[step.title for step in others],
             undo_errors=troubles,
             changed=any(step not in undone for step in self.done),
         )

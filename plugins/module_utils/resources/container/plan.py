@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import secrets
 import typing as t
 
 from ...engine import labels as L
@@ -68,6 +69,15 @@ class Planner:
             raise InvalidArgument(f"image: needed to create the container {self.want.name}")
         return pull_steps(self.want.image, self.have.image, self.engine, self.warnings)
 
+    def _make(self, title: str, made: t.List[Container], stage: bool = False) -> Step:
+        """The step that makes the new container, which it puts into made."""
+        engine, want, container_id = self.engine, self.want, secrets.token_hex(32)
+
+        def run() -> None:
+            made.append(steps.create(engine, want, container_id, stage))
+
+        return Step(title, run, lambda: steps.remove_by_id(engine, container_id), partial=True)
+
     def _start(self, get: t.Callable[[], Container]) -> Step:
         """The start settles: later failures do not undo it or the steps before."""
         engine, name, job = self.engine, self.want.name, self.job
@@ -111,13 +121,7 @@ class Planner:
         want = self.want
         made: t.List[Container] = []
         found = self._pull()
-        found.append(
-            Step(
-                f"create container {want.name}",
-                lambda: made.append(steps.create(self.engine, want)),
-                lambda: steps.remove(self.engine, made[0]),
-            )
-        )
+        found.append(self._make(f"create container {want.name}", made))
         if want.state == "started":
             found += self._run_steps(lambda: made[0])
         after = {"exists": not want.cleanup, "state": _wanted_state(want, self.have), **_shown(want)}
@@ -135,9 +139,7 @@ class Planner:
         if self.differ.reset:
             names = sorted(change.field.option for change in self.differ.reset)
             title += f"; not asked for any more and reset to the image's default: {', '.join(names)}"
-        found.append(
-            Step(title, lambda: made.append(steps.create(engine, want, stage=True)), lambda: steps.remove(engine, made[0]))
-        )
+        found.append(self._make(title, made, stage=True))
         if was_running:
             found.append(
                 Step(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-import secrets
 import typing as t
 
 from ...engine import labels as L
@@ -39,7 +38,7 @@ def log_path(engine: Engine, container_id: str) -> str:
     return os.path.join(engine.container_dir(container_id), f"{container_id}-json.log")
 
 
-def create(engine: Engine, want: WantedContainer, stage: bool = False) -> Container:
+def create(engine: Engine, want: WantedContainer, container_id: str, stage: bool = False) -> Container:
     """Make the record and the snapshot, without a start. stage: without the name yet, for a swap. A failure leaves nothing."""
     from ...hostfs.atomic import write_file
     from ...hostfs.remove import remove_tree
@@ -51,7 +50,7 @@ def create(engine: Engine, want: WantedContainer, stage: bool = False) -> Contai
     found = find_image(want.image, engine)
     if found is None or found.view is None:
         raise NotFound(f"the image {want.image.label} is not there")
-    config, container_id = found.view.image_config, secrets.token_hex(32)
+    config = found.view.image_config
     values = effective(want.given, image_defaults(config))
     store = engine.snapshotter(want.engine.snapshotter)
     made = False
@@ -202,6 +201,12 @@ def remove(engine: Engine, container: Container) -> None:
         if not _known(engine, container.id):
             with contextlib.suppress(NotFound):
                 engine.snapshotter(container.snapshotter).remove(container.snapshot_key)
+
+
+def remove_by_id(engine: Engine, container_id: str) -> None:
+    """Undo create(), even where an interruption came before it returned."""
+    with contextlib.suppress(NotFound):
+        remove(engine, engine.containers.get(container_id))
 
 
 def _known(engine: Engine, container_id: str) -> bool:

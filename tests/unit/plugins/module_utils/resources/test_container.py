@@ -13,6 +13,8 @@ import pytest
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.labels import NAME, STAGE
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import STOPPED
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import FailedPrecondition, NotFound
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.interrupt import Interrupted
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import steps
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult, task
 from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, small_image, symlink, tar_of
@@ -240,6 +242,28 @@ def test_a_failed_change_leaves_the_old_container_running(site: MemorySite, busy
         assert site.task_of("app").pid == pid(first)
         assert len([one for one in site.snapshots() if one.kind != "committed"]) == 1
     assert not site.play(container("app", image=busybox, env={"A": "1"}, **RUNS)).last.changed
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["new", "anew"])
+@pytest.mark.parametrize("moment", ["recorded", "made"])
+def test_an_interruption_right_after_a_container_was_made_leaves_none(
+    site: MemorySite, busybox: str, monkeypatch: pytest.MonkeyPatch, moment: str, again: bool
+) -> None:
+    site.play(container("app", image=busybox, **RUNS), *([] if again else [container("app", state="absent")]))
+    records, paths = site.records(), set(site.tree())
+    owner, name = (site.memory.containers, "create") if moment == "recorded" else (steps, "create")
+    create = getattr(owner, name)
+
+    def interrupted(*given: t.Any, **more: t.Any) -> t.Any:
+        create(*given, **more)
+        raise Interrupted("SIGTERM came")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, interrupted)
+        failed = site.play(container("app", image=busybox, env={"A": "1"}, ignore_errors=True, **RUNS)).last
+    assert failed.msg == "the task was interrupted: SIGTERM came"
+    assert failed.value("failed_action").startswith("create container app")
+    assert (site.records(), set(site.tree())) == (records, paths)
 
 
 def test_a_start_that_fails_gives_the_old_container_back(site: MemorySite, busybox: str, monkeypatch: pytest.MonkeyPatch) -> None:
