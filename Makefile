@@ -21,8 +21,8 @@ check: setup
 	@$(PYTHON) tools/gates.py check
 	@$(PYTHON) -m pytest -q -m "not daemon" tests/unit
 
-# What takes seconds comes first. What takes minutes runs beside the tests, which wait now and then (docs/adr/0024-time-of-make-test.md);
-# what it prints comes after them, and the tests' count once more as the last line.
+# Gates that take seconds come first. Those that take minutes run beside the tests, which wait now and then
+# (docs/adr/0024-time-of-make-test.md). Their output comes after that of the tests; the tests' summary is repeated as the last line.
 test: SHELL := /bin/bash
 test: setup
 	@$(PYTHON) tools/gates.py check

@@ -40,7 +40,7 @@ def heading(text: str) -> None:
 
 
 def show(result: t.Mapping[str, t.Any]) -> None:
-    """Print one task: what became of it, and what it did or said."""
+    """Print one task: its outcome, and what it did or said."""
     outcome, name = result["result"], str(result["name"])
     items = outcome.get("results", [outcome])
     if name.startswith("Show"):
@@ -59,7 +59,7 @@ def show(result: t.Mapping[str, t.Any]) -> None:
 
 
 def run(collections: pathlib.Path, variables: t.Mapping[str, str], *arguments: str) -> int:
-    """Run the playbook and show it task by task; the number of tasks that changed something."""
+    """Run the playbook and show it task by task. Returns the number of tasks that changed something."""
     begin, changed, shown = time.monotonic(), 0, 0
     playbook = collections / "ansible_collections" / "fleet" / "containerd" / "playbooks" / "demo.yml"
     environment = {"ANSIBLE_COLLECTIONS_PATH": str(collections)}
@@ -82,7 +82,7 @@ def run(collections: pathlib.Path, variables: t.Mapping[str, str], *arguments: s
 
 
 def host_view(state_root: pathlib.Path) -> None:
-    """What the host's own tools see of the running containers."""
+    """The running containers as the host's own tools see them."""
     for pid, arguments in sorted(leftovers.processes_with(state_root).items()):
         children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         for child in children:

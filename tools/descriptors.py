@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Compile protos/*.proto into plugins/module_utils/rpc/descriptors.py, the table that rpc/protobuf.py works from.
+"""Compile protos/*.proto into plugins/module_utils/rpc/descriptors.py, the table that rpc/protobuf.py uses.
 
 Usage: python tools/descriptors.py [--check]. Needs grpcio-tools (protoc and its Python runtime) on the developer's machine only.
 """
@@ -37,7 +37,7 @@ from __future__ import annotations
 
 
 def compile_protos() -> bytes:
-    """The serialized FileDescriptorSet of all our .proto files and what they import."""
+    """The serialized FileDescriptorSet of all our .proto files and their imports."""
     import grpc_tools
     from grpc_tools import protoc
 

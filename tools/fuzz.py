@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Feed the parsers with bytes of strangers for some time. Usage: python tools/fuzz.py MINUTES [TARGET...]
+"""Feed the parsers with hostile bytes for some time. Usage: python tools/fuzz.py MINUTES [TARGET...]
 
 What breaks one is made small, and kept in tests/unit/fuzz/seeds.py: from then on the tests try it every time.
 """
@@ -37,7 +37,7 @@ def _hangs(*_signal: t.Any) -> None:
 
 
 def fuzz(target: Target, seed: int) -> t.Tuple[int, t.Optional[bytes], str]:
-    """One round: how many tries, and what broke the target (made small), with the reason."""
+    """One round. Returns the number of tries, and the input that broke the target (reduced), with the reason."""
     tries, last, why = 0, b"", ""
 
     @hypothesis.seed(seed)
@@ -64,7 +64,7 @@ def fuzz(target: Target, seed: int) -> t.Tuple[int, t.Optional[bytes], str]:
 
     try:
         run()
-    except Exception:  # noqa: BLE001  # whatever it is, it is what is looked for
+    except Exception:  # noqa: BLE001  # any exception is a finding
         return tries, last, why
     return tries, None, ""
 

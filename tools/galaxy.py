@@ -19,7 +19,7 @@ from tree import make_tree
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BASE = ROOT / ".build" / "galaxy"
-#: Names at the top of the archive that users have no use for.
+#: Names at the top of the archive that users do not need.
 UNWANTED = {".ansible-lint", ".build", ".ci", ".git", ".gitignore", ".mypy.ini", ".venv", ".yamllint", "build", "tests", "tools"}
 
 

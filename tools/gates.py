@@ -71,7 +71,7 @@ def environment() -> t.Dict[str, str]:
 
 
 def run(gate: Gate) -> t.Tuple[bool, float, str]:
-    """Whether it passed, its seconds, its output."""
+    """Returns whether the gate passed, its seconds, and its output."""
     begin = time.monotonic()
     command = [str(BIN / gate.command[0]), *gate.command[1:]]
     # starts: (of .venv)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run a command in extensions/ while a bare Debian machine runs, which it finds in the variables that the scenarios of molecule read.
+"""Run a command in extensions/ beside a bare Debian machine, which it finds in the variables of the molecule scenarios.
 
 Usage, as root: python tools/machine.py COMMAND [ARGUMENT ...], for example molecule test, or sh to look around. MOLECULE_IMAGE names
 the image that the scenario runs a container of; without, it is pulled from the internet.

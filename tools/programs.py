@@ -3,10 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Every program that tests and tools start must come from requirements/. Usage: python tools/programs.py
 
-A line of requirements/apt*.txt is a package and the programs that are used of it: "e2fsprogs  # mkfs.ext4", or in brackets why it is
-there without one. What is in no such line must be a program of Debian's essential or required packages, or of .venv. A program that
-cannot be read off the source is named in a comment at the call, "# starts: umount, tar (and why)", which counts instead of the source;
-a call without one is a failure. So is a program that starts others (sh, nsenter) without a comment that names all of them.
+A line of requirements/apt*.txt names a package and the programs that are used from it: "e2fsprogs  # mkfs.ext4", or in brackets the
+reason for a package without programs. All other programs must come from Debian's essential or required packages, or from .venv.
+When the source does not tell which program a call starts, a comment at the call must: "# starts: umount, tar (and why)". A call
+without one is a failure, and so is a program that starts others (sh, nsenter) without a comment that names all of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import tokenize
 import typing as t
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-#: Programs that others start for us, and who: no source of ours names them.
+#: Programs that other programs start for us, with those programs: our sources do not name them.
 INDIRECT = {
     "crun": "the embedded engine, where a test asks for it",
     "git": "ansible-test, reuse, molecule",
@@ -31,7 +31,7 @@ INDIRECT = {
     "ps": "pytest-testinfra",
     "runc": "both engines",
 }
-#: By the beginning of a path: a file of requirements/ that only this needs.
+#: By the beginning of a path: a file of requirements/ that only those sources need.
 MORE = {"tools/vm": "apt-vm.txt", "tests/vm": "apt-vm.txt"}
 STARTERS = {
     "subprocess": {"run", "Popen", "call", "check_call", "check_output", "getoutput", "getstatusoutput"},
@@ -62,27 +62,27 @@ WRAPPERS = {
     "unshare",
     "xargs",
 }
-#: Our own Python, and what is beside it.
+#: Our own Python, and the programs beside it.
 VENV = ".venv"
 _COMMENT = re.compile(r"#\s*starts:(.*)")
-#: Of the shell itself: words before a command, and whole commands.
+#: Words of the shell itself: those before a command, and complete commands.
 _BEFORE = {"if", "then", "else", "do", "while", "until", "exec", "command", "!", "(", "{"}
 _BUILTIN = {"cd", "echo", "exit", "export", "for", "set", "test", "trap", "true", "wait", "fi", "done", "}", ")"}
 
 
 class Use(t.NamedTuple):
-    """A program, and where it is started."""
+    """A program, and the place where it is started."""
 
     program: str
     place: str
 
 
 class Unknown(Exception):
-    """What is started cannot be read off the source."""
+    """The source does not tell which program is started."""
 
 
 class Source:
-    """One file of Python: its calls that start something."""
+    """One Python file, with its calls that start programs."""
 
     def __init__(self, path: pathlib.Path, text: str, name: str) -> None:
         self.name, self.tree = name, ast.parse(text, str(path))
@@ -95,7 +95,7 @@ class Source:
         self.parents = {child: node for node in ast.walk(self.tree) for child in ast.iter_child_nodes(node)}
 
     def look(self) -> t.Tuple[t.List[Use], t.List[str]]:
-        """What is started, and what is wrong."""
+        """The programs that are started, and the mistakes."""
         uses: t.List[Use] = []
         wrong: t.List[str] = []
         for node in ast.walk(self.tree):
@@ -126,7 +126,7 @@ class Source:
         return uses, wrong
 
     def _starts(self, node: ast.AST) -> t.Optional[t.Callable[[], t.Set[str]]]:
-        """For what starts something: what gives its programs."""
+        """For a call that starts programs: the expression that names them."""
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr in STARTERS.get(node.value.id, ()):
             call = self.parents[node]
             if isinstance(call, ast.Subscript):  # a type: subprocess.Popen[str]
@@ -154,7 +154,7 @@ class Source:
         raise Unknown
 
     def _comment(self, node: ast.AST) -> t.Optional[t.Set[str]]:
-        """The programs in the comment of a call; None without one. It is on one of the call's lines, or on the one before."""
+        """The programs in the comment of a call; None without one. The comment is on a line of the call, or on the line before."""
         whole: t.Any = self.parents[node] if isinstance(node, ast.Attribute) else node
         lines = [line for line in range(whole.lineno - 1, (whole.end_lineno or whole.lineno) + 1) if line in self.comments]
         self.used.update(lines)
@@ -163,7 +163,7 @@ class Source:
         return {word for line in lines for word in re.split(r"[,\s]+", re.sub(r"\(.*?\)", "", self.comments[line])) if word}
 
     def _heads(self, node: ast.AST, at: ast.AST) -> t.Set[str]:
-        """The programs that a command may begin with. at: where it is used."""
+        """The programs that a command may begin with. at: the place of the command."""
         if any(
             isinstance(one, ast.Attribute) and ast.unparse(one) == "sys.executable" for one in ast.walk(node)
         ) and not isinstance(node, (ast.IfExp, ast.BinOp)):
@@ -183,7 +183,7 @@ class Source:
         raise Unknown
 
     def _values(self, name: str, at: ast.AST) -> t.List[ast.AST]:
-        """What a name is bound to, in the function around or else in the file; Unknown where it is more than assigned."""
+        """The values of a name, in its function or else in the file. Raises Unknown if it is bound in other ways than assignment."""
         scope: ast.AST = at
         while True:
             scope = self.parents.get(scope, self.tree)
@@ -200,7 +200,7 @@ class Source:
 
 
 def _in_text(node: ast.AST, place: str) -> t.Tuple[t.List[Use], t.List[str]]:
-    """The same for a script of Python that stands in a string."""
+    """The same for a Python script in a string."""
     if (
         isinstance(node, ast.Constant)
         and isinstance(node.value, str)
@@ -214,7 +214,7 @@ def _in_text(node: ast.AST, place: str) -> t.Tuple[t.List[Use], t.List[str]]:
 
 
 def _bound(node: ast.AST, name: str) -> t.List[ast.AST]:
-    """The values that a statement binds to a name: by an assignment, or by a loop over a display."""
+    """The values that a statement binds to a name: by an assignment, or by a loop over a literal."""
     pairs: t.List[t.Tuple[ast.AST, t.Optional[ast.AST]]] = []
     if isinstance(node, ast.Assign):
         pairs = [(target, node.value) for target in node.targets]
@@ -238,7 +238,7 @@ def _bound(node: ast.AST, name: str) -> t.List[ast.AST]:
 
 
 def _constant(node: ast.AST) -> str:
-    """The text of a shell command. What is filled in is no program."""
+    """The text of a shell command. Interpolated parts are not programs."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
         return node.value
     if isinstance(node, ast.JoinedStr):
@@ -247,7 +247,7 @@ def _constant(node: ast.AST) -> str:
 
 
 def shell_programs(text: str) -> t.Set[str]:
-    """The first words of a shell command's parts. Unknown for a word that the shell has to make first."""
+    """The first words of the parts of a shell command. Raises Unknown for a word that the shell has to expand."""
     found = set()
     text = re.sub(r"\"[^\"]*\"|'[^']*'", "''", text)
     text = re.sub(r"\d?>&\d|\\$", "", text, flags=re.MULTILINE)
@@ -263,13 +263,13 @@ def shell_programs(text: str) -> t.Set[str]:
 
 
 def makefile(text: str) -> t.List[Use]:
-    """The programs of its recipes."""
+    """The programs in the recipes of a makefile."""
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.startswith("\t")]
     return [Use(program, f"Makefile:{number}") for number, line in lines for program in sorted(shell_programs(line))]
 
 
 class Packages:
-    """The files of requirements/: programs by package, in each."""
+    """The files of requirements/: in each, programs by package."""
 
     def __init__(self, directory: pathlib.Path) -> None:
         self.programs: t.Dict[str, t.Dict[str, t.Set[str]]] = {}
@@ -285,12 +285,12 @@ class Packages:
                 listed[name.strip()] = set(re.sub(r"\(.*?\)", "", words).replace(",", " ").split())
 
     def lists(self, use: Use) -> bool:
-        """Whether a file that counts for the place has the program."""
+        """Whether a requirements file for the place has the program."""
         files = ["apt.txt", *(file for beginning, file in MORE.items() if use.place.startswith(beginning))]
         return any(use.program in programs for file in files for programs in self.programs.get(file, {}).values())
 
     def check(self, uses: t.Iterable[Use]) -> t.List[str]:
-        """What is wrong with the files themselves: packages without the program, programs that nothing starts."""
+        """The mistakes in the files themselves: packages without the program, programs that nothing starts."""
         started, wrong = {use.program for use in uses} | set(INDIRECT), list(self.wrong)
         for file, listed in self.programs.items():
             for package, programs in listed.items():
@@ -312,11 +312,11 @@ def _files(package: str) -> t.Optional[t.Set[str]]:
 
 
 def of_debian(program: str) -> bool:
-    """Whether it belongs to a package that every Debian has: an essential or a required one."""
+    """Whether the program is in a package that every Debian has: an essential or a required one."""
     found = shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin")  # starts: (whatever is looked for)
     if not found:
         return False
-    # What the package calls it: /bin leads to /usr/bin, and alternatives elsewhere.
+    # The name in the package: /bin leads to /usr/bin, and alternatives lead elsewhere.
     paths = {found, found.replace("/usr/", "/", 1), str(pathlib.Path(found).resolve())}
     owners = subprocess.run(["dpkg", "-S", *sorted(paths)], capture_output=True, text=True, check=False).stdout
     names = {line.partition(":")[0] for line in owners.splitlines()}
@@ -326,11 +326,11 @@ def of_debian(program: str) -> bool:
 
 
 def uses_in(root: pathlib.Path) -> t.Tuple[t.List[Use], t.List[str]]:
-    """What the tests and tools of a checkout start, and what is wrong with the way in which they do."""
+    """The programs that the tests and tools of a checkout start, and the mistakes in how they do it."""
     uses, wrong = makefile((root / "Makefile").read_text()), []
     every = [path for name in ("tests", "tools") for path in sorted((root / name).rglob("*.py"))]
     for path in every:
-        if path.name == "test_programs.py":  # its texts are breaches
+        if path.name == "test_programs.py":  # its texts break the rules on purpose
             continue
         found, complaints = Source(path, path.read_text(), str(path.relative_to(root))).look()
         uses += found

@@ -1,9 +1,9 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Python 3.13 on machines that have an older one: Debian trixie's, unpacked below .build, with the libraries that it was made for.
+"""Python 3.13 for machines with an older one: Debian trixie's, unpacked below .build, with its libraries.
 
-Usage: python tools/python313.py. Prints the path of a program that is that Python, also for what it starts by sys.executable.
+Usage: python tools/python313.py. Prints the path of a program that runs this Python; sys.executable works too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PACKAGES = (
     "libzstd1",
     "zlib1g",
 )
-#: The libraries' loader gets the name of this script as the program's, so Python finds its own files beside it.
+#: The loader gets the name of this script as that of the program, so Python finds its own files beside it.
 # starts: sh (and what was fetched)
 _PROGRAM = """#!/bin/sh
 exec "{loader}" --library-path "{libraries}" --argv0 "$0" "{python}" "$@"
@@ -35,7 +35,7 @@ exec "{loader}" --library-path "{libraries}" --argv0 "$0" "{python}" "$@"
 
 
 def interpreter() -> pathlib.Path:
-    """Fetched when it is not there."""
+    """The path of the interpreter, which is fetched if it is missing."""
     tree = fetch("trixie", *_PACKAGES)
     program = tree / "usr" / "bin" / "python"
     (libraries,) = tree.glob("usr/lib/*-linux-gnu*")

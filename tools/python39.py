@@ -1,11 +1,10 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What travels to targets runs on Python 3.9. Usage: python tools/python39.py
+"""Check that all code for targets runs on Python 3.9. Usage: python tools/python39.py
 
-On every machine it is parsed by that grammar, and vermin looks for parts of the standard library that are newer. Where there is a
-Python 3.9, it imports every file, with nothing installed but what Ansible brings along; where there is none, the gate says so in its
-line.
+On every machine the code is parsed by that grammar, and vermin looks for newer parts of the standard library. If there is a
+Python 3.9, it imports every file, with only the packages that Ansible itself brings; if there is none, the gate's line says so.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _IMPORT = "import importlib, sys; sys.path.insert(0, sys.argv[1]); [importlib.im
 
 
 def newer(paths: t.Sequence[pathlib.Path]) -> str:
-    """What of these files is not in Python 3.9, a line each; empty when all is."""
+    """The parts of these files that Python 3.9 does not have, one on each line; empty without any."""
     wrong = ""
     for path in paths:
         try:
@@ -35,7 +34,7 @@ def newer(paths: t.Sequence[pathlib.Path]) -> str:
         except SyntaxError as error:
             wrong += f"{path}:{error.lineno}: {error.msg}\n"
     if wrong:
-        return wrong  # vermin passes over what cannot be parsed
+        return wrong  # vermin ignores files that it cannot parse
     vermin = [str(pathlib.Path(sys.executable).with_name("vermin")), "--no-config-file", "--no-parse-comments"]
     command = [*vermin, "--target=3.9-", "--quiet", "--violations", "--processes=1", *map(str, paths)]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
@@ -43,7 +42,7 @@ def newer(paths: t.Sequence[pathlib.Path]) -> str:
 
 
 def interpreter() -> str:
-    """A Python 3.9 that starts, which pyenv's python3.9 in PATH need not; empty when there is none."""
+    """A Python 3.9 that starts (pyenv's python3.9 in PATH may not); empty when there is none."""
     # starts: (no package: a note says that there is none)
     candidates = [shutil.which("python3.9") or "", *map(str, pathlib.Path.home().glob(".pyenv/versions/3.9.*/bin/python3.9"))]
     for path in filter(None, candidates):
@@ -58,14 +57,14 @@ def files(root: pathlib.Path) -> t.List[pathlib.Path]:
 
 
 def imported(python: str, root: pathlib.Path) -> str:
-    """What Python says when it cannot import the files of the collection at root; empty when it can."""
+    """Python's errors when it cannot import the files of the collection at root; empty when it can."""
     names = [_COLLECTION + ".".join(path.relative_to(root).with_suffix("").parts) for path in files(root)]
     with tempfile.TemporaryDirectory(prefix="fleet-python39-") as base:
         above = pathlib.Path(base, "ansible_collections", "fleet")
         above.mkdir(parents=True)
         (above / "containerd").symlink_to(root)
         pathlib.Path(base, "ansible").symlink_to(next(iter(ansible.__path__)))
-        # Isolated, and without site-packages: what is imported at the top of a file must be on every target.
+        # Isolated, and without site-packages: every target must have what a file imports at its top.
         command = [python, "-I", "-S", "-B", "-c", _IMPORT, base, *names]
         # starts: (a Python 3.9)
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)

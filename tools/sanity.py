@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run ansible-test sanity on a copy of the collection, with no ignore file. Usage: python tools/sanity.py [ansible-test options]
 
-ansible-test wants to download a get-pip.py from its project's own server. Where that cannot be had, the standard library's
-ensurepip does the same: PIP below is put where ansible-test keeps its download. ansible-test's files go to .build/sanity.
+ansible-test downloads a get-pip.py from its project's own server. We replace it by the standard library's ensurepip: PIP below is
+put where ansible-test keeps its download. The files of ansible-test go to .build/sanity.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import ansible_test
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BASE = ROOT / ".build" / "sanity"
-#: Arguments are those of pip install: the version of pip that ansible-test wants, and options.
+#: Its arguments are those of pip install: the version of pip that ansible-test wants, and options.
 PIP = '''"""Bootstrap pip from the standard library, then let it install what was asked for."""
 
 import subprocess
@@ -57,7 +57,7 @@ def sanity(arguments: t.Sequence[str]) -> int:
     environment = {
         **os.environ,
         "HOME": str(BASE),
-        # pip's own configuration, which may name a mirror, stays the user's.
+        # Keep the user's configuration of pip, which may name a mirror.
         "XDG_CONFIG_HOME": os.environ.get("XDG_CONFIG_HOME", os.path.expanduser("~/.config")),
         "LC_ALL": "C.UTF-8",
         "ANSIBLE_COLLECTIONS_PATH": str(BASE),

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Set up this checkout: Debian packages, .venv, .build/optional, and .build/link, through which Python and Ansible find the collection.
 
-Usage: python3 tools/setup.py [--vm]. What is there already is left alone, so that a second run takes a fraction of a second.
+Usage: python3 tools/setup.py [--vm]. Existing parts are not made again, so a second run takes a fraction of a second.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def apt(names: t.Sequence[str]) -> None:
         sys.exit(f"these packages are missing: {' '.join(missing)}. Install them, or run this as root on Debian.")
     print(f"apt: installing {' '.join(missing)}", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    # A source of somebody else's that does not answer is no reason to stop: the install tells whether we have what we need.
+    # Go on if some other package source does not answer: the install tells whether anything is missing.
     subprocess.run(["apt-get", "-qq", "update"], env=environment, check=False)
     install = ["apt-get", "-qq", "-y", "-o", "Dpkg::Use-Pty=0", "install", "--no-install-recommends", *missing]
     if subprocess.run(install, env=environment, check=False, stdout=subprocess.DEVNULL).returncode:
@@ -68,7 +68,7 @@ def environment() -> None:
 
 
 def optional() -> None:
-    """Make .build/optional: requirements/optional.txt, for who puts it on Python's path."""
+    """Make .build/optional with requirements/optional.txt, for those who put it on Python's path."""
     requirements = ROOT / "requirements" / "optional.txt"
     if not made_from(OPTIONAL, requirements):
         OPTIONAL.mkdir(parents=True, exist_ok=True)
@@ -76,7 +76,7 @@ def optional() -> None:
 
 
 def made_from(directory: pathlib.Path, requirements: pathlib.Path) -> bool:
-    """Whether the directory has just these."""
+    """Whether the directory was made from exactly these requirements."""
     stamp = directory / "made-from"
     return stamp.exists() and stamp.read_text() == _wanted(requirements)
 
@@ -86,7 +86,7 @@ def _wanted(requirements: pathlib.Path) -> str:
 
 
 def install(directory: pathlib.Path, requirements: pathlib.Path, *options: str) -> None:
-    """By .venv's pip."""
+    """Install with the pip of .venv."""
     pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     # starts: (of .venv)
     if subprocess.run([*pip, *options, "-r", str(requirements)], check=False).returncode:
@@ -95,7 +95,7 @@ def install(directory: pathlib.Path, requirements: pathlib.Path, *options: str) 
 
 
 def link() -> None:
-    """Let .build/link/ansible_collections/fleet/containerd lead to the root of the checkout."""
+    """Make .build/link/ansible_collections/fleet/containerd a link to the root of the checkout."""
     if LINK.is_symlink() and LINK.resolve() == ROOT:
         return
     LINK.parent.mkdir(parents=True, exist_ok=True)

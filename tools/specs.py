@@ -20,9 +20,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODULES = ROOT / "plugins" / "modules"
 FRAGMENTS = ROOT / "plugins" / "doc_fragments"
 SPECS = ROOT / "plugins" / "module_utils" / "argument_specs"
-#: Options that are read from the environment of the task when they are not given.
+#: Options that come from the environment of the task when they are not set.
 ENVIRONMENT = {"address": "CONTAINERD_ADDRESS", "namespace": "CONTAINERD_NAMESPACE"}
-#: Options that are secrets, and options whose name only looks so to ansible-core.
+#: Options that are secrets, and options that only look so to ansible-core by their names.
 SECRETS = {"header", "password", "token", "src_password", "src_token"}
 PUBLIC = {"keys", "secret_keys"}
 KEYS = ("type", "elements", "choices", "default", "required", "aliases")
@@ -73,7 +73,7 @@ def argument(name: str, option: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
 
 
 def options_of(path: pathlib.Path) -> t.Dict[str, t.Any]:
-    """All options of a module, those of its fragments too."""
+    """All options of a module, including those of its fragments."""
     documentation = yaml.safe_load(constants(path)["DOCUMENTATION"])
     found: t.Dict[str, t.Any] = {}
     for name in documentation.get("extends_documentation_fragment", []):
@@ -83,7 +83,7 @@ def options_of(path: pathlib.Path) -> t.Dict[str, t.Any]:
 
 
 def literal(value: t.Any, indent: int) -> str:
-    """Python source of a value: a dictionary on one line where it fits, else one entry a line."""
+    """The Python source of a value: a dictionary on one line if it fits, else with one entry on each line."""
     if isinstance(value, str) and value.startswith("(env_fallback,"):
         return value
     if not isinstance(value, dict):

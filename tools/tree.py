@@ -18,11 +18,11 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
 def make_tree(directory: pathlib.Path) -> pathlib.Path:
-    """Copy the collection below directory, in place of an earlier copy; the root of the copy."""
+    """Copy the collection below directory, and replace an earlier copy. Returns the root of the copy."""
     target = directory / "ansible_collections" / "fleet" / "containerd"
     if target.exists():
         shutil.rmtree(target)
-    # safe.directory: in CI the checkout often belongs to another user than the one who runs this.
+    # safe.directory: in CI the checkout often belongs to another user.
     listing = ["git", "-c", "safe.directory=*", "ls-files", "-coz", "--exclude-standard"]
     names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True).stdout.decode().split("\0")
     for name in sorted(filter(None, set(names))):

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A real Debian machine with systemd and control groups of version 2, under QEMU: emulated, or by the processor with KVM=1.
+"""A real Debian machine with systemd and control groups of version 2, under QEMU: emulated, or with KVM=1 on the processor.
 
 Usage, as root on amd64: python tools/vm.py boot|stop|ssh SUITE [COMMAND ...], where SUITE is bookworm or trixie. Everything is below
 .build/vm. The image is built once, in a minute or two, from the mirror of this machine's apt sources; it boots in as many. What the
@@ -34,7 +34,7 @@ _PACKAGES = (
 _FILES = {
     "etc/hostname": "vm\n",
     "etc/fstab": "/dev/vda / ext4 defaults,noatime 0 1\n",
-    # No more in the initial file system than what mounts the root: it is unpacked by an emulated processor.
+    # The initial file system has only what mounts the root, since an emulated processor unpacks it.
     "etc/initramfs-tools/conf.d/small": "MODULES=list\nCOMPRESS=gzip\nFSTYPE=ext4\n",
     "etc/initramfs-tools/modules": "virtio_pci\nvirtio_blk\next4\ncrc32c_generic\n",
     "etc/ssh/sshd_config.d/vm.conf": "UseDNS no\nPermitRootLogin prohibit-password\n",
@@ -51,7 +51,7 @@ _SSH = (
 
 
 class Vm:
-    """The machine of a suite. Whoever uses it boots it, which does nothing when it runs already."""
+    """The machine of a suite. Every user boots it; that does nothing when it runs already."""
 
     def __init__(self, suite: str) -> None:
         if suite not in SUITES:
@@ -62,7 +62,7 @@ class Vm:
     # Building
 
     def build(self) -> None:
-        """Once: the image, kernel and initial file system. The mounts that this takes end with the process."""
+        """Make the image, kernel and initial file system, once. The mounts for this end with the process."""
         if self.image.exists():
             return
         self.base.mkdir(parents=True, exist_ok=True)
@@ -73,14 +73,14 @@ class Vm:
         subprocess.run(command, check=True)
 
     def make(self) -> None:
-        """In a mount namespace of its own."""
+        """Do the work of build(), in its own mount namespace."""
         memory = self.base / "memory"
         memory.mkdir(exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755,size=3g", "tmpfs", str(memory)], check=True)
         tree, log = memory / "tree", self.base / "log"
         with log.open("w") as output:
             command = ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", self.suite, str(tree), mirror()]
-            # Its packages would make an initial file system each; we want one, later.
+            # Each of its packages would make an initial file system; we make one, later.
             environment = {**os.environ, "INITRD": "No", "DEBIAN_FRONTEND": "noninteractive"}
             if subprocess.run(command, check=False, stdout=output, stderr=output, env=environment).returncode:
                 raise SystemExit(f"debootstrap has failed: see {log} and {tree}/debootstrap/debootstrap.log")
@@ -125,7 +125,7 @@ class Vm:
         return False
 
     def boot(self, patience: float = 900) -> float:
-        """Until ssh answers; how many seconds that took."""
+        """Boot and wait until ssh answers. Returns the seconds that it took."""
         self.build()
         begin = time.monotonic()
         if not self.running():
@@ -140,7 +140,7 @@ class Vm:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = int(free.getsockname()[1])
         (self.base / "port").write_text(str(port))
-        # Not by itself: where /dev/kvm is there and does not work, the machine would hang without a word.
+        # Only on request: where /dev/kvm exists but does not work, the machine would hang silently.
         fast = bool(os.environ.get("KVM"))
         processor = ["-accel", "kvm", "-cpu", "host"] if fast else ["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "Nehalem"]
         kernel = ["root=/dev/vda", "rw", "console=ttyS0", "net.ifnames=0", "quiet", "mitigations=off", "tsc=reliable"]
@@ -164,7 +164,7 @@ class Vm:
         process.returncode = 0  # it outlives this program
 
     def stop(self, patience: float = 60) -> None:
-        """Until it has stopped."""
+        """Stop the machine, and wait for the end."""
         if self.running():
             os.kill(int((self.base / "pid").read_text()), 15)
         deadline = time.monotonic() + patience
@@ -179,7 +179,7 @@ class Vm:
     def ssh(
         self, command: str, check: bool = True, timeout: float = 300, options: t.Sequence[str] = ()
     ) -> subprocess.CompletedProcess[str]:
-        """A shell command, by default in a login of its own. AssertionError with check, where it fails."""
+        """Run a shell command, by default in its own login. check: raise AssertionError when it fails."""
         found = ["ssh", *(options or self.ssh_options()), "root@127.0.0.1", command]
         try:
             done = subprocess.run(found, check=False, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)

@@ -77,7 +77,7 @@ class ActionModule(NormalAction):
         while True:
             sent += self._send(sender, asked, remote)
             result = dict(self._execute_module(module_args={**self._task.args, "path": remote}, task_vars=task_vars))
-            # What is not in the archive cannot be sent, however often a target names it: so this ends.
+            # A blob that is not in the archive cannot be sent, however often a target names it. So this ends.
             missing = set(result.pop("unsent", ())) - asked
             more = sender.offers(missing) if missing else missing
             if not more:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Documentation fragments: what every module of the collection promises, and of which groups of module_defaults it is."""
+"""Documentation fragments: what every module of the collection promises, and its groups of module_defaults."""
 
 from __future__ import annotations
 

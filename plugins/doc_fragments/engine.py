@@ -12,12 +12,12 @@ options:
   engine:
     description:
       - Which engine manages images and containers on the target.
-      - V(containerd) talks to a running containerd daemon; what is done is visible to C(ctr), C(nerdctl) and the kubelet.
+      - V(containerd) talks to a running containerd daemon. C(ctr), C(nerdctl) and the kubelet see the results.
       - V(embedded) needs no daemon, only Python and an OCI runtime such as C(runc).
-      - V(auto) takes V(containerd) when its socket O(address) is there, and V(embedded) when containerd is not installed.
+      - V(auto) takes V(containerd) when its socket O(address) exists, and V(embedded) when containerd is not installed.
         When containerd is installed but its socket is missing, the task fails rather than choosing another engine silently.
-        When containerd has come to a host later, a container that the embedded engine has there is not made a second time;
-        the task fails and names it.
+        When containerd was installed later, on a host where the embedded engine has a container of the same name, the task
+        does not make that container a second time, but fails and names it.
     type: str
     choices: [auto, containerd, embedded]
     default: auto

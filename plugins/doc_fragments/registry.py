@@ -29,38 +29,38 @@ options:
   plain_http:
     description:
       - Talk plain HTTP to the registry.
-      - Registries on the loopback interface are tried with TLS first and with plain HTTP then, without this option.
+      - Registries on the loopback interface are tried with TLS first and then with plain HTTP, even without this option.
     type: bool
     default: false
   retries:
     description:
       - How often a failed request is tried again (connection errors, resets, stalls, HTTP 408, 429 and 5xx).
-      - A registry that asks to be left alone for a while (C(Retry-After)) is, for up to a minute. When it asks for more, the task fails at
-        once and says for how long.
+      - When a registry asks to wait (C(Retry-After)), the task waits for up to a minute. When it asks for more, the task fails at once
+        and tells for how long.
     type: int
     default: 3
   retry_delay:
     description:
-      - Seconds before the first retry. It doubles with each retry and has some random part.
+      - Seconds before the first retry. The delay doubles with each retry and has a random part.
     type: float
     default: 2.0
   progress_timeout:
     description:
-      - Seconds within which the next part of an answer has to come, its headers or 128 KiB of its body. Else it counts as stalled and
-        is tried again. There is no limit for the whole transfer. A mirror that has stalled is asked last from then on.
+      - Seconds within which the next part of an answer has to come, its headers or 128 KiB of its body. Else the request counts as
+        stalled and is tried again. There is no limit for the whole transfer. A mirror that has stalled is asked last from then on.
       - With the defaults a stall is noticed after 45 seconds, and a registry that does nothing but stall fails the task within four
-        minutes. Once all tries of one request have failed, further requests are tried once, until something comes.
+        minutes. Once all tries of one request have failed, further requests are tried only once, until an answer comes.
       - Raise it for links slower than 25 kbit/s for each of the transfers that run at once (three by default), and for a registry that
-        has to fetch what it is asked for from a slow place first.
+        has to fetch the contents from a slow place first.
     type: float
     default: 45.0
   http_proxy:
     description:
-      - Proxy for registries that are spoken to over plain HTTP. When not set, E(http_proxy) of the task's environment is used.
+      - Proxy for registries that use plain HTTP. When not set, E(http_proxy) of the task's environment is used.
     type: str
   https_proxy:
     description:
-      - Proxy for registries that are spoken to over TLS. When not set, E(https_proxy) of the task's environment is used.
+      - Proxy for registries that use TLS. When not set, E(https_proxy) of the task's environment is used.
     type: str
   no_proxy:
     description:
@@ -68,18 +68,18 @@ options:
     type: str
   registry_config_dir:
     description:
-      - Directory in which each registry may have its mirrors, as containerd reads it (C(certs.d) with C(hosts.toml) or certificate files).
+      - Directory with the mirrors of registries, in containerd's layout (C(certs.d) with C(hosts.toml) or certificate files).
         Several directories are separated by colons.
-      - Mirrors are tried in order, then the registry itself; one that cannot be reached or refuses leads to the next.
+      - Mirrors are tried in order, then the registry itself. When one cannot be reached or refuses, the next one is asked.
       - The task's credentials, O(ca_path), O(client_cert) and O(validate_certs) are for the registry itself only.
         A mirror has its certificates in C(hosts.toml), and its credentials there or under its own name in Docker's C(config.json).
-      - A file that is broken, which containerd itself passes over in silence, is an error.
+      - A broken file is an error, although containerd itself ignores it silently.
       - Reading C(hosts.toml) needs the Python library tomlkit. The default may be missing. V("") uses no mirrors.
     type: path
     default: /etc/containerd/certs.d
 """
 
-    # For all modules that talk to registries but containerd_login, whose credentials mean something else.
+    # For all modules that talk to registries except containerd_login, whose credentials mean something else.
     CREDENTIALS = r"""
 options:
   username:

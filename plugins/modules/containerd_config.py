@@ -12,16 +12,16 @@ version_added: 0.1.0
 author:
   - fleet.containerd contributors (@fleet-containerd)
 description:
-  - Merges settings into containerd's C(config.toml), or takes them out of it.
-    All else in the file stays as it is, byte by byte, with its comments, its order and keys that nobody knows.
-  - Keys may be given as any version of the configuration spells them, containerd 1.x or 2.x; they are written as the version of the file
-    spells them. So one task serves hosts with different versions.
-  - Nothing is replaced before the installed containerd has read the new configuration and accepts it, and before some checks that it
-    does not make itself. The file is replaced at once, and keeps its owner and mode.
-  - Whether something has to be changed is decided by comparing what the file means, not its text.
-  - containerd reads its configuration at its start only. RV(restart_required) says whether the running daemon has to be restarted;
+  - Merges settings into containerd's C(config.toml), or removes them from it.
+    Everything else in the file stays as it is, byte by byte, with comments, order and unknown keys.
+  - Keys may be given in the spelling of any version of the configuration, containerd 1.x or 2.x. They are written in the spelling of the
+    file's version. So one task serves hosts with different versions.
+  - The file is replaced only after the installed containerd has read and accepted the new configuration, and after some checks that it
+    does not make itself. The replacement is atomic, and keeps the owner and the mode.
+  - The module compares the meaning of the file with the settings, not its text.
+  - containerd reads its configuration only at its start. RV(restart_required) tells whether the running daemon has to be restarted;
     this module does not restart it. Containers keep running when containerd is restarted.
-  - Where containerd is not installed yet, the file can be prepared all the same.
+  - The file can be prepared before containerd is installed.
 requirements:
   - tomlkit
   - root, to see with which files the running daemon was started
@@ -29,44 +29,44 @@ attributes:
   diff_mode:
     support: full
     details:
-      - The difference of the text of the files. Secrets are replaced in it.
+      - The diff shows the text of the files, with secrets replaced.
 extends_documentation_fragment:
   - fleet.containerd.attributes
 options:
   path:
     description:
-      - The main configuration file, which containerd is started with.
+      - The main configuration file, with which containerd is started.
       - A symbolic link is followed.
     type: path
     default: /etc/containerd/config.toml
   settings:
     description:
-      - What is to be in the configuration, as nested dictionaries. Keys that are not named stay as they are.
-      - Names of plugins have dots in them and are one key, as in V({"plugins":{"io.containerd.grpc.v1.cri":{}}}).
+      - The settings for the configuration, as nested dictionaries. Keys that are not named stay as they are.
+      - The name of a plugin is one key, although it has dots, as in V({"plugins":{"io.containerd.grpc.v1.cri":{}}}).
       - With O(state=absent) the keys are removed. Their values do not matter and may be null, except for lists with
         O(list_mode=append_unique).
       - V(version) is the version that O(migrate) brings the configuration to, or that a new file gets.
     type: dict
   keys:
     description:
-      - With O(state=absent), more keys to remove, with all that is below them.
-      - Each is a dotted key as TOML has it, with quotes where a part has dots, such as
+      - With O(state=absent), more keys to remove, with everything below them.
+      - Each is a dotted key as in TOML, with quotes if a part has dots, such as
         V(plugins."io.containerd.grpc.v1.cri".registry), or the list of its parts.
     type: list
     elements: raw
   state:
     description:
       - V(present) makes sure that the settings are in the configuration.
-      - V(absent) removes the keys that O(settings), O(keys) and the options for single sections name. A table that has nothing left goes too.
+      - V(absent) removes the keys that O(settings), O(keys) and the options for single sections name. Tables that become empty go too.
       - V(absent) with O(drop_in) and without any key removes the drop-in file.
     type: str
     choices: [present, absent]
     default: present
   list_mode:
     description:
-      - What becomes of lists.
-      - V(replace) makes them what O(settings) has.
-      - V(append_unique) adds the elements that they lack; with O(state=absent) it takes the elements out that O(settings) has.
+      - How lists are changed.
+      - V(replace) replaces a list by the one in O(settings).
+      - V(append_unique) adds the missing elements of O(settings); with O(state=absent) it removes the elements of O(settings).
     type: str
     choices: [replace, append_unique]
     default: replace
@@ -92,50 +92,51 @@ options:
     type: dict
   drop_in:
     description:
-      - Name of a file in the directory C(conf.d) beside O(path), with or without C(.toml), which is edited instead of the main file.
-      - The main file is made to import C(conf.d/*.toml), unless it imports the drop-in already.
-      - A later file replaces the whole table of a plugin in containerd 1.x, and in all versions that of a proxy plugin or a stream
-        processor. So the drop-in gets what the files before it say in such a table too. These lines are marked by a comment; each run
-        brings them up to what those files say, and removes them when the installed containerd merges the tables.
-      - The task fails when a setting would have no effect in the drop-in, because a later file has it too, or because it is V(0), V(false) or
-        empty in one of the server's own sections, where containerd takes that for not set.
+      - Name of a file in the directory C(conf.d) beside O(path), with or without C(.toml). It is edited instead of the main file.
+      - The main file gets an import of C(conf.d/*.toml), unless it imports the drop-in already.
+      - A later file replaces the complete table of a plugin in containerd 1.x, and of a proxy plugin or a stream processor in all
+        versions. So the drop-in also gets a copy of such a table from the files before it. A comment marks these lines. Each run updates
+        them, and removes them when the installed containerd merges the tables.
+      - The task fails when a setting would have no effect in the drop-in, because a later file has it too, or because it is V(0),
+        V(false) or empty in one of the server's own sections, where containerd takes that as not set.
     type: str
   base:
     description:
-      - What a main file begins with that is not there yet.
-      - V(minimal) is the version alone. What is not set has containerd's defaults, also those of later releases.
-      - V(default) is what C(containerd config default) prints.
+      - The first content of a main file that does not exist yet.
+      - V(minimal) is only the version. All other settings have containerd's defaults, also those of later releases.
+      - V(default) is the output of C(containerd config default).
     type: str
     choices: [minimal, default]
     default: minimal
   migrate:
     description:
-      - Bring the main file and what it imports to the newest version that the installed containerd knows, or to V(version) of O(settings).
-      - Keys are moved as containerd's own migration moves them, with their comments. That is C(2) for containerd 1.x, C(3) for 2.0 to 2.2,
-        C(4) for 2.3 and later.
-      - Without it the version of a file stays what it is.
+      - Bring the main file and its imports to the newest version that the installed containerd knows, or to V(version) of O(settings).
+        The newest version is C(2) for containerd 1.x, C(3) for 2.0 to 2.2, C(4) for 2.3 and later.
+      - Keys are moved as in containerd's own migration, with their comments.
+      - Without it the version of a file does not change.
     type: bool
     default: false
   migrate_mirrors:
     description:
-      - Move mirrors and TLS settings that stand in the CRI plugin's section for registries to C(hosts.toml) files in its C(config_path),
-        or in C(/etc/containerd/certs.d) where it has none, which it gets then.
-      - The two cannot stand together, and containerd 2.2 knows the latter only. Without this option the task fails where they do.
-      - Credentials stay where they are. A C(hosts.toml) that is there already, and says something else, is an error.
+      - Move mirrors and TLS settings from the CRI plugin's section for registries to C(hosts.toml) files in its C(config_path).
+        If that is not set, it is set to C(/etc/containerd/certs.d).
+      - The section and C(config_path) cannot be used together, and containerd 2.2 knows only C(config_path). Without this option
+        the task fails when both are set.
+      - Credentials stay where they are. A C(hosts.toml) that exists already with other content is an error.
     type: bool
     default: false
   backup:
     description:
-      - Keep a copy of each file that is changed or removed beside it, with a time in its name that ends in C(~).
+      - Keep a copy of each changed or removed file beside it. The name of the copy has the time and ends in C(~).
     type: bool
     default: false
   validate:
     description:
       - Whether the new configuration is checked before it is written, by this module and by C(containerd config dump) of the
         installed containerd.
-      - When not set, it is checked, and containerd is asked when it is installed.
+      - When not set, the configuration is checked, and containerd is asked if it is installed.
       - With V(true), a warning tells when containerd is not installed.
-      - With V(false) nothing is checked but that the file is valid TOML.
+      - With V(false) the only check is that the file is valid TOML.
     type: bool
   containerd_binary:
     description:
@@ -143,16 +144,16 @@ options:
     type: path
   secret_keys:
     description:
-      - Keys whose values are secret, written as in O(keys). They are shown neither in the difference nor in a message nor in the result.
-      - A key below a named one is secret, too. Credentials in the CRI plugin's section for registries are always.
+      - Keys with secret values, written as in O(keys). The values never appear in the diff, in messages or in the result.
+      - Keys below a named one are secret, too. Credentials in the CRI plugin's section for registries are always secret.
       - A new file with a secret in it gets the mode V(0600).
     type: list
     elements: raw
 notes:
-  - RV(restart_required) is decided by times. It is true when a containerd runs that was started with O(path), and either this task
+  - RV(restart_required) depends on times. It is true when a containerd runs that was started with O(path), and either this task
     changes one of its files, or the main file, a file that it imports, or a directory from which it imports files by a pattern was changed
-    after that process was started. It looks at the time at which the inode was changed, which no tool sets back. So it is right in saying
-    V(false), and may say V(true) when only a comment or the owner was changed. It cannot see flags of the command line that override the file.
+    after that process was started. The module uses the time at which the inode was changed, which no tool can set back. So V(false)
+    is always right, and V(true) may mean that only a comment or the owner was changed. Command line flags that override the file are not seen.
   - This module writes nothing to the host's log, because its parameters may have secrets in them.
 seealso:
   - name: containerd-config.toml(5)
@@ -185,7 +186,7 @@ EXAMPLES = r"""
         name: containerd
         state: restarted
 
-- name: Restart containerd also when an earlier run changed the file and did not come to its handlers
+- name: Restart containerd also when an earlier run changed the file and did not reach its handlers
   hosts: workers
   become: true
   tasks:
@@ -205,7 +206,7 @@ EXAMPLES = r"""
   hosts: workers
   become: true
   tasks:
-    - name: Start from the whole default configuration when there is no file yet
+    - name: Start from the complete default configuration when there is no file yet
       fleet.containerd.containerd_config:
         base: default
         backup: true
@@ -221,7 +222,7 @@ EXAMPLES = r"""
             - io.containerd.snapshotter.v1.btrfs
             - io.containerd.snapshotter.v1.zfs
 
-    - name: Keep settings in a file of their own
+    - name: Keep settings in a separate file
       fleet.containerd.containerd_config:
         drop_in: 50-pause
         plugins:
@@ -234,7 +235,7 @@ EXAMPLES = r"""
         drop_in: 50-pause
         state: absent
 
-    - name: Remove keys, so that containerd's defaults count again
+    - name: Remove keys, so that containerd's defaults are used again
       fleet.containerd.containerd_config:
         state: absent
         keys:
@@ -278,11 +279,11 @@ config_file:
   sample: /etc/containerd/config.toml
 config_version:
   description: The version of the configuration in that file.
-  returned: always; null when the file is not there
+  returned: always; null when the file does not exist
   type: int
   sample: 3
 restart_required:
-  description: Whether the running containerd has to be restarted to read its files. The notes say how that is decided.
+  description: Whether the running containerd has to be restarted to read its files. The notes explain how this is decided.
   returned: always
   type: bool
 restart_reason:
@@ -296,7 +297,7 @@ validated:
   type: bool
 unknown_keys:
   description:
-    - Keys in all files together that the installed containerd does not know and ignores, as it says itself (2.x), or because they are not in the
+    - Keys in any of the files that the installed containerd ignores, either those that it reports itself (2.x), or those that are missing in the
       output of C(containerd config default) (1.x). A warning names them, too.
   returned: when something changes and O(validate) is not false
   type: list

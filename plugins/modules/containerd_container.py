@@ -13,13 +13,13 @@ author:
   - fleet.containerd contributors (@fleet-containerd)
 description:
   - Creates, starts, stops, changes and removes containers.
-  - An option that is not given is not compared. What was given is stored with the container, so that a comparison never guesses.
-  - A change that needs a new container makes it first, then stops the old one, and removes the old one only when the new one runs.
-    When the new one does not start, or ends at once with another exit status than 0, the old one is started again.
-  - Check mode tells whether it will work. It asks the registry for an image that is not there, compares the room on the disk with what
-    is to be fetched, looks for the sources of volumes and the runtime, and in an image that is unpacked for the user, the command and the
-    targets of volumes. It fails as the run would, in the same words. A warning names what it could not look at. A task with nothing to
-    do asks nobody.
+  - An option that is not given is not compared. The options that were given are stored with the container, so a comparison never guesses.
+  - A change that needs a new container makes the new one first, then stops the old one, and removes the old one only when the new one
+    runs. When the new one does not start, or ends at once with an exit status other than 0, the old one is started again.
+  - Check mode tells whether the task will work. It asks the registry for a missing image, compares the free space on the disk with what
+    has to be fetched, and looks for the sources of volumes and the runtime. In an unpacked image it looks for the user, the command and
+    the targets of volumes. It fails as the run would, with the same messages. A warning names what it could not check. A task with
+    nothing to do asks no registry.
 requirements:
   - runc or crun (engine V(embedded))
   - requests (to pull images)
@@ -41,9 +41,9 @@ options:
   state:
     description:
       - V(present) makes sure that the container exists as asked, running or not.
-      - V(started) makes sure that it runs besides.
+      - V(started) makes sure that it exists as asked and runs.
       - V(stopped) makes sure that it exists as asked and does not run.
-      - V(absent) stops and removes it. Only O(name), O(force_kill), O(stop_timeout) and O(stop_signal) are looked at.
+      - V(absent) stops and removes it. Only O(name), O(force_kill), O(stop_timeout) and O(stop_signal) are used.
     type: str
     choices: [absent, present, started, stopped]
     default: started
@@ -65,7 +65,7 @@ options:
   image_name_mismatch:
     description:
       - What to do with a container whose image has another name but is the same image.
-      - V(recreate) makes the container anew, V(ignore) leaves it.
+      - V(recreate) makes a new container, V(ignore) leaves it.
     type: str
     choices: [recreate, ignore]
     default: ignore
@@ -90,11 +90,11 @@ options:
     type: str
   working_dir:
     description:
-      - Working directory, absolute. The default is that of the image, a relative one counting from V(/).
+      - Working directory, absolute. The default is that of the image; if that is relative, it is relative to V(/).
     type: str
   hostname:
     description:
-      - Host name. The default is the first 12 digits of the container's id, with O(network_mode=host) the name of the host.
+      - Host name. The default is the first 12 digits of the container's id; with O(network_mode=host) it is the name of the host.
     type: str
   labels:
     description:
@@ -105,10 +105,10 @@ options:
       - Directories and files of the host to mount, as C(source:target[:options]).
       - Options, separated by commas, are V(ro), V(rw), V(z), V(Z), and one of the propagation modes
         V(private), V(rprivate), V(shared), V(rshared), V(slave), V(rslave).
-      - V(z) and V(Z) are taken, and change no label. SELinux does not confine these containers, so they need none.
+      - V(z) and V(Z) are accepted, but change no label. SELinux does not confine these containers, so they need no label.
         Where SELinux is on, a warning says so.
-      - A volume that the image declares, and that is not given here, is a directory of its own for each container, with what the
-        image has there. It outlives restarts, and is removed with the container, also when that is made anew.
+      - For a volume that the image declares, and that is not given here, each container gets its own directory, filled from the image.
+        It survives restarts, and is removed with the container, also when the container is replaced by a new one.
     type: list
     elements: str
   read_only:
@@ -125,9 +125,9 @@ options:
     type: bool
   network_mode:
     description:
-      - V(none) gives the container a network namespace of its own with nothing but a loopback interface, and an C(/etc/hosts) with
+      - V(none) gives the container its own network namespace with only a loopback interface, and an C(/etc/hosts) with
         C(localhost) and its own name.
-      - V(host) lets it use the network of the host, with the host's C(/etc/hosts) and C(/etc/resolv.conf), where it has them.
+      - V(host) lets it use the network of the host, with the host's C(/etc/hosts) and C(/etc/resolv.conf), if the host has them.
       - A container whose O(network_mode) is not set gets V(none).
     type: str
     choices: [none, host]
@@ -166,24 +166,24 @@ options:
         and fails when the exit status is not 0.
       - A container that has ended with exit status 0 is then as asked, and is not started again.
         Use O(restart) or O(recreate) to run it again, or O(cleanup) to have it removed.
-      - With V(true) a container that has just been started is looked at for a moment. The task fails when it has ended by then with
-        another exit status than 0; what the task had done is taken back.
-      - While the task waits, other tasks can stop and remove the container; then it fails and says so.
+      - With V(true) the task watches a container for a moment after its start. If it ends within that time with an exit status other
+        than 0, the task fails and undoes its changes.
+      - While the task waits, other tasks can stop and remove the container; then the waiting task fails and says so.
       - When the task is interrupted (its connection is lost, C(SIGTERM) or C(SIGKILL), the limit of C(async)) the container is stopped.
-        The task keyword C(timeout) does not end what runs on a host that is reached by SSH; use O(wait_timeout).
-      - A container that runs already is waited for, also one whose task was interrupted before it could be stopped.
+        The task keyword C(timeout) does not stop a container on a host that is reached by SSH; use O(wait_timeout).
+      - The task also waits for a container that runs already, for example one whose task was interrupted before it could stop it.
     type: bool
     default: true
   wait_timeout:
     description:
-      - With O(detach=false), how many seconds the container may take. When they are over it is stopped, as by O(state=stopped), and the
-        task fails. What it has printed so far is returned.
+      - With O(detach=false), how many seconds the container may take. After that it is stopped, as by O(state=stopped), and the
+        task fails and returns the output so far.
       - The default is no limit.
     type: float
   cleanup:
     description:
       - With O(detach=false), remove the container after it has ended, so that each task runs it.
-      - A container that has ended and is there all the same was left by a task that was interrupted; it is removed, and a new one runs.
+      - A container that has ended and still exists was left by an interrupted task; it is removed, and a new one runs.
     type: bool
     default: false
   recreate:
@@ -198,7 +198,7 @@ options:
     default: false
   adopt:
     description:
-      - Allow to make a container anew that was not made by this module, for example by C(nerdctl) or C(ctr).
+      - Allow this module to replace a container that it did not make, for example one of C(nerdctl) or C(ctr).
     type: bool
     default: false
   comparisons:
@@ -255,8 +255,8 @@ actions:
   sample: ["pull image docker.io/library/nginx:1.27", "create container web", "start container web"]
 container:
   description:
-    - The container in the shape of C(docker inspect). Empty when it is absent, and in check mode when it is not there yet.
-    - C(Output) is there with O(detach=false).
+    - The container in the shape of C(docker inspect). Empty when it is absent, and in check mode when it does not exist yet.
+    - With O(detach=false) it has C(Output).
   returned: always
   type: dict
   sample:
@@ -265,19 +265,19 @@ container:
     State: {"Status": "running", "Running": true, "Pid": 4711, "ExitCode": 0}
 undone:
   description:
-    - Those of RV(actions) that were taken back, because a later one failed. What was done and not taken back makes the task changed.
+    - Those of RV(actions) that were undone, because a later one failed. The task is changed if some were done and not undone.
   returned: on failure
   type: list
   elements: str
   sample: ["give the name web to the new container", "stop the old container web", "create container web anew (image changed)"]
 status:
-  description: The exit status. 128 and the number of the signal where a signal ended the container.
+  description: The exit status; 128 plus the number of the signal if a signal ended the container.
   returned: with O(detach=false), and when a container ended as soon as it was started
   type: int
   sample: 0
 recreated_because:
   description: The options that made a new container necessary.
-  returned: when the container is made anew
+  returned: when the container is replaced by a new one
   type: list
   elements: str
   sample: ["env", "image"]

@@ -12,7 +12,7 @@ version_added: 0.1.0
 author:
   - fleet.containerd contributors (@fleet-containerd)
 description:
-  - Returns the containers of a namespace in the shape of C(docker inspect), those made by C(nerdctl), C(ctr) or the kubelet too.
+  - Returns the containers of a namespace in the shape of C(docker inspect), including those of C(nerdctl), C(ctr) and the kubelet.
 extends_documentation_fragment:
   - fleet.containerd.attributes.info
   - fleet.containerd.attributes.containerd
@@ -21,7 +21,7 @@ options:
   name:
     description:
       - The containers to show, by name, by id or by a unique beginning of an id. All containers when not set.
-      - A container that is not there is left out of the result.
+      - A container that does not exist is left out of the result.
     type: list
     elements: str
   labels:
@@ -46,18 +46,18 @@ EXAMPLES = r"""
 
 RETURN = r"""
 exists:
-  description: Whether every container that was asked for is there.
+  description: Whether every container that was asked for exists.
   returned: always
   type: bool
   sample: true
 container:
-  description: The container, when exactly one name was asked for; empty when it is not there.
+  description: The container, when exactly one name was asked for; empty when it does not exist.
   returned: when O(name) has one element
   type: dict
 containers:
   description:
     - The containers, sorted by name, in the shape of C(docker inspect).
-    - The status of one whose state cannot be found out, since its shim hangs, is V(unknown); a warning tells why.
+    - The status is V(unknown) when the state cannot be read because the shim hangs; a warning tells why.
   returned: always
   type: list
   elements: dict

@@ -14,15 +14,14 @@ author:
 description:
   - Makes sure that an image is present on the target, or that it is absent.
   - An image is pulled straight from its registry, layers in parallel; no C(ctr), C(nerdctl) or C(docker) is called.
-    What was transferred before an interruption is used again.
+    An interrupted pull continues where it stopped.
   - A pulled image is durable when the task returns, also after a power cut.
-  - Check mode asks the registry where O(pull) says so, and tells the truth about a tag that has moved. Of an image that it would
-    pull it reads the manifest and the config, some kilobytes, so that RV(image) and the diff are those of the run, and it
-    fails where the run would find no such tag or platform, or no room for what is to be fetched. Where only the unpacked layers,
-    taken for three times their compressed size, may find no room, it warns.
+  - Check mode asks the registry when O(pull) says so, and tells the truth about a tag that has moved. For an image that it would
+    pull it reads the manifest and the config (some kilobytes), so RV(image) and the diff are those of the run. It fails when
+    the tag or the platform does not exist, or when the blobs to fetch do not fit on the disk. It warns when only the unpacked
+    layers may not fit; they are estimated at three times their compressed size.
 requirements:
-  - requests (to pull; images that are present already need no library)
-  - runc or crun is not needed to pull
+  - requests (to pull; images that are present already need no library). A pull does not need runc or crun.
 attributes:
   diff_mode:
     support: full
@@ -38,13 +37,13 @@ options:
       - The image, as C([registry/]repository[:tag][@digest]). V(nginx) means C(docker.io/library/nginx:latest).
       - With a digest the image is pinned. With a tag and a digest the task fails when the registry's tag has moved away from the digest.
       - With O(state=absent) this may also be an image id (C(sha256:) and 64 hex digits), as the info modules return it.
-      - A list makes sure of several images in one task. Blobs that they share are transferred once, and while one image
-        is unpacked the next ones are transferred.
+      - A list handles several images in one task. Blobs that they share are transferred once, and while one image is
+        unpacked the next ones are transferred.
     type: list
     elements: str
   images:
     description:
-      - Images with options of their own, in place of O(name) or besides it.
+      - Images with their own options, instead of O(name) or in addition to it.
     type: list
     elements: dict
     suboptions:
@@ -56,23 +55,23 @@ options:
         description: As O(digest).
         type: str
       platform:
-        description: As O(platform), which is taken where this is not given.
+        description: As O(platform), which is used when this is not given.
         type: list
         elements: str
       pinned:
-        description: As O(pinned), which is taken where this is not given.
+        description: As O(pinned), which is used when this is not given.
         type: bool
   on_failure:
     description:
-      - What happens to the other images of the task when one cannot be had.
+      - What happens to the other images of the task when one fails.
       - V(continue) goes on with them; the task fails at its end, and RV(images) says which image failed and why.
-      - V(stop) ends the task. Images that are done already stay done.
+      - V(stop) ends the task. Images that are done already stay.
     type: str
     choices: [continue, stop]
     default: continue
   tag:
     description:
-      - The tag, where O(name) has none. A digest is taken as well, and a tag with a digest (C(1.27@sha256:...)).
+      - The tag, if O(name) has none. A digest is accepted too, and a tag with a digest (C(1.27@sha256:...)).
     type: str
     default: latest
   digest:
@@ -81,65 +80,65 @@ options:
     type: str
   state:
     description:
-      - V(present) makes sure that the image is there and unpacked.
-      - V(absent) takes the name away and frees what no other image and no container uses.
+      - V(present) makes sure that the image is present and unpacked.
+      - V(absent) removes the name, and frees everything that no other image and no container uses.
     type: str
     choices: [present, absent]
     default: present
   pull:
     description:
       - When the registry is asked.
-      - V(missing) asks it only when the image is not there.
+      - V(missing) asks it only when the image is missing.
       - V(always) asks it on every run, and pulls when the tag has moved. A registry that cannot be reached is an error.
-      - V(newer) is V(always), but an image that is there is good enough when the registry cannot be reached; a warning says so.
-      - V(never) never asks it; the task fails when the image is not there.
+      - V(newer) is like V(always), but when the registry cannot be reached, a present image is used and a warning says so.
+      - V(never) never asks it; the task fails when the image is missing.
     type: str
     choices: [missing, always, newer, never]
     default: missing
   platform:
     description:
       - The platform to choose from a multi-platform image, as C(os/architecture[/variant]). The default is that of the target.
-      - An image without an index, for another platform than the one that is given, is pulled anew, and refused when the registry
-        has no other one.
+      - An image without an index, for another platform than the given one, is pulled again, and refused if the registry has no
+        other one.
       - A list makes the image present for several platforms; RV(image) then shows the first of them.
-      - V(all) makes it present for all that it has, so that it can be exported or pushed whole. Only what the target
-        can run is unpacked.
+      - V(all) makes the image present for all its platforms, so that it can be exported or pushed completely. Only the
+        platform that the target can run is unpacked.
     type: list
     elements: str
   unpack:
     description:
-      - Whether the layers are unpacked too, which containers need. Without, the image is only stored.
+      - Whether the layers are unpacked too, which containers need. With V(false) the image is only stored.
     type: bool
     default: true
   verify:
     description:
       - Read the whole image on every run, compare its blobs with their digests and the unpacked layers with the blobs,
-        and fetch and unpack anew what is damaged. This takes about as long as unpacking.
-      - Compared are the bytes of files, owners, modes, extended attributes and capabilities, links, devices, what is hidden of the layers
-        below, and whether there is more than the layers have. Meanwhile the names of a layer, without the bytes of its files, are kept
-        below C(/var/tmp), or O(data_root) where that is another file system.
-      - With containerd, a snapshot that no container is made from is looked at through a view, which the daemon has for that long, in
-        check mode too.
+        and fetch and unpack damaged parts again. This takes about as long as unpacking.
+      - It compares the bytes of files, owners, modes, extended attributes and capabilities, links, devices, and what the layers
+        hide of those below, and looks for files that no layer has. Meanwhile the names in a layer (not the bytes of its files)
+        are kept below C(/var/tmp), or below O(data_root) if that is on another file system.
+      - With containerd, a snapshot without containers is read through a view, which the daemon keeps during that time, in check
+        mode too.
     type: bool
     default: false
   pinned:
     description:
-      - Whether the kubelet's garbage collection leaves the image alone (containerd 1.7 and later, in its O(namespace=k8s.io)).
+      - Whether the kubelet's garbage collection keeps the image (containerd 1.7 and later, in its O(namespace=k8s.io)).
         The image's record gets the label C(io.cri-containerd.pinned), or loses it.
-      - Not given, it stays as it is, also when the image is pulled anew. O(state=absent) removes a pinned image, too.
+      - When not set, it stays as it is, also when the image is pulled again. O(state=absent) removes a pinned image, too.
     type: bool
   force:
     description:
-      - With O(state=absent), remove the image's name although containers use the image. Those containers keep working.
+      - With O(state=absent), remove the image's name even if containers use the image. Those containers keep working.
     type: bool
     default: false
   progress_file:
     description:
-      - A file on the target that tells how far the pulls are, for an asynchronous task (C(async), C(poll=0)) that another one waits for.
-      - While images are pulled it is replaced every half second by JSON with C(bytes), C(total) and C(images); each of those has
-        C(name), C(state) (V(waiting), V(transferring), V(unpacking), V(done) or V(failed)), C(bytes) and C(total). What is on the target
-        already counts as transferred; C(total) is 0 as long as it is not known.
-      - It stays as it was at the end. A run that has nothing to pull does not touch it.
+      - A file on the target that shows the progress of pulls, for an asynchronous task (C(async), C(poll=0)) that another one waits for.
+      - While images are pulled, it is replaced every half second by JSON with C(bytes), C(total) and C(images). Each of the images has
+        C(name), C(state) (V(waiting), V(transferring), V(unpacking), V(done) or V(failed)), C(bytes) and C(total). Blobs that are on
+        the target already count as transferred; C(total) is 0 until it is known.
+      - The file keeps its last state. A run that has nothing to pull does not touch it.
       - M(fleet.containerd.containerd_image_wait) shows it in the terminal.
     type: path
   max_parallel:
@@ -180,7 +179,7 @@ EXAMPLES = r"""
         digest: sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83
     max_parallel: 4
 
-- name: Look whether an image is whole on disk, and repair it
+- name: Check that an image is complete on the disk, and repair it
   fleet.containerd.containerd_image:
     name: registry.example.com/team/app:2.1
     verify: true
@@ -199,7 +198,7 @@ EXAMPLES = r"""
   poll: 0
   register: pull
 
-- name: Wait for it, while /run/pull.json on the target tells how far it is
+- name: Wait for it, while /run/pull.json on the target shows the progress
   ansible.builtin.async_status:
     jid: "{{ pull.ansible_job_id }}"
   register: pulled
@@ -224,8 +223,8 @@ image:
   description:
     - The image in the shape of C(docker image inspect); in check mode as it would be. C(RepoTags) and C(RepoDigests) have all names
       of the image as Docker shows them (C(nginx:1.27)), C(NamesHistory) has those with a tag in full.
-    - With O(state=absent), the image as it was. Empty when it was not there.
-    - Empty, like the other keys of one image, when the task has several; then RV(images) has them.
+    - With O(state=absent), the image as it was. Empty when there was none.
+    - When the task has several images, this and the other keys of one image are empty; then RV(images) has them.
   returned: always
   type: dict
   sample:
@@ -245,10 +244,10 @@ images:
       description: Whether it was changed, or in check mode would be.
       type: bool
     failed:
-      description: Whether it could not be had.
+      description: Whether it failed.
       type: bool
     msg:
-      description: Why it could not be had.
+      description: Why it failed.
       type: str
     image:
       description: As RV(image).
@@ -266,7 +265,7 @@ images:
       description: As RV(pulled).
       type: dict
 digest:
-  description: The digest that the name stands for, that is, of the index where the image has one.
+  description: The digest that the name means; that of the index if the image has one.
   returned: when the image is present, or known from the registry
   type: str
 manifest_digest:
@@ -279,7 +278,7 @@ config_digest:
   type: str
 pulled:
   description:
-    - What the pull transferred, and in C(served_by) which host gave each document and blob, by digest.
+    - What the pull transferred, and in C(served_by) which host sent each document and blob, by digest.
     - C(refused) lists blobs for which a mirror sent something else, so that the next host was asked; a warning says so, too.
   returned: when an image was pulled
   type: dict
@@ -292,13 +291,13 @@ pulled:
       "sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83": "https://mirror.example.com"
     refused: []
 untagged:
-  description: The names that were taken away, or in check mode would be, as Docker shows them.
+  description: The names that were removed, or in check mode would be, as Docker shows them.
   returned: when O(state=absent)
   type: list
   elements: str
   sample: ["nginx:1.27"]
 deleted:
-  description: The ids of the images that have no name any more, or in check mode would have none.
+  description: The ids of the images that lost their last name, or in check mode would lose it.
   returned: when O(state=absent)
   type: list
   elements: str
@@ -309,16 +308,16 @@ deleted_blobs:
   type: list
   elements: str
 bytes:
-  description: How many bytes that freed in the content store. The unpacked layers, which go as well, are not counted.
+  description: How many bytes were freed in the content store, without the unpacked layers, which are removed too.
   returned: when O(state=absent), but not in check mode when something would be removed
   type: int
   sample: 70123456
 diff:
   description:
-    - What the image was and is, also when nothing changes. Of several images those that change, by name.
+    - The image before and after, also when nothing changes. With several images, those that change, by name.
     - Each side has C(exists); of an image C(id), C(digest), C(name), C(size) (bytes of config and layers as they are in a registry),
       C(pinned) and, when it is incomplete, C(missing). C(after) has C(bytes), what a pull has transferred or would transfer.
-    - With O(state=absent) a side has C(id), C(digest), C(tags) and C(digests), which is what of the image stays.
+    - With O(state=absent) each side has C(id), C(digest), C(tags) and C(digests); in C(after) those that stay.
   returned: always
   type: dict
   sample:

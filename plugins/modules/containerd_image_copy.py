@@ -15,8 +15,8 @@ description:
   - Makes sure that one registry has an image of another one. The bytes go through the host that the task runs on, and nothing is
     stored there. No engine is needed.
   - Both registries are asked first, in check mode too. Nothing is copied when the destination's tag is the image already.
-  - Blobs that the destination has are not copied. Within one registry they are taken over without being sent.
-    The tag is set last, so that it never stands for something that is not whole.
+  - Blobs that the destination has are not copied. Within one registry they are mounted instead of sent.
+    The tag is set last, so it never names an incomplete image.
   - Mirrors and certificates of O(registry_config_dir) are used for both registries.
 requirements:
   - requests
@@ -31,20 +31,20 @@ extends_documentation_fragment:
 options:
   src:
     description:
-      - The image to copy, as C([registry/]repository[:tag][@digest]). Without tag and digest, V(latest) is meant.
+      - The image to copy, as C([registry/]repository[:tag][@digest]). Without tag and digest, V(latest) is used.
     type: str
     required: true
   dest:
     description:
-      - Where it goes, as C([registry/]repository[:tag]). Without a tag, that of O(src) is taken.
+      - Where the image goes, as C([registry/]repository[:tag]). Without a tag, that of O(src) is used.
     type: str
     required: true
   platforms:
     description:
-      - The platforms to copy of an image with several, each as C(os/architecture[/variant]).
-      - When not set, or V(all), all of them, and whatever else the index lists. The copy then has the same digest.
-      - With some of them, an index is made that lists only these. It has another digest.
-      - A destination that has the image with its whole index counts as up to date.
+      - The platforms to copy of a multi-platform image, each as C(os/architecture[/variant]).
+      - When not set, or V(all), everything that the index lists is copied. The copy then has the same digest.
+      - With some platforms, an index is made that lists only these. It has another digest.
+      - A destination that has the image with its complete index counts as up to date.
     type: list
     elements: str
   max_parallel:
@@ -143,12 +143,12 @@ copied:
       elements: str
       returned: always
     mounted:
-      description: The digests of those that were taken over within the registry.
+      description: The digests of the blobs that were mounted within the registry.
       type: list
       elements: str
       returned: always
     existing:
-      description: The number of those that were there.
+      description: The number of blobs that the registry had already.
       type: int
       returned: always
     bytes:

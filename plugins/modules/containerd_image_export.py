@@ -13,12 +13,12 @@ author:
   - fleet.containerd contributors (@fleet-containerd)
 description:
   - Writes images that are present on the target to an archive or a directory on the target.
-  - The layers go in as they are stored, compressed or not. They are checked against their digests on the way.
+  - Layers are written as they are stored, compressed or not. They are checked against their digests on the way.
   - The same images give the same bytes, at any time and on any host. With O(compression) this needs the same version of the
     compressing library.
-  - An archive that holds the images already is left alone. This is told from its index and its length; layers are not read.
+  - An archive that has the images already is not changed. The module compares its index and its length, and reads no layers.
     Use O(force) for an archive that may be damaged.
-  - An archive appears whole or not at all, and a run that is killed leaves nothing beside it.
+  - The archive is written atomically, and a run that is killed leaves no temporary file.
 requirements:
   - zstandard (with O(compression=zstd))
 attributes:
@@ -39,39 +39,39 @@ options:
     aliases: [name]
   tag:
     description:
-      - The tag, for those of O(names) that have none.
+      - The tag for those of O(names) that have none.
     type: str
     default: latest
   path:
     description:
       - The file to write, or with O(format=oci-dir) the directory. Its parent directory must exist.
-      - A new file has mode V(0600), since images may hold secrets. A file that is there keeps its owner and mode.
-      - A symbolic link of this name is replaced by the archive, and what it leads to stays as it is. A symbolic link inside of the
+      - A new file has mode V(0600), since images may contain secrets. An existing file keeps its owner and mode.
+      - The archive replaces a symbolic link of this name, and does not change the target of the link. A symbolic link inside the
         directory of O(format=oci-dir) is refused.
-      - A symbolic link on the way to it, or in place of the directory of O(format=oci-dir), is followed where only root and the user
-        of the task may write to the directory that the link is in, else refused.
+      - A symbolic link on the way to it, or instead of the directory of O(format=oci-dir), is followed only if nobody but root and the
+        user of the task may write to the directory of the link. Else it is refused.
     type: path
     required: true
   format:
     description:
-      - V(docker) is what C(docker load), C(podman load) and C(skopeo copy docker-archive:) read. It is an image layout of
-        the Open Container Initiative as well, so that C(ctr images import) gets the image with its digest.
+      - V(docker) is for C(docker load), C(podman load) and C(skopeo copy docker-archive:). It is also an image layout of
+        the Open Container Initiative, so C(ctr images import) gets the image with its digest.
       - V(oci) is that layout without Docker's index, as C(skopeo copy oci-archive:) reads it.
       - V(oci-dir) is the layout as a directory, as C(skopeo copy oci:) and C(umoci) read it. Images that the directory
-        held before are replaced, by removing those blobs of theirs that are not needed any more. A directory with other things in
-        it is refused.
+        had before are replaced, and their blobs are removed unless they are still needed. A directory with other files in it is
+        refused.
     type: str
     choices: [docker, oci, oci-dir]
     default: docker
   compression:
     description:
-      - How the archive as a whole is compressed. Layers usually are compressed already, so that this gains little.
+      - How the whole archive is compressed. Layers usually are compressed already, so this gains little.
     type: str
     choices: [none, gzip, zstd]
     default: none
   platform:
     description:
-      - The platform to export of images with several, as C(os/architecture[/variant]), or V(all).
+      - The platform to export of multi-platform images, as C(os/architecture[/variant]), or V(all).
         The default is that of the target.
     type: str
   allow_missing_platforms:
@@ -81,7 +81,7 @@ options:
     default: false
   force:
     description:
-      - Write the archive although it holds the images already.
+      - Write the archive even if it has the images already.
     type: bool
     default: false
 seealso:
@@ -138,7 +138,7 @@ archive:
       type: str
       returned: always
     images:
-      description: The digest of each image, by its name; of one that was given by its id, by its digest.
+      description: The digest of each image by its name. An image that was given by its id is listed by its digest.
       type: dict
       returned: always
     bytes:

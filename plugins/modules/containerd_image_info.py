@@ -22,7 +22,7 @@ options:
     description:
       - The images to show, by name or by image id (C(sha256:) and 64 hex digits). All images when not set.
       - Each name gives one entry, in the order of the names, also when two are names of one image.
-      - An image that is not there is left out of the result.
+      - A missing image is left out of the result.
     type: list
     elements: str
   platform:
@@ -47,8 +47,8 @@ EXAMPLES = r"""
 RETURN = r"""
 images:
   description:
-    - The images that O(name) has, in its order, or all, each once and sorted by name; in the shape of C(docker image inspect),
-      with C(Unpacked), C(Pinned) and C(UsedBy) besides.
+    - The images of O(name) in its order, or all images, each once and sorted by name. Each has the shape of C(docker image inspect),
+      and C(Unpacked), C(Pinned) and C(UsedBy).
     - C(RepoTags) and C(RepoDigests) have all names of an image as Docker shows them, C(NamesHistory) has those with a tag in full.
   returned: always
   type: list

@@ -15,13 +15,13 @@ description:
   - Loads images from an archive, a directory or a URL, and unpacks them. No registry is asked.
   - Archives of C(docker save), C(podman save), C(skopeo copy), C(ctr images export) and M(fleet.containerd.containerd_image_export)
     are read, plain or compressed with gzip or zstd.
-  - Everything is checked against its digest. All images are loaded, or none.
-  - A URL is read by the rules that hold for registries. A redirect from C(https) to C(http) is refused, E(https_proxy), E(http_proxy) and
+  - Everything is checked against its digest. Either all images are loaded, or none.
+  - A URL is read by the same rules as registries. A redirect from C(https) to C(http) is refused, E(https_proxy), E(http_proxy) and
     E(no_proxy) count, and the download stops before the disk is full.
-  - The archive may also be on the controller. Then only what the target lacks of it is sent, see O(source).
-  - Images that are present already are left alone. This is told from the index of the archive; layers are not read.
-    An archive that is compressed as a whole and has its index at its end must be decompressed to see that, into a file below O(data_root).
-  - The records of the images are made last, and they are durable when the task returns.
+  - The archive may also be on the controller. Then only its parts that are missing on the target are sent, see O(source).
+  - Images that are present already are not loaded again. The module sees that from the index of the archive, and reads no layers. A
+    compressed archive with its index at its end must be decompressed for that, into a file below O(data_root).
+  - The records of the images are made last. The images are durable when the task returns.
 requirements:
   - zstandard (for archives and layers that are compressed with zstd)
 attributes:
@@ -31,7 +31,7 @@ attributes:
     description: Has a corresponding action plugin, so that parts of it are done on the controller.
     support: full
     details:
-      - It does something with O(source=controller) only.
+      - It is used with O(source=controller) only.
   async:
     description: Supports being used with the C(async) keyword.
     support: partial
@@ -44,22 +44,22 @@ extends_documentation_fragment:
 options:
   path:
     description:
-      - The archive, on the target or where O(source) says. Either a file in Docker's format or an OCI image layout, or a directory
-        that is an OCI image layout.
-      - Or an C(http) or C(https) URL. Needs O(checksum). The file is downloaded to a place below O(data_root) and is gone afterwards.
-        It is not downloaded again while the images are there that it was loaded for.
+      - The archive, on the host that O(source) names. It is a file in Docker's format, an OCI image layout, or a directory that is
+        an OCI image layout.
+      - Or an C(http) or C(https) URL, which needs O(checksum). The file is downloaded below O(data_root), and removed afterwards.
+        It is not downloaded again as long as the images that were loaded from it are present.
     type: str
     required: true
   source:
     description:
-      - Where O(path) is. V(target) is the managed host.
+      - The host of O(path). V(target) is the managed host.
       - V(controller) is the host that runs Ansible. A relative path is looked for in C(files) directories, as M(ansible.builtin.copy) does.
-        The target is sent the index of the archive, and only those layers that it has not stored yet, of this or any other image.
-        It can be no URL.
-      - Layers are compared by the digest that they have in the archive. C(docker save) writes layers without compression; a pull stores
-        them compressed as the registry has them, under another digest, and so all layers of such an archive are sent once to a target
-        that has pulled the same image. In archives of C(skopeo copy docker://NAME oci-archive:FILE), C(ctr images export) and
-        M(fleet.containerd.containerd_image_export) layers are as the registry has them.
+        The target gets the index of the archive, and only those layers that it has not stored yet for this or any other image.
+        O(path) cannot be a URL then.
+      - Layers are compared by their digests in the archive. C(docker save) writes layers without compression. A pull stores them
+        compressed, as in the registry, with another digest. So all layers of such an archive are sent once, even to a target that has
+        pulled the same image. Archives of C(skopeo copy docker://NAME oci-archive:FILE), C(ctr images export) and
+        M(fleet.containerd.containerd_image_export) have the layers as in the registry.
     type: str
     choices: [target, controller]
     default: target
@@ -70,7 +70,7 @@ options:
   names:
     description:
       - Load only these images of the archive, each as C([registry/]repository[:tag]). The task fails when one is not in it.
-      - When not set, all that have a name are loaded.
+      - When not set, all images with a name are loaded.
     type: list
     elements: str
   name:
@@ -79,12 +79,12 @@ options:
     type: str
   tag:
     description:
-      - The tag to O(name), where that has none. The default is the one that the archive has for the image, else V(latest).
+      - The tag for O(name), if that has none. The default is the image's tag in the archive, else V(latest).
     type: str
   platform:
     description:
-      - The platform to load of images with several, as C(os/architecture[/variant]). The default is that of the target.
-      - V(all) loads all that the archive has, for example to push them on. The one for the target is unpacked.
+      - The platform to load of multi-platform images, as C(os/architecture[/variant]). The default is that of the target.
+      - V(all) loads all platforms in the archive, for example to push them. The one for the target is unpacked.
     type: str
   max_parallel:
     description:
@@ -102,13 +102,13 @@ options:
     type: path
   progress_timeout:
     description:
-      - Seconds within which the next part of a download has to come, its headers or 256 KiB of its body. Else it counts as stalled
-        and goes on where it stopped, O(retries) times.
+      - Seconds within which the next part of a download has to come, its headers or 256 KiB of its body. Else the download counts as
+        stalled, and continues where it stopped, O(retries) times.
     type: float
     default: 45.0
   retries:
     description:
-      - How often a download that has broken off goes on.
+      - How often a broken download continues.
     type: int
     default: 3
   retry_delay:
@@ -117,10 +117,10 @@ options:
     type: float
     default: 2.0
 notes:
-  - With O(source=controller), what a target lacks is put together in Ansible's temporary directory on the controller, and in that
-    on the target. Both need the room for it until the task ends. Layers are sent as they are in the archive.
-  - With O(source=controller), an archive of C(docker save) that is compressed as a whole is decompressed for each target, also when
-    nothing has to be loaded. One that is not compressed is only looked over.
+  - With O(source=controller), the missing parts are collected in Ansible's temporary directory on the controller, and sent to the one
+    on the target. Both need the space until the task ends. Layers are sent as they are in the archive.
+  - With O(source=controller), a compressed archive of C(docker save) is decompressed for each target, also when nothing has to be
+    loaded. Of an uncompressed one only the headers are read.
   - With O(source=controller), layers that are removed from the target's store while the task runs are sent too.
 seealso:
   - module: fleet.containerd.containerd_image_export
@@ -148,7 +148,7 @@ EXAMPLES = r"""
     path: https://files.example.com/nginx.tar
     checksum: sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83
 
-- name: Load an archive from the controller, sending only the layers whose digests the target lacks
+- name: Load an archive from the controller, and send only the layers that are missing on the target
   fleet.containerd.containerd_image_load:
     path: images/app.tar
     source: controller
@@ -178,12 +178,12 @@ image:
   returned: always
   type: dict
 loaded:
-  description: What was done. C(bytes) counts what was not stored yet.
+  description: What was done. C(bytes) counts the blobs that were not stored yet.
   returned: when images were loaded
   type: dict
   sample: {"bytes": 70123456, "layers": 5, "layers_reused": 2, "seconds": 2.5}
 sent:
-  description: How many bytes of the archive were sent to the target. In check mode no layers are.
+  description: How many bytes of the archive were sent to the target. In check mode no layers are sent.
   returned: with O(source=controller)
   type: int
   sample: 9728

@@ -14,9 +14,9 @@ author:
 description:
   - Makes sure that a registry has an image that is present on the target.
   - The registry is asked first, in check mode too. Nothing is sent when its tag is the image already.
-  - Blobs that the registry has are not sent. Those that another of its repositories has, as far as pulls have left that on
-    record, are taken over from there. The tag is set last.
-  - A registry that has the image with its whole index counts as up to date, also where the target has only some of the platforms.
+  - Blobs that the registry has are not sent. Blobs that were pulled from another repository of the registry are mounted from
+    there. The tag is set last.
+  - A registry that has the image with its complete index counts as up to date, even if the target has only some of the platforms.
 requirements:
   - requests
 attributes:
@@ -36,19 +36,19 @@ options:
     required: true
   tag:
     description:
-      - The tag, where O(name) has none.
+      - The tag, if O(name) has none.
     type: str
     default: latest
   destination:
     description:
-      - Where the image goes, as C([registry/]repository[:tag]). Without a tag, that of O(name) is taken.
-      - When not set, the image goes where its name says.
+      - Where the image goes, as C([registry/]repository[:tag]). Without a tag, that of O(name) is used.
+      - When not set, the image goes to the registry in its name.
     type: str
   platforms:
     description:
-      - The platforms to push of an image with several, each as C(os/architecture[/variant]).
+      - The platforms to push of a multi-platform image, each as C(os/architecture[/variant]).
       - When not set, those that are present on the target.
-      - V(all) alone means all that the image has. The task fails when one is missing.
+      - V(all) alone means all platforms of the image. The task fails when one is missing.
       - When these are not all platforms of the image, an index is pushed that lists only them. It has another digest than the one on the target.
     type: list
     elements: str
@@ -68,14 +68,14 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Push an image to a registry of one's own
+- name: Push an image to another registry
   fleet.containerd.containerd_image_push:
     name: docker.io/library/nginx:1.27
     destination: registry.example.com/mirror/nginx
     username: robot
     password: "{{ registry_password }}"
 
-- name: Push two platforms where the name of the image says
+- name: Push two platforms to the registry in the name of the image
   fleet.containerd.containerd_image_push:
     name: registry.example.com/team/app:stable
     platforms:
@@ -97,7 +97,7 @@ destination:
   type: str
   sample: registry.example.com/mirror/nginx:1.27
 digest:
-  description: The digest of what is pushed.
+  description: The digest of the pushed image.
   returned: always
   type: str
   sample: sha256:768e5c6f5cb6db0794eec98dc7a967f40631746c32232b78a3105fb946f3ab83
@@ -122,12 +122,12 @@ pushed:
       elements: str
       returned: always
     mounted:
-      description: The digests of those that were taken over from other repositories of the registry.
+      description: The digests of the blobs that were mounted from other repositories of the registry.
       type: list
       elements: str
       returned: always
     existing:
-      description: The number of those that were there.
+      description: The number of blobs that the registry had already.
       type: int
       returned: always
     bytes:

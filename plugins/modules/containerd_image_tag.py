@@ -12,7 +12,7 @@ version_added: 0.1.0
 author:
   - fleet.containerd contributors (@fleet-containerd)
 description:
-  - Gives more names to an image that is present on the target. No registry is asked.
+  - Gives additional names to an image that is present on the target. No registry is asked.
 attributes:
   diff_mode:
     support: full
@@ -28,12 +28,12 @@ options:
     required: true
   tag:
     description:
-      - The tag, where O(name) or a name in O(repository) has none.
+      - The tag, if O(name) or a name in O(repository) has none.
     type: str
     default: latest
   repository:
     description:
-      - The names that the image gets, as C([registry/]repository[:tag]). Without a tag, O(tag) is meant.
+      - The names that the image gets, as C([registry/]repository[:tag]). Without a tag, O(tag) is used.
     type: list
     elements: str
     required: true
@@ -58,7 +58,7 @@ EXAMPLES = r"""
       - registry.example.com/team/nginx:1.27
       - registry.example.com/team/nginx:stable
 
-- name: Name a fallback, unless it has been named already
+- name: Name a fallback, unless the name exists already
   fleet.containerd.containerd_image_tag:
     name: docker.io/library/nginx
     tag: "1.27"
@@ -87,8 +87,8 @@ tagged_images:
   sample: ["registry.example.com/team/nginx:1.27"]
 diff:
   description:
-    - In C(images), for each name of O(repository) in order, C(name) and C(tag), and C(id) and C(digest) of the image that it is, or C(exists).
-    - Also there when nothing changes.
+    - C(images) has, for each name of O(repository) in order, C(name) and C(tag), and C(id) and C(digest) of its image, or C(exists).
+    - It is returned even if nothing changes.
   returned: always
   type: dict
   sample:

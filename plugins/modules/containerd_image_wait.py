@@ -7,22 +7,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: containerd_image_wait
-short_description: Wait for a pull in the background and show how far it is
+short_description: Wait for a pull in the background and show its progress
 version_added: 0.1.0
 author:
   - fleet.containerd contributors (@fleet-containerd)
 description:
   - Waits for a task of M(fleet.containerd.containerd_image) that was started with C(async) and C(poll=0), and shows a line in the terminal
     whenever something has changed, such as C([web01] 12.3 of 70.1 MiB, 1 transferring, 1 done).
-  - It is M(ansible.builtin.async_status) with C(until), which can only say that it has failed once more.
+  - Use it instead of M(ansible.builtin.async_status) with C(until), which can only report one failed try after another.
   - Its result is that of the pull.
 attributes:
   check_mode:
     description: Can run in C(check_mode) and return the changed status prediction without modifying the target.
     support: full
     details:
-      - This module only looks. Ansible 2.19 starts the task in the background in C(check_mode) too, and its result tells what it would do.
-        Where the task was not started, as by older versions, there is no C(ansible_job_id) and nothing to wait for.
+      - This module only reads. Ansible 2.19 starts the background task in C(check_mode) too, and its result tells what it would do.
+        Older versions do not start it; then there is no C(ansible_job_id) and nothing to wait for.
   diff_mode:
     description: Will return details on what has changed (or possibly needs changing in C(check_mode)), when in diff mode.
     support: full
@@ -44,7 +44,7 @@ options:
     required: true
   delay:
     description:
-      - Seconds between two looks.
+      - Seconds between two checks.
     type: float
     default: 2.0
   timeout:
@@ -68,7 +68,7 @@ EXAMPLES = r"""
   poll: 0
   register: pull
 
-- name: Show how far it is, until it is done
+- name: Show the progress until it is done
   fleet.containerd.containerd_image_wait:
     jid: "{{ pull.ansible_job_id }}"
     progress_file: /run/pull.json

@@ -12,11 +12,11 @@ version_added: 0.1.0
 author:
   - fleet.containerd contributors (@fleet-containerd)
 description:
-  - Keeps the credentials for a registry on the target, after the registry has taken them.
-  - They are written to Docker's C(config.json), or given to the credential helper that it names. From there C(nerdctl), C(docker) and
-    the modules of this collection have them.
+  - Stores the credentials for a registry on the target, after the registry has accepted them.
+  - They are written to Docker's C(config.json), or given to the credential helper that it names. C(nerdctl), C(docker) and the
+    modules of this collection read them from there.
   - containerd itself, which pulls for the kubelet, does not read C(config.json). With O(hosts_toml=true) it gets them too.
-  - Nothing is written, and the registry is not asked, when the credentials are there already.
+  - When the credentials are stored already, nothing is written and the registry is not asked.
 requirements:
   - requests (to verify credentials)
   - tomlkit (with O(hosts_toml=true) where there is a C(hosts.toml))
@@ -47,19 +47,19 @@ options:
     type: str
   state:
     description:
-      - V(present) makes sure that the credentials are there.
-      - V(absent) takes away whatever is there for the registry. The registry is not asked.
+      - V(present) makes sure that the credentials are stored.
+      - V(absent) removes everything that is stored for the registry. The registry is not asked.
     type: str
     choices: [present, absent]
     default: present
   verify:
     description:
-      - Whether the registry has to take the credentials before they are written. It is asked in check mode too.
+      - Whether the registry has to accept the credentials before they are written. It is asked in check mode too.
     type: bool
     default: true
   reauthorize:
     description:
-      - Whether to verify credentials that are there already.
+      - Whether to verify credentials that are stored already.
     type: bool
     default: false
     aliases: [reauth]
@@ -67,17 +67,17 @@ options:
     description:
       - The C(config.json). When not set, C($DOCKER_CONFIG/config.json) or C(~/.docker/config.json).
       - Other entries and settings in it stay. It gets mode 0600.
-      - A symbolic link is followed where only root and the user of the task may write to the directory that the link is in, else
-        refused. In the home of another user, become that user or give the path that the link leads to.
+      - A symbolic link is followed only if nobody but root and the user of the task may write to the directory of the link. Else it
+        is refused. In the home of another user, become that user or give the path that the link leads to.
     type: path
     aliases: [dockercfg_path]
   hosts_toml:
     description:
       - Whether to write the credentials also to each C(hosts.toml) below O(registry_config_dir) that names the registry, as the registry
         itself or as a mirror, in an C(Authorization) header for this host. These files get mode 0640, or keep a stricter one.
-      - Where the file that counts for the registry's own images is missing, it is made, with what counted for them until then, which
-        is the certificates beside it, or what C(_default/hosts.toml) says. A registry on loopback gets the scheme that it speaks; with
-        O(verify=false) it is not asked, and containerd tries TLS and then plain HTTP, as it does without a file.
+      - If the file for the registry's own images is missing, it is made with the settings that were in effect until then
+        (the certificates in its directory, or the content of C(_default/hosts.toml)). A registry on loopback gets the scheme that it
+        uses; with O(verify=false) it is not asked, and containerd tries TLS and then plain HTTP, as it does without a file.
     type: bool
     default: false
 seealso:
@@ -122,7 +122,7 @@ username:
   returned: when O(state=present)
   type: str
 verified:
-  description: Whether the registry has taken the credentials in this run.
+  description: Whether the registry has accepted the credentials in this run.
   returned: when O(state=present)
   type: bool
 config_path:

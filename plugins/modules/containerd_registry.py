@@ -12,14 +12,14 @@ version_added: 0.1.0
 author:
   - fleet.containerd contributors (@fleet-containerd)
 description:
-  - Writes the C(hosts.toml) of a registry below C(certs.d), which says where its images are pulled from and which certificates,
-    headers and capabilities the mirrors have.
+  - Writes the C(hosts.toml) of a registry below C(certs.d). This file names the hosts that its images are pulled from, with their
+    certificates, headers and capabilities.
   - The file is read at each pull, by the modules of this collection, by the kubelet through containerd (where C(config_path) of its
     configuration names O(registry_config_dir)), by C(nerdctl), and by C(ctr --hosts-dir). Nothing has to be restarted.
   - containerd ignores a file that it cannot read, and then pulls without mirrors. So everything is checked before it is written.
-  - An option that is not given is not looked at, also within a mirror that is in the file already. An empty value takes away what
-    is there. So the header that M(fleet.containerd.containerd_login) has written stays.
-  - Comments stay, and so do other files in the registry's directory.
+  - An option that is not given is not changed, also within a mirror that is in the file already. An empty value removes the
+    setting. So the header that M(fleet.containerd.containerd_login) has written stays.
+  - Comments and other files in the registry's directory stay.
 requirements:
   - tomlkit (to change a file that was not written by this module, or that has changed since)
 attributes:
@@ -33,15 +33,15 @@ options:
   registry:
     description:
       - The registry as images name it, C(host[:port]), for example V(docker.io) or V(registry.example.com:5443).
-      - V(_default) means all registries that have no directory of their own.
-      - The directory is called C(host_PORT_) for a registry with a port, unless there is one that is called C(host:PORT).
+      - V(_default) means all registries without their own directory.
+      - The directory of a registry with a port is called C(host_PORT_), unless C(host:PORT) exists.
     type: str
     required: true
     aliases: [host]
   server:
     description:
       - The URL of the registry itself, which is tried after all mirrors. By default the registry is asked under its own name.
-      - When there are no mirrors, it is written as a host too, because containerd 1.6 and 1.7 ignore a file that has none.
+      - Without mirrors it is written as a host too, because containerd 1.6 and 1.7 ignore a file without hosts.
     type: str
   mirrors:
     description:
@@ -58,18 +58,18 @@ options:
       capabilities:
         description:
           - What the mirror may be used for. V(pull) means contents by digest, V(resolve) the digests of tags, V(push) uploads.
-          - A mirror without them has all. Give V(pull) only, where tags have to be asked of the registry itself.
+          - A mirror without capabilities has all. Give only V(pull) when the registry itself has to be asked for tags.
         type: list
         elements: str
         choices: [pull, resolve, push]
       ca:
         description:
-          - Files with certificate authorities to trust besides those of the system, in PEM format. Relative paths are relative to C(hosts.toml).
+          - Files with additional certificate authorities to trust, in PEM format. Relative paths are relative to C(hosts.toml).
         type: list
         elements: path
       ca_content:
         description:
-          - Certificate authorities in PEM format. They are written to a file beside C(hosts.toml), which is removed when it is not needed any more.
+          - Certificate authorities in PEM format. They are written to a file beside C(hosts.toml), which is removed when it is no longer needed.
         type: str
       client:
         description:
@@ -82,7 +82,7 @@ options:
         type: bool
       override_path:
         description:
-          - Whether the URL's path is the whole path of the API, so that C(/v2) is not appended.
+          - Whether the URL has the complete path of the API, so that C(/v2) is not appended.
         type: bool
       header:
         description:
@@ -95,7 +95,7 @@ options:
   state:
     description:
       - V(present) makes sure that the file is as described.
-      - V(absent) removes the file, what this module has written beside it, and the directory when nothing else is in it.
+      - V(absent) removes the file, the other files of this module beside it, and the directory if it is empty then.
     type: str
     choices: [present, absent]
     default: present
@@ -122,7 +122,7 @@ EXAMPLES = r"""
         capabilities: [pull, resolve]
         override_path: true
 
-- name: A private registry with an authority and a client certificate of its own
+- name: A private registry with its own authority and client certificate
   fleet.containerd.containerd_registry:
     registry: registry.example.com:5443
     mirrors:
@@ -131,7 +131,7 @@ EXAMPLES = r"""
         client:
           - [/etc/ssl/node.pem, /etc/ssl/private/node.key]
 
-- name: A mirror for all registries that have no directory of their own
+- name: A mirror for all registries without their own directory
   fleet.containerd.containerd_registry:
     registry: _default
     mirrors:

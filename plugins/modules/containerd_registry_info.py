@@ -12,9 +12,9 @@ version_added: 0.1.0
 author:
   - fleet.containerd contributors (@fleet-containerd)
 description:
-  - Returns the hosts that a pull of an image would try, in order, what they may be used for, and whether there are credentials for them.
-  - This is found out by the same code that pulls use, from C(certs.d) and from Docker's C(config.json). No host is asked.
-  - A file that is broken, which containerd itself passes over in silence, is an error.
+  - Returns the hosts that a pull of an image would try, in order, with their capabilities, and whether there are credentials for them.
+  - It uses the same code as pulls, and reads C(certs.d) and Docker's C(config.json). No host is asked.
+  - A broken file is an error, although containerd itself ignores it silently.
 requirements:
   - tomlkit (where there is a C(hosts.toml))
 extends_documentation_fragment:
@@ -26,7 +26,7 @@ options:
   name:
     description:
       - Images, as C([registry/]repository[:tag][@digest]), or registries, as C(host[:port]).
-      - A name without a slash is a registry's when its host has a dot or is V(localhost).
+      - A name without a slash means a registry if its host has a dot or is V(localhost).
     type: list
     elements: str
     required: true
@@ -57,20 +57,20 @@ registries:
       type: str
       returned: always
     image:
-      description: The whole name of the image.
+      description: The complete name of the image.
       type: str
-      returned: when the name is an image's
+      returned: when the name is that of an image
     registry:
       description: The registry.
       type: str
       returned: always
       sample: docker.io
     directory:
-      description: The directory of certs.d that counts, empty for none.
+      description: The directory of certs.d that is used; empty for none.
       type: str
       returned: always
     hosts_toml:
-      description: The file that was read, empty for none.
+      description: The file that was read; empty for none.
       type: str
       returned: always
     hosts:
@@ -90,9 +90,9 @@ registries:
         manifest:
           description: The URL that would be asked for the image's manifest.
           type: str
-          returned: when the name is an image's
+          returned: when the name is that of an image
         registry:
-          description: Whether this is the registry itself and no mirror.
+          description: Whether this is the registry itself, not a mirror.
           type: bool
           returned: always
         capabilities:
@@ -101,7 +101,7 @@ registries:
           elements: str
           returned: always
         credentials:
-          description: Whether there is something to authenticate with.
+          description: Whether there are credentials for it.
           type: bool
           returned: always
         headers:
@@ -124,7 +124,7 @@ registries:
           type: bool
           returned: always
         plain_http:
-          description: Whether plain HTTP is spoken to it, if need be.
+          description: Whether plain HTTP may be used for it.
           type: bool
           returned: always
         dial_timeout:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The machine of tools/vm.py. SUITE: which Debian. KEEP: leave it running, and use one that runs. Not part of make test: see make vm."""
+"""The machine of tools/vm.py. SUITE: the Debian release. KEEP: leave it running, and use a running one. Only for make vm, not make test."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import pytest
 from ansible_collections.fleet.containerd.tests.support import ansible
 from ansible_collections.fleet.containerd.tools.vm import ROOT, Vm
 
-#: Runs modules in children, from the sources, so that an emulated processor compiles and imports them once. A line in, a line out.
+#: Runs modules in children, from the sources, so that an emulated processor compiles and imports them once. It reads and answers one line at a time.
 _SERVER = """
 import importlib, json, os, pkgutil, sys
 sys.path.insert(0, "/opt/fleet")
@@ -44,7 +44,7 @@ for line in iter(sys.stdin.readline, ""):
 
 
 class Host:
-    """The machine as modules and playbooks see it, and its administrator. Each has a login that stays open."""
+    """The machine as modules, playbooks and its administrator see it. Each of them has a login that stays open."""
 
     def __init__(self, machine: Vm, base: pathlib.Path) -> None:
         self.machine, self.suite, self._base = machine, machine.suite, base
@@ -55,7 +55,7 @@ class Host:
         return [*self.machine.ssh_options(), *control.split()]
 
     def sh(self, command: str) -> str:
-        """The output of a shell command that must not fail. 255 is ssh's own status: the login has just been ended."""
+        """The output of a shell command that must not fail. 255 is ssh's own status: the login has just ended."""
         options = self._options("sh")
         if self.machine.ssh("true", check=False, options=options).returncode == 255:
             time.sleep(1)
@@ -66,11 +66,11 @@ class Host:
         subprocess.run(["ssh", *self._options("sh"), "root@127.0.0.1", command], input=data, check=True, timeout=600)
 
     def module(self, kind: str, /, **options: t.Any) -> t.Dict[str, t.Any]:
-        """Run a module that must not fail, in a login of its own that all share; its result."""
+        """Run a module that must not fail, in the login of all modules. Returns its result."""
         if self._server is None or self._server.poll() is not None:
             command = ["ssh", *self.machine.ssh_options(), "root@127.0.0.1", f"python3 -c {shlex.quote(_SERVER)}"]
             pipe = subprocess.PIPE
-            # ssh makes what it has as standard error non-blocking, and Ansible does not start with such a one.
+            # ssh makes its standard error non-blocking, and Ansible does not start with a non-blocking one.
             with (self._base / "errors").open("a") as errors:
                 self._server = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors, text=True, bufsize=1)
         assert self._server.stdin
@@ -92,7 +92,7 @@ class Host:
         return ansible.play(tasks, variables=variables, interpreter="/usr/bin/python3", timeout=1800)
 
     def until(self, command: str, patience: float = 300) -> str:
-        """Wait until a command succeeds; its output."""
+        """Wait until a command succeeds. Returns its output."""
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             done = self.machine.ssh(command, check=False, options=self._options("sh"))
@@ -102,7 +102,7 @@ class Host:
         raise AssertionError(f"{command!r} did not succeed within {patience:g} s: {done.stdout}{done.stderr}")
 
     def close(self) -> None:
-        """End the login of modules. The next one has another."""
+        """End the login of modules. The next module gets a new one."""
         if self._server:
             self._server.kill()
             self._server.communicate()
@@ -110,7 +110,7 @@ class Host:
 
 
 def _sources() -> bytes:
-    """The collection, and what modules need of Ansible."""
+    """The collection, and the parts of Ansible that modules need."""
     above = pathlib.Path(next(iter(above_ansible.__path__)))
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as archive:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Both engines on a real host with systemd and control groups of version 2: what ends there, and what must not.
+"""Both engines on a real host with systemd and control groups of version 2: what may end there, and what must not.
 
 The tests are one story, in this order, since a login to an emulated machine takes many seconds.
 """
@@ -21,11 +21,11 @@ from .conftest import Host
 pytestmark = pytest.mark.timeout(3600)
 
 _IMAGE = "example.com/busybox:1"
-# Not more often: an emulated processor is busy with that alone.
+# Not more often: that alone would keep an emulated processor busy.
 _TICK = ["sh", "-c", "while sleep 4; do echo tick; done"]
-#: Eats more memory than it may have, when it is told to.
+#: Uses more memory than it may, on request.
 _EATER = ["sh", "-c", "until test -e /go/now; do sleep 9; done; exec dd if=/dev/zero of=/dev/shm/x bs=1M count=60"]
-#: Containers by name: of each engine, and by each way in which something of ours writes the log.
+#: Containers by name: one for each engine and each way in which we write the log.
 KINDS: t.Dict[str, t.Dict[str, t.Any]] = {
     "runc": {"engine": "embedded", "command": _TICK},
     "crun": {"engine": "embedded", "runtime": "crun", "command": _TICK},
@@ -41,7 +41,7 @@ Facts = t.Dict[str, t.Any]
 
 
 def _converge(host: Host, *names: str) -> t.Dict[str, t.Dict[str, t.Any]]:
-    """Results, by container."""
+    """The results by container."""
     return {name: host.module("containerd_container", name=name, image=_IMAGE, **KINDS[name]) for name in names}
 
 
@@ -54,7 +54,7 @@ def _look(host: Host, *names: str) -> t.Dict[str, Facts]:
 
 
 def _grow(host: Host, made: t.Mapping[str, Facts]) -> None:
-    """Every log goes on."""
+    """Check that every log grows."""
     before = host.sh("; ".join(f"wc -l <{one['LogPath']}" for one in made.values())).split()
     tests = [f"test $(wc -l <{one['LogPath']}) -gt $(({count} + 1))" for one, count in zip(made.values(), before)]
     host.until(" && ".join(tests), patience=120)
@@ -103,12 +103,12 @@ def test_systemctl_knows_every_container(host: Host, made: t.Dict[str, Facts]) -
     for (name, scope), properties, group in zip(scopes.items(), shown, groups):
         wanted = {f"Id={scope}", "ActiveState=active", f"ControlGroup=/system.slice/{scope}"}
         assert set(properties.split()) == wanted, name
-        # crun puts the container into a group below its scope.
+        # crun puts the container in a group below its scope.
         assert f"{group}/".startswith(f"0::/system.slice/{scope}/"), name
 
 
 def test_what_writes_logs_is_in_no_login(host: Host, made: t.Dict[str, Facts]) -> None:
-    """A scope for each shim of ours, and for the log writer that no shim of containerd's has started."""
+    """Each of our shims has a scope, and so has the log writer that no shim of containerd has started."""
     groups = host.sh("for one in $(pgrep -f ctr.pyz); do test $one = $$ || cat /proc/$one/cgroup; done").split()
     assert [one for one in groups if "user.slice" in one] == []
     for name, facts in made.items():

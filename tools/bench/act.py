@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One action of ours as a whole process, for the benchmarks: python -m ...tools.bench.act pull|start|... arguments."""
+"""One of our actions as a complete process, for the benchmarks: python -m ...tools.bench.act pull|start|... arguments."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ...plugins.module_utils.oci.reference import Reference
 
 
 def pull_image(reference: str, root: str, address: str = "") -> t.Dict[str, t.Any]:
-    """Pull and unpack, durable. address: through that daemon of containerd."""
+    """Pull and unpack durably. address: through that daemon of containerd."""
     from ...plugins.module_utils.engine_containerd.engine import ContainerdEngine
     from ...plugins.module_utils.image.source import RegistrySource
     from ...plugins.module_utils.registry.client import RegistryClient, RegistryOptions

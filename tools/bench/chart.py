@@ -16,27 +16,27 @@ import typing as t
 
 IMAGES = pathlib.Path(__file__).resolve().parent.parent.parent / "docs" / "img"
 DATA, CHART = IMAGES / "bench.json", IMAGES / "bench.svg"
-#: Colour by what became of the goal, and what the legend says.
+#: Colours and words of the legend: whether the goal was met.
 COLORS = {"met": "#1a7f4b", "missed": "#d9730d", "none": "#8a94a0"}
 LEGEND = {"met": "goal met", "missed": "goal missed", "none": "no goal set"}
 _LINE, _TOP, _BAR, _AXIS = 20, 70, 13, 420
-#: Pixels of a character of the font, at most: labels are not cut, the picture is made as wide as they need.
+#: The most pixels that a character takes. Labels are not cut: the picture is as wide as they need.
 _CHARACTER = 6.6
 
 Row = t.Mapping[str, t.Any]
 
 
 def outcome(row: Row) -> str:
-    """What became of the goal of a row, as a key of COLORS."""
+    """Whether the goal of a row was met, as a key of COLORS."""
     return "none" if not row["goal"] else "met" if row["ratio"] <= row["goal"] else "missed"
 
 
 def draw(rows: t.Sequence[Row]) -> str:
-    """Bars of ratios as SVG, all to one scale: 1 is what ours is compared with, and shorter is better."""
+    """The ratios as SVG bars, all on one scale: 1 means the same as the other tool, and shorter is better."""
     shown = [row for row in rows if row["row"] != "P8"]
     what = max(len(f"{row['row']} {row['what']}") for row in shown) * _CHARACTER
     left = round(10 + what + max(len(str(row["against"])) for row in shown) * _CHARACTER + 24)
-    # Half a unit to the next line of the grid: the longest bar fits.
+    # Round up to half a unit, the next line of the grid, so that the longest bar fits.
     most = math.ceil(max(max(row["ratio"], row["goal"]) for row in shown) * 2) / 2
     scale = _AXIS / most
     height = _TOP + _LINE * len(shown) + 30

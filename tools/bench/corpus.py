@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the benchmarks run on: images of three kinds, a fresh file system, a daemon of containerd."""
+"""The ground of the benchmarks: images of three kinds, a fresh file system, a daemon of containerd."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TREES = ("usr/lib", "usr/share", "usr/bin", "usr/include", "usr/sbin")
 
 
 def _paths() -> t.Iterator[str]:
-    """Files and directories of this machine, each before what is in it."""
+    """Files and directories of this machine, each directory before its content."""
     for tree in _TREES:
         for base, directories, files in os.walk(f"/{tree}"):
             directories.sort()
@@ -57,7 +57,7 @@ def _small_files(count: int) -> bytes:
 
 
 def _many_files(count: int) -> t.List[bytes]:
-    """Layers of very many small files, as a node_modules has them: text that compresses to a quarter."""
+    """Layers of very many small files, like a node_modules: text that compresses to a quarter."""
     source = random.Random(7)
     words = [bytes(source.choices(b"abcdefghijklmnopqrstuvwxyz_(){};=", k=source.randint(3, 18))) for _n in range(600)]
     layers = []
@@ -80,7 +80,7 @@ _LAYERS: t.Dict[str, t.Callable[[], t.List[bytes]]] = {
 
 
 def _next_version(name: str) -> t.List[bytes]:
-    """The layers of a corpus image, of which the uppermost is built anew with one file more."""
+    """The layers of a corpus image, with a new top layer that has one more file."""
     layout, top = corpus(name)
     manifest = json.loads(layout.read(top))
     layers = [gzip.decompress(layout.read(layer)) for layer in manifest["layers"]]
@@ -89,7 +89,7 @@ def _next_version(name: str) -> t.List[bytes]:
 
 
 def corpus(name: str) -> t.Tuple[Layout, t.Dict[str, t.Any]]:
-    """An image layout, built once: busybox, debian-like (about 190 MB in 10,000 entries, and a layer of 500 small files),
+    """Build an image layout once: busybox, debian-like (about 190 MB in 10,000 entries, and a layer of 500 small files),
     application (60 MB of files as the upper layer), many-files (90,000 entries in three layers).
     """
     path = CORPUS / name
@@ -123,7 +123,7 @@ def fresh_filesystem(size: str = "12G") -> t.Iterator[pathlib.Path]:
         yield base / "mnt"
     finally:
         if mounted:
-            # podman leaves a mount of its own in its store.
+            # podman leaves a mount in its store.
             for line in reversed(pathlib.Path("/proc/self/mountinfo").read_text().splitlines()):
                 if line.split()[4].startswith(f"{base}/mnt/"):
                     subprocess.run(["umount", line.split()[4]], check=True)
@@ -184,7 +184,7 @@ def daemon(suite: str, base: pathlib.Path) -> t.Iterator[Daemon]:
 
 
 def push(registry: Registry, name: str) -> str:
-    """Push a corpus image; its reference."""
+    """Push a corpus image. Returns its reference."""
     layout, top = corpus(name)
     registry.push(layout.path, top, name, "1")
     return f"{registry.address}/{name}:1"

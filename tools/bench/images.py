@@ -21,7 +21,7 @@ from .rows import SUITES, Ours, Row, act, ctr_pull, interleaved, timed
 
 
 def updates(runs: int) -> t.List[Row]:
-    """P3: a new version of an image, of which all layers but the uppermost are there: 1 MB in 500 files, 60 MB, 30,000 files."""
+    """P3: a new version of an image where only the top layer is missing: 1 MB in 500 files, 60 MB, 30,000 files."""
     return [row for name in ("debian-like", "application", "many-files") for row in _update(name, runs)]
 
 
@@ -32,7 +32,7 @@ def _update(name: str, runs: int) -> t.List[Row]:
         act(old, root)
 
         def ours() -> float:
-            """As with ctr, the new version is removed after each pull: so both write into pages of memory that were just freed."""
+            """As for ctr, the new version is removed after each pull, so that both write into memory that was just freed."""
             seconds = timed(lambda: act(new, root))
             engine = EmbeddedEngine("default", f"{root}/data", f"{root}/state")
             engine.images.delete(new)
@@ -65,7 +65,7 @@ def _ours(base: pathlib.Path, registry: Registry) -> t.Iterator[t.Tuple[Ours, st
 
 
 def _know(made: Ours, count: int) -> t.List[str]:
-    """Put count more images and containers into the engine's records; the names of the images."""
+    """Put count more images and containers into the engine's records. Returns the names of the images."""
     target = made.engine.images.get(made.reference).target
     names = [f"registry.example.com/app{number}:1" for number in range(count)]
     made.start()

@@ -24,7 +24,7 @@ _TRIVIAL = """#!/usr/bin/python
 from ansible.module_utils.basic import AnsibleModule
 AnsibleModule(argument_spec={}, supports_check_mode=True).exit_json(changed=False)
 """
-#: KiB of what ansible-core 2.19 builds, without compression, for docker_container and docker_image_pull of community.docker 5.3.
+#: KiB (without compression) that ansible-core 2.19 builds for docker_container and docker_image_pull of community.docker 5.3.
 _PEERS = {"containerd_container": ("docker_container", 1215), "containerd_image": ("docker_image_pull", 896)}
 
 
@@ -50,9 +50,9 @@ def _play(base: pathlib.Path, name: str, task: str, times: int = 1) -> pathlib.P
 
 
 class Play:
-    """The same play with one task and with many: their difference is what a task costs.
+    """The same play with one task and with many: the difference is the cost of the tasks.
 
-    What ansible-core does once a play (building what it sends) is in neither module's favour and is left out.
+    The work of ansible-core once for each play (it builds what it sends) is the same for all modules, and is left out.
     """
 
     def __init__(self, work: pathlib.Path, name: str, task: str) -> None:
@@ -68,7 +68,7 @@ class Play:
         return time.monotonic() - started
 
     def cost(self) -> float:
-        """Seconds a task."""
+        """The seconds of one task."""
         one = self._run(self._one)
         seconds = (self._run(self._many) - one) / _TASKS
         if "changed=0" not in self._last:
@@ -120,13 +120,13 @@ def noop(runs: int) -> t.List[Row]:
 
 
 def _stop(found: Daemon) -> None:
-    """End what a play has started in a daemon."""
+    """End everything that a play has started in a daemon."""
     for container in found.output("tasks", "ls", "-q").split():
         found.run("tasks", "rm", "-f", container)
 
 
 def payload(runs: int) -> t.List[Row]:
-    """P10: what ansible-core builds for one task, without compression, against the size of the peers' modules."""
+    """P10: the size of what ansible-core builds for one task, without compression, against that of the peers' modules."""
     sizes: t.Dict[str, int] = {}
     work = pathlib.Path(tempfile.mkdtemp(prefix="fleet-bench-"))
     try:

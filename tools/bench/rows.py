@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The benchmark rows. Each is measured in one interleaved run: ours and the others by turns, medians, given as a ratio."""
+"""The benchmark rows. Each is measured in one interleaved run, ours and the others in turn; the result is a ratio of medians."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ IMAGES = ("debian-like", "many-files")
 
 
 class Row(t.NamedTuple):
-    """One measured ratio (smaller is better), or for P8 MiB; goal 0 where there is none."""
+    """One measured ratio (smaller is better), or MiB for P8. goal: 0 for none."""
 
     row: str
     what: str
@@ -56,7 +56,7 @@ def timed(action: t.Callable[[], t.Any]) -> float:
 
 
 def interleaved(actions: t.Mapping[str, t.Callable[[], float]], runs: int) -> t.Dict[str, float]:
-    """The medians of several measures that are taken by turns."""
+    """The medians of several measures that are taken in turn."""
     found: t.Dict[str, t.List[float]] = {name: [] for name in actions}
     for _run in range(runs):
         for name, action in actions.items():
@@ -82,7 +82,7 @@ def _podman(base: pathlib.Path) -> t.List[str]:
 
 
 def act(reference: str, root: pathlib.Path, isal: bool = False) -> t.Dict[str, t.Any]:
-    """isal: with that library."""
+    """Run act.py. isal: with that library."""
     environment = {**os.environ, "PYTHONPATH": f"{os.environ['PYTHONPATH']}:{OPTIONAL}"} if isal else None
     command = [sys.executable, "-m", ACT, reference, str(root)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
@@ -100,7 +100,7 @@ def ctr_pull(found: Daemon, reference: str, base: pathlib.Path) -> float:
 
 
 def pulls(runs: int) -> t.List[Row]:
-    """P1: cold pull and unpack, durable, whole processes. P8: the peak memory of ours on the way."""
+    """P1: cold pull and unpack, durable, complete processes. P8: the peak memory of ours meanwhile."""
     rows = []
     with fresh_filesystem() as base, running_registry() as registry, contextlib.ExitStack() as stack:
         daemons = {version: stack.enter_context(daemon(suite, base)) for version, suite in SUITES.items()}
@@ -131,7 +131,7 @@ def pulls(runs: int) -> t.List[Row]:
 
 
 def _peak(reference: str, root: pathlib.Path) -> float:
-    """The peak memory of a pull in MiB: the proportional set sizes of the process and of its children, looked at all the time."""
+    """The peak memory of a pull in MiB: the sum of the proportional set sizes of the process and its children, sampled all the time."""
     peak = 0
     with subprocess.Popen([sys.executable, "-m", ACT, reference, str(root)], stdout=subprocess.DEVNULL) as process:
         while process.poll() is None:
@@ -143,7 +143,7 @@ def _peak(reference: str, root: pathlib.Path) -> float:
 
 
 def _share(pid: str) -> int:
-    """KiB, of which what several processes share is counted in parts; 0 for a process that is gone."""
+    """The KiB of a process, with shared memory counted in parts; 0 for a process that is gone."""
     with contextlib.suppress(OSError):
         lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
@@ -220,7 +220,7 @@ class Ours:
 
 
 def _ctr_start(found: Daemon, reference: str, names: t.List[str]) -> float:
-    # The runtime's state is one for all daemons of a machine: ids must differ.
+    # All daemons of a machine share the runtime's state, so ids must differ.
     names.append(f"{os.path.basename(found.root)}-{len(names)}")
     return timed(lambda: found.run("run", "-d", reference, names[-1], "sleep", "1000"))
 
@@ -268,7 +268,7 @@ def starts(runs: int) -> t.List[Row]:
 
 
 def _pss(word: str) -> float:
-    """MiB of proportional set size of each process whose command line has the word, as a mean."""
+    """The mean proportional set size, in MiB, of the processes whose command line has the word."""
     sizes = []
     for entry in pathlib.Path("/proc").iterdir():
         with contextlib.suppress(OSError):

@@ -54,7 +54,7 @@ def _look(proc: str, config: str) -> float:
 
 def _is_containerd(proc: str, first: str) -> bool:
     program = os.readlink(f"{proc}/exe")
-    # A package that was upgraded below a running daemon leaves the mark.
+    # The kernel adds " (deleted)" after an upgrade of a running daemon's package.
     program = program[: -len(" (deleted)")] if program.endswith(" (deleted)") else program
     return "containerd" in (os.path.basename(program), os.path.basename(first))
 

@@ -65,7 +65,7 @@ def _parse(text: str, name: str) -> Tree:
     try:
         return tomlkit.parse(text).unwrap()
     except (TOMLKitError, ValueError, RecursionError) as error:
-        # The library's own message may quote the text, and the text may have secrets.
+        # The library's own message may quote the text, which may contain secrets.
         line, column = getattr(error, "line", 0), getattr(error, "col", 0)
         kind = _CAMEL.sub(" ", type(error).__name__.replace("Error", "")).lower()
         place = f"line {line}, column {column}: " if line else ""

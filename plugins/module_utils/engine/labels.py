@@ -37,7 +37,7 @@ SNAPSHOT_REF = "containerd.io/snapshot.ref"
 UNCOMPRESSED = "containerd.io/uncompressed"
 SOURCE = "containerd.io/distribution.source."
 
-# Images (read by the CRI plugin: the kubelet's garbage collection leaves an image with this alone).
+# Images (read by the CRI plugin: the kubelet's garbage collection keeps an image with this label).
 PINNED = "io.cri-containerd.pinned"
 PINNED_VALUE = "pinned"
 

@@ -84,7 +84,7 @@ class ContainerProxy:
             found: Message = self._rpc.call("containers.v1.Containers/Get", {"id": container_id})["container"]
             return found
         except (NotFound, InvalidArgument) as error:
-            # What cannot be an id (some names) is no container's.
+            # Some names cannot be an id, so no container has them.
             raise NotFound(f"no container {printable(container_id, 100)} in namespace {self._rpc.namespace}") from error
 
     def get(self, container_id: str) -> Container:
@@ -127,7 +127,7 @@ class ContainerProxy:
         if "image" in fields:
             message["image"] = container.image
         if "extensions" in fields:
-            # The daemon does not store an empty map of extensions: what is to go becomes an empty value.
+            # The daemon does not store an empty map of extensions, so a removed one becomes an empty value.
             gone = {"type_url": EXTENSION, "value": b""}
             foreign = {name: value if value["type_url"] != EXTENSION else gone for name, value in message["extensions"].items()}
             own = {name: json_any(EXTENSION, value) for name, value in container.extensions.items()}

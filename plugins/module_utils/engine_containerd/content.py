@@ -110,7 +110,7 @@ class ContentProxy:
         return bytes(data)
 
     def label(self, digest: Digest, labels: Labels) -> None:
-        if not labels:  # without a path the daemon replaces them all
+        if not labels:  # without a path the daemon replaces all labels
             self.info(digest)
             return
         info = {"digest": str(digest), "labels": {key: value for key, value in labels.items() if value}}

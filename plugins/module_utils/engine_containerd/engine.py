@@ -121,7 +121,7 @@ class ContainerdEngine:
         A record with logs or volumes whose snapshot was lost stays, for its owner to decide.
         """
         for container in self.containers.list():
-            # What does not go keeps nobody from his work.
+            # A failure here must not stop the caller's own work.
             with contextlib.suppress(EngineError):
                 if DESIRED in container.extensions and self._place.never_used(container.id) and not self._exists(container):
                     with contextlib.suppress(NotFound, FailedPrecondition):
@@ -134,7 +134,7 @@ class ContainerdEngine:
         except NotFound:
             return False
         except InvalidArgument:
-            # A snapshotter that the daemon does not have any more.
+            # The daemon no longer has this snapshotter.
             return True
         return True
 

@@ -53,7 +53,7 @@ class SnapshotProxy:
         except NotFound as error:
             raise NotFound(f"no snapshot {printable(key, 120)} in {self.name}") from error
         if self._rpc.lease:
-            # What somebody relies on while a lease is open must stay, also when it was there before.
+            # A snapshot that is used under an open lease must stay, even if it existed before.
             resource = {"id": key, "type": f"snapshots/{self.name}"}
             self._rpc.call("leases.v1.Leases/AddResource", {"id": self._rpc.lease, "resource": resource})
         return found

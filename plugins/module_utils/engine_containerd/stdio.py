@@ -37,7 +37,7 @@ class Stdio:
         io = self._io
         try:
             if io.stdin:
-                # Nobody ever opens it for writing, so it never ends.
+                # No process opens it for writing, so it never ends.
                 self.uris["stdin"] = self._fifo("stdin")
             if io.stdin and not io.terminal:
                 for name in ("stdout", "stderr"):
@@ -79,10 +79,10 @@ class Stdio:
                 ) from error
             finally:
                 os.close(writing)
-            # It outlives us: no warning when this object goes.
+            # It outlives us: avoid a warning when this object is collected.
             process.returncode = 0
             set_apart(process.pid, f"fleet-log-{container_id}", f"Log writer of the container {container_id}")
-            # Until it has written down what runs.
+            # Wait until it has recorded the start.
             select.select([stream], [], [], _READY_SECONDS)
 
     def _start(self, container_id: str, pid: int, fds: t.Sequence[int]) -> subprocess.Popen[bytes]:

@@ -105,7 +105,7 @@ class TaskProxy:
 
         return find_program(self._rpc.address, binary)
 
-    # What we remember
+    # Our own records
 
     def _files(self, container_id: str) -> t.Tuple[str, str]:
         """The places where the log writer writes its state: in memory on a full disk, else beside the log."""
@@ -239,7 +239,7 @@ class TaskProxy:
         with contextlib.suppress(NotFound):
             self._call("Kill", container_id, signal=_KILL, all=True)
             if status == PAUSED:
-                # A frozen process does not die before it is thawed.
+                # A frozen process dies only after it is resumed.
                 with contextlib.suppress(EngineError):
                     self._call("Resume", container_id)
             self._call("Wait", container_id, _KILL_SECONDS)

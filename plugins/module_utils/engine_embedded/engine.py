@@ -101,7 +101,7 @@ class EmbeddedEngine:
         except Unavailable:
             raise
         except EngineError:
-            # Another try would fail too, unless it is given back the room.
+            # Another try would fail too, unless the space is freed.
             with contextlib.suppress(EngineError):
                 self.collect(name)
             raise
@@ -120,7 +120,7 @@ class EmbeddedEngine:
 
     def _end_lease(self, name: str) -> None:
         self.content.bulk = False
-        # On a full disk the row stays, and the next run knows that it is dead.
+        # On a full disk the row stays, and the next run recognises it as dead.
         with contextlib.suppress(ResourceExhausted), self._database.write() as connection:
             connection.execute("DELETE FROM leases WHERE namespace=? AND id=?", (self.namespace, name))
             connection.execute("DELETE FROM lease_items WHERE namespace=? AND lease=?", (self.namespace, name))
@@ -171,7 +171,7 @@ class EmbeddedEngine:
 
         found = collect(self._database, self.namespace, self.content, self._snapshotters, ended)
         with self._database.write():
-            # Nobody makes a container meanwhile.
+            # No process makes a container meanwhile.
             aside = self._place.set_aside_strangers(self._container_ids)
         swept = self._place.sweep()
         self._place.rest = not (aside and swept and found.whole)

@@ -36,7 +36,7 @@ def collect(
     try:
         found = _forget(database, namespace, ended)
     except ResourceExhausted:
-        # The disk is so full that nothing can be said about what goes. A blob without its file counts as absent.
+        # The disk is too full to remove rows. Remove files first: a blob without its file counts as missing.
         content.clear(_unreachable(database.query, namespace, ended).blobs)
         content.sweep()
         found = _forget(database, namespace, ended)

@@ -64,7 +64,7 @@ class EmbeddedTasks:
         self._place.container_dir(container.id)
         try:
             make_dir(self._state)
-            # Nobody removes the groups that the runtime makes its own in.
+            # Nobody may remove the parent control groups meanwhile.
             with locked(self._state, "the state directory", shared=True):
                 self._run(container, runtime, rootfs, io)
             return self.state(container.id)
@@ -125,7 +125,7 @@ class EmbeddedTasks:
             if record.init.alive:
                 status = CREATED if not record.started_at else PAUSED if frozen(record.init.pid) else RUNNING
                 return TaskState(container_id, status, record.init.pid, 0, record.started_at, 0.0, False, record.log)
-            # It has just ended: the shim is about to say how.
+            # It has just ended, and the shim is about to record how.
             record.shim.wait(_RECORD_SECONDS)
             record = self._known(container_id) or record
         return _stopped(container_id, record)
@@ -210,7 +210,7 @@ class EmbeddedTasks:
         else:
             shims = [record.shim] if bundle.path in arguments_of(record.shim.pid) else []
             if record.boot == boot_id() and remains.belongs(record.init.pid, container_id) and record.init.signal(_KILL):
-                # Faster than leaving it to <runtime> delete --force, which looks only every 100 ms.
+                # Faster than <runtime> delete --force, which checks only every 100 ms.
                 if frozen(record.init.pid):
                     remains.thaw(record.init.pid)
                 record.init.wait(_RECORD_SECONDS)
@@ -243,7 +243,7 @@ def _end_makers(bundle: Bundle) -> t.List[Process]:
     """
     if not _runtimes(bundle) and not os.path.exists(os.path.join(bundle.path, "init.pid")):
         for shim, _words in _shims(bundle.path):
-            # It was about to start the runtime, or has done so just now.
+            # The shim was about to start the runtime, or has just started it.
             shim.signal(_KILL)
             shim.wait(_RECORD_SECONDS)
     for process in _runtimes(bundle):

@@ -131,7 +131,7 @@ class Place:
         try:
             yield
         except (NotFound, Unavailable):
-            # It is gone, or nobody knows. If it is not, the next start takes them back.
+            # The record is gone, or we do not know. If it is not, the next start takes the volumes back.
             raise
         except EngineError:
             _rename(doomed, volumes)
@@ -191,11 +191,11 @@ class Place:
                     self._mend()
                 yield
                 if self._held == 1 and not mark.left and self.interrupted():
-                    # Somebody else was killed. Else each run that has nothing to do would take its lock, and nobody would tidy.
+                    # Another process was killed. Without this, runs with nothing to do would take its lock, but never tidy.
                     self._tidy_once()
                 mark.done = (not mark.left or self._tidy_once()) and not self.rest
             except Unavailable:
-                # It would take as long again to be told that once more.
+                # A second try would wait as long again for the same answer.
                 raise
             except EngineError:
                 mark.done = self._tidy_once()
@@ -206,7 +206,7 @@ class Place:
     def _tidy_once(self) -> bool:
         """Tidy once for all locks that are held at the same time."""
         if not self._tidied:
-            # Who is killed from here on has a mark that stays.
+            # Marks of processes that are killed from here on stay.
             marks = list(filter(abandoned, self._marks()))
             with contextlib.suppress(EngineError):
                 self._tidied = self._tidy()
@@ -219,7 +219,7 @@ class Place:
         try:
             return [os.path.join(self._locks, name) for name in os.listdir(self._locks) if len(name) == _NAME_DIGITS]
         except OSError:
-            # None was ever taken; or who is not root looks at what he cannot change.
+            # No lock was ever taken; or this user is not root and cannot change anything.
             return []
 
     def interrupted(self) -> bool:

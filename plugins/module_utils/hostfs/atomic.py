@@ -107,7 +107,7 @@ def make_dir(path: str, mode: int = 0o700) -> None:
 
 
 def _make_dir(path: str, mode: int) -> None:
-    # os.makedirs gives the parents the mode that the umask leaves.
+    # os.makedirs ignores the mode for the parents.
     try:
         os.mkdir(path, mode)
     except FileNotFoundError:

@@ -22,7 +22,7 @@ def open_inside(root_fd: int, path: str, flags: int) -> int:
     try:
         return syscalls.openat2(root_fd, raw.lstrip(b"/") or b".", flags, syscalls.RESOLVE_IN_ROOT)
     except OSError as error:
-        # Before Linux 5.6; EPERM comes from sandboxes that do not know the system call.
+        # ENOSYS: before Linux 5.6. EPERM: a sandbox that does not know the system call.
         if error.errno not in (errno.ENOSYS, errno.EPERM):
             raise
     return _Walk(root_fd).open(raw, flags)
@@ -61,7 +61,7 @@ class _Walk:
             elif left and not stat.S_ISDIR(kind):
                 raise OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fsdecode(path))
         found = self._way[-1] if self._way else self._root
-        # The very thing that was looked at, not what has its name by now.
+        # Open what was examined, even if its name means something else by now.
         return os.open(f"/proc/self/fd/{found}", flags | os.O_CLOEXEC)
 
     def _back_to(self, depth: int) -> None:

@@ -35,7 +35,7 @@ def locked(path: str, what: str, wait: t.Optional[float] = None, shared: bool = 
             raise from_os_error(error, f"opening the lock {path}") from error
         try:
             _acquire(fd, path, what, deadline, kind)
-            # Its last holder may have removed the file while we waited: then it locks nothing any more.
+            # The last holder may have removed the file while we waited: then this lock protects nothing.
             if _is(path, fd):
                 yield fd
                 return
@@ -67,7 +67,7 @@ def marked(path: str, spare: str, what: str, wait: t.Optional[float] = None) -> 
                     yield mark
                 finally:
                     if mark.done:
-                        # Where this fails the next holder finds a mark, and nothing to do.
+                        # If this fails, the next holder finds the mark and nothing to tidy.
                         with contextlib.suppress(OSError):
                             os.rename(path, spare)
                 return

@@ -95,7 +95,7 @@ def mounted(mounts: t.Sequence[t.Any], target: str) -> t.Iterator[str]:
             mount(entry.type, entry.source, target, entry.options)
         yield target
     finally:
-        # Also when a signal came right after a mount, before anything else could say that there is one.
+        # A signal may come right after a mount, before anything could record it.
         unmount(target, lazy=True)
 
 
@@ -104,7 +104,7 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 def mount_points(below: str = "/") -> t.List[str]:
     """The mount points of this mount namespace at or below a directory, in mount order."""
-    # The kernel tells real paths. A link itself is no mount point, and where it leads to is not below it.
+    # The kernel lists real paths. A link itself is never a mount point, and its target is not below it.
     parent, name = os.path.split(os.path.abspath(below))
     prefix = os.path.join(os.path.realpath(parent), name).rstrip("/") + "/"
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:

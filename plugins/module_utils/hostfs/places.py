@@ -158,7 +158,7 @@ def _only_ours(fd: int, link: os.stat_result) -> bool:
 def _has_acl(fd: int) -> bool:
     """Whether an access control list may give others rights; the group's bits in the mode are the limit of those."""
     try:
-        # A descriptor that is only passed through has no attributes itself.
+        # An O_PATH descriptor does not give its attributes itself.
         return "system.posix_acl_access" in os.listxattr(f"/proc/self/fd/{fd}")
     except OSError as error:
         return error.errno != errno.ENOTSUP

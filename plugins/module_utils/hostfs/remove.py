@@ -93,7 +93,7 @@ class _Level:
                 os.unlink(entry.name, dir_fd=self.fd)
         if not self.moved_here:
             return None
-        # What was moved here after the reading began need not have been seen.
+        # The reading may miss entries that were moved here after it began.
         self.moved_here = False
         self._entries = os.scandir(self.fd)
         return self.next_directory()

@@ -110,7 +110,7 @@ class Cache:
             return None
         spec = importlib.util.spec_from_loader(name, t.cast(t.Any, self), is_package=found[0])
         if spec and found[0]:
-            # What is not kept yet comes out of the zip file.
+            # Code that is not kept yet comes from the zip file.
             spec.submodule_search_locations = [os.path.join(self._loader.archive, *name.split("."))]
         return spec
 

@@ -35,7 +35,7 @@ def interruptible() -> t.Iterator[None]:
     """In this context, a signal that would end the process raises Interrupted, but only once: the way out is not interrupted."""
 
     def interrupt(number: int, _frame: object) -> None:
-        # A handler that does nothing, since what is ignored is ignored by the processes that we start as well.
+        # Use a handler that does nothing: ignored signals would be ignored by the processes that we start, too.
         for one in before:
             signal.signal(one, lambda _number, _frame: None)
         _came.append(signal.Signals(number).name)
@@ -84,7 +84,7 @@ def guarded(last_will: t.Callable[[], None]) -> t.Iterator[None]:
         os.close(reader)
         yield
     finally:
-        # A guard that was killed itself is nobody's loss.
+        # If the guard itself was killed, nothing is lost.
         with contextlib.suppress(BrokenPipeError):
             os.write(writer, b".")
         os.close(writer)
@@ -103,7 +103,7 @@ def _guard(reader: int, last_will: t.Callable[[], None]) -> None:
     for number in (0, 1, 2):
         if number != reader:
             os.dup2(null, number)
-    # Objects of the parent must not be collected here: they would close numbers that mean something else by now.
+    # Objects of the parent must not be collected here: they would close descriptors that are used for something else now.
     gc.freeze()
     if not os.read(reader, 1):
         last_will()

@@ -28,7 +28,7 @@ _PAUSES = (0.01, 0.1, 0.0)
 
 
 def _module(spec: t.Mapping[str, t.Any], secrets: t.Optional[Secrets] = None) -> AnsibleModule:
-    # Whatever the caller's is: what we and the programs that we start write is for its owner to change, and can be read again.
+    # Do not use the caller's umask: only the owner may change our files, and we must be able to read them again.
     os.umask(0o022)
     if secrets is None:
         return AnsibleModule(supports_check_mode=True, **spec)  # type: ignore[no-untyped-call]  # ansible-core has no types
@@ -147,7 +147,9 @@ def run(
         _fail(module, _unforeseen(error))
     more: t.Dict[str, t.Any] = {"changed": outcome.changed, "actions": outcome.actions}
     if outcome.changed or (isinstance(outcome.diff["before"], dict) and outcome.diff["before"]):
-        more["diff"] = outcome.diff  # also where nothing changes: playbooks compare its sides; a file's text would be long
+        more["diff"] = (
+            outcome.diff
+        )  # also when nothing changes, since playbooks compare both sides; but not the text of a file, which is long
     for failure in outcome.failures:
         _respawn(failure)
         more.setdefault("error", type(failure).__name__)

@@ -143,7 +143,7 @@ class Applier:
     def run(self, reader: tar.TarReader) -> bool:
         """Write all entries. Returns whether the layer has an entry for its root."""
         for entry in reader:
-            # Whatever it is, it takes a block on the disk, and its attributes.
+            # Every entry takes a block on the disk, and space for its attributes.
             self._tree.spend(_BLOCK + sum(map(len, entry.xattrs.values())))
             try:
                 self._entry(entry, reader)

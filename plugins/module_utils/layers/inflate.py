@@ -83,5 +83,5 @@ class Inflater:
         except EngineError as error:
             last = error
         finally:
-            # Whatever happens here, nobody may wait for ever there.
+            # After any error here, the reader must not wait for ever.
             self._queue.put(last)

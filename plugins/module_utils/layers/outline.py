@@ -109,7 +109,7 @@ def scratch(beside: str) -> t.Iterator[str]:
             fcntl.flock(fd, fcntl.LOCK_EX)
             if os.fstat(fd).st_nlink:
                 break
-            os.close(fd)  # another process has taken it for one that was left
+            os.close(fd)  # another process took it for a remain of a killed process
     except OSError as error:
         raise from_os_error(error, f"making a directory in {parent}") from error
     try:

@@ -392,7 +392,7 @@ class Tree:
         if parent is not self._top:
             self.set_opaque(parent, None)
             return
-        # The kernel does not look for the mark on the root of a layer: name by name, then.
+        # The kernel ignores the mark on the root of a layer, so hide the names one by one.
         for index in self._lowers(parent):
             with os.scandir(self._roots[index]) as entries:
                 for entry in entries:

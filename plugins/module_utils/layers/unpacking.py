@@ -107,7 +107,7 @@ class Unpacking:
         self._unpacker, self._store = unpacker, unpacker.snapshotter
         self._pending: t.List[_Pending] = []
         self._lowers: t.Tuple[str, ...] = ()
-        # A thread a writer, and both are taken in the order of the layers: so those that are waited for have theirs.
+        # One thread for each writer. Both are taken in the order of the layers, so a layer that others wait for has one.
         self._pool = concurrent.futures.ThreadPoolExecutor(unpacker.writers.size, "layer")
 
     def __enter__(self) -> Unpacking:
@@ -167,7 +167,7 @@ class Unpacking:
         try:
             self._store.commit(done.name, done.key, {SNAPSHOT_REF: done.name}, done.parent if self._store.rebases else None)
         except AlreadyExists:
-            # Somebody else was faster.
+            # Another process was faster.
             with contextlib.suppress(NotFound):
                 self._store.remove(done.key)
 

@@ -140,7 +140,7 @@ class _Comparer:
         path, found = (*parent, os.fsencode(name)), _lstat(name, real)
         if found is None or not (self._overlay and is_whiteout(found)):
             raise _Problem(f"{_text(path)} is not in the layer")
-        # containerd hides what is taken away whether it is there or not.
+        # containerd makes a whiteout even if there is nothing to hide.
         if self._tree.lower(self._tree.directory(parent), path[-1]) is not None:
             raise _Problem(f"{_text(path)} is hidden, although the layer does not remove it")
 
@@ -175,7 +175,7 @@ class _Comparer:
         elif of_layer and want.st_ino in self._links:
             if self._links[want.st_ino] != found.st_ino:
                 raise _Problem(f"{what} is no hard link any more")
-        elif of_layer:  # what a plain tree has of the layers below is read where it comes from
+        elif of_layer:  # files of the layers below in a plain tree are compared with those layers
             if want.st_nlink > 1:
                 self._links[want.st_ino] = found.st_ino
             if not self._has_same_bytes(name, pair, want.st_size):

@@ -99,7 +99,7 @@ class _Writer:
                 _serve(theirs)
                 status = 0
             finally:
-                # Nothing of what the parent would do on its way out.
+                # Skip everything that the parent would do on its way out.
                 if status:
                     traceback.print_exc()
                 os._exit(status)
@@ -141,7 +141,7 @@ def _forget_the_parent(connection: socket.socket) -> None:
                 os.close(int(name))
             except OSError:
                 continue
-    # Objects of the parent must not be collected here: they would close numbers that mean something else by now.
+    # Objects of the parent must not be collected here: they would close descriptors that are used for something else now.
     gc.freeze()
     sys.setswitchinterval(_SWITCH_SECONDS)
 

@@ -24,7 +24,7 @@ def watch(pid: int) -> int:
     except OSError as error:
         if error.errno not in _NO_SUCH_CALL:
             raise
-    # Before Linux 5.3, also where Python was built for such a kernel.
+    # Before Linux 5.3, or if Python was built for such a kernel.
     reader, writer = os.pipe()
     start_new_thread(close_at_end, (pid, writer))
     return reader

@@ -41,7 +41,7 @@ def _sources() -> t.Iterator[t.Tuple[str, str]]:
         loader: t.Any = module.__loader__
         try:
             source: t.Optional[str] = loader.get_source(module.__name__)
-        except ImportError as error:  # an OSError becomes one there
+        except ImportError as error:  # an OSError becomes an ImportError there
             raise EngineError(f"the source of {module.__name__} cannot be read: {error.__cause__ or error}") from error
         if source is None:
             raise EngineError(f"the source of {module.__name__} cannot be read")

@@ -71,7 +71,7 @@ class Life:
         return True
 
     def _spawn(self, command: list[str], *stdio: int) -> None:
-        # No fork: a copy of this process would be made only to be thrown away.
+        # posix_spawn instead of fork: a copy of this process would be useless.
         actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(stdio)]
         os.posix_spawn(command[0], command, os.environ, file_actions=actions, setsigdef=_IGNORED)
 
@@ -79,7 +79,7 @@ class Life:
         """Returns the console's master, which the runtime sends over a socket (SCM_RIGHTS); -1 when it ends without sending one."""
         import _socket
 
-        # The path goes through /proc, since a socket's path may have 107 bytes only.
+        # The path goes through /proc, since a socket's path may have only 107 bytes.
         directory = os.open(self._bundle, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
         try:
@@ -107,14 +107,14 @@ class Life:
     def _made(self) -> bool:
         """Wait for the end of the runtime."""
         while True:
-            # Looked at before it is collected: of a short life nothing would be left to see.
+            # Read it before the process is collected: after a short life nothing would be left.
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
             self.pid = init_pid(self._bundle)
             self.ticks = self.ticks or ticks(self.pid)
             pid, status = os.waitpid(ended.si_pid if ended else -1, 0)
             if pid != self.pid:
                 break
-            # A short life: init became ours and has ended while the runtime still comes to its end.
+            # A short life: init became our child and has ended before the runtime's own end.
             self.status = status
         uptime = time.clock_gettime(time.CLOCK_BOOTTIME)
         self.started = time.time() - (uptime - self.ticks / os.sysconf("SC_CLK_TCK") if self.ticks else 0.0)

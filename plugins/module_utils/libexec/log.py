@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> int:
     init = Init()
     over = copy(log, stop, streams, init, late)
     log.finish()
-    # From here on there is nothing to lose but what somebody still carries.
+    # From here on only late output could be lost.
     if not late:
         signal(SIGTERM, SIG_DFL)
     ended = wait_for_end(os.environ.get("CONTAINER_ID", "")) if over else None
@@ -109,7 +109,7 @@ def copy(log: Log, stop: int, streams: dict[int, str], init: Init, late: float) 
         init.look(poller)
         if init.memory.fd in events:
             init.memory.look()
-        # Whether all is over is looked at before the pipes are, so that nothing that was printed before is missed.
+        # Check for the end before reading the pipes, so that no output from before the end is missed.
         over = stop in events or init.fd in events
         for fd in [fd for fd in left if over or fd in events]:
             if not drain(fd, left[fd], log):

@@ -31,12 +31,12 @@ def main(arguments: list[str]) -> int:
     """
     control, bundle, directory, container_id, path, size, files, io, *command = arguments
     starter = int(control)
-    # The end of the file where it was not made after all, or who made it was killed.
+    # End of file: the container was not made after all, or the module was killed.
     if not os.read(starter, 1):
         return 0
     log = Log(path, int(size), int(files))
     life = Life(bundle, command, io, log)
-    # An answer says what happened; a closed socket without one says that we died.
+    # The answer tells what happened; a closed socket without an answer means that we died.
     if not life.begin(container_id):
         answer(starter, b"failed\n")
         return 1
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     answer(starter, b"started\n" if written else b"unwritten\n")
     raise_priority()
     try:
-        # Nobody waits for that, the container's output neither.
+        # In a thread: neither the module nor the container's output waits for it.
         start_new_thread(settle, (written,))
     except RuntimeError:  # no more threads
         settle(written)
@@ -61,7 +61,7 @@ def answer(starter: int, text: bytes) -> None:
     try:
         os.write(starter, text)
     except OSError:
-        # Who started the container was killed meanwhile. It runs all the same.
+        # The module was killed meanwhile. The container runs anyway.
         pass
     os.close(starter)
 

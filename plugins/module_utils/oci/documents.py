@@ -61,7 +61,7 @@ def load_object(data: bytes, what: str, limit: int = MANIFEST_LIMIT) -> t.Dict[s
             _check_depth(data)
         found = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant, parse_int=_integer, object_pairs_hook=_pairs)
         if b"\\u" in data:
-            # Half of a surrogate pair is no text: nobody could write it anywhere.
+            # Half of a surrogate pair cannot be encoded as UTF-8 later.
             json.dumps(found, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"{what} is not valid JSON: {printable(error, 160)}") from error

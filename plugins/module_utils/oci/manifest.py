@@ -74,7 +74,7 @@ def parse(data: bytes, media_type: str, what: str = "manifest") -> Document:
 
 
 def _index(read: Reader, media_type: str, what: str) -> Index:
-    # Their number has no limit but the document's length: 4 MiB hold 20,000 of them, which take 20 MB of memory.
+    # Only the document's length limits their number: 4 MiB hold 20,000 manifests, which take 20 MB of memory.
     found = tuple(Descriptor.from_json(m, f"manifest {i} of {what}") for i, m in enumerate(read.items("manifests")))
     return Index(media_type, found, read.text_map("annotations"))
 

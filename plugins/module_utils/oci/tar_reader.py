@@ -134,7 +134,7 @@ class TarReader:
             for _block in self.blocks():
                 pass
         while self._padding:
-            # umoci 0.4.7 leaves it out after the last entry, and Go's tar package, and so everybody, reads that.
+            # umoci 0.4.7 leaves out the padding of the last entry, and Go's tar package accepts that.
             self._buffer = self._buffer or memoryview(self._source.read())
             if not self._buffer:
                 return
@@ -160,7 +160,7 @@ class TarReader:
             if kind in (b"x", b"X"):
                 records = parse_pax(self._data(size, _PAX_LIMIT, "a PAX header"))
             elif kind == b"g":
-                # Without meaning in layers: no engine applies it.
+                # No engine applies global headers to layers.
                 self._data(size, _PAX_LIMIT, "a global PAX header")
             elif kind == b"L":
                 long_name = self._data(size, _NAME_LIMIT, "a name").rstrip(b"\0")
@@ -247,7 +247,7 @@ class TarReader:
         numbers: t.List[int] = []
         rest, used = b"", 0
         while not numbers or len(numbers) < 1 + 2 * numbers[0]:
-            # A line is a number; and whoever reads a map must not be made to hold what has no end.
+            # A line is one number. A map without an end must not fill the memory.
             if used >= min(entry.size, _SPARSE_BYTES) or len(rest) > 32:
                 raise InvalidArgument(f"the sparse map of {printable(entry.name, 200)} does not end")
             lines = (rest + self._exactly(BLOCK, "a sparse map")).split(b"\n")
@@ -358,7 +358,7 @@ def apply_pax(entry: Entry, records: t.Mapping[bytes, bytes]) -> None:
         raise InvalidArgument(
             f"{printable(entry.name, 200)} has {len(entry.xattrs)} extended attributes; the limit is {_XATTRS_LIMIT}"
         )
-    # Whatever comes before it: the plain name of a sparse file is made up (GNUSparseFile.<pid>/name).
+    # It wins over all other names: the plain name of a sparse file is invented (GNUSparseFile.<pid>/name).
     entry.name = records.get(b"GNU.sparse.name") or entry.name
 
 

@@ -100,7 +100,7 @@ class RegistryClient:
         Never yields more than the descriptor's size. The caller checks the digest.
         """
         endpoints, scope, attempt = self.endpoints(reference.domain), _scope(reference), 0
-        # A transfer goes on for ever if need be, but not for single bytes.
+        # Progress renews the tries of a transfer, but single bytes do not count.
         enough = max(1, min(_PROGRESS, descriptor.size // 64))
         while offset < descriptor.size:
             before = offset
@@ -118,7 +118,7 @@ class RegistryClient:
                     raise Unavailable(f"{descriptor.digest}: the transfer ended {descriptor.size - offset} bytes early")
                 except EngineError as error:
                     if offset > before and not isinstance(error, Unavailable):
-                        raise  # what came is wrong: no other host can go on from there
+                        raise  # what came is wrong, so another host cannot continue from there
                     failures.add(transport, error, scope)
             attempt = 1 if offset - before >= enough else attempt + 1
             endpoints.before_retry(attempt, failures)
@@ -127,7 +127,7 @@ class RegistryClient:
         """image/api.pyi: ImageSource.refuse."""
         host = self.served.pop(descriptor.digest, None)
         if host is None or (descriptor.digest, host) in self.refused:
-            return False  # it was asked again for want of another one that can be reached
+            return False  # it was asked again, since no other host can be reached
         self.refused.add((descriptor.digest, host))
         hosts = self.endpoints(reference.domain).able(PULL)
         return any((descriptor.digest, one.url) not in self.refused for one in hosts)

@@ -51,7 +51,7 @@ class DockerConfig:
         auths = config.get("auths")
         auths = config["auths"] = auths if isinstance(auths, dict) else {}
         entry = {"auth": base64.b64encode(f"{username}:{password}".encode()).decode()}
-        # All of the registry's keys: whoever reads the file may take any of them.
+        # Under all keys of the registry: readers of the file may use any of them.
         for key in _entries(config, domain) or [config_keys(domain)[0]]:
             auths[key] = entry
         self._write(config)

@@ -146,7 +146,7 @@ def _told_tries(error: EngineError, tries: int) -> EngineError:
     """The error, with the number of tries that it took."""
     if tries < 2:
         return error
-    # A copy, since hosts remember theirs.
+    # A copy: hosts remember their own error.
     told = copy.copy(error)
     told.args = (f"{error} (tried {tries} times, see retries)",)
     return told

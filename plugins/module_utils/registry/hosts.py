@@ -122,7 +122,7 @@ def hosts_of(data: t.Mapping[str, t.Any], path: str, domain: str, plain_http: bo
         last = host_of(server, f"{path}: server", top, domain)
     else:
         top.flag("override_path")
-        # Without a server containerd takes the registry itself, whatever capabilities and override_path say.
+        # Without a server containerd takes the registry itself, and ignores capabilities and override_path.
         last = _with_schemes(_settings(default_host(domain, plain_http), top)._replace(capabilities=CAPABILITIES, path="/v2"))
     same = [one for one in hosts if (one.schemes, one.authority, one.path) == (last.schemes, last.authority, last.path)]
     if not same or any(key in top.data for key in KEYS):

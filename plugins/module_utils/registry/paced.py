@@ -82,7 +82,7 @@ def new_adapter(context: ssl.SSLContext) -> t.Any:
             return manager
 
         def build_connection_pool_key_attributes(self, request: t.Any, *args: t.Any, **kwargs: t.Any) -> t.Any:
-            # From requests 2.32 on; 2.32.2 would put a context of its own here.
+            # From requests 2.32 on; 2.32.2 would set its own context here.
             where, _trust = super().build_connection_pool_key_attributes(request, *args, **kwargs)
             return where, {"ssl_context": context}
 

@@ -116,7 +116,7 @@ class Pusher:
             if response.status_code == 201:
                 return True
             if response.status_code == 202:
-                # The registry has begun an upload instead.
+                # The registry began an upload instead.
                 self._begun[reference.name, descriptor.digest] = _begun(response)
         return False
 
@@ -206,7 +206,7 @@ def _location(response: t.Any, known: str) -> str:
             raise RegistryError(
                 f"{redacted(response.url)}: the upload should continue at {redacted(target)}, which is refused (no TLS)"
             )
-        # A registry that does not know that a proxy speaks TLS for it.
+        # This registry does not know that a proxy in front of it uses TLS.
         target = there._replace(scheme="https").geturl()
     elif found[0] not in ("http", "https"):
         raise RegistryError(f"{redacted(response.url)}: the upload should continue at {redacted(target)}, which is refused")
@@ -221,7 +221,7 @@ def _where(transport: Transport, reference: Reference, upload: _Upload) -> t.Opt
             if response.status_code >= 300 or not found:
                 return None
             upload.location = _location(response, upload.location)
-            # "0-0" is one byte by the specification, and none for docker-registry.
+            # "0-0" means one byte in the specification, but none in docker-registry.
             upload.offset = int(found.group(1)) + 1 if found.group(1) != "0" else 0
             return upload
     except (NotFound, RegistryError, PermissionDenied, Unauthenticated):

@@ -44,7 +44,7 @@ def new_session(host: Host, options: RegistryOptions) -> t.Any:
     if host.skip_verify is not None:
         verify = not host.skip_verify
     session.verify = verify
-    # It would read the whole body of a redirect, although it is told not to follow any.
+    # Its own method reads the whole body of a redirect even if it must not follow any.
     session.get_redirect_target = lambda response: None
     adapter = new_adapter(_context(host, options, verify))
     session.mount("https://", adapter)
@@ -70,14 +70,14 @@ def trusting(ca_path: str, verify: bool) -> ssl.SSLContext:
 
 def _context(host: Host, options: RegistryOptions, verify: bool) -> ssl.SSLContext:
     context = trusting(options.ca_path if host.own else "", verify)
-    # urllib3 compares the name itself then, also addresses, which 1.26 does not tell OpenSSL.
+    # Then urllib3 compares the name itself. That includes addresses, which 1.26 does not pass to OpenSSL.
     context.check_hostname = False
     for path in host.ca:
         try:
             context.load_verify_locations(path)
         except (OSError, ValueError) as error:
             raise InvalidArgument(f"{path}: no certificate authority in PEM format can be read from it") from error
-    # OpenSSL keeps one certificate a kind of key, the last: so that the option's counts, then the first of hosts.toml.
+    # OpenSSL keeps the last certificate of each kind of key: the option's wins, then the first of hosts.toml.
     own = [(options.client_cert, options.client_key)] if host.own and options.client_cert else []
     for certificate, key in reversed([*own, *host.client]):
         try:

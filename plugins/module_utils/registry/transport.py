@@ -194,7 +194,7 @@ class Transport:
 
     def _send(self, method: str, url: str, headers: t.Mapping[str, str], data: t.Any = None) -> t.Any:
         errors, seconds = self._errors, self._options.progress_timeout
-        # The time limit for connecting is also the one for each block that is sent.
+        # The connect timeout also limits the sending of each block.
         connect = seconds if data else self.host.dial_timeout or _CONNECT_SECONDS
         try:
             response = self._session.request(
@@ -244,7 +244,7 @@ class Transport:
         return found
 
     def _may_be_plain(self, url: str) -> bool:
-        # Another thread may have found out by now that it is plain; what speaks TLS is never spoken to in plain.
+        # Another thread may have found plain HTTP by now. A host that uses TLS is never asked in plain HTTP.
         own = origin(url) == origin(f"https://{self.host.authority}")
         return own and len(self.host.schemes) > 1 and self._schemes != ("https",)
 

@@ -198,7 +198,7 @@ class Stream:
         if self._channel.lease:
             headers.append((b"containerd-lease", self._channel.lease.encode()))
         if self._whole and self._timeout is not None:
-            # A little later than ours, so that ours is what is seen; the daemon only has to give up in the end.
+            # A little later than our own limit, so that ours is the one that is reported.
             headers.append((b"grpc-timeout", _timeout_header(self._timeout + 1)))
         return headers
 

@@ -78,7 +78,7 @@ class Log:
                     self._rotate()
                 if self._fd < 0:
                     self._open()
-                # Where it is not open the descriptor is -1, which is an OSError too.
+                # If it is not open, the descriptor is -1, which gives an OSError too.
                 self._size += os.write(self._fd, text)
             except OSError:
                 self.dropped += 1

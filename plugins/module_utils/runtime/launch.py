@@ -57,7 +57,7 @@ class Launch:
 
         Unavailable after timeout seconds.
         """
-        # It is nobody's business but its own from here on: no warning when this object goes.
+        # It outlives us from here on: avoid a warning when this object is collected.
         self._gone, self._process.returncode = True, 0
         poller = select.poll()
         poller.register(self._ours, select.POLLIN | select.POLLHUP)

@@ -49,7 +49,7 @@ def _backwards(path: str) -> t.Iterator[t.List[bytes]]:
         try:
             with open(name, "rb", buffering=0) as stream:
                 found = os.fstat(stream.fileno())
-                # Where it is rotated just now, a file comes again under its next name.
+                # During a rotation a file may appear again under its next name.
                 if (found.st_dev, found.st_ino) not in seen:
                     seen.add((found.st_dev, found.st_ino))
                     yield from _blocks(stream.fileno(), found.st_size)

@@ -47,11 +47,11 @@ class Limit(t.NamedTuple):
 def limits() -> t.Tuple[Limit, ...]:
     """The limits that this process may give to others."""
     wanted = dict(_LIMITS)
-    # How many signals may wait for the processes of a user follows from the size of the memory (kernel/fork.c).
+    # The number of pending signals of a user depends on the size of the memory (kernel/fork.c).
     signals = _number("/proc/sys/kernel/threads-max") // 2
     if signals:
         wanted["SIGPENDING"] = (signals, signals)
-    # Nobody may have more descriptors than that.
+    # No process may have more descriptors than that.
     most = _number("/proc/sys/fs/nr_open")
     if most:
         soft, hard = wanted["NOFILE"]

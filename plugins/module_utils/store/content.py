@@ -170,7 +170,7 @@ class ContentStore:
         directory = os.path.join(self._root, "ingest")
         for name in sorted({name.partition(".")[0] for name in _names(directory)}):
             path = os.path.join(directory, name)
-            # Who writes holds the lock: that ingest is alive, however old. What cannot be removed now is stale the next time too.
+            # A writer holds the lock, so that ingest is alive, however old. The others are stale the next time too.
             with contextlib.suppress(EngineError, OSError), locked(path + ".lock", "the ingest", wait=0):
                 if self._age(os.path.join(path, "data")) > _STALE_SECONDS:
                     remove_tree(path)
@@ -246,7 +246,7 @@ class ContentStore:
                 (self._namespace, str(digest), size, dump(merged), time.time(), int(synced)),
             )
             if not synced:
-                # The file is one for all namespaces, and it is new.
+                # All namespaces share the file, and it is new.
                 connection.execute("UPDATE content SET synced=0 WHERE digest=?", (str(digest),))
             self._lease_item(connection, "content", str(digest))
         return own is None

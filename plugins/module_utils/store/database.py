@@ -84,7 +84,7 @@ class Database:
             except sqlite3.OperationalError as error:
                 if self._writable or "readonly" not in str(error):
                     raise
-                # A process was killed in a transaction, and to take that back needs the right to write.
+                # A process was killed in a transaction, and undoing that needs write access.
                 return self._open_for_writing().execute(sql, values).fetchall()
 
     def one(self, sql: str, *values: t.Any) -> t.Optional[Row]:
@@ -114,7 +114,7 @@ class Database:
                             if done:
                                 connection.execute("COMMIT")
                         finally:
-                            # SQLite itself takes back what it cannot finish, on a full disk for one.
+                            # SQLite itself undoes what it cannot finish, for example on a full disk.
                             if connection.in_transaction:
                                 connection.execute("ROLLBACK")
 
@@ -135,7 +135,7 @@ class Database:
             connection.close()
             return None
         if version < len(_STEPS):
-            # Of an older release. Reading changes no file: what is read is a copy that is up to date.
+            # The file is from an older release. Reading must not change it, so read an upgraded copy.
             with contextlib.closing(connection) as old:
                 connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
                 old.backup(connection)
@@ -147,7 +147,7 @@ class Database:
         """Run each step in one transaction, so that a killed process leaves a valid file of an earlier version."""
         while self._version(connection) < len(_STEPS):
             connection.execute("BEGIN IMMEDIATE")
-            # Who waited for the lock may find that somebody else was faster.
+            # While we waited for the lock, another process may have done the step.
             version = self._version(connection)
             if version < len(_STEPS):
                 for statement in _STEPS[version].split(";"):

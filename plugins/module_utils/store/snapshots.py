@@ -71,7 +71,7 @@ class Snapshotter:
         if gone is not None:
             raise NotFound(f"the snapshot {printable(key, 120)} is damaged: {self.tree(gone)} is not there")
         if self._leased():
-            # Who is told that it is there can rely on it until the end of the lease.
+            # A caller with a lease may rely on the snapshot until the end of the lease.
             with self._database.write() as connection:
                 row = self._row(key)
                 self._lease_item(connection, f"snapshots/{self.name}", key)
@@ -121,7 +121,7 @@ class Snapshotter:
                     raise InvalidArgument(f"the parent {printable(parent, 120)} is not committed")
                 number = self._insert(connection, key, parent, labels, _FILLING if copies else ACTIVE)
                 parents = self.chain(parent)
-                # Numbers are used again only after a transaction that did not happen: what lies there is rubbish.
+                # A number is used again only after an undone transaction, so an existing directory is garbage.
                 make_dir(self._root)
                 rename_then_remove(self.directory(number))
                 os.mkdir(self.directory(number), 0o700)
@@ -239,7 +239,7 @@ class Snapshotter:
                 for name in set(os.listdir(self._root)) - known:
                     if not name.startswith(".rm-"):
                         os.rename(os.path.join(self._root, name), os.path.join(self._root, f".rm-{name}-{secrets.token_hex(4)}"))
-            # Trees take long to remove: not while others wait for the database.
+            # Removing trees takes long, so it must not block others that wait for the database.
             return sweep(self._root)
         return True
 

@@ -60,7 +60,7 @@ class NameLock:
         try:
             yield
         except Interrupted:
-            # What is interrupted has to end now, whoever else is at work, and for however long.
+            # An interrupted task has to end now, even if another task holds the lock.
             with contextlib.suppress(Unavailable):
                 self._take(_INTERRUPTED_SECONDS)
             raise
@@ -105,7 +105,7 @@ class Job:
         """Wait until the job has ended, is removed, or wait_timeout is over."""
         if self._pid is None:
             self._look(container)
-        # Another guard, which knows the process.
+        # Use another guard, which knows the process.
         self._watch(container)
         try:
             self._await(container)
@@ -123,7 +123,7 @@ class Job:
         """Start a guard, which replaces the one before."""
         from ...kernel.engines import open_engine
 
-        # Opened here, since the files of a module that was killed may be gone; it connects to nothing before it is used.
+        # Open the engine here, since the files of a killed module may be gone. It connects only when it is used.
         other = open_engine(self._want.engine._replace(engine=self._engine.kind, snapshotter=""))
         before, self._guard = self._guard, contextlib.ExitStack()
         with before:
@@ -170,7 +170,7 @@ class Job:
             try:
                 engine.tasks.state(container.id)
             except NotFound:
-                # What is half started would still begin.
+                # A half-started job would still begin.
                 with contextlib.suppress(NotFound):
                     engine.tasks.delete(container.id, force=True)
 

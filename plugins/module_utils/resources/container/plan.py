@@ -159,7 +159,7 @@ class Planner:
         )
         if want.state == "started" or (want.state == "present" and was_running):
             found.append(self._start(lambda: made[0]))
-        # The new one is in service: what cannot be removed of the old one (an immutable log) is for a later run.
+        # The new one is in service. If parts of the old one cannot be removed (an immutable log), a later run does it.
         found.append(
             Step(
                 f"remove the old container {old.id[:12]}",

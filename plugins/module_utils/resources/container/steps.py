@@ -147,7 +147,7 @@ def stop(engine: Engine, container: Container, how: Stop) -> None:
         _signal(engine, container.id, _KILL)
         engine.tasks.wait(container.id, _KILL_SECONDS)
     except FailedPrecondition:
-        # It ended by itself in between.
+        # It ended by itself meanwhile.
         engine.tasks.wait(container.id, _KILL_SECONDS)
     except NotFound:
         return

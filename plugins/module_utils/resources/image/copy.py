@@ -82,7 +82,7 @@ class ImageCopyResource:
 
 def _copy(want: WantedCopy) -> PushResult:
     with contextlib.closing(registry_client(want.src_registry)) as client:
-        # The tag may have moved since: what was looked at is copied.
+        # The tag may have moved since: copy what was read.
         src = want.src._replace(tag="", digest=want.top.digest)
         source = RegistrySource(client, src)
         tree = want.tree or remote_tree(source, source.document(), Selection(None))

@@ -97,7 +97,7 @@ class ImageExportResource:
             return FoundArchive(pack, sum(blob.size for blob in pack.blobs) if there else None, there)
         if os.path.isdir(want.path):
             raise FailedPrecondition(f"path: {want.path} is a directory: give the name of a file, or choose format=oci-dir")
-        with place(want.path):  # a link on the way that is not followed is told now
+        with place(want.path):  # report now a link on the way that may not be followed
             size = os.lstat(want.path).st_size if os.path.lexists(want.path) else None
         return FoundArchive(pack, size, is_archive_of(want.path, pack, want.compression))
 

@@ -77,7 +77,7 @@ def _by_id(want: WantedImage, engine: Engine, records: t.Sequence[Image]) -> Ima
         try:
             found = look_at(engine, record, want.platform)
         except InvalidArgument:
-            continue  # an artifact that is no image
+            continue  # an artifact that is not an image
         if found.view and want.image_id in (found.view.manifest.digest, found.view.config.digest):
             return record
     raise NotFound(f"no image has the id {want.image_id}")

@@ -58,7 +58,7 @@ class ImagePushResource:
         return WantedPush(source, destination, reduced(tree), tuple(sorted(missing)), parallel, chunk, options)
 
     def observe(self, want: WantedPush, engine: Engine) -> bool:
-        # A registry that has the image with its whole index has more than what is here, and nothing else.
+        # A registry with the complete index has everything that is here, and nothing else.
         pusher = registry_pusher(want.registry)
         try:
             return is_pushed(pusher, want.destination, want.source.record.target, want.tree.top)

@@ -94,7 +94,7 @@ class Removals(Run):
     def steps(self, number: int, found: t.Optional[FoundImage]) -> t.List[Step]:
         want = self.want.wants[number]
         if found and want.reference and found.record.name not in self._left:
-            found = None  # it goes with an image that was named before it in another way
+            found = None  # it is removed with an image that was named before by another name
         removal = plan_removal(want, found, self._left, self.engine)
         if not self.want.force:
             check_unused(removal.records, self.engine)
@@ -108,7 +108,7 @@ class Removals(Run):
 
     def _remove(self, number: int, record: Image) -> None:
         try:
-            # Some records of the kubelet's go with another one.
+            # Some of the kubelet's records are removed with another one.
             with contextlib.suppress(NotFound):
                 self.engine.images.delete(record.name, record.target.digest, collect=False)
         except EngineError as error:

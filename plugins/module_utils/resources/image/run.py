@@ -88,7 +88,7 @@ class Run:
         out = {"name": self.want.wants[number].label, "changed": number in self.changing and not failed, "image": {}}
         return {**out, "failed": True, "msg": str(failed)} if failed else out
 
-    # What differs between images that are to be present and those that are to go
+    # The differences between pulls and removals
 
     def steps(self, number: int, found: t.Optional[FoundImage]) -> t.List[Step]:
         raise NotImplementedError

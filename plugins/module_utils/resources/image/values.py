@@ -74,7 +74,7 @@ def parse_name(params: t.Mapping[str, t.Any], option: str) -> t.Tuple[t.Optional
     tag = params.get("tag") or "latest"
     reference = Reference.parse(text, option, tag)
     if tag != "latest":
-        # As Docker and Podman have it, a tag may be a digest, or carry one.
+        # As in Docker and Podman, a tag may be a digest, or have one.
         tagged = Reference.parse(f"{reference.name}{'@' if _IMAGE_ID.match(tag) else ':'}{tag}", "tag")
         if reference.tag == tag:
             reference = tagged

@@ -73,7 +73,7 @@ class HostsResource:
         if not want.present:
             return HostsFile(want.path, text, {})
         with contextlib.suppress(InvalidArgument):
-            # A file as we write it need not be parsed, which would cost more than all else.
+            # A file exactly as we write it need not be parsed, which would cost more than everything else.
             given = _merged(want, {})
             if text == render(given):
                 return HostsFile(want.path, text, given)
@@ -226,7 +226,7 @@ def _absent(want: WantedHosts, have: HostsFile) -> t.Tuple[t.List[Step], str, st
     for directory in (os.path.join(config_dir, name) for name in names):
         path = os.path.join(directory, FILE)
         ours = sorted(_our_files(directory)) + [path] * os.path.lexists(path)
-        # hosts.toml goes first, so that it never names what is not there.
+        # Remove hosts.toml first, so that it never names a missing file.
         steps += [Step(f"remove {one}", functools.partial(_unlink, one)) for one in reversed(ours)]
         if ours and {os.path.join(directory, name) for name in os.listdir(directory)} == set(ours):
             steps.append(Step(f"remove {directory}", functools.partial(_rmdir, directory)))

@@ -101,7 +101,7 @@ def _with_header(data: Data, domain: str, own: bool, authorization: str) -> t.Op
     out = {**data, "host": {url: _set(table, authorization) if url in named else table for url, table in hosts.items()}}
     if not hosts:
         del out["host"]
-    # A server that is also among the hosts has been asked with the header before its turn comes.
+    # A server that is also among the hosts is asked there first, with the header.
     asked = server in named and _does_all(hosts[server])
     return _set(out, authorization) if last and not (asked and authorization) else out
 
