@@ -114,7 +114,7 @@ def load(engine: Engine, sources: t.Sequence[ArchiveSource], options: LoadOption
     started = time.monotonic()
     jobs = [_job(source, options) for source in {source.image.top.digest: source for source in sources}.values()]
     with Puller(engine, jobs, options.snapshotter, options.max_parallel) as puller:
-        done = [puller.fetch(job) for job in jobs]
+        done = puller.fetch_all()
         for source in sources:
             engine.images.put(Image(source.name.record, source.image.top, options.labels))
     stored, layers, reused = (sum(getattr(one, what) for one in done) for what in ("fetched", "layers", "reused"))

@@ -125,8 +125,6 @@ class Puller:
         if any(job.unpack for job in self._jobs):
             self._exit.enter_context(self._unpacker)
         self._exit.enter_context(self._engine.lease())
-        for transfer in self._transfers.values():
-            self._exit.callback(transfer.end)
         pool = concurrent.futures.ThreadPoolExecutor
         self._blobs = self._exit.enter_context(pool(self._parallel, "fetch"))
         documents = self._exit.enter_context(pool(max(1, min(self._parallel, len(self._jobs))), "documents"))
@@ -199,7 +197,7 @@ class Puller:
         """Fetch, unpack and record one image."""
         started = time.monotonic()
         try:
-            result = self.fetch(job)
+            result = self._fetch(job)
             image = self._engine.images.put(result.image)
         except EngineError:
             self._ended[job] = "failed"
@@ -207,8 +205,16 @@ class Puller:
         self._ended[job] = "done"
         return result._replace(image=image, seconds=time.monotonic() - started)
 
-    def fetch(self, job: Job) -> PullResult:
-        """Fetch and unpack one image: all but its record."""
+    def fetch_all(self) -> t.List[PullResult]:
+        """Fetch and unpack all images: all but their records. A failure leaves nothing half-fetched of any."""
+        try:
+            return [self._fetch(job) for job in self._jobs]
+        except EngineError:
+            for transfer in self._transfers.values():
+                transfer.stop(forget=True)
+            raise
+
+    def _fetch(self, job: Job) -> PullResult:
         transfer = self._transfers[job]
         layers = reused = 0
         try:
@@ -216,6 +222,8 @@ class Puller:
             for view in documents.views.values() if job.unpack else ():
                 layers += len(view.layers)
                 reused += self._unpack(job, view, documents.blobs)
+            if not documents.views:
+                layers = documents.layers
             for future in documents.blobs.values():
                 future.result()
         except EngineError as error:

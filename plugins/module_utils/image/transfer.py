@@ -9,7 +9,7 @@ import contextlib
 import threading
 import typing as t
 
-from ..errors import AlreadyExists, EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable, Unimplemented
+from ..errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable, Unimplemented
 from ..oci import media_types
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
@@ -35,20 +35,13 @@ class Transfer:
         self._engine, self._source, self._verify = engine, source, verify
         self._lock, self._stop = threading.Lock(), threading.Event()
         self._forget = False
-        self._begun: t.Set[str] = set()
         self.fetched = 0
         self.stored: t.Dict[Digest, int] = {}
 
     def stop(self, forget: bool = False) -> None:
-        """Transfers that run end with Unavailable. forget: end() throws away what they have begun."""
+        """Transfers that run end with Unavailable. forget: they throw away what they have fetched so far."""
         self._forget = self._forget or forget
         self._stop.set()
-
-    def end(self) -> None:
-        """To be called when nothing runs any more."""
-        for ref in self._begun if self._forget else ():
-            with contextlib.suppress(EngineError):
-                self._engine.content.abort(ref)
 
     def documents(self, top: Resolved, selection: Selection) -> DocumentTree:
         """Store the top document and those below it that are selected; of a partial selection those that the source has."""
@@ -96,10 +89,9 @@ class Transfer:
 
     def _put(self, descriptor: Descriptor, labels: t.Mapping[str, str], write: t.Callable[[Ingest], None]) -> None:
         """Write a blob unless it is there; one that is there and cannot be read is replaced."""
-        content, ref = self._engine.content, ingest_ref(descriptor)
+        content = self._engine.content
         try:
-            with content.writer(ref, descriptor) as ingest:
-                self._begun.add(ref)
+            with content.writer(ingest_ref(descriptor), descriptor) as ingest:
                 write(ingest)
             return
         except AlreadyExists:
@@ -108,8 +100,7 @@ class Transfer:
                 return
         with contextlib.suppress(NotFound):
             content.delete(descriptor.digest)
-        with content.writer(ref, descriptor) as ingest:
-            self._begun.add(ref)
+        with content.writer(ingest_ref(descriptor), descriptor) as ingest:
             write(ingest)
 
     def _transfer(self, ingest: Ingest, descriptor: Descriptor) -> None:
@@ -121,6 +112,9 @@ class Transfer:
                     self.fetched += len(block)
                     self.stored[descriptor.digest] += len(block)
                 if self._stop.is_set():
+                    if self._forget:
+                        # Now, while nobody else can write it: others may go on with these bytes as soon as this has ended.
+                        ingest.truncate()
                     raise Unavailable("the transfer was given up because another one failed")
         ingest.commit(descriptor.size, descriptor.digest, self._source.labels)
 

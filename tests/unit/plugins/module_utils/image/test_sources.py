@@ -9,21 +9,30 @@ import contextlib
 import gzip
 import json
 import pathlib
+import threading
+import time
 import typing as t
 
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.images import ArchiveSource, Contents
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.load import LoadOptions, load
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.parts import Sender, open_part
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.read import open_archive
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.labels import SOURCE
-from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError, FailedPrecondition, NotFound
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
+    EngineError,
+    FailedPrecondition,
+    NotFound,
+    Unavailable,
+)
 from ansible_collections.fleet.containerd.plugins.module_utils.image.asked import Asked
 from ansible_collections.fleet.containerd.plugins.module_utils.image.copy import remote_blob, remote_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.image.inspect import choose_manifest
 from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import Job, Puller, PullResult
 from ansible_collections.fleet.containerd.plugins.module_utils.image.source import RegistrySource, document_reader
 from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import Selection
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
 from ansible_collections.fleet.containerd.tests.support import trees
@@ -278,3 +287,74 @@ def test_documents_that_are_others_are_refused(stack: contextlib.ExitStack, layo
             pulled(make(stack, layout, top), engine)
         engine.collect()
         assert left(engine) == left(MemoryEngine())
+
+
+class Paused(RegistrySource):
+    """Of one layer only the beginning comes before go is set, and the rest then, or never (cut)."""
+
+    go: threading.Event
+    paused: str
+    cut: int = 0
+
+    def fetch(self, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
+        data = b"".join(super().fetch(descriptor, offset))
+        if descriptor.digest != self.paused:
+            yield data
+        elif self.cut:
+            yield data[: self.cut - offset]
+            raise Unavailable("the network is down")
+        else:
+            yield data[:20]
+            self.go.wait(20)
+            yield data[20:]
+
+
+def test_what_another_image_has_begun_outlives_one_that_is_refused(layout: Layout) -> None:
+    shared = tar_of([Entry("shared", b"s" * 3000)])
+    good, bad = (layout.image([tar_of([Entry(name)]), shared]) for name in ("good", "bad"))
+    own, common = json.loads(layout.read(bad))["layers"]
+    (layout.path / "blobs" / "sha256" / own["digest"][7:]).write_bytes(bytes(own["size"]))
+    sources = [Paused(LayoutClient(layout, top), NAME._replace(tag=tag)) for top, tag in ((bad, "bad"), (good, "good"))]
+    for source in sources:
+        source.go, source.paused = threading.Event(), common["digest"]
+    sources[1].cut = 50
+    engine = MemoryEngine()
+    bad_job, good_job = (Job(source, (AMD64,)) for source in sources)
+    with Puller(engine, [bad_job, good_job]) as puller:
+        with pytest.raises(FailedPrecondition):
+            puller.pull(bad_job)
+        sources[0].go.set()
+        with pytest.raises(Unavailable):
+            puller.pull(good_job)
+    assert [(one.ref, one.offset) for one in engine.content.ingests()] == [(f"layer-{common['digest']}", 50)]
+
+
+class Slow(ArchiveSource):
+    def fetch(self, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
+        for block in super().fetch(descriptor, offset):
+            for number in range(len(block)):
+                time.sleep(0.005)
+                yield block[number : number + 1]
+
+
+def test_a_load_that_fails_leaves_nothing_of_its_other_images(stack: contextlib.ExitStack, layout: Layout) -> None:
+    bad, good = (layout.image([tar_of([Entry(name, b"x" * 3000)])]) for name in ("bad", "good"))
+    layer = json.loads(layout.read(bad))["layers"][0]
+    (layout.path / "blobs" / "sha256" / layer["digest"][7:]).write_bytes(bytes(layer["size"]))
+    for top, tag in ((bad, "bad"), (good, "good")):
+        layout.tag(top, f"registry.test/app:{tag}")
+    contents = Contents(stack.enter_context(open_archive(str(layout.path))))
+    one, other = sorted(contents.images, key=lambda image: image.names)
+    engine = MemoryEngine()
+    with pytest.raises(FailedPrecondition, match="content does not match"):
+        load(engine, [ArchiveSource(contents, NAME, one), Slow(contents, NAME._replace(tag="good"), other)], LoadOptions(AMD64))
+    assert engine.content.ingests() == []
+    engine.collect()
+    assert left(engine) == left(MemoryEngine())
+
+
+def test_the_layers_of_an_archive_are_counted_though_none_is_for_the_host(stack: contextlib.ExitStack, layout: Layout) -> None:
+    layout.tag(layout.index([layout.image(hand_made_layers()[:2], architecture="s390x")]), NAME.record)
+    contents = Contents(stack.enter_context(open_archive(str(layout.path))))
+    done = load(MemoryEngine(), [ArchiveSource(contents, NAME, contents.images[0])], LoadOptions(None))
+    assert (done.layers, done.reused) == (2, 0)
