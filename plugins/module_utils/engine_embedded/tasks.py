@@ -241,11 +241,11 @@ def _end_makers(bundle: Bundle) -> t.List[Process]:
     """End the processes of a run that was killed while it started the task. Wait for the runtime: it cleans up after itself, or
     has made a container that can be deleted. Returns the shims that hold a container, and end with it.
     """
-    if not _runtimes(bundle) and not os.path.exists(os.path.join(bundle.path, "init.pid")):
-        for shim, _words in _shims(bundle.path):
-            # The shim was about to start the runtime, or has just started it.
-            shim.signal(_KILL)
-            shim.wait(_RECORD_SECONDS)
+    while not _runtimes(bundle) and not os.path.exists(os.path.join(bundle.path, "init.pid")):
+        # The shim is about to start the runtime. The process that it forks for this looks like a shim until it executes the runtime.
+        shims = [shim for shim, _words in _shims(bundle.path) if shim.signal(_KILL)]
+        if not shims or not all(shim.wait(_RECORD_SECONDS) for shim in shims):
+            break
     for process in _runtimes(bundle):
         process.wait(_START_SECONDS)
     return [shim for shim, _words in _shims(bundle.path)]

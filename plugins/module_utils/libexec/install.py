@@ -79,10 +79,10 @@ def payload() -> bytes:
 
 
 def install(data_root: str) -> str:
-    """The path of the file, which is written if it is missing. The digest covers the sources and the bytecode's version."""
+    """The path of the file, which is written if it is missing. The digest covers names, sources and the bytecode's version."""
     digest = hashlib.sha256(importlib.util.MAGIC_NUMBER)
-    for _name, source in _sources():
-        digest.update(source.encode())
+    for name, source in _sources():
+        digest.update(f"{name}\0{source}\0".encode())
     directory = os.path.join(data_root, "libexec", digest.hexdigest())
     path = os.path.join(directory, "ctr.pyz")
     if not os.path.exists(path):

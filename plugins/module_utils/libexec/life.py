@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from _signal import SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGXFSZ
+from _signal import SIG_DFL, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGXFSZ, signal
 from select import POLLERR, POLLHUP, POLLIN, poll
 
 from ..runtime.json_log import Log
@@ -71,9 +71,17 @@ class Life:
         return True
 
     def _spawn(self, command: list[str], *stdio: int) -> None:
-        # posix_spawn instead of fork: a copy of this process would be useless.
-        actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(stdio)]
-        os.posix_spawn(command[0], command, os.environ, file_actions=actions, setsigdef=_IGNORED)
+        # posix_spawn would be a bit faster, but the container would ignore signals of the C library (32, 33).
+        if os.fork() == 0:
+            try:
+                for number in _IGNORED:
+                    signal(number, SIG_DFL)
+                for number, fd in enumerate(stdio):
+                    os.dup2(fd, number)
+                # PATH alone: Python may have added LC_CTYPE.
+                os.execve(command[0], command, {"PATH": os.environ.get("PATH", "")})
+            finally:
+                os._exit(127)
 
     def _spawn_with_console(self, null: int, container_id: str) -> int:
         """Returns the console's master, which the runtime sends over a socket (SCM_RIGHTS); -1 when it ends without sending one."""

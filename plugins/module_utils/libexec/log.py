@@ -63,7 +63,11 @@ def main(arguments: list[str]) -> int:
 
 def record(text: str, directory: str, spare: str, durable: bool = True) -> None:
     if not write(text, f"{directory}/state.json", spare, durable):
-        os.makedirs(os.path.dirname(spare), 0o700, exist_ok=True)
+        try:
+            os.makedirs(os.path.dirname(spare), 0o700, exist_ok=True)
+        except OSError:
+            # The output is still written.
+            return
         write(text, f"{directory}/state.json", spare, durable)
 
 

@@ -31,6 +31,8 @@ def main(arguments: list[str]) -> int:
     """
     control, bundle, directory, container_id, path, size, files, io, *command = arguments
     starter = int(control)
+    # The runtime must not inherit it: the module must notice our end even while the runtime runs.
+    os.set_inheritable(starter, False)
     # End of file: the container was not made after all, or the module was killed.
     if not os.read(starter, 1):
         return 0

@@ -34,6 +34,9 @@ def _replace(path: str, text: str, durable: bool) -> None:
         if durable:
             os.fsync(fd)
         os.rename(path + ".new", path)
+        if durable:
+            # Makes the rename durable, too: else a power cut would bring back the previous file.
+            os.fsync(fd)
     except OSError:
         _unlink(path + ".new")
         raise

@@ -15,10 +15,11 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import RUNNING, STOPPED
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded import tasks
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.tasks import EmbeddedTasks
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_host.place import Place
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError, NotFound
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import boot_id, start_time
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import Process, boot_id, start_time
 
 ID = "c0ffee" * 10 + "beef"
 ODD: t.Tuple[t.Any, ...] = (
@@ -108,3 +109,20 @@ def test_an_end_that_is_in_the_bundle_only(tmp_path: pathlib.Path, stranger: sub
     ground.write(ground.kept / "state.json", b'{"boot": ')
     state = ground.tasks.state(ID)
     assert (state.status, state.exit_status, state.started_at, state.exited_at) == (STOPPED, 3, 5.5, 6.5)
+
+
+def test_a_shim_that_forks_for_the_runtime_when_it_is_killed(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The new process looks like its shim until it has become the runtime, which then would make a container that nobody knows."""
+    ground = Ground(tmp_path, 1)
+    ground.bundle.mkdir(parents=True)
+    with subprocess.Popen(["sleep", "1000"]) as shim, subprocess.Popen(["sleep", "5"]) as forked:
+
+        def looks_like_a_shim(bundle: str) -> t.Iterator[t.Tuple[Process, t.List[str]]]:
+            yield from (
+                (Process.of(one.pid), [bundle]) for one in ((shim,) if shim.poll() is None else (forked,)) if one.poll() is None
+            )
+
+        monkeypatch.setattr(tasks, "_shims", looks_like_a_shim)
+        with pytest.raises(NotFound):
+            ground.tasks.delete(ID, force=True)
+        assert (shim.wait(1), forked.wait(1)) == (-9, -9)

@@ -15,6 +15,7 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
+from ansible_collections.fleet.containerd.plugins.module_utils.libexec import install as installing
 from ansible_collections.fleet.containerd.plugins.module_utils.libexec.install import COMMAND, command, install
 from ansible_collections.fleet.containerd.plugins.module_utils.libexec.main import VERBS
 from ansible_collections.fleet.containerd.tests.support.limits import no_more_open_files
@@ -67,3 +68,11 @@ def test_sources_that_cannot_be_read_are_told(tmp_path: pathlib.Path) -> None:
     with no_more_open_files(), pytest.raises(EngineError, match="cannot be read: .*Too many open files"):
         install(str(tmp_path))
     assert install(str(tmp_path))
+
+
+def test_a_module_that_was_renamed_makes_another_file(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = set()
+    for name in ("fleet/libexec/main", "fleet/libexec/verbs"):
+        monkeypatch.setattr(installing, "_sources", lambda name=name: iter([(name, "a = 1")]))
+        paths.add(install(str(tmp_path)))
+    assert len(paths) == 2

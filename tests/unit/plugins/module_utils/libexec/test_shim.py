@@ -19,10 +19,11 @@ import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.libexec import ends
+from ansible_collections.fleet.containerd.plugins.module_utils.libexec import ends, state
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import Process, boot_id, start_time
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.task_record import TaskRecord
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
+from ansible_collections.fleet.containerd.tests.support.loopfs import loop_filesystem
 
 _SHIM = """
 import ctypes, os, sys
@@ -85,6 +86,18 @@ remember(init)
 
 _FAILS = "sys.exit(1)"
 
+#: What it was given: descriptors, environment, ignored signals.
+_LOOKS = """
+import json
+inherited = [int(name) for name in os.listdir("/proc/self/fd") if os.path.exists("/proc/self/fd/" + name)]
+inherited = [fd for fd in inherited if os.get_inheritable(fd)]
+ignored = [line.split()[1] for line in open("/proc/self/status") if line.startswith("SigIgn")]
+environment = open("/proc/self/environ").read().split("\\0")
+with open(base + "/seen", "w") as stream:
+    json.dump([inherited, environment, ignored], stream)
+sys.exit(1)
+"""
+
 
 class Ground:
     """A bundle, a container's directory and a runtime that is a script."""
@@ -103,7 +116,7 @@ class Ground:
         arguments = [str(theirs.fileno()), str(self.bundle), str(self.directory), "some-id", str(self.log), "0", "1", io]
         process = subprocess.Popen(
             [sys.executable, "-c", _SHIM.format(before=before), *arguments, str(self.program), "--systemd-cgroup"],
-            env={"PYTHONPATH": str(COLLECTIONS)},
+            env={"PYTHONPATH": str(COLLECTIONS), "PATH": "/bin"},
             pass_fds=[theirs.fileno()],
             preexec_fn=lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
         )
@@ -188,6 +201,17 @@ def test_a_runtime_that_fails_or_is_not_there(ground: Ground) -> None:
     assert list(ground.directory.glob("*.json")) == []
 
 
+def test_the_runtime_gets_nothing_of_ours(ground: Ground) -> None:
+    """The C library's posix_spawn, too, would pass something on: its own signals 32 and 33, ignored."""
+    ground.run(_LOOKS)
+    inherited, environment, (ignored,) = json.loads((ground.bundle / "seen").read_text())
+    assert inherited == [0, 1, 2]
+    assert environment == ["PATH=/bin", ""]
+    mine = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("SigIgn"))
+    # Python ignores SIGPIPE and SIGXFSZ itself. What the C library ignores here nobody can change.
+    assert int(ignored, 16) & ~int(mine, 16) == 0
+
+
 def test_where_neither_place_can_be_written(ground: Ground) -> None:
     for place in (ground.directory, ground.bundle):
         (place / "state.json").mkdir()
@@ -211,6 +235,16 @@ def test_the_spare_place_holds_only_what_the_first_one_could_not(ground: Ground)
     process.wait(10)
     assert ground.state()["exit_status"] == 4
     assert not (ground.bundle / "state.json").exists()
+
+
+def test_an_end_outlives_a_power_cut() -> None:
+    with loop_filesystem(64, commit=300) as disk:
+        path = str(disk.path / "state.json")
+        state.settle(state.write("begun", path, f"{path}.spare", durable=False))
+        state.write("ended", path, f"{path}.spare")
+        disk.power_cut()
+        disk.remount()
+        assert pathlib.Path(path).read_text() == "ended"
 
 
 @pytest.fixture(params=["no call", "not in Python", "there"])
