@@ -285,9 +285,6 @@ class MemoryEngine:
         if self._moved and not outer:
             self.collect()
 
-    def transaction(self) -> t.ContextManager[t.Any]:
-        return self.lease()
-
     def _image_moved(self) -> None:
         self._moved = True
         if not self._lease:

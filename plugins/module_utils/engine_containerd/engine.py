@@ -171,9 +171,13 @@ class ContainerdEngine:
 
     def _sync(self, store: t.Optional[Snapshotter] = None) -> None:
         """Make the blobs durable, and the snapshots of this snapshotter."""
-        self.content.written = False
+        written, self.content.written = self.content.written, False
         places = [(_CONTENT, "content"), *([(_SNAPSHOTTER, store.name)] if store else [])]
-        sync(self._root(*place) for place in places)
+        try:
+            sync(self._root(*place) for place in places)
+        except EngineError:
+            self.content.written = written or self.content.written
+            raise
 
     def places(self, snapshotter: str = "") -> t.Tuple[str, str]:
         roots = self._root(_CONTENT, "content"), self._root(_SNAPSHOTTER, self.snapshotter(snapshotter).name)

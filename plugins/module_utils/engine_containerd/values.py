@@ -58,13 +58,13 @@ def mount_messages(mounts: t.Iterable[Mount]) -> t.List[t.Dict[str, t.Any]]:
 
 def target_of(mounts: t.Sequence[Mount]) -> t.Optional[LayerTarget]:
     """The directories in the mounts of a snapshot; None for other kinds of mounts, or directories of another host."""
-    options: t.Dict[str, str] = {}
+    trees: t.List[str] = []
     if len(mounts) == 1 and mounts[0].type == "overlay":
         options = dict(option.partition("=")[::2] for option in mounts[0].options)
+        # A view has no upper directory.
+        trees = [path for path in (options.get("upperdir"), *options.get("lowerdir", "").split(":")) if path]
     elif len(mounts) == 1 and mounts[0].type == "bind":
-        options = {"upperdir": mounts[0].source}
-    # A view has no upper directory.
-    trees = [path for name in ("upperdir", "lowerdir") for path in options.get(name, "").split(":") if path]
+        trees = [mounts[0].source]
     if not trees or not os.path.isdir(trees[0]):
         return None
     return LayerTarget(trees[0], tuple(trees[1:]), mounts[0].type == "overlay")

@@ -16,6 +16,7 @@ from ..engine.models import COMMITTED, Version
 from ..engine_host.leases import Leases
 from ..engine_host.place import Place, check_absolute, sync
 from ..errors import EngineError, NotFound, ResourceExhausted, Unavailable, printable
+from ..hostfs.atomic import make_dir
 from ..store.content import ContentStore
 from ..store.database import Database
 from .records import ContainerRecords, ImageRecords
@@ -82,12 +83,15 @@ class EmbeddedEngine:
         return Unpacker(lambda: self.snapshotter(snapshotter or self._best_snapshotter()), self.content.open, self._sync)
 
     def _best_snapshotter(self) -> str:
-        """The snapshotter for the first snapshots: overlayfs if the kernel and the file system support it. Empty: decided already."""
+        """Choose the snapshotter for the first snapshots: overlayfs if kernel and file system support it. Empty: decided already."""
         if self._default_snapshotter or self._used_snapshotter() or not os.access(self.data_root, os.W_OK):
             return ""
         from ..store.snapshots import overlay_works
 
-        return "overlayfs" if overlay_works(self.data_root) else "native"
+        name = "overlayfs" if overlay_works(self.data_root) else "native"
+        # An image without layers makes no snapshot, but its containers do.
+        make_dir(os.path.join(self.data_root, "snapshots", name))
+        return name
 
     @contextlib.contextmanager
     def lease(self) -> t.Iterator[str]:

@@ -123,7 +123,8 @@ class _Layers:
         for number, future in self._written.items():
             error = future.exception() if future.done() else None
             if error is not None:
-                raise self._explained(error, number) from error
+                explained = self._explained(error, number)
+                raise explained from (error if explained is not error else error.__cause__)
 
     def _explained(self, error: BaseException, number: int) -> BaseException:
         layer, diff_id = self._view.layers[number], self._view.image_config.diff_ids[number]

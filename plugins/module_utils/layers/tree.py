@@ -98,16 +98,15 @@ class Tree:
         self._top = Directory((), os.dup(self._roots[0]), tuple(range(1, len(self._roots))))
 
     def close(self) -> None:
-        self._known.clear()
-        try:
-            while self._open:
-                self._open.popitem()[1].close()
-            if self._roots:
-                self._top.close()
-        finally:
+        """Close everything, also if a directory cannot have its time."""
+        with contextlib.ExitStack() as stack:
             for fd in self._roots:
-                os.close(fd)
+                stack.callback(os.close, fd)
+            for one in (self._top, *self._open.values()) if self._roots else ():
+                stack.callback(one.close)
             self._roots = []
+            self._open.clear()
+            self._known.clear()
 
     def __enter__(self) -> Tree:
         return self

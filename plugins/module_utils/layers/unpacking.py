@@ -122,7 +122,7 @@ class Unpacking:
                 self._store.remove(one.key)
 
     def write(self, layer: Descriptor, diff_id: Digest, name: str, parent: str) -> concurrent.futures.Future[t.Any]:
-        if not self._store.rebases:
+        if not self._store.rebases or (self._pending and not self._pending[-1].target):
             self.commit()
         key = f"extract-{secrets.token_hex(8)} {name}"
         alone = bool(self._pending)

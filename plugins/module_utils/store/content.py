@@ -6,7 +6,7 @@
 A blob's file gets its final name only after its bytes were verified. Its row in the database makes it visible in a namespace.
 Namespaces share the files, but not the rows.
 
-Bulk ingests (durable=False) leave the fsync to sync(). Until then the row has synced=0, and a process that did not write the
+Bulk ingests (durable=False) leave the fsync to the engine's sync. Until then the row has synced=0, and a process that did not write the
 blob itself reads it again before it trusts it.
 """
 
@@ -44,7 +44,7 @@ class ContentStore:
         self._ours: t.Set[str] = set()
         self._checked: t.Set[str] = set()
         self._unsynced: t.Set[str] = set()
-        #: True while the holder of a lease will call sync() before any record refers to new blobs.
+        #: True under a lease: whoever writes a record that refers to new blobs syncs them first.
         self.bulk = False
 
     def blob_path(self, digest: Digest) -> str:
@@ -311,7 +311,7 @@ def _names(directory: str) -> t.List[str]:
 
 
 class Ingest:
-    """One blob being written (engine/api.pyi: Ingest). Not durable (bulk): the engine's sync() does the fsync."""
+    """One blob being written (engine/api.pyi: Ingest). Not durable (bulk): the engine's sync does the fsync."""
 
     def __init__(self, store: ContentStore, ref: str, directory: str, expected: t.Optional[Descriptor]) -> None:
         self._store, self._directory, self._expected = store, directory, expected

@@ -80,7 +80,10 @@ class Database:
         with self._lock, self._errors():
             try:
                 connection = self._connection or self._open_for_reading()
-                return connection.execute(sql, values).fetchall() if connection else []
+                if connection is self._connection:
+                    return connection.execute(sql, values).fetchall() if connection else []
+                with contextlib.closing(t.cast(sqlite3.Connection, connection)) as copy:
+                    return copy.execute(sql, values).fetchall()
             except sqlite3.OperationalError as error:
                 if self._writable or "readonly" not in str(error):
                     raise
@@ -135,11 +138,12 @@ class Database:
             connection.close()
             return None
         if version < len(_STEPS):
-            # The file is from an older release. Reading must not change it, so read an upgraded copy.
+            # The file is from an older release. Reading must not change it, so read an upgraded copy, a new one for each query.
             with contextlib.closing(connection) as old:
                 connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
                 old.backup(connection)
             self._bring_up(connection)
+            return connection
         self._connection = connection
         return connection
 

@@ -20,10 +20,11 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     Unimplemented,
 )
 
-from .conftest import Harness
+from .conftest import ENGINES, Harness
 
 if t.TYPE_CHECKING:
     from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine, Snapshotter
+    from ansible_collections.fleet.containerd.plugins.module_utils.layers.unpacking import LayerStore
 
 
 def layers(harness: Harness, snapshotter: Snapshotter, count: int = 2) -> None:
@@ -190,6 +191,30 @@ def test_walk(harness: Harness, snapshotter: Snapshotter) -> None:
     snapshotter.prepare("active", "2")
     found = {info.name: (info.parent, info.kind) for info in snapshotter.walk()}
     assert found == {"1": ("", COMMITTED), "2": ("1", COMMITTED), "active": ("2", ACTIVE)}
+
+
+@pytest.mark.parametrize("harness", [name for name in ENGINES if name != "memory"], indirect=True)
+def test_a_parent_at_commit(harness: Harness, engine: Engine) -> None:
+    """What layers/unpacking.py needs besides."""
+    snapshotter = t.cast("LayerStore", engine.snapshotter())
+    layers(harness, snapshotter, 1)
+    harness.write_file(snapshotter.prepare("key"), "2", b"file 2")
+    if not snapshotter.rebases:
+        with pytest.raises(InvalidArgument):
+            snapshotter.commit("2", "key", parent="1")
+        return
+    with pytest.raises(NotFound):
+        snapshotter.commit("2", "key", parent="no such parent")
+    snapshotter.prepare("active")
+    with pytest.raises(InvalidArgument):
+        snapshotter.commit("2", "key", parent="active")
+    snapshotter.commit("2", "key", parent="1")
+    assert snapshotter.stat("2").parent == "1"
+    with harness.show(snapshotter, "2") as root:
+        assert sorted(path.name for path in root.iterdir()) == ["1", "2", "top"]
+    snapshotter.prepare("with a parent", "1")
+    with pytest.raises(InvalidArgument):
+        snapshotter.commit("3", "with a parent", parent="2")
 
 
 def test_namespaces(harness: Harness) -> None:

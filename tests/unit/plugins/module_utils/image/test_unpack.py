@@ -22,6 +22,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.image.source impo
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.reference import Reference
+from ansible_collections.fleet.containerd.plugins.module_utils.store import snapshots
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
 from ansible_collections.fleet.containerd.tests.support.archives import load_from, tar
 from ansible_collections.fleet.containerd.tests.support.archives import members_of as members
@@ -62,6 +63,16 @@ def test_layers_do_not_wait_for_each_other_for_ever(tmp_path: pathlib.Path) -> N
     run = [sys.executable, "-c", _UNPACK, str(tmp_path)]
     done = subprocess.run(run, env={"PYTHONPATH": str(COLLECTIONS)}, capture_output=True, text=True, timeout=60, check=False)
     assert (done.stderr, done.stdout.split()[1:]) == ("", ["8"])
+
+
+def test_an_image_without_layers_decides_for_those_with_layers(
+    engine: EmbeddedEngine, layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container of it has the first snapshot, which says what all later ones are: not overlayfs where that does not work."""
+    monkeypatch.setattr(snapshots, "overlay_works", lambda root: False)
+    pull(engine, RegistrySource(LayoutClient(layout, layout.image([])), NAME), AMD64)
+    engine.snapshotter().prepare("container")
+    assert engine.snapshotter().name == "native"
 
 
 def unsynced(engine: EmbeddedEngine) -> t.List[str]:

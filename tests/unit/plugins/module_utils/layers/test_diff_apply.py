@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import gzip
 import io
 import os
@@ -29,6 +31,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mount, unmount
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.remove import remove_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.layers.diff_apply import Applied, apply_layer
+from ansible_collections.fleet.containerd.plugins.module_utils.layers.tree import Tree
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.tar_reader import TarReader, number, parse_pax
 from ansible_collections.fleet.containerd.tests.support.images import Entry, directory, hardlink, sha256, symlink, tar_of
@@ -47,6 +50,25 @@ def root(tmp_path: pathlib.Path) -> pathlib.Path:
     """A root with a canary beside it."""
     (tmp_path / "canary").write_text("alive")
     return tmp_path / "root"
+
+
+def test_directories_are_closed_although_one_cannot_have_its_time(root: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_arguments: t.Any, **_more: t.Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    root.mkdir()
+    gc.collect()
+    before = os.listdir("/proc/self/fd")
+    layers = Tree(str(root))
+    for name in (b"a", b"b", b"c"):
+        (root / os.fsdecode(name)).mkdir()
+        layers.directory((name,))
+        (root / os.fsdecode(name) / "new").touch()
+    with monkeypatch.context() as full:
+        full.setattr(os, "utime", fails)
+        with pytest.raises(OSError, match="No space"):
+            layers.close()
+    assert os.listdir("/proc/self/fd") == before
 
 
 @pytest.mark.parametrize("archive_format", ["ustar", "gnu", "pax", "oldgnu"])
@@ -234,6 +256,7 @@ def test_directories_stay_open_as_long_as_they_are_used(root: pathlib.Path) -> N
         hardlink(f"{deep}/again", "near/link"),
         *(Entry(f"near/{number}") for number in range(3)),
     ]
+    gc.collect()  # what earlier tests have left open
     before = len(os.listdir("/proc/self/fd"))
     apply(root, tar_of(entries))
     assert (root / "near" / "link").samefile(root / deep / "again")

@@ -81,6 +81,15 @@ def test_the_database_of_an_older_release_is_brought_up(old: str) -> None:
         assert connection.execute("PRAGMA user_version").fetchone() == (2,)
 
 
+def test_who_reads_an_older_release_sees_what_others_write(old: str) -> None:
+    """A task looks, waits for a lock, and looks again."""
+    reader, other = Database(old), Database(old)
+    assert reader.query("SELECT note FROM images") == [("from image",)]
+    with other.write() as connection:
+        connection.execute("UPDATE images SET note='changed'")
+    assert reader.query("SELECT note FROM images") == [("changed",)]
+
+
 def test_a_step_that_is_cut_off_is_done_by_the_next_one(old: str, monkeypatch: pytest.MonkeyPatch) -> None:
     code = """
 import os, sys
@@ -98,9 +107,11 @@ with database.Database(sys.argv[1]).write():
 """
     done = subprocess.run([sys.executable, "-c", code, old, _NEXT], env={"PYTHONPATH": str(COLLECTIONS)}, check=False)
     assert done.returncode == 9
-    monkeypatch.setattr(database, "_STEPS", database._STEPS[:1])
-    assert Database(old).query("SELECT * FROM images")[0][1] == "image", "still good for the release before"
-    monkeypatch.undo()
+    with monkeypatch.context() as before:
+        before.setattr(database, "_STEPS", database._STEPS[:1])
+        assert Database(old).query("SELECT * FROM images")[0][1] == "image", "still good for the release before"
+    with Database(old).write() as connection:
+        assert connection.execute("SELECT note FROM images").fetchall() == [("from image",)]
 
 
 @pytest.mark.parametrize("fresh", [False, True])
