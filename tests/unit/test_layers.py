@@ -49,11 +49,11 @@ BREACHES = [
     ("attic/x.py", "", "the room attic is not in the table"),
     ("store/utils.py", "", "wants a utils.py"),
     ("store/x.py", "check_mode = True", "only the kernel may know check_mode"),
-    ("store/x.py", "try:\n    pass\nexcept Exception:\n    pass", "line 6: a blanket except"),
+    ("store/x.py", "try:\n    pass\nexcept Exception:\n    pass", "line 5: a blanket except"),
     ("store/x.py", "try:\n    pass\nexcept:\n    pass", "a blanket except"),
     ("store/x.py", "try:\n    pass\nexcept (OSError, BaseException):\n    pass", "a blanket except"),
     ("store/x.py", "match 1:\n    case 1:\n        pass", "not Python 3.9"),
-    ("store/x.py", "a = 1\n" * 450, "has 453 lines"),
+    ("store/x.py", "a = 1\n" * 450, "has 452 lines"),
     ("store/x.py", "def f():\n" + "    a = 1\n" * 60, "f has more than 60 lines"),
 ]
 
@@ -62,7 +62,7 @@ def _tree(base: pathlib.Path, files: t.Mapping[str, str]) -> pathlib.Path:
     for name, text in files.items():
         path = base / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(layers.HEADER + text)
+        path.write_text(layers.header(path, base) + text)
     return base
 
 

@@ -1,5 +1,4 @@
 # Copyright (c) 2026, fleet.containerd contributors
-# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Convert the mirrors in the CRI plugin's registry section to hosts.toml files with the same meaning.
 

@@ -1,5 +1,4 @@
 # Copyright (c) 2026, fleet.containerd contributors
-# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Leases keep new blobs and snapshots from garbage collection. The engine stores them; when they end is the same for both engines."""
 

@@ -1,5 +1,4 @@
 # Copyright (c) 2026, fleet.containerd contributors
-# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Choose and open the engine that a task asks for. Only this file knows the engines.
 

@@ -1,5 +1,4 @@
 # Copyright (c) 2026, fleet.containerd contributors
-# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Sizes as people write them: 512, 64k, 10m, 1.5g, 2GiB. Powers of 1024, as in Docker."""
 
