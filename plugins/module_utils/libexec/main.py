@@ -22,6 +22,7 @@ def main(arguments: list[str]) -> None:
     if verb not in VERBS:
         known = "".join(f"\n  {name:8}{what}" for name, what in VERBS.items())
         sys.stderr.write(f"there is no verb {verb!r}; the known ones are{known}\n")
-        sys.exit(2)
+        sys.stderr.flush()
+        os._exit(2)
     module = __import__(f"{__package__}.{verb}", fromlist=["main"])
     os._exit(module.main(arguments[1:]))
