@@ -13,7 +13,6 @@ import contextlib
 import json
 import typing as t
 
-from ..engine.labels import OURS
 from ..errors import NotFound, Unimplemented
 from ..image.walk import DocumentTree, Selection, is_document, label_of, stored_tree
 from ..oci import media_types
@@ -21,16 +20,12 @@ from ..oci.descriptor import Descriptor
 from ..oci.manifest import Index, Manifest
 from ..oci.platform import Platform
 from ..oci.reference import Reference
-from .write import DOCKER_FILE, INDEX_FILE, LAYOUT, LAYOUT_FILE, Pack, blob_name
+from .layout import DOCKER_FILE, IMAGE_NAME, INDEX_FILE, LAYOUT, LAYOUT_FILE, PLATFORMS, REF_NAME, blob_name
+from .write import Pack
 
 if t.TYPE_CHECKING:
     from ..engine.api import ContentStore
     from ..oci.digest import Digest
-
-#: Annotations of a top descriptor. IMAGE_NAME is containerd's and Docker's, REF_NAME that of the OCI image-spec.
-IMAGE_NAME, REF_NAME = "io.containerd.image.name", "org.opencontainers.image.ref.name"
-#: Ours: the platforms that are in the archive, where its index lists more.
-PLATFORMS = OURS + "platforms"
 
 
 class ExportedImage(t.NamedTuple):

@@ -23,8 +23,7 @@ from ..oci.documents import MANIFEST_LIMIT, Reader, load_object
 from ..oci.image_config import ImageConfig
 from ..oci.manifest import LAYER_LIMIT, Index, parse
 from ..oci.reference import Reference
-from .export import IMAGE_NAME, PLATFORMS, REF_NAME
-from .write import BLOBS, DOCKER_FILE, INDEX_FILE, blob_name
+from .layout import BLOBS, DOCKER_FILE, IMAGE_NAME, INDEX_FILE, PART_FILE, PLATFORMS, REF_NAME, blob_name
 
 if t.TYPE_CHECKING:
     from .api import Archive
@@ -239,6 +238,17 @@ class ArchiveSource:
     def refuse(self, descriptor: Descriptor) -> bool:
         """There is one archive."""
         return False
+
+
+def open_part(archive: Archive) -> Contents:
+    """The contents of an archive on the controller, as far as they were sent (parts.py)."""
+    try:
+        data = archive.read(PART_FILE, MANIFEST_LIMIT)
+    except NotFound as error:
+        raise InvalidArgument("source: controller is only possible through this module's action plugin") from error
+    about = Reader(load_object(data, PART_FILE), PART_FILE)
+    archive.where = about.text("where")
+    return Contents(archive, Part(about.flag("documents"), frozenset(about.texts("absent"))))
 
 
 def _check(data: bytes, digest: Digest, what: str) -> None:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Parts of an archive that lies on the controller: what is sent of it to a target, and how the target reads that.
+"""Parts of an archive that lies on the controller, which are sent to a target. The target reads them by images.py: open_part.
 
 A part is an image layout in a tar, with the names of all images, all their documents and those blobs that were asked for. A file
 of ours names the archive. The target lists what it still needs in the details of an error (images.py: UNSENT).
@@ -13,22 +13,19 @@ import io
 import json
 import typing as t
 
-from ..errors import DataLoss, InvalidArgument, NotFound, from_os_error
+from ..errors import DataLoss, from_os_error
 from ..image.walk import is_document, walk
 from ..oci import media_types
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
-from ..oci.documents import MANIFEST_LIMIT, Reader, load_object
-from .export import IMAGE_NAME, PLATFORMS, REF_NAME
-from .images import Contents, Part
+from .images import Contents
+from .layout import IMAGE_NAME, INDEX_FILE, LAYOUT, LAYOUT_FILE, PART_FILE, PLATFORMS, REF_NAME
 from .read import CompressedArchive
-from .write import INDEX_FILE, LAYOUT, LAYOUT_FILE, Pack, archive_blocks
+from .write import Pack, archive_blocks
 
 if t.TYPE_CHECKING:
     from .api import Archive
     from .images import PackedImage
-
-PART_FILE = "part.json"
 
 
 class _Listed(t.NamedTuple):
@@ -113,14 +110,3 @@ def _index(images: t.Iterable[PackedImage]) -> bytes:
         named = [{IMAGE_NAME: name} for name in packed.names] or [{REF_NAME: packed.tag} if packed.tag else {}]
         entries += [packed.top._replace(annotations={**name, **platforms}).to_json() for name in named]
     return _json({"schemaVersion": 2, "mediaType": media_types.OCI_INDEX, "manifests": entries})
-
-
-def open_part(archive: Archive) -> Contents:
-    """The target's side: the contents of the archive on the controller, as far as they were sent."""
-    try:
-        data = archive.read(PART_FILE, MANIFEST_LIMIT)
-    except NotFound as error:
-        raise InvalidArgument("source: controller is only possible through this module's action plugin") from error
-    about = Reader(load_object(data, PART_FILE), PART_FILE)
-    archive.where = about.text("where")
-    return Contents(archive, Part(about.flag("documents"), frozenset(about.texts("absent"))))

@@ -23,10 +23,9 @@ from ..hostfs.atomic import replacing
 from ..hostfs.places import place, subdirectory
 from ..oci.decompress import compression_of, decompressed
 from ..oci.descriptor import Descriptor
+from .layout import BLOBS, LAYOUT_FILE, blob_name
 
 Open = t.Callable[[Descriptor], t.BinaryIO]
-LAYOUT_FILE, INDEX_FILE, DOCKER_FILE, BLOBS = "oci-layout", "index.json", "manifest.json", "blobs"
-LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 _BLOCK = 1024 * 1024
 _END = b"\0" * 1024
 #: The algorithms of an image layout, and the names of their blobs.
@@ -39,11 +38,6 @@ class Pack(t.NamedTuple):
     files: t.Tuple[t.Tuple[str, bytes], ...]
     blobs: t.Tuple[Descriptor, ...]
     origin: str = "the store: pull the image again"
-
-
-def blob_name(descriptor: Descriptor) -> str:
-    """Where a blob is in an image layout (OCI image-spec, image-layout.md)."""
-    return f"{BLOBS}/{descriptor.digest.algorithm}/{descriptor.digest.hex}"
 
 
 # A tar

@@ -10,7 +10,7 @@ import json
 import os
 import typing as t
 
-from ...archive.images import ArchiveSource, Contents, PackedImage
+from ...archive.images import ArchiveSource, Contents, PackedImage, open_part
 from ...archive.load import LoadOptions, LoadResult, check_loadable, check_sent, load, missing_platforms, reason_to_load
 from ...archive.read import open_archive, read_archive
 from ...engine.labels import OURS
@@ -84,7 +84,7 @@ class ImageLoadResource:
         spool = _spool(params["data_root"])
         archive = Opened(lambda: Contents(open_archive(path, spool)))
         if params["source"] == "controller":
-            archive = Opened(lambda: _sent(path, spool))
+            archive = Opened(lambda: open_part(open_archive(path, spool)))
             where = archive.get().where
         elif path.startswith(("http://", "https://")):
             where, checksum, download = _url(params)
@@ -179,13 +179,6 @@ def _at_the_end(want: WantedLoad, end: FoundLoad, engine: Engine) -> t.Iterator[
         foreseen = foresee_loaded(engine, contents, sources, want.options.platform or Platform.host())
     for name, _reason in end.names:
         yield foreseen.get(name.record) or look_at(engine, engine.images.get(name.record), want.options.platform)
-
-
-def _sent(path: str, spool: t.Optional[str]) -> Contents:
-    """The part of an archive on the controller that the action plugin has sent."""
-    from ...archive.parts import open_part
-
-    return open_part(open_archive(path, spool))
 
 
 def _downloaded(path: str, where: str, checksum: Digest, options: FetchOptions, spool: t.Optional[str]) -> Contents:

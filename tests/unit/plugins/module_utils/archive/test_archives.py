@@ -23,8 +23,8 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.archive import read as archive_read
-from ansible_collections.fleet.containerd.plugins.module_utils.archive.export import PLATFORMS
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.images import Contents
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.layout import PLATFORMS
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.read import open_archive
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.write import (
     check_directory,

@@ -14,9 +14,9 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.action.containerd_image_load import ActionModule
-from ansible_collections.fleet.containerd.plugins.module_utils.archive.images import Contents
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.images import Contents, open_part
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.load import check_sent, load
-from ansible_collections.fleet.containerd.plugins.module_utils.archive.parts import Sender, open_part
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.parts import Sender
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.read import open_archive
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import DataLoss, FailedPrecondition, InvalidArgument
 from ansible_collections.fleet.containerd.tests.support.archives import ONE, docker_members, sources_of, tar

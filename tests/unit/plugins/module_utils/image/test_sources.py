@@ -15,9 +15,9 @@ import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.archive.images import ArchiveSource, Contents
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.images import ArchiveSource, Contents, open_part
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.load import LoadOptions, load
-from ansible_collections.fleet.containerd.plugins.module_utils.archive.parts import Sender, open_part
+from ansible_collections.fleet.containerd.plugins.module_utils.archive.parts import Sender
 from ansible_collections.fleet.containerd.plugins.module_utils.archive.read import open_archive
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.labels import SOURCE
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
