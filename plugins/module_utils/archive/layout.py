@@ -1,5 +1,4 @@
 # Copyright (c) 2026, fleet.containerd contributors
-# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The names in an image archive: of its members, and of annotations. Readers and writers share them, so that no task is sent both."""
 
