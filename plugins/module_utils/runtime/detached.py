@@ -21,18 +21,20 @@ from . import systemd
 _CGROUPS = "/sys/fs/cgroup"
 #: For a hierarchy whose top group takes no processes: version 2 below another group, with controllers passed on.
 _LEAF = "fleet-shims"
+_IGNORED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE)
 ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
-def start_afresh() -> None:
+def start_to_stay() -> None:
     """Between fork and execve: set default priorities, limits, umask and signals, and the processors of process 1.
 
-    Settings that are not allowed stay: a user who may not raise a priority is not root, and gets that error elsewhere.
+    Signals that would end the process are ignored: they stay ignored after execve. Settings that are not allowed stay: a user who may
+    not raise a priority is not root, and gets that error elsewhere.
     """
     os.umask(0o022)
     limit_this_process()
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_IGN if number in _IGNORED else signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     steps: t.Tuple[t.Callable[[], t.Any], ...] = (
         lambda: os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0)),
@@ -44,13 +46,6 @@ def start_afresh() -> None:
     for step in steps:
         with contextlib.suppress(OSError):
             step()
-
-
-def start_to_stay() -> None:
-    """As start_afresh, and ignore all signals that would end the process: signals that are ignored before execve stay ignored."""
-    start_afresh()
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
-        signal.signal(number, signal.SIG_IGN)
 
 
 def set_apart(pid: int, name: str, description: str) -> None:
