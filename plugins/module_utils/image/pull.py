@@ -118,16 +118,17 @@ class Puller:
         self._futures: t.Dict[Digest, concurrent.futures.Future[None]] = {}
         self._transfers = {job: Transfer(engine, job.source, job.verify is not None) for job in jobs}
         self._ended: t.Dict[Job, str] = {}
-        self._exit = contextlib.ExitStack()
 
     def __enter__(self) -> Puller:
-        if any(job.unpack for job in self._jobs):
-            self._exit.enter_context(self._unpacker)
-        self._exit.enter_context(self._engine.lease())
-        pool = concurrent.futures.ThreadPoolExecutor
-        self._blobs = self._exit.enter_context(pool(self._parallel, "fetch"))
-        documents = self._exit.enter_context(pool(max(1, min(self._parallel, len(self._jobs))), "documents"))
-        self._documents = {job: documents.submit(self._look_up, job) for job in self._transfers}
+        with contextlib.ExitStack() as stack:
+            if any(job.unpack for job in self._jobs):
+                stack.enter_context(self._unpacker)
+            stack.enter_context(self._engine.lease())
+            pool = concurrent.futures.ThreadPoolExecutor
+            self._blobs = stack.enter_context(pool(self._parallel, "fetch"))
+            documents = stack.enter_context(pool(max(1, min(self._parallel, len(self._jobs))), "documents"))
+            self._documents = {job: documents.submit(self._look_up, job) for job in self._transfers}
+            self._exit = stack.pop_all()
         return self
 
     def __exit__(self, *exc: t.Any) -> None:

@@ -358,3 +358,19 @@ def test_the_layers_of_an_archive_are_counted_though_none_is_for_the_host(stack:
     contents = Contents(stack.enter_context(open_archive(str(layout.path))))
     done = load(MemoryEngine(), [ArchiveSource(contents, NAME, contents.images[0])], LoadOptions(None))
     assert (done.layers, done.reused) == (2, 0)
+
+
+def test_a_pull_that_cannot_begin_leaves_no_writers(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, seen = MemoryEngine(), []
+
+    def no_lease() -> t.NoReturn:
+        raise Unavailable("no lease")
+
+    made = engine.unpacker()
+    monkeypatch.setattr(type(made), "__enter__", lambda _self: seen.append("begun"))
+    monkeypatch.setattr(type(made), "__exit__", lambda *_given: seen.append("ended"))
+    monkeypatch.setattr(engine, "lease", no_lease)
+    job = Job(RegistrySource(LayoutClient(layout, two_platforms(layout)), NAME), (AMD64,))
+    with pytest.raises(Unavailable, match="no lease"), Puller(engine, [job]):
+        pass
+    assert seen == ["begun", "ended"]
