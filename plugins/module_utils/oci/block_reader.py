@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import io
+import types
 import typing as t
 
 
@@ -54,8 +55,8 @@ class BlockReader(io.RawIOBase):
 
     def _stop(self) -> None:
         blocks, self._blocks, self._rest = self._blocks, None, memoryview(b"")
-        if blocks is not None:
-            t.cast(t.Generator[bytes, None, None], blocks).close()
+        if isinstance(blocks, types.GeneratorType):
+            blocks.close()
 
 
 def buffered(size: int, blocks_from: t.Callable[[int], t.Iterator[bytes]], buffer: int = io.DEFAULT_BUFFER_SIZE) -> t.BinaryIO:

@@ -186,7 +186,7 @@ def test_every_source_leaves_the_same(
     assert found.unfinished == (0, 0)
     assert found.trees.keys() == expected.trees.keys()
     engine.collect()
-    assert left(engine) == left(engine)._replace(blobs=found.blobs, records=found.records)
+    assert left(engine)[:3] == found[:3]
 
 
 @pytest.mark.parametrize("make", SOURCES)
@@ -267,13 +267,16 @@ def test_what_was_not_sent_is_asked_for(stack: contextlib.ExitStack, layout: Lay
 def test_copies_read_the_same(stack: contextlib.ExitStack, layout: Layout, make: Make) -> None:
     top = two_platforms(layout)
     one, other = registry(stack, layout, top), make(stack, layout, top)
-    for selection in (Selection(None), Selection((ARM64,))):
+    for selection in (Selection(None), Selection((AMD64,))):
         trees_of = [remote_tree(source, source.document(), selection) for source in (one, other)]
         assert [node.body for node in trees_of[0].nodes] == [node.body for node in trees_of[1].nodes]
     blob = max(trees_of[0].blobs, key=lambda found: found.size)
     for offset in (0, 1, blob.size - 1, blob.size):
         with remote_blob(other)(blob, offset) as stream:
             assert stream.read() == layout.read({"digest": blob.digest})[offset:]
+    config = trees_of[1].manifests[0][1].config
+    with remote_blob(other)(config, 1) as stream:
+        assert stream.read(1) == layout.read({"digest": config.digest})[1:2]
 
 
 def test_documents_that_are_others_are_refused(stack: contextlib.ExitStack, layout: Layout) -> None:
