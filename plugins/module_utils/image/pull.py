@@ -206,7 +206,7 @@ class Puller:
         return result._replace(image=image, seconds=time.monotonic() - started)
 
     def fetch_all(self) -> t.List[PullResult]:
-        """Fetch and unpack all images: all but their records. A failure leaves nothing half-fetched of any."""
+        """Fetch and unpack all images: all but their records. When one fails, what was begun of the others is not kept for another try."""
         try:
             return [self._fetch(job) for job in self._jobs]
         except EngineError:
