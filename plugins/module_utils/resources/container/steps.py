@@ -231,9 +231,10 @@ def update(engine: Engine, container: Container, want: WantedContainer, changes:
     """Change options that need no new container: in the specification and the record."""
     stored = dict(container.extensions[L.DESIRED])
     options = [change.field.option for change in changes]
-    given = {**load(stored["given"]), **{option: want.given[option] for option in options}}
-    values = effective(given, stored["defaults"])
-    stored.update(given=dump(given), effective=dump_effective(values))
+    # As JSON, since a later release may have stored options that have no row here.
+    given = {**stored["given"], **dump({option: want.given[option] for option in options})}
+    values = effective(load(given), stored["defaults"])
+    stored.update(given=given, effective={**stored["effective"], **dump_effective(values)})
     draft = Draft(copy.deepcopy(dict(container.spec)), container.labels, container.runtime)
     context = Context(container.id, {**values, **{change.field.option: outcome(change) for change in changes}})
     render(draft, options, context)

@@ -244,3 +244,16 @@ def test_a_live_change_writes_the_specification_too(site: MemorySite, image: str
     assert "pids" not in before.spec["linux"]["resources"]
     assert after.extensions["fleet.containerd.desired"]["given"] == {"limit": 5}
     assert after.labels == before.labels
+
+
+def test_a_live_change_keeps_the_options_of_a_later_release(site: MemorySite, image: str) -> None:
+    """That release compares with them, and starts with them."""
+    site.play(asked(stop_timeout=1))
+    made = record(site)
+    stored = made.extensions["fleet.containerd.desired"]
+    later = {**stored, **{key: {**stored[key], "later": [1]} for key in ("given", "effective")}}
+    site.memory.containers.update(made._replace(extensions={"fleet.containerd.desired": later}), ["extensions"])
+    site.play(asked(stop_timeout=2))
+    written = record(site).extensions["fleet.containerd.desired"]
+    assert written["given"] == {"stop_timeout": 2, "later": [1]}
+    assert (written["effective"]["stop_timeout"], written["effective"]["later"]) == (2, [1])
