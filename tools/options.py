@@ -31,13 +31,14 @@ HEADER = """..
 How options of containers change
 ================================
 
-An option that a task does not give is not compared. One that it gives is compared with what the container was made with; ``comparisons``
-says how, where the way in this table is not wanted. A change then makes the container anew (the old one is removed when the new one
-runs) or is made in place. A container that is made anew loses what the task does not give any more: that becomes the default.
+Only the options that a task gives are compared: with the values that the container was made with (``labels`` with its present labels).
+The table tells how, unless ``comparisons`` says otherwise. If a value differs, the container is changed in place, or a new container
+takes its place and the old one is removed when the new one runs. In a new container, an option that the task no longer gives has its
+default.
 
 """
 COMPARED = {"value": "as it is", "list": "in order", "set": "in any order", "dict": "key by key"}
-#: What an image sets, and what it sets nothing of.
+#: The defaults of an image that sets everything, and of one that sets nothing.
 IMAGE = {
     "cmd": ["i"],
     "entrypoint": ["i"],

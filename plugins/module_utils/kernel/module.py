@@ -146,9 +146,8 @@ def run(
         _fail(module, _unforeseen(error))
     more: t.Dict[str, t.Any] = {"changed": outcome.changed, "actions": outcome.actions}
     if outcome.changed or (isinstance(outcome.diff["before"], dict) and outcome.diff["before"]):
-        more["diff"] = (
-            outcome.diff
-        )  # also when nothing changes, since playbooks compare both sides; but not the text of a file, which is long
+        # Also when nothing changes, since playbooks compare both sides; but not the text of a file, which is long.
+        more["diff"] = outcome.diff
     for failure in outcome.failures:
         _respawn(failure)
         more.setdefault("error", type(failure).__name__)

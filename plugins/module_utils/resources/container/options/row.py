@@ -24,7 +24,7 @@ Values = t.Mapping[str, Value]
 class Live(enum.Enum):
     """What a change of an option takes, in the words of the docs' table."""
 
-    NEVER = "makes the container anew"
+    NEVER = "needs a new container"
     #: The container's record is written.
     RECORD = "in place"
     #: The limits of the running task change with it.
