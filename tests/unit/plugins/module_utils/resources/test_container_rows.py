@@ -11,13 +11,15 @@ import typing as t
 import pytest
 import yaml
 
-from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container, TaskIO
 from ansible_collections.fleet.containerd.plugins.module_utils.kernel.engines import EngineOptions
 from ansible_collections.fleet.containerd.plugins.module_utils.kernel.field import Change, Field
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import steps
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options import table
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.life import Stop
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.row import Live, Row, fixed
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.streams import task_io
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.values import WantedContainer
 from ansible_collections.fleet.containerd.plugins.modules import containerd_container
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult, task
@@ -216,6 +218,36 @@ def test_what_options_do_to_other_facts(site: MemorySite, image: str) -> None:
     assert facts["LogPath"] == ""
     assert [(one["Destination"], one["RW"]) for one in facts["Mounts"]] == [("/v", False)]
     assert "HOSTNAME=image" in facts["Config"]["Env"]
+
+
+def test_labels_that_nerdctl_reads(site: MemorySite, image: str) -> None:
+    site.play(asked(labels={"a": "1"}, network_mode="host", hostname="two"))
+    assert dict(record(site).labels) == {
+        "a": "1",
+        "from": "image",
+        "nerdctl/extraHosts": "[]",
+        "nerdctl/hostname": "two",
+        "nerdctl/name": "row",
+        "nerdctl/namespace": site.namespace,
+        "nerdctl/networks": '["host"]',
+        "nerdctl/platform": str(Platform.host()),
+    }
+
+
+def test_only_a_start_needs_the_runtime(site: MemorySite, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(site.memory.tasks, "find_runtime", lambda binary: "")
+    started, present = site.predict(asked(runtime="crun"), asked(runtime="crun", state="present")).results
+    words = "check mode cannot tell whether containerd finds the runtime crun"
+    assert words in started.value("warnings")
+    assert words not in present.result.get("warnings", [])
+
+
+def test_input_and_output_of_a_start() -> None:
+    values = {"interactive": True, "log_driver": "json-file", "log_options": {"max-size": 5, "max-file": 2}}
+    spec = {"process": {"terminal": True}}
+    assert task_io(spec, values, "/log") == TaskIO(terminal=True, stdin=True, log_path="/log", log_max_size=5, log_max_files=2)
+    assert task_io({}, {}, "/log") == TaskIO(terminal=False, stdin=False, log_path="/log", log_max_size=0, log_max_files=1)
+    assert task_io({}, {"log_driver": "none"}, "/log").log_path == ""
 
 
 @pytest.mark.parametrize("mode", ["strict", "allow_more_present"])
