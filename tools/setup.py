@@ -63,6 +63,9 @@ def environment() -> None:
             f"ansible-core 2.19 needs Python 3.11 or later on the controller, and {sys.executable} is {sys.version.split()[0]}"
         )
     print("venv: installing requirements/test.txt into .venv", flush=True)
+    if VENV.is_symlink():
+        # The environment of another checkout has other requirements: leave it, and make our own.
+        VENV.unlink()
     venv.create(VENV, clear=True, with_pip=True)
     install(VENV, requirements)
 
