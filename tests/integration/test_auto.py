@@ -26,7 +26,7 @@ def test_containerd_comes_to_a_host_of_the_embedded_engine(
         auto = {**before.defaults, "engine": "auto", "address": daemon.address}
         words = (
             f"the container web is in the embedded engine (data_root {before.data}, namespace {namespace}), and engine=auto "
-            f"means containerd by now, because its socket {daemon.address} is there: set engine=embedded to "
+            f"means containerd now, because its socket {daemon.address} is there: set engine=embedded to "
         )
         gone = {"name": "web", "state": "absent"}
         for options in (web, gone, {**gone, "_ansible_check_mode": True}, {**web, "state": "stopped"}):
