@@ -62,10 +62,6 @@ def environment() -> None:
         sys.exit(
             f"ansible-core 2.19 needs Python 3.11 or later on the controller, and {sys.executable} is {sys.version.split()[0]}"
         )
-    if VENV.is_symlink():
-        sys.exit(
-            ".venv is a link, and was made from other requirements: remove the link, so that this checkout gets a .venv of its own"
-        )
     print("venv: installing requirements/test.txt into .venv", flush=True)
     if VENV.is_symlink():
         # The environment of another checkout has other requirements: leave it, and make our own.
