@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import pathlib
+import secrets
 import shutil
 import statistics
 import subprocess
@@ -205,7 +206,7 @@ class Ours:
         self.count += 1
         options = {**PARAMETERS, "name": f"c{self.count}", "image": self.reference, "command": ["sleep", "1000"]}
         want = ContainerResource().desired(options, self.engine)
-        made = steps.create(self.engine, want)
+        made = steps.create(self.engine, want, secrets.token_hex(32))
         mounts = self.engine.snapshotter().mounts(made.snapshot_key)
         self.engine.tasks.start(made, mounts, TaskIO(log_path=steps.log_path(self.engine, made.id)))
 
