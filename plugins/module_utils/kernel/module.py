@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import sys
 import time
 import typing as t
@@ -22,29 +23,44 @@ EngineOf = t.Callable[[t.Mapping[str, t.Any]], t.ContextManager[t.Any]]
 #: Finds the secret values in the parameters whose options are not secret themselves.
 Secrets = t.Callable[[t.Mapping[str, t.Any]], t.Iterable[str]]
 _INTERPRETERS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/bin/python")
+#: The password in a URL, or in user:password@host:port, as proxies are given.
+_PASSWORD = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s:]*:([^/?#\s]+)@|[^/?#@\s:]+:([^/?#@\s]+)@[^/?#@\s:]+:[0-9]+/?\Z)")
 #: The pauses between the tries to write the result.
 _PAUSES = (0.01, 0.1, 0.0)
+
+
+def _passwords(params: t.Mapping[str, t.Any]) -> t.Iterator[str]:
+    """The passwords in those parameters that are a URL."""
+    for value in params.values():
+        found = _PASSWORD.match(value) if isinstance(value, str) else None
+        if found:
+            yield found[1] or found[2]
+
+
+class _Module(AnsibleModule):
+    """Hides secrets; a wrong parameter also gives a result with all parameters."""
+
+    def __init__(self, spec: t.Mapping[str, t.Any], secrets: t.Optional[Secrets]) -> None:
+        self._secrets = secrets
+        # With no_log, the parameters are not written to the host's log, which would come before we can find the secrets in them.
+        super().__init__(supports_check_mode=True, no_log=secrets is not None, **spec)  # type: ignore[no-untyped-call]  # no types
+        self._hide()
+
+    def _hide(self) -> None:
+        self.no_log_values.update(_passwords(self.params))
+        if self._secrets:
+            self.no_log_values.update(self._secrets(self.params))
+
+    def fail_json(self, msg: str, **kwargs: t.Any) -> t.NoReturn:
+        self._hide()
+        super().fail_json(msg, **kwargs)
+        raise AssertionError("fail_json does not return")
 
 
 def _module(spec: t.Mapping[str, t.Any], secrets: t.Optional[Secrets] = None) -> AnsibleModule:
     # Do not use the caller's umask: only the owner may change our files, and we must be able to read them again.
     os.umask(0o022)
-    if secrets is None:
-        return AnsibleModule(supports_check_mode=True, **spec)  # type: ignore[no-untyped-call]  # ansible-core has no types
-    hidden = secrets
-
-    class Module(AnsibleModule):
-        """Hides secrets and keeps the parameters out of the log: even a wrong parameter gives a result with all parameters."""
-
-        def fail_json(self, msg: str, **kwargs: t.Any) -> t.NoReturn:
-            self.no_log_values.update(hidden(self.params))
-            super().fail_json(msg, **kwargs)
-            raise AssertionError("fail_json does not return")
-
-    # Without no_log, the parameters would be in the host's log before we can find the secrets in them.
-    module = Module(supports_check_mode=True, no_log=True, **spec)  # type: ignore[no-untyped-call]  # ansible-core has no types
-    module.no_log_values.update(hidden(module.params))
-    return module
+    return _Module(spec, secrets)
 
 
 def _respawn(error: BaseException) -> None:

@@ -11,6 +11,8 @@ import subprocess
 import sys
 import typing as t
 
+import pytest
+
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
 
 _RUN = """
@@ -55,7 +57,7 @@ Database.query = refuse
 _RESOURCE = """
 import contextlib, json
 from ansible.module_utils import basic
-basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = json.dumps({"ANSIBLE_MODULE_ARGS": {"word": "hush"}}).encode(), "legacy"
+basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = json.dumps({"ANSIBLE_MODULE_ARGS": {"word": WORD}}).encode(), "legacy"
 from ansible_collections.fleet.containerd.plugins.module_utils.kernel.bytecode import cache
 from ansible_collections.fleet.containerd.plugins.module_utils.kernel.converge import Facts, Plan
 from ansible_collections.fleet.containerd.plugins.module_utils.kernel.module import run
@@ -65,15 +67,38 @@ class Resource:
     def plan(self, want, have, engine):
         return Plan(facts=lambda end: Facts({"failed_before": 1, "word": want}, ["two"], "it ended with 1"))
     def lock(self, want, engine): return contextlib.nullcontext()
-run(Resource(), {"argument_spec": {"word": {"type": "str"}}}, cache, secrets=lambda params: [params["word"]])
+run(Resource(), {"argument_spec": {"word": {"type": "str"}}}, cache, secrets=SECRETS)
 """
 
 
-def test_a_failure_in_words_and_secrets_that_a_module_declares() -> None:
+def in_a_process(word: str, secrets: str = "None") -> t.Any:
+    """The end of a module whose parameter word is this."""
     environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-    done = subprocess.run([sys.executable, "-c", _RESOURCE], env=environment, text=True, check=False, capture_output=True)
+    code = _RESOURCE.replace("WORD", repr(word)).replace("SECRETS", secrets)
+    # starts: (of .venv)
+    return subprocess.run([sys.executable, "-c", code], env=environment, text=True, check=False, capture_output=True)
+
+
+def test_a_failure_in_words_and_secrets_that_a_module_declares() -> None:
+    done = in_a_process("hush", "lambda params: [params['word']]")
     result = json.loads(done.stdout)
     assert (done.returncode, result["failed"], result["msg"]) == (1, True, "it ended with 1")
     assert (result["changed"], result["actions"], result["failed_before"]) == (False, [], 1)
     assert "two" in str(result["warnings"])
     assert "hush" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "word", ["http://user:hush@proxy:3128", "https://:hush@proxy", "user:hush@proxy:3128", "HTTP://u:pre%3Ahush@[::1]:80/a?b"]
+)
+def test_a_password_in_a_url_is_shown_nowhere(word: str) -> None:
+    done = in_a_process(word)
+    assert json.loads(done.stdout)["msg"] == "it ended with 1"
+    assert "hush" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    "word", ["app:hush@sha256:" + "a" * 64, "registry:5000/hush@x", "echo http://user:hush@host", "http://host/a:hush@b"]
+)
+def test_what_is_no_url_with_a_password_is_shown(word: str) -> None:
+    assert json.loads(in_a_process(word).stdout)["word"] == word

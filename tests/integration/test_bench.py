@@ -1,0 +1,30 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The benchmarks reach into the collection, so a change of it can break them; their figures are for make bench."""
+
+from __future__ import annotations
+
+import pathlib
+
+from ansible_collections.fleet.containerd.tests.support.registry import Registry
+from ansible_collections.fleet.containerd.tools.bench import act, images, playbooks, rows
+
+
+def test_a_container_is_made_and_started_as_in_the_benchmarks(registry: Registry, tmp_path: pathlib.Path) -> None:
+    ours = rows.Ours(tmp_path, registry)
+    try:
+        images._know(ours, 2)
+        assert [ours.engine.tasks.state(made.id).status for made in ours.engine.containers.list() if made.id[:9] != "0" * 9] == [
+            "running"
+        ]
+        assert len(ours.engine.images.list()) == 3
+        images._forget(ours)
+        assert act.pull_image(ours.reference, str(tmp_path / "act"))["layers"] == 1
+    finally:
+        ours.close()
+    assert not pathlib.Path(ours.state).exists()
+
+
+def test_what_a_task_sends_is_counted() -> None:
+    assert [row.ratio > 0 for row in playbooks.payload(1)] == [True, True]
