@@ -154,7 +154,7 @@ def test_a_url(embedded_site: EmbeddedSite, tmp_path: pathlib.Path) -> None:
             load(web.url, ignore_errors=True, **{**options, "retries": -1}),
             load(web.url, ignore_errors=True, **{**options, "progress_timeout": 0}),
             load(web.url, ignore_errors=True, ca_path="/no/ca.pem", **options),
-            load(web.url.replace("//", "//me:word@"), ignore_errors=True, **options),
+            load(web.url.replace("//", "//me:hunter2@"), ignore_errors=True, **options),
         ).results
         assert [one.msg for one in others] == [
             "retries: -1 is negative",
@@ -166,6 +166,7 @@ def test_a_url(embedded_site: EmbeddedSite, tmp_path: pathlib.Path) -> None:
         assert missing.msg == "checksum: it is needed for a URL"
         assert short.msg.startswith("checksum: invalid digest 'md5:00'")
         assert "secret" not in str([one.msg for one in (refused, missing, short)])
+        assert "hunter2" not in str(others[-1].result)
     assert not embedded_site.play(load(web.url, **options)).last.changed
 
 
