@@ -5,25 +5,16 @@
 
 from __future__ import annotations
 
-from ansible.module_utils.basic import env_fallback
+from .engine import ENGINE
+from .registry import CREDENTIALS, REGISTRY
 
 SPEC = {
     'argument_spec': {
-        'address': {
-            'type': 'path',
-            'default': '/run/containerd/containerd.sock',
-            'fallback': (env_fallback, ['CONTAINERD_ADDRESS']),
-        },
-        'auth_file': {'type': 'path'},
-        'ca_path': {'type': 'path'},
-        'client_cert': {'type': 'path'},
-        'client_key': {'type': 'path'},
-        'data_root': {'type': 'path', 'default': '/var/lib/fleet-containerd'},
+        **ENGINE,
+        **REGISTRY,
+        **CREDENTIALS,
         'digest': {'type': 'str'},
-        'engine': {'type': 'str', 'choices': ['auto', 'containerd', 'embedded'], 'default': 'auto'},
         'force': {'type': 'bool', 'default': False},
-        'http_proxy': {'type': 'str'},
-        'https_proxy': {'type': 'str'},
         'images': {
             'type': 'list',
             'elements': 'dict',
@@ -36,27 +27,14 @@ SPEC = {
         },
         'max_parallel': {'type': 'int', 'default': 3},
         'name': {'type': 'list', 'elements': 'str'},
-        'namespace': {'type': 'str', 'default': 'default', 'fallback': (env_fallback, ['CONTAINERD_NAMESPACE'])},
-        'no_proxy': {'type': 'str'},
         'on_failure': {'type': 'str', 'choices': ['continue', 'stop'], 'default': 'continue'},
-        'password': {'type': 'str', 'no_log': True},
         'pinned': {'type': 'bool'},
-        'plain_http': {'type': 'bool', 'default': False},
         'platform': {'type': 'list', 'elements': 'str'},
         'progress_file': {'type': 'path'},
-        'progress_timeout': {'type': 'float', 'default': 45.0},
         'pull': {'type': 'str', 'choices': ['missing', 'always', 'newer', 'never'], 'default': 'missing'},
-        'registry_config_dir': {'type': 'path', 'default': '/etc/containerd/certs.d'},
-        'retries': {'type': 'int', 'default': 3},
-        'retry_delay': {'type': 'float', 'default': 2.0},
-        'snapshotter': {'type': 'str'},
         'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},
-        'state_root': {'type': 'path', 'default': '/run/fleet-containerd'},
         'tag': {'type': 'str', 'default': 'latest'},
-        'token': {'type': 'str', 'no_log': True},
         'unpack': {'type': 'bool', 'default': True},
-        'username': {'type': 'str'},
-        'validate_certs': {'type': 'bool', 'default': True},
         'verify': {'type': 'bool', 'default': False},
     },
 }

@@ -5,25 +5,17 @@
 
 from __future__ import annotations
 
+from .registry import CREDENTIALS, REGISTRY
+
 SPEC = {
     'argument_spec': {
-        'auth_file': {'type': 'path'},
-        'ca_path': {'type': 'path'},
+        **REGISTRY,
+        **CREDENTIALS,
         'chunk_size': {'type': 'str'},
-        'client_cert': {'type': 'path'},
-        'client_key': {'type': 'path'},
         'dest': {'type': 'str', 'required': True},
-        'http_proxy': {'type': 'str'},
-        'https_proxy': {'type': 'str'},
         'max_parallel': {'type': 'int', 'default': 3},
-        'no_proxy': {'type': 'str'},
         'password': {'type': 'str', 'no_log': True},
-        'plain_http': {'type': 'bool', 'default': False},
         'platforms': {'type': 'list', 'elements': 'str'},
-        'progress_timeout': {'type': 'float', 'default': 45.0},
-        'registry_config_dir': {'type': 'path', 'default': '/etc/containerd/certs.d'},
-        'retries': {'type': 'int', 'default': 3},
-        'retry_delay': {'type': 'float', 'default': 2.0},
         'src': {'type': 'str', 'required': True},
         'src_password': {'type': 'str', 'no_log': True},
         'src_plain_http': {'type': 'bool'},
@@ -32,6 +24,5 @@ SPEC = {
         'src_validate_certs': {'type': 'bool'},
         'token': {'type': 'str', 'no_log': True},
         'username': {'type': 'str'},
-        'validate_certs': {'type': 'bool', 'default': True},
     },
 }

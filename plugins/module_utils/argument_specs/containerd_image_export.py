@@ -5,27 +5,18 @@
 
 from __future__ import annotations
 
-from ansible.module_utils.basic import env_fallback
+from .engine import ENGINE
 
 SPEC = {
     'argument_spec': {
-        'address': {
-            'type': 'path',
-            'default': '/run/containerd/containerd.sock',
-            'fallback': (env_fallback, ['CONTAINERD_ADDRESS']),
-        },
+        **ENGINE,
         'allow_missing_platforms': {'type': 'bool', 'default': False},
         'compression': {'type': 'str', 'choices': ['none', 'gzip', 'zstd'], 'default': 'none'},
-        'data_root': {'type': 'path', 'default': '/var/lib/fleet-containerd'},
-        'engine': {'type': 'str', 'choices': ['auto', 'containerd', 'embedded'], 'default': 'auto'},
         'force': {'type': 'bool', 'default': False},
         'format': {'type': 'str', 'choices': ['docker', 'oci', 'oci-dir'], 'default': 'docker'},
         'names': {'type': 'list', 'elements': 'str', 'required': True, 'aliases': ['name']},
-        'namespace': {'type': 'str', 'default': 'default', 'fallback': (env_fallback, ['CONTAINERD_NAMESPACE'])},
         'path': {'type': 'path', 'required': True},
         'platform': {'type': 'str'},
-        'snapshotter': {'type': 'str'},
-        'state_root': {'type': 'path', 'default': '/run/fleet-containerd'},
         'tag': {'type': 'str', 'default': 'latest'},
     },
 }

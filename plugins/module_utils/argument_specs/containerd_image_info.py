@@ -5,21 +5,12 @@
 
 from __future__ import annotations
 
-from ansible.module_utils.basic import env_fallback
+from .engine import ENGINE
 
 SPEC = {
     'argument_spec': {
-        'address': {
-            'type': 'path',
-            'default': '/run/containerd/containerd.sock',
-            'fallback': (env_fallback, ['CONTAINERD_ADDRESS']),
-        },
-        'data_root': {'type': 'path', 'default': '/var/lib/fleet-containerd'},
-        'engine': {'type': 'str', 'choices': ['auto', 'containerd', 'embedded'], 'default': 'auto'},
+        **ENGINE,
         'name': {'type': 'list', 'elements': 'str'},
-        'namespace': {'type': 'str', 'default': 'default', 'fallback': (env_fallback, ['CONTAINERD_NAMESPACE'])},
         'platform': {'type': 'str'},
-        'snapshotter': {'type': 'str'},
-        'state_root': {'type': 'path', 'default': '/run/fleet-containerd'},
     },
 }

@@ -5,31 +5,22 @@
 
 from __future__ import annotations
 
-from ansible.module_utils.basic import env_fallback
+from .engine import ENGINE
 
 SPEC = {
     'argument_spec': {
-        'address': {
-            'type': 'path',
-            'default': '/run/containerd/containerd.sock',
-            'fallback': (env_fallback, ['CONTAINERD_ADDRESS']),
-        },
+        **ENGINE,
         'ca_path': {'type': 'path'},
         'checksum': {'type': 'str'},
-        'data_root': {'type': 'path', 'default': '/var/lib/fleet-containerd'},
-        'engine': {'type': 'str', 'choices': ['auto', 'containerd', 'embedded'], 'default': 'auto'},
         'max_parallel': {'type': 'int', 'default': 3},
         'name': {'type': 'str'},
         'names': {'type': 'list', 'elements': 'str'},
-        'namespace': {'type': 'str', 'default': 'default', 'fallback': (env_fallback, ['CONTAINERD_NAMESPACE'])},
         'path': {'type': 'str', 'required': True},
         'platform': {'type': 'str'},
         'progress_timeout': {'type': 'float', 'default': 45.0},
         'retries': {'type': 'int', 'default': 3},
         'retry_delay': {'type': 'float', 'default': 2.0},
-        'snapshotter': {'type': 'str'},
         'source': {'type': 'str', 'choices': ['target', 'controller'], 'default': 'target'},
-        'state_root': {'type': 'path', 'default': '/run/fleet-containerd'},
         'tag': {'type': 'str'},
         'validate_certs': {'type': 'bool', 'default': True},
     },

@@ -5,41 +5,19 @@
 
 from __future__ import annotations
 
-from ansible.module_utils.basic import env_fallback
+from .engine import ENGINE
+from .registry import CREDENTIALS, REGISTRY
 
 SPEC = {
     'argument_spec': {
-        'address': {
-            'type': 'path',
-            'default': '/run/containerd/containerd.sock',
-            'fallback': (env_fallback, ['CONTAINERD_ADDRESS']),
-        },
-        'auth_file': {'type': 'path'},
-        'ca_path': {'type': 'path'},
+        **ENGINE,
+        **REGISTRY,
+        **CREDENTIALS,
         'chunk_size': {'type': 'str'},
-        'client_cert': {'type': 'path'},
-        'client_key': {'type': 'path'},
-        'data_root': {'type': 'path', 'default': '/var/lib/fleet-containerd'},
         'destination': {'type': 'str'},
-        'engine': {'type': 'str', 'choices': ['auto', 'containerd', 'embedded'], 'default': 'auto'},
-        'http_proxy': {'type': 'str'},
-        'https_proxy': {'type': 'str'},
         'max_parallel': {'type': 'int', 'default': 3},
         'name': {'type': 'str', 'required': True},
-        'namespace': {'type': 'str', 'default': 'default', 'fallback': (env_fallback, ['CONTAINERD_NAMESPACE'])},
-        'no_proxy': {'type': 'str'},
-        'password': {'type': 'str', 'no_log': True},
-        'plain_http': {'type': 'bool', 'default': False},
         'platforms': {'type': 'list', 'elements': 'str'},
-        'progress_timeout': {'type': 'float', 'default': 45.0},
-        'registry_config_dir': {'type': 'path', 'default': '/etc/containerd/certs.d'},
-        'retries': {'type': 'int', 'default': 3},
-        'retry_delay': {'type': 'float', 'default': 2.0},
-        'snapshotter': {'type': 'str'},
-        'state_root': {'type': 'path', 'default': '/run/fleet-containerd'},
         'tag': {'type': 'str', 'default': 'latest'},
-        'token': {'type': 'str', 'no_log': True},
-        'username': {'type': 'str'},
-        'validate_certs': {'type': 'bool', 'default': True},
     },
 }

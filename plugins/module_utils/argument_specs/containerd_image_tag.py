@@ -5,23 +5,14 @@
 
 from __future__ import annotations
 
-from ansible.module_utils.basic import env_fallback
+from .engine import ENGINE
 
 SPEC = {
     'argument_spec': {
-        'address': {
-            'type': 'path',
-            'default': '/run/containerd/containerd.sock',
-            'fallback': (env_fallback, ['CONTAINERD_ADDRESS']),
-        },
-        'data_root': {'type': 'path', 'default': '/var/lib/fleet-containerd'},
-        'engine': {'type': 'str', 'choices': ['auto', 'containerd', 'embedded'], 'default': 'auto'},
+        **ENGINE,
         'existing_images': {'type': 'str', 'choices': ['keep', 'overwrite'], 'default': 'overwrite'},
         'name': {'type': 'str', 'required': True},
-        'namespace': {'type': 'str', 'default': 'default', 'fallback': (env_fallback, ['CONTAINERD_NAMESPACE'])},
         'repository': {'type': 'list', 'elements': 'str', 'required': True},
-        'snapshotter': {'type': 'str'},
-        'state_root': {'type': 'path', 'default': '/run/fleet-containerd'},
         'tag': {'type': 'str', 'default': 'latest'},
     },
 }

@@ -5,27 +5,18 @@
 
 from __future__ import annotations
 
+from .registry import REGISTRY
+
 SPEC = {
     'argument_spec': {
-        'ca_path': {'type': 'path'},
-        'client_cert': {'type': 'path'},
-        'client_key': {'type': 'path'},
+        **REGISTRY,
         'config_path': {'type': 'path', 'aliases': ['dockercfg_path']},
         'hosts_toml': {'type': 'bool', 'default': False},
-        'http_proxy': {'type': 'str'},
-        'https_proxy': {'type': 'str'},
-        'no_proxy': {'type': 'str'},
         'password': {'type': 'str', 'no_log': True},
-        'plain_http': {'type': 'bool', 'default': False},
-        'progress_timeout': {'type': 'float', 'default': 45.0},
         'reauthorize': {'type': 'bool', 'default': False, 'aliases': ['reauth']},
-        'registry_config_dir': {'type': 'path', 'default': '/etc/containerd/certs.d'},
         'registry_url': {'type': 'str', 'default': 'docker.io', 'aliases': ['registry', 'url']},
-        'retries': {'type': 'int', 'default': 3},
-        'retry_delay': {'type': 'float', 'default': 2.0},
         'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},
         'username': {'type': 'str'},
-        'validate_certs': {'type': 'bool', 'default': True},
         'verify': {'type': 'bool', 'default': True},
     },
 }

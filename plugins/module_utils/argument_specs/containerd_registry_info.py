@@ -5,24 +5,12 @@
 
 from __future__ import annotations
 
+from .registry import CREDENTIALS, REGISTRY
+
 SPEC = {
     'argument_spec': {
-        'auth_file': {'type': 'path'},
-        'ca_path': {'type': 'path'},
-        'client_cert': {'type': 'path'},
-        'client_key': {'type': 'path'},
-        'http_proxy': {'type': 'str'},
-        'https_proxy': {'type': 'str'},
+        **REGISTRY,
+        **CREDENTIALS,
         'name': {'type': 'list', 'elements': 'str', 'required': True},
-        'no_proxy': {'type': 'str'},
-        'password': {'type': 'str', 'no_log': True},
-        'plain_http': {'type': 'bool', 'default': False},
-        'progress_timeout': {'type': 'float', 'default': 45.0},
-        'registry_config_dir': {'type': 'path', 'default': '/etc/containerd/certs.d'},
-        'retries': {'type': 'int', 'default': 3},
-        'retry_delay': {'type': 'float', 'default': 2.0},
-        'token': {'type': 'str', 'no_log': True},
-        'username': {'type': 'str'},
-        'validate_certs': {'type': 'bool', 'default': True},
     },
 }

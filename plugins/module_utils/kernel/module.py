@@ -12,7 +12,7 @@ import sys
 import time
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.basic import AnsibleModule, env_fallback
 
 from ..errors import EngineError, MissingLibrary, from_os_error, printable
 from .bytecode import Cache
@@ -37,13 +37,24 @@ def _passwords(params: t.Mapping[str, t.Any]) -> t.Iterator[str]:
             yield found[1] or found[2]
 
 
+def _argument_spec(spec: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.Dict[str, t.Dict[str, t.Any]]:
+    """As AnsibleModule takes it. env in an entry of ours: the variable that gives the value if the option is not set."""
+    found = {name: dict(option) for name, option in spec.items()}
+    for option in found.values():
+        variable = option.pop("env", None)
+        if variable:
+            option["fallback"] = (env_fallback, [variable])
+    return found
+
+
 class _Module(AnsibleModule):
     """Hides secrets; a wrong parameter also gives a result with all parameters."""
 
     def __init__(self, spec: t.Mapping[str, t.Any], secrets: t.Optional[Secrets]) -> None:
         self._secrets = secrets
         # With no_log, the parameters are not written to the host's log, which would come before we can find the secrets in them.
-        super().__init__(supports_check_mode=True, no_log=secrets is not None, **spec)  # type: ignore[no-untyped-call]  # no types
+        arguments = {**spec, "argument_spec": _argument_spec(spec["argument_spec"])}
+        super().__init__(supports_check_mode=True, no_log=secrets is not None, **arguments)  # type: ignore[no-untyped-call]  # no types
         self._hide()
 
     def _hide(self) -> None:

@@ -57,7 +57,7 @@ Database.query = refuse
 _RESOURCE = """
 import contextlib, json
 from ansible.module_utils import basic
-basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = json.dumps({"ANSIBLE_MODULE_ARGS": {"word": WORD}}).encode(), "legacy"
+basic._ANSIBLE_ARGS, basic._ANSIBLE_PROFILE = json.dumps({"ANSIBLE_MODULE_ARGS": WORDS}).encode(), "legacy"
 from ansible_collections.fleet.containerd.plugins.module_utils.kernel.bytecode import cache
 from ansible_collections.fleet.containerd.plugins.module_utils.kernel.converge import Facts, Plan
 from ansible_collections.fleet.containerd.plugins.module_utils.kernel.module import run
@@ -67,14 +67,14 @@ class Resource:
     def plan(self, want, have, engine):
         return Plan(facts=lambda end: Facts({"failed_before": 1, "word": want}, ["two"], "it ended with 1"))
     def lock(self, want, engine): return contextlib.nullcontext()
-run(Resource(), {"argument_spec": {"word": {"type": "str"}}}, cache, secrets=SECRETS)
+run(Resource(), {"argument_spec": {"word": {"type": "str", "env": "THE_WORD"}}}, cache, secrets=SECRETS)
 """
 
 
-def in_a_process(word: str, secrets: str = "None") -> t.Any:
+def in_a_process(word: t.Optional[str], secrets: str = "None", **variables: str) -> t.Any:
     """The end of a module whose parameter word is this."""
-    environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-    code = _RESOURCE.replace("WORD", repr(word)).replace("SECRETS", secrets)
+    environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", **variables}
+    code = _RESOURCE.replace("WORDS", repr({"word": word} if word else {})).replace("SECRETS", secrets)
     # starts: (of .venv)
     return subprocess.run([sys.executable, "-c", code], env=environment, text=True, check=False, capture_output=True)
 
@@ -102,3 +102,8 @@ def test_a_password_in_a_url_is_shown_nowhere(word: str) -> None:
 )
 def test_what_is_no_url_with_a_password_is_shown(word: str) -> None:
     assert json.loads(in_a_process(word).stdout)["word"] == word
+
+
+def test_a_variable_of_the_environment_gives_what_the_task_does_not() -> None:
+    assert json.loads(in_a_process(None, THE_WORD="from there").stdout)["word"] == "from there"
+    assert json.loads(in_a_process("from here", THE_WORD="from there").stdout)["word"] == "from here"
