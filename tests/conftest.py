@@ -14,6 +14,9 @@ from ansible_collections.fleet.containerd.tests.support.images import Layout, bu
 from ansible_collections.fleet.containerd.tests.support.leftovers import clean_up
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
 
+# What fails in a story is explained as what fails in a test.
+pytest.register_assert_rewrite("ansible_collections.fleet.containerd.tests.support.stories")
+
 
 def pytest_collection_modifyitems(items: t.List[pytest.Item]) -> None:
     """Mark what runs against a daemon: that engine's own tests, and parameters such as containerd-1.7.
