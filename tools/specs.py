@@ -78,7 +78,7 @@ def argument(name: str, option: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     if name in PUBLIC:
         found["no_log"] = False
     if name in ENVIRONMENT:
-        found["env"] = ENVIRONMENT[name]
+        found["variable"] = ENVIRONMENT[name]
     if "suboptions" in option:
         found["options"] = {sub: argument(sub, value) for sub, value in option["suboptions"].items()}
     return found

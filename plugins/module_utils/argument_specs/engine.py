@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 ENGINE = {
-    'address': {'type': 'path', 'default': '/run/containerd/containerd.sock', 'env': 'CONTAINERD_ADDRESS'},
+    'address': {'type': 'path', 'default': '/run/containerd/containerd.sock', 'variable': 'CONTAINERD_ADDRESS'},
     'data_root': {'type': 'path', 'default': '/var/lib/fleet-containerd'},
     'engine': {'type': 'str', 'choices': ['auto', 'containerd', 'embedded'], 'default': 'auto'},
-    'namespace': {'type': 'str', 'default': 'default', 'env': 'CONTAINERD_NAMESPACE'},
+    'namespace': {'type': 'str', 'default': 'default', 'variable': 'CONTAINERD_NAMESPACE'},
     'snapshotter': {'type': 'str'},
     'state_root': {'type': 'path', 'default': '/run/fleet-containerd'},
 }

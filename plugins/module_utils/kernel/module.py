@@ -38,10 +38,10 @@ def _passwords(params: t.Mapping[str, t.Any]) -> t.Iterator[str]:
 
 
 def _argument_spec(spec: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.Dict[str, t.Dict[str, t.Any]]:
-    """As AnsibleModule takes it. env in an entry of ours: the variable that gives the value if the option is not set."""
+    """As AnsibleModule takes it. variable, in an entry of ours: where the environment has what counts if the option is not set."""
     found = {name: dict(option) for name, option in spec.items()}
     for option in found.values():
-        variable = option.pop("env", None)
+        variable = option.pop("variable", None)
         if variable:
             option["fallback"] = (env_fallback, [variable])
     return found

@@ -67,7 +67,7 @@ class Resource:
     def plan(self, want, have, engine):
         return Plan(facts=lambda end: Facts({"failed_before": 1, "word": want}, ["two"], "it ended with 1"))
     def lock(self, want, engine): return contextlib.nullcontext()
-run(Resource(), {"argument_spec": {"word": {"type": "str", "env": "THE_WORD"}}}, cache, secrets=SECRETS)
+run(Resource(), {"argument_spec": {"word": {"type": "str", "variable": "THE_WORD"}}}, cache, secrets=SECRETS)
 """
 
 
