@@ -12,7 +12,7 @@ import pytest
 
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tests.support.leftovers import clean_up
-from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
+from ansible_collections.fleet.containerd.tests.support.registry import Registry, make_ca, running_registry
 
 # What fails in a story is explained as what fails in a test.
 pytest.register_assert_rewrite("ansible_collections.fleet.containerd.tests.support.stories")
@@ -42,6 +42,18 @@ def busybox(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> str
     layout = Layout(tmp_path_factory.mktemp("busybox"))
     registry.push(layout.path, busybox_image(layout), "busybox", "1")
     return f"{registry.address}/busybox:1"
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> t.Tuple[str, str, str]:
+    """A private authority and a certificate of it, as of make_ca. Keys take a while: once for all tests."""
+    return make_ca(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def ca(authority: t.Tuple[str, str, str]) -> str:
+    """The file of the private authority; its key is in another one, with .key behind its name."""
+    return authority[0]
 
 
 @pytest.fixture

@@ -49,11 +49,6 @@ class World(t.NamedTuple):
         return any(word in repr(one.seen) for one in (self.other, self.plain) for word in (SECRET, PAIR, "good-token"))
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> t.Tuple[str, str, str]:
-    return make_ca(tmp_path_factory.mktemp("ca"))
-
-
 @pytest.fixture
 def world(authority: t.Tuple[str, str, str], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[World]:
     monkeypatch.setenv("HOME", str(tmp_path))

@@ -19,6 +19,7 @@ from ansible_collections.fleet.containerd.tests.support.configs import COMMENTS,
 from ansible_collections.fleet.containerd.tests.support.direct import Direct
 from ansible_collections.fleet.containerd.tests.support.etc import Etc, config, plugins
 from ansible_collections.fleet.containerd.tests.support.memory_site import play
+from ansible_collections.fleet.containerd.tests.support.messages import unclear
 
 CRI, IMAGES = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
 PAUSE_1 = ("plugins", CRI, "sandbox_image")
@@ -222,13 +223,9 @@ WRONG: t.List[t.Tuple[t.Dict[str, t.Any], str]] = [
 def test_wrong_values(etc: Etc) -> None:
     etc.write(COMMENTS)
     before = trees.snapshot(etc.directory)
-    unclear = []
-    for options, expected in WRONG:
-        result = Direct(etc.defaults).result("config", **options)
-        message = str(result.get("msg"))
-        if not result.get("failed") or expected.format(path=etc.path) not in message or "\n" in message.strip():
-            unclear.append(f"{options} gives {message!r}, and not {expected!r}")
-    assert not unclear, "\n".join(unclear)
+    rows = [(expected.format(path=etc.path), options) for options, expected in WRONG]
+    found = unclear("config", rows, etc.defaults)
+    assert not found, "\n".join(found)
     trees.assert_same(before, trees.snapshot(etc.directory))
 
 

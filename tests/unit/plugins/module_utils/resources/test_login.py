@@ -14,142 +14,61 @@ import stat
 import typing as t
 
 import pytest
-import tomllib
 
 from ansible_collections.fleet.containerd.tests.support import trees
-from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult, task
-from ansible_collections.fleet.containerd.tests.support.direct import Direct
+from ansible_collections.fleet.containerd.tests.support.ansible import task
 from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry, Handler, fake_registry
 from ansible_collections.fleet.containerd.tests.support.memory_site import play
-from ansible_collections.fleet.containerd.tests.support.registry import make_ca
-
-
-class Locked(t.NamedTuple):
-    """A registry with TLS by a private authority and basic authentication."""
-
-    server: FakeRegistry
-    ca: str
-    username: str = "robot"
-    password: str = "s3cret-word"
-
-    @property
-    def address(self) -> str:
-        return self.server.address
-
-
-class Place:
-    """A config.json and a certs.d of the test's own, and tasks for the registry with TLS and basic authentication."""
-
-    def __init__(self, base: pathlib.Path, registry: Locked) -> None:
-        self.base, self.registry = base, registry
-        self.config, self.certs = base / "docker" / "config.json", base / "certs.d"
-        self.right = {"username": registry.username, "password": registry.password}
-        host, _colon, port = registry.address.partition(":")
-        self.own = self.certs / f"{host}_{port}_" / "hosts.toml"
-        pair = base64.b64encode(f"{registry.username}:{registry.password}".encode()).decode()
-        self.authorization = f"Basic {pair}"
-
-    def login(self, **options: t.Any) -> Task:
-        how = {
-            "registry_url": self.registry.address,
-            "ca_path": self.registry.ca,
-            "config_path": str(self.config),
-            "retries": 0,
-            "registry_config_dir": "",
-        }
-        return task("containerd_login", **{**how, **options})
-
-    def with_hosts(self, **options: t.Any) -> Task:
-        self.certs.mkdir(exist_ok=True)
-        return self.login(**{"hosts_toml": True, "registry_config_dir": str(self.certs), **options})
-
-    def converge(self, one: Task) -> TaskResult:
-        before = trees.snapshot(self.base)
-        predicted = play([one], check=True, diff=True).last
-        trees.assert_same(before, trees.snapshot(self.base))
-        real, again = play([one, one], diff=True).results
-        assert predicted.actions == real.actions
-        assert predicted.get("diff") == real.get("diff")
-        assert real.changed
-        assert (again.changed, again.actions) == (False, [])
-        return real
-
-    def auths(self) -> t.Dict[str, t.Any]:
-        return dict(json.loads(self.config.read_text())["auths"])
-
-    def requests(self) -> int:
-        """How many requests the registry has seen so far."""
-        return len(self.registry.server.seen)
-
-
-@pytest.fixture(scope="session")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> t.Tuple[str, str, str]:
-    """Keys take a while: once for all tests."""
-    return make_ca(tmp_path_factory.mktemp("authority"))
+from ansible_collections.fleet.containerd.tests.support.messages import unclear
+from ansible_collections.fleet.containerd.tests.support.stories import login as stories
+from ansible_collections.fleet.containerd.tests.support.stories.login import Locked, Place, hosts
 
 
 @pytest.fixture
-def place(tmp_path: pathlib.Path, authority: t.Tuple[str, str, str]) -> t.Iterator[Place]:
+def server(authority: t.Tuple[str, str, str]) -> t.Iterator[FakeRegistry]:
+    """What place has as its registry."""
     ca, certificate, key = authority
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(certificate, key)
     with fake_registry(tls) as server:
-        found = Place(tmp_path, Locked(server, ca))
+        wanted = Locked(server.address, ca).authorization
 
         def guard(at: Handler) -> bool:
-            if at.headers.get("Authorization") == found.authorization:
+            if at.headers.get("Authorization") == wanted:
                 return True
             at.answer(401, headers={"WWW-Authenticate": 'Basic realm="test"'})
             return False
 
         server.guard, server.contents["/v2/"] = guard, (b"{}", "application/json")
-        yield found
+        yield server
 
 
-def hosts(path: pathlib.Path) -> t.Dict[str, t.Any]:
-    return tomllib.loads(path.read_text())
+@pytest.fixture
+def place(tmp_path: pathlib.Path, server: FakeRegistry, ca: str) -> Place:
+    return Place(tmp_path, Locked(server.address, ca), play)
 
 
 def test_in_and_out(place: Place) -> None:
-    done = place.converge(place.login(**place.right))
-    assert done.actions == [f"log in to {place.registry.address} as robot"]
-    assert done.value("verified") is True
-    assert done.value("config_path") == str(place.config)
-    assert done.value("diff") == {"before": {}, "after": {"username": "robot", "password": "(secret, changed)"}}
-    assert place.auths() == {place.registry.address: {"auth": place.authorization.split()[1]}}
-    assert stat.S_IMODE(place.config.stat().st_mode) == 0o600
-    assert stat.S_IMODE(place.config.parent.stat().st_mode) == 0o700
-    gone = place.converge(place.login(state="absent"))
-    assert gone.actions == [f"log out of {place.registry.address}"]
-    assert place.auths() == {}
+    stories.in_and_out(place)
 
 
-def test_nothing_is_asked_and_written_when_all_is_there(place: Place) -> None:
+def test_nothing_is_asked_and_written_when_all_is_there(place: Place, server: FakeRegistry) -> None:
     play([place.with_hosts(**place.right)])
-    before, asked = trees.snapshot(place.base), place.requests()
+    before, asked = trees.snapshot(place.base), len(server.seen)
     same = play([place.with_hosts(**place.right)]).last
     assert not same.changed
     assert same.value("verified") is False
-    assert place.requests() == asked
+    assert len(server.seen) == asked
     again = play([place.with_hosts(reauthorize=True, **place.right)]).last
     assert not again.changed
     assert again.value("verified") is True
-    assert place.requests() > asked
+    assert len(server.seen) > asked
     trees.assert_same(before, trees.snapshot(place.base))
 
 
 @pytest.mark.parametrize("check", [False, True])
 def test_wrong_credentials_are_not_written(place: Place, check: bool) -> None:
-    wrong = {**place.login(username="robot", password="a-wrong-word"), "ignore_errors": True}
-    played = play([wrong], check=check)
-    assert played.last.failed
-    assert played.last.value("error") == "Unauthenticated"
-    assert place.registry.address in played.last.msg
-    assert "a-wrong-word" not in played.output
-    assert not place.config.exists()
-    unverified = play([place.login(username="robot", password="a-wrong-word", verify=False)], check=check).last
-    assert unverified.changed
-    assert place.config.exists() is not check
+    stories.wrong_credentials_are_not_written(place, check)
 
 
 def test_other_entries_stay(place: Place) -> None:
@@ -181,22 +100,7 @@ def test_a_changed_password(place: Place) -> None:
 
 
 def test_hosts_toml_of_the_registry_itself(place: Place) -> None:
-    done = place.converge(place.with_hosts(**place.right))
-    assert done.actions == [f"log in to {place.registry.address} as robot", f"write the credentials into {place.own}"]
-    assert done.value("hosts_toml") == [str(place.own)]
-    url = f"https://{place.registry.address}"
-    table = {
-        "capabilities": ["pull", "resolve", "push"],
-        "ca": [place.registry.ca],
-        "header": {"Authorization": place.authorization},
-    }
-    assert hosts(place.own) == {"server": url, "host": {url: table}}
-    assert stat.S_IMODE(place.own.stat().st_mode) == 0o640
-    assert done.value("diff")["after"]["hosts_toml"] == [str(place.own)]
-    gone = place.converge(place.with_hosts(state="absent"))
-    assert gone.actions == [f"log out of {place.registry.address}", f"take the credentials out of {place.own}"]
-    del table["header"]
-    assert hosts(place.own) == {"server": url, "host": {url: table}}
+    stories.hosts_toml_of_the_registry_itself(place)
 
 
 def test_hosts_toml_wherever_the_registry_is_a_mirror(place: Place) -> None:
@@ -385,20 +289,9 @@ WRONG: t.List[t.Tuple[str, t.Any]] = [
 
 
 def test_wrong_values(place: Place) -> None:
-    unclear = []
-    for option, value in WRONG:
-        options = {
-            "registry_url": "reg.test",
-            "username": "a",
-            "password": "secret-word",
-            "config_path": str(place.config),
-            option: value,
-        }
-        result = Direct({}).result("login", **options)
-        message = str(result.get("msg"))
-        if not result.get("failed") or option not in message or "\n" in message or "secret-word" in message:
-            unclear.append(f"{option}: {value!r} gives {message!r}")
-    assert not unclear, "\n".join(unclear)
+    right = {"registry_url": "reg.test", "username": "a", "password": "secret-word", "config_path": str(place.config)}
+    found = unclear("login", [(option, {**right, option: value}) for option, value in WRONG], hidden="secret-word")
+    assert not found, "\n".join(found)
     assert not place.config.exists()
 
 

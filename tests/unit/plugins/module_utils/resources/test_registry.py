@@ -8,137 +8,27 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import stat
 import typing as t
 
 import pytest
-import tomllib
 
-from ansible_collections.fleet.containerd.tests.support import trees
-from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult, task
-from ansible_collections.fleet.containerd.tests.support.direct import Direct
 from ansible_collections.fleet.containerd.tests.support.memory_site import play
-from ansible_collections.fleet.containerd.tests.support.registry import make_ca
-
-SECRET = "Basic c2VjcmV0LXdvcmQ="
-REGISTRY = "reg.test:5443"
-
-
-class Certs:
-    """A certs.d of the test's own, and tasks against it."""
-
-    def __init__(self, path: pathlib.Path) -> None:
-        self.path = path
-        self.directory = path / "reg.test_5443_"
-        self.file = self.directory / "hosts.toml"
-
-    def registry(self, **options: t.Any) -> Task:
-        return task("containerd_registry", **{"registry": REGISTRY, "registry_config_dir": str(self.path), **options})
-
-    def info(self, *names: str, **options: t.Any) -> Task:
-        return task("containerd_registry_info", **{"name": list(names), "registry_config_dir": str(self.path), **options})
-
-    def converge(self, one: Task) -> TaskResult:
-        """In check mode (which touches nothing), for real, and again."""
-        before = trees.snapshot(self.path) if self.path.exists() else {}
-        predicted = play([one], check=True, diff=True).last
-        trees.assert_same(before, trees.snapshot(self.path) if self.path.exists() else {})
-        real, again = play([one, one], diff=True).results
-        assert predicted.actions == real.actions
-        assert predicted.get("diff") == real.get("diff")
-        assert real.changed
-        assert (again.changed, again.actions) == (False, [])
-        return real
-
-    def parsed(self) -> t.Dict[str, t.Any]:
-        """The file as an independent reader understands it."""
-        return dict(tomllib.loads(self.file.read_text()))
-
-    @property
-    def mode(self) -> int:
-        return stat.S_IMODE(self.file.stat().st_mode)
+from ansible_collections.fleet.containerd.tests.support.messages import unclear
+from ansible_collections.fleet.containerd.tests.support.stories import registry as stories
+from ansible_collections.fleet.containerd.tests.support.stories.registry import MIRRORS, REGISTRY, SECRET, Certs
 
 
 @pytest.fixture
 def certs(tmp_path: pathlib.Path) -> Certs:
-    return Certs(tmp_path / "certs.d")
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return make_ca(tmp_path_factory.mktemp("ca"))[0]
-
-
-MIRRORS: t.List[t.Dict[str, t.Any]] = [
-    {
-        "host": "https://z.test",
-        "capabilities": ["pull", "resolve"],
-        "header": {"Authorization": SECRET, "x-a": ["first-word", "second-word"]},
-    },
-    {"host": "http://a.test:5000/sub", "override_path": True, "skip_verify": True, "dial_timeout": "2s"},
-]
+    return Certs(tmp_path / "certs.d", play)
 
 
 def test_present_change_and_absent(certs: Certs, ca: str) -> None:
-    authority = pathlib.Path(ca).read_text()
-    mirrors = [{**MIRRORS[0], "ca": [ca], "ca_content": authority, "client": [ca, [ca, f"{ca}.key"]]}, MIRRORS[1]]
-    made = certs.converge(certs.registry(server="https://up.test", mirrors=mirrors))
-    (own,) = certs.directory.glob("ca-*.pem")
-    assert own.read_text() == authority
-    assert made.actions == [f"write {own}", f"write {certs.file}"]
-    parsed = certs.parsed()
-    assert list(parsed["host"]) == ["https://z.test", "http://a.test:5000/sub"]
-    assert parsed == {
-        "server": "https://up.test",
-        "host": {
-            "https://z.test": {
-                "capabilities": ["pull", "resolve"],
-                "ca": [ca, own.name],
-                "client": [[ca, ca], [ca, f"{ca}.key"]],
-                "header": {"Authorization": SECRET, "x-a": ["first-word", "second-word"]},
-            },
-            "http://a.test:5000/sub": {"override_path": True, "skip_verify": True, "dial_timeout": "2s"},
-        },
-    }
-    assert (certs.mode, stat.S_IMODE(own.stat().st_mode), stat.S_IMODE(certs.directory.stat().st_mode)) == (0o640, 0o644, 0o755)
-    # TLS is tried first where a host of plain HTTP has settings for it.
-    assert [one["url"] for one in made.value("hosts")] == ["https://z.test", "https://a.test:5000/sub", "https://up.test"]
-    assert made.value("hosts_toml") == str(certs.file)
-    (certs.directory / "foreign.crt").write_text("foreign")
-    changed = certs.converge(
-        certs.registry(mirrors=[MIRRORS[1], {"host": "https://z.test", "header": {}, "ca": [], "client": []}])
-    )
-    assert changed.actions == [f"write {certs.file}", f"remove {own}"]
-    assert list(certs.parsed()["host"]) == ["http://a.test:5000/sub", "https://z.test"]
-    assert certs.parsed()["host"]["https://z.test"] == {"capabilities": ["pull", "resolve"]}
-    assert certs.parsed()["server"] == "https://up.test"
-    assert certs.mode == 0o644
-    gone = certs.converge(certs.registry(state="absent"))
-    assert gone.actions == [f"remove {certs.file}"]
-    assert gone.value("hosts") == []
-    assert [path.name for path in certs.directory.iterdir()] == ["foreign.crt"]
-    (certs.directory / "foreign.crt").unlink()
-    certs.converge(certs.registry(mirrors=MIRRORS))
-    assert certs.converge(certs.registry(state="absent")).actions == [f"remove {certs.file}", f"remove {certs.directory}"]
-    assert list(certs.path.iterdir()) == []
+    stories.present_change_and_absent(certs, ca)
 
 
 def test_secrets_show_nowhere(certs: Certs) -> None:
-    word = SECRET.split()[1]
-    first = play([certs.registry(mirrors=MIRRORS)], diff=True)
-    assert first.last.value("diff")["before"] == ""
-    assert 'Authorization = "(secret, changed)"' in first.last.value("diff")["after"]
-    assert first.last.value("diff")["after_header"] == str(certs.file)
-    other = [{**MIRRORS[0], "header": {"Authorization": SECRET + "2"}}, MIRRORS[1]]
-    second = play([certs.registry(mirrors=other), certs.info(REGISTRY)], diff=True)
-    diff = second.results[0].value("diff")
-    assert 'Authorization = "(secret)"' in diff["before"]
-    assert 'Authorization = "(secret, changed)"' in diff["after"]
-    third = play([certs.registry(state="absent")], diff=True)
-    assert "(secret)" in third.last.value("diff")["before"]
-    for played in (first, second, third):
-        assert word not in played.output
-        assert word not in json.dumps([one.result for one in played.results])
+    stories.secrets_show_nowhere(certs)
 
 
 def test_what_is_not_asked_for_stays(certs: Certs) -> None:
@@ -252,19 +142,17 @@ WRONG: t.List[t.Tuple[str, t.Any]] = [
 ]
 
 
+def with_wrong(option: str, value: t.Any) -> t.Dict[str, t.Any]:
+    """Options of which one is wrong: of the module, or of its one mirror."""
+    if option in ("registry", "registry_config_dir", "server", "mirrors"):
+        return {"mirrors": [{"host": "https://m.test"}], option: value}
+    return {"mirrors": [{"host": "https://m.test", option: value}]}
+
+
 def test_wrong_values(certs: Certs) -> None:
-    unclear = []
-    for option, value in WRONG:
-        options: t.Dict[str, t.Any] = {"registry": REGISTRY, "registry_config_dir": str(certs.path)}
-        if option in ("registry", "registry_config_dir", "server", "mirrors"):
-            options = {"mirrors": [{"host": "https://m.test"}], **options, option: value}
-        else:
-            options["mirrors"] = [{"host": "https://m.test", option: value}]
-        result = Direct({}).result("registry", **options)
-        message = str(result.get("msg"))
-        if not result.get("failed") or option not in message or "\n" in message or "MODULE FAILURE" in message:
-            unclear.append(f"{option}: {value!r} gives {message!r}")
-    assert not unclear, "\n".join(unclear)
+    right = {"registry": REGISTRY, "registry_config_dir": str(certs.path)}
+    found = unclear("registry", [(option, {**right, **with_wrong(option, value)}) for option, value in WRONG])
+    assert not found, "\n".join(found)
     assert not certs.path.exists()
 
 
