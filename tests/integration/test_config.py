@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import pathlib
 import threading
@@ -20,9 +19,10 @@ from ansible_collections.fleet.containerd.tests.support.configs import COMMENTS,
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
 from ansible_collections.fleet.containerd.tests.support.etc import Etc, config, plugins
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
+from ansible_collections.fleet.containerd.tests.support.stories import config as stories
+from ansible_collections.fleet.containerd.tests.support.stories.config import CRI, IMAGES, PAUSE_1, RUNTIME, changed_lines
 
-CRI, IMAGES, RUNTIME = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"
-PAUSE_1, PAUSE_2 = ("plugins", CRI, "sandbox_image"), ("plugins", IMAGES, "pinned_images", "sandbox")
+PAUSE_2 = ("plugins", IMAGES, "pinned_images", "sandbox")
 
 
 @pytest.fixture(params=sorted(RELEASES), ids=lambda version: f"containerd-{version}")
@@ -43,10 +43,6 @@ def etc21(tmp_path: pathlib.Path, modules: Modules) -> Etc:
 def pause(etc: Etc) -> t.Tuple[str, ...]:
     """Where the file that was made for this release has the image of sandboxes."""
     return PAUSE_2 if etc.version == "2.1" else PAUSE_1
-
-
-def changed_lines(before: str, after: str) -> t.List[str]:
-    return [line for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] in "+-"]
 
 
 SETTINGS: t.Dict[str, t.Any] = {
@@ -140,50 +136,25 @@ def test_there_and_back(etc: Etc) -> None:
 
 
 def test_lists(etc17: Etc) -> None:
-    etc17.write('version = 2\ndisabled_plugins = [\n  "io.containerd.snapshotter.v1.zfs", # no zfs\n]\n')
-    one, two = "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.btrfs"
-    names: t.Dict[str, t.Any] = {"settings": {"disabled_plugins": [two, one, two]}}
-    etc17.run(list_mode="append_unique", **names)
-    assert etc17.read()["disabled_plugins"] == [one, two]
-    assert "# no zfs" in etc17.text
-    assert etc17.dump()["disabled_plugins"] == [one, two]
-    etc17.run(list_mode="append_unique", state="absent", settings={"disabled_plugins": [one]})
-    assert etc17.read()["disabled_plugins"] == [two]
-    etc17.run(settings={"disabled_plugins": [one]})
-    assert etc17.read()["disabled_plugins"] == [one]
-    etc17.run(settings={"disabled_plugins": []})
-    assert etc17.read()["disabled_plugins"] == []
+    stories.lists(etc17)
 
 
 # Drop-ins
 
 
 def test_a_drop_in(etc: Etc) -> None:
-    etc.write(
-        f'version = 2\noom_score = -5\n[plugins."{CRI}"]\n  enable_selinux = true\n  [plugins."{CRI}".registry]\n    config_path = "/c"\n'
-    )
-    name = f"{etc.directory}/conf.d/50-pause.toml"
-    made = etc.run(drop_in="50-pause", root="/r", plugins={CRI: {"sandbox_image": "x/pause:1"}})
-    assert [action.partition(":")[0] for action in made.actions] == [f"change {etc.path}", f"create {name}"]
-    assert made.value("config_file") == name
-    assert etc.read()["imports"] == [f"{etc.directory}/conf.d/*.toml"]
-    rest = {("plugins", CRI, "enable_selinux"): True, ("plugins", CRI, "registry", "config_path"): "/c"}
-    own = {("version",): 2, ("root",): "/r", PAUSE_1: "x/pause:1"}
-    assert flat(etc.read("conf.d/50-pause.toml")) == (own if etc.version == "2.1" else {**own, **rest})
+    stories.a_drop_in_is_made(etc)
     dumped = flat(etc.dump())
     assert dumped["root",] == "/r"
     assert dumped["oom_score",] == -5
     assert dumped[pause(etc)] == "x/pause:1"
     assert dumped["plugins", IMAGES if etc.version == "2.1" else CRI, "registry", "config_path"] == "/c"
     assert dumped["plugins", RUNTIME if etc.version == "2.1" else CRI, "enable_selinux"] is True
-    etc.run(drop_in="50-pause.toml", plugins={IMAGES: {"pinned_images": {"sandbox": "y/pause:1"}}})
+    stories.a_drop_in_changes(etc)
     assert flat(etc.dump())[pause(etc)] == "y/pause:1"
-    etc.run(drop_in="50-pause", state="absent", keys=[f'plugins."{CRI}".sandbox_image'])
-    assert flat(etc.read("conf.d/50-pause.toml")) == {("version",): 2, ("root",): "/r"}
+    stories.a_key_of_a_drop_in_goes(etc)
     assert flat(etc.dump())[pause(etc)].startswith("registry.k8s.io/pause")
-    gone = etc.run(drop_in="50-pause", state="absent")
-    assert gone.actions == [f"remove {name}"]
-    assert os.listdir(etc.directory / "conf.d") == []
+    stories.a_drop_in_goes(etc)
     assert etc.dump()["oom_score"] == -5
 
 
@@ -201,38 +172,7 @@ def test_a_drop_in_without_a_main_file(etc: Etc) -> None:
 
 
 def test_drop_ins_that_meet(etc17: Etc) -> None:
-    """Whole tables replace each other: what would be lost is refused or told."""
-    etc17.write(f'version = 2\nimports = ["conf.d/*.toml"]\noom_score = -5\n[plugins."{CRI}"]\n  enable_selinux = true\n')
-    etc17.write(f'version = 2\n[plugins."{CRI}"]\n  enable_cdi = true\n', "conf.d/50.toml")
-    assert etc17.fails(drop_in="10", plugins={CRI: {"sandbox_image": "x"}}) == (
-        f'plugins: plugins."{CRI}".sandbox_image has no effect in {etc17.directory}/conf.d/10.toml: {etc17.directory}/conf.d/50.toml '
-        "is read later: choose a drop_in that sorts behind it, or set it there"
-    )
-    assert etc17.fails(drop_in="60", oom_score=0) == (
-        'oom_score: oom_score: containerd takes 0, "" and false in an imported file for "not set", so that the value of the files '
-        f"before it stays: set it in {etc17.path}"
-    )
-    behind = etc17.run(drop_in="60", plugins={CRI: {"sandbox_image": "x"}})
-    assert flat(etc17.read("conf.d/60.toml")) == {("version",): 2, PAUSE_1: "x", ("plugins", CRI, "enable_cdi"): True}
-    assert "warnings" not in behind.result
-    assert "enable_cdi = true # copied: follows the files before this one" in (etc17.directory / "conf.d" / "60.toml").read_text()
-    main = etc17.run(plugins={CRI: {"enable_selinux": False}})
-    assert (
-        f"has no effect in {etc17.path}: {etc17.directory}/conf.d/50.toml, {etc17.directory}/conf.d/60.toml is read later"
-        in str(main.value("warnings"))
-    )
-    etc17.write(f'version = 2\n[plugins."{CRI}"]\n  enable_cdi = false\n  max_concurrent_downloads = 9\n', "conf.d/50.toml")
-    follows = etc17.run(drop_in="60", plugins={CRI: {"sandbox_image": "x"}})
-    assert follows.changed
-    own = {("version",): 2, PAUSE_1: "x"}
-    copied = {("plugins", CRI, "enable_cdi"): False, ("plugins", CRI, "max_concurrent_downloads"): 9}
-    assert flat(etc17.read("conf.d/60.toml")) == {**own, **copied}
-    # What a task asks for is a copy no more, even when it is the same.
-    assert etc17.run(drop_in="60", plugins={CRI: {"enable_cdi": False}}).changed
-    etc17.write("version = 2\n", "conf.d/50.toml")
-    etc17.run(drop_in="60", plugins={CRI: {"sandbox_image": "x"}})
-    found = {**own, ("plugins", CRI, "enable_cdi"): False, ("plugins", CRI, "enable_selinux"): False}
-    assert flat(etc17.read("conf.d/60.toml")) == found
+    stories.drop_ins_that_meet(etc17)
 
 
 def test_copies_go_with_containerd_1(tmp_path: pathlib.Path, modules: Modules) -> None:
@@ -321,39 +261,9 @@ def test_a_version_is_kept(etc21: Etc) -> None:
 
 
 def test_mirrors(etc: Etc) -> None:
-    registry = f'plugins."{CRI}".registry'
-    etc.write(
-        f"""version = 2
-[{registry}.mirrors."docker.io"] # of old
-  endpoint = ["https://mirror.lan:5000"]
-[{registry}.configs."mirror.lan:5000".tls]
-  ca_file = "/etc/ca.pem"
-[{registry}.configs."mirror.lan:5000".auth]
-  username = "robot"
-  password = "hunter2hunter2"
-"""
-    )
-    certs = f"{etc.directory}/certs.d"
-    wanted = plugins(CRI, "registry", config_path=certs)
-    refused = etc.fails(plugins=wanted)
-    assert (
-        f"{registry}.mirrors cannot be used together with config_path, the CRI plugin fails with both: set migrate_mirrors=true"
-        in refused
-    )
-    moved = etc.run(plugins=wanted, migrate_mirrors=True)
-    assert moved.actions[0] == f"create {certs}/docker.io/hosts.toml"
-    assert "move the mirrors to hosts.toml files" in moved.actions[1]
-    assert "hunter2" not in str(moved.result)
-    assert etc.read("certs.d/docker.io/hosts.toml") == {
-        "host": {"https://mirror.lan:5000": {"capabilities": ["pull", "resolve"], "ca": "/etc/ca.pem"}}
-    }
-    found = at(etc.read(), ("plugins", CRI, "registry"))
-    assert found == {
-        "config_path": certs,
-        "configs": {"mirror.lan:5000": {"auth": {"username": "robot", "password": "hunter2hunter2"}}},
-    }
+    stories.mirrors(etc)
     where = IMAGES if etc.version == "2.1" else CRI
-    assert at(etc.dump(), ("plugins", where, "registry", "config_path")) == certs
+    assert at(etc.dump(), ("plugins", where, "registry", "config_path")) == f"{etc.directory}/certs.d"
 
 
 # Validation
@@ -397,13 +307,9 @@ def test_before_containerd_is_installed(tmp_path: pathlib.Path, modules: Modules
     asked = etc.run(**SETTINGS, validate=True)
     assert asked.value("validated") is False
     assert asked.value("unknown_keys") == []
-    assert (
-        str(asked.value("warnings"))
-        == f"['validate: there is no containerd {etc.binary}, so it could not be asked about the configuration']"
-    )
+    assert asked.value("warnings") == [stories.unchecked(etc)]
     assert flat(etc.read()) == {**EXPECTED_2, ("version",): 2}
-    assert etc.fails(path=f"{etc.directory}/new.toml", base="default").startswith("base: default needs containerd on the target")
-    assert etc.fails(migrate=True).startswith("migrate: containerd is not installed")
+    stories.some_things_need_containerd(etc)
     fresh = etc.fails(path=f"{etc.directory}/new.toml", settings={"root": {"a": 1}})
     assert fresh == f"{etc.directory}/new.toml: root: a table stands where a string must be"
     etc.run(migrate=True, settings={"version": 3})

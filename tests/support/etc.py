@@ -46,6 +46,11 @@ class Etc:
         """What the installed containerd makes of the files together."""
         return configs.dump(self.version, str(self.path))[0]
 
+    @property
+    def readers(self) -> t.List[t.Callable[[], configs.Tree]]:
+        """All who can be asked for what the main file says."""
+        return [self.read, self.dump] if self.version else [self.read]
+
     def play(self, *tasks: ansible.Task, **how: t.Any) -> ansible.Play:
         """The paths stand in each task: a default that is not taken would mean this machine's own configuration."""
         return ansible.play([self._here(task) for task in tasks], **how)

@@ -96,49 +96,33 @@ def test_readable() -> None:
         (("plugins", "io.containerd.gc.v1.scheduler"), None),
         (("debug", "level"), "debug"),
     )
+    differences = difflib.unified_diff(
+        COMMENTS.splitlines(keepends=True), after.splitlines(keepends=True), "before", "after", n=0
+    )
     assert (
-        after
-        == """# Managed by hand since 2019. Ask Kim.
-version = 2   # do not touch
-root        = "/data/containerd"\t# the big disk
-state = "/run/x"
-
-# The socket
-[grpc]
-  # group of the operators
-  gid = 998
-  address = "/run/containerd/containerd.sock"   # default
-  uid = 5
-
-# Everything below is for Kubernetes.
-
-[plugins."io.containerd.grpc.v1.cri"]
-  # mirrored
-  sandbox_image = "registry.lan/pause:3.9"
-  # enable_cdi = true
-
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    # stargz does not work here
-    snapshotter = "native"
-    default_runtime_name = "runc"
-
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
-      runtime_type = "io.containerd.runc.v2"
-      sandbox_mode = "podsandbox" # 1.7 only
-
-      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options]
-        SystemdCgroup = true
-
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/opt/cni/bin"
-
-  [plugins."io.containerd.grpc.v1.cri".registry]
-    config_path = "/etc/containerd/certs.d"
-
-# GC
-
-[debug]
-  level = "debug"
+        "".join(differences)
+        == """--- before
++++ after
+@@ -4 +4 @@
+-oom_score   = -999
++state = "/run/x"
+@@ -10,0 +11 @@
++  uid = 5
+@@ -17 +17,0 @@
+-  enable_selinux = false
+@@ -22 +22 @@
+-    snapshotter = "overlayfs"
++    snapshotter = "native"
+@@ -34,0 +35,3 @@
++  [plugins."io.containerd.grpc.v1.cri".registry]
++    config_path = "/etc/containerd/certs.d"
++
+@@ -36,2 +39,3 @@
+-[plugins."io.containerd.gc.v1.scheduler"]
+-  schedule_delay = "1s"
++
++[debug]
++  level = "debug"
 """
     )
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import pathlib
 import re
@@ -20,22 +19,13 @@ from ansible_collections.fleet.containerd.tests.support.direct import Direct
 from ansible_collections.fleet.containerd.tests.support.etc import Etc, config, plugins
 from ansible_collections.fleet.containerd.tests.support.memory_site import play
 from ansible_collections.fleet.containerd.tests.support.messages import unclear
-
-CRI, IMAGES = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
-PAUSE_1 = ("plugins", CRI, "sandbox_image")
+from ansible_collections.fleet.containerd.tests.support.stories import config as stories
+from ansible_collections.fleet.containerd.tests.support.stories.config import CRI, IMAGES, PAUSE_1, changed_lines
 
 
 @pytest.fixture
 def etc(tmp_path: pathlib.Path) -> Etc:
     return Etc(tmp_path, Direct({}))
-
-
-def unchecked(etc: Etc) -> str:
-    return f"validate: there is no containerd {etc.binary}, so it could not be asked about the configuration"
-
-
-def changed_lines(before: str, after: str) -> t.List[str]:
-    return [line for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] in "+-"]
 
 
 @pytest.mark.parametrize("text", [COMMENTS, ODD, WINDOWS], ids=["comments", "odd", "windows"])
@@ -55,18 +45,7 @@ def test_untouched_parts_keep_their_bytes(etc: Etc, text: str) -> None:
 
 
 def test_lists(etc: Etc) -> None:
-    etc.write('version = 2\ndisabled_plugins = [\n  "io.containerd.snapshotter.v1.zfs", # no zfs\n]\n')
-    one, two = "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.btrfs"
-    names: t.Dict[str, t.Any] = {"settings": {"disabled_plugins": [two, one, two]}}
-    etc.run(list_mode="append_unique", **names)
-    assert etc.read()["disabled_plugins"] == [one, two]
-    assert "# no zfs" in etc.text
-    etc.run(list_mode="append_unique", state="absent", settings={"disabled_plugins": [one]})
-    assert etc.read()["disabled_plugins"] == [two]
-    etc.run(settings={"disabled_plugins": [one]})
-    assert etc.read()["disabled_plugins"] == [one]
-    etc.run(settings={"disabled_plugins": []})
-    assert etc.read()["disabled_plugins"] == []
+    stories.lists(etc)
 
 
 def test_meaning_counts_not_text(etc: Etc) -> None:
@@ -104,37 +83,7 @@ def test_owner_mode_link_and_backup(etc: Etc) -> None:
 
 
 def test_drop_ins_that_meet(etc: Etc) -> None:
-    """Whole tables replace each other: what would be lost is refused or told."""
-    etc.write(f'version = 2\nimports = ["conf.d/*.toml"]\noom_score = -5\n[plugins."{CRI}"]\n  enable_selinux = true\n')
-    etc.write(f'version = 2\n[plugins."{CRI}"]\n  enable_cdi = true\n', "conf.d/50.toml")
-    assert etc.fails(drop_in="10", plugins={CRI: {"sandbox_image": "x"}}) == (
-        f'plugins: plugins."{CRI}".sandbox_image has no effect in {etc.directory}/conf.d/10.toml: {etc.directory}/conf.d/50.toml '
-        "is read later: choose a drop_in that sorts behind it, or set it there"
-    )
-    assert etc.fails(drop_in="60", oom_score=0) == (
-        'oom_score: oom_score: containerd takes 0, "" and false in an imported file for "not set", so that the value of the files '
-        f"before it stays: set it in {etc.path}"
-    )
-    behind = etc.run(drop_in="60", plugins={CRI: {"sandbox_image": "x"}})
-    assert flat(etc.read("conf.d/60.toml")) == {("version",): 2, PAUSE_1: "x", ("plugins", CRI, "enable_cdi"): True}
-    assert behind.value("warnings") == [unchecked(etc)]
-    assert "enable_cdi = true # copied: follows the files before this one" in (etc.directory / "conf.d" / "60.toml").read_text()
-    main = etc.run(plugins={CRI: {"enable_selinux": False}})
-    assert f"has no effect in {etc.path}: {etc.directory}/conf.d/50.toml, {etc.directory}/conf.d/60.toml is read later" in str(
-        main.value("warnings")
-    )
-    etc.write(f'version = 2\n[plugins."{CRI}"]\n  enable_cdi = false\n  max_concurrent_downloads = 9\n', "conf.d/50.toml")
-    follows = etc.run(drop_in="60", plugins={CRI: {"sandbox_image": "x"}})
-    assert follows.changed
-    own = {("version",): 2, PAUSE_1: "x"}
-    copied = {("plugins", CRI, "enable_cdi"): False, ("plugins", CRI, "max_concurrent_downloads"): 9}
-    assert flat(etc.read("conf.d/60.toml")) == {**own, **copied}
-    # What a task asks for is a copy no more, even when it is the same.
-    assert etc.run(drop_in="60", plugins={CRI: {"enable_cdi": False}}).changed
-    etc.write("version = 2\n", "conf.d/50.toml")
-    etc.run(drop_in="60", plugins={CRI: {"sandbox_image": "x"}})
-    found = {**own, ("plugins", CRI, "enable_cdi"): False, ("plugins", CRI, "enable_selinux"): False}
-    assert flat(etc.read("conf.d/60.toml")) == found
+    stories.drop_ins_that_meet(etc)
 
 
 def test_names_that_a_killed_run_left_go(etc: Etc) -> None:
@@ -247,60 +196,28 @@ def test_a_file_that_is_no_toml(etc: Etc) -> None:
 
 
 def test_a_drop_in(etc: Etc) -> None:
-    etc.write(
-        f'version = 2\noom_score = -5\n[plugins."{CRI}"]\n  enable_selinux = true\n  [plugins."{CRI}".registry]\n    config_path = "/c"\n'
-    )
-    name = f"{etc.directory}/conf.d/50-pause.toml"
-    made = etc.run(drop_in="50-pause", root="/r", plugins={CRI: {"sandbox_image": "x/pause:1"}})
-    assert [action.partition(":")[0] for action in made.actions] == [f"change {etc.path}", f"create {name}"]
-    assert made.value("config_file") == name
-    assert etc.read()["imports"] == [f"{etc.directory}/conf.d/*.toml"]
-    rest = {("plugins", CRI, "enable_selinux"): True, ("plugins", CRI, "registry", "config_path"): "/c"}
-    assert flat(etc.read("conf.d/50-pause.toml")) == {("version",): 2, ("root",): "/r", PAUSE_1: "x/pause:1", **rest}
-    etc.run(drop_in="50-pause.toml", plugins={IMAGES: {"pinned_images": {"sandbox": "y/pause:1"}}})
-    assert flat(etc.read("conf.d/50-pause.toml"))[PAUSE_1] == "y/pause:1"
-    etc.run(drop_in="50-pause", state="absent", keys=[f'plugins."{CRI}".sandbox_image'])
-    assert flat(etc.read("conf.d/50-pause.toml")) == {("version",): 2, ("root",): "/r"}
-    gone = etc.run(drop_in="50-pause", state="absent")
-    assert gone.actions == [f"remove {name}"]
-    assert os.listdir(etc.directory / "conf.d") == []
+    stories.a_drop_in_is_made(etc)
+    stories.a_drop_in_changes(etc)
+    stories.a_key_of_a_drop_in_goes(etc)
+    stories.a_drop_in_goes(etc)
 
 
 def test_before_containerd_is_installed(etc: Etc) -> None:
     made = etc.run(root="/r", plugins={IMAGES: {"snapshotter": "native"}})
     assert made.value("validated") is False
-    assert made.value("warnings") == [unchecked(etc)]
+    assert made.value("warnings") == [stories.unchecked(etc)]
     assert flat(etc.read()) == {
         ("version",): 2,
         ("root",): "/r",
         ("plugins", CRI, "containerd", "snapshotter"): "native",
     }
-    assert etc.fails(path=f"{etc.directory}/new.toml", base="default").startswith("base: default needs containerd on the target")
-    assert etc.fails(migrate=True).startswith("migrate: containerd is not installed")
+    stories.some_things_need_containerd(etc)
     etc.run(migrate=True, settings={"version": 3})
     assert flat(etc.read())["plugins", IMAGES, "snapshotter"] == "native"
 
 
 def test_mirrors(etc: Etc) -> None:
-    registry = f'plugins."{CRI}".registry'
-    etc.write(
-        f"""version = 2
-[{registry}.mirrors."docker.io"] # of old
-  endpoint = ["https://mirror.lan:5000"]
-[{registry}.configs."mirror.lan:5000".auth]
-  password = "hunter2hunter2"
-"""
-    )
-    certs = f"{etc.directory}/certs.d"
-    wanted = plugins(CRI, "registry", config_path=certs)
-    assert f"{registry}.mirrors cannot be used together with config_path" in etc.fails(plugins=wanted)
-    moved = etc.run(plugins=wanted, migrate_mirrors=True)
-    assert moved.actions[0] == f"create {certs}/docker.io/hosts.toml"
-    assert "move the mirrors to hosts.toml files" in moved.actions[1]
-    assert "hunter2" not in str(moved.result)
-    assert etc.read("certs.d/docker.io/hosts.toml") == {
-        "host": {"https://mirror.lan:5000": {"capabilities": ["pull", "resolve"]}}
-    }
+    stories.mirrors(etc)
 
 
 def test_secrets_are_seen_nowhere(etc: Etc) -> None:
