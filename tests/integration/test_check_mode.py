@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import typing as t
@@ -18,46 +19,19 @@ from ansible_collections.fleet.containerd.tests.support.images import Entry, Lay
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
-
-Result = t.Dict[str, t.Any]
-
-
-class Ground:
-    """A site, and the module containerd_container in it."""
-
-    def __init__(self, site: Site, modules: Modules) -> None:
-        self.site, self._modules = site, modules
-
-    def run(self, check: bool = False, **options: t.Any) -> Result:
-        options = {"name": "web", "command": ["sleep", "1000"], "stop_signal": "KILL", "retries": 0, **options}
-        return self._modules.result("containerd_container", **self.site.defaults, **options, _ansible_check_mode=check)
-
-    def check(self, *rows: Result) -> t.List[Result]:
-        """In check mode, which changes nothing."""
-        before = self.site.everything()
-        found = [self.run(check=True, **options) for options in rows]
-        assert self.site.everything() == before, "check mode has changed something"
-        return found
-
-    def fails_alike(self, *rows: Result) -> t.List[str]:
-        """The messages of both modes."""
-        messages = []
-        for options, foreseen in zip(rows, self.check(*rows)):
-            found = self.run(**options)
-            assert foreseen.get("failed"), f"check mode did not see: {found}"
-            assert found.get("failed"), f"only check mode says: {foreseen['msg']}"
-            assert (foreseen["msg"], foreseen["error"]) == (found["msg"], found["error"])
-            messages.append(str(found["msg"]))
-        return messages
+from ansible_collections.fleet.containerd.tests.support.stories.container_foreseen import (
+    Ground,
+    Release,
+    Result,
+    a_release_cannot_be_deployed,
+    an_image_lacks_what_is_asked_for,
+    warnings,
+)
 
 
 @pytest.fixture
 def ground(site: Site, modules: Modules) -> Ground:
-    return Ground(site, modules)
-
-
-def warnings(result: Result) -> str:
-    return " ".join(map(str, result.get("warnings", ())))
+    return Ground(site, functools.partial(modules.result, "containerd_container", **site.defaults))
 
 
 #: What differs between daemons is how the image's files are found, which the conformance tests ask of all.
@@ -74,37 +48,9 @@ def test_a_release_that_cannot_be_deployed(
     two_platforms: t.Tuple[str, t.Dict[str, str]],
     tmp_path: pathlib.Path,
 ) -> None:
-    repository = busybox.rpartition(":")[0]
-    no_tag, no_registry, no_platform, no_volume, no_runtime, no_command = ground.fails_alike(
-        {"image": f"{repository}:99"},
-        {"image": "127.0.0.1:1/app:1"},
-        {"image": two_platforms[0], "platform": "linux/riscv64"},
-        {"image": busybox, "volumes": [f"{tmp_path}/gone:/v"]},
-        {"image": busybox, "runtime": "kata"},
-        {"image": hand_made, "command": None},
-    )
-    assert no_tag.startswith(f"{repository}:99 is not in the registry: GET ")
-    assert "127.0.0.1:1" in no_registry
-    assert "linux/riscv64" in no_platform
-    assert no_volume == f"volumes: the source {tmp_path}/gone is not there on the target: create it first"
-    assert no_runtime.startswith("runtime: kata is not installed on the target: ")
-    assert "has neither a command nor" in no_command
-    (fine, missing) = ground.check({"image": busybox}, {"image": f"{repository}:99"})
-    assert fine["actions"] == [f"pull image {busybox}", "create container web", "start container web"]
-    assert "check mode cannot tell whether the image has the command sleep" in warnings(fine)
-    assert missing["failed_action"] == f"pull image {repository}:99"
-    made = ground.run(image=busybox)
-    assert "check mode" not in warnings(made)
-    assert fine["diff"] == made["diff"]
-    assert made["diff"]["after"]["image"] == {"name": busybox, "digest": made["container"]["Containerd"]["ManifestDigest"]}
-    (tmp_path / "volume").mkdir()
-    ground.run(name="other", image=busybox, state="present", volumes=[f"{tmp_path}/volume:/v"])
-    (tmp_path / "volume").rmdir()
-    # What the image declares is made by the first start.
     registry.push(layout.path, busybox_image(layout, Volumes={"/data": {}}), "declaring", "1")
-    ground.run(name="third", image=f"{registry.address}/declaring:1", state="present")
-    (third,) = ground.check({"name": "third"})
-    assert third["actions"] == ["start container third"]
+    release = Release(busybox, hand_made, two_platforms[0], f"{registry.address}/declaring:1")
+    no_registry = a_release_cannot_be_deployed(ground, release, tmp_path)
     assert ground.fails_alike({"name": "other", "command": None, "stop_signal": None}, {"image": "127.0.0.1:1/app:1"}) == [
         f"the volume's source {tmp_path}/volume is not there",
         no_registry,
@@ -113,29 +59,15 @@ def test_a_release_that_cannot_be_deployed(
 
 @on_one_of_each
 def test_what_the_image_lacks(ground: Ground, busybox: str, tmp_path: pathlib.Path) -> None:
-    (tmp_path / "file").touch()
-    wrong: t.List[t.Tuple[Result, str]] = [
-        ({"command": ["/bin/nothing"]}, "the command /bin/nothing is not in the image"),
-        ({"command": ["nothing"]}, "the command nothing is not in the image's PATH"),
-        ({"user": "nobody-here"}, "user: the image has no user 'nobody-here' in its /etc/passwd"),
-        ({"working_dir": "/bin/sh"}, "working_dir: /bin/sh is not a directory in the image"),
-        (
-            {"volumes": [f"{tmp_path}/file:/bin"]},
-            f"a file cannot be mounted on a directory, nor the other way round: {tmp_path}/file",
-        ),
-    ]
-    made = ground.run(image=busybox)
-    rows = [{"image": busybox, **options} for options, _message in wrong]
-    assert ground.fails_alike(*rows) == [message for _options, message in wrong]
+    wrong = an_image_lacks_what_is_asked_for(ground, busybox, tmp_path)
     # A daemon tells where an image is only while there is a container of it.
     ground.run(state="absent")
-    for (options, message), found in zip(wrong, ground.check(*rows)):
+    for (options, message), found in zip(wrong, ground.check(*(options for options, _message in wrong))):
         if isinstance(ground.site, EmbeddedSite):
             assert found["msg"] == message
         else:
             assert "check mode cannot tell whether the image has the command" in warnings(found)
             assert options.get("user", "") in warnings(found)
-    assert made["changed"]
 
 
 def test_a_disk_that_is_too_small(

@@ -14,20 +14,19 @@ import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult, task
 from ansible_collections.fleet.containerd.tests.support.site import Site
-
-Options = t.Dict[str, t.Any]
-#: A command that runs until it is killed, and no waiting for that.
-RUNS: Options = {"command": ["sleep", "1000"], "stop_signal": "KILL"}
-
-
-def container(name: str, ignore_errors: bool = False, **options: t.Any) -> Task:
-    return {**task("containerd_container", name=name, **options), "ignore_errors": ignore_errors}
-
-
-def pid(result: TaskResult) -> int:
-    return int(result.value("container")["State"]["Pid"])
+from ansible_collections.fleet.containerd.tests.support.stories.container import (
+    RUNS,
+    Options,
+    container,
+    is_created,
+    is_present,
+    is_removed,
+    is_started,
+    is_started_again,
+    is_stopped,
+    pid,
+)
 
 
 def read(path: str) -> str:
@@ -48,30 +47,15 @@ def inside(number: int, *command: str) -> str:
 
 @pytest.mark.packed
 def test_create_again_and_absent(site: Site, host: t.Any, busybox: str) -> None:
-    (made,) = site.converge(container("web", image=busybox, **RUNS), diff=True)
-    assert made.actions == [f"pull image {busybox}", "create container web", "start container web"]
-    diff = made.value("diff")
-    assert diff["before"] == {"exists": False}
-    assert diff["after"]["exists"] is True
-    assert diff["after"]["state"] == "running"
-    assert diff["after"]["command"] == ["sleep", "1000"]
-    assert diff["after"]["image"]["name"] == busybox
-    facts = made.value("container")
-    assert diff["after"]["image"]["digest"] == facts["Containerd"]["ManifestDigest"]
-    assert facts["Name"] == "/web"
-    assert facts["Config"]["Image"] == busybox
-    assert (facts["Path"], facts["Args"]) == ("sleep", ["1000"])
+    made = is_created(site, busybox)
     process = host.process.get(pid=pid(made))
     assert process.args == "sleep 1000"
     assert process.user == "root"
     assert len(site.cgroups()) > 1
     network = os.open(f"/proc/{pid(made)}/ns/net", os.O_RDONLY)
     assert len(processes_inside(network)) == 1
-    assert host.mount_point(str(site.bundle(facts["Id"]) / "rootfs")).filesystem == "overlay"
-    (gone,) = site.converge(container("web", state="absent"), diff=True)
-    assert gone.actions == ["remove container web"]
-    assert gone.value("diff") == {"before": {"exists": True, "state": "running"}, "after": {"exists": False}}
-    assert gone.value("container") == {}
+    assert host.mount_point(str(site.bundle(made.value("container")["Id"]) / "rootfs")).filesystem == "overlay"
+    is_removed(site)
     assert site.leftovers() == []
     assert not host.file(f"/proc/{pid(made)}").exists
     # Still open here, so that nobody else's can have its number by now.
@@ -90,30 +74,13 @@ def processes_inside(network: int) -> t.List[pathlib.Path]:
 
 
 def test_states(site: Site, host: t.Any, busybox: str) -> None:
-    (present,) = site.converge(container("one", image=busybox, state="present", **RUNS))
-    assert present.actions[-1] == "create container one"
-    assert present.value("container")["State"]["Status"] == "created"
+    is_present(site, busybox)
     assert site.cgroups() == []
-    (started,) = site.converge(container("one", image=busybox, **RUNS))
-    assert started.actions == ["start container one"]
+    started = is_started(site, busybox)
     assert host.process.get(pid=pid(started)).comm == "sleep"
-    same = site.play(container("one", image=busybox, state="present", **RUNS), container("one")).results
-    assert not any(result.changed for result in same)
-    assert pid(same[1]) == pid(started)
-    (stopped,) = site.converge(container("one", state="stopped"), diff=True)
-    assert stopped.actions == ["stop container one"]
-    assert stopped.value("container")["State"]["Status"] == "exited"
-    assert stopped.value("container")["State"]["ExitCode"] == 137
-    assert stopped.value("diff") == {"before": {"state": "running"}, "after": {"state": "stopped"}}
+    is_stopped(site)
     assert not host.file(f"/proc/{pid(started)}").exists
-    again, restarted, fresh = site.play(
-        container("one"), container("one", restart=True), container("two", image=busybox, state="stopped", **RUNS)
-    ).results
-    assert again.actions == ["start container one"]
-    assert restarted.actions == ["stop container one", "start container one"]
-    assert pid(again) != pid(restarted)
-    assert fresh.actions == ["create container two"]
-    assert fresh.value("container")["State"]["Running"] is False
+    is_started_again(site, busybox)
 
 
 #: Options that one can see the effect of on the host. VOLUME stands for the test's directory.

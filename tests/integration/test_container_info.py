@@ -8,67 +8,23 @@ from __future__ import annotations
 import pathlib
 import typing as t
 
-from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
-
-
-def info(**options: t.Any) -> Task:
-    return {"name": "info", "fleet.containerd.containerd_container_info": options}
-
-
-def container(name: str, image: str, **options: t.Any) -> Task:
-    return task("containerd_container", name=name, image=image, stop_signal="KILL", **options)
+from ansible_collections.fleet.containerd.tests.support.stories.container_info import (
+    container,
+    containers,
+    info,
+    nothing_there_and_nothing_made,
+)
 
 
 def test_nothing_there_and_nothing_made(site: Site) -> None:
-    every, named = site.predict(info(), info(name=["web"])).results
-    assert (every.value("containers"), every.value("exists")) == ([], True)
-    assert (named.value("containers"), named.value("container"), named.value("exists")) == ([], {}, False)
-    assert site.untouched()
+    nothing_there_and_nothing_made(site)
 
 
 def test_containers(site: Site, host: t.Any, busybox: str, tmp_path: pathlib.Path) -> None:
-    volume = f"{tmp_path}:/v:ro"
-    made = site.play(
-        container("web", busybox, command=["sleep", "1000"], labels={"tier": "front"}, volumes=[volume], env={"A": "1"}),
-        container("job", busybox, command=["true"], labels={"tier": "back"}, detach=False),
-        container("idle", busybox, state="present", read_only=True, user="user"),
-    ).results
-    long_id = made[0].value("container")["Id"]
-    before = site.everything()
-    every, one, by_id, short, front, any_tier, mixed = site.play(
-        info(),
-        info(name=["web"]),
-        info(name=[long_id]),
-        info(name=[long_id[:12]]),
-        info(labels={"tier": "front"}),
-        info(labels={"tier": ""}),
-        info(name=["web", "job", "nobody"], labels={"tier": "front"}),
-    ).results
-    assert site.everything() == before
-    assert [one["Name"] for one in every.value("containers")] == ["/idle", "/job", "/web"]
-    assert [one["State"]["Status"] for one in every.value("containers")] == ["created", "exited", "running"]
-    web = one.value("container")
-    assert web == made[0].value("container")
-    for result in (by_id, short):
-        assert result.value("container")["Name"] == "/web"
-    assert [one["Name"] for one in front.value("containers")] == ["/web"]
-    assert [one["Name"] for one in any_tier.value("containers")] == ["/job", "/web"]
-    assert ([one["Name"] for one in mixed.value("containers")], mixed.value("exists")) == (["/web"], False)
+    web = containers(site, busybox, tmp_path)
     assert host.process.get(pid=web["State"]["Pid"]).args == "sleep 1000"
-    assert web["State"]["StartedAt"] > web["Created"] > "2020"
-    assert web["Config"]["Labels"] == {"tier": "front"}
-    assert "A=1" in web["Config"]["Env"]
-    assert [(mount["Source"], mount["Destination"], mount["RW"]) for mount in web["Mounts"]] == [(str(tmp_path), "/v", False)]
-    assert web["HostConfig"]["Binds"] == [volume]
-    assert web["HostConfig"]["NetworkMode"] == "none"
-    assert web["Containerd"]["Namespace"] == site.namespace
-    idle, job, _web = every.value("containers")
-    assert idle["HostConfig"]["ReadonlyRootfs"] is True
-    assert idle["Config"]["User"] == "user"
-    assert (job["State"]["ExitCode"], job["State"]["Pid"], job["State"]["Running"]) == (0, 0, False)
-    assert job["State"]["FinishedAt"] >= job["State"]["StartedAt"]
 
 
 def test_a_killed_container_and_a_killed_shim(site: Site, host: t.Any, busybox: str) -> None:

@@ -24,6 +24,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.resources.contain
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.values import Stop
 from ansible_collections.fleet.containerd.tests.support.modules import Modules, running_modules
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
+from ansible_collections.fleet.containerd.tests.support.stories.container_jobs import a_service_ends_at_once
 
 KIND = "containerd_container"
 SERVICE = ["sleep", "1000"]
@@ -242,30 +243,9 @@ def test_a_job_runs_once_at_a_time(jobs: Jobs, tmp_path: pathlib.Path) -> None:
 
 @TWO
 def test_a_service_that_ends_at_once(jobs: Jobs, patient: Modules) -> None:
-    broken = ["sh", "-c", "echo port in use >&2; exit 3"]
-    web = {**jobs.options, "name": "web"}
-    fresh = patient.result(KIND, **web, command=broken)
-    said, printed = "the container web ended as soon as it was started: exit status 3", "\nThe last that it printed:\nport in use"
-    assert fresh["msg"] == said + printed
-    assert (fresh["status"], fresh["container"]["Output"]) == (3, "port in use\n")
-    assert (fresh["failed_action"], fresh.get("changed", False)) == ("start container web", False)
-    assert jobs.status("web") == ""
-    old = jobs.modules.run(KIND, **web, command=SERVICE)["container"]
-    failed = patient.result(KIND, **web, command=broken)
-    assert failed["msg"] == f"{said}; the old container web is back and runs{printed}"
-    assert failed["undone"] == [
-        "give the name web to the new container",
-        "stop the old container web",
-        "create container web anew (command changed)",
-    ]
-    assert not failed.get("changed", False)
-    same = jobs.modules.run(KIND, **web, command=SERVICE)
-    assert not same["changed"]
-    assert same["container"]["Id"] == old["Id"]
-    assert same["container"]["State"]["Running"]
-    # What ends well may do so as soon as it likes.
-    once = patient.run(KIND, **{**web, "name": "once"}, command=["true"])
-    assert once["container"]["State"]["Status"] == "exited"
+    run = functools.partial(jobs.modules.run, KIND, **jobs.options)
+    looking = functools.partial(patient.result, KIND, **jobs.options)
+    a_service_ends_at_once(run, looking, "echo port in use >&2", lambda name: bool(jobs.status(name)))
 
 
 def test_an_old_container_that_cannot_be_removed(jobs: Jobs) -> None:

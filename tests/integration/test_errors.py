@@ -15,24 +15,22 @@ import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import FailedPrecondition
 from ansible_collections.fleet.containerd.plugins.module_utils.kernel.engines import EngineOptions, open_engine
-from ansible_collections.fleet.containerd.tests.support.ansible import Play, Task, TaskResult, task
+from ansible_collections.fleet.containerd.tests.support.ansible import TaskResult, task
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, tar_of
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
-from ansible_collections.fleet.containerd.tests.support.wrong_values import IMAGE, OF_ENGINES, WRONG, complaint, wrong
+from ansible_collections.fleet.containerd.tests.support.stories.errors import (
+    a_registry_is_not_there,
+    assert_clear,
+    commands_cannot_run,
+    failing,
+    no_secret_is_in_a_message,
+)
+from ansible_collections.fleet.containerd.tests.support.wrong_values import OF_ENGINES, WRONG, complaint, wrong
 
 #: What an engine does not use.
 IGNORED = {"containerd": {"state_root"}}
-
-
-def failing(module: str, **options: t.Any) -> Task:
-    return {**task(f"containerd_{module}", **options), "ignore_errors": True}
-
-
-def assert_clear(played: Play) -> None:
-    assert "MODULE FAILURE" not in played.output
-    assert "Traceback" not in played.output
 
 
 def test_wrong_values(site: Site, modules: Modules) -> None:
@@ -56,12 +54,7 @@ def test_wrong_values_in_a_playbook(site: Site) -> None:
 
 
 def test_no_secret_in_a_message(site: Site) -> None:
-    played = site.play(
-        failing("image", name=IMAGE, password="very-secret"),
-        failing("image", name=IMAGE, token="very-secret", username="a", password="b"),
-    )
-    assert all(result.failed for result in played.results)
-    assert "very-secret" not in played.output
+    no_secret_is_in_a_message(site)
 
 
 @pytest.fixture
@@ -131,19 +124,7 @@ def test_not_root() -> None:
 
 
 def test_a_registry_that_is_not_there(embedded_site: EmbeddedSite, registry: Registry) -> None:
-    played = embedded_site.play(
-        failing("image", name="127.0.0.1:1/app:1", retries=0),
-        failing("image", name=f"{registry.address}/no/such:1", retries=0),
-        failing("container", name="app", image=f"{registry.address}/no/such:1", command=["true"]),
-        failing("container", name="app", command=["true"]),
-    )
-    assert_clear(played)
-    refused, unknown, container, nameless = played.results
-    assert "127.0.0.1:1" in refused.msg
-    for result in (unknown, container):
-        assert result.failed
-        assert f"{registry.address}/no/such:1" in result.msg
-    assert nameless.msg == "image: needed to create the container app"
+    a_registry_is_not_there(embedded_site, registry.address)
 
 
 def test_commands_that_cannot_run(
@@ -151,29 +132,7 @@ def test_commands_that_cannot_run(
 ) -> None:
     more = tar_of([Entry("bin/plain", b"no program", mode=0o644)])
     registry.push(layout.path, busybox_image(layout, [more], Cmd=None), "commands", "1")
-    image = f"{registry.address}/commands:1"
-    played = embedded_site.play(
-        failing("container", name="missing", image=image, command=["/bin/nothing"]),
-        failing("container", name="plain", image=image, command=["/bin/plain"]),
-        failing("container", name="empty", image=image),
-        failing("container", name="dir", image=image, command=["true"], working_dir="/bin/sh"),
-        failing("container", name="user", image=image, command=["true"], user="nobody-here"),
-        failing("container", name="group", image=image, command=["true"], user="0:no-group"),
-        failing("container", name="volume", image=image, command=["true"], volumes=[f"{tmp_path}/nothing:/v"]),
-    )
-    assert_clear(played)
-    messages = [result.msg for result in played.results]
-    assert messages == [
-        "the command /bin/nothing is not in the image",
-        "the command /bin/plain may not be executed",
-        f"command: the image {image} has neither a command nor an entry point: give one",
-        "working_dir: /bin/sh is not a directory in the image",
-        "user: the image has no user 'nobody-here' in its /etc/passwd",
-        "user: the image has no group 'no-group' in its /etc/group",
-        f"volumes: the source {tmp_path}/nothing is not there on the target: create it first",
-    ]
-    with embedded_site.engine() as engine:
-        assert engine.containers.list() == []
+    commands_cannot_run(embedded_site, f"{registry.address}/commands:1", tmp_path)
     assert embedded_site.leftovers() == []
 
 

@@ -15,22 +15,22 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine.models imp
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import FailedPrecondition, NotFound
 from ansible_collections.fleet.containerd.plugins.module_utils.kernel.interrupt import Interrupted
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import steps
-from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult, task
+from ansible_collections.fleet.containerd.tests.support.ansible import task
 from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, small_image, symlink, tar_of
 from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
-
-Options = t.Dict[str, t.Any]
-#: A command that runs until it is killed.
-RUNS: Options = {"command": ["sleep", "1000"], "stop_signal": "KILL"}
-
-
-def container(name: str, ignore_errors: bool = False, **options: t.Any) -> Task:
-    return {**task("containerd_container", name=name, **options), "ignore_errors": ignore_errors}
-
-
-def pid(result: TaskResult) -> int:
-    return int(result.value("container")["State"]["Pid"])
+from ansible_collections.fleet.containerd.tests.support.stories.container import (
+    RUNS,
+    Options,
+    container,
+    is_created,
+    is_present,
+    is_removed,
+    is_started,
+    is_started_again,
+    is_stopped,
+    pid,
+)
 
 
 def names(site: MemorySite) -> t.List[str]:
@@ -38,44 +38,17 @@ def names(site: MemorySite) -> t.List[str]:
 
 
 def test_create_again_and_absent(site: MemorySite, busybox: str) -> None:
-    (made,) = site.converge(container("web", image=busybox, **RUNS))
-    assert made.actions == [f"pull image {busybox}", "create container web", "start container web"]
-    diff, facts = made.value("diff"), made.value("container")
-    assert diff["before"] == {"exists": False}
-    image = {"name": busybox, "digest": facts["Containerd"]["ManifestDigest"]}
-    assert diff["after"] == {"exists": True, "state": "running", "command": ["sleep", "1000"], "stop_signal": 9, "image": image}
-    assert (facts["Name"], facts["Config"]["Image"]) == ("/web", busybox)
-    assert (facts["Path"], facts["Args"]) == ("sleep", ["1000"])
-    (gone,) = site.converge(container("web", state="absent"))
-    assert gone.actions == ["remove container web"]
-    assert gone.value("diff") == {"before": {"exists": True, "state": "running"}, "after": {"exists": False}}
-    assert gone.value("container") == {}
+    is_created(site, busybox)
+    is_removed(site)
     assert site.records()["containers"] == site.records()["tasks"] == []
 
 
 def test_states(site: MemorySite, busybox: str) -> None:
-    (present,) = site.converge(container("one", image=busybox, state="present", **RUNS))
-    assert present.actions[-1] == "create container one"
-    assert present.value("container")["State"]["Status"] == "created"
+    is_present(site, busybox)
     assert site.records()["tasks"] == []
-    (started,) = site.converge(container("one", image=busybox, **RUNS))
-    assert started.actions == ["start container one"]
-    same = site.play(container("one", image=busybox, state="present", **RUNS), container("one")).results
-    assert not any(result.changed for result in same)
-    assert pid(same[1]) == pid(started)
-    (stopped,) = site.converge(container("one", state="stopped"))
-    assert stopped.actions == ["stop container one"]
-    assert stopped.value("container")["State"]["Status"] == "exited"
-    assert stopped.value("container")["State"]["ExitCode"] == 137
-    assert stopped.value("diff") == {"before": {"state": "running"}, "after": {"state": "stopped"}}
-    again, restarted, fresh = site.play(
-        container("one"), container("one", restart=True), container("two", image=busybox, state="stopped", **RUNS)
-    ).results
-    assert again.actions == ["start container one"]
-    assert restarted.actions == ["stop container one", "start container one"]
-    assert pid(again) != pid(restarted)
-    assert fresh.actions == ["create container two"]
-    assert fresh.value("container")["State"]["Running"] is False
+    is_started(site, busybox)
+    is_stopped(site)
+    is_started_again(site, busybox)
 
 
 def test_a_paused_container_counts_as_one_that_runs(site: MemorySite, busybox: str) -> None:

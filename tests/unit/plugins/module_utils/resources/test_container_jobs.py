@@ -15,6 +15,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import Fai
 from ansible_collections.fleet.containerd.plugins.module_utils.kernel.interrupt import Interrupted
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
 from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
+from ansible_collections.fleet.containerd.tests.support.stories.container_jobs import a_service_ends_at_once
 
 Act = t.Callable[[str], None]
 
@@ -234,30 +235,11 @@ def test_a_job_that_cannot_start(site: MemorySite, busybox: str, monkeypatch: py
 
 
 def test_a_service_that_ends_at_once(site: MemorySite, busybox: str) -> None:
-    broken, runs = ["sh", "-c", "echo port in use; exit 3"], ["sleep", "1000"]
+    def run(name: str, **options: t.Any) -> t.Dict[str, t.Any]:
+        return site.play(container(name, image=busybox, **options)).last.result
+
     site.play(task("containerd_image", name=busybox))
-    fresh = site.play(container("web", image=busybox, command=broken)).last
-    said, printed = "the container web ended as soon as it was started: exit status 3", "\nThe last that it printed:\nport in use"
-    assert fresh.msg == said + printed
-    assert (fresh.value("status"), fresh.value("container")["Output"]) == (3, "port in use\n")
-    assert (fresh.value("failed_action"), fresh.changed) == ("start container web", False)
-    assert status(site, "web") == ""
-    old = site.play(container("web", image=busybox, command=runs)).last
-    failed = site.play(container("web", image=busybox, command=broken)).last
-    assert failed.msg == f"{said}; the old container web is back and runs{printed}"
-    assert failed.value("undone") == [
-        "give the name web to the new container",
-        "stop the old container web",
-        "create container web anew (command changed)",
-    ]
-    assert not failed.changed
-    same = site.play(container("web", image=busybox, command=runs)).last
-    assert not same.changed
-    assert same.value("container")["Id"] == old.value("container")["Id"]
-    assert same.value("container")["State"]["Running"]
-    # What ends well may do so as soon as it likes.
-    once = site.play(container("once", image=busybox, command=["true"])).last
-    assert once.value("container")["State"]["Status"] == "exited"
+    a_service_ends_at_once(run, run, "echo port in use", lambda name: bool(status(site, name)))
 
 
 def test_out_of_memory_is_said(site: MemorySite, busybox: str, monkeypatch: pytest.MonkeyPatch) -> None:

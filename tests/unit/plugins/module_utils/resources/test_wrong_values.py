@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import pathlib
-import typing as t
 
 import pytest
 
@@ -16,16 +15,16 @@ from ansible_collections.fleet.containerd.plugins.module_utils.argument_specs im
     containerd_image,
     containerd_image_info,
 )
-from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
 from ansible_collections.fleet.containerd.tests.support.direct import Direct
 from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, small_image, tar_of
 from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
+from ansible_collections.fleet.containerd.tests.support.stories.errors import (
+    a_registry_is_not_there,
+    commands_cannot_run,
+    no_secret_is_in_a_message,
+)
 from ansible_collections.fleet.containerd.tests.support.wrong_values import FREE, IMAGE, OF_ENGINES, WRONG, complaint, wrong
-
-
-def failing(module: str, **options: t.Any) -> Task:
-    return {**task(f"containerd_{module}", **options), "ignore_errors": True}
 
 
 def test_every_option_has_a_row() -> None:
@@ -58,51 +57,14 @@ def test_images_that_contradict_each_other(site: MemorySite) -> None:
 
 
 def test_no_secret_in_a_message(site: MemorySite) -> None:
-    played = site.play(
-        failing("image", name=IMAGE, password="very-secret"),
-        failing("image", name=IMAGE, token="very-secret", username="a", password="b"),
-    )
-    assert all(result.failed for result in played.results)
-    assert "very-secret" not in played.output
+    no_secret_is_in_a_message(site)
 
 
 def test_a_registry_that_is_not_there(site: MemorySite, registry: FakeRegistry) -> None:
-    played = site.play(
-        failing("image", name="127.0.0.1:1/app:1", retries=0),
-        failing("image", name=f"{registry.address}/no/such:1", retries=0),
-        failing("container", name="app", image=f"{registry.address}/no/such:1", command=["true"]),
-        failing("container", name="app", command=["true"]),
-    )
-    refused, unknown, container, nameless = played.results
-    assert "127.0.0.1:1" in refused.msg
-    for result in (unknown, container):
-        assert result.failed
-        assert f"{registry.address}/no/such:1" in result.msg
-    assert nameless.msg == "image: needed to create the container app"
+    a_registry_is_not_there(site, registry.address)
 
 
 def test_commands_that_cannot_run(site: MemorySite, registry: FakeRegistry, layout: Layout, tmp_path: pathlib.Path) -> None:
     more = tar_of([Entry("bin/plain", b"no program", mode=0o644)])
     registry.push(layout.path, small_image(layout, [more], Cmd=None), "commands", "1")
-    image = f"{registry.address}/commands:1"
-    played = site.play(
-        failing("container", name="missing", image=image, command=["/bin/nothing"]),
-        failing("container", name="plain", image=image, command=["/bin/plain"]),
-        failing("container", name="empty", image=image),
-        failing("container", name="dir", image=image, command=["true"], working_dir="/bin/sh"),
-        failing("container", name="user", image=image, command=["true"], user="nobody-here"),
-        failing("container", name="group", image=image, command=["true"], user="0:no-group"),
-        failing("container", name="volume", image=image, command=["true"], volumes=[f"{tmp_path}/nothing:/v"]),
-    )
-    messages = [result.msg for result in played.results]
-    assert messages == [
-        "the command /bin/nothing is not in the image",
-        "the command /bin/plain may not be executed",
-        f"command: the image {image} has neither a command nor an entry point: give one",
-        "working_dir: /bin/sh is not a directory in the image",
-        "user: the image has no user 'nobody-here' in its /etc/passwd",
-        "user: the image has no group 'no-group' in its /etc/group",
-        f"volumes: the source {tmp_path}/nothing is not there on the target: create it first",
-    ]
-    assert site.memory.containers.list() == []
-    assert all(info.kind == "committed" for info in site.snapshots())
+    commands_cannot_run(site, f"{registry.address}/commands:1", tmp_path)
