@@ -16,22 +16,23 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.tests.support import ansible, cri
-from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
+from ansible_collections.fleet.containerd.tests.support.ansible import task
 from ansible_collections.fleet.containerd.tests.support.containerds import running_containerd
 from ansible_collections.fleet.containerd.tests.support.direct import Direct
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, EmbeddedSite, Site
+from ansible_collections.fleet.containerd.tests.support.stories.image import (
+    a_lost_blob_is_noticed_and_repaired,
+    a_used_image_goes_by_force_only,
+    all_platforms_and_no_unpacking,
+    container,
+    diffs_of_a_pull_and_a_removal,
+    image,
+    many_images_in_one_task,
+)
 from ansible_collections.fleet.containerd.tests.support.trees import assert_same
-
-
-def image(name: t.Union[str, t.List[str]], ignore_errors: bool = False, **options: t.Any) -> Task:
-    return {**task("containerd_image", name=name, **options), "ignore_errors": ignore_errors}
-
-
-def container(name: str, **options: t.Any) -> Task:
-    return task("containerd_container", name=name, **options)
 
 
 @pytest.mark.packed
@@ -62,17 +63,7 @@ def test_present_and_absent(site: Site, host: t.Any, hand_made: str) -> None:
 
 
 def test_diff(embedded_site: EmbeddedSite, busybox: str) -> None:
-    told = embedded_site.predict(image(busybox), diff=True).last.value("diff")
-    pulled = embedded_site.play(image(busybox), diff=True)
-    its = {"id": pulled.last.value("config_digest"), "digest": pulled.last.value("digest")}
-    shown = {"exists": True, "name": busybox, "size": pulled.last.value("image")["Size"], **its}
-    fetched = {"bytes": pulled.last.value("pulled")["bytes"]}
-    assert pulled.last.value("diff") == told == {"before": {"exists": False}, "after": {**shown, **fetched}}
-    assert '+    "exists": true' in pulled.output
-    gone = embedded_site.play(image(busybox, state="absent"), diff=True).last.value("diff")
-    repository = busybox.rpartition(":")[0]
-    assert gone["before"] == {"exists": True, "tags": [busybox], "digests": [f"{repository}@{its['digest']}"], **its}
-    assert gone["after"] == {"exists": False}
+    assert '+    "exists": true' in diffs_of_a_pull_and_a_removal(embedded_site, busybox).output
 
 
 def test_check_mode_on_a_read_only_root(embedded_site: EmbeddedSite, busybox: str, hand_made: str) -> None:
@@ -140,55 +131,15 @@ def test_a_password_shows_nowhere(embedded_site: EmbeddedSite, locked_registry: 
 
 
 def test_absent_while_a_container_uses_it(site: Site, host: t.Any, busybox: str) -> None:
-    made = site.play(container("user", image=busybox, command=["sleep", "1000"], stop_signal="KILL")).last
-    (refused,) = site.play(image(busybox, state="absent", ignore_errors=True)).results
-    assert refused.failed
-    assert refused.msg == f"the image {busybox} is used by the containers user: remove them first, or set force"
-    (forced,) = site.converge(image(busybox, state="absent", force=True))
-    assert forced.value("untagged") == [busybox]
-    assert host.file(f"/proc/{made.value('container')['State']['Pid']}").exists
-    restarted = site.play(container("user", restart=True)).last
-    assert restarted.value("container")["State"]["Running"] is True
-
-
-def many(names: t.Sequence[str], ignore_errors: bool = False, **options: t.Any) -> Task:
-    return {"name": "many", "fleet.containerd.containerd_image": {"name": list(names), **options}, "ignore_errors": ignore_errors}
+    a_used_image_goes_by_force_only(site, busybox, lambda pid: bool(host.file(f"/proc/{pid}").exists))
 
 
 def test_many_images_in_one_task(
     embedded_site: EmbeddedSite, busybox: str, hand_made: str, registry: Registry, layout: Layout
 ) -> None:
-    shared = f"{registry.address}/shared:1"
-    other = f"{registry.address}/shared:2"
     for tag in ("1", "2"):
         registry.push(layout.path, busybox_image(layout, Labels={"of": tag}), "shared", tag)
-    missing = f"{registry.address}/no/such:1"
-    (done,) = embedded_site.converge(many([other, hand_made, other, shared]), diff=True)
-    assert done.actions == [f"pull image {name}" for name in (other, hand_made, shared)]
-    images = done.value("images")
-    assert [(one["name"], one["changed"], one["image"]["Unpacked"]) for one in images] == [
-        (name, True, True) for name in (other, hand_made, shared)
-    ]
-    assert set(done.value("diff")["after"]) == {other, hand_made, shared}
-    # The layer that two of them share was transferred once.
-    assert images[2]["pulled"]["layers_reused"] == 1
-    assert min(images[number]["pulled"]["bytes"] for number in (0, 2)) < 10_000
-    partial, stopped, gone = embedded_site.play(
-        many([hand_made, missing, other], state="present", ignore_errors=True, retries=0),
-        many([missing, shared], on_failure="stop", ignore_errors=True, retries=0),
-        many([other, shared, missing], state="absent"),
-    ).results
-    assert partial.failed
-    assert missing in partial.msg
-    assert [one.get("failed", False) for one in partial.value("images")] == [False, True, False]
-    assert stopped.failed
-    assert stopped.value("failed_action") == f"pull image {missing}"
-    assert sorted(gone.value("untagged")) == sorted([other, shared])
-    mixed = embedded_site.play(many([missing, busybox], ignore_errors=True, retries=0)).last
-    assert mixed.failed
-    assert mixed.actions == [f"pull image {busybox}"]
-    assert [one["changed"] for one in mixed.value("images")] == [False, True]
-    assert not embedded_site.play(many([busybox, hand_made])).last.changed
+    many_images_in_one_task(embedded_site, [f"{registry.address}/shared:{tag}" for tag in ("1", "2")], hand_made, busybox)
 
 
 @pytest.mark.parametrize("version", ["1.7", "2.1"])
@@ -218,17 +169,7 @@ def test_pinned_as_the_kubelet_sees_it(version: str, busybox: str, tmp_path: pat
 
 
 def test_all_platforms_and_no_unpacking(site: Site, two_platforms: t.Tuple[str, t.Dict[str, str]]) -> None:
-    name, digests = two_platforms
-    site.converge(image(name, unpack=False))
-    assert site.snapshots() == []
-    (every,) = site.converge(image(name, platform="all", unpack=False))
-    assert every.actions[0].startswith(f"pull image {name} for all platforms")
-    assert set(digests.values()) < site.blobs()
-    assert site.snapshots() == []
-    assert not site.play(image(name, unpack=False)).last.changed
-    (unpacked,) = site.converge(image(name))
-    assert "it is not unpacked" in unpacked.actions[0]
-    assert unpacked.value("pulled")["bytes"] == 0
+    all_platforms_and_no_unpacking(site, two_platforms[0], two_platforms[1].values())
 
 
 def damage(path: pathlib.Path) -> None:
@@ -270,11 +211,7 @@ def test_verify(site: Site, hand_made: str, tmp_path: pathlib.Path) -> None:
 
 
 def test_damage_is_noticed_and_repaired(site: Site, busybox: str) -> None:
-    pulled = site.play(image(busybox)).last
-    site.blob_path(pulled.value("config_digest")).unlink()
-    (repaired,) = site.converge(image(busybox))
-    assert "damaged or incomplete" in repaired.actions[0]
-    assert repaired.value("image") == {**pulled.value("image"), "Metadata": repaired.value("image")["Metadata"]}
+    a_lost_blob_is_noticed_and_repaired(site, busybox, lambda digest: site.blob_path(digest).unlink())
 
 
 def test_examples(embedded_site: EmbeddedSite, locked_registry: Registry, layout: Layout, tmp_path: pathlib.Path) -> None:

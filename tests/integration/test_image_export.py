@@ -5,28 +5,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import pathlib
 import subprocess
 import typing as t
 
-from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
+from ansible_collections.fleet.containerd.tests.support.ansible import task
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, EmbeddedSite, Site
-
-
-def export(name: t.Union[str, t.Sequence[str]], path: pathlib.Path, ignore_errors: bool = False, **options: t.Any) -> Task:
-    made = task("containerd_image_export", path=str(path), names=name, **options)
-    return {**made, "name": f"export to {path.name}", "ignore_errors": ignore_errors}
-
-
-def pull(name: str, **options: t.Any) -> Task:
-    return task("containerd_image", name=name, plain_http=True, **options)
-
-
-def sha256(path: pathlib.Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+from ansible_collections.fleet.containerd.tests.support.stories.image_export import every_format, export, platforms, pull, sha256
 
 
 def skopeo(place: str) -> str:
@@ -36,32 +23,10 @@ def skopeo(place: str) -> str:
 
 
 def test_formats(site: Site, busybox: str, tmp_path: pathlib.Path) -> None:
-    pulled = site.play(pull(busybox)).last
-    docker, oci, packed, directory = (tmp_path / name for name in ("docker.tar", "oci.tar", "oci.tar.gz", "dir"))
-    results = site.converge(
-        export(busybox, docker),
-        export([busybox], oci, format="oci"),
-        export(busybox, packed, format="oci", compression="gzip"),
-        export(busybox, directory, format="oci-dir"),
-        diff=True,
-    )
-    digest = pulled.value("digest")
-    assert [one.actions for one in results] == [
-        [f"export image {busybox} to {path}"] for path in (docker, oci, packed, directory)
-    ]
-    assert results[0].value("diff")["before"] == {"exists": False, "up_to_date": False}
-    assert results[0].value("diff")["after"] == {"exists": True, "up_to_date": True, "images": {busybox: digest}}
-    assert results[2].value("archive") == {
-        "file": str(packed),
-        "format": "oci",
-        "compression": "gzip",
-        "images": {busybox: digest},
-        "bytes": packed.stat().st_size,
-    }
-    assert results[0].value("images")[0]["Id"] == pulled.value("config_digest")
-    assert skopeo(f"oci-archive:{oci}:1") == skopeo(f"oci:{directory}:1") == digest
-    skopeo(f"docker-archive:{docker}:{busybox}")
-    subprocess.run(["umoci", "unpack", "--image", f"{directory}:1", tmp_path / "bundle"], check=True, capture_output=True)
+    digest = every_format(site, busybox, tmp_path)
+    assert skopeo(f"oci-archive:{tmp_path}/oci.tar:1") == skopeo(f"oci:{tmp_path}/dir:1") == digest
+    skopeo(f"docker-archive:{tmp_path}/docker.tar:{busybox}")
+    subprocess.run(["umoci", "unpack", "--image", f"{tmp_path}/dir:1", tmp_path / "bundle"], check=True, capture_output=True)
     assert (tmp_path / "bundle" / "rootfs" / "bin" / "busybox").stat().st_size > 100_000
 
 
@@ -101,29 +66,11 @@ def test_ctr_reads_what_we_write(
 
 
 def test_platforms(embedded_site: EmbeddedSite, two_platforms: t.Tuple[str, t.Dict[str, str]], tmp_path: pathlib.Path) -> None:
-    name, _digests = two_platforms
-    embedded_site.play(pull(name))
-    paths = [tmp_path / f"{number}.tar" for number in range(4)]
-    default, every, some, arm = embedded_site.play(
-        export(name, paths[0]),
-        export(name, paths[1], platform="all", ignore_errors=True),
-        export(name, paths[2], platform="all", allow_missing_platforms=True),
-        export(name, paths[3], platform="linux/arm64", ignore_errors=True),
-    ).results
-    assert every.msg == arm.msg == f"the image {name} is incomplete here, it is missing linux/arm64: pull it for that platform"
-    assert default.changed
-    assert some.changed
-    assert paths[0].read_bytes() == paths[2].read_bytes()
-    assert not paths[1].exists()
-    embedded_site.play(pull(name, platform="linux/arm64"))
-    embedded_site.converge(
-        export(name, paths[1], platform="all", format="oci"),
-        export(name, paths[3], platform="linux/arm64", format="oci"),
-    )
-    copied = tmp_path / "copied"
-    subprocess.run(["skopeo", "copy", "--all", f"oci-archive:{paths[1]}", f"oci:{copied}:x"], check=True, capture_output=True)
-    assert skopeo(f"oci:{copied}:x") == skopeo(f"oci-archive:{paths[1]}") == default.value("archive")["images"][name]
-    one = ["skopeo", "--override-arch", "arm64", "copy", f"oci-archive:{paths[3]}", f"oci:{copied}:y"]
+    digest = platforms(embedded_site, two_platforms[0], tmp_path)
+    whole, single, copied = tmp_path / "whole.tar", tmp_path / "single.tar", tmp_path / "copied"
+    subprocess.run(["skopeo", "copy", "--all", f"oci-archive:{whole}", f"oci:{copied}:x"], check=True, capture_output=True)
+    assert skopeo(f"oci:{copied}:x") == skopeo(f"oci-archive:{whole}") == digest
+    one = ["skopeo", "--override-arch", "arm64", "copy", f"oci-archive:{single}", f"oci:{copied}:y"]
     subprocess.run(one, check=True, capture_output=True)
 
 

@@ -28,15 +28,15 @@ from ansible_collections.fleet.containerd.tests.support.images import (
 )
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, EmbeddedSite, Site
+from ansible_collections.fleet.containerd.tests.support.stories.image_load import (
+    NAMES,
+    a_round_trip,
+    a_url,
+    both_kinds_of_docker,
+    checksum,
+    platforms,
+)
 from ansible_collections.fleet.containerd.tests.support.web import running_web
-
-
-def export(name: t.Union[str, t.Sequence[str]], path: pathlib.Path, **options: t.Any) -> Task:
-    return {**task("containerd_image_export", path=str(path), names=name, **options), "name": f"export to {path}"}
-
-
-def absent(*names: str) -> t.List[Task]:
-    return [task("containerd_image", name=name, state="absent") for name in names]
 
 
 def run(image: str) -> Task:
@@ -44,32 +44,15 @@ def run(image: str) -> Task:
     return task("containerd_container", name="one", image=image, command=command, detach=False, cleanup=True, network_mode="none")
 
 
-def checksum(path: pathlib.Path) -> str:
-    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
-
-
-def test_docker_archives_run_and_round_trip(site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
-    """What docker save wrote before version 25, and after; then the same archive is written a second time."""
-    old, new = tmp_path / "old.tar", tmp_path / "new.tar"
-    old.write_bytes(tar(docker_members([busybox_layer(), *hand_made_layers()[:1]], "app:1", Cmd=["sh"])))
-    new.write_bytes(tar(docker_members([busybox_layer()], "example.com/app:2", old=False, Cmd=["sh"])))
-    names = ["docker.io/library/app:1", "example.com/app:2"]
-    first, second = site.converge(load(old), load(new), diff=True)
-    assert first.actions == [f"load image {names[0]} from {old}"]
-    assert first.value("image_names") == ["app:1"]
-    assert first.value("diff")["before"] == {"images": {names[0]: None}}
-    assert first.value("diff")["after"] == {"images": {names[0]: first.value("images")[0]["Digest"]}}
-    assert first.value("loaded")["layers"] == 2
-    assert second.value("loaded") == {**second.value("loaded"), "layers": 1, "layers_reused": 1}
+def test_docker_archives_run_and_round_trip(site: Site, tmp_path: pathlib.Path) -> None:
+    both_kinds_of_docker(site, busybox_layer(), tmp_path)
     if isinstance(site, DaemonSite):
         rows = [line.split() for line in site.ctr("images", "check").splitlines()[1:]]
-        assert sorted(row[0] for row in rows) == names
+        assert sorted(row[0] for row in rows) == NAMES
         assert all("complete" in row and row[-1] == "true" for row in rows), rows
-    ran = site.play(run(names[0])).last
+    ran = site.play(run(NAMES[0])).last
     assert ran.value("container")["Output"].strip() == "it runs"
-    a, b = tmp_path / "a.tar", tmp_path / "b.tar"
-    site.play(export(names, a), *absent(*names), load(a), export(names, b))
-    assert a.read_bytes() == b.read_bytes()
+    a_round_trip(site, tmp_path)
 
 
 def test_the_digest_is_that_of_ctr(
@@ -112,62 +95,11 @@ def test_what_ctr_writes(daemons: t.Callable[[str], Daemon], busybox: str, tmp_p
 
 
 def test_platforms(site: Site, layout: Layout) -> None:
-    ours, arm = busybox_image(layout), layout.image(hand_made_layers()[:1], architecture="arm64")
-    layout.tag(layout.index([arm, ours]), "app:1")
-    layout.tag(layout.index([arm]), "arm:1")
-    (host,) = site.converge(load(layout.path, names=["app:1"]))
-    (every,) = site.converge(load(layout.path, platform="all"))
-    names = ["docker.io/library/app:1", "docker.io/library/arm:1"]
-    assert every.actions == [f"load images {names[0]} (it is incomplete: linux/arm64), {names[1]} from {layout.path}"]
-    assert host.value("images")[0]["ManifestDigest"] == ours["digest"]
-    failed, unpacked = site.play(
-        load(layout.path, names=["arm:1"], ignore_errors=True), load(layout.path, names=["arm:1"], platform="linux/arm64")
-    ).results
-    assert failed.msg == "no manifest for platform linux/amd64 in the index; it has linux/arm64"
-    assert unpacked.value("images")[0]["Unpacked"] is True
+    platforms(site, layout, busybox_image(layout))
 
 
 def test_a_url(embedded_site: EmbeddedSite, tmp_path: pathlib.Path) -> None:
-    path = tmp_path / "a.tar"
-    path.write_bytes(tar(docker_members([busybox_layer()], "app:1", "app:2")))
-    names = ["app:1", "app:2"]
-    with running_web(path.read_bytes()) as web:
-        options: t.Dict[str, t.Any] = {"checksum": checksum(path), "retry_delay": 0.01}
-        (loaded,) = embedded_site.converge(load(web.url, **options), diff=True)
-        plain = web.url.partition("?")[0]
-        assert loaded.actions == [f"load images from {plain}"]
-        assert loaded.value("image_names") == names
-        assert loaded.value("diff")["before"] == {"loaded": False}
-        # Check mode asks whether it is there.
-        assert web.requests == ["bytes=0-0", "all"]
-        assert not [path for path in embedded_site.data.glob("*") if path.name.startswith("tmp")]
-        some = embedded_site.play(load(web.url, names=["app:2"], **options)).last
-        assert some.value("image_names") == names[1:]
-        embedded_site.play(*absent(names[1]), run(names[0]))
-        (again,) = embedded_site.converge(load(web.url, **options))
-        assert again.value("image_names") == names
-        wrong = {**options, "checksum": "sha256:" + "0" * 64}
-        refused, missing, short, *others = embedded_site.play(
-            load(web.url, ignore_errors=True, **wrong),
-            load(web.url, ignore_errors=True),
-            load(web.url, ignore_errors=True, checksum="md5:00"),
-            load(web.url, ignore_errors=True, **{**options, "retries": -1}),
-            load(web.url, ignore_errors=True, **{**options, "progress_timeout": 0}),
-            load(web.url, ignore_errors=True, ca_path="/no/ca.pem", **options),
-            load(web.url.replace("//", "//me:hunter2@"), ignore_errors=True, **options),
-        ).results
-        assert [one.msg for one in others] == [
-            "retries: -1 is negative",
-            "progress_timeout: 0.0 is not a positive number of seconds",
-            "ca_path: /no/ca.pem is not a file on the target",
-            "path: a URL must not contain a user name or a password",
-        ]
-        assert refused.msg.startswith(f"{plain} has the checksum {options['checksum']} ")
-        assert missing.msg == "checksum: it is needed for a URL"
-        assert short.msg.startswith("checksum: invalid digest 'md5:00'")
-        assert "secret" not in str([one.msg for one in (refused, missing, short)])
-        assert "hunter2" not in str(others[-1].result)
-    assert not embedded_site.play(load(web.url, **options)).last.changed
+    a_url(embedded_site, busybox_layer(), tmp_path, run("app:1"))
 
 
 def test_a_url_with_daemons(site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:

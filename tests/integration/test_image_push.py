@@ -10,23 +10,22 @@ import pathlib
 import subprocess
 import typing as t
 
-from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
+from ansible_collections.fleet.containerd.tests.support.ansible import task
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.images import MANIFEST, Layout, busybox_image, hand_made_layers
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
+from ansible_collections.fleet.containerd.tests.support.stories.image_push import (
+    an_image_goes_there_and_comes_back,
+    load,
+    platforms,
+    push,
+    what_is_in_another_repository_is_mounted,
+)
 
 
-def push(name: str, ignore_errors: bool = False, **options: t.Any) -> Task:
-    return {**task("containerd_image_push", name=name, **options), "ignore_errors": ignore_errors}
-
-
-def pull(name: str, **options: t.Any) -> Task:
-    return task("containerd_image", name=name, **options)
-
-
-def load(layout: Layout, **options: t.Any) -> Task:
-    return task("containerd_image_load", path=str(layout.path), **options)
+def digest_of(registry: Registry) -> t.Callable[[str], str]:
+    return lambda name: str(skopeo(registry, name)["Digest"])
 
 
 def skopeo(registry: Registry, name: str, *more: str) -> t.Dict[str, t.Any]:
@@ -37,77 +36,26 @@ def skopeo(registry: Registry, name: str, *more: str) -> t.Dict[str, t.Any]:
 
 def test_an_image_goes_there_and_comes_back(site: Site, layout: Layout) -> None:
     top = busybox_image(layout, hand_made_layers()[:1])
-    layout.tag(top, "docker.io/library/app:1")
     with running_registry() as registry:
-        site.play(load(layout))
-        name = f"{registry.address}/team/app"
-        one = push("app:1", destination=name)
-        (pushed,) = site.converge(one, diff=True)
-        assert pushed.actions == [f"push image docker.io/library/app:1 to {name}:1"]
-        assert pushed.value("destination") == f"{name}:1"
-        assert pushed.value("digest") == top["digest"] == skopeo(registry, "team/app:1")["Digest"]
-        assert pushed.value("diff") == {"before": {"up_to_date": False}, "after": {"up_to_date": True, "digest": top["digest"]}}
-        body = json.loads(layout.read(top))
-        blobs = [body["config"], *body["layers"]]
-        assert pushed.value("pushed")["blobs"] == sorted(blob["digest"] for blob in blobs)
-        assert pushed.value("pushed")["bytes"] == sum(blob["size"] for blob in blobs)
-        assert pushed.value("pushed")["existing"] == 0
-        assert pushed.value("missing_platforms") == []
-        (again,) = site.converge(push("app:1", destination=f"{name}:2"))
-        assert again.value("pushed") == {**again.value("pushed"), "blobs": [], "bytes": 0, "existing": 3}
-        back, ran = site.play(
-            pull(f"{name}:2"),
-            task("containerd_container", name="one", image=f"{name}:2", command=["echo", "it runs"], detach=False, cleanup=True),
-        ).results
-        assert back.value("digest") == top["digest"]
+        name = an_image_goes_there_and_comes_back(site, registry.address, layout, top, digest_of(registry))
+        command = ["echo", "it runs"]
+        ran = site.play(task("containerd_container", name="one", image=name, command=command, detach=False, cleanup=True)).last
         assert ran.value("container")["Output"].strip() == "it runs"
 
 
 def test_what_is_in_another_repository_is_mounted(site: Site, layout: Layout) -> None:
     with running_registry() as registry:
-        registry.push(layout.path, busybox_image(layout), "base", "1")
-        base = f"{registry.address}/base:1"
-        _pulled, pushed = site.play(pull(base), push(base, destination=f"{registry.address}/other/app:1")).results
-        facts = pushed.value("pushed")
-        assert len(facts["mounted"]) == 2
-        assert (facts["blobs"], facts["bytes"], facts["existing"]) == ([], 0, 0)
-        assert skopeo(registry, "other/app:1")["Digest"] == pushed.value("digest")
+        what_is_in_another_repository_is_mounted(site, registry, layout, busybox_image(layout), digest_of(registry))
 
 
 def test_platforms(embedded_site: EmbeddedSite, layout: Layout) -> None:
-    amd, arm = busybox_image(layout), layout.image(hand_made_layers()[:1], architecture="arm64")
-    s390 = layout.image(hand_made_layers()[:1], architecture="s390x")
-    index = layout.index([arm, amd, s390])
     with running_registry() as registry:
-        registry.push(layout.path, index, "whole", "1")
-        name, out = f"{registry.address}/whole:1", f"{registry.address}/part"
-        pulled, own, some, every, arm64 = embedded_site.play(
-            pull(name),
-            push(name),
-            push(name, destination=f"{out}:1"),
-            push(name, destination=f"{out}:2", platforms=["all"], ignore_errors=True),
-            push(name, destination=f"{out}:2", platforms=["linux/amd64", "linux/arm64"], ignore_errors=True),
-        ).results
-        assert pulled.value("digest") == index["digest"]
-        assert not own.changed, "the registry has all platforms, and that is more than what is here"
-        assert some.value("missing_platforms") == ["linux/arm64", "linux/s390x"]
-        assert (
-            every.msg == f"the image {name} is incomplete here, it is missing linux/arm64, linux/s390x: pull it for that platform"
-        )
-        assert arm64.msg == f"the image {name} is incomplete here, it is missing linux/arm64: pull it for that platform"
-        listed = skopeo(registry, "part:1", "--raw")["manifests"]
-        assert [one["digest"] for one in listed] == [amd["digest"]]
-        assert not embedded_site.play(push(name, destination=f"{out}:1")).last.changed
-        two: t.Dict[str, t.Any] = {"destination": f"{out}:2", "platforms": ["linux/amd64", "linux/arm64"]}
-        embedded_site.play(pull(name, platform="linux/arm64"))
-        (pushed,) = embedded_site.converge(push(name, **two))
-        assert pushed.value("digest") != index["digest"]
-        assert [one["digest"] for one in skopeo(registry, "part:2", "--raw")["manifests"]] == [arm["digest"], amd["digest"]]
-        embedded_site.play(pull(name, platform="linux/s390x"))
-        (whole,) = embedded_site.converge(push(name, destination=f"{out}:3", platforms=["all"]))
-        assert whole.value("digest") == index["digest"]
+        platforms(embedded_site, registry, layout, busybox_image(layout), lambda name: skopeo(registry, name, "--raw"))
         subprocess.run(
-            ["skopeo", "copy", "--all", "--src-tls-verify=false", f"docker://{out}:3", f"oci:{layout.path.parent}/copied:x"],
+            [
+                *("skopeo", "copy", "--all", "--src-tls-verify=false"),
+                *(f"docker://{registry.address}/part:3", f"oci:{layout.path.parent}/copied:x"),
+            ],
             check=True,
             capture_output=True,
         )

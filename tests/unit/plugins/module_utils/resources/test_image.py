@@ -15,31 +15,31 @@ import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.image import room
-from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
+from ansible_collections.fleet.containerd.tests.support.ansible import task
 from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry, Handler, fake_registry
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, small_image, tar_of
 from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
+from ansible_collections.fleet.containerd.tests.support.stories.image import (
+    a_lost_blob_is_noticed_and_repaired,
+    a_used_image_goes_by_force_only,
+    all_platforms_and_no_unpacking,
+    diffs_of_a_pull_and_a_removal,
+    image,
+    many,
+    many_images_in_one_task,
+)
 
 
-def image(name: t.Union[str, t.List[str]], ignore_errors: bool = False, **options: t.Any) -> Task:
-    return {**task("containerd_image", name=name, **options), "ignore_errors": ignore_errors}
-
-
-def many(names: t.Sequence[str], ignore_errors: bool = False, **options: t.Any) -> Task:
-    return {"name": "many", "fleet.containerd.containerd_image": {"name": list(names), **options}, "ignore_errors": ignore_errors}
+@pytest.fixture
+def shared(registry: FakeRegistry, layout: Layout) -> t.List[str]:
+    """The names of two images with a layer in common, in the registry."""
+    for tag in ("1", "2"):
+        registry.push(layout.path, small_image(layout, Labels={"of": tag}), "shared", tag)
+    return [f"{registry.address}/shared:{tag}" for tag in ("1", "2")]
 
 
 def test_diff(site: MemorySite, busybox: str) -> None:
-    told = site.predict(image(busybox)).last.value("diff")
-    pulled = site.play(image(busybox))
-    its = {"id": pulled.last.value("config_digest"), "digest": pulled.last.value("digest")}
-    shown = {"exists": True, "name": busybox, "size": pulled.last.value("image")["Size"], **its}
-    fetched = {"bytes": pulled.last.value("pulled")["bytes"]}
-    assert pulled.last.value("diff") == told == {"before": {"exists": False}, "after": {**shown, **fetched}}
-    gone = site.play(image(busybox, state="absent")).last.value("diff")
-    repository = busybox.rpartition(":")[0]
-    assert gone["before"] == {"exists": True, "tags": [busybox], "digests": [f"{repository}@{its['digest']}"], **its}
-    assert gone["after"] == {"exists": False}
+    diffs_of_a_pull_and_a_removal(site, busybox)
 
 
 def test_pull_policies(site: MemorySite, registry: FakeRegistry, layout: Layout) -> None:
@@ -133,49 +133,11 @@ def test_image_ids(site: MemorySite, busybox: str) -> None:
 
 
 def test_absent_while_a_container_uses_it(site: MemorySite, busybox: str) -> None:
-    made = site.play(container("user", image=busybox, command=["sleep", "1000"], stop_signal="KILL")).last
-    (refused,) = site.play(image(busybox, state="absent", ignore_errors=True)).results
-    assert refused.failed
-    assert refused.msg == f"the image {busybox} is used by the containers user: remove them first, or set force"
-    (forced,) = site.converge(image(busybox, state="absent", force=True))
-    assert forced.value("untagged") == [busybox]
-    assert site.task_of("user").pid == made.value("container")["State"]["Pid"]
-    restarted = site.play(container("user", restart=True)).last
-    assert restarted.value("container")["State"]["Running"] is True
+    a_used_image_goes_by_force_only(site, busybox, lambda pid: bool(site.task_of("user").pid == pid))
 
 
-def test_many_images_in_one_task(site: MemorySite, busybox: str, hand_made: str, registry: FakeRegistry, layout: Layout) -> None:
-    shared = f"{registry.address}/shared:1"
-    other = f"{registry.address}/shared:2"
-    for tag in ("1", "2"):
-        registry.push(layout.path, small_image(layout, Labels={"of": tag}), "shared", tag)
-    missing = f"{registry.address}/no/such:1"
-    (done,) = site.converge(many([other, hand_made, other, shared]))
-    assert done.actions == [f"pull image {name}" for name in (other, hand_made, shared)]
-    images = done.value("images")
-    assert [(one["name"], one["changed"], one["image"]["Unpacked"]) for one in images] == [
-        (name, True, True) for name in (other, hand_made, shared)
-    ]
-    assert set(done.value("diff")["after"]) == {other, hand_made, shared}
-    # The layer that two of them share was transferred once.
-    assert images[2]["pulled"]["layers_reused"] == 1
-    assert min(images[number]["pulled"]["bytes"] for number in (0, 2)) < 10_000
-    partial, stopped, gone = site.play(
-        many([hand_made, missing, other], state="present", ignore_errors=True, retries=0),
-        many([missing, shared], on_failure="stop", ignore_errors=True, retries=0),
-        many([other, shared, missing], state="absent"),
-    ).results
-    assert partial.failed
-    assert missing in partial.msg
-    assert [one.get("failed", False) for one in partial.value("images")] == [False, True, False]
-    assert stopped.failed
-    assert stopped.value("failed_action") == f"pull image {missing}"
-    assert sorted(gone.value("untagged")) == sorted([other, shared])
-    mixed = site.play(many([missing, busybox], ignore_errors=True, retries=0)).last
-    assert mixed.failed
-    assert mixed.actions == [f"pull image {busybox}"]
-    assert [one["changed"] for one in mixed.value("images")] == [False, True]
-    assert not site.play(many([busybox, hand_made])).last.changed
+def test_many_images_in_one_task(site: MemorySite, busybox: str, hand_made: str, shared: t.List[str]) -> None:
+    many_images_in_one_task(site, shared, hand_made, busybox)
 
 
 def test_images_with_options_of_their_own(
@@ -272,29 +234,11 @@ def test_progress_file(site: MemorySite, hand_made: str, layout: Layout, tmp_pat
 
 
 def test_all_platforms_and_no_unpacking(site: MemorySite, two_platforms: t.Tuple[str, t.Dict[str, str]]) -> None:
-    name, digests = two_platforms
-    site.converge(image(name, unpack=False))
-    assert site.snapshots() == []
-    (every,) = site.converge(image(name, platform="all", unpack=False))
-    assert every.actions[0].startswith(f"pull image {name} for all platforms")
-    assert set(digests.values()) < site.blobs()
-    assert site.snapshots() == []
-    assert not site.play(image(name, unpack=False)).last.changed
-    (unpacked,) = site.converge(image(name))
-    assert "it is not unpacked" in unpacked.actions[0]
-    assert unpacked.value("pulled")["bytes"] == 0
+    all_platforms_and_no_unpacking(site, two_platforms[0], two_platforms[1].values())
 
 
 def test_damage_is_noticed_and_repaired(site: MemorySite, busybox: str) -> None:
-    pulled = site.play(image(busybox)).last
-    site.memory.content.delete(Digest(pulled.value("config_digest")))
-    (repaired,) = site.converge(image(busybox))
-    assert "damaged or incomplete" in repaired.actions[0]
-    assert repaired.value("image") == {**pulled.value("image"), "Metadata": repaired.value("image")["Metadata"]}
-
-
-def container(name: str, **options: t.Any) -> Task:
-    return task("containerd_container", name=name, **options)
+    a_lost_blob_is_noticed_and_repaired(site, busybox, lambda digest: site.memory.content.delete(Digest(digest)))
 
 
 def test_a_password_shows_nowhere(site: MemorySite, busybox: str) -> None:

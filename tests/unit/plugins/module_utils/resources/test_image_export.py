@@ -5,25 +5,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import pathlib
 import typing as t
 
-from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
+from ansible_collections.fleet.containerd.tests.support.ansible import task
 from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
-
-
-def export(name: t.Union[str, t.Sequence[str]], path: pathlib.Path, ignore_errors: bool = False, **options: t.Any) -> Task:
-    made = task("containerd_image_export", path=str(path), names=name, **options)
-    return {**made, "name": f"export to {path.name}", "ignore_errors": ignore_errors}
-
-
-def pull(name: str, **options: t.Any) -> Task:
-    return task("containerd_image", name=name, plain_http=True, **options)
-
-
-def sha256(path: pathlib.Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+from ansible_collections.fleet.containerd.tests.support.stories.image_export import every_format, export, platforms, pull, sha256
 
 
 def test_what_changes_an_archive(site: MemorySite, busybox: str, hand_made: str, tmp_path: pathlib.Path) -> None:
@@ -85,48 +72,8 @@ def test_wrong_values(site: MemorySite, busybox: str, tmp_path: pathlib.Path) ->
 
 
 def test_platforms(site: MemorySite, two_platforms: t.Tuple[str, t.Dict[str, str]], tmp_path: pathlib.Path) -> None:
-    name, _digests = two_platforms
-    site.play(pull(name))
-    paths = [tmp_path / f"{number}.tar" for number in range(4)]
-    default, every, some, arm = site.play(
-        export(name, paths[0]),
-        export(name, paths[1], platform="all", ignore_errors=True),
-        export(name, paths[2], platform="all", allow_missing_platforms=True),
-        export(name, paths[3], platform="linux/arm64", ignore_errors=True),
-    ).results
-    assert every.msg == arm.msg == f"the image {name} is incomplete here, it is missing linux/arm64: pull it for that platform"
-    assert default.changed
-    assert some.changed
-    assert paths[0].read_bytes() == paths[2].read_bytes()
-    assert not paths[1].exists()
-    site.play(pull(name, platform="linux/arm64"))
-    site.converge(
-        export(name, paths[1], platform="all", format="oci"),
-        export(name, paths[3], platform="linux/arm64", format="oci"),
-    )
+    platforms(site, two_platforms[0], tmp_path)
 
 
 def test_formats(site: MemorySite, busybox: str, tmp_path: pathlib.Path) -> None:
-    pulled = site.play(pull(busybox)).last
-    docker, oci, packed, directory = (tmp_path / name for name in ("docker.tar", "oci.tar", "oci.tar.gz", "dir"))
-    results = site.converge(
-        export(busybox, docker),
-        export([busybox], oci, format="oci"),
-        export(busybox, packed, format="oci", compression="gzip"),
-        export(busybox, directory, format="oci-dir"),
-        diff=True,
-    )
-    digest = pulled.value("digest")
-    assert [one.actions for one in results] == [
-        [f"export image {busybox} to {path}"] for path in (docker, oci, packed, directory)
-    ]
-    assert results[0].value("diff")["before"] == {"exists": False, "up_to_date": False}
-    assert results[0].value("diff")["after"] == {"exists": True, "up_to_date": True, "images": {busybox: digest}}
-    assert results[2].value("archive") == {
-        "file": str(packed),
-        "format": "oci",
-        "compression": "gzip",
-        "images": {busybox: digest},
-        "bytes": packed.stat().st_size,
-    }
-    assert results[0].value("images")[0]["Id"] == pulled.value("config_digest")
+    every_format(site, busybox, tmp_path)

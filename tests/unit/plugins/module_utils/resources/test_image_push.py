@@ -5,60 +5,27 @@
 
 from __future__ import annotations
 
-import json
-import typing as t
-
-from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
 from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry, fake_registry
 from ansible_collections.fleet.containerd.tests.support.images import Layout, hand_made_layers, small_image
 from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
-
-
-def push(name: str, ignore_errors: bool = False, **options: t.Any) -> Task:
-    return {**task("containerd_image_push", name=name, **options), "ignore_errors": ignore_errors}
-
-
-def pull(name: str, **options: t.Any) -> Task:
-    return task("containerd_image", name=name, **options)
-
-
-def load(layout: Layout, **options: t.Any) -> Task:
-    return task("containerd_image_load", path=str(layout.path), **options)
+from ansible_collections.fleet.containerd.tests.support.stories.image_push import (
+    an_image_goes_there_and_comes_back,
+    platforms,
+    pull,
+    push,
+    what_is_in_another_repository_is_mounted,
+)
 
 
 def test_an_image_goes_there_and_comes_back(site: MemorySite, layout: Layout) -> None:
     top = small_image(layout, hand_made_layers()[:1])
-    layout.tag(top, "docker.io/library/app:1")
     with fake_registry() as registry:
-        site.play(load(layout))
-        name = f"{registry.address}/team/app"
-        one = push("app:1", destination=name)
-        (pushed,) = site.converge(one)
-        assert pushed.actions == [f"push image docker.io/library/app:1 to {name}:1"]
-        assert pushed.value("destination") == f"{name}:1"
-        assert pushed.value("digest") == top["digest"] == registry.digest("team/app:1")
-        assert pushed.value("diff") == {"before": {"up_to_date": False}, "after": {"up_to_date": True, "digest": top["digest"]}}
-        body = json.loads(layout.read(top))
-        blobs = [body["config"], *body["layers"]]
-        assert pushed.value("pushed")["blobs"] == sorted(blob["digest"] for blob in blobs)
-        assert pushed.value("pushed")["bytes"] == sum(blob["size"] for blob in blobs)
-        assert pushed.value("pushed")["existing"] == 0
-        assert pushed.value("missing_platforms") == []
-        (again,) = site.converge(push("app:1", destination=f"{name}:2"))
-        assert again.value("pushed") == {**again.value("pushed"), "blobs": [], "bytes": 0, "existing": 3}
-        back = site.play(pull(f"{name}:2")).last
-        assert back.value("digest") == top["digest"]
+        an_image_goes_there_and_comes_back(site, registry.address, layout, top, registry.digest)
 
 
 def test_what_is_in_another_repository_is_mounted(site: MemorySite, layout: Layout) -> None:
     with fake_registry() as registry:
-        registry.push(layout.path, small_image(layout), "base", "1")
-        base = f"{registry.address}/base:1"
-        _pulled, pushed = site.play(pull(base), push(base, destination=f"{registry.address}/other/app:1")).results
-        facts = pushed.value("pushed")
-        assert len(facts["mounted"]) == 2
-        assert (facts["blobs"], facts["bytes"], facts["existing"]) == ([], 0, 0)
-        assert registry.digest("other/app:1") == pushed.value("digest")
+        what_is_in_another_repository_is_mounted(site, registry, layout, small_image(layout), registry.digest)
 
 
 def test_changed_only_when_the_remote_differs(site: MemorySite, registry: FakeRegistry, layout: Layout) -> None:
@@ -75,37 +42,8 @@ def test_changed_only_when_the_remote_differs(site: MemorySite, registry: FakeRe
 
 
 def test_platforms(site: MemorySite, layout: Layout) -> None:
-    amd, arm = small_image(layout), layout.image(hand_made_layers()[:1], architecture="arm64")
-    s390 = layout.image(hand_made_layers()[:1], architecture="s390x")
-    index = layout.index([arm, amd, s390])
     with fake_registry() as registry:
-        registry.push(layout.path, index, "whole", "1")
-        name, out = f"{registry.address}/whole:1", f"{registry.address}/part"
-        pulled, own, some, every, arm64 = site.play(
-            pull(name),
-            push(name),
-            push(name, destination=f"{out}:1"),
-            push(name, destination=f"{out}:2", platforms=["all"], ignore_errors=True),
-            push(name, destination=f"{out}:2", platforms=["linux/amd64", "linux/arm64"], ignore_errors=True),
-        ).results
-        assert pulled.value("digest") == index["digest"]
-        assert not own.changed, "the registry has all platforms, and that is more than what is here"
-        assert some.value("missing_platforms") == ["linux/arm64", "linux/s390x"]
-        assert (
-            every.msg == f"the image {name} is incomplete here, it is missing linux/arm64, linux/s390x: pull it for that platform"
-        )
-        assert arm64.msg == f"the image {name} is incomplete here, it is missing linux/arm64: pull it for that platform"
-        listed = registry.manifest("part:1")["manifests"]
-        assert [one["digest"] for one in listed] == [amd["digest"]]
-        assert not site.play(push(name, destination=f"{out}:1")).last.changed
-        two: t.Dict[str, t.Any] = {"destination": f"{out}:2", "platforms": ["linux/amd64", "linux/arm64"]}
-        site.play(pull(name, platform="linux/arm64"))
-        (pushed,) = site.converge(push(name, **two))
-        assert pushed.value("digest") != index["digest"]
-        assert [one["digest"] for one in registry.manifest("part:2")["manifests"]] == [arm["digest"], amd["digest"]]
-        site.play(pull(name, platform="linux/s390x"))
-        (whole,) = site.converge(push(name, destination=f"{out}:3", platforms=["all"]))
-        assert whole.value("digest") == index["digest"]
+        index = platforms(site, registry, layout, small_image(layout), registry.manifest)
         assert registry.digest("part:3") == index["digest"]
 
 

@@ -5,57 +5,16 @@
 
 from __future__ import annotations
 
-import typing as t
-
-from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
 from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
-
-
-def tag(name: str, *repositories: str, ignore_errors: bool = False, **options: t.Any) -> Task:
-    made = task("containerd_image_tag", name=name, repository=list(repositories), **options)
-    return {**made, "ignore_errors": ignore_errors}
-
-
-def pull(name: str) -> Task:
-    return task("containerd_image", name=name, plain_http=True)
+from ansible_collections.fleet.containerd.tests.support.stories.image_tag import a_tag_keeps_the_content, more_names, pull, tag
 
 
 def test_more_names(site: MemorySite, busybox: str, hand_made: str) -> None:
-    pulled = site.play(pull(busybox), pull(hand_made)).results
-    first, second = (one.value("digest") for one in pulled)
-    both = tag(busybox, "copy", "example.com/a/b:v1", "example.com/a/b:v1")
-    (tagged,) = site.converge(both)
-    names = ["docker.io/library/copy:latest", "example.com/a/b:v1"]
-    assert tagged.actions == [f"tag image {busybox} as {name}" for name in names]
-    assert tagged.value("tagged_images") == ["copy:latest", "example.com/a/b:v1"]
-    shown = [{"name": "copy", "tag": "latest"}, {"name": "example.com/a/b", "tag": "v1"}]
-    its = {"id": pulled[0].value("config_digest"), "digest": first}
-    assert tagged.value("diff")["before"] == {"images": [{**one, "exists": False} for one in shown]}
-    assert tagged.value("diff")["after"] == {"images": [{**one, **its} for one in shown]}
-    assert tagged.value("image")["RepoTags"] == sorted([busybox, *tagged.value("tagged_images")])
-    assert tagged.value("image")["NamesHistory"] == sorted([busybox, *names])
-    with site.engine() as engine:
-        assert {name: engine.images.get(name).target.digest for name in names} == dict.fromkeys(names, first)
-    kept = site.play(tag(hand_made, "copy", "new:1", existing_images="keep")).last
-    assert kept.value("tagged_images") == ["new:1"]
-    (moved,) = site.converge(tag(hand_made, *names))
-    assert moved.actions == [f"tag image {hand_made} as {name} (instead of {first[:19]})" for name in names]
-    with site.engine() as engine:
-        assert engine.images.get(names[0]).target.digest == second
+    more_names(site, busybox, hand_made)
 
 
 def test_a_tag_keeps_the_content(site: MemorySite, busybox: str) -> None:
-    pulled = site.play(pull(busybox)).last
-    same, by_id, gone, container = site.play(
-        tag(busybox, busybox),
-        tag(pulled.value("config_digest"), "kept:1"),
-        task("containerd_image", name=busybox, state="absent"),
-        task("containerd_container", name="one", image="kept:1", command=["true"], detach=False, network_mode="none"),
-    ).results
-    assert not same.changed
-    assert by_id.actions == [f"tag image {pulled.value('digest')} as docker.io/library/kept:1"]
-    assert gone.value("deleted") == []
-    assert container.value("status") == 0
+    a_tag_keeps_the_content(site, busybox)
 
 
 def test_wrong_values(site: MemorySite, busybox: str) -> None:
