@@ -18,7 +18,6 @@ from ansible_collections.fleet.containerd.tests.support.images import Layout, bu
 from ansible_collections.fleet.containerd.tests.support.modules import Modules, running_modules
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
 from ansible_collections.fleet.containerd.tests.support.site import (
-    DaemonSite,
     EmbeddedSite,
     Site,
     finished,
@@ -65,14 +64,6 @@ def site(tmp_path: pathlib.Path, backend: t.Optional[Daemon]) -> t.Iterator[Site
 def embedded_site(tmp_path: pathlib.Path) -> t.Iterator[EmbeddedSite]:
     """A fresh embedded engine, for what only that one has."""
     with finished(EmbeddedSite(tmp_path, new_namespace())) as made:
-        yield made
-
-
-@pytest.fixture
-def daemon_site(tmp_path: pathlib.Path, backend: t.Optional[Daemon]) -> t.Iterator[DaemonSite]:
-    """A fresh namespace of each daemon."""
-    assert backend, "the test's parameters must leave the embedded engine out: see ON_DAEMONS"
-    with finished(DaemonSite(tmp_path, new_namespace(), backend)) as made:
         yield made
 
 

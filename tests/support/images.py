@@ -10,7 +10,6 @@ import gzip
 import hashlib
 import io
 import json
-import os
 import pathlib
 import tarfile
 import typing as t
@@ -69,15 +68,6 @@ def tar_of(entries: t.Iterable[Entry]) -> bytes:
             info.devmajor, info.devminor = entry.device
             info.pax_headers = dict(entry.pax)
             archive.addfile(info, io.BytesIO(entry.content))
-    return out.getvalue()
-
-
-def tar_of_directory(path: str, names: t.Sequence[str], prefix: str = "") -> bytes:
-    """An uncompressed tar of some trees below path."""
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for name in names:
-            archive.add(os.path.join(path, name), prefix + name)
     return out.getvalue()
 
 

@@ -29,7 +29,6 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine.models imp
     LayerTarget,
     Mount,
     SnapshotInfo,
-    Version,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     AlreadyExists,
@@ -340,9 +339,6 @@ class MemoryEngine:
 
     def interrupted(self) -> bool:
         return False
-
-    def version(self) -> Version:
-        return Version(self.kind, "memory")
 
     def close(self) -> None:
         """The World outlives its engines."""

@@ -56,7 +56,6 @@ from .models import (
     SnapshotInfo,
     TaskIO,
     TaskState,
-    Version,
 )
 
 class Ingest(t.Protocol):
@@ -280,5 +279,4 @@ class Engine(t.Protocol):
     def interrupted(self) -> bool:
         """Whether a holder of a lock was killed and no process has tidied up since. Only reads, in a few system calls."""
 
-    def version(self) -> Version: ...
     def close(self) -> None: ...

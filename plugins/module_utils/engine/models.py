@@ -135,11 +135,3 @@ class TaskState(t.NamedTuple):
     exited_at: float = 0.0
     oom_killed: bool = False
     log_path: str = ""
-
-
-class Version(t.NamedTuple):
-    """engine: containerd or embedded; its version and revision; the version of the runtime if known."""
-
-    engine: str
-    version: str
-    revision: str = ""

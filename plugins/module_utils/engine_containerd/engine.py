@@ -10,7 +10,7 @@ import os
 import typing as t
 
 from ..engine.labels import DESIRED
-from ..engine.models import Container, Version
+from ..engine.models import Container
 from ..engine_host.leases import Leases
 from ..engine_host.place import Place, check_absolute, sync
 from ..errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, printable
@@ -182,10 +182,6 @@ class ContainerdEngine:
         roots = self._root(_CONTENT, "content"), self._root(_SNAPSHOTTER, self.snapshotter(snapshotter).name)
         blobs, layers = (root if os.path.isdir(root) else "" for root in roots)
         return blobs, layers
-
-    def version(self) -> Version:
-        found = self._rpc.call("version.v1.Version/Version")
-        return Version(self.kind, found["version"], found["revision"])
 
     def close(self) -> None:
         self._rpc.close()

@@ -10,8 +10,7 @@ import os
 import secrets
 import typing as t
 
-from ..engine.labels import VERSION
-from ..engine.models import COMMITTED, Version
+from ..engine.models import COMMITTED
 from ..engine_host.leases import Leases
 from ..engine_host.place import Place, check_absolute, sync
 from ..errors import EngineError, NotFound, ResourceExhausted, Unavailable, printable
@@ -200,9 +199,6 @@ class EmbeddedEngine:
 
     def places(self, snapshotter: str = "") -> t.Tuple[str, str]:
         return self.data_root, self.data_root
-
-    def version(self) -> Version:
-        return Version(self.kind, VERSION)
 
     def close(self) -> None:
         self._database.close()

@@ -12,9 +12,9 @@ import sys
 import typing as t
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
-MS_NOATIME, MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE, MS_RELATIME = 1024, 4096, 16384, 1 << 18, 1 << 19, 1 << 21
+MS_NOATIME, MS_BIND, MS_REC, MS_RELATIME = 1024, 4096, 16384, 1 << 21
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
-RESOLVE_NO_XDEV, RESOLVE_NO_MAGICLINKS, RESOLVE_NO_SYMLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT = 1, 2, 4, 8, 16
+RESOLVE_NO_XDEV, RESOLVE_BENEATH, RESOLVE_IN_ROOT = 1, 8, 16
 _SYS_OPENAT2 = 437
 #: Each architecture has its own number of this old call. A 32-bit Python on a 64-bit kernel would make another call.
 _SYS_IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282} if sys.maxsize > 2**32 else {}

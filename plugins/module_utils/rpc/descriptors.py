@@ -107,7 +107,6 @@ containerd.services.tasks.v1.StartRequest container_id:1:s exec_id:2:s
 containerd.services.tasks.v1.StartResponse pid:1:u
 containerd.services.tasks.v1.WaitRequest container_id:1:s exec_id:2:s
 containerd.services.tasks.v1.WaitResponse exit_status:1:u exited_at:2:m=google.protobuf.Timestamp
-containerd.services.version.v1.VersionResponse version:1:s revision:2:s
 containerd.types.Descriptor media_type:1:s digest:2:s size:3:i annotations:5:%s
 containerd.types.Mount type:1:s source:2:s target:3:s options:4:*s
 containerd.types.Platform os:1:s architecture:2:s variant:3:s os_version:4:s os_features:5:*s
@@ -185,5 +184,4 @@ containerd.services.tasks.v1.Tasks/Pause containerd.services.tasks.v1.PauseTaskR
 containerd.services.tasks.v1.Tasks/Resume containerd.services.tasks.v1.ResumeTaskRequest google.protobuf.Empty u
 containerd.services.tasks.v1.Tasks/Start containerd.services.tasks.v1.StartRequest containerd.services.tasks.v1.StartResponse u
 containerd.services.tasks.v1.Tasks/Wait containerd.services.tasks.v1.WaitRequest containerd.services.tasks.v1.WaitResponse u
-containerd.services.version.v1.Version/Version google.protobuf.Empty containerd.services.version.v1.VersionResponse u
 """

@@ -15,26 +15,17 @@ _FIRST, _BOOTED = "/proc/1/comm", "/run/systemd/system"
 
 
 class HostFacts(t.NamedTuple):
-    """cgroup: 1 or 2. systemd: it runs here and can be asked for cgroups. last_cap: the highest capability of the kernel.
-
-    limits and oom_score_adj: those of new containers.
-    """
+    """cgroup: 1 or 2. systemd: it runs here and can be asked for cgroups. limits and oom_score_adj: those of new containers."""
 
     cgroup: int = 1
     systemd: bool = False
-    last_cap: int = 40
     limits: t.Tuple[Limit, ...] = ()
     oom_score_adj: int = 0
 
 
 def host_facts() -> HostFacts:
     """The facts of this machine. Hybrid hierarchies count as version 1, as for runc."""
-    try:
-        with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as stream:
-            last_cap = int(stream.read())
-    except (OSError, ValueError):
-        last_cap = 40
-    return HostFacts(2 if _unified() else 1, systemd_runs(), last_cap, limits(), oom_score_adj())
+    return HostFacts(2 if _unified() else 1, systemd_runs(), limits(), oom_score_adj())
 
 
 def _unified() -> bool:

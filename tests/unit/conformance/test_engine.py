@@ -41,12 +41,10 @@ BOTTOM = [
 TOP = [Entry("etc/.wh.gone"), Entry("etc/new", b"new"), Entry("opaque/.wh..wh..opq"), Entry("opaque/new", b"new")]
 
 
-def test_kind_namespace_version(harness: Harness) -> None:
+def test_kind_and_namespace(harness: Harness) -> None:
     engine = harness.open("some.name")
     assert engine.kind in ("embedded", "containerd")
     assert engine.namespace == "some.name"
-    assert engine.version().engine == engine.kind
-    assert engine.version().version
 
 
 @pytest.mark.parametrize("compressed", [False, True])

@@ -182,7 +182,7 @@ def manifest(**more: object) -> bytes:
         "schemaVersion": 2,
         "mediaType": media_types.OCI_MANIFEST,
         "config": descriptor(media_types.OCI_CONFIG),
-        "layers": [descriptor(media_types.OCI_LAYER_GZIP)],
+        "layers": [descriptor(media_types.OCI_LAYER + "+gzip")],
         **more,
     }
     return json.dumps(body).encode()
@@ -192,7 +192,7 @@ def test_manifest() -> None:
     found = parse(manifest(), media_types.OCI_MANIFEST)
     assert isinstance(found, Manifest)
     assert found.config.media_type == media_types.OCI_CONFIG
-    assert found.layers[0] == Descriptor(media_types.OCI_LAYER_GZIP, Digest(A), 5)
+    assert found.layers[0] == Descriptor(media_types.OCI_LAYER + "+gzip", Digest(A), 5)
 
 
 @pytest.mark.parametrize(
@@ -279,9 +279,9 @@ def test_chain_ids() -> None:
 @pytest.mark.parametrize(
     ("media_type", "kind", "compression"),
     [
-        (media_types.OCI_LAYER_GZIP, "layer", "gzip"),
+        (media_types.OCI_LAYER + "+gzip", "layer", "gzip"),
         (media_types.DOCKER_LAYER_GZIP, "layer", "gzip"),
-        (media_types.OCI_LAYER_ZSTD, "layer", "zstd"),
+        (media_types.OCI_LAYER + "+zstd", "layer", "zstd"),
         (media_types.OCI_LAYER, "layer", "none"),
         (media_types.DOCKER_INDEX, "index", "none"),
         ("application/x", "unknown", "none"),
