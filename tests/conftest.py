@@ -64,3 +64,9 @@ def roots(tmp_path: pathlib.Path) -> t.Iterator[t.Dict[str, str]]:
         yield {"engine": "embedded", "data_root": str(data_root), "state_root": str(state_root)}
     finally:
         clean_up(data_root, state_root)
+
+
+@pytest.fixture
+def layout(tmp_path: pathlib.Path) -> Layout:
+    """A place to build images in."""
+    return Layout(tmp_path / "layout")

@@ -87,12 +87,6 @@ def modules(module_server: Modules, tmp_path: pathlib.Path) -> Modules:
     return module_server.writing_to(tmp_path / "result")
 
 
-@pytest.fixture
-def layout(tmp_path: pathlib.Path) -> Layout:
-    """A place to build images in."""
-    return Layout(tmp_path / "layout")
-
-
 @pytest.fixture(scope="session")
 def hand_made(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The name of an image with whiteouts, links across layers and odd names."""

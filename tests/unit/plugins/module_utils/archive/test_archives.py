@@ -91,11 +91,6 @@ def engine(opened: Opener) -> EmbeddedEngine:
     return opened("engine")
 
 
-@pytest.fixture
-def layout(tmp_path: pathlib.Path) -> Layout:
-    return Layout(tmp_path / "layout")
-
-
 def put(engine: EmbeddedEngine, layout: Layout, top: t.Mapping[str, t.Any], name: str = "app:1", wish: t.Any = ALL) -> None:
     """An image of a layout into the store, by its directory."""
     layout.tag(top, name)

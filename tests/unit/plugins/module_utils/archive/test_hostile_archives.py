@@ -35,18 +35,6 @@ LAYER = f"{0:064x}/layer.tar"
 Make = t.Callable[[Layout], bytes]
 
 
-@pytest.fixture
-def engine(tmp_path: pathlib.Path) -> t.Iterator[EmbeddedEngine]:
-    found = EmbeddedEngine("default", str(tmp_path / "data"), str(tmp_path / "state"))
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def layout(tmp_path: pathlib.Path) -> Layout:
-    return Layout(tmp_path / "layout")
-
-
 def oci(layout: Layout, **more: t.Any) -> t.Dict[str, t.Any]:
     """An image layout's members with some replaced or (None) left out."""
     layout.tag(layout.image(GOOD), "docker.io/library/app:1")

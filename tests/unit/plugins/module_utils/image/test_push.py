@@ -72,18 +72,6 @@ class Watched(Pusher):
 
 
 @pytest.fixture
-def engine(tmp_path: pathlib.Path) -> t.Iterator[EmbeddedEngine]:
-    found = EmbeddedEngine("default", str(tmp_path / "data"), str(tmp_path / "state"))
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def layout(tmp_path: pathlib.Path) -> Layout:
-    return Layout(tmp_path / "layout")
-
-
-@pytest.fixture
 def pusher() -> t.Iterator[Watched]:
     with contextlib.closing(Watched()) as made:
         yield made

@@ -109,11 +109,6 @@ def stack() -> t.Iterator[contextlib.ExitStack]:
         yield found
 
 
-@pytest.fixture
-def layout(tmp_path: pathlib.Path) -> Layout:
-    return Layout(tmp_path / "layout")
-
-
 def two_platforms(layout: Layout) -> t.Dict[str, t.Any]:
     amd = layout.image(hand_made_layers())
     arm = layout.image([hand_made_layers()[0], tar_of([Entry("arm", b"1" * 3000)])], architecture="arm64")

@@ -33,12 +33,6 @@ def registry() -> t.Iterator[FakeRegistry]:
 
 
 @pytest.fixture
-def layout(tmp_path: pathlib.Path) -> Layout:
-    """A place to build images in."""
-    return Layout(tmp_path / "layout")
-
-
-@pytest.fixture
 def busybox(registry: FakeRegistry, layout: Layout) -> str:
     """The name of a small image with a root file system, in the registry."""
     registry.push(layout.path, small_image(layout), "busybox", "1")

@@ -22,9 +22,77 @@ from ansible_collections.fleet.containerd.tests.support.fake_registry import Fak
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, tar_of
 from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
 
-Row = t.Tuple[str, str, t.Dict[str, t.Any]]
 
-PULLS = """
+def nothing_to_pull(key: str, pulled: str) -> str:
+    """The image is what the task pulled found or made it."""
+    return f"""\
+{key}_check is not changed
+{key}_check.actions == []
+{key}_check.diff.before.id == {pulled}.diff.after.id
+{key}_check.diff.after.id == {pulled}.diff.after.id
+{key} is not changed
+{key}.actions == []
+{key}.diff.before.id == {pulled}.diff.after.id
+{key}.diff.after.id == {pulled}.diff.after.id"""
+
+
+def nothing_to_remove(key: str) -> str:
+    return f"""\
+{key}_check is not changed
+{key}_check.diff == {key}.diff
+{key} is not changed
+{key}.diff.before.exists is false
+{key}.diff.after.exists is false
+{key}.deleted | length == 0
+{key}.untagged | length == 0
+{key}_check.deleted == {key}.deleted
+{key}_check.untagged == {key}.untagged"""
+
+
+def one_name_less(key: str, names: int) -> str:
+    """A task removes the tag key of tagged-1; the image had so many names."""
+    return f"""\
+{key}_check is changed
+{key}_check.diff == {key}.diff
+{key} is changed
+{key}.diff.before.id == pulled.image.Id
+{key}.diff.before.tags | length == {names}
+{key}.diff.before.digests | length in [1, 2]
+{key}.diff.after.id == pulled.image.Id
+{key}.diff.after.tags | length == {names - 1}
+{key}.diff.after.digests | length in [1, 2]
+{key}.deleted | length == 0
+{key}.untagged | length == 1
+{key}.untagged[0] == 'tagged-1:{key}'
+{key}_check.deleted == {key}.deleted
+{key}_check.untagged == {key}.untagged"""
+
+
+def tagged(key: str, *names: t.Tuple[str, str]) -> str:
+    """Of each name of the task the image before ("" for none) and after."""
+    lines = [f"{key}_check == {key}", f"{key} is changed", f"{key}.diff.before.images | length == {len(names)}"]
+    for number, (before, after) in enumerate(names):
+        then, now = (f"{key}.diff.{when}.images[{number}]" for when in ("before", "after"))
+        lines += [f"{then} {'==' if before == after else '!='} {now}", f"{now}.id == {after}_pulled.image.Id"]
+        lines += [f"{then}.id == {before}_pulled.image.Id" if before else f"{then}.exists is false"]
+    return "\n".join(lines)
+
+
+def nothing_to_tag(key: str, names: int) -> str:
+    return f"""\
+{key}_check == {key}
+{key} is not changed
+{key}.diff.before == {key}.diff.after
+{key}.diff.before.images | length == {names}"""
+
+
+def listed(key: str, *images: str) -> str:
+    """What image_info lists, by the tasks that pulled them."""
+    ids = [f"{key}_info.images[{number}].Id == {image}.image.Id" for number, image in enumerate(images)]
+    return "\n".join([f"{key}_info.images | length == {len(images)}", *ids])
+
+
+PULLS = f"""
 pull_check is changed
 pull_check.diff.before.exists is false
 pull_check.diff.after.id is string
@@ -44,21 +112,12 @@ pull.actions | length == 1
 pull.actions == pull_check.actions
 name in pull.actions[0]
 name in pull.image.RepoTags
-again_check is not changed
-again_check.actions == []
-again_check.diff.before.id == pull.diff.after.id
-again_check.diff.after.id == pull.diff.after.id
-again is not changed
-again.diff.before.id == pull.diff.after.id
-again.diff.after.id == pull.diff.after.id
+{nothing_to_pull("again", "pull")}
 again_check.diff.before == again.diff.after
 again_check.diff == again.diff
 again_check.image == again.image
-asked_check is not changed
-asked is not changed
-asked.diff.before.id == pull.diff.after.id
+{nothing_to_pull("asked", "pull")}
 asked.diff.before == again.diff.after
-asked.diff.after.id == pull.diff.after.id
 arm_check is changed
 arm_check.actions | length == 1
 arm_check.diff.before.id == pull.diff.after.id
@@ -71,23 +130,13 @@ arm.diff.after.id != pull.diff.after.id
 arm.diff.after.id is string
 arm.image.Architecture == 'arm64'
 arm_check.image.Architecture == 'arm64'
-arm_again_check is not changed
-arm_again_check.actions | length == 0
-arm_again_check.diff.before.id == arm.diff.after.id
-arm_again_check.diff.after.id == arm.diff.after.id
-arm_again is not changed
-arm_again.actions | length == 0
-arm_again.diff.before.id == arm.diff.after.id
-arm_again.diff.after.id == arm.diff.after.id
+{nothing_to_pull("arm_again", "arm")}
 by_digest_check is changed
 by_digest_check.diff.before.exists is false
 by_digest is changed
 by_digest.diff.before.exists is false
 by_digest.diff.after.id is string
-by_digest_again is not changed
-by_digest_again.actions | length == 0
-by_digest_again.diff.before.id == by_digest.diff.after.id
-by_digest_again.diff.after.id == by_digest.diff.after.id
+{nothing_to_pull("by_digest_again", "by_digest")}
 moved_check is changed
 moved_check.diff.before.id == first.image.Id
 moved_check.diff.after.id == moved.image.Id
@@ -110,61 +159,16 @@ no_platform_check is failed
 no_platform is failed
 """
 
-REMOVALS = """
-nothing_check is not changed
-nothing_check.diff == nothing.diff
-nothing is not changed
-nothing.diff.before.exists is false
-nothing.diff.after.exists is false
-nothing.deleted | length == 0
-nothing.untagged | length == 0
-nothing_check.deleted == nothing.deleted
-nothing_check.untagged == nothing.untagged
+REMOVALS = f"""
+{nothing_to_remove("nothing")}
 nothing_info.images | length == 0
-latest_check is changed
-latest_check.diff == latest.diff
-latest is changed
-latest.diff.before.id == pulled.image.Id
-latest.diff.before.tags | length == 4
-latest.diff.before.digests | length in [1, 2]
-latest.diff.after.id == pulled.image.Id
-latest.diff.after.tags | length == 3
-latest.diff.after.digests | length in [1, 2]
-latest.deleted | length == 0
-latest.untagged | length == 1
-latest.untagged[0] == 'tagged-1:latest'
-latest_check.deleted == latest.deleted
-latest_check.untagged == latest.untagged
+{one_name_less("latest", 4)}
 latest_check.image == latest.image
 latest_info.images | length == 0
-latest_again_check is not changed
-latest_again_check.diff == latest_again.diff
-latest_again is not changed
-latest_again.diff.before.exists is false
-latest_again.diff.after.exists is false
-latest_again.deleted | length == 0
-latest_again.untagged | length == 0
-latest_again_check.deleted == latest_again.deleted
-latest_again_check.untagged == latest_again.untagged
-foo_check is changed
-foo_check.diff == foo.diff
-foo is changed
-foo.diff.before.id == pulled.image.Id
-foo.diff.before.tags | length == 3
-foo.diff.before.digests | length in [1, 2]
-foo.diff.after.id == pulled.image.Id
-foo.diff.after.tags | length == 2
-foo.diff.after.digests | length in [1, 2]
-foo.deleted | length == 0
-foo.untagged | length == 1
-foo.untagged[0] == 'tagged-1:foo'
-foo_check.deleted == foo.deleted
-foo_check.untagged == foo.untagged
-two_info.images | length == 2
-two_info.images[0].Id == pulled.image.Id
-two_info.images[1].Id == pulled.image.Id
-one_info.images | length == 1
-one_info.images[0].Id == pulled.image.Id
+{nothing_to_remove("latest_again")}
+{one_name_less("foo", 3)}
+{listed("two", "pulled", "pulled")}
+{listed("one", "pulled")}
 by_id_check is changed
 by_id_check.diff == by_id.diff
 by_id is changed
@@ -181,15 +185,7 @@ by_id_check.deleted | length == 1
 by_id_check.deleted[0] == pulled.image.Id
 by_id_check.untagged == by_id.untagged
 none_info.images | length == 0
-by_id_again_check is not changed
-by_id_again_check.diff == by_id_again.diff
-by_id_again is not changed
-by_id_again.diff.before.exists is false
-by_id_again.diff.after.exists is false
-by_id_again.deleted | length == 0
-by_id_again.untagged | length == 0
-by_id_again_check.deleted == by_id_again.deleted
-by_id_again_check.untagged == by_id_again.untagged
+{nothing_to_remove("by_id_again")}
 last.untagged == [hello]
 last.deleted == [pulled.image.Id]
 last_check.untagged == last.untagged
@@ -198,86 +194,22 @@ last.diff.after.exists is false
 last_check.diff == last.diff
 """
 
-TAGS = """
+TAGS = f"""
 tag_check is changed
-tag is changed
-tag.diff.before.images | length == 2
-tag.diff.before.images[0] != tag.diff.after.images[0]
-tag.diff.before.images[1] != tag.diff.after.images[1]
-tag.diff.before.images[0].exists is false
-tag.diff.before.images[1].exists is false
-tag.diff.after.images[0].id == hello_pulled.image.Id
-tag.diff.after.images[1].id == hello_pulled.image.Id
-tag_info.images | length == 2
-tag_info.images[0].Id == hello_pulled.image.Id
-tag_info.images[1].Id == hello_pulled.image.Id
+{tagged("tag", ("", "hello"), ("", "hello"))}
+{listed("tag", "hello_pulled", "hello_pulled")}
 tag.tagged_images == ['tagged-1:latest', 'tagged-1:foo']
-tag_check == tag
-same_check == same
-same is not changed
-same.diff.before == same.diff.after
-same.diff.before.images | length == 2
-short is not changed
-short.diff.before == short.diff.after
-short.diff.before.images | length == 2
-short_check == short
-more_check == more
-more is changed
-more.diff.before.images | length == 3
-more.diff.before.images[0] == more.diff.after.images[0]
-more.diff.before.images[1] == more.diff.after.images[1]
-more.diff.before.images[2] != more.diff.after.images[2]
-more.diff.before.images[2].exists is false
-more.diff.after.images[0].id == hello_pulled.image.Id
-more.diff.after.images[1].id == hello_pulled.image.Id
-more.diff.after.images[2].id == hello_pulled.image.Id
-more_info.images | length == 3
-more_info.images[0].Id == hello_pulled.image.Id
-more_info.images[1].Id == hello_pulled.image.Id
-more_info.images[2].Id == hello_pulled.image.Id
-keep_check == keep
-keep is changed
-keep.diff.before.images | length == 3
-keep.diff.before.images[0] == keep.diff.after.images[0]
-keep.diff.before.images[1] == keep.diff.after.images[1]
-keep.diff.before.images[2] != keep.diff.after.images[2]
-keep.diff.before.images[2].exists is false
-keep.diff.after.images[0].id == hello_pulled.image.Id
-keep.diff.after.images[1].id == hello_pulled.image.Id
-keep.diff.after.images[2].id == other_pulled.image.Id
-keep_info.images | length == 4
-keep_info.images[0].Id == hello_pulled.image.Id
-keep_info.images[1].Id == hello_pulled.image.Id
-keep_info.images[2].Id == other_pulled.image.Id
-keep_info.images[3].Id == hello_pulled.image.Id
-kept is not changed
-kept.diff.before == kept.diff.after
-kept.diff.before.images | length == 3
-kept_check == kept
-overwrite_check == overwrite
-overwrite is changed
-overwrite.diff.before.images | length == 3
-overwrite.diff.before.images[0] != overwrite.diff.after.images[0]
-overwrite.diff.before.images[1] != overwrite.diff.after.images[1]
-overwrite.diff.before.images[2] == overwrite.diff.after.images[2]
-overwrite.diff.before.images[0].id == hello_pulled.image.Id
-overwrite.diff.before.images[1].id == hello_pulled.image.Id
-overwrite.diff.after.images[0].id == other_pulled.image.Id
-overwrite.diff.after.images[1].id == other_pulled.image.Id
-overwrite.diff.after.images[2].id == other_pulled.image.Id
-overwrite_info.images | length == 4
-overwrite_info.images[0].Id == other_pulled.image.Id
-overwrite_info.images[1].Id == other_pulled.image.Id
-overwrite_info.images[2].Id == other_pulled.image.Id
-overwrite_info.images[3].Id == hello_pulled.image.Id
-by_digest is changed
-by_digest.diff.before.images | length == 1
-by_digest.diff.before.images[0].id == hello_pulled.image.Id
-by_digest.diff.after.images[0].id == digest_pulled.image.Id
-by_id is changed
-by_id.diff.before.images | length == 1
-by_id.diff.before.images[0].id == other_pulled.image.Id
-by_id.diff.after.images[0].id == digest_pulled.image.Id
+{nothing_to_tag("same", 2)}
+{nothing_to_tag("short", 2)}
+{tagged("more", ("hello", "hello"), ("hello", "hello"), ("", "hello"))}
+{listed("more", "hello_pulled", "hello_pulled", "hello_pulled")}
+{tagged("keep", ("hello", "hello"), ("hello", "hello"), ("", "other"))}
+{listed("keep", "hello_pulled", "hello_pulled", "other_pulled", "hello_pulled")}
+{nothing_to_tag("kept", 3)}
+{tagged("overwrite", ("hello", "other"), ("hello", "other"), ("other", "other"))}
+{listed("overwrite", "other_pulled", "other_pulled", "other_pulled", "hello_pulled")}
+{tagged("by_digest", ("hello", "digest"))}
+{tagged("by_id", ("other", "digest"))}
 to_digest is failed
 to_id is failed
 missing_check is failed
@@ -287,16 +219,13 @@ hello_info.images | length == 1
 'tagged-2:qux' in hello_info.images[0].RepoTags
 """
 
-OTHERS = """
+OTHERS = f"""
 absent_info.images | length == 0
 two_info.images | length == 2
 other in two_info.images[0].RepoTags
 hello in two_info.images[1].RepoTags
-mixed_info.images | length == 2
-mixed_info.images[0].Id == other_pulled.image.Id
-mixed_info.images[1].Id == hello_pulled.image.Id
-id_info.images | length == 1
-id_info.images[0].Id == hello_pulled.image.Id
+{listed("mixed", "other_pulled", "hello_pulled")}
+{listed("id", "hello_pulled")}
 hello in all_info.images[0].RepoTags[0] or hello in all_info.images[1].RepoTags[0]
 all_info.images | length == 2
 hello_info.images[0].Digest is string
@@ -327,7 +256,7 @@ load.image_names | length == load.images | length
 load_check.image_names == load.image_names
 load.images | map(attribute='Id') | sort == [hello_pulled.image.Id, other_pulled.image.Id] | sort
 load_check.images | map(attribute='Id') | list == load.images | map(attribute='Id') | list
-load.image != {}
+load.image != {{}}
 load.image.Id == load.images[0].Id
 load.image.NamesHistory | length > 0
 load_again is not changed

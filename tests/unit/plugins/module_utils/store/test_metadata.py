@@ -179,13 +179,6 @@ def test_a_transaction_that_fails_leaves_nothing(tmp_path: pathlib.Path) -> None
     assert len(database.query("SELECT * FROM leases")) == 1
 
 
-@pytest.fixture
-def engine(tmp_path: pathlib.Path) -> t.Iterator[EmbeddedEngine]:
-    found = EmbeddedEngine("default", str(tmp_path / "data"), str(tmp_path / "state"))
-    yield found
-    found.close()
-
-
 def write(engine: EmbeddedEngine, data: bytes) -> Descriptor:
     blob = Descriptor("application/octet-stream", Digest.of(data), len(data))
     with engine.content.writer(f"test-{blob.digest}", blob) as ingest:

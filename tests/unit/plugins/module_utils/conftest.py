@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An embedded engine of the test's own, and a place to build images in."""
+"""An embedded engine of the test's own."""
 
 from __future__ import annotations
 
@@ -11,12 +11,6 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
-from ansible_collections.fleet.containerd.tests.support.images import Layout
-
-
-@pytest.fixture
-def layout(tmp_path: pathlib.Path) -> Layout:
-    return Layout(tmp_path / "oci")
 
 
 @pytest.fixture
