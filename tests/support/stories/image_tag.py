@@ -49,7 +49,7 @@ def a_tag_keeps_the_content(site: AnySite, name: str) -> None:
     """When the name that it was pulled by goes."""
     pulled = site.play(pull(name)).last
     same, by_id, gone, container = site.play(
-        tag(name, name),
+        tag(name, *[name]),
         tag(pulled.value("config_digest"), "kept:1"),
         task("containerd_image", name=name, state="absent"),
         task("containerd_container", name="one", image="kept:1", command=["true"], detach=False, network_mode="none"),
