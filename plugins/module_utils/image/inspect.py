@@ -127,6 +127,15 @@ def platform_problem(top: Descriptor, view: ImageView, platform: Platform) -> t.
     return [f"it is an image for {own} only, not for {platform}"]
 
 
+def is_stored(content: ContentStore, digest: Digest) -> bool:
+    """Whether a blob is there."""
+    try:
+        content.info(digest)
+    except NotFound:
+        return False
+    return True
+
+
 def inspect(engine: Engine, record: Image, platform: Platform, snapshotter: str = "", unpacked: bool = True) -> Inspection:
     """What there is of an image; cheap enough for every run of a task. unpacked: it has to be."""
     try:
@@ -136,9 +145,7 @@ def inspect(engine: Engine, record: Image, platform: Platform, snapshotter: str 
         return Inspection(None, (str(error),))
     missing: t.List[str] = []
     for layer in view.layers:
-        try:
-            engine.content.info(layer.digest)
-        except NotFound:
+        if not is_stored(engine.content, layer.digest):
             missing.append(f"the layer {layer.digest[:19]} is not there or damaged")
     if view.chain and unpacked:
         try:

@@ -20,7 +20,7 @@ from ..oci.documents import MANIFEST_LIMIT
 from ..oci.image_config import ImageConfig
 from ..oci.manifest import Document, Index, Manifest, parse
 from ..oci.platform import Platform
-from .inspect import CONFIG_LIMIT, INDEX_DEPTH, read_blob
+from .inspect import CONFIG_LIMIT, INDEX_DEPTH, is_stored, read_blob
 
 if t.TYPE_CHECKING:
     from ..engine.api import ContentStore
@@ -163,12 +163,7 @@ def stored_tree(content: ContentStore, top: Descriptor, selection: Selection, na
 
 def is_complete(content: ContentStore, document: Document) -> bool:
     """True when the blobs of a manifest are stored."""
-    try:
-        for blob in blobs_of(document) if isinstance(document, Manifest) else ():
-            content.info(blob.digest)
-    except NotFound:
-        return False
-    return True
+    return not isinstance(document, Manifest) or all(is_stored(content, blob.digest) for blob in blobs_of(document))
 
 
 def _check_platform(content: ContentStore, node: Node, platforms: t.Sequence[Platform], name: str) -> None:

@@ -15,6 +15,7 @@ from ...archive.load import LoadOptions, LoadResult, check_loadable, check_sent,
 from ...archive.read import open_archive, read_archive
 from ...engine.labels import OURS
 from ...errors import InvalidArgument, NotFound, printable
+from ...image.inspect import is_stored
 from ...kernel.converge import Facts, Plan, Step
 from ...oci.digest import Digest
 from ...oci.platform import Platform
@@ -268,18 +269,10 @@ def _loaded_before(want: WantedLoad, engine: Engine) -> t.List[Reference]:
     def is_complete(record: Image) -> bool:
         if want.options.platform:
             return not look_at(engine, record, want.options.platform, want.options.snapshotter).missing
-        return not missing_platforms(engine, record, want.options, lambda child: _is_stored(engine, child.digest))
+        return not missing_platforms(engine, record, want.options, lambda child: is_stored(engine.content, child.digest))
 
     found = [record for record in engine.images.list() if record.labels.get(ARCHIVE) == want.checksum and "@" not in record.name]
     found = [record for record in found if record.labels.get(ASKED, "").endswith(":" + want.asked)]
     if not found or len(found) != int(found[0].labels[ASKED].partition(":")[0]) or not all(map(is_complete, found)):
         return []
     return [Reference.parse(record.name) for record in found]
-
-
-def _is_stored(engine: Engine, digest: Digest) -> bool:
-    try:
-        engine.content.info(digest)
-    except NotFound:
-        return False
-    return True

@@ -134,16 +134,11 @@ class Pulls(Run):
         room = Room(self.engine, self.want.wants[0].snapshotter)
         for number, found in sorted(self._foreseen.items()):
             want = self.want.wants[number]
-            try:
+            with self._alone(number, ResourceExhausted):
                 size, words = room.take(want.label, found, want.unpack)
-            except ResourceExhausted as error:
-                if not self.want.goes_on:
-                    raise
-                self.failed[number] = error
-                continue
-            warnings.extend(words)
-            if not want.every and len(want.platforms) < 2:
-                self._bytes[number] = size
+                warnings.extend(words)
+                if not want.every and len(want.platforms) < 2:
+                    self._bytes[number] = size
         return warnings
 
     def before(self, number: int) -> t.Mapping[str, t.Any]:

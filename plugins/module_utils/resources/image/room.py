@@ -12,6 +12,7 @@ import os
 import typing as t
 
 from ...errors import NotFound, ResourceExhausted
+from ...image.inspect import is_stored
 from ...image.walk import ingest_ref
 from ...oci import media_types
 from ...oci.descriptor import Descriptor
@@ -54,13 +55,9 @@ class Room:
         return fetched, []
 
     def _to_fetch(self, blob: Descriptor) -> int:
-        if blob.digest in self._counted:
+        if blob.digest in self._counted or is_stored(self._content, blob.digest):
             return 0
-        try:
-            self._content.info(blob.digest)
-        except NotFound:
-            return max(0, blob.size - self._ingests.get(ingest_ref(blob), 0))
-        return 0
+        return max(0, blob.size - self._ingests.get(ingest_ref(blob), 0))
 
     def _unpacked(self, layer: Descriptor, name: Digest) -> int:
         if name in self._counted:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 from ...engine.models import Image
@@ -56,16 +57,21 @@ class Run:
         for number, found in enumerate(self.have.found):
             if number in self.failed:
                 continue
-            try:
+            with self._alone(number):
                 more = self.steps(number, found)
-            except EngineError as error:
-                if not self.want.goes_on:
-                    raise
-                self.failed[number] = error
-                continue
-            steps.extend(more)
-            self.changing.update([number] if more else [])
+                steps.extend(more)
+                self.changing.update([number] if more else [])
         return Plan(steps, self._side(self.before), lambda end: self._side(lambda number: self.after(number, end)), self._facts)
+
+    @contextlib.contextmanager
+    def _alone(self, number: int, kind: t.Type[EngineError] = EngineError) -> t.Iterator[None]:
+        """A failure in the context is that of one image, if the task goes on with the others."""
+        try:
+            yield
+        except kind as error:
+            if not self.want.goes_on:
+                raise
+            self.failed[number] = error
 
     def _side(self, of: t.Callable[[int], t.Mapping[str, t.Any]]) -> t.Mapping[str, t.Any]:
         """One side of the diff: the only image, or those of several that change, by name."""
