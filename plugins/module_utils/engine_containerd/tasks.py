@@ -19,6 +19,7 @@ from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, U
 from ..runtime.processes import boot_id, boot_time
 from ..runtime.runc import failure
 from ..runtime.task_record import TaskRecord
+from .unfinished import Mark, settle
 from .values import Message, mount_messages, seconds
 
 if t.TYPE_CHECKING:
@@ -59,6 +60,7 @@ class TaskProxy:
         with contextlib.suppress(NotFound):
             raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {self.state(container.id).status}")
         self._place.container_dir(container.id)
+        self._settle(container.id)
         self._forget(container.id)
         started = time.monotonic()
         while True:
@@ -74,6 +76,7 @@ class TaskProxy:
                     self._forget(container.id)
                     raise _explained("create", error) from error
                 time.sleep(0.1)
+                self._settle(container.id)
         self._tidy()
         try:
             self._call("Start", container.id, _CREATE_SECONDS)
@@ -87,8 +90,10 @@ class TaskProxy:
         from .stdio import Stdio
 
         with Stdio(self._data_root, self._directory(container_id), self._files(container_id)[0], io) as stdio:
-            mounts = mount_messages(rootfs)
+            mounts, mark = mount_messages(rootfs), self._mark(container_id)
+            mark.set()
             made = self._call("Create", container_id, _CREATE_SECONDS, rootfs=mounts, terminal=io.terminal, **stdio.uris)
+            mark.clear()
             self._attach(stdio, container_id, made["pid"])
 
     def _attach(self, stdio: Stdio, container_id: str, pid: int) -> None:
@@ -98,6 +103,15 @@ class TaskProxy:
             with contextlib.suppress(EngineError):
                 self._call("Delete", container_id)
             raise
+
+    def _mark(self, container_id: str) -> Mark:
+        return Mark(os.path.join(self._directory(container_id), "making"))
+
+    def _settle(self, container_id: str) -> None:
+        """End what is left of a call of Create that was interrupted. Call it when the daemon knows no task."""
+        mark = self._mark(container_id)
+        if mark and settle(self._rpc.address, self._rpc.namespace, container_id, lambda: self._delete_half(container_id)):
+            mark.clear()
 
     def find_runtime(self, binary: str) -> str:
         from .program import find_program
@@ -217,6 +231,7 @@ class TaskProxy:
         except NotFound:
             if force:
                 self._delete_half(container_id)
+                self._settle(container_id)
             raise
         if state.status in (RUNNING, PAUSED):
             if not force:
@@ -225,6 +240,7 @@ class TaskProxy:
             state = self.state(container_id)
         with contextlib.suppress(NotFound):
             self._call("Delete", container_id)
+        self._settle(container_id)
         self._forget(container_id)
         return state._replace(status=STOPPED)
 
