@@ -50,6 +50,8 @@ def main(arguments: list[str]) -> int:
     # From here on only late output could be lost.
     if not late:
         signal(SIGTERM, SIG_DFL)
+        # The shim that has sent SIGTERM meanwhile keeps a lock until we end (at most 12 s), which its answer needs.
+        over = over and not terminated(stop)
     ended = wait_for_end(os.environ.get("CONTAINER_ID", "")) if over else None
     if ended:
         end = ending(*ended, init.memory.kills, log.dropped)
@@ -75,9 +77,17 @@ def wake_on_sigterm() -> int:
     reader, writer = os.pipe()
     for fd in (reader, writer):
         os.set_blocking(fd, False)
-    signal(SIGTERM, lambda number, frame: None)
     set_wakeup_fd(writer)
+    signal(SIGTERM, lambda number, frame: None)
     return reader
+
+
+def terminated(stop: int) -> bool:
+    """Whether SIGTERM has come."""
+    try:
+        return bool(os.read(stop, 1))
+    except BlockingIOError:
+        return False
 
 
 class Init:
