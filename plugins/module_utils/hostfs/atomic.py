@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import typing as t
 
 from ..errors import InvalidArgument, NotFound, from_os_error, printable
@@ -47,7 +46,7 @@ def replacing(
     parent: the open directory of the file; then only the last part of path counts.
     """
     directory, name = os.path.split(path)
-    temporary, named, done = f".{name}.{secrets.token_hex(8)}", True, False
+    temporary, named, done = f".{name}.{os.urandom(8).hex()}", True, False
     try:
         with _opened(directory, parent) as opened:
             fd = _unnamed(opened, mode) if unnamed else -1

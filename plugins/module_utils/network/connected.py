@@ -1,0 +1,94 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The networks of one container as a value, as they are kept in a file, and what they gave."""
+
+from __future__ import annotations
+
+import json
+import os
+import typing as t
+
+from ..errors import DataLoss, InvalidArgument, printable
+from .places import Places
+from .ports import Published
+from .result import Document, Result, kept, kept_at
+from .subnets import IPAddress, parse_address
+
+_PIN = "fleet-"
+
+
+class Endpoint(t.NamedTuple):
+    """What a container asks of one network. aliases: its names there besides those that it has everywhere. interface: its link
+    inside; that of its number (eth0, eth1 ...) when it is empty.
+    """
+
+    network: str
+    ips: t.Tuple[IPAddress, ...] = ()
+    mac: str = ""
+    aliases: t.Tuple[str, ...] = ()
+    interface: str = ""
+
+    def to_json(self) -> Document:
+        return {**self._asdict(), "ips": [str(one) for one in self.ips]}
+
+    @classmethod
+    def of(cls, document: t.Mapping[str, t.Any]) -> Endpoint:
+        ips = tuple(parse_address(one, "ips") for one in document["ips"])
+        return cls(document["network"], ips, document["mac"], tuple(document["aliases"]), document["interface"])
+
+
+class Connected(t.NamedTuple):
+    """container_id: unique on the host, so that networks can tell containers of all engines apart. names: its own, the first is its
+    host name. endpoints: in their order; ports are published in the first network that can.
+    """
+
+    container_id: str
+    names: t.Tuple[str, ...]
+    endpoints: t.Tuple[Endpoint, ...]
+    ports: t.Tuple[Published, ...] = ()
+    hosts: str = ""
+    places: Places = Places()
+
+    def to_json(self) -> Document:
+        return {
+            **self._asdict(),
+            "endpoints": [one.to_json() for one in self.endpoints],
+            "ports": [one.to_json() for one in self.ports],
+            "places": self.places._asdict(),
+        }
+
+    @classmethod
+    def of(cls, raw: bytes) -> Connected:
+        """From what to_json() gave; DataLoss."""
+        try:
+            document = json.loads(raw)
+            places = document["places"]
+            return cls(
+                document["container_id"],
+                tuple(document["names"]),
+                tuple(Endpoint.of(one) for one in document["endpoints"]),
+                tuple(Published.of(one) for one in document["ports"]),
+                document["hosts"],
+                Places(**{**places, "bin_dirs": tuple(places["bin_dirs"])}),
+            )
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InvalidArgument) as error:
+            raise DataLoss(f"what is kept of a container's networks cannot be read: {printable(error, 120)}") from error
+
+    def results(self) -> t.Dict[str, t.Optional[Result]]:
+        """What each network gave; None for one that it is not attached to."""
+        return {one.network: kept(self._kept_at(number)) for number, one in enumerate(self.endpoints)}
+
+    def begun(self) -> t.List[str]:
+        """The networks that it is attached to, or that an interrupted run has begun to attach it to."""
+        return [one.network for number, one in enumerate(self.endpoints) if os.path.lexists(self._kept_at(number))]
+
+    def interface(self, number: int) -> str:
+        return self.endpoints[number].interface or f"eth{number}"
+
+    def _kept_at(self, number: int) -> str:
+        return kept_at(self.places.cache_dir, self.endpoints[number].network, self.container_id, self.interface(number))
+
+    @property
+    def pin(self) -> str:
+        """Where the namespace is kept: for detaching when its last process is gone, and for ip netns."""
+        return os.path.join(self.places.pin_dir, f"{_PIN}{self.container_id}")

@@ -1,0 +1,205 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All networks of a host: which subnets are free, what a network is made of besides its file, and who is in it."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ..errors import InvalidArgument
+from . import external
+from .attachment import Host
+from .conflist import DEFAULT_NETWORK, ConfDir, Conflist, Document, bridge_name, check_type
+from .definition import Network
+from .ipam import Owner, Plan, Reservations
+from .links import Links
+from .meta import bridge_of, built_in, subnets_of
+from .subnets import IPNetwork, Subnet, check_free, free_ipv4, free_ipv6
+
+_MACHINE_ID = "/etc/machine-id"
+_USUAL_MTU = 1500
+
+
+class Networks:
+    """Those of a directory. What changes them is called under ConfDir.locked()."""
+
+    def __init__(self, directory: ConfDir, host: Host) -> None:
+        self.directory, self._host = directory, host
+
+    def taken(self, name: str) -> t.Dict[IPNetwork, str]:
+        """Subnets that a network of this name cannot have, and whose they are. Its own are not among them."""
+        networks = self.directory.read().networks
+        # One that has lost its file has its bridge still.
+        bridge = bridge_of(networks[name]) if name in networks else None
+        own = {bridge_name(name), bridge.name if bridge else ""}
+        with Links() as links:
+            names = {link.ifindex: link.name for link in links.list()}
+            routes = [(one.destination, one.ifindex) for one in links.routes()]
+            routes += [(one.interface.network, one.ifindex) for one in links.addresses()]
+        found: t.Dict[IPNetwork, str] = {}
+        for destination, ifindex in routes:
+            link = names.get(ifindex, "?")
+            common = destination.is_link_local or destination.is_multicast or destination.is_loopback
+            if destination.prefixlen and not common and link not in own:
+                found.setdefault(destination, f"a route of this host, by {link}")
+        for network in networks.values():
+            if network.name != name:
+                found.update(dict.fromkeys(subnets_of(network), f"the network {network.name}"))
+        return found
+
+    def completed(self, network: Network, versions: t.Collection[int] = (4,)) -> Network:
+        """With a subnet for each family that is wanted and has none: the one it has already, or a free one."""
+        there = self._there(network.name)
+        missing = [version for version in versions if all(one.network.version != version for one in network.subnets)]
+        kept = [one for one in (there.subnets if there else ()) if one.network.version in missing]
+        subnets = [*network.subnets, *kept]
+        missing = [version for version in missing if all(one.network.version != version for one in kept)]
+        if missing:
+            taken = [*self.taken(network.name), *(one.network for one in subnets)]
+            makers: t.Dict[int, t.Callable[[], Subnet]] = {
+                4: lambda: free_ipv4(taken, network.name == DEFAULT_NETWORK),
+                6: lambda: free_ipv6(network.name, _machine_id(), taken),
+            }
+            subnets += [makers[version]() for version in missing]
+        return network._replace(subnets=frozenset(subnets))
+
+    def check(self, network: Network) -> None:
+        """InvalidArgument for what put() refuses; nothing is changed."""
+        network.check()
+        ordered, there = sorted(network.subnets, key=lambda one: str(one.network)), self._there(network.name)
+        check_free(ordered, {})
+        if network.driver == "bridge":
+            # A route that came later does not forbid everything else about the network.
+            had = {one.network for one in there.subnets} if there else set()
+            check_free([one for one in ordered if one.network not in had], self.taken(network.name))
+        self._check_links(Conflist.of(network.document()), network.parent, bool(network.link))
+
+    def check_document(self, document: Document) -> None:
+        """The same for put_document(): plugins that are missing, too."""
+        conflist = Conflist.of(document)
+        for plugin in conflist.plugins:
+            kinds = [plugin["type"]] if built_in(plugin) is None else []
+            address = plugin.get("ipam") or {}
+            if not isinstance(address, dict):
+                raise InvalidArgument(f"ipam of the plugin {plugin['type']} must be an object")
+            if address.get("type") == "host-local":
+                Plan.of(address)
+            elif address.get("type"):
+                kinds.append(check_type(address["type"], f"ipam of the plugin {plugin['type']}"))
+            for kind in kinds:
+                if not external.find(kind, self._host.bin_dirs):
+                    raise InvalidArgument(f"the plugin {kind} is in none of {', '.join(self._host.bin_dirs)}")
+        bridge = bridge_of(conflist)
+        if bridge is not None:
+            check_free([Subnet.of(str(one)) for one in bridge.subnets], self.taken(conflist.name))
+        self._check_links(conflist, "", False)
+
+    def _check_links(self, conflist: Conflist, parent: str, bridge_given: bool) -> None:
+        """A bridge is nobody else's, and a parent is there."""
+        bridge = bridge_of(conflist)
+        networks = self.directory.read().networks
+        own = bridge_of(networks[conflist.name]) if conflist.name in networks else None
+        for other in networks.values():
+            theirs = bridge_of(other) if other.name != conflist.name else None
+            if bridge and theirs and bridge.name == theirs.name:
+                raise InvalidArgument(f"bridge: {bridge.name} belongs to the network {other.name}")
+        with Links() as links:
+            found = links.find(bridge.name) if bridge else None
+            if parent and links.find(parent) is None:
+                raise InvalidArgument(f"parent: there is no link {parent} on this host")
+        if bridge and found and found.kind != "bridge":
+            raise InvalidArgument(f"bridge: {bridge.name} is a link of another kind ({found.kind or 'a device'})")
+        if bridge and found and bridge_given and not (own and own.name == bridge.name):
+            raise InvalidArgument(f"bridge: {bridge.name} is there already, and belongs to no network: somebody else has made it")
+
+    def put(self, network: Network) -> Conflist:
+        """Write a network down and have its rules; what it was before goes. InvalidArgument before anything is changed."""
+        self.check(network)
+        return self._put(network.document())
+
+    def put_document(self, document: Document) -> Conflist:
+        """The same for any chain of plugins."""
+        self.check_document(document)
+        return self._put(document)
+
+    def _put(self, document: Document) -> Conflist:
+        old = self.directory.read().networks.get(document["name"])
+        conflist = self.directory.put(document)
+        if old is not None:
+            self._leave(old, conflist)
+        bridge = bridge_of(conflist)
+        if bridge is not None:
+            self._host.rules.put_bridge(bridge)
+        return conflist
+
+    def restore(self, conflist: Conflist) -> Conflist:
+        """As it was: for undoing a put()."""
+        return self._put(dict(conflist.document))
+
+    def put_default(self) -> Conflist:
+        """The network of containers that ask for none: as it is, or a new one."""
+        found = self.directory.read().networks.get(DEFAULT_NETWORK)
+        return found or self.put(self.completed(Network(DEFAULT_NETWORK)))
+
+    def remove(self, name: str) -> bool:
+        """Rules, link, addresses, and last the file: killed in between, the next run finds it and goes on. False without one."""
+        conflist = self.directory.read().networks.get(name)
+        if conflist is None:
+            return False
+        bridge = bridge_of(conflist) if conflist.id else None
+        if bridge is not None:
+            self._host.rules.remove_bridge(bridge.name)
+            with Links() as links:
+                found = links.find(bridge.name)
+                if found is not None and found.kind == "bridge":
+                    links.remove(bridge.name)
+        if conflist.id:
+            Reservations(name, self._host.data_dir).forget()
+        return self.directory.remove(name)
+
+    def members(self, name: str) -> t.List[Owner]:
+        """Who has an address in a network; also containers of nerdctl."""
+        return sorted(set(Reservations(name, self._host.data_dir).list().values()) - {Owner("", "")})
+
+    def sweep(self, keep: t.Callable[[str], bool]) -> t.List[str]:
+        """Give back addresses of all our networks whose container (keep: by its id) is none any more; which they were."""
+        found = []
+        for conflist in self.directory.read().networks.values():
+            if conflist.id:
+                store = Reservations(conflist.name, self._host.data_dir)
+                found += store.release_strangers(lambda owner: keep(owner.container_id))
+        return found
+
+    def _there(self, name: str) -> t.Optional[Network]:
+        found = self.directory.read().networks.get(name)
+        return Network.of(found) if found is not None else None
+
+    def _leave(self, before: Conflist, after: Conflist) -> None:
+        """Take from the bridge what the network does not have any more; the whole bridge, when it is another one."""
+        left = bridge_of(before)
+        if left is None:
+            return
+        old, new, bridge = Network.of(before), Network.of(after), bridge_of(after)
+        with Links() as links:
+            link = links.find(left.name)
+            if bridge is None or left.name != bridge.name or (before.document != after.document and not (old and new)):
+                self._host.rules.remove_bridge(left.name)
+                if link is not None and link.kind == "bridge":
+                    links.remove(left.name)
+            elif link is not None and old is not None and new is not None:
+                wanted = {one.gateway for one in new.subnets} if not new.internal else set()
+                for address in links.addresses(link.ifindex):
+                    if address.interface.ip in {one.gateway for one in old.subnets} - wanted:
+                        links.remove_address(link.ifindex, address.interface)
+                mtu = new.mtu or (_USUAL_MTU if old.mtu else link.mtu)
+                if link.mtu != mtu:
+                    links.change(link.ifindex, mtu=mtu)
+
+
+def _machine_id() -> str:
+    try:
+        with open(_MACHINE_ID, encoding="ascii") as stream:
+            return stream.read().strip() or os.uname().nodename
+    except (OSError, UnicodeDecodeError):
+        return os.uname().nodename
