@@ -74,3 +74,17 @@ attributes:
       - fleet.containerd.containerd
       - fleet.containerd.registry
 """
+
+    # For modules with the options of the fragments engine and network.
+    NETWORK = r"""
+options: {}
+attributes:
+  action_group:
+    description:
+      - Use C(group/fleet.containerd.containerd) in C(module_defaults) to set the engine's options for this module,
+        and C(group/fleet.containerd.network) to set where networks are.
+    support: full
+    membership:
+      - fleet.containerd.containerd
+      - fleet.containerd.network
+"""

@@ -96,6 +96,10 @@ options:
     description:
       - Host name. The default is the first 12 digits of the container's id; with O(network_mode=host) it is the name of the host.
     type: str
+  domainname:
+    description:
+      - Domain name (NIS), which is also a part of its name in C(/etc/hosts).
+    type: str
   labels:
     description:
       - Labels. They are added to those of the image, and can be changed without a new container.
@@ -125,12 +129,98 @@ options:
     type: bool
   network_mode:
     description:
+      - V(bridge), or its other name V(default), attaches the container to the default network, which the first such container makes. The
+        name of another network (see O(networks)) attaches it to that one.
       - V(none) gives the container its own network namespace with only a loopback interface, and an C(/etc/hosts) with
         C(localhost) and its own name.
       - V(host) lets it use the network of the host, with the host's C(/etc/hosts) and C(/etc/resolv.conf), if the host has them.
-      - A container whose O(network_mode) is not set gets V(none).
+      - C(container:NAME) lets it use the network of another container, which must be in networks of its own and run.
+      - C(ns:PATH) lets it use a network namespace of the host, for example C(ns:/run/netns/blue).
+      - A container whose O(network_mode) is not set gets the first one of O(networks), or V(bridge).
     type: str
-    choices: [none, host]
+  networks:
+    description:
+      - The networks that the container is in, in order. The first one becomes C(eth0) and is the default route; if O(network_mode) names another
+        network, that one comes first.
+      - A container that runs is connected and disconnected without a restart. By default networks that the task does not name are no
+        difference; with V(strict) in O(comparisons) they are. Once there is a difference, the container is in those that the task names.
+      - In a network other than the default one, all containers find each other by their names and aliases in C(/etc/hosts).
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - The name of the network.
+        type: str
+        required: true
+      ipv4_address:
+        description:
+          - The container's IPv4 address in this network. The default is a free one, which may change with each start.
+        type: str
+      ipv6_address:
+        description:
+          - The container's IPv6 address in this network.
+        type: str
+      aliases:
+        description:
+          - More names of the container in this network.
+        type: list
+        elements: str
+      mac_address:
+        description:
+          - The hardware address of the container's link in this network.
+        type: str
+  published_ports:
+    description:
+      - Ports of the host that lead to the container, as C([IP:][PORT:]PORT[/PROTOCOL]). An IPv6 address stands in brackets. Both ports may be ranges of the
+        same length; the protocol is C(tcp), C(udp) or C(sctp).
+      - Without an IP the port is published on all addresses of the host, IPv4 and IPv6.
+      - Without a port of the host a free one is chosen when the container is made, and kept (see C(container.NetworkSettings.Ports)).
+      - Ports of a container that runs are changed without a restart.
+      - They are published in the first network of the container that can do so.
+    type: list
+    elements: str
+    aliases: [ports, publish]
+  publish_all_ports:
+    description:
+      - Whether all of O(exposed_ports), and those that the image exposes, are published, at ports that are chosen.
+    type: bool
+  exposed_ports:
+    description:
+      - Ports that the container listens at, as C(PORT[/PROTOCOL]), or ranges of them. They are added to those of the image. Nothing but
+        O(publish_all_ports) and facts use them.
+    type: list
+    elements: str
+    aliases: [exposed, expose]
+  default_host_ip:
+    description:
+      - The address of the host for those of O(published_ports) that name none. Empty means all addresses.
+    type: str
+  mac_address:
+    description:
+      - The hardware address of the container's link in its first network.
+    type: str
+  dns_servers:
+    description:
+      - Name servers for C(/etc/resolv.conf). The default is that of the host, without servers that only the host reaches.
+      - An empty list means the default.
+    type: list
+    elements: str
+  dns_search_domains:
+    description:
+      - Search domains for C(/etc/resolv.conf). V(.) alone means none.
+    type: list
+    elements: str
+  dns_opts:
+    description:
+      - Options for C(/etc/resolv.conf).
+    type: list
+    elements: str
+  etc_hosts:
+    description:
+      - More lines of C(/etc/hosts), as a dictionary of names and addresses. The address V(host-gateway) stands for that of the host in the
+        container's first network.
+    type: dict
   log_driver:
     description:
       - V(json-file) keeps the output in a file in the format of Docker, V(none) throws it away.
@@ -217,9 +307,11 @@ EXAMPLES = r"""
   fleet.containerd.containerd_container:
     name: web
     image: docker.io/library/nginx:1.27
-    network_mode: host
+    published_ports:
+      - 8080:80
+      - "[::1]:8081:80"
     env:
-      NGINX_PORT: "8080"
+      NGINX_PORT: "80"
     volumes:
       - /srv/www:/usr/share/nginx/html:ro
 

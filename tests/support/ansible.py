@@ -90,6 +90,24 @@ def task(module: str, **options: t.Any) -> t.Dict[str, t.Any]:
     return {"name": f"{module} {label}".strip(), COLLECTION + module: options}
 
 
+#: Options of networks: tasks that have one of them, or no image, are run as they are.
+_OF_NETWORKS = {"network_mode", "networks", "published_ports", "publish_all_ports", "mac_address"}
+
+
+def offline(module: str, options: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    """The options of a container that a test does not want to have a network for: the default one is that of the whole machine."""
+    wants = module != "containerd_container" or not options.get("image") or _OF_NETWORKS & set(options)
+    return dict(options) if wants else {**options, "network_mode": "none"}
+
+
+def _offline(tasks: t.Sequence[Task]) -> t.List[Task]:
+    prefix = COLLECTION
+    return [
+        {key: offline(key[len(prefix) :], value) if key.startswith(prefix) else value for key, value in one.items()}
+        for one in tasks
+    ]
+
+
 #: Modules that are not in the action group.
 _WITHOUT_ENGINE = (
     "containerd_config",
@@ -125,7 +143,7 @@ def _prepare(
                 "group/fleet.containerd.containerd": dict(defaults or {}),
                 **{f"fleet.containerd.{module}": _of(module, defaults or {}) for module in _WITHOUT_ENGINE},
             },
-            "tasks": list(tasks),
+            "tasks": _offline(tasks),
         }
         playbook.write_text(json.dumps([play]))
     (base / "variables.json").write_text(json.dumps({"ansible_python_interpreter": interpreter, **(variables or {})}))

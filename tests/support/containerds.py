@@ -51,6 +51,8 @@ class Daemon:
         self.bin = binaries(version)
         self.root, self.state, self.address = base / "root", base / "state", str(base / "containerd.sock")
         self.log = base / "log"
+        #: A command that starts it, such as nsenter.
+        self.under: t.Sequence[str] = ()
         self._process: t.Optional[subprocess.Popen[bytes]] = None
         self.environment = {**os.environ, "PATH": f"{self.bin}:{os.environ['PATH']}"}
 
@@ -90,7 +92,7 @@ disabled_plugins = [{cri}{", ".join(json.dumps(name) for name in snapshotters)}]
         with self.log.open("ab") as log:
             # starts: (what tools/containerds.py fetched)
             self._process = subprocess.Popen(
-                [str(self.bin / "containerd"), "--config", str(config)],
+                [*self.under, str(self.bin / "containerd"), "--config", str(config)],
                 stdout=log,
                 stderr=log,
                 env=self.environment,

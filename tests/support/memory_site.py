@@ -37,7 +37,7 @@ def play(
     for task in tasks:
         (module,) = (key for key in task if key.startswith(COLLECTION))
         kind = module[len(f"{COLLECTION}containerd_") :]
-        result = direct.result(kind, task.get("check_mode", check), **task[module])
+        result = direct.result(kind, task.get("check_mode", check), **(task[module] or {}))
         results.append(TaskResult(str(task.get("name", "")), "failed" if result.get("failed") else "ok", result))
         if results[-1].failed and not task.get("ignore_errors"):
             break

@@ -19,7 +19,7 @@ import sys
 import time
 import typing as t
 
-from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS, HERE
+from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS, HERE, offline
 
 
 class Modules:
@@ -32,7 +32,7 @@ class Modules:
         self.peak = 0
 
     def _start(self, kind: str, options: t.Mapping[str, t.Any], uid: int = 0, stop: bool = False) -> int:
-        arguments = json.dumps({"ANSIBLE_MODULE_ARGS": options})
+        arguments = json.dumps({"ANSIBLE_MODULE_ARGS": offline(kind, options)})
         request = {"kind": kind, "arguments": arguments, "output": str(self._output), "uid": uid, "stop": stop}
         self._requests.write(json.dumps(request).encode() + b"\n")
         return int(self._answers.readline())

@@ -78,7 +78,28 @@ WRONG: t.List[t.Tuple[str, str, t.Any, t.Dict[str, t.Any]]] = [
     ("container", "read_only", "perhaps", {}),
     ("container", "tty", "perhaps", {}),
     ("container", "interactive", "perhaps", {}),
-    ("container", "network_mode", "bridge-of-sighs", {}),
+    ("container", "network_mode", "bridge of sighs", {}),
+    ("container", "network_mode", "container:", {}),
+    ("container", "network_mode", "ns:run", {}),
+    ("container", "networks", [{"name": "a/b"}], {}),
+    ("container", "networks", [{"name": "a", "ipv4_address": "fd00::1"}], {}),
+    ("container", "networks", [{"name": "a", "ipv6_address": "10.0.0"}], {}),
+    ("container", "networks", [{"name": "a", "aliases": ["b c"]}], {}),
+    ("container", "networks", [{"name": "a", "mac_address": "01:00:5e:00:00:01"}], {}),
+    ("container", "networks", [{"name": "a"}, {"name": "a"}], {}),
+    ("container", "published_ports", ["80-81:90"], {}),
+    ("container", "published_ports", ["70000"], {}),
+    ("container", "published_ports", ["80:80", "80:81"], {}),
+    ("container", "publish_all_ports", "perhaps", {}),
+    ("container", "exposed_ports", ["80:80"], {}),
+    ("container", "default_host_ip", "localhost", {}),
+    ("container", "mac_address", "02:42", {}),
+    ("container", "domainname", "a b", {}),
+    ("container", "dns_servers", ["resolver"], {}),
+    ("container", "dns_search_domains", ["a b"], {}),
+    ("container", "dns_opts", ["ndots 2"], {}),
+    ("container", "etc_hosts", {"db": "nowhere"}, {}),
+    ("container", "etc_hosts", {"d b": "10.0.0.1"}, {}),
     ("container", "log_driver", "paper", {}),
     ("container", "log_options", {"max-sise": "1m"}, {}),
     ("container", "log_options", {"max-size": "big"}, {}),
@@ -117,9 +138,11 @@ def described(value: t.Any) -> t.List[str]:
     if value is True:
         return [""]
     if isinstance(value, dict):
-        return [str(word) for pair in value.items() for word in pair]
+        return [word for key, item in value.items() for word in (str(key), *described(item))]
     if isinstance(value, list):
-        return [word for item in value for word in (item.split(":") if isinstance(item, str) else [str(item)]) if word]
+        return [
+            word for item in value for word in (str(item).split(":") if not isinstance(item, dict) else described(item)) if word
+        ]
     return [str(value)]
 
 

@@ -20,6 +20,11 @@ HOSTNAME = "nerdctl/hostname"
 NETWORKS = "nerdctl/networks"
 PLATFORM = "nerdctl/platform"
 EXTRA_HOSTS = "nerdctl/extraHosts"
+PORTS = "nerdctl/ports"
+MAC_ADDRESS = "nerdctl/mac-address"
+DOMAINNAME = "nerdctl/domainname"
+#: What containerd takes: a name and its value, in bytes.
+LIMIT = 4096
 
 # Containers: ours.
 OURS = "fleet.containerd/"

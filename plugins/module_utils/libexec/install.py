@@ -32,11 +32,11 @@ _MAIN = f"import sys\n\nfrom {_ROOT}.libexec.main import main\n\nmain(sys.argv[1
 _YOUNG_SECONDS = 24 * 3600.0
 
 
-def _sources() -> t.Iterator[t.Tuple[str, str]]:
+def _sources(modules: t.Sequence[t.Any]) -> t.Iterator[t.Tuple[str, str]]:
     """The paths (without ending) and texts of the modules in the zip file, where the rooms are packages."""
-    rooms = set()
-    for module in MODULES:
-        room, name = module.__name__.split(".")[-2:]
+    top, rooms = __name__.split(".")[:-2], set()
+    for module in modules:
+        *room, name = module.__name__.split(".")[len(top) :]
         loader: t.Any = module.__loader__
         try:
             source: t.Optional[str] = loader.get_source(module.__name__)
@@ -44,8 +44,8 @@ def _sources() -> t.Iterator[t.Tuple[str, str]]:
             raise EngineError(f"the source of {module.__name__} cannot be read: {error.__cause__ or error}") from error
         if source is None:
             raise EngineError(f"the source of {module.__name__} cannot be read")
-        rooms.add(room)
-        yield f"{_ROOT}/{room}/{name}", source
+        rooms.update(room)
+        yield "/".join([_ROOT, *room, name]), source
     for package in (_ROOT, *(f"{_ROOT}/{room}" for room in sorted(rooms))):
         yield f"{package}/__init__", ""
 
@@ -58,7 +58,7 @@ def _bytecode(source: str, name: str) -> bytes:
     return importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8) + marshal.dumps(code)
 
 
-def payload() -> bytes:
+def payload(modules: t.Sequence[t.Any] = MODULES) -> bytes:
     """The zip file: stored, sorted, with fixed dates, so that the same sources give the same bytes on the same Python.
 
     It has bytecode, since compiling takes 6 ms of each container's start, and memory that the shim would keep.
@@ -67,7 +67,7 @@ def payload() -> bytes:
     import zipfile
 
     files: t.Dict[str, t.Union[str, bytes]] = {"__main__.py": _MAIN}
-    for name, source in _sources():
+    for name, source in _sources(modules):
         files[f"{name}.py"] = source
         files[f"{name}.pyc"] = _bytecode(source, name)
     out = io.BytesIO()
@@ -77,16 +77,17 @@ def payload() -> bytes:
     return out.getvalue()
 
 
-def install(data_root: str) -> str:
-    """The path of the file, which is written if it is missing. The digest covers names, sources and the bytecode's version."""
+def install(data_root: str, modules: t.Sequence[t.Any] = MODULES) -> str:
+    """The path of the file with these modules, which is written if it is missing. The digest covers names, sources and the version of the
+    bytecode."""
     digest = hashlib.sha256(importlib.util.MAGIC_NUMBER)
-    for name, source in _sources():
+    for name, source in _sources(modules):
         digest.update(f"{name}\0{source}\0".encode())
     directory = os.path.join(data_root, "libexec", digest.hexdigest())
     path = os.path.join(directory, "ctr.pyz")
     if not os.path.exists(path):
         make_dir(directory)
-        write_file(path, payload(), 0o555)
+        write_file(path, payload(modules), 0o555)
         _remove_others(os.path.dirname(directory), digest.hexdigest())
     return path
 
@@ -94,7 +95,10 @@ def install(data_root: str) -> str:
 def _remove_others(directory: str, own: str) -> None:
     """Remove the files of other releases if no process runs from them, and they are so old that no process is about to."""
     before = time.time() - _YOUNG_SECONDS
-    old = [entry.name for entry in os.scandir(directory) if entry.name != own and entry.stat().st_mtime < before]
+    found = list(os.scandir(directory))
+    # What a link leads to is the hook that containers name.
+    kept = {own, *(os.path.basename(os.path.dirname(os.readlink(entry.path))) for entry in found if entry.is_symlink())}
+    old = [one.name for one in found if not one.is_symlink() and one.name not in kept and one.stat().st_mtime < before]
     if old:
         running = "\n".join(" ".join(arguments_of(int(name))) for name in os.listdir("/proc") if name.isdigit())
         for name in old:

@@ -31,7 +31,15 @@ def containers(site: AnySite, busybox: str, directory: pathlib.Path) -> t.Dict[s
     """The facts of the one that runs."""
     volume = f"{directory}:/v:ro"
     made = site.play(
-        container("web", busybox, command=["sleep", "1000"], labels={"tier": "front"}, volumes=[volume], env={"A": "1"}),
+        container(
+            "web",
+            busybox,
+            command=["sleep", "1000"],
+            labels={"tier": "front"},
+            volumes=[volume],
+            env={"A": "1"},
+            network_mode="none",
+        ),
         container("job", busybox, command=["true"], labels={"tier": "back"}, detach=False),
         container("idle", busybox, state="present", read_only=True, user="user"),
     ).results

@@ -11,9 +11,10 @@ import typing as t
 from ...errors import InvalidArgument, NotFound, PermissionDenied, Unimplemented
 from .differences import coming
 from .draft import drafted
+from .networks import context_of
 from .options.process import unseen as unseen_of
 from .options.record import find_runtime
-from .options.row import Context, Host
+from .options.row import Host
 from .options.table import effective, image_defaults
 from .volumes import is_declared
 
@@ -62,7 +63,8 @@ class Outlook:
         with contextlib.ExitStack() as stack:
             root = self._opened(stack, want.engine.snapshotter, image.view)
             if root >= 0:
-                context = Context("0" * 64, values, "", want.image.label, config.volumes, root)
+                context = context_of(engine, "0" * 64, values, "", want.name)
+                context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root)
                 drafted(engine.namespace, context, {})
             else:
                 self._host.unseen.append(unseen)

@@ -12,7 +12,7 @@ from ...engine.models import STOPPED, Container, TaskState
 from ...errors import EngineError, FailedPrecondition, NotFound, Unavailable, printable
 from ...kernel.converge import Facts
 from ...kernel.interrupt import Interrupted, check, guarded
-from . import steps
+from . import networks, steps
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -194,6 +194,7 @@ class Job:
             raise FailedPrecondition(
                 f"the container {name} was removed by somebody else while this task waited for its end"
             ) from error
+        networks.release(container)
         facts = container_facts(engine, container, state)
         facts["Output"] = output_of(engine, container)
         self.told = Facts({"container": facts, "status": state.exit_status})

@@ -13,7 +13,7 @@ from ...errors import FailedPrecondition, InvalidArgument
 from ...kernel.converge import Plan, Step
 from ...kernel.field import render
 from ..image.pull import pull_steps, warnings_of
-from . import steps
+from . import networks, steps
 from .differences import differences
 from .jobs import Job, start_service
 from .options.row import Host
@@ -62,6 +62,8 @@ class Planner:
             self.warnings.extend(warnings_of(self.want.image, self.have.image))
         if makes:
             look_at(self.host, self.want.given)
+        if makes or networks.changes(self.differ.live):
+            networks.check(self.host, self.want.given)
 
     def _pull(self) -> t.List[Step]:
         if self.want.image is None:

@@ -11,12 +11,12 @@ import typing as t
 
 from ...engine import labels as L
 from ...engine.models import CREATED, PAUSED, STOPPED, Container
-from ...errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from ...kernel.field import outcome
 from ..image.find import find_image
-from . import volumes
+from . import networks, volumes
 from .options.life import Stop, stopping
-from .options.row import Context, Draft, Values
+from .options.row import Draft, Values
 from .options.streams import task_io
 from .options.table import dump, dump_effective, effective, image_defaults, load, render, values_of
 
@@ -58,8 +58,12 @@ def create(engine: Engine, want: WantedContainer, container_id: str, stage: bool
         try:
             directory = engine.container_dir(container_id)
             with rootfs.opened(mounts, directory) as root:
-                context = Context(container_id, values, directory, want.image.label, config.volumes, root)
+                context = networks.context_of(engine, container_id, values, directory, want.name)
+                context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root)
                 draft = drafted(engine.namespace, context, _labels(engine, want, stage))
+            networks.settle(draft, directory, want.engine.data_root)
+            if draft.connected:
+                networks.install(want.engine.data_root)
             for path, text in draft.files.items():
                 write_file(path, text, 0o644)
             container = Container(
@@ -119,7 +123,11 @@ def start(engine: Engine, container: Container) -> None:
     io = task_io(container.spec, values_of(container), log_path(engine, container.id))
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
     volumes.fill(engine, container, mounts)
-    engine.tasks.start(container, mounts, io)
+    networks.prepare(container)
+    try:
+        engine.tasks.start(container, mounts, io)
+    except EngineError as error:
+        raise networks.explained(container, error) from error
 
 
 def halt(engine: Engine, container: Container) -> None:
@@ -132,7 +140,15 @@ def halt(engine: Engine, container: Container) -> None:
 
 
 def stop(engine: Engine, container: Container, how: Stop) -> None:
-    """Ask it to stop, and kill it when it does not within its stop timeout. The stopped task stays, with its exit status."""
+    """Ask it to stop, and kill it when it does not within its stop timeout. The stopped task stays, with its exit status.
+
+    Its addresses and ports do not: another container may want them.
+    """
+    _stop(engine, container, how)
+    networks.release(container)
+
+
+def _stop(engine: Engine, container: Container, how: Stop) -> None:
     number, timeout = stopping(how, values_of(container))
     try:
         if engine.tasks.state(container.id).status == STOPPED:
@@ -193,6 +209,7 @@ def remove(engine: Engine, container: Container) -> None:
     """
     with contextlib.suppress(NotFound):
         engine.tasks.delete(container.id, force=True)
+    networks.release(container)
     try:
         with contextlib.suppress(NotFound):
             engine.containers.delete(container.id)
@@ -217,7 +234,11 @@ def _known(engine: Engine, container_id: str) -> bool:
 
 
 def swap(engine: Engine, name: str, old: Container, new: Container) -> None:
-    """Give the name of one container to another. After a kill in between, the next run removes both leftovers."""
+    """Give the name of one container to another, and take its addresses and ports from it: it may have ended without giving them back.
+
+    After a kill in between, the next run removes both leftovers.
+    """
+    networks.release(old)
     _rename(engine, old, {L.STAGE: name}, L.NAME)
     _rename(engine, new, {L.NAME: name}, L.STAGE)
 
@@ -236,8 +257,11 @@ def update(engine: Engine, container: Container, want: WantedContainer, changes:
     values = effective(load(given), stored["defaults"])
     stored.update(given=given, effective={**stored["effective"], **dump_effective(values)})
     draft = Draft(copy.deepcopy(dict(container.spec)), container.labels, container.runtime)
-    context = Context(container.id, {**values, **{change.field.option: outcome(change) for change in changes}})
+    values = {**values, **{change.field.option: outcome(change) for change in changes}}
+    context = networks.context_of(engine, container.id, values, engine.container_dir(container.id), want.name)
     render(draft, options, context)
+    if networks.changes(changes):
+        networks.change(engine, container, draft, context)
     fields = ["labels", "extensions", *(["spec"] if draft.spec != container.spec else [])]
     extensions = {**container.extensions, L.DESIRED: stored}
     engine.containers.update(container._replace(spec=draft.spec, labels=draft.labels, extensions=extensions), fields)

@@ -13,6 +13,7 @@ from ....kernel.field import Field
 
 if t.TYPE_CHECKING:
     from ....engine.api import Engine
+    from ....network.connected import Connected
 
 Value = t.Any
 #: The defaults that a container gets from its image (table.image_defaults).
@@ -33,14 +34,20 @@ class Live(enum.Enum):
     SUPERVISOR = "in place, by the supervisor"
     #: Files of the container are written again.
     FILES = "in place, in its files"
+    #: What runs is attached to networks and detached from them, and its ports are published.
+    NETWORKS = "in place, in its networks"
 
 
 class Draft:
-    """A container that is being made: rows write into it. files: the contents of files in the container's directory, by path."""
+    """A container that is being made: rows write into it. files: the contents of files in the container's directory, by path.
+
+    connected: its networks, if it has some of its own.
+    """
 
     def __init__(self, spec: t.Dict[str, t.Any], labels: t.Mapping[str, str], runtime: Runtime) -> None:
         self.spec, self.labels, self.runtime = spec, dict(labels), runtime
         self.files: t.Dict[str, bytes] = {}
+        self.connected: t.Optional[Connected] = None
 
     @property
     def process(self) -> t.Dict[str, t.Any]:
@@ -51,12 +58,17 @@ class Context(t.NamedTuple):
     """What a row may look at besides its own value. values: those of all options. directory: the container's.
 
     image: the image's name for messages; image_volumes: the paths that it declares; root: a descriptor of its files (-1: a change
-    of a container that stays).
+    of a container that stays). name, namespace: the container's. joined: the networks of another container, if it uses those.
+    gateway: tells the address of the host in its first network.
     """
 
     container_id: str
     values: Values
     directory: str = ""
+    name: str = ""
+    namespace: str = ""
+    joined: t.Optional[Connected] = None
+    gateway: t.Callable[[], str] = lambda: ""
     image: str = ""
     image_volumes: t.Collection[str] = ()
     root: int = -1

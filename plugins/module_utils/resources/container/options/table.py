@@ -13,12 +13,15 @@ from ....engine.labels import DESIRED
 from ....engine.models import Container
 from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, STRICT, Field
-from . import life, network, process, record, storage, streams
+from . import life, names, network, ports, process, record, storage, streams
 from .record import own_labels
 from .row import Context, Defaults, Draft, Host, Row, Seen, Value, Values, stored
 
 #: In the order of rendering: later rows may read what earlier rows wrote.
-ROWS: t.Tuple[Row, ...] = (*network.ROWS, *streams.ROWS, *storage.ROWS, *record.ROWS, *life.ROWS, *process.ROWS)
+ROWS: t.Tuple[Row, ...] = (
+    *(*names.ROWS, *network.ROWS, *ports.ROWS),
+    *(*streams.ROWS, *storage.ROWS, *record.ROWS, *life.ROWS, *process.ROWS),
+)
 
 BY_OPTION: t.Mapping[str, Row] = {row.option: row for row in ROWS}
 
@@ -104,6 +107,7 @@ def image_defaults(config: t.Any) -> t.Dict[str, t.Any]:
     return {
         "cmd": list(config.cmd),
         "entrypoint": list(config.entrypoint),
+        "exposed_ports": list(config.exposed_ports),
         "env": dict(item.partition("=")[::2] for item in config.env if "=" in item[1:]),
         "labels": own_labels(config.labels),
         "stop_signal": config.stop_signal,

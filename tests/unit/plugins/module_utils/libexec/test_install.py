@@ -73,6 +73,6 @@ def test_sources_that_cannot_be_read_are_told(tmp_path: pathlib.Path) -> None:
 def test_a_module_that_was_renamed_makes_another_file(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = set()
     for name in ("fleet/libexec/main", "fleet/libexec/verbs"):
-        monkeypatch.setattr(installing, "_sources", lambda name=name: iter([(name, "a = 1")]))
+        monkeypatch.setattr(installing, "_sources", lambda modules, name=name: iter([(name, "a = 1")]))
         paths.add(install(str(tmp_path)))
     assert len(paths) == 2

@@ -10,7 +10,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import jobs
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import jobs, networks
 from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry, fake_registry
 from ansible_collections.fleet.containerd.tests.support.images import Layout, hand_made_layers, small_image
 from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
@@ -20,6 +20,10 @@ from ansible_collections.fleet.containerd.tests.support.memory_site import Memor
 def site(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[MemorySite]:
     """A fresh engine in memory. What ends there at once has ended when it was started: nobody waits for that."""
     monkeypatch.setattr(jobs, "_GRACE_SECONDS", 0.0)
+    # Nobody runs the hook of a container there, so this machine needs no network for it.
+    monkeypatch.setattr(networks, "install", lambda data_root: None)
+    monkeypatch.setattr(networks, "prepare", lambda container: None)
+    monkeypatch.setattr(networks, "reconnect", lambda before, wanted, keep: keep(wanted))
     made = MemorySite(tmp_path)
     yield made
     made.close()

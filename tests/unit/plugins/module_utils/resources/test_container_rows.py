@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 import typing as t
 
@@ -31,6 +32,7 @@ IMAGE = "docker.io/library/row:1"
 CONFIG: t.Dict[str, t.Any] = {
     "Cmd": ["-c", "wait"],
     "Entrypoint": ["sh"],
+    "ExposedPorts": {"70/tcp": {}},
     "Env": ["PATH=/bin", "HOSTNAME=image", "A=image"],
     "Labels": {"from": "image"},
     "StopSignal": "SIGQUIT",
@@ -67,6 +69,31 @@ def volume(container: Container) -> t.Any:
 
 def namespaces(container: Container) -> t.Set[str]:
     return {one["type"] for one in container.spec["linux"]["namespaces"]}
+
+
+def file_of(container: Container, path: str) -> str:
+    """What is mounted there."""
+    (source,) = (one["source"] for one in container.spec["mounts"] if one["destination"] == path)
+    return pathlib.Path(source).read_text()
+
+
+def connected(path: str) -> t.Callable[[Container], t.Any]:
+    """Something in the file of its hook."""
+
+    def look(container: Container) -> t.Any:
+        found = json.loads(pathlib.Path(container.spec["hooks"]["createRuntime"][0]["args"][-1]).read_text())
+        for part in path.split("."):
+            found = found[int(part) if part.isdigit() else part]
+        return found
+
+    return look
+
+
+def resolver(word: str) -> t.Callable[[Container], t.Any]:
+    """The lines of resolv.conf that begin with a word."""
+    return lambda one: [
+        line.partition(" ")[2] for line in file_of(one, "/etc/resolv.conf").splitlines() if line.startswith(f"{word} ")
+    ]
 
 
 ENV = ["PATH=/bin", "HOSTNAME=image", "HOME=/tmp"]
@@ -106,7 +133,93 @@ CASES: t.Dict[str, Case] = {
         {"max-size": 1024, "max-file": 1},
     ),
     "network_mode": Case(
-        "host", "none", "HostConfig.NetworkMode", ("host", "none", "none"), lambda one: "network" in namespaces(one), False
+        "host", "none", "HostConfig.NetworkMode", ("host", "none", "bridge"), lambda one: "network" in namespaces(one), False
+    ),
+    "networks": Case(
+        [{"name": "bridge", "ipv4_address": "10.4.0.9"}],
+        [{"name": "bridge", "aliases": ["db", "a"]}],
+        "NetworkSettings.Networks.bridge.IPAMConfig",
+        ({"IPv4Address": "10.4.0.9"}, None, None),
+        lambda one: stored("networks")(one)[0]["ips"],
+        ["10.4.0.9"],
+    ),
+    "mac_address": Case(
+        "02-42-AC-11-00-02",
+        "02:42:ac:11:00:03",
+        "Config.MacAddress",
+        ("02:42:ac:11:00:02", "02:42:ac:11:00:03", ""),
+        connected("endpoints.0.mac"),
+        "02:42:ac:11:00:02",
+    ),
+    "published_ports": Case(
+        ["127.0.0.1:8000-8001:80-81"],
+        [8080, "[::1]:53:53/udp"],
+        "HostConfig.PortBindings",
+        (
+            {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8000"}], "81/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8001"}]},
+            {"8080/tcp": [{"HostIp": "", "HostPort": ""}], "53/udp": [{"HostIp": "::1", "HostPort": "53"}]},
+            {},
+        ),
+        connected("ports.0.hostPort"),
+        8000,
+    ),
+    "publish_all_ports": Case(
+        True, False, "HostConfig.PublishAllPorts", (True, False, False), lambda one: len(connected("ports")(one)), 1
+    ),
+    "exposed_ports": Case(
+        ["90-91", "92/udp"],
+        ["93"],
+        "Config.ExposedPorts",
+        (
+            {"70/tcp": {}, "90/tcp": {}, "91/tcp": {}, "92/udp": {}},
+            {"70/tcp": {}, "93/tcp": {}},
+            {"70/tcp": {}},
+        ),
+        stored("exposed_ports"),
+        ["70/tcp", "90/tcp", "91/tcp", "92/udp"],
+    ),
+    "default_host_ip": Case(
+        "127.0.0.1", "0.0.0.0", "HostConfig.DefaultHostIp", ("127.0.0.1", "", ""), stored("default_host_ip"), "127.0.0.1"
+    ),
+    "domainname": Case(
+        "example.org",
+        "example.com",
+        "Config.Domainname",
+        ("example.org", "example.com", ""),
+        lambda one: one.spec["linux"].get("sysctl", {}).get("kernel.domainname"),
+        "example.org",
+    ),
+    "dns_servers": Case(
+        ["192.0.2.1", "::1"],
+        ["192.0.2.2"],
+        "HostConfig.Dns",
+        (["192.0.2.1", "::1"], ["192.0.2.2"], []),
+        resolver("nameserver"),
+        ["192.0.2.1", "::1"],
+    ),
+    "dns_search_domains": Case(
+        ["a.example", "b.example"],
+        ["."],
+        "HostConfig.DnsSearch",
+        (["a.example", "b.example"], ["."], []),
+        resolver("search"),
+        ["a.example b.example"],
+    ),
+    "dns_opts": Case(
+        ["ndots:2", "rotate"],
+        ["timeout:1"],
+        "HostConfig.DnsOptions",
+        (["ndots:2", "rotate"], ["timeout:1"], []),
+        resolver("options"),
+        ["ndots:2 rotate"],
+    ),
+    "etc_hosts": Case(
+        {"db": "192.0.2.1"},
+        {"db": "2001:db8::1"},
+        "HostConfig.ExtraHosts",
+        (["db:192.0.2.1"], ["db:2001:db8::1"], []),
+        lambda one: [line for line in file_of(one, "/etc/hosts").splitlines() if line.endswith("\tdb")],
+        ["192.0.2.1\tdb"],
     ),
     "read_only": Case(
         True, False, "HostConfig.ReadonlyRootfs", (True, False, False), lambda one: one.spec["root"]["readonly"], True
@@ -155,7 +268,7 @@ def test_every_row_has_every_column(row: Row) -> None:
     )
     assert row.facts
     # What update() serves; limits, supervisors and files of what runs come with the first options that need them.
-    assert row.live in (Live.NEVER, Live.RECORD)
+    assert row.live in (Live.NEVER, Live.RECORD, Live.NETWORKS)
     assert row.option in CASES, "give it a row in the table above"
 
 
@@ -208,7 +321,7 @@ def test_the_life_of_an_option(site: MemorySite, image: str, option: str) -> Non
     reset = site.play(asked(**another)).last
     assert f"; not asked for any more and reset to the image's default: {option}" in reset.actions[0]
     assert set(reset.value("diff")["after"]) == {"state", option, *another}
-    assert at(reset, case.place) == (record(site).id[:12] if base is None else base)
+    assert at(reset, case.place) == (record(site).id[:12] if option == "hostname" else base)
     assert not site.play(asked(**another)).last.changed
 
 

@@ -1,0 +1,82 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Install the hook of containers with networks, at a path that stays: it is written into each container's specification.
+
+That path is a link to the file of the newest release, and the command follows it once: so what is replaced meanwhile does not
+change under a hook that runs. It has a file of its own, as tasks without networks do not send its code, and the shim's memory would
+hold its table of contents.
+"""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from .. import errors
+from ..errors import from_os_error
+from ..hostfs import atomic, lock, mounts, syscalls
+from ..network import (
+    attachment,
+    chain,
+    conflist,
+    connected,
+    conntrack,
+    container,
+    drivers,
+    external,
+    ipam,
+    iptables,
+    links,
+    meta,
+    names,
+    netlink,
+    netns,
+    nftables,
+    places,
+    ports,
+    programs,
+    result,
+    rules,
+    ruleset,
+    subnets,
+    sysctl,
+)
+from . import hook, install
+
+MODULES = (
+    *(errors, atomic, lock, mounts, syscalls, hook, attachment, chain, conflist, connected, conntrack, container, drivers),
+    *(external, ipam, iptables, links, meta, names, netlink, netns, nftables, places, ports, programs, result, rules, ruleset),
+    *(subnets, sysctl),
+)
+_LINK = "hook.pyz"
+_COMMAND = (
+    "import sys,posix;sys.path.insert(0,posix.readlink(sys.argv[1]));from fleet.libexec.hook import main;main(sys.argv[2:])"
+)
+#: A runtime gives a hook no environment of its own.
+_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def link_path(data_root: str) -> str:
+    return os.path.join(data_root, "libexec", _LINK)
+
+
+def install_hook(data_root: str) -> None:
+    """Have the hook of this release; containers that exist use it from their next start."""
+    path, link = install.install(data_root, MODULES), link_path(data_root)
+    try:
+        if os.path.islink(link) and os.readlink(link) == path:
+            return
+        new = f"{link}.{os.urandom(4).hex()}"
+        os.symlink(path, new)
+        os.replace(new, link)
+    except OSError as error:
+        raise from_os_error(error, f"writing {link}") from error
+
+
+def hooks(data_root: str, networks: str) -> t.Dict[str, t.Any]:
+    """The hooks of a specification. networks: the path of networks.json."""
+    start = [install.interpreter(), "-I", "-S", "-E", "-c", _COMMAND, link_path(data_root)]
+    return {
+        moment: [{"path": start[0], "args": [*start, moment, networks], "env": [_PATH], "timeout": 120}]
+        for moment in ("createRuntime", "poststop")
+    }

@@ -1,0 +1,150 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options of names: the container's own, and those that it can look up."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import typing as t
+
+from ....engine import labels as L
+from ....errors import InvalidArgument, printable
+from ....kernel.field import MORE, Field
+from ....network.subnets import parse_address
+from ....runtime_spec.mounts import bind_files
+from ....runtime_spec.network import HOSTS, RESOLVER, hosts_file, resolver_file, resolver_of_host
+from ....runtime_spec.process import add_env
+from .row import Context, Draft, Live, Row, Value, bad, fixed, parse_text
+
+HOST_GATEWAY = "host-gateway"
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}"
+
+
+def names_of(value: Value, option: str) -> str:
+    """A name in a hosts file."""
+    if not re.fullmatch(_NAME, str(value)):
+        raise bad(option, value, "the name of a host")
+    return str(value)
+
+
+def parse_hostname(value: Value, option: str) -> str:
+    text = parse_text(value, option)
+    labels = text.split(".")
+    if not 1 <= len(text) <= 64 or not all(part and part.replace("-", "a").isalnum() and part.isascii() for part in labels):
+        raise bad(option, value, "a host name (letters, digits, hyphens and dots, at most 64)")
+    return text
+
+
+def parse_servers(value: Value, option: str) -> t.List[str]:
+    return [str(parse_address(one, option)) for one in value]
+
+
+def parse_words(value: Value, option: str) -> t.List[str]:
+    """Search domains, or options of the resolver."""
+    for one in value:
+        if not re.fullmatch(r"[\x21-\x7e]{1,255}", str(one)):
+            raise bad(option, one, "one word")
+    return [str(one) for one in value]
+
+
+def parse_etc_hosts(value: Value, option: str) -> t.Dict[str, str]:
+    return {
+        names_of(name, option): HOST_GATEWAY
+        if one == HOST_GATEWAY
+        else str(parse_address(one, f"{option}.{printable(name, 80)}"))
+        for name, one in value.items()
+    }
+
+
+def _hostname(draft: Draft, value: t.Optional[str], context: Context) -> None:
+    """In the host's network it is the name of the host, as in Docker: it belongs to the addresses there."""
+    own = os.uname().nodename if context.values["network_mode"].of_host else context.container_id[:12]
+    draft.spec["hostname"] = draft.labels[L.HOSTNAME] = value or own
+    add_env(draft.spec, {"HOSTNAME": draft.spec["hostname"]})
+
+
+def _domainname(draft: Draft, value: t.Optional[str], context: Context) -> None:
+    """Runtimes know domainname since version 1.1 of the specification; the sysctl works with all."""
+    if value:
+        draft.labels[L.DOMAINNAME] = value
+        draft.spec["linux"].setdefault("sysctl", {})["kernel.domainname"] = value
+
+
+def hosts_and_resolver(draft: Draft, context: Context, theirs: t.Mapping[str, str], connected: bool) -> None:
+    """Mount /etc/hosts and /etc/resolv.conf. theirs: those of the host, or of the container whose network it uses; they are mounted where
+    nothing else is asked for. Without a network the image's own resolv.conf stays.
+    """
+    values = context.values
+    asked = [values["dns_servers"], values["dns_search_domains"], values["dns_opts"]]
+    files = dict(theirs)
+    if values["etc_hosts"] or HOSTS not in files:
+        gateway = context.gateway() if HOST_GATEWAY in values["etc_hosts"].values() else ""
+        if HOST_GATEWAY in values["etc_hosts"].values() and not gateway:
+            raise InvalidArgument("etc_hosts: host-gateway needs a network that has a gateway")
+        more = {name: gateway if one == HOST_GATEWAY else one for name, one in values["etc_hosts"].items()}
+        files[HOSTS] = os.path.join(context.directory, "hosts")
+        draft.files[files[HOSTS]] = hosts_file("" if connected else draft.spec["hostname"], more)
+    if any(asked) or connected:
+        files[RESOLVER] = os.path.join(context.directory, "resolv.conf")
+        draft.files[files[RESOLVER]] = resolver_file(resolver_of_host(bool(theirs)), *asked)
+    bind_files(draft.spec, files)
+    hosts = json.dumps([f"{name}:{one}" for name, one in values["etc_hosts"].items()])
+    draft.labels[L.EXTRA_HOSTS] = hosts if len(hosts) + len(L.EXTRA_HOSTS) <= L.LIMIT else "[]"
+
+
+def _rendered_with_the_network(*_arguments: t.Any) -> None:
+    """hosts_and_resolver() writes the files with all of these options."""
+
+
+ROWS = (
+    Row(
+        Field("hostname"),
+        parse_hostname,
+        fixed(None),
+        _hostname,
+        Live.NEVER,
+        {"Config.Hostname": lambda seen: seen.spec.get("hostname") or seen.container.labels.get(L.HOSTNAME, "")},
+    ),
+    Row(
+        Field("domainname"),
+        parse_hostname,
+        fixed(None),
+        _domainname,
+        Live.NEVER,
+        {"Config.Domainname": lambda seen: seen.values.get("domainname") or ""},
+    ),
+    Row(
+        Field("dns_servers", "list"),
+        parse_servers,
+        fixed([]),
+        _rendered_with_the_network,
+        Live.NEVER,
+        {"HostConfig.Dns": lambda seen: seen.values.get("dns_servers") or []},
+    ),
+    Row(
+        Field("dns_search_domains", "list"),
+        parse_words,
+        fixed([]),
+        _rendered_with_the_network,
+        Live.NEVER,
+        {"HostConfig.DnsSearch": lambda seen: seen.values.get("dns_search_domains") or []},
+    ),
+    Row(
+        Field("dns_opts", "set", MORE),
+        parse_words,
+        fixed([]),
+        _rendered_with_the_network,
+        Live.NEVER,
+        {"HostConfig.DnsOptions": lambda seen: seen.values.get("dns_opts") or []},
+    ),
+    Row(
+        Field("etc_hosts", "dict", MORE),
+        parse_etc_hosts,
+        fixed({}),
+        _rendered_with_the_network,
+        Live.NEVER,
+        {"HostConfig.ExtraHosts": lambda seen: [f"{name}:{one}" for name, one in (seen.values.get("etc_hosts") or {}).items()]},
+    ),
+)

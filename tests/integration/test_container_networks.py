@@ -1,0 +1,268 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Containers in networks: attached by their hook, with real traffic, on each engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
+from ansible_collections.fleet.containerd.tests.support.namespaces import HOST, HOST6, listening
+from ansible_collections.fleet.containerd.tests.support.networked import Networked, networked
+
+WEB = ["sh", "-c", "mkdir -p /www && echo hello from $HOSTNAME >/www/index.html && exec httpd -f -p 80 -h /www"]
+
+
+@pytest.fixture(params=["", *sorted(RELEASES)], ids=lambda version: version or "embedded")
+def site(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> t.Iterator[Networked]:
+    with networked(tmp_path, request.param) as made:
+        yield made
+
+
+@pytest.fixture
+def web(site: Networked, busybox: str) -> t.Callable[..., t.Dict[str, t.Any]]:
+    """Has a container with a page; options of its own come first."""
+
+    def run(name: str = "web", /, **options: t.Any) -> t.Dict[str, t.Any]:
+        return site.container(name, **{"image": busybox, "command": WEB, "hostname": name, "stop_signal": "KILL", **options})
+
+    return run
+
+
+Web = t.Callable[..., t.Dict[str, t.Any]]
+
+
+def pid_of(result: t.Mapping[str, t.Any]) -> int:
+    return int(result["container"]["State"]["Pid"])
+
+
+def address(result: t.Mapping[str, t.Any], network: str = "bridge") -> str:
+    return str(result["container"]["NetworkSettings"]["Networks"][network]["IPAddress"])
+
+
+def test_a_page_from_a_published_port(site: Networked, web: Web) -> None:
+    ports = ["8080:80", f"{HOST}:8081:80", "127.0.0.1:8082:80", "90"]
+    made = web(published_ports=ports)
+    network = made["container"]["NetworkSettings"]
+    assert network["IPAddress"] == address(made)
+    (chosen,) = network["Ports"]["90/tcp"]
+    assert network["Ports"]["80/tcp"] == [
+        {"HostIp": "", "HostPort": "8080"}, {"HostIp": HOST, "HostPort": "8081"}, {"HostIp": "127.0.0.1", "HostPort": "8082"}
+    ]  # fmt: skip
+    assert site.page(f"http://{address(made)}/") == "hello from web"
+    assert site.page("http://127.0.0.1:8080/") == "hello from web"
+    assert site.page("http://127.0.0.1:8082/") == "hello from web"
+    assert site.page(f"http://{HOST}:8080/", outside=True) == "hello from web"
+    assert site.page(f"http://{HOST}:8081/", outside=True) == "hello from web"
+    assert site.page(f"http://{HOST}:8082/", outside=True, patience=0) == ""
+    assert site.inside(pid_of(made), "wget", "-qO-", f"http://{HOST}:8080/") == "hello from web"
+    assert not web(published_ports=ports)["changed"]
+    # A chosen port stays over a restart, in which the container gets its networks anew.
+    again = site.container("web", restart=True)
+    assert again["container"]["NetworkSettings"]["Ports"]["90/tcp"] == [chosen]
+    assert site.page(f"http://{HOST}:8080/", outside=True) == "hello from web"
+    stopped = site.container("web", state="stopped")
+    assert address(stopped) == ""
+    assert site.left() == [[], [], []]
+    web(published_ports=ports)
+    site.container("web", state="absent")
+    assert site.left() == [[], [], []]
+
+
+def test_names_and_changes_of_what_runs(site: Networked, web: Web) -> None:
+    site.network("front", "10.9.1.0/24", "fd00:9::/64")
+    site.network("back", "10.9.2.0/24")
+    made = web(networks=[{"name": "front", "aliases": ["www"]}], published_ports=["8080:80"])
+    other = web("other", networks=[{"name": "front"}, {"name": "back", "ipv4_address": "10.9.2.9"}])
+    assert made["container"]["HostConfig"]["NetworkMode"] == "front"
+    assert address(other, "back") == "10.9.2.9"
+    for name in ("web", "www"):
+        assert site.inside(pid_of(other), "wget", "-qO-", f"http://{name}/") == "hello from web"
+    assert site.page(f"http://[{HOST6}]:8080/", outside=True) == "hello from web"
+    # Networks and ports change while it runs.
+    changed = web(networks=[{"name": "back", "aliases": ["api"]}], published_ports=["8081:80"])
+    assert changed["actions"] == ["update networks, published_ports of container web"]
+    assert pid_of(changed) == pid_of(made)
+    assert list(changed["container"]["NetworkSettings"]["Networks"]) == ["back"]
+    assert site.page(f"http://{HOST}:8081/", outside=True) == "hello from web"
+    assert site.page(f"http://{HOST}:8080/", outside=True, patience=0) == ""
+    assert site.inside(pid_of(other), "wget", "-qO-", "http://api/") == "hello from web"
+    assert "www" not in site.inside(pid_of(other), "cat", "/etc/hosts")
+    assert not web(networks=[{"name": "back", "aliases": ["api"]}], published_ports=["8081:80"])["changed"]
+    # What cannot be had changes nothing.
+    failed = web(networks=[{"name": "back", "ipv4_address": "10.9.2.9"}], published_ports=["8081:80"], failing=True)
+    assert "10.9.2.9" in failed["msg"]
+    assert site.page(f"http://{HOST}:8081/", outside=True) == "hello from web"
+    assert site.inside(pid_of(other), "wget", "-qO-", "http://api/") == "hello from web"
+    again = site.container("web", restart=True)
+    assert address(again, "back")
+    assert site.page(f"http://{HOST}:8081/", outside=True) == "hello from web"
+    for name in ("web", "other"):
+        site.container(name, state="absent")
+    assert site.left() == [[], [], []]
+
+
+def test_a_new_container_takes_the_address_and_the_port_of_the_old_one(site: Networked, web: Web) -> None:
+    site.network("front", "10.9.1.0/24")
+    options = {
+        "networks": [{"name": "front", "ipv4_address": "10.9.1.7", "mac_address": "02:42:0a:09:01:07"}],
+        "published_ports": ["8080:80"],
+    }
+    made = web(**options)
+    new = web(**options, env={"A": "1"})
+    assert new["recreated_because"] == ["env"]
+    assert address(new, "front") == address(made, "front") == "10.9.1.7"
+    assert new["container"]["NetworkSettings"]["Networks"]["front"]["MacAddress"] == "02:42:0a:09:01:07"
+    assert site.page(f"http://{HOST}:8080/", outside=True) == "hello from web"
+    # A new one that fails leaves the old one as it was.
+    web(**options, command=["false"], failing=True)
+    assert site.page(f"http://{HOST}:8080/", outside=True) == "hello from web"
+    # One that ended by itself is in nobody's way.
+    os.kill(pid_of(site.container("web")), signal.SIGKILL)
+    time.sleep(0.5)
+    assert address(web(**options, env={"A": "2"}), "front") == "10.9.1.7"
+    site.container("web", state="absent")
+    assert site.left() == [[], [], []]
+
+
+def test_what_is_taken_or_missing(site: Networked, web: Web) -> None:
+    made = web(published_ports=["8080:80"])
+    taken = web("other", published_ports=["8080:80"], failing=True)
+    assert "8080" in taken["msg"]
+    assert made["container"]["Id"] in taken["msg"]
+    with listening(site.world.host, 8090):
+        assert "8090/tcp is taken: " in web("other", published_ports=["8090:80"], failing=True)["msg"]
+    missing = web("other", networks=[{"name": "gone"}], failing=True)
+    assert missing["msg"].startswith("networks: there is no network 'gone'")
+    assert "network_mode is none" in web("other", network_mode="none", published_ports=["80:80"], failing=True)["msg"]
+    assert "no container" in web("other", network_mode="container:gone", failing=True)["msg"]
+    # Taken after the task has looked: the hook finds out, and the task tells it.
+    site.container("web", state="absent")
+    assert site.left() == [[], [], []]
+
+
+def test_the_network_of_another(site: Networked, web: Web, busybox: str) -> None:
+    made = web(published_ports=["8080:80"])
+    pod = site.container("pod", image=busybox, command=["sleep", "1000"], network_mode="container:web", stop_signal="KILL")
+    assert site.inside(pid_of(pod), "wget", "-qO-", "http://127.0.0.1/") == "hello from web"
+    path = made["container"]["NetworkSettings"]["SandboxKey"]
+    third = site.container("third", image=busybox, command=["sleep", "1000"], network_mode=f"ns:{path}", stop_signal="KILL")
+    assert site.inside(pid_of(third), "wget", "-qO-", "http://127.0.0.1/") == "hello from web"
+    for name in ("third", "pod", "web"):
+        site.container(name, state="absent")
+    assert site.left() == [[], [], []]
+
+
+def test_names_that_are_given(site: Networked, web: Web) -> None:
+    made = web(
+        domainname="example.org",
+        etc_hosts={"db": "192.0.2.9", "host": "host-gateway"},
+        dns_servers=["192.0.2.53"],
+        dns_search_domains=["example.org"],
+        dns_opts=["ndots:2"],
+        published_ports=["80"],
+    )
+    hosts = site.inside(pid_of(made), "cat", "/etc/hosts").splitlines()
+    assert "192.0.2.9\tdb" in hosts
+    assert f"{address(made)}\tweb.example.org web {made['container']['Id'][:12]}" in hosts
+    resolver = site.inside(pid_of(made), "cat", "/etc/resolv.conf").splitlines()
+    assert resolver == ["nameserver 192.0.2.53", "search example.org", "options ndots:2"]
+    assert site.inside(pid_of(made), "cat", "/proc/sys/kernel/domainname") == "example.org"
+    gateway = made["container"]["NetworkSettings"]["Gateway"]
+    assert gateway
+    assert f"{gateway}\thost" in hosts
+    site.container("web", state="absent")
+
+
+def test_a_reboot(site: Networked, web: Web) -> None:
+    """State wiped, namespaces gone, bridge and rules gone; what is on disk stays."""
+    web(published_ports=["8080:80"])
+    left = web("left", network_mode="bridge")
+    for name in ("web", "left"):
+        os.kill(pid_of(site.container(name, state="present")), signal.SIGKILL)
+    time.sleep(0.5)
+    site.run("nft", "flush", "ruleset")
+    site.run("ip", "link", "delete", "nerdctl0")
+    for one in site.path("/run/netns").iterdir():
+        site.run("umount", f"/run/netns/{one.name}")
+        one.unlink()
+    shutil.rmtree(site.path("/run/fleet-containerd/networks"))
+    again = web(published_ports=["8080:80"])
+    assert again["actions"] == ["start container web"]
+    assert site.page(f"http://{HOST}:8080/", outside=True) == "hello from web"
+    assert left["changed"]
+    for name in ("web", "left"):
+        site.container(name, state="absent")
+    assert site.left() == [[], [], []]
+
+
+@pytest.mark.parametrize("site", ["1.7"], indirect=True)
+def test_the_restart_monitor(site: Networked, web: Web) -> None:
+    """containerd starts it again, without us and after an upgrade, and it is attached."""
+    made = web(published_ports=["8080:80"])
+    container_id = made["container"]["Id"]
+    assert site.daemon
+    site.daemon.ctr("containers", "label", container_id, "containerd.io/restart.status=running", namespace=site.namespace)
+    # The next release: the link leads elsewhere, and the old file is gone.
+    link = site.data / "libexec/hook.pyz"
+    old = pathlib.Path(os.readlink(link))
+    new = old.parent.parent / "new" / old.name
+    shutil.copytree(old.parent, new.parent)
+    link.unlink()
+    link.symlink_to(new)
+    shutil.rmtree(old.parent)
+    os.kill(pid_of(made), signal.SIGKILL)
+    time.sleep(1)
+    assert site.page(f"http://{HOST}:8080/", outside=True, patience=40) == "hello from web"
+    assert pid_of({"container": site.facts("web")}) != pid_of(made)
+    site.daemon.ctr("containers", "label", container_id, "containerd.io/restart.status=", namespace=site.namespace)
+    site.container("web", state="absent")
+    assert site.left() == [[], [], []]
+
+
+@pytest.mark.parametrize("site", ["", "2.1"], indirect=True)
+def test_cycles_leave_nothing(site: Networked, web: Web) -> None:
+    web(published_ports=["8080:80"])
+    site.container("web", state="stopped")
+    before = site.left(), site.ruleset(), site.run("ip", "-o", "link")
+    for _cycle in range(20):
+        site.container("web", state="started")
+        site.container("web", state="stopped", force_kill=True)
+    assert before == (site.left(), site.ruleset(), site.run("ip", "-o", "link"))
+    site.container("web", state="absent")
+
+
+def test_killed_while_networks_change(site: Networked, web: Web) -> None:
+    """Whenever it is killed, the next run converges."""
+    site.network("front", "10.9.1.0/24")
+    site.network("back", "10.9.2.0/24")
+    made = web(networks=[{"name": "front", "ipv4_address": "10.9.1.7"}], published_ports=["8080:80"])
+    sides = [
+        {"networks": [{"name": "back", "ipv4_address": "10.9.2.7"}], "published_ports": ["8081:80"]},
+        {"networks": [{"name": "front", "ipv4_address": "10.9.1.7"}], "published_ports": ["8080:80"]},
+    ]
+    options = {**site.defaults, "name": "web", "image": made["container"]["Config"]["Image"], "command": WEB, "hostname": "web",
+               "stop_signal": "KILL"}  # fmt: skip
+    for number in range(12):
+        wanted = sides[number % 2]
+        site.modules.kill_after(0.04 + 0.02 * number, "containerd_container", **options, **wanted)
+        done = web(**wanted)
+        assert pid_of(done) == pid_of(made)
+        assert not web(**wanted)["changed"]
+        (port,) = re.findall("^[0-9]+", wanted["published_ports"][0])
+        assert site.page(f"http://{HOST}:{port}/", outside=True) == "hello from web"
+        files = json.dumps(site.left()[0])
+        assert ("10.9.1.7" in files) is (number % 2 == 1)
+        assert ("10.9.2.7" in files) is (number % 2 == 0)
+    site.container("web", state="absent")
+    assert site.left() == [[], [], []]
