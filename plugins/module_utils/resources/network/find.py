@@ -1,0 +1,32 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is there of a network, and who is in it. Only reads."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ...network.conflist import ConfDir, Conflist, Listing
+from ...network.ipam import Owner, Reservations
+from ...network.members import Found, find
+from ...network.places import Places
+from .values import FoundNetwork
+
+
+def find_network(name: str, places: Places, namespace: str, data_root: str) -> FoundNetwork:
+    """One network, existing or not: containers may be in one whose file is gone."""
+    listing = ConfDir(places.conf_dir, namespace).read()
+    return found_network(name, listing.networks.get(name), listing, find(data_root), places)
+
+
+def found_network(name: str, conflist: t.Optional[Conflist], listing: Listing, found: Found, places: Places) -> FoundNetwork:
+    owners = sorted(set(Reservations(name, places.data_dir).list().values()) - {Owner("", "")}) if conflist else []
+    others = found.strangers(owners, places.cache_dir, name)
+    return FoundNetwork(
+        conflist,
+        tuple(found.of(name, places.conf_dir)),
+        tuple(dict.fromkeys(one.container_id for one in others)),
+        found.members,
+        found.lost,
+        tuple(listing.problems),
+    )

@@ -1,0 +1,192 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The steps to a network and its members."""
+
+from __future__ import annotations
+
+import functools
+import typing as t
+
+from ...errors import FailedPrecondition, InvalidArgument, NotFound, printable
+from ...kernel.converge import Step
+from ...network.connected import Endpoint
+from ...network.members import Member
+from ...network.networks import Networks
+from ...network.rules import Rules
+from ...network.subnets import usable
+from .target import Target
+from .values import FoundNetwork, WantedNetwork
+
+#: Collects sentences of what went wrong beside the matter.
+Tell = t.Callable[[t.Sequence[str]], None]
+
+
+class Work(t.NamedTuple):
+    """What the steps work with. name: of the network."""
+
+    name: str
+    networks: Networks
+    rules: Rules
+    tell: Tell
+
+    # Members
+
+    def connect(self, member: Member, endpoint: Endpoint) -> Step:
+        return self._become(f"connect container {member.name} to network {self.name}", member, member.with_endpoint(endpoint))
+
+    def disconnect(self, member: Member) -> Step:
+        return self._become(f"disconnect container {member.name} from network {self.name}", member, member.without(self.name))
+
+    def _become(self, title: str, before: Member, after: Member) -> Step:
+        """A failure leaves the member as it was."""
+        return Step(
+            title,
+            lambda: self.tell(before.become(after, self.rules)),
+            lambda: self.tell(after.become(before, self.rules)),
+        )
+
+    # A change of the network under its running members
+
+    def detach(self, member: Member) -> Step:
+        return Step(
+            f"detach container {member.name} from network {self.name}",
+            lambda: self.tell(member.detach(self.name, self.rules)),
+            lambda: self.tell(member.attach(self.name, self.rules)),
+            partial=True,
+        )
+
+    def attach(self, before: Member, after: Member) -> Step:
+        def run() -> None:
+            if after != before:
+                after.save()
+            self.tell(after.attach(self.name, self.rules))
+
+        def undo() -> None:
+            self.tell(after.detach(self.name, self.rules))
+            before.save()
+
+        return Step(f"attach container {after.name} to network {self.name}", run, undo, partial=True)
+
+    # The network itself
+
+    def put(self, target: Target, have: FoundNetwork) -> Step:
+        network, old = target.network, have.conflist
+        put = (
+            functools.partial(self.networks.put, network)
+            if network
+            else functools.partial(self.networks.put_document, dict(target.conflist.document))
+        )
+        undo = functools.partial(self.networks.restore, old) if old else functools.partial(self.networks.remove, self.name)
+        if not old:
+            return Step(f"create network {self.name}", put, undo, partial=True)
+        names = ", ".join(change.field.option for change in target.changes)
+        return Step(f"change network {self.name}: {names}", put, undo, partial=True)
+
+    def remove(self) -> Step:
+        return Step(f"remove network {self.name}", functools.partial(self.networks.remove, self.name))
+
+
+def removal(want: WantedNetwork, have: FoundNetwork, work: Work) -> t.List[Step]:
+    """Without force, a network that somebody is in stays."""
+    if not have.conflist:
+        return []
+    if not have.conflist.id:
+        raise FailedPrecondition(
+            f"name: the network {want.name} belongs to somebody else ({have.conflist.path}), and is not removed"
+        )
+    names = [*(one.name for one in have.members), *have.others]
+    if names and not want.force:
+        raise FailedPrecondition(
+            f"name: the network {want.name} has members: {printable(', '.join(names), 300)}: remove or disconnect them first, or "
+            "give force=true",
+            members=names,
+        )
+    _readable(want, have)
+    return [*(work.disconnect(one) for one in have.members), work.remove()]
+
+
+def steps_to(want: WantedNetwork, have: FoundNetwork, target: Target, work: Work) -> t.List[Step]:
+    """Create or change the network, then its members."""
+    steps: t.List[Step] = []
+    stay, gone, new = _membership(want, have)
+    steps += [work.disconnect(one) for one in gone]
+    if not target.changes:
+        again = [one for one in stay if want.connected and one.runs and not one.attached(want.name)]
+        steps += [work.attach(one, one) for one in again]
+    elif target.in_place:
+        steps.append(work.put(target, have))
+    else:
+        _readable(want, have)
+        if have.others and not want.force:
+            raise FailedPrecondition(
+                f"name: containers of others are in the network {want.name} and cannot be connected again: "
+                f"{printable(', '.join(have.others), 300)}: stop them first, or give force=true",
+                members=list(have.others),
+            )
+        moved = [(one, _moved(one, want, target)) for one in stay]
+        steps += [work.detach(before) for before, _after in moved if before.runs]
+        steps.append(work.put(target, have))
+        steps += [work.attach(before, after) for before, after in moved if before.runs or before != after]
+    return steps + [work.connect(one, Endpoint(want.name)) for one in new]
+
+
+def _readable(want: WantedNetwork, have: FoundNetwork) -> None:
+    if have.lost and not want.force:
+        raise have.lost[0]
+
+
+def _membership(want: WantedNetwork, have: FoundNetwork) -> t.Tuple[t.List[Member], t.List[Member], t.List[Member]]:
+    """Members that stay, that go, and that come, as connected has it."""
+    if want.connected is None:
+        return list(have.members), [], []
+    wanted = [_container(name, want, have) for name in want.connected]
+    stay = [one for one in have.members if want.appends or one in wanted]
+    gone = [one for one in have.members if one not in stay]
+    if have.others and not want.appends:
+        raise FailedPrecondition(
+            f"connected: containers of others are in the network {want.name} and cannot be disconnected: "
+            f"{printable(', '.join(have.others), 300)}: stop them, or give appends=true",
+            members=list(have.others),
+        )
+    return stay, gone, [one for one in dict.fromkeys(wanted) if one not in have.members]
+
+
+def _container(name: str, want: WantedNetwork, have: FoundNetwork) -> Member:
+    """By name or id; one of the namespace of the task before others."""
+    found = [one for one in have.all if name in (one.name, one.id)]
+    here = [one for one in found if one.namespace == want.namespace] or [one for one in found if one.id == name]
+    if len(here) == 1:
+        if here[0].connected.places.conf_dir != want.places.conf_dir:
+            raise InvalidArgument(
+                f"connected: the container {printable(name, 80)} has its networks in {here[0].connected.places.conf_dir}, not in "
+                f"{want.places.conf_dir} (cni_conf_dir)"
+            )
+        return here[0]
+    if here:
+        engines = ", ".join(f"{one.id[:12]} ({one.engine})" for one in here)
+        raise InvalidArgument(f"connected: {printable(name, 80)} is more than one container: {engines}: give the whole id")
+    raise NotFound(
+        f"connected: there is no container {printable(name, 80)} with networks of its own in the namespace {want.namespace} "
+        f"(data_root {want.data_root}); one with network_mode host, none or container: has none"
+    )
+
+
+def _moved(member: Member, want: WantedNetwork, target: Target) -> Member:
+    """A member in the changed network. Its static addresses stay, or the change is refused."""
+    endpoint = member.endpoint(want.name)
+    network = target.network
+    if endpoint is None or network is None or not endpoint.ips:
+        return member
+    left = []
+    for address in endpoint.ips:
+        subnet = next((one for one in network.subnets if address in one.network), None)
+        if subnet is not None and address in usable(subnet.network) and address != subnet.gateway:
+            left.append(address)
+        elif not want.force:
+            where = ", ".join(sorted(str(one.network) for one in network.subnets))
+            problem = f"is the gateway of {subnet.network}" if subnet and address == subnet.gateway else f"is not inside {where}"
+            raise InvalidArgument(
+                f"ipam_config: the static address {address} of the container {member.name} {problem}: give the container another "
+                "one, or force=true to let it have any"
+            )
+    return member.with_endpoint(endpoint._replace(ips=tuple(left)))
