@@ -17,6 +17,7 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
+from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.namespaces import HOST, HOST6, listening
 from ansible_collections.fleet.containerd.tests.support.networked import Networked, networked
 
@@ -24,8 +25,9 @@ WEB = ["sh", "-c", "mkdir -p /www && echo hello from $HOSTNAME >/www/index.html 
 
 
 @pytest.fixture(params=["", *sorted(RELEASES)], ids=lambda version: version or "embedded")
-def site(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> t.Iterator[Networked]:
+def site(request: pytest.FixtureRequest, tmp_path: pathlib.Path, modules: Modules, busybox: str) -> t.Iterator[Networked]:
     with networked(tmp_path, request.param) as made:
+        made.fetch(busybox, modules)
         yield made
 
 

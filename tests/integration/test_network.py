@@ -12,6 +12,7 @@ import pytest
 
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
+from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.namespaces import HOST
 from ansible_collections.fleet.containerd.tests.support.networked import Networked, networked
 
@@ -54,8 +55,9 @@ class Host:
 
 
 @pytest.fixture(params=["", *sorted(RELEASES)], ids=lambda version: version or "embedded")
-def host(request: pytest.FixtureRequest, tmp_path: pathlib.Path, busybox: str) -> t.Iterator[Host]:
+def host(request: pytest.FixtureRequest, tmp_path: pathlib.Path, modules: Modules, busybox: str) -> t.Iterator[Host]:
     with networked(tmp_path, request.param) as made:
+        made.fetch(busybox, modules)
         yield Host(made, busybox)
 
 

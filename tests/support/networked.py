@@ -51,6 +51,10 @@ class Networked:
         assert bool(result.get("failed")) is failing, result
         return result
 
+    def fetch(self, image: str, outside: Modules) -> None:
+        """Have an image there, by modules outside: that host reaches no registry on loopback."""
+        outside.run("containerd_image", **{**self.defaults, "name": image})
+
     def facts(self, name: str) -> t.Dict[str, t.Any]:
         found = self.modules.run("containerd_container_info", **{**self.defaults, "name": [name]})
         return t.cast(t.Dict[str, t.Any], found["container"])
