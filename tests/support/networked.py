@@ -65,8 +65,9 @@ class Networked:
 
     def network(self, name: str, *subnets: str) -> None:
         """Write a network down."""
+        (directory := self.path("/etc/cni/net.d")).mkdir(exist_ok=True)
         made = Network(name, subnets=frozenset(map(Subnet.of, subnets)))
-        ConfDir(str(self.path("/etc/cni/net.d"))).put(made.document())
+        ConfDir(str(directory)).put(made.document())
 
     def run(self, *command: str, outside: bool = False) -> str:
         """Run a command on the host, or on the machine outside; what it prints, empty when it fails."""
@@ -85,9 +86,9 @@ class Networked:
             time.sleep(0.05)
 
     def inside(self, pid: int, *command: str) -> str:
-        """What a command prints in a container."""
-        enter = ["nsenter", "-t", str(pid), "-m", "-u", "-n", "-p", "-r", "-w"]
-        # starts: nsenter (and what the image has)
+        """What an applet of busybox prints in a container."""
+        enter = ["nsenter", "-t", str(pid), "-m", "-u", "-n", "-p", "-r", "-w", "busybox"]
+        # starts: nsenter (and the image's busybox)
         return subprocess.run([*enter, *command], check=False, capture_output=True, text=True).stdout.strip()
 
     def ruleset(self) -> t.List[str]:
