@@ -29,7 +29,7 @@ class Host:
     def network(self, name: str, failing: bool = False, check: bool = False, **options: t.Any) -> Result:
         given = {**self.site.defaults, "name": name, **options, "_ansible_check_mode": check}
         result = self.site.modules.result("containerd_network", **given)
-        assert bool(result.get("failed")) is failing, result
+        assert bool(result.get("failed")) is failing, result.get("msg", result)
         return result
 
     def converge(self, name: str, **options: t.Any) -> Result:
@@ -51,7 +51,8 @@ class Host:
 
     def page(self, container: Result, host: str) -> str:
         """What one container gets from another."""
-        return self.site.inside(container["container"]["State"]["Pid"], "wget", "-T", "2", "-qO-", f"http://{host}/")
+        command = ("timeout", "2", "busybox", "wget", "-qO-", f"http://{host}/")
+        return self.site.inside(container["container"]["State"]["Pid"], *command)
 
 
 @pytest.fixture(params=["", *sorted(RELEASES)], ids=lambda version: version or "embedded")

@@ -13,8 +13,11 @@ from .attachment import Attachment, Host, rules_of_host
 from .chain import Chain, begun_with
 from .conflist import DEFAULT_NETWORK, ConfDir, Conflist
 from .connected import Connected
+from .links import Links
 from .names import Member, Names
+from .result import Result, Route
 from .rules import Rules
+from .subnets import IPNetwork
 
 
 @contextlib.contextmanager
@@ -89,6 +92,7 @@ class Connection:
                 problems += self.connect(number)
             else:
                 Chain(self._conflist(number), self._host).publish(self._attachment(number))
+        self._lead_out()
         return problems
 
     def change(self, wanted: Connected, keep: t.Callable[[Connected], None]) -> t.List[str]:
@@ -101,6 +105,16 @@ class Connection:
             problems += after.complete()
             undo.pop_all()
         return problems
+
+    def _lead_out(self) -> None:
+        """The way out is that of the first network which has one, as after a start, whichever has come or gone meanwhile."""
+        there, wanted = self._connected.results(), t.cast(t.Dict[IPNetwork, t.Tuple[str, Route]], {})
+        for number, endpoint in enumerate(self._connected.endpoints):
+            for route in (there[endpoint.network] or Result()).ways:
+                wanted.setdefault(route.destination, (self._connected.interface(number), route))
+        with netns.entered(self.pin), Links() as inside:
+            for interface, route in wanted.values():
+                inside.add_route(inside.get(interface).ifindex, route.destination, route.gateway, route.mtu, replace=True)
 
     def _take_back(self, after: Connection, keep: t.Callable[[Connected], None]) -> None:
         problems: t.List[str] = []

@@ -18,7 +18,7 @@ from .attachment import Call
 from .conflist import check_type
 from .links import NO_DAD, Link, Links, New
 from .result import Address, Interface, Result, Route
-from .subnets import IPAddress, IPNetwork
+from .subnets import IPNetwork
 
 _HOST_LOCAL = "host-local"
 _ANYWHERE: t.Dict[int, IPNetwork] = {4: ipaddress.IPv4Network("0.0.0.0/0"), 6: ipaddress.IPv6Network("::/0")}
@@ -259,10 +259,6 @@ def ensure_bridge(host: Links, name: str, mtu: int = 0) -> Link:
 def configure(call: Call, addresses: t.Sequence[Address], routes: t.Sequence[Route], hairpin: bool = False) -> Link:
     """Give the container's link its addresses and routes, and have it up."""
     one = call.attachment
-    gateways: t.Dict[int, IPAddress] = {}
-    for address in addresses:
-        if address.gateway is not None:
-            gateways.setdefault(address.version, address.gateway)
     with netns.entered(one.netns), Links() as inside:
         link = inside.get(one.interface)
         if any(address.version == 6 for address in addresses):
@@ -273,9 +269,8 @@ def configure(call: Call, addresses: t.Sequence[Address], routes: t.Sequence[Rou
         inside.change(link.ifindex, True)
         for address in addresses:
             inside.add_address(link.ifindex, address.interface, NO_DAD if address.version == 6 else 0)
-        for route in routes:
-            gateway = route.gateway or gateways.get(route.destination.version)
-            inside.add_route(link.ifindex, route.destination, gateway, route.mtu)
+        for route in Result(addresses=tuple(addresses), routes=tuple(routes)).ways:
+            inside.add_route(link.ifindex, route.destination, route.gateway, route.mtu)
         return link
 
 

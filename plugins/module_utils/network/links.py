@@ -12,7 +12,7 @@ import struct
 import typing as t
 
 from ..errors import InvalidArgument, from_os_error, printable
-from .netlink import CREATE, DUMP, EXCLUSIVE, Attributes, Message, Netlink, Value, number, pack, text, unpack
+from .netlink import CREATE, DUMP, EXCLUSIVE, REPLACE, Attributes, Message, Netlink, Value, number, pack, text, unpack
 from .result import IPInterface
 from .subnets import IPAddress, IPNetwork
 
@@ -211,8 +211,10 @@ class Links:
                 found += [one for one in (_link_route(*answer) for answer in answers) if one]
         return found
 
-    def add_route(self, index: int, destination: IPNetwork, gateway: t.Optional[IPAddress], mtu: int = 0) -> None:
-        """Fine when there is one to that destination: the first wins, as with the CNI plugins."""
+    def add_route(
+        self, index: int, destination: IPNetwork, gateway: t.Optional[IPAddress], mtu: int = 0, replace: bool = False
+    ) -> None:
+        """Fine when there is one to that destination: the first wins, as with the CNI plugins. replace: the last wins."""
         attributes: t.List[t.Tuple[int, Value]] = [(_R_LINK, index)]
         if destination.prefixlen:
             attributes.append((_R_DESTINATION, destination.network_address.packed))
@@ -225,7 +227,7 @@ class Links:
             "=BBBBBBBBI", _FAMILY[destination.version], destination.prefixlen, 0, 0, _MAIN_TABLE, _BOOT, scope, _UNICAST, 0
         )
         with _doing(f"adding the route to {destination}", errno.EEXIST):
-            self._netlink.send([Message(_NEWROUTE, CREATE | EXCLUSIVE, body, attributes)])
+            self._netlink.send([Message(_NEWROUTE, CREATE | (REPLACE if replace else EXCLUSIVE), body, attributes)])
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from .definition import Network
 from .ipam import Owner, Plan, Reservations
 from .links import Links
 from .meta import bridge_of, built_in, subnets_of
+from .result import Address, IPInterface
 from .subnets import IPNetwork, Subnet, check_free, free_ipv4, free_ipv6
 
 _MACHINE_ID = "/etc/machine-id"
@@ -188,13 +189,18 @@ class Networks:
                 if link is not None and link.kind == "bridge":
                     links.remove(left.name)
             elif link is not None and old is not None and new is not None:
-                wanted = {one.gateway for one in new.subnets} if not new.internal else set()
+                wanted = _gateways(new) if not new.internal else set()
                 for address in links.addresses(link.ifindex):
-                    if address.interface.ip in {one.gateway for one in old.subnets} - wanted:
+                    if address.interface in _gateways(old) - wanted:
                         links.remove_address(link.ifindex, address.interface)
                 mtu = new.mtu or (_USUAL_MTU if old.mtu else link.mtu)
                 if link.mtu != mtu:
                     links.change(link.ifindex, mtu=mtu)
+
+
+def _gateways(network: Network) -> t.Set[IPInterface]:
+    """With their prefixes, as the bridge has them."""
+    return {Address.of(one.gateway, one.network, None).interface for one in network.subnets}
 
 
 def _machine_id() -> str:

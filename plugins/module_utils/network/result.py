@@ -93,6 +93,15 @@ class Result(t.NamedTuple):
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise InvalidArgument(f"the result of a plugin is not valid: {printable(error, 120)}") from error
 
+    @property
+    def ways(self) -> t.List[Route]:
+        """Its routes, each with its gateway."""
+        gateways: t.Dict[int, IPAddress] = {}
+        for address in self.addresses:
+            if address.gateway is not None:
+                gateways.setdefault(address.version, address.gateway)
+        return [one._replace(gateway=one.gateway or gateways.get(one.destination.version)) for one in self.routes]
+
     def to_json(self, version: str) -> Document:
         found: Document = {"cniVersion": version}
         if self.interfaces:

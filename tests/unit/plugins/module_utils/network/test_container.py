@@ -149,6 +149,26 @@ def test_it_changes_while_it_runs(here: Site) -> None:
     assert here.connection(web).down() == []
 
 
+def test_the_way_out_is_that_of_the_first_network(here: Site) -> None:
+    three = here.container(
+        "w", *(Endpoint(name, interface=f"eth{number}") for number, name in enumerate(("back", "front", "bridge")))
+    )
+    namespace = here.world.namespace("w")
+    here.connection(three).up(namespace)
+
+    def way_out() -> t.List[t.Tuple[str, str]]:
+        with listening(here.world.outside, 80) as server:
+            assert seen(server, namespace, OUTSIDE, 80) == HOST
+        return [(one["gateway"], one["dev"]) for one in ip(namespace, "route", "show", "default")]
+
+    assert way_out() == [("10.4.1.1", "eth1")]
+    less = three._replace(endpoints=(three.endpoints[0], three.endpoints[2]))
+    assert here.connection(three).change(less, lambda one: None) == []
+    assert way_out() == [("10.4.0.1", "eth2")]
+    assert here.connection(less).change(three, lambda one: None) == []
+    assert way_out() == [("10.4.1.1", "eth1")]
+
+
 def test_names_of_the_default_network_are_ones_own(here: Site) -> None:
     one, other = here.container("a", Endpoint("bridge")), here.container("b", Endpoint("bridge"))
     for each in (one, other):

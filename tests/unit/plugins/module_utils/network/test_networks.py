@@ -89,20 +89,21 @@ def test_what_changes_takes_the_old_along(site: World, host: Host, networks: Net
         chain = Chain(networks.put(network), host)
         chain.attach(one)
         link = ip(site.host, "address", "show", network.bridge)[0]
-        addresses = [each["local"] for each in link["addr_info"] if each["scope"] == "global"]
+        addresses = [f"{each['local']}/{each['prefixlen']}" for each in link["addr_info"] if each["scope"] == "global"]
         assert chain.detach(one) == []
         return addresses, {each.of for each in host.rules.elements()}
 
     sets = {"bridges", "same", "isolated", "subnets4", "masquerade4", "subnets6", "masquerade6"}
-    assert bridge(first) == (["10.1.0.1", "fd00:1::1"], sets)
-    assert bridge(first._replace(isolate=False)) == (["10.1.0.1", "fd00:1::1"], sets - {"isolated"})
-    assert bridge(first._replace(masquerade=False)) == (["10.1.0.1", "fd00:1::1"], sets - {"masquerade4", "masquerade6"})
+    assert bridge(first) == (["10.1.0.1/24", "fd00:1::1/64"], sets)
+    assert bridge(first._replace(isolate=False)) == (["10.1.0.1/24", "fd00:1::1/64"], sets - {"isolated"})
+    assert bridge(first._replace(masquerade=False)) == (["10.1.0.1/24", "fd00:1::1/64"], sets - {"masquerade4", "masquerade6"})
+    assert bridge(first._replace(subnets=frozenset({Subnet.of("10.1.0.0/23")})))[0] == ["10.1.0.1/23"]
     other = first._replace(subnets=frozenset({Subnet.of("10.2.0.0/24", "10.2.0.9")}), mtu=1400)
-    assert bridge(other) == (["10.2.0.9"], {"bridges", "same", "isolated", "subnets4", "masquerade4"})
+    assert bridge(other) == (["10.2.0.9/24"], {"bridges", "same", "isolated", "subnets4", "masquerade4"})
     assert ip(site.host, "link", "show", other.bridge)[0]["mtu"] == 1400
     assert bridge(other._replace(internal=True)) == ([], {"bridges", "same", "isolated", "internal", "subnets4"})
     moved = other._replace(link="br-mine")
-    assert bridge(moved)[0] == ["10.2.0.9"]
+    assert bridge(moved)[0] == ["10.2.0.9/24"]
     assert [link["ifname"] for link in ip(site.host, "link", "show") if link["ifname"].startswith("br-")] == ["br-mine"]
     assert {each.owner for each in host.rules.elements()} == {"br-mine"}
 
