@@ -29,6 +29,8 @@ _VERSIONS = r"0\.[1-4]\.[01]|1\.[01]\.[01]"
 _SIZE_LIMIT = 1024 * 1024
 _NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}"
 _TYPE = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}"
+#: As write_file calls a file of ours that is not complete.
+_HALF_WRITTEN = r"\.nerdctl-.*\.conflist\.[0-9a-f]{16}"
 _SUFFIXES = (".conflist", ".conf", ".json")
 
 Document = t.Dict[str, t.Any]
@@ -109,6 +111,11 @@ class Conflist(t.NamedTuple):
         found = self.document.get("nerdctlID")
         return found if isinstance(found, str) else ""
 
+    def namespace(self, conf_dir: str) -> str:
+        """The only one whose containers see it, as nerdctl 2 has it: the sub-directory that its file is in. Empty for all."""
+        relative = os.path.relpath(os.path.dirname(self.path), conf_dir) if self.path else "."
+        return "" if relative == "." else relative
+
     @property
     def labels(self) -> t.Dict[str, str]:
         return dict(self.document.get("nerdctlLabels") or {})
@@ -153,6 +160,13 @@ class ConfDir:
                     problems.append(f"{printable(path, 200)} is no usable network: {error}")
         return Listing(networks, problems)
 
+    def every(self) -> t.List[Conflist]:
+        """Those of all namespaces, as far as they can be used: the sub-directories of nerdctl 2 are read, too."""
+        found: t.List[Conflist] = []
+        for place in [self.path, *_directories(self.path)]:
+            found += ConfDir(place).read().networks.values()
+        return found
+
     def get(self, name: str) -> Conflist:
         """NotFound, with the files that cannot be used, as one of them may be meant."""
         listing = self.read()
@@ -170,13 +184,25 @@ class ConfDir:
         path = there.path if there else os.path.join(self.path, f"nerdctl-{wanted.name}.conflist")
         complete = {"cniVersion": CNI_VERSION, **document, "nerdctlID": network_id(wanted.name)}
         complete.setdefault("nerdctlLabels", {})
+        size = len(_text(complete))
+        if size > _SIZE_LIMIT:
+            raise InvalidArgument(f"the network {wanted.name} would take {size} bytes, and more than {_SIZE_LIMIT} are not read")
         return Conflist.of(complete, path)
 
     def put(self, document: Document) -> Conflist:
         """Write a network of ours. Others must not read half of it: a lock, and a rename."""
         found = self.written(document)
-        write_file(found.path, json.dumps(found.document, indent=2).encode() + b"\n", 0o644)
+        self._sweep()
+        write_file(found.path, _text(found.document), 0o644)
         return found
+
+    def _sweep(self) -> None:
+        """Remove what runs that were killed while they wrote have left. Others do not write now: the lock is held."""
+        for place in self._places:
+            with contextlib.suppress(FileNotFoundError):
+                for name in os.listdir(place):
+                    if re.fullmatch(_HALF_WRITTEN, name):
+                        os.unlink(os.path.join(place, name))
 
     def remove(self, name: str) -> bool:
         """False when there is none. A network of somebody else is not removed."""
@@ -185,6 +211,7 @@ class ConfDir:
             return False
         if not found.id:
             raise FailedPrecondition(f"the network {found.name} belongs to somebody else ({found.path}), and is not removed")
+        self._sweep()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(found.path)
         fsync_dir(os.path.dirname(found.path))
@@ -206,6 +233,21 @@ def _files(directory: str) -> t.List[str]:
     except OSError as error:
         raise from_os_error(error, f"reading {directory}") from error
     return [os.path.join(directory, name) for name in names if name.endswith(_SUFFIXES) and not name.startswith(".")]
+
+
+def _directories(path: str) -> t.List[str]:
+    try:
+        with os.scandir(path) as entries:
+            return sorted(one.path for one in entries if one.is_dir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise from_os_error(error, f"reading {path}") from error
+
+
+def _text(document: Document) -> bytes:
+    """A network as its file has it."""
+    return json.dumps(document, indent=2).encode() + b"\n"
 
 
 def _read(path: str) -> Conflist:

@@ -76,16 +76,17 @@ class Connected(t.NamedTuple):
 
     def results(self) -> t.Dict[str, t.Optional[Result]]:
         """What each network gave; None for one that it is not attached to."""
-        return {one.network: kept(self._kept_at(number)) for number, one in enumerate(self.endpoints)}
+        return {one.network: kept(self.kept_at(number)) for number, one in enumerate(self.endpoints)}
 
     def begun(self) -> t.List[str]:
         """The networks that it is attached to, or that an interrupted run has begun to attach it to."""
-        return [one.network for number, one in enumerate(self.endpoints) if os.path.lexists(self._kept_at(number))]
+        return [one.network for number, one in enumerate(self.endpoints) if os.path.lexists(self.kept_at(number))]
 
     def interface(self, number: int) -> str:
         return self.endpoints[number].interface or f"eth{number}"
 
-    def _kept_at(self, number: int) -> str:
+    def kept_at(self, number: int) -> str:
+        """The file in which is what a network gave. InvalidArgument where it could not be written."""
         return kept_at(self.places.cache_dir, self.endpoints[number].network, self.container_id, self.interface(number))
 
     @property

@@ -10,9 +10,10 @@ import typing as t
 from ..errors import InvalidArgument, printable
 from . import ipam
 from .conflist import DEFAULT_LABEL, DEFAULT_NETWORK, Conflist, Document, bridge_name
+from .drivers import MTU_LIMITS
 from .links import check_link_name
 from .meta import built_in
-from .subnets import IPAddress, Subnet, parse_address
+from .subnets import IPAddress, Subnet, check_usual, parse_address
 
 DRIVERS = ("bridge", "macvlan", "ipvlan")
 #: Names of reserved addresses, of which a conflist has only the gaps between its ranges.
@@ -20,7 +21,8 @@ _AUX_LABEL = "fleet.containerd/aux-addresses"
 _SAME_BRIDGE = "same-bridge"
 _MODES = {"macvlan": ("bridge", "private", "vepa", "passthru"), "ipvlan": ("l2", "l3", "l3s")}
 _ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
-_MTU_LIMITS = (68, 65535)
+#: The smallest packet of IPv6.
+_MTU_IPV6 = 1280
 
 
 class Network(t.NamedTuple):
@@ -42,8 +44,11 @@ class Network(t.NamedTuple):
         """InvalidArgument names the option and its value."""
         if self.driver not in DRIVERS:
             raise InvalidArgument(f"driver: {printable(self.driver, 40)!r} is none of {', '.join(DRIVERS)}")
-        if self.mtu and not _MTU_LIMITS[0] <= self.mtu <= _MTU_LIMITS[1]:
-            raise InvalidArgument(f"mtu: {self.mtu} is not from {_MTU_LIMITS[0]} to {_MTU_LIMITS[1]}")
+        if self.mtu and not MTU_LIMITS[0] <= self.mtu <= MTU_LIMITS[1]:
+            raise InvalidArgument(f"mtu: {self.mtu} is not from {MTU_LIMITS[0]} to {MTU_LIMITS[1]}")
+        six = next((one.network for one in self.subnets if one.network.version == 6), None)
+        if six is not None and 0 < self.mtu < _MTU_IPV6:
+            raise InvalidArgument(f"mtu: {self.mtu} is less than {_MTU_IPV6}, which IPv6 needs ({six})")
         if self.mode and self.mode not in _MODES.get(self.driver, ()):
             modes = ", ".join(_MODES.get(self.driver, ())) or f"none, with the driver {self.driver}"
             raise InvalidArgument(f"mode: {printable(self.mode, 40)!r} is not possible ({modes})")
@@ -51,7 +56,8 @@ class Network(t.NamedTuple):
             if name:
                 check_link_name(name, option)
         for subnet in self.subnets:
-            if not subnet.spans:
+            check_usual(subnet.network)
+            if not any(one.first != one.last or one.first != subnet.gateway for one in subnet.spans):
                 raise InvalidArgument(f"ipam_config: {subnet.network} has no address left for a container")
 
     @property

@@ -26,6 +26,8 @@ _COMMON = {"type", "name", "cniVersion", "ipam", "dns", "args", "capabilities", 
 _MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
 _IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}
 _MODE = 1
+#: The smallest that IPv4 is carried in, and the largest of a packet.
+MTU_LIMITS = (68, 65535)
 #: The largest that fit in what is left of a link's name, and in four bytes.
 _NAME_PRIME, _MAC_PRIME = 2**44 - 17, 2**32 - 5
 
@@ -33,12 +35,20 @@ _NAME_PRIME, _MAC_PRIME = 2**44 - 17, 2**32 - 5
 class Driver:
     """A plugin that makes the container's link."""
 
-    #: The kind of link, and the settings that it knows.
+    #: The kind of link, and the settings that it knows, each with a value of its type.
     kind = ""
-    known: t.FrozenSet[str] = frozenset()
+    known: t.Mapping[str, t.Any] = {}
 
     def unknown(self, conf: t.Mapping[str, t.Any]) -> t.List[str]:
         return sorted(key for key, value in conf.items() if value and key not in _COMMON and key not in self.known)
+
+    def foresee(self, call: Call) -> None:
+        """The error that add() would raise for its settings, whatever the container. Only reads."""
+        for key, default in self.known.items():
+            call.setting(key, default)
+        mtu = call.setting("mtu", 0)
+        if mtu and not MTU_LIMITS[0] <= mtu <= MTU_LIMITS[1]:
+            raise InvalidArgument(f"network {call.network}: mtu {mtu} is not from {MTU_LIMITS[0]} to {MTU_LIMITS[1]}")
 
     def add(self, call: Call) -> Result:
         raise NotImplementedError
@@ -77,7 +87,11 @@ class Bridge(Driver):
     """A bridge on the host, and a pair of links: one end in the bridge, the other in the container."""
 
     kind = "veth"
-    known = frozenset({"bridge", "isGateway", "isDefaultGateway", "ipMasq", "mtu", "hairpinMode"})
+    known = {"bridge": "", "isGateway": False, "isDefaultGateway": False, "ipMasq": False, "mtu": 0, "hairpinMode": False}
+
+    def foresee(self, call: Call) -> None:
+        super().foresee(call)
+        call.link("bridge")
 
     def add(self, call: Call) -> Result:
         one, mtu = call.attachment, call.setting("mtu", 0)
@@ -140,9 +154,18 @@ class Bridge(Driver):
         return f"veth{_digest(_place(call), _NAME_PRIME):011x}"
 
 
+def parent_of(host: Links, name: str) -> t.Optional[Link]:
+    """The link that is named, or that of the default route; None where there is none."""
+    if name:
+        return host.find(name)
+    indexes = [route.ifindex for route in host.routes() if not route.destination.prefixlen and route.ifindex]
+    return next((link for link in host.list() if link.ifindex in indexes[:1]), None)
+
+
 class _Child(Driver):
     """A link on top of a link of the host."""
 
+    known = {"master": "", "mode": "", "mtu": 0}
     modes: t.Dict[str, int] = {}
     default = ""
 
@@ -160,13 +183,16 @@ class _Child(Driver):
     def _mac(self, call: Call, addresses: t.Sequence[Address]) -> str:
         raise NotImplementedError
 
+    def foresee(self, call: Call) -> None:
+        super().foresee(call)
+        self._mode(call)
+        with Links() as host:
+            self._parent(call, host)
+
     def add(self, call: Call) -> Result:
         one, mode = call.attachment, self._mode(call)
         with netns.opened(one.netns) as namespace, Links() as host:
-            parent = self._parent(call, host)
-            mtu = call.setting("mtu", 0)
-            if mtu > parent.mtu:
-                raise InvalidArgument(f"network {call.network}: mtu {mtu} is more than that of {parent.name} ({parent.mtu})")
+            parent, mtu = self._parent(call, host), call.setting("mtu", 0)
             result = allocate(call)
             mac = self._mac(call, result.addresses)
             data = ((_MODE, mode),)
@@ -176,22 +202,18 @@ class _Child(Driver):
         return result._replace(interfaces=(Interface(one.interface, made.mac, one.netns),), addresses=addresses)
 
     def _parent(self, call: Call, host: Links) -> Link:
-        """The one that is given, or that of the default route."""
-        name = call.link("master")
-        if name:
-            found = host.find(name)
-            if found is None:
-                raise NotFound(f"network {call.network}: the parent link {name} is not there")
-            return found
-        indexes = [route.ifindex for route in host.routes() if not route.destination.prefixlen and route.ifindex]
-        parent = next((link for link in host.list() if link.ifindex in indexes[:1]), None)
+        name, mtu = call.link("master"), call.setting("mtu", 0)
+        parent = parent_of(host, name)
+        if parent is None and name:
+            raise NotFound(f"network {call.network}: the parent link {name} is not there")
         if parent is None:
             raise FailedPrecondition(f"network {call.network}: no parent link is given, and the host has no default route")
+        if mtu > parent.mtu:
+            raise InvalidArgument(f"network {call.network}: mtu {mtu} is more than that of {parent.name} ({parent.mtu})")
         return parent
 
 
 class Macvlan(_Child):
-    known = frozenset({"master", "mode", "mtu"})
     kind, modes, default = "macvlan", _MACVLAN_MODES, "bridge"
 
     def _data(self, mode: int) -> bytes:
@@ -202,7 +224,6 @@ class Macvlan(_Child):
 
 
 class Ipvlan(_Child):
-    known = frozenset({"master", "mode", "mtu"})
     kind, modes, default = "ipvlan", _IPVLAN_MODES, "l2"
 
     def _data(self, mode: int) -> bytes:

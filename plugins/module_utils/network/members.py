@@ -49,8 +49,8 @@ class Member(t.NamedTuple):
 
     @property
     def engine(self) -> str:
-        """embedded or containerd."""
-        return self.path.split(os.sep)[-4].partition("-")[0]
+        """embedded, or containerd with what tells daemons apart."""
+        return self.path.split(os.sep)[-4]
 
     @property
     def name(self) -> str:
@@ -72,6 +72,11 @@ class Member(t.NamedTuple):
 
     def attached(self, network: str) -> bool:
         return self.connected.results().get(network) is not None
+
+    def check(self) -> None:
+        """InvalidArgument where it cannot be in one of its networks, whatever these are."""
+        for number in range(len(self.connected.endpoints)):
+            self.connected.kept_at(number)
 
     # Changes. Each can be repeated: killed in between, the next run finds what is missing.
 
@@ -120,9 +125,12 @@ class Found(t.NamedTuple):
     members: t.Tuple[Member, ...]
     lost: t.Tuple[DataLoss, ...] = ()
 
-    def of(self, network: str, conf_dir: str) -> t.List[Member]:
-        """The members of a network, by name. A network of the same name in another directory is another one."""
+    def of(self, network: str, conf_dir: str, namespace: str = "") -> t.List[Member]:
+        """The members of a network, by name. A network of the same name in another directory is another one. namespace: the only
+        one whose containers see it.
+        """
         here = [one for one in self.members if one.number(network) >= 0 and one.connected.places.conf_dir == conf_dir]
+        here = [one for one in here if namespace in ("", one.connected.places.namespace)]
         return sorted(here, key=lambda one: (one.name, one.path))
 
     def strangers(self, owners: t.Iterable[Owner], cache_dir: str, network: str) -> t.List[Owner]:

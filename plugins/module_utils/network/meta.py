@@ -26,7 +26,7 @@ _SAME_BRIDGE = "same-bridge"
 class Portmap(Driver):
     """Ports of the host lead to the container's addresses."""
 
-    known = frozenset({"snat"})
+    known = {"snat": True}
 
     def add(self, call: Call) -> Result:
         one, result = call.attachment, call.previous or Result()
@@ -57,7 +57,7 @@ class Portmap(Driver):
 class Firewall(Driver):
     """Its rules are those of the whole network, which the chain puts (bridge_of)."""
 
-    known = frozenset({"ingressPolicy"})
+    known = {"ingressPolicy": ""}
 
     def unknown(self, conf: t.Mapping[str, t.Any]) -> t.List[str]:
         strange = ["ingressPolicy"] * (conf.get("ingressPolicy") not in (None, "", "open", _SAME_BRIDGE))
@@ -76,7 +76,7 @@ class Firewall(Driver):
 class Tuning(Driver):
     """Settings of the kernel in the container's namespace, and of its link."""
 
-    known = frozenset({"sysctl", "mac", "mtu"})
+    known = {"sysctl": {}, "mac": "", "mtu": 0}
 
     def add(self, call: Call) -> Result:
         one, result = call.attachment, call.previous or Result()
@@ -117,15 +117,20 @@ def built_in(plugin: t.Mapping[str, t.Any]) -> t.Optional[Driver]:
     return found if found is not None and not found.unknown(plugin) else None
 
 
-def subnets_of(conflist: Conflist) -> t.List[IPNetwork]:
-    """Those that its plugins give addresses of, as far as they say, and say it in a way that can be understood."""
-    found: t.List[IPNetwork] = []
+def plan_of(conflist: Conflist) -> t.Optional[ipam.Plan]:
+    """The addresses of a network that host-local gives out, here or as a program; None where somebody else gives them."""
     for plugin in conflist.plugins:
         document = plugin.get("ipam")
         if isinstance(document, dict) and document.get("type") == "host-local":
             with contextlib.suppress(InvalidArgument):
-                found += [one.network for ranges in ipam.Plan.of(document).sets for one in ranges]
-    return list(dict.fromkeys(found))
+                return ipam.Plan.of(document)
+    return None
+
+
+def subnets_of(conflist: Conflist) -> t.List[IPNetwork]:
+    """Those that its plugins give addresses of, as far as they say, and say it in a way that can be understood."""
+    plan = plan_of(conflist)
+    return list(dict.fromkeys(one.network for ranges in (plan.sets if plan else ()) for one in ranges))
 
 
 def bridge_of(conflist: Conflist) -> t.Optional[Bridge]:

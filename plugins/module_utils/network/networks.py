@@ -9,9 +9,10 @@ import typing as t
 
 from ..errors import InvalidArgument
 from . import external
-from .attachment import Host
+from .attachment import Attachment, Call, Host
 from .conflist import DEFAULT_NETWORK, ConfDir, Conflist, Document, bridge_name, check_type
 from .definition import Network
+from .drivers import parent_of
 from .ipam import Owner, Plan, Reservations
 from .links import Links
 from .meta import bridge_of, built_in, subnets_of
@@ -30,9 +31,9 @@ class Networks:
 
     def taken(self, name: str) -> t.Dict[IPNetwork, str]:
         """Subnets that a network of this name cannot have, and whose they are. Its own are not among them."""
-        networks = self.directory.read().networks
+        there = self.directory.read().networks.get(name)
         # One that has lost its file has its bridge still.
-        bridge = bridge_of(networks[name]) if name in networks else None
+        bridge = bridge_of(there) if there else None
         own = {bridge_name(name), bridge.name if bridge else ""}
         with Links() as links:
             names = {link.ifindex: link.name for link in links.list()}
@@ -44,10 +45,13 @@ class Networks:
             common = destination.is_link_local or destination.is_multicast or destination.is_loopback
             if destination.prefixlen and not common and link not in own:
                 found.setdefault(destination, f"a route of this host, by {link}")
-        for network in networks.values():
-            if network.name != name:
-                found.update(dict.fromkeys(subnets_of(network), f"the network {network.name}"))
+        for network in self._others(there):
+            found.update(dict.fromkeys(subnets_of(network), f"the network {network.name}"))
         return found
+
+    def _others(self, there: t.Optional[Conflist]) -> t.List[Conflist]:
+        """All networks of the host but this one."""
+        return [one for one in self.directory.every() if not there or one.path != there.path]
 
     def completed(self, network: Network, versions: t.Collection[int] = (4,)) -> Network:
         """With a subnet for each family that is wanted and has none: the one it has already, or a free one."""
@@ -74,13 +78,25 @@ class Networks:
             # A route that came later does not forbid everything else about the network.
             had = {one.network for one in there.subnets} if there else set()
             check_free([one for one in ordered if one.network not in had], self.taken(network.name))
-        self._check_links(Conflist.of(network.document()), network.parent, bool(network.link))
+        self._check_bridge(Conflist.of(network.document()), bool(network.link))
+        if network.driver != "bridge":
+            with Links() as links:
+                parent = parent_of(links, network.parent)
+            if parent is None and network.parent:
+                raise InvalidArgument(f"parent: there is no link {network.parent} on this host")
+            if parent is None:
+                raise InvalidArgument("parent: none is given, and this host has no default route whose link it could be")
+            if network.mtu > parent.mtu:
+                raise InvalidArgument(f"mtu: {network.mtu} is more than that of {parent.name}, the parent ({parent.mtu})")
 
     def check_document(self, document: Document) -> None:
-        """The same for put_document(): plugins that are missing, too."""
-        conflist = Conflist.of(document)
+        """The same for put_document(): plugins that are missing and their settings, too."""
+        conflist, there = Conflist.of(document), self.directory.read().networks.get(document["name"])
         for plugin in conflist.plugins:
-            kinds = [plugin["type"]] if built_in(plugin) is None else []
+            driver = built_in(plugin)
+            if driver is not None:
+                driver.foresee(Call(conflist.name, conflist.version, plugin, Attachment("", ""), self._host))
+            kinds = [plugin["type"]] if driver is None else []
             address = plugin.get("ipam") or {}
             if not isinstance(address, dict):
                 raise InvalidArgument(f"ipam of the plugin {plugin['type']} must be an object")
@@ -93,26 +109,28 @@ class Networks:
                     raise InvalidArgument(f"the plugin {kind} is in none of {', '.join(self._host.bin_dirs)}")
         bridge = bridge_of(conflist)
         if bridge is not None:
-            check_free([Subnet.of(str(one)) for one in bridge.subnets], self.taken(conflist.name))
-        self._check_links(conflist, "", False)
+            had = subnets_of(there) if there else []
+            check_free([Subnet.of(str(one)) for one in bridge.subnets if one not in had], self.taken(conflist.name))
+        self._check_bridge(conflist, True)
 
-    def _check_links(self, conflist: Conflist, parent: str, bridge_given: bool) -> None:
-        """A bridge is nobody else's, and a parent is there."""
-        bridge = bridge_of(conflist)
-        networks = self.directory.read().networks
-        own = bridge_of(networks[conflist.name]) if conflist.name in networks else None
-        for other in networks.values():
-            theirs = bridge_of(other) if other.name != conflist.name else None
-            if bridge and theirs and bridge.name == theirs.name:
-                raise InvalidArgument(f"bridge: {bridge.name} belongs to the network {other.name}")
+    def _check_bridge(self, conflist: Conflist, given: bool) -> None:
+        """It is nobody else's. given: it has not the name that the network's own has."""
+        bridge, there = bridge_of(conflist), self.directory.read().networks.get(conflist.name)
+        if bridge is None:
+            return
+        for other in self._others(there):
+            theirs = bridge_of(other)
+            if theirs and bridge.name == theirs.name:
+                raise InvalidArgument(f"bridge: {bridge.name} belongs to the network {other.name} ({other.path})")
         with Links() as links:
-            found = links.find(bridge.name) if bridge else None
-            if parent and links.find(parent) is None:
-                raise InvalidArgument(f"parent: there is no link {parent} on this host")
-        if bridge and found and found.kind != "bridge":
+            found = links.find(bridge.name)
+        own = bridge_of(there) if there else None
+        if found and found.kind != "bridge":
             raise InvalidArgument(f"bridge: {bridge.name} is a link of another kind ({found.kind or 'a device'})")
-        if bridge and found and bridge_given and not (own and own.name == bridge.name):
-            raise InvalidArgument(f"bridge: {bridge.name} is there already, and belongs to no network: somebody else has made it")
+        if found and given and not (own and own.name == bridge.name):
+            raise InvalidArgument(
+                f"bridge: {bridge.name} is there already, and belongs to no network: somebody else has made it. Give another name"
+            )
 
     def put(self, network: Network) -> Conflist:
         """Write a network down and have its rules; what it was before goes. InvalidArgument before anything is changed."""

@@ -17,6 +17,8 @@ IPInterface = t.Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
 Document = t.Dict[str, t.Any]
 
 _RESULTS = "results"
+#: Of a file that write_file() writes: beside it is one whose name is longer by 18.
+_NAME_LIMIT = 255 - 18
 
 
 class Interface(t.NamedTuple):
@@ -124,6 +126,11 @@ def kept_at(cache_dir: str, network: str, container_id: str, interface: str) -> 
     name = f"{network}-{container_id}-{interface}"
     if "/" in name or "\0" in name:
         raise InvalidArgument(f"{printable(name, 200)!r} cannot be the name of an attachment")
+    if len(name.encode()) > _NAME_LIMIT:
+        raise InvalidArgument(
+            f"the names of the network {printable(network, 150)} and of the container's namespace are too long to be in one network: "
+            f"with its id they make {len(name.encode())} bytes, and files of attachments can have {_NAME_LIMIT}"
+        )
     return os.path.join(cache_dir, _RESULTS, name)
 
 

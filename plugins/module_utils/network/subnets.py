@@ -17,6 +17,16 @@ _POOL = ipaddress.IPv4Network("10.4.0.0/16")
 _POOL_PREFIX = 24
 _MORE_POOLS = (ipaddress.IPv4Network("172.24.0.0/13"), ipaddress.IPv4Network("192.168.0.0/16"))
 _TRIES = 256
+#: What no network of containers has, and why.
+_SPECIAL: t.Dict[IPNetwork, str] = {
+    ipaddress.IPv4Network("0.0.0.0/8"): "no addresses of hosts",
+    ipaddress.IPv4Network("127.0.0.0/8"): "every host's own addresses",
+    ipaddress.IPv4Network("169.254.0.0/16"): "addresses of one link",
+    ipaddress.IPv4Network("224.0.0.0/4"): "multicast",
+    ipaddress.IPv6Network("::/96"): "every host's own addresses",
+    ipaddress.IPv6Network("fe80::/10"): "addresses of one link",
+    ipaddress.IPv6Network("ff00::/8"): "multicast",
+}
 
 
 def parse_network(text: str, option: str) -> IPNetwork:
@@ -76,24 +86,40 @@ class Subnet(t.NamedTuple):
         ip_range: t.Optional[str] = None,
         aux: t.Optional[t.Mapping[str, str]] = None,
     ) -> Subnet:
-        """Checked. The gateway is the subnet's first address when none is given."""
-        network = parse_network(subnet, "subnet")
+        """From text, checked. The gateway is the subnet's first address when none is given."""
+        return cls.checked(
+            parse_network(subnet, "subnet"),
+            parse_address(gateway, "gateway") if gateway else None,
+            parse_network(ip_range, "iprange") if ip_range else None,
+            tuple((name, parse_address(text, "aux_addresses")) for name, text in sorted((aux or {}).items())),
+        )
+
+    @classmethod
+    def checked(
+        cls,
+        network: IPNetwork,
+        gateway: t.Optional[IPAddress] = None,
+        ip_range: t.Optional[IPNetwork] = None,
+        aux: t.Tuple[t.Tuple[str, IPAddress], ...] = (),
+    ) -> Subnet:
+        """InvalidArgument, with the key of ipam_config, where they do not fit each other."""
         if network.max_prefixlen - network.prefixlen < 2:
             raise InvalidArgument(f"subnet: {network} is too small, it has no address for a container")
         span = usable(network)
-        where = parse_address(gateway, "gateway") if gateway else span.first
+        where = gateway or span.first
         if where not in span:
             raise InvalidArgument(f"gateway: {where} is no address of a host in the subnet {network}")
-        part = parse_network(ip_range, "iprange") if ip_range else None
-        if part is not None and not _inside(part, network):
-            raise InvalidArgument(f"iprange: {part} is not inside the subnet {network}")
-        named = []
-        for name, text in sorted((aux or {}).items()):
-            address = parse_address(text, "aux_addresses")
+        if ip_range is not None and not _inside(ip_range, network):
+            raise InvalidArgument(f"iprange: {ip_range} is not inside the subnet {network}")
+        holders = {where: "the gateway"}
+        for name, address in aux:
+            shown = printable(name, 80)
             if address not in network:
-                raise InvalidArgument(f"aux_addresses: {address} ({printable(name, 80)}) is not inside the subnet {network}")
-            named.append((name, address))
-        return cls(network, where, part if part != network else None, tuple(named))
+                raise InvalidArgument(f"aux_addresses: {address} ({shown}) is not inside the subnet {network}")
+            if address in holders:
+                raise InvalidArgument(f"aux_addresses: {address} ({shown}) is taken: it is that of {holders[address]}")
+            holders[address] = shown
+        return cls(network, where, ip_range if ip_range != network else None, aux)
 
     @property
     def spans(self) -> t.List[Span]:
@@ -119,6 +145,13 @@ def _inside(part: IPNetwork, network: IPNetwork) -> bool:
 def overlap(network: IPNetwork, others: t.Iterable[IPNetwork]) -> t.Optional[IPNetwork]:
     """The first of the others that shares addresses with it. A default route shares them with everybody, and is none."""
     return next((one for one in others if one.version == network.version and one.prefixlen and one.overlaps(network)), None)
+
+
+def check_usual(network: IPNetwork) -> None:
+    """InvalidArgument for addresses that mean something else everywhere."""
+    special = next((one for one in _SPECIAL if one.version == network.version and one.overlaps(network)), None)
+    if special is not None:
+        raise InvalidArgument(f"subnet: {network} cannot be that of a network: {special} has {_SPECIAL[special]}")
 
 
 def check_free(subnets: t.Sequence[Subnet], taken: t.Mapping[IPNetwork, str]) -> None:

@@ -38,6 +38,7 @@ _ONLY_BRIDGE = {
     "link": "driver_options: com.docker.network.bridge.name",
 }
 _RESERVED = ("default", "host", "none")
+_RESERVED_LABELS = ("nerdctl/", "fleet.containerd/")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -53,7 +54,7 @@ def desired(params: t.Mapping[str, t.Any]) -> WantedNetwork:
     document = _document(params, name) if params["conflist"] is not None else None
     settings = _settings(params)
     subnets = None if params["ipam_config"] is None else tuple(_subnet(one) for one in params["ipam_config"])
-    labels = None if params["labels"] is None else {str(key): _text(value) for key, value in params["labels"].items()}
+    labels = None if params["labels"] is None else _labels(params["labels"])
     if params["enable_ipv6"] is False and any(one.network.version == 6 for one in subnets or ()):
         found = next(one for one in subnets or () if one.network.version == 6)
         raise InvalidArgument(f"enable_ipv6: false contradicts the subnet {found.network} of ipam_config")
@@ -145,6 +146,15 @@ def _option(field: str, key: str, value: t.Any) -> t.Any:
             raise InvalidArgument(f"driver_options: {key}: {printable(text, 40)!r} is neither true nor false")
         return _FLAGS[text.lower()]
     return text
+
+
+def _labels(given: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
+    for key, value in given.items():
+        if key.startswith(_RESERVED_LABELS):
+            raise InvalidArgument(f"labels: {printable(key, 80)} is not for playbooks: nerdctl and this collection use it")
+        if isinstance(value, (dict, list)):
+            raise InvalidArgument(f"labels: {printable(key, 80)}: {printable(value, 80)} is no text")
+    return {key: _text(value) for key, value in given.items()}
 
 
 def _text(value: t.Any) -> str:

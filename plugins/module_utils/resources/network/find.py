@@ -20,11 +20,12 @@ def find_network(name: str, places: Places, namespace: str, data_root: str) -> F
 
 
 def found_network(name: str, conflist: t.Optional[Conflist], listing: Listing, found: Found, places: Places) -> FoundNetwork:
+    only = conflist.namespace(places.conf_dir) if conflist else ""
     owners = sorted(set(Reservations(name, places.data_dir).list().values()) - {Owner("", "")}) if conflist else []
     others = found.strangers(owners, places.cache_dir, name)
     return FoundNetwork(
         conflist,
-        tuple(found.of(name, places.conf_dir)),
+        tuple(found.of(name, places.conf_dir, only)),
         tuple(dict.fromkeys(one.container_id for one in others)),
         found.members,
         found.lost,

@@ -11,6 +11,7 @@ from ...errors import FailedPrecondition, InvalidArgument, NotFound, printable
 from ...kernel.converge import Step
 from ...network.connected import Endpoint
 from ...network.members import Member
+from ...network.meta import plan_of
 from ...network.networks import Networks
 from ...network.rules import Rules
 from ...network.subnets import usable
@@ -139,7 +140,7 @@ def _membership(want: WantedNetwork, have: FoundNetwork) -> t.Tuple[t.List[Membe
     """Members that stay, that go, and that come, as connected has it."""
     if want.connected is None:
         return list(have.members), [], []
-    wanted = [_container(name, want, have) for name in want.connected]
+    wanted = [one for name in want.connected for one in _containers(name, want, have)]
     stay = [one for one in have.members if want.appends or one in wanted]
     gone = [one for one in have.members if one not in stay]
     if have.others and not want.appends:
@@ -151,42 +152,48 @@ def _membership(want: WantedNetwork, have: FoundNetwork) -> t.Tuple[t.List[Membe
     return stay, gone, [one for one in dict.fromkeys(wanted) if one not in have.members]
 
 
-def _container(name: str, want: WantedNetwork, have: FoundNetwork) -> Member:
-    """By name or id; one of the namespace of the task before others."""
-    found = [one for one in have.all if name in (one.name, one.id)]
+def _containers(name: str, want: WantedNetwork, have: FoundNetwork) -> t.List[Member]:
+    """By name or id; one of the namespace of the task before others. While a container is made anew there are two of its name."""
+    found, shown = [one for one in have.all if name in (one.name, one.id)], printable(name, 80)
     here = [one for one in found if one.namespace == want.namespace] or [one for one in found if one.id == name]
-    if len(here) == 1:
-        if here[0].connected.places.conf_dir != want.places.conf_dir:
-            raise InvalidArgument(
-                f"connected: the container {printable(name, 80)} has its networks in {here[0].connected.places.conf_dir}, not in "
-                f"{want.places.conf_dir} (cni_conf_dir)"
-            )
-        return here[0]
-    if here:
+    if not here:
+        raise NotFound(
+            f"connected: there is no container {shown} with networks of its own in the namespace {want.namespace} "
+            f"(data_root {want.data_root}); one with network_mode host, none or container: has none"
+        )
+    if len({one.engine for one in here}) > 1:
         engines = ", ".join(f"{one.id[:12]} ({one.engine})" for one in here)
-        raise InvalidArgument(f"connected: {printable(name, 80)} is more than one container: {engines}: give the whole id")
-    raise NotFound(
-        f"connected: there is no container {printable(name, 80)} with networks of its own in the namespace {want.namespace} "
-        f"(data_root {want.data_root}); one with network_mode host, none or container: has none"
-    )
+        raise InvalidArgument(f"connected: {shown} is more than one container: {engines}: give the whole id")
+    for one in here:
+        theirs, only = one.connected.places.conf_dir, have.conflist.namespace(want.places.conf_dir) if have.conflist else ""
+        if theirs != want.places.conf_dir:
+            raise InvalidArgument(
+                f"connected: the container {shown} has its networks in {theirs}, not in {want.places.conf_dir} (cni_conf_dir)"
+            )
+        if only not in ("", one.namespace):
+            raise InvalidArgument(
+                f"connected: the container {shown} is in the namespace {one.namespace}, and only those of {only} see this network"
+            )
+        one.with_endpoint(Endpoint(want.name)).check()
+    return here
 
 
 def _moved(member: Member, want: WantedNetwork, target: Target) -> Member:
     """A member in the changed network. Its static addresses stay, or the change is refused."""
-    endpoint = member.endpoint(want.name)
-    network = target.network
-    if endpoint is None or network is None or not endpoint.ips:
+    endpoint, plan = member.endpoint(want.name), plan_of(target.conflist)
+    if endpoint is None or plan is None or not endpoint.ips:
         return member
-    left = []
+    left, ranges = [], [one for each in plan.sets for one in each]
     for address in endpoint.ips:
-        subnet = next((one for one in network.subnets if address in one.network), None)
-        if subnet is not None and address in usable(subnet.network) and address != subnet.gateway:
+        found = next((one for one in ranges if address in one.network), None)
+        if found is not None and address in usable(found.network) and address != found.gateway:
             left.append(address)
         elif not want.force:
-            where = ", ".join(sorted(str(one.network) for one in network.subnets))
-            problem = f"is the gateway of {subnet.network}" if subnet and address == subnet.gateway else f"is not inside {where}"
+            where = ", ".join(dict.fromkeys(str(one.network) for one in ranges))
+            problem = f"is the gateway of {found.network}" if found and address == found.gateway else f"is not inside {where}"
+            option = "ipam_config" if target.network else "conflist"
             raise InvalidArgument(
-                f"ipam_config: the static address {address} of the container {member.name} {problem}: give the container another "
+                f"{option}: the static address {address} of the container {member.name} {problem}: give the container another "
                 "one, or force=true to let it have any"
             )
     return member.with_endpoint(endpoint._replace(ips=tuple(left)))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import typing as t
 
-from ...errors import FailedPrecondition, InvalidArgument
+from ...errors import FailedPrecondition, InvalidArgument, NotFound
 from ...kernel.field import MORE, Change, compare, same
 from ...network.conflist import DEFAULT_LABEL, DEFAULT_NETWORK, Conflist, bridge_name
 from ...network.definition import Network
@@ -76,13 +76,16 @@ def _subnets(want: WantedNetwork, base: Network, versions: t.Set[int]) -> t.List
 
 
 def _filled(wanted: WantedSubnet, there: t.Optional[Subnet]) -> Subnet:
-    base = there or Subnet.of(str(wanted.network))
-    part = base.ip_range if wanted.ip_range is None else wanted.ip_range
-    return base._replace(
-        gateway=wanted.gateway or base.gateway,
-        ip_range=None if part == wanted.network else part,
-        aux=base.aux if wanted.aux is None else wanted.aux,
-    )
+    had = there or WantedSubnet(wanted.network)
+    try:
+        return Subnet.checked(
+            wanted.network,
+            wanted.gateway or had.gateway,
+            had.ip_range if wanted.ip_range is None else wanted.ip_range,
+            (had.aux if wanted.aux is None else wanted.aux) or (),
+        )
+    except InvalidArgument as error:
+        raise InvalidArgument(f"ipam_config: {error}") from error
 
 
 def _labels(want: WantedNetwork, there: t.Dict[str, str]) -> t.Tuple[t.Tuple[str, str], ...]:
@@ -103,12 +106,12 @@ def _raw(want: WantedNetwork, have: FoundNetwork, networks: Networks) -> Target:
     changes = [] if before == document else [Change(CONFLIST, before, document)]
     if not same("dict", MORE, want.labels if want.labels is not None else there, there):
         changes.append(Change(LABELS, there, labels))
-    if changes:
-        try:
+    try:
+        if changes:
             networks.check_document(document)
-        except InvalidArgument as error:
-            raise InvalidArgument(f"conflist: {error}") from error
-    return Target(_written({**document, "nerdctlLabels": labels}, networks), changes)
+        return Target(_written({**document, "nerdctlLabels": labels}, networks), changes)
+    except (InvalidArgument, NotFound) as error:
+        raise type(error)(f"conflist: {error}") from error
 
 
 def _unknown(want: WantedNetwork, have: FoundNetwork, networks: Networks) -> Target:

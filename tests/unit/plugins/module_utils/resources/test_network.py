@@ -106,15 +106,23 @@ class Site:
     # Containers
 
     def container(
-        self, name: str, *endpoints: Endpoint, run: bool = True, ports: t.Tuple[Published, ...] = (), namespace: str = "default"
+        self,
+        name: str,
+        *endpoints: Endpoint,
+        run: bool = True,
+        ports: t.Tuple[Published, ...] = (),
+        namespace: str = "default",
+        number: int = 0,
+        daemon: str = "",
     ) -> Container:
-        place = Place(self.defaults["data_root"], namespace)
-        container_id = (name.encode().hex() * 64)[:64]
+        place = Place(self.defaults["data_root"], namespace, daemon)
+        container_id = f"{number}{name.encode().hex() * 64}"[:64]
         directory = pathlib.Path(place.container_dir(container_id))
         hosts = directory / "hosts"
         hosts.write_text("127.0.0.1\tlocalhost\n")
         numbered = tuple(one._replace(interface=f"eth{number}") for number, one in enumerate(endpoints))
-        connected = Connected(f"{namespace}-{container_id}", (f"host-{name}", name), numbered, ports, str(hosts), self.places)
+        places = self.places._replace(namespace=namespace)
+        connected = Connected(f"{namespace}-{container_id}", (f"host-{name}", name), numbered, ports, str(hosts), places)
         (directory / "networks.json").write_text(json.dumps(connected.to_json()))
         made = Container(self, name, directory)
         if run:
@@ -367,7 +375,22 @@ def test_info(site: Site) -> None:
         ({"name": "-x"}, "name: the network name '-x' is not valid"),
         ({"name": "host"}, "name: host is a network_mode of containers, and no network can be called so"),
         ({"driver": "overlay"}, "driver must be one of"),
+        ({"name": "a b"}, "name: the network name 'a b' is not valid"),
+        ({"name": ".."}, "name: the network name '..' is not valid"),
+        ({"name": "n" * 129}, "name: the network name 'nnnn"),
         ({"mtu": 10}, "mtu: 10 is not from 68 to 65535"),
+        ({"mtu": 65536}, "mtu: 65536 is not from 68 to 65535"),
+        ({"mtu": -1}, "mtu: -1 is not from 68 to 65535"),
+        ({"mtu": "large"}, "argument 'mtu' is of type str and we were unable to convert to int"),
+        (
+            {"mtu": 1200, "ipam_config": [{"subnet": "fd00:1::/64"}]},
+            "mtu: 1200 is less than 1280, which IPv6 needs (fd00:1::/64)",
+        ),
+        ({"mtu": 1200, "enable_ipv6": True}, "mtu: 1200 is less than 1280, which IPv6 needs (fd"),
+        (
+            {"driver": "macvlan", "mtu": 9000, "driver_options": {"parent": "uplink"}},
+            "mtu: 9000 is more than that of uplink, the parent (1500)",
+        ),
         ({"driver_options": {"icc": "false"}}, "driver_options: icc is none of com.docker.network.bridge"),
         ({"driver_options": {"mtu": "many"}}, "driver_options: mtu: 'many' is no number"),
         ({"driver_options": {"mtu": "1400"}, "mtu": 1500}, "driver_options: mtu (1400) contradicts mtu (1500)"),
@@ -384,6 +407,42 @@ def test_info(site: Site) -> None:
         ({"driver": "macvlan", "driver_options": {"mode": "l2"}}, "driver_options: mode: 'l2' is not possible (bridge, private"),
         ({"driver": "macvlan", "internal": True}, "internal: only networks with the driver bridge have it"),
         ({"driver": "ipvlan", "isolate": True}, "isolate: only networks with the driver bridge have it"),
+        ({"labels": {"nerdctl/default-network": "true"}}, "labels: nerdctl/default-network is not for playbooks"),
+        ({"labels": {"a": ["b"]}}, "labels: a: ['b'] is no text"),
+        (
+            {"ipam_config": [{"subnet": "127.1.0.0/24"}]},
+            "ipam_config: subnet: 127.1.0.0/24 cannot be that of a network: 127.0.0.0/8",
+        ),
+        ({"ipam_config": [{"subnet": "0.0.0.0/0"}]}, "ipam_config: subnet: 0.0.0.0/0 cannot be that of a network"),
+        ({"ipam_config": [{"subnet": "224.1.0.0/24"}]}, "224.0.0.0/4 has multicast"),
+        ({"ipam_config": [{"subnet": "fe80::/64"}]}, "fe80::/10 has addresses of one link"),
+        ({"ipam_config": [{"subnet": "10.1.0.0/24", "gateway": "10.1.0.255"}]}, "gateway: 10.1.0.255 is no address of a host in"),
+        ({"ipam_config": [{"subnet": "10.1.0.0/24", "gateway": "10.1.0.0"}]}, "gateway: 10.1.0.0 is no address of a host in"),
+        ({"ipam_config": [{"subnet": "10.1.0.0/24", "gateway": "fd00::1"}]}, "gateway: fd00::1 is no address of a host in"),
+        ({"ipam_config": [{"subnet": "10.1.0.0/24", "gateway": "10.1.0.1/24"}]}, "gateway: '10.1.0.1/24' is no IP address"),
+        (
+            {"ipam_config": [{"subnet": "10.1.0.0/24", "iprange": "10.1.0.77/26"}]},
+            "ipam_config: iprange: '10.1.0.77/26' is the address of a host in the subnet 10.1.0.64/26",
+        ),
+        ({"ipam_config": [{"subnet": "10.1.0.0/24", "iprange": "10.1.0.0/16"}]}, "iprange: 10.1.0.0/16 is not inside the subnet"),
+        (
+            {"ipam_config": [{"subnet": "10.1.0.0/30", "aux_addresses": {"a": "10.1.0.2"}, "gateway": "10.1.0.1"}]},
+            "ipam_config: 10.1.0.0/30 has no address left for a container",
+        ),
+        (
+            {"ipam_config": [{"subnet": "10.1.0.0/24", "aux_addresses": {"a": "10.1.0.9", "b": "10.1.0.9"}}]},
+            "ipam_config: aux_addresses: 10.1.0.9 (b) is taken: it is that of a",
+        ),
+        (
+            {"ipam_config": [{"subnet": "10.1.0.0/24", "aux_addresses": {"a": "10.1.0.1"}}]},
+            "ipam_config: aux_addresses: 10.1.0.1 (a) is taken: it is that of the gateway",
+        ),
+        ({"ipam_config": [{"subnet": "10.1.0.0/24", "aux_addresses": {"a": "x"}}]}, "aux_addresses: 'x' is no IP address"),
+        ({"ipam_config": [{"subnet": "10.1.0.0/24", "mask": 1}]}, "Unsupported parameters"),
+        (
+            {"ipam_config": [{"subnet": "2001:db8::/56"}]},
+            "2001:db8::/56 overlaps 2001:db8::/64 (a route of this host, by uplink)",
+        ),
         ({"ipam_config": [{"subnet": "10.1.0.0/33"}]}, "ipam_config: subnet: '10.1.0.0/33' is no subnet"),
         ({"ipam_config": [{"subnet": "10.1.0.5/24"}]}, "ipam_config: subnet: '10.1.0.5/24' is the address of a host"),
         ({"ipam_config": [{"subnet": "10.1.0.0/32"}]}, "ipam_config: subnet: 10.1.0.0/32 is too small"),
@@ -418,6 +477,37 @@ def test_info(site: Site) -> None:
             "conflist: ipam: subnet: 'x' is no subnet",
         ),
         (
+            {"conflist": {"plugins": [{"type": "bridge", "mtu": "many"}]}},
+            "conflist: network net: mtu of the plugin bridge must be a number: many",
+        ),
+        (
+            {"conflist": {"plugins": [{"type": "bridge", "isGateway": "yes"}]}},
+            "conflist: network net: isGateway of the plugin bridge must be true or false: yes",
+        ),
+        ({"conflist": {"plugins": [{"type": "bridge", "mtu": 7}]}}, "conflist: network net: mtu 7 is not from 68 to 65535"),
+        ({"conflist": {"plugins": [{"type": "bridge", "bridge": "a/b"}]}}, "conflist: network net: bridge: 'a/b'"),
+        (
+            {"conflist": {"plugins": [{"type": "macvlan", "master": "uplink", "mode": "l2"}]}},
+            "conflist: network net: mode 'l2' of macvlan is none of private",
+        ),
+        ({"conflist": {"plugins": [{"type": "ipvlan", "master": "eth77"}]}}, "the parent link eth77 is not there"),
+        (
+            {"conflist": {"plugins": [{"type": "macvlan", "master": "uplink", "mtu": 9000}]}},
+            "conflist: network net: mtu 9000 is more than that of uplink (1500)",
+        ),
+        (
+            {"conflist": {"plugins": [{"type": "bridge"}, {"type": "tuning", "sysctl": ["a"]}]}},
+            "conflist: network net: sysctl of the plugin tuning must be an object: ['a']",
+        ),
+        (
+            {"conflist": {"plugins": [{"type": "bridge", "ipam": {"type": "host-local", "subnet": "192.0.2.0/25"}}]}},
+            "conflist: subnet: 192.0.2.0/25 overlaps 192.0.2.0/24 (a route of this host, by uplink)",
+        ),
+        (
+            {"conflist": {"plugins": [{"type": "bridge", "more": "x" * 1024 * 1024}]}, "cni_bin_dir": ["/usr/lib/cni"]},
+            "conflist: the network net would take 1048",
+        ),
+        (
             {"conflist": {"plugins": [{"type": "bridge", "bridge": "uplink"}]}},
             "conflist: bridge: uplink is a link of another kind",
         ),
@@ -441,13 +531,89 @@ def test_a_bridge_of_somebody_else_is_not_taken(site: Site) -> None:
     assert said.startswith("driver_options: bridge: br0 is there already, and belongs to no network")
     site.network("first", driver_options={name: "br1"})
     said = site.fails("net", driver_options={name: "br1"})
-    assert said == "driver_options: bridge: br1 belongs to the network first"
+    assert said == f"driver_options: bridge: br1 belongs to the network first ({site.base}/net.d/nerdctl-first.conflist)"
     assert site.fails("net", conflist={"plugins": [{"type": "bridge", "bridge": "br1"}]}).startswith(
         "conflist: bridge: br1 belongs"
     )
+    # A chain of plugins does not take it either: with its network, the bridge would be removed.
+    said = site.fails("net", conflist={"plugins": [{"type": "bridge", "bridge": "br0"}]})
+    assert said.startswith("conflist: bridge: br0 is there already, and belongs to no network: somebody else has made it")
+
+
+def test_addresses_that_a_change_would_take_twice(site: Site) -> None:
+    site.network("net", ipam_config=[{"subnet": "10.9.0.0/24", "aux_addresses": {"printer": "10.9.0.9"}}])
+    said = site.fails("net", ipam_config=[{"subnet": "10.9.0.0/24", "gateway": "10.9.0.9"}])
+    assert said == "ipam_config: aux_addresses: 10.9.0.9 (printer) is taken: it is that of the gateway"
+    site.network("net", ipam_config=[{"subnet": "10.9.0.0/24", "iprange": "10.9.0.128/25"}])
+    said = site.fails("net", ipam_config=[{"subnet": "10.9.0.0/25"}, {"subnet": "10.9.0.128/25"}], state="present", mtu=1)
+    assert said == "mtu: 1 is not from 68 to 65535"
+
+
+def test_a_parent_that_is_not_there(site: Site) -> None:
+    ip(site.world.host, "route", "del", "default")
+    assert site.fails("lan", driver="macvlan") == (
+        "driver_options: parent: none is given, and this host has no default route whose link it could be"
+    )
+    assert "no parent link is given" in site.fails("lan", conflist={"plugins": [{"type": "macvlan"}]})
+    ip(site.world.host, "link", "add", "lan0", "type", "veth", "peer", "name", "lan1")
+    site.network("lan", driver="macvlan", driver_options={"parent": "lan0"}, ipam_config=[{"subnet": "10.9.0.0/24"}])
+    ip(site.world.host, "link", "del", "lan0")
+    assert site.fails("lan", ipam_config=[{"subnet": "10.8.0.0/24"}]).startswith("driver_options: parent: there is no link lan0")
+    # What is as it is stays so, and it can go.
+    assert not site.network("lan").changed
+    assert site.converge("lan", state="absent").actions == ["remove network lan"]
+
+
+def test_networks_of_a_namespace_of_nerdctl(site: Site) -> None:
+    """nerdctl 2 keeps those of a namespace in a directory of its own."""
+    path = site.base / "net.d" / "prod" / "nerdctl-theirs.conflist"
+    path.parent.mkdir(parents=True)
+    link = {**CHAIN["plugins"][0], "bridge": "br-theirs"}
+    path.write_text(json.dumps({"cniVersion": "1.0.0", "name": "theirs", "nerdctlID": "e" * 64, "plugins": [link]}))
+    assert site.info().result["networks"] == []
+    shown = site.play(task("containerd_network_info", namespace="prod")).last.result["networks"]
+    assert [(one["Name"], one["Containerd"]["Path"]) for one in shown] == [("theirs", str(path))]
+    # Their subnets and bridges are taken, whoever asks.
+    said = site.fails("net", ipam_config=[{"subnet": "172.30.9.128/25"}])
+    assert said.endswith("172.30.9.128/25 overlaps 172.30.9.0/24 (the network theirs)")
+    said = site.fails("net", driver_options={"com.docker.network.bridge.name": "br-theirs"})
+    assert said == f"driver_options: bridge: br-theirs belongs to the network theirs ({path})"
+    # Only containers of that namespace see it.
+    here = site.container("web", run=False, namespace="prod")
+    site.container("web", run=False)
+    done = site.converge("theirs", connected=["web"], namespace="prod")
+    assert [one["Name"] for one in done.result["network"]["Containers"].values()] == ["web"]
+    assert here.networks == ["theirs"]
+    other = site.container("other", run=False)
+    said = site.fails("theirs", connected=[other.directory.name], appends=True, namespace="prod")
+    assert said.endswith("is in the namespace default, and only those of prod see this network")
+    gone = site.converge("theirs", state="absent", force=True, namespace="prod")
+    assert gone.actions == ["disconnect container web from network theirs", "remove network theirs"]
+    assert not path.exists()
 
 
 # Members
+
+
+def test_names_that_are_too_long_together(site: Site) -> None:
+    network, namespace = "n" * 128, "s" * 76
+    site.network(network)
+    usual, long = site.container("web"), site.container("web", run=False, namespace=namespace)
+    assert site.converge(network, connected=["web"]).changed
+    assert list(usual.addresses()) == ["eth0"]
+    said = site.fails(network, connected=["web"], appends=True, namespace=namespace)
+    assert "are too long to be in one network: with its id they make 275 bytes, and files of attachments can have 237" in said
+    assert long.networks == []
+
+
+def test_a_container_that_is_made_anew_meanwhile(site: Site) -> None:
+    """Both have its name for a moment, or until its own task runs again if that was killed."""
+    site.network("net")
+    old, new = site.container("web"), site.container("web", run=False, number=1)
+    assert site.converge("net", connected=["web"]).actions == ["connect container web to network net"] * 2
+    assert (old.networks, new.networks) == (["net"], ["net"])
+    site.container("web", run=False, daemon="/run/other.sock")
+    assert "connected: web is more than one container" in site.fails("net", connected=["web"], appends=True)
 
 
 def test_containers_are_connected_and_disconnected_while_they_run(site: Site) -> None:
@@ -547,6 +713,22 @@ def test_a_static_address_is_kept_or_the_change_is_refused(site: Site) -> None:
     assert web.addresses() == {"eth0": ["10.9.0.77"]}
     site.converge("net", force=True, **moved)
     assert web.addresses() == {"eth0": ["10.8.0.2"]}
+
+
+def test_a_chain_of_plugins_keeps_static_addresses_too(site: Site) -> None:
+    site.network("chain", conflist=CHAIN)
+    web = site.container("web", Endpoint("chain", (address("172.30.9.77"),)))
+    ip(site.world.host, "route", "add", "172.30.9.0/25", "via", OUTSIDE)
+    # That route came later, so it forbids nothing but another subnet.
+    more = {"plugins": [*CHAIN["plugins"], {"type": "tuning"}]}
+    assert site.converge("chain", conflist=more).actions[1:2] == ["change network chain: conflist"]
+    assert web.addresses() == {"eth0": ["172.30.9.77"]}
+    ipam = {**CHAIN["plugins"][0]["ipam"], "ranges": [[{"subnet": "172.30.10.0/24"}]]}
+    moved = {"plugins": [{**CHAIN["plugins"][0], "ipam": ipam}]}
+    said = site.fails("chain", conflist=moved)
+    assert said.startswith("conflist: the static address 172.30.9.77 of the container web is not inside 172.30.10.0/24")
+    assert site.converge("chain", conflist=moved, force=True).changed
+    assert web.addresses() == {"eth0": ["172.30.10.2"]}
 
 
 def test_a_network_with_members_is_not_removed(site: Site) -> None:
@@ -679,7 +861,7 @@ def test_the_files_of_engines_are_found(tmp_path: pathlib.Path) -> None:
         directory = Place(str(tmp_path), f"space{number}", daemon).container_dir(str(number) * 64)
         pathlib.Path(directory, "networks.json").write_text(json.dumps(connected.to_json()))
     found = find(str(tmp_path)).members
-    assert [(one.engine, one.namespace, one.id[:2]) for one in found] == [
+    assert [(one.engine.partition("-")[0], one.namespace, one.id[:2]) for one in found] == [
         ("containerd", "space1", "11"),
         ("embedded", "space0", "00"),
     ]
