@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import pathlib
+import time
 import typing as t
 
 import pytest
@@ -759,6 +760,8 @@ def test_containers_of_nerdctl_are_members_too(site: Site) -> None:
     assert site.converge("net", isolate=False).actions == ["change network net: isolate"]
     # After a reboot only the reservation is left, and nobody is a member.
     netns.remove(namespace)
+    while any(name.startswith("veth") for name in site.links()):
+        time.sleep(0.01)  # the kernel takes a namespace apart when it has time
     assert site.converge("net", state="absent").actions == ["remove network net"]
 
 
