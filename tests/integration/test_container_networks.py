@@ -263,7 +263,7 @@ def test_killed_while_networks_change(site: Networked, web: Web) -> None:
         assert not web(**wanted)["changed"]
         (port,) = re.findall("^[0-9]+", wanted["published_ports"][0])
         assert site.page(f"http://{HOST}:{port}/", outside=True) == "hello from web"
-        files = json.dumps(site.left()[0])
+        files = json.dumps(site.left(patience=0)[0])
         assert ("10.9.1.7" in files) is (number % 2 == 1)
         assert ("10.9.2.7" in files) is (number % 2 == 0)
     site.container("web", state="absent")

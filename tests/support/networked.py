@@ -95,8 +95,14 @@ class Networked:
         """Elements of rules: a line each."""
         return sorted(line.strip() for line in self.run("nft", "list", "ruleset").splitlines() if "comment" in line)
 
-    def left(self) -> t.List[t.Any]:
-        """What containers leave: pins, addresses, results, links, rules of ports, members."""
+    def left(self, patience: float = 3.0) -> t.List[t.Any]:
+        """What containers leave: pins, addresses, results, links, rules of ports, members; locks, once a hook that runs has ended."""
+        deadline = time.monotonic() + patience
+        while any(found := self._left()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
+
+    def _left(self) -> t.List[t.Any]:
         names = [
             str(one) for place in ("/run/netns", "/var/lib/cni", "/run/fleet-containerd") for one in self.path(place).rglob("*")
         ]

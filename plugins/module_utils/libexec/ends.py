@@ -1,6 +1,6 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Notice the end of a container: of its first process, and processes that the kernel killed for memory."""
+"""Notice the end of a container: of its first process, and processes that the kernel killed for memory. Do what comes after it."""
 
 from __future__ import annotations
 
@@ -95,6 +95,25 @@ class Memory:
                 self._poller.unregister(self.fd)
             os.close(self.fd)
             self.fd = -1
+
+
+def poststop(bundle: str) -> None:
+    """Run what the specification has for the time after the container. A runtime does when the task is deleted: perhaps months later."""
+    try:
+        with open(f"{bundle}/config.json", "rb") as stream:
+            text = stream.read()
+        if b'"poststop"' not in text:
+            return
+        import json
+
+        for hook in (json.loads(text).get("hooks") or {}).get("poststop") or ():
+            environment = dict(one.split("=", 1) for one in hook["env"])
+            # There is no state on standard input, as we are no runtime.
+            null = os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0
+            os.waitpid(os.posix_spawn(hook["path"], hook["args"], environment, file_actions=[null]), 0)
+    except (OSError, ValueError, TypeError, KeyError):
+        # It is done with the task, then.
+        return
 
 
 def raise_priority() -> None:

@@ -3,6 +3,7 @@
 """The hook that an OCI runtime runs for a container with networks: it attaches the new namespace, and detaches it at the end.
 
 It is on the path of every start, also by containerd's restart monitor and after a reboot. All that it needs is in one file, networks.json.
+Our own programs that see the end of a container (ends.py) run it, too, long before a runtime does.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ import json
 import os
 import sys
 
-from ..errors import EngineError, printable
-from ..network.connected import Connected
+from ..errors import AlreadyExists, EngineError, NotFound, ResourceExhausted, printable
+from ..network.connected import Connected, held
 from ..network.container import Connection
+from ..network.strangers import in_use, sweep
+
+#: A little less than a runtime gives it.
+_LOCK_SECONDS = 100.0
 
 
 def main(arguments: list[str]) -> None:
@@ -32,20 +37,34 @@ def main(arguments: list[str]) -> None:
 
 
 def _run(moment: str, path: str) -> int:
-    state = json.loads(sys.stdin.buffer.read())
+    state = sys.stdin.buffer.read()
     try:
-        with open(path, "rb") as stream:
-            raw = stream.read()
-    except FileNotFoundError:
-        if moment == "poststop":
-            # The container was removed: whoever did that has detached it.
-            return 0
-        raise
-    connection = Connection(Connected.of(raw))
-    problems = connection.down() if moment == "poststop" else connection.up(f"/proc/{int(state['pid'])}/ns/net")
+        with held(path, _LOCK_SECONDS) as connected:
+            problems = _up(connected, state) if moment == "createRuntime" else _down(connected, state)
+    except NotFound:
+        if moment == "createRuntime":
+            raise
+        # The container was removed: whoever did that has detached it.
+        return 0
     sys.stderr.write("".join(f"{_line(one)}\n" for one in problems))
     sys.stderr.flush()
     return 0
+
+
+def _up(connected: Connected, state: bytes) -> list[str]:
+    connection, namespace = Connection(connected), f"/proc/{int(json.loads(state)['pid'])}/ns/net"
+    try:
+        return connection.up(namespace)
+    except (AlreadyExists, ResourceExhausted):
+        # Somebody who is gone may have it.
+        if not sweep(connected.places):
+            raise
+        return connection.up(namespace)
+
+
+def _down(connected: Connected, state: bytes) -> list[str]:
+    """Only a runtime gives a state. Others do not know whether the container has been started again since: what is used stays."""
+    return Connection(connected).down() if state or not in_use(connected.pin) else []
 
 
 def _line(message: str) -> str:

@@ -38,6 +38,7 @@ from ..network import (
     result,
     rules,
     ruleset,
+    strangers,
     subnets,
     sysctl,
 )
@@ -46,7 +47,7 @@ from . import hook, install
 MODULES = (
     *(errors, atomic, lock, mounts, syscalls, hook, attachment, chain, conflist, connected, conntrack, container, drivers),
     *(external, ipam, iptables, links, meta, names, netlink, netns, nftables, places, ports, programs, result, rules, ruleset),
-    *(subnets, sysctl),
+    *(strangers, subnets, sysctl),
 )
 _LINK = "hook.pyz"
 _COMMAND = (

@@ -15,7 +15,7 @@ from _signal import SIG_DFL, SIGTERM, set_wakeup_fd, signal
 from select import POLLHUP, POLLIN, poll
 
 from ..runtime.json_log import Log
-from .ends import Memory, raise_priority, watch
+from .ends import Memory, poststop, raise_priority, watch
 from .state import beginning, ending, write
 
 TYPE_CHECKING = False
@@ -56,6 +56,7 @@ def main(arguments: list[str]) -> int:
     if ended:
         end = ending(*ended, init.memory.kills, log.dropped)
         record(f"{{{known},{end}}}\n", directory, spare)
+        poststop(".")
         if late:
             copy(log, stop, streams, Init(-2), 0)
             log.finish()

@@ -16,7 +16,7 @@ import time
 from _thread import start_new_thread
 
 from ..runtime.json_log import Log, escape
-from .ends import raise_priority, ticks
+from .ends import poststop, raise_priority, ticks
 from .life import Life
 from .state import beginning, ending, settle, write
 
@@ -55,6 +55,7 @@ def main(arguments: list[str]) -> int:
     asked = "true" if any(os.path.lexists(f"{place}/{_ASKED}") for place in (directory, bundle)) else "false"
     end = ending(life.status, time.time(), life.oom_kills, log.dropped)
     write(f'{{{known},{end},"asked":{asked}}}\n', *files_of_state)
+    poststop(bundle)
     return 0
 
 

@@ -4,17 +4,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import typing as t
 
-from ..errors import DataLoss, InvalidArgument, printable
+from ..errors import DataLoss, InvalidArgument, NotFound, printable
+from ..hostfs.atomic import make_dir, read_file, write_file
+from ..hostfs.lock import locked
 from .places import Places
 from .ports import Published
 from .result import Document, Result, kept, kept_at
 from .subnets import IPAddress, parse_address
 
 _PIN = "fleet-"
+#: Beside the directories of networks, whose names begin with a letter or a digit.
+_LOCKS = ".locks"
 
 
 class Endpoint(t.NamedTuple):
@@ -93,3 +98,44 @@ class Connected(t.NamedTuple):
     def pin(self) -> str:
         """Where the namespace is kept: for detaching when its last process is gone, and for ip netns."""
         return os.path.join(self.places.pin_dir, f"{_PIN}{self.container_id}")
+
+
+def pinned(name: str) -> str:
+    """Whose namespace a file in the directory of pins is, by its name; empty when it is none of ours."""
+    return name[len(_PIN) :] if name.startswith(_PIN) else ""
+
+
+@contextlib.contextmanager
+def alone(container_id: str, places: Places, wait: t.Optional[float] = None) -> t.Iterator[None]:
+    """Nobody else attaches or detaches this container meanwhile, or changes what is kept of its networks. Unavailable after wait seconds.
+
+    Whoever starts or deletes a task must not hold it: the hook takes it. Under it come only the locks of the room itself.
+    """
+    path = os.path.join(places.names_dir, _LOCKS, container_id)
+    make_dir(os.path.dirname(path))
+    with locked(path, f"the networks of {printable(container_id, 100)}", wait):
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+
+
+@contextlib.contextmanager
+def held(path: str, wait: t.Optional[float] = None) -> t.Iterator[Connected]:
+    """What is kept at a path, alone. NotFound, DataLoss."""
+    before = _read(path)
+    with alone(before.container_id, before.places, wait):
+        yield _read(path)
+
+
+def keep(path: str, connected: Connected) -> None:
+    """The counterpart, for who holds it, and for a new container."""
+    write_file(path, json.dumps(connected.to_json()).encode(), 0o644)
+
+
+def _read(path: str) -> Connected:
+    raw = read_file(path)
+    if raw is None:
+        raise NotFound(f"{path} is not there: it says which networks a container has")
+    return Connected.of(raw)

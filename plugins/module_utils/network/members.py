@@ -7,15 +7,17 @@ So a member is known without its engine, and while a daemon is down.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import glob
 import json
 import os
 import typing as t
 
-from ..errors import DataLoss
-from ..hostfs.atomic import read_file, write_file
+from ..errors import DataLoss, NotFound
+from ..hostfs.atomic import read_file
 from . import netns
-from .connected import Connected, Endpoint
+from .connected import Connected, Endpoint, held, keep
 from .container import Connection
 from .ipam import Owner
 from .rules import Rules
@@ -66,9 +68,9 @@ class Member(t.NamedTuple):
         names = [one.network for one in self.connected.endpoints]
         return names.index(network) if network in names else -1
 
-    def endpoint(self, network: str) -> t.Optional[Endpoint]:
-        number = self.number(network)
-        return self.connected.endpoints[number] if number >= 0 else None
+    def endpoint(self, network: str) -> Endpoint:
+        """That of a network in which it is, with its link."""
+        return self._endpoints()[self.number(network)]
 
     def attached(self, network: str) -> bool:
         return self.connected.results().get(network) is not None
@@ -78,45 +80,74 @@ class Member(t.NamedTuple):
         for number in range(len(self.connected.endpoints)):
             self.connected.kept_at(number)
 
-    # Changes. Each can be repeated: killed in between, the next run finds what is missing.
+    # Changes, to what is kept by then. Each can be repeated: killed in between, the next run finds what is missing.
 
-    def with_endpoint(self, endpoint: Endpoint) -> Member:
-        """The same in one network more, or with another endpoint there. It gets a link whose name is free."""
-        number, endpoints = self.number(endpoint.network), self._endpoints()
-        if number >= 0:
-            endpoints[number] = endpoint._replace(interface=endpoints[number].interface)
+    def put(self, endpoint: Endpoint, rules: t.Optional[Rules] = None, number: t.Optional[int] = None) -> t.List[str]:
+        """Have this endpoint, at once if it runs, and then alone: a failure leaves it as it was. number: where a new one comes among the
+        others. What others could not be told, a sentence each.
+        """
+        with self._held() as now:
+            return now._become(now.with_endpoint(endpoint, number).connected, rules)
+
+    def leave(self, network: str, rules: t.Optional[Rules] = None) -> t.List[str]:
+        """Be in a network no more; the rest as put()."""
+        with contextlib.suppress(NotFound), self._held() as now:
+            left = tuple(one for one in now._endpoints() if one.network != network)
+            return now._become(now.connected._replace(endpoints=left), rules)
+        return []
+
+    def attach(self, endpoint: Endpoint, rules: t.Optional[Rules] = None) -> t.List[str]:
+        """Have a link in a network in which it is already, if it runs; the rest as put()."""
+        with contextlib.suppress(NotFound), self._held() as now:
+            after, number = now._kept(endpoint), now.number(endpoint.network)
+            return Connection(after, rules).connect(number) if number >= 0 and now.runs else []
+        return []
+
+    def detach(self, endpoint: Endpoint, rules: t.Optional[Rules] = None) -> t.List[str]:
+        """Take its link in such a network away, if it has one, until attach() or a start; the rest as put()."""
+        with contextlib.suppress(NotFound), self._held() as now:
+            number = now.number(endpoint.network)
+            linked = number >= 0 and (now.runs or now.attached(endpoint.network))
+            problems = Connection(now.connected, rules).disconnect(number) if linked else []
+            now._kept(endpoint)
+            return problems
+        return []
+
+    def _kept(self, endpoint: Endpoint) -> Connected:
+        """With another endpoint in the same network, written down. One that has left the network meanwhile stays out."""
+        after = self.with_endpoint(endpoint).connected if self.number(endpoint.network) >= 0 else self.connected
+        if after != self.connected:
+            keep(self.path, after)
+        return after
+
+    @contextlib.contextmanager
+    def _held(self) -> t.Iterator[Member]:
+        """As it is by now. NotFound when it was removed."""
+        with held(self.path) as connected:
+            yield self._replace(connected=connected)
+
+    def _become(self, after: Connected, rules: t.Optional[Rules]) -> t.List[str]:
+        if self.runs:
+            return Connection(self.connected, rules).change(after, functools.partial(keep, self.path))
+        problems = Connection(self.connected, rules).down() if self.connected.begun() else []
+        keep(self.path, after)
+        return problems
+
+    def with_endpoint(self, endpoint: Endpoint, number: t.Optional[int] = None) -> Member:
+        """What put() makes of it. One that is there keeps its link; a new one has its own, or one whose name is free."""
+        there, endpoints = self.number(endpoint.network), self._endpoints()
+        if there >= 0:
+            endpoints[there] = endpoint._replace(interface=endpoints[there].interface)
         else:
             taken = {one.interface for one in endpoints}
             free = next(name for name in (f"eth{one}" for one in range(len(taken) + 1)) if name not in taken)
-            endpoints.append(endpoint._replace(interface=free))
+            interface = free if endpoint.interface in ("", *taken) else endpoint.interface
+            endpoints.insert(len(endpoints) if number is None else number, endpoint._replace(interface=interface))
         return self._replace(connected=self.connected._replace(endpoints=tuple(endpoints)))
-
-    def without(self, network: str) -> Member:
-        left = tuple(one for one in self._endpoints() if one.network != network)
-        return self._replace(connected=self.connected._replace(endpoints=left))
 
     def _endpoints(self) -> t.List[Endpoint]:
         """Their links keep their names when others come and go."""
         return [one._replace(interface=self.connected.interface(number)) for number, one in enumerate(self.connected.endpoints)]
-
-    def become(self, other: Member, rules: t.Optional[Rules] = None) -> t.List[str]:
-        """Have the networks of another one, at once if it runs. What others could not be told, a sentence each."""
-        if self.runs:
-            return Connection(self.connected, rules).change(other.connected, lambda one: self._replace(connected=one).save())
-        problems = Connection(self.connected, rules).down() if self.connected.begun() else []
-        other.save()
-        return problems
-
-    def save(self) -> None:
-        write_file(self.path, json.dumps(self.connected.to_json()).encode(), 0o644)
-
-    def attach(self, network: str, rules: t.Optional[Rules] = None) -> t.List[str]:
-        """Have its link in the network, if it runs. What others could not be told, a sentence each."""
-        return Connection(self.connected, rules).connect(self.number(network)) if self.runs else []
-
-    def detach(self, network: str, rules: t.Optional[Rules] = None) -> t.List[str]:
-        """Take its link away, if it has one."""
-        return Connection(self.connected, rules).disconnect(self.number(network)) if self.runs or self.attached(network) else []
 
 
 class Found(t.NamedTuple):

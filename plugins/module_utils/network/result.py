@@ -131,7 +131,12 @@ def kept_at(cache_dir: str, network: str, container_id: str, interface: str) -> 
             f"the names of the network {printable(network, 150)} and of the container's namespace are too long to be in one network: "
             f"with its id they make {len(name.encode())} bytes, and files of attachments can have {_NAME_LIMIT}"
         )
-    return os.path.join(cache_dir, _RESULTS, name)
+    return os.path.join(directory_of(cache_dir), name)
+
+
+def directory_of(cache_dir: str) -> str:
+    """Where these files are."""
+    return os.path.join(cache_dir, _RESULTS)
 
 
 def kept(path: str) -> t.Optional[Result]:

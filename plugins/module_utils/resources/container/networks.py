@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import typing as t
@@ -13,7 +14,7 @@ from ...engine import labels as L
 from ...engine.models import PAUSED, RUNNING
 from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, printable
 from ...hostfs.atomic import read_file
-from ...network.connected import Connected
+from ...network.connected import Connected, alone, held, keep
 from ...network.places import Places
 from ...network.ports import Published
 from .find import find_container, task_of
@@ -169,8 +170,16 @@ def prepare(container: Container) -> None:
         os.unlink(hook.networks + _ERROR)
     if not os.path.exists(hook.link):
         install(_data_root(hook))
+    make_ready(connected)
+
+
+def make_ready(connected: Connected) -> None:
+    """Have the default network, if a container is in it, and take addresses and ports from containers that ended while nobody looked."""
+    from ...network.strangers import sweep
+
     if any(one.network == DEFAULT for one in connected.endpoints):
         _put_default(connected.places)
+    sweep(connected.places)
 
 
 def explained(container: Container, error: EngineError) -> EngineError:
@@ -196,19 +205,28 @@ def _put_default(places: Places) -> None:
 def release(container: Container) -> None:
     """Give back addresses and ports of a container that does not run: also where the runtime has forgotten it (a reboot)."""
     connected = kept(Seen(container, {}))
-    if connected and (os.path.lexists(connected.pin) or any(connected.begun())):
+    if connected and _attached(connected):
+        # One that is removed meanwhile is removed by somebody who does this, too.
+        with contextlib.suppress(NotFound), held(hook_of(container).networks) as now:
+            _detach(now)
+
+
+def _attached(connected: Connected) -> bool:
+    return os.path.lexists(connected.pin) or any(connected.begun())
+
+
+def _detach(connected: Connected) -> None:
+    if _attached(connected):
         from ...network.container import Connection
 
         Connection(connected).down()
 
 
-def reconnect(before: Connected, wanted: Connected, keep: t.Callable[[Connected], None]) -> None:
+def reconnect(before: Connected, wanted: Connected, path: str) -> None:
     """Change the networks of a container that runs."""
     from ...network.container import Connection
 
-    if any(one.network == DEFAULT for one in wanted.endpoints):
-        _put_default(wanted.places)
-    Connection(before).change(wanted, keep)
+    Connection(before).change(wanted, functools.partial(keep, path))
 
 
 def changes(differences: t.Iterable[Change]) -> bool:
@@ -218,21 +236,17 @@ def changes(differences: t.Iterable[Change]) -> bool:
 
 def change(engine: Engine, container: Container, draft: Draft, context: Context) -> None:
     """Have other networks and ports, also while it runs. A failure leaves it as it was."""
-    before, draft.connected, hook = kept(Seen(container, {})), connected_of(context), hook_of(container)
-    if draft.connected is None or not hook.networks:
+    wanted, hook = connected_of(context), hook_of(container)
+    if wanted is None or not hook.networks:
         return
-    settle(draft, context.directory, _data_root(hook), before)
-    draft.labels[L.NETWORKS] = json.dumps([one.network for one in draft.connected.endpoints])
-    path = os.path.join(context.directory, NETWORKS_FILE)
-
-    def keep(connected: Connected) -> None:
-        from ...hostfs.atomic import write_file
-
-        write_file(path, json.dumps(connected.to_json()).encode(), 0o644)
-
-    task = task_of(engine, container)
-    if task and task.status in (RUNNING, PAUSED):
-        reconnect(before or draft.connected, draft.connected, keep)
-    else:
-        release(container)
-        keep(draft.connected)
+    make_ready(wanted)
+    with alone(wanted.container_id, wanted.places):
+        before, draft.connected = kept(Seen(container, {})), wanted
+        settle(draft, context.directory, _data_root(hook), before)
+        draft.labels[L.NETWORKS] = json.dumps([one.network for one in draft.connected.endpoints])
+        task = task_of(engine, container)
+        if task and task.status in (RUNNING, PAUSED):
+            reconnect(before or draft.connected, draft.connected, hook.networks)
+        else:
+            _detach(before or draft.connected)
+            keep(hook.networks, draft.connected)

@@ -127,6 +127,7 @@ def start(engine: Engine, container: Container) -> None:
     try:
         engine.tasks.start(container, mounts, io)
     except EngineError as error:
+        networks.release(container)
         raise networks.explained(container, error) from error
 
 
@@ -137,6 +138,7 @@ def halt(engine: Engine, container: Container) -> None:
             return
     with contextlib.suppress(NotFound):
         engine.tasks.delete(container.id, force=True)
+    networks.release(container)
 
 
 def stop(engine: Engine, container: Container, how: Stop) -> None:

@@ -68,8 +68,7 @@ def _container(member: Member, network: str) -> t.Dict[str, t.Any]:
         found["MacAddress"] = inside[0].mac if inside else ""
         for address in reversed(result.addresses):
             found[f"IPv{address.version}Address"] = address.interface.with_prefixlen
-    endpoint = member.endpoint(network)
-    found["Aliases"] = list(endpoint.aliases) if endpoint else []
+    found["Aliases"] = list(member.endpoint(network).aliases)
     return found
 
 

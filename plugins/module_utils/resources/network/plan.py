@@ -33,40 +33,37 @@ class Work(t.NamedTuple):
     # Members
 
     def connect(self, member: Member, endpoint: Endpoint) -> Step:
-        return self._become(f"connect container {member.name} to network {self.name}", member, member.with_endpoint(endpoint))
+        return Step(
+            f"connect container {member.name} to network {self.name}",
+            lambda: self.tell(member.put(endpoint, self.rules)),
+            lambda: self.tell(member.leave(self.name, self.rules)),
+        )
 
     def disconnect(self, member: Member) -> Step:
-        return self._become(f"disconnect container {member.name} from network {self.name}", member, member.without(self.name))
-
-    def _become(self, title: str, before: Member, after: Member) -> Step:
-        """A failure leaves the member as it was."""
+        before, number = member.endpoint(self.name), member.number(self.name)
         return Step(
-            title,
-            lambda: self.tell(before.become(after, self.rules)),
-            lambda: self.tell(after.become(before, self.rules)),
+            f"disconnect container {member.name} from network {self.name}",
+            lambda: self.tell(member.leave(self.name, self.rules)),
+            lambda: self.tell(member.put(before, self.rules, number)),
         )
 
     # A change of the network under its running members
 
-    def detach(self, member: Member) -> Step:
+    def detach(self, member: Member, endpoint: Endpoint) -> Step:
         return Step(
             f"detach container {member.name} from network {self.name}",
-            lambda: self.tell(member.detach(self.name, self.rules)),
-            lambda: self.tell(member.attach(self.name, self.rules)),
+            lambda: self.tell(member.detach(endpoint, self.rules)),
+            lambda: self.tell(member.attach(endpoint, self.rules)),
             partial=True,
         )
 
-    def attach(self, before: Member, after: Member) -> Step:
-        def run() -> None:
-            if after != before:
-                after.save()
-            self.tell(after.attach(self.name, self.rules))
-
-        def undo() -> None:
-            self.tell(after.detach(self.name, self.rules))
-            before.save()
-
-        return Step(f"attach container {after.name} to network {self.name}", run, undo, partial=True)
+    def attach(self, member: Member, before: Endpoint, after: Endpoint) -> Step:
+        return Step(
+            f"attach container {member.name} to network {self.name}",
+            lambda: self.tell(member.attach(after, self.rules)),
+            lambda: self.tell(member.detach(before, self.rules)),
+            partial=True,
+        )
 
     # The network itself
 
@@ -113,7 +110,7 @@ def steps_to(want: WantedNetwork, have: FoundNetwork, target: Target, work: Work
     steps += [work.disconnect(one) for one in gone]
     if not target.changes:
         again = [one for one in stay if want.connected and one.runs and not one.attached(want.name)]
-        steps += [work.attach(one, one) for one in again]
+        steps += [work.attach(one, one.endpoint(want.name), one.endpoint(want.name)) for one in again]
     elif target.in_place:
         steps.append(work.put(target, have))
     else:
@@ -124,10 +121,10 @@ def steps_to(want: WantedNetwork, have: FoundNetwork, target: Target, work: Work
                 f"{printable(', '.join(have.others), 300)}: stop them first, or give force=true",
                 members=list(have.others),
             )
-        moved = [(one, _moved(one, want, target)) for one in stay]
-        steps += [work.detach(before) for before, _after in moved if before.runs]
+        moved = [(one, one.endpoint(want.name), _moved(one, want, target)) for one in stay]
+        steps += [work.detach(one, before) for one, before, _after in moved if one.runs]
         steps.append(work.put(target, have))
-        steps += [work.attach(before, after) for before, after in moved if before.runs or before != after]
+        steps += [work.attach(one, before, after) for one, before, after in moved if one.runs or before != after]
     return steps + [work.connect(one, Endpoint(want.name)) for one in new]
 
 
@@ -178,11 +175,11 @@ def _containers(name: str, want: WantedNetwork, have: FoundNetwork) -> t.List[Me
     return here
 
 
-def _moved(member: Member, want: WantedNetwork, target: Target) -> Member:
-    """A member in the changed network. Its static addresses stay, or the change is refused."""
+def _moved(member: Member, want: WantedNetwork, target: Target) -> Endpoint:
+    """A member's endpoint in the changed network. Its static addresses stay, or the change is refused."""
     endpoint, plan = member.endpoint(want.name), plan_of(target.conflist)
-    if endpoint is None or plan is None or not endpoint.ips:
-        return member
+    if plan is None or not endpoint.ips:
+        return endpoint
     left, ranges = [], [one for each in plan.sets for one in each]
     for address in endpoint.ips:
         found = next((one for one in ranges if address in one.network), None)
@@ -196,4 +193,4 @@ def _moved(member: Member, want: WantedNetwork, target: Target) -> Member:
                 f"{option}: the static address {address} of the container {member.name} {problem}: give the container another "
                 "one, or force=true to let it have any"
             )
-    return member.with_endpoint(endpoint._replace(ips=tuple(left)))
+    return endpoint._replace(ips=tuple(left))

@@ -10,6 +10,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.module_utils.network.connected import keep
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import jobs, networks
 from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry, fake_registry
 from ansible_collections.fleet.containerd.tests.support.images import Layout, hand_made_layers, small_image
@@ -23,7 +24,8 @@ def site(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[
     # Nobody runs the hook of a container there, so this machine needs no network for it.
     monkeypatch.setattr(networks, "install", lambda data_root: None)
     monkeypatch.setattr(networks, "prepare", lambda container: None)
-    monkeypatch.setattr(networks, "reconnect", lambda before, wanted, keep: keep(wanted))
+    monkeypatch.setattr(networks, "make_ready", lambda connected: None)
+    monkeypatch.setattr(networks, "reconnect", lambda before, wanted, path: keep(path, wanted))
     made = MemorySite(tmp_path)
     yield made
     made.close()
