@@ -5,7 +5,7 @@
 
 Usage: python tools/demo.py [--image NAME] [--collections DIRECTORY]. With --image that image is pulled from its own registry; with
 --collections the playbook and its modules are those of the copy that is installed there. Everything happens in a temporary
-directory, and whatever happens, nothing stays: no container, no mount, no file.
+directory, its networks are in namespaces of its own, and whatever happens, nothing stays: no container, no mount, no link, no file.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import pathlib
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ sys.path.insert(0, str(ROOT / ".build" / "link"))
 
 from ansible_collections.fleet.containerd.tests.support import ansible, leftovers  # noqa: E402  # needs the path above
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image  # noqa: E402
+from ansible_collections.fleet.containerd.tests.support.own_host import OwnHost, own_host  # noqa: E402
 from ansible_collections.fleet.containerd.tests.support.registry import running_registry  # noqa: E402
 
 COLORS = {"changed": "33", "ok": "32", "failed": "31", "head": "1", "dim": "2"}
@@ -58,12 +60,13 @@ def show(result: t.Mapping[str, t.Any]) -> None:
     sys.stdout.flush()
 
 
-def run(collections: pathlib.Path, variables: t.Mapping[str, str], *arguments: str) -> int:
+def run(collections: pathlib.Path, host: OwnHost, variables: t.Mapping[str, str], *arguments: str) -> int:
     """Run the playbook and show it task by task. Returns the number of tasks that changed something."""
     begin, changed, shown = time.monotonic(), 0, 0
     playbook = collections / "ansible_collections" / "fleet" / "containerd" / "playbooks" / "demo.yml"
     environment = {"ANSIBLE_COLLECTIONS_PATH": str(collections)}
-    with ansible.started(playbook, variables=variables, arguments=arguments, environment=environment) as (process, results):
+    how: t.Dict[str, t.Any] = {"variables": variables, "arguments": arguments, "environment": environment, "under": host.under}
+    with ansible.started(playbook, **how) as (process, results):
         ended = False
         while not ended:
             time.sleep(0.05)
@@ -81,8 +84,8 @@ def run(collections: pathlib.Path, variables: t.Mapping[str, str], *arguments: s
     return changed
 
 
-def host_view(state_root: pathlib.Path) -> None:
-    """The running containers as the host's own tools see them."""
+def host_view(state_root: pathlib.Path, host: OwnHost) -> None:
+    """The running containers and networks as the host's own tools see them."""
     for pid, arguments in sorted(leftovers.processes_with(state_root).items()):
         children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         for child in children:
@@ -93,8 +96,17 @@ def host_view(state_root: pathlib.Path) -> None:
             print(f"           {child:>8}  {command}")
             name = pathlib.Path(arguments[0]).name
             print(paint("dim", f"           {pid:>8}  its shim ({name}), {int(pss.split()[1]) / 1024:.1f} MiB of memory"))
-    for point in leftovers.mounts_below(state_root):
+    for point in leftovers.mounts_below(state_root, host.pid):
         print(paint("dim", f"           overlay   {point[:60]}..."))
+    for link in links(host):
+        print(paint("dim", f"           link      {link}"))
+
+
+def links(host: OwnHost) -> t.List[str]:
+    """Links and their addresses, but for those that the host is born with."""
+    # starts: nsenter, ip
+    shown = subprocess.run([*host.under, "ip", "-br", "-4", "address"], check=True, capture_output=True, text=True).stdout
+    return [" ".join(line.split()) for line in shown.splitlines() if not line.startswith(("lo ", "eth0 "))]
 
 
 def demo(image: str, collections: pathlib.Path, base: pathlib.Path) -> None:
@@ -102,25 +114,31 @@ def demo(image: str, collections: pathlib.Path, base: pathlib.Path) -> None:
     data_root, state_root = base / "data", base / "state"
     with contextlib.ExitStack() as stack:
         stack.callback(leftovers.clean_up, data_root, state_root)
-        if not image:
-            heading("Build an image with busybox in it, and push it to a docker-registry on loopback")
-            registry = stack.enter_context(running_registry())
-            layout = Layout(base / "layout")
-            digest = registry.push(layout.path, busybox_image(layout), "demo/busybox", "1")
-            image = f"{registry.address}/demo/busybox:1"
-            print(f"           {image}\n           {digest}")
-        variables = {"image": image, "data_root": str(data_root), "state_root": str(state_root)}
+        heading("Build an image with busybox in it, and push it to a docker-registry on loopback")
+        registry = stack.enter_context(running_registry())
+        layout = Layout(base / "layout")
+        digest = registry.push(layout.path, busybox_image(layout), "demo/busybox", "1")
+        web_image = f"{registry.address}/demo/busybox:1"
+        print(f"           {web_image}\n           {digest}")
+        host = stack.enter_context(own_host(base / "host"))
+        variables = {
+            "image": image or web_image,
+            "web_image": web_image,
+            "data_root": str(data_root),
+            "state_root": str(state_root),
+        }
         heading("Run playbooks/demo.yml")
-        run(collections, variables)
+        run(collections, host, variables)
         heading("What the host sees of it")
-        host_view(state_root)
+        host_view(state_root, host)
         heading("Run it again: nothing is left to do")
-        changed = run(collections, variables)
+        changed = run(collections, host, variables)
         if changed:
             sys.exit(f"the second run changed {changed} tasks, and should have changed none")
         heading("Take everything away")
-        run(collections, variables, "--tags", "remove")
-        left = [*leftovers.processes_with(state_root), *leftovers.mounts_below(base)]
+        run(collections, host, variables, "--tags", "remove")
+        left = [*leftovers.processes_with(state_root), *leftovers.mounts_below(data_root, host.pid), *links(host)]
+        left += leftovers.mounts_below(state_root, host.pid)
         if left:
             sys.exit(f"something was left behind: {left}")
 

@@ -14,6 +14,7 @@ import typing as t
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, symlink, tar_of
+from ansible_collections.fleet.containerd.tests.support.own_host import own_host
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
 
@@ -216,9 +217,10 @@ def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layou
         "/srv/www": str(tmp_path),
     }
     web, job, show, restart, remove = examples_of("containerd_container", replace)
-    embedded_site.converge(web, job)
-    again, shown, restarted = embedded_site.play(job, show, restart).results
-    assert not again.changed
-    assert shown.value("job.container.Output") == "migrate: done\n"
-    assert restarted.actions == ["stop container web", "start container web"]
-    embedded_site.converge(remove)
+    with own_host(tmp_path / "host") as own:
+        embedded_site.converge(web, job, under=own.under)
+        again, shown, restarted = embedded_site.play(job, show, restart, under=own.under).results
+        assert not again.changed
+        assert shown.value("job.container.Output") == "migrate: done\n"
+        assert restarted.actions == ["stop container web", "start container web"]
+        embedded_site.converge(remove, under=own.under)

@@ -251,7 +251,8 @@ def test_a_host_without_an_init_system(machines: Machines, mirror: Registry, bus
 
 def test_the_first_playbook_of_the_readme(machines: Machines, registry: Registry, layout: Layout, tmp_path: pathlib.Path) -> None:
     """To the letter, but for the image's name, on a machine that has Python and nothing else."""
-    registry.push(layout.path, busybox_image(layout, Cmd=["sleep", "1000"]), "readme/nginx", "1.27")
+    served = busybox_image(layout, Cmd=["busybox", "httpd", "-f", "-h", "/usr/share/nginx/html"])
+    registry.push(layout.path, served, "readme/nginx", "1.27")
     text = (ROOT / "README.md").read_text()
     block = text.partition("<!-- first playbook")[2].partition("```yaml\n")[2].partition("```")[0]
     name = "docker.io/library/nginx:1.27"
@@ -262,7 +263,9 @@ def test_the_first_playbook_of_the_readme(machines: Machines, registry: Registry
         site = Site(machine, playbook)
         first = site.play()
         assert first.last.actions[-2:] == ["create container web", "start container web"]
-        assert first.last.value("container")["State"]["Running"]
+        (machine.root / "srv" / "www" / "index.html").write_text("hello from the readme")
+        fetch = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1/').read().decode())"
+        assert machine.run("python3", "-c", fetch).stdout == "hello from the readme\n"
         assert _changed(site.play()) == set()
         site.machine.play([ansible.task("containerd_container", name="web", state="absent", engine="embedded", force_kill=True)])
 

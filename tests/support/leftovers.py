@@ -13,10 +13,10 @@ import subprocess
 import typing as t
 
 
-def mounts_below(path: t.Union[str, pathlib.Path]) -> t.List[str]:
-    """Mount points at or below path, in the order in which they were mounted."""
+def mounts_below(path: t.Union[str, pathlib.Path], pid: t.Union[str, int] = "self") -> t.List[str]:
+    """Mount points at or below path, in the order in which they were mounted. pid: a process that sees them."""
     points = []
-    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+    for line in pathlib.Path(f"/proc/{pid}/mountinfo").read_text().splitlines():
         point = line.split()[4].encode().decode("unicode_escape")
         if point == str(path) or point.startswith(f"{path}/"):
             points.append(point)

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Bare Debian machines in namespaces of their own (all but the network's), with systemd or without an init system.
+"""Bare Debian machines in namespaces of their own, with systemd or without an init system. They reach what this machine reaches.
 
 debootstrap makes the root file system once, from the mirror of the machine's own apt sources; it is kept below .build/debian.
 """
@@ -23,6 +23,7 @@ import typing as t
 from ansible_collections.fleet.containerd.tools.containerds import mirror
 
 from . import ansible
+from .own_host import reaching
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 WHERE = ROOT / ".build" / "debian"
@@ -41,7 +42,9 @@ mount --make-rprivate /
 mount -t overlay -o "lowerdir=$2,upperdir=$3/upper,workdir=$3/work" overlay "$1"
 cd "$1"
 mount -t proc proc proc
-mount -o bind,ro proc/sys proc/sys
+mount --bind proc/sys proc/sys
+mount --bind proc/sys/net proc/sys/net
+mount -o remount,bind,ro proc/sys
 mount -t sysfs -o ro sysfs sys
 if test -e /sys/fs/cgroup/cgroup.controllers; then
   mount -t cgroup2 cgroup2 sys/fs/cgroup
@@ -196,23 +199,24 @@ class Machines:
         _copy_new(PACKAGES, packages)
         cgroups = Cgroups()
         arguments = [str(base / "root"), str(self._tree), str(base), INITS[kind]]
-        # starts: unshare, sh, mount, umount, mkdir, chmod, touch, ln, cp, hostname, pivot_root, env (and what the machine has)
-        process = subprocess.Popen(
-            ["unshare", "-m", "-p", "-C", "-u", "-i", "--fork", "--kill-child", "sh", "-c", _BOOT, "boot", *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            preexec_fn=cgroups.enter,
-        )
-        try:
-            yield _booted(process, kind)
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait(30)
-            cgroups.remove()
-            _copy_new(packages, PACKAGES)
+        own = ["unshare", "-m", "-p", "-C", "-u", "-i", "--fork", "--kill-child"]
+        with contextlib.ExitStack() as stack:
             if not name:
-                shutil.rmtree(base)
+                stack.callback(shutil.rmtree, base)
+            stack.callback(_copy_new, packages, PACKAGES)
+            stack.callback(cgroups.remove)
+            network = stack.enter_context(reaching(base / "namespace"))
+            # starts: nsenter, unshare, sh, mount, umount, mkdir, chmod, touch, ln, cp, hostname, pivot_root, env (and what it has)
+            process = subprocess.Popen(
+                ["nsenter", f"--net={network}", *own, "sh", "-c", _BOOT, "boot", *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                preexec_fn=cgroups.enter,
+            )
+            stack.callback(process.wait, 30)
+            stack.callback(process.send_signal, signal.SIGKILL)
+            yield _booted(process, kind)
 
 
 def _booted(process: subprocess.Popen[bytes], kind: str) -> Machine:

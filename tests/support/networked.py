@@ -20,19 +20,16 @@ from ansible_collections.fleet.containerd.tests.support.containerds import Daemo
 from ansible_collections.fleet.containerd.tests.support.leftovers import clean_up
 from ansible_collections.fleet.containerd.tests.support.modules import Modules, running_modules
 from ansible_collections.fleet.containerd.tests.support.namespaces import World, world
+from ansible_collections.fleet.containerd.tests.support.own_host import OwnHost, host_in
 from ansible_collections.fleet.containerd.tests.support.site import new_namespace
-
-#: Directories that every host has once.
-_PLACES = ("/etc/cni", "/var/lib/cni", "/run/netns", "/run/fleet-containerd")
-_OWN = 'set -e; for place; do mkdir -p "$place"; mount -t tmpfs none "$place"; done; echo ready; exec sleep infinity'
 
 
 class Networked:
-    """pid: of a process in the host's namespaces."""
+    """An engine on a host in a small world."""
 
-    def __init__(self, base: pathlib.Path, made: World, pid: int, version: str) -> None:
-        self.base, self.world, self._pid = base, made, pid
-        self.under = ("nsenter", "-t", str(pid), "-m", "-n", "--")
+    def __init__(self, base: pathlib.Path, made: World, host: OwnHost, version: str) -> None:
+        self.base, self.world = base, made
+        self.under, self.path = host.under, host.path
         self.daemon: t.Optional[Daemon] = None
         self.namespace, self.data, self.state = new_namespace(), base / "data", base / "state"
         self.defaults: t.Dict[str, t.Any] = {
@@ -58,10 +55,6 @@ class Networked:
     def facts(self, name: str) -> t.Dict[str, t.Any]:
         found = self.modules.run("containerd_container_info", **{**self.defaults, "name": [name]})
         return t.cast(t.Dict[str, t.Any], found["container"])
-
-    def path(self, path: str) -> pathlib.Path:
-        """A path of that host."""
-        return pathlib.Path(f"/proc/{self._pid}/root{path}")
 
     def network(self, name: str, *subnets: str) -> None:
         """Write a network down."""
@@ -106,7 +99,7 @@ class Networked:
         names = [
             str(one) for place in ("/run/netns", "/var/lib/cni", "/run/fleet-containerd") for one in self.path(place).rglob("*")
         ]
-        files = [one for one in names if os.path.isfile(one) and not os.path.basename(one).startswith(("lock", "last_", ".lock"))]
+        files = [one for one in names if os.path.isfile(one) and not os.path.basename(one).startswith(("lock", "last_", ".lock", "rules."))]
         links = [line.split()[1] for line in self.run("ip", "-o", "link").splitlines() if "veth" in line.split()[1]]
         return [files, links, [line for line in self.ruleset() if self.namespace in line]]
 
@@ -116,16 +109,8 @@ def networked(base: pathlib.Path, version: str) -> t.Iterator[Networked]:
     """version: of containerd; empty for the embedded engine."""
     with contextlib.ExitStack() as stack:
         made = stack.enter_context(world(base / "namespaces"))
-        with netns.entered(made.host):
-            # starts: unshare (and mkdir, mount, sleep)
-            holder = subprocess.Popen(
-                ["unshare", "--mount", "--propagation", "slave", "sh", "-c", _OWN, "sh", *_PLACES], stdout=subprocess.PIPE
-            )
-        stack.callback(holder.wait)
-        stack.callback(holder.kill)
-        assert holder.stdout
-        assert holder.stdout.readline() == b"ready\n"
-        site = Networked(base, made, holder.pid, version)
+        host = stack.enter_context(host_in(made.host))
+        site = Networked(base, made, host, version)
         stack.callback(clean_up, site.data, site.state)
         if site.daemon:
             stack.callback(site.daemon.clean)

@@ -60,8 +60,10 @@ class Site:
         Check mode tells the same actions and touches nothing; the second run changes nothing. The results of the real run.
         """
         look = self.look()
-        # starts: find, sort, sha256sum, ls (and ctr that tools/containerds.py fetched)
-        before = subprocess.run(look, shell=True, check=True, capture_output=True, text=True).stdout.strip()
+        # starts: sh, find, sort, sha256sum, ls (and ctr that tools/containerds.py fetched)
+        before = subprocess.run(
+            [*how.get("under", ()), "sh", "-c", look], check=True, capture_output=True, text=True
+        ).stdout.strip()
         number = len(tasks)
         checks = [{**task, "check_mode": True} for task in tasks]
         # starts: (the same)

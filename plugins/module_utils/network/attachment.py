@@ -4,15 +4,15 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 
-from ..errors import InvalidArgument, printable
+from ..errors import InvalidArgument, Unimplemented, printable
 from .ipam import Owner
 from .links import check_link_name
 from .nftables import Nftables
 from .places import BIN_DIRS, CACHE_DIR, DATA_DIR
 from .ports import Published
+from .programs import find
 from .result import Document, Result
 from .rules import Rules
 from .subnets import IPAddress
@@ -31,15 +31,20 @@ class Host(t.NamedTuple):
 
 def rules_of_host() -> Rules:
     """nftables; iptables where only that is installed."""
-    if _installed("iptables") and not _installed("nft"):
+    if find("iptables") and not find("nft"):
         from .iptables import Iptables
 
         return Iptables()
     return Nftables()
 
 
-def _installed(program: str) -> bool:
-    return any(os.access(os.path.join(one, program), os.X_OK) for one in os.environ.get("PATH", os.defpath).split(":"))
+def check_rules() -> None:
+    """Unimplemented where this host has nothing that filters packets."""
+    if not find("nft") and not find("iptables"):
+        raise Unimplemented(
+            "bridges need nft or iptables on the target, and neither is installed: install the package nftables (it has the same"
+            " name in all distributions)"
+        )
 
 
 class Attachment(t.NamedTuple):

@@ -120,7 +120,8 @@ class Nftables(Rules):
 
     def _run(self, commands: t.Sequence[Command]) -> None:
         if commands:
-            self._nft("-j", "-f", "-", stdin=json.dumps({"nftables": list(commands)}))
+            # For "-" it opens /dev/stdin, which not every container or chroot has.
+            self._nft("-j", "-f", "/proc/self/fd/0", stdin=json.dumps({"nftables": list(commands)}))
 
     def _nft(self, *arguments: str, stdin: str = "") -> str:
         return run([self._program, *arguments], stdin, "nftables")

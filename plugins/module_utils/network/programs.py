@@ -11,6 +11,8 @@ import time
 import typing as t
 
 _LOOK_SECONDS = 0.002
+#: Where administrators' programs are; a task may have a PATH without.
+_ADMIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 _KILL = 9
 
 
@@ -20,6 +22,13 @@ class Done(t.NamedTuple):
     status: int
     stdout: str
     stderr: str
+
+
+def find(program: str) -> str:
+    """The path of a program; empty when it is not installed."""
+    directories = [*os.environ.get("PATH", os.defpath).split(":"), *_ADMIN]
+    paths = (os.path.join(one, program) for one in directories)
+    return next((path for path in paths if os.access(path, os.X_OK)), "")
 
 
 def run(command: t.Sequence[str], text: str, timeout: float, environment: t.Optional[t.Mapping[str, str]] = None) -> Done:
@@ -34,7 +43,7 @@ def run(command: t.Sequence[str], text: str, timeout: float, environment: t.Opti
         _write(files[0], text.encode())
         actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(files)]
         # starts: (nft, iptables, a CNI plugin)
-        pid = os.posix_spawnp(command[0], list(command), dict(environment or os.environ), file_actions=actions)
+        pid = os.posix_spawn(find(command[0]) or command[0], list(command), dict(environment or os.environ), file_actions=actions)
         status = _wait(pid, timeout)
         return Done(status, *(_read(fd) for fd in files[1:]))
 

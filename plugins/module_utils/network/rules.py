@@ -7,9 +7,11 @@ There are two who do: nftables, and iptables where nft is not installed.
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ..errors import AlreadyExists, EngineError, Unavailable, Unimplemented, from_os_error, printable
+from ..hostfs.atomic import make_dir
 from ..hostfs.lock import locked
 from . import programs
 from .ports import Published
@@ -17,7 +19,7 @@ from .ruleset import Bridge, Element, port_elements
 from .subnets import IPAddress
 
 #: Like the rules themselves, gone after a reboot.
-LOCK = "/run/fleet-containerd-rules.lock"
+LOCK = "/run/fleet-containerd/rules.lock"
 #: Of a comment in nftables and iptables, in bytes.
 _COMMENT_LIMIT = 128
 _TIMEOUT = 60.0
@@ -109,6 +111,7 @@ class Rules:
         raise NotImplementedError
 
     def _locked(self) -> t.ContextManager[int]:
+        make_dir(os.path.dirname(self._lock))
         return locked(self._lock, "the rules of networks")
 
 

@@ -24,12 +24,13 @@ def pid(result: TaskResult) -> int:
 
 
 def is_created(site: AnySite, busybox: str) -> TaskResult:
-    (made,) = site.converge(container("web", image=busybox, **RUNS), diff=True)
+    (made,) = site.converge(container("web", image=busybox, network_mode="none", **RUNS), diff=True)
     assert made.actions == [f"pull image {busybox}", "create container web", "start container web"]
     diff, facts = made.value("diff"), made.value("container")
     assert diff["before"] == {"exists": False}
     image = {"name": busybox, "digest": facts["Containerd"]["ManifestDigest"]}
-    assert diff["after"] == {"exists": True, "state": "running", "command": ["sleep", "1000"], "stop_signal": 9, "image": image}
+    given = {"command": ["sleep", "1000"], "stop_signal": 9, "network_mode": "none"}
+    assert diff["after"] == {"exists": True, "state": "running", "image": image, **given}
     assert (facts["Name"], facts["Config"]["Image"]) == ("/web", busybox)
     assert (facts["Path"], facts["Args"]) == ("sleep", ["1000"])
     return made

@@ -81,21 +81,30 @@ def check(host: Host, given: Values) -> None:
     """What a container asks of the host is there: networks, another container; and no program listens at its ports."""
     if shared_with(given):
         _joined(host.engine, shared_with(given))
-    others = [(option, name) for option, name in named(given) if name != DEFAULT]
-    if others:
-        from ...network.conflist import ConfDir
-
-        there = ConfDir(namespace=host.engine.namespace)
-        for option, name in others:
-            try:
-                there.get(name)
-            except NotFound as error:
-                raise NotFound(f"{option}: {error}") from error
+    mode = given.get("network_mode")
+    if mode is None or mode.network:
+        _check_networks(named(given) or [("network_mode", DEFAULT)], host.engine.namespace)
     ports = asked_ports(given)
     if ports and host.starts:
         from ...network.ports import check_unused
 
         check_unused(ports)
+
+
+def _check_networks(names: t.Sequence[t.Tuple[str, str]], namespace: str) -> None:
+    from ...network.attachment import check_rules
+    from ...network.conflist import ConfDir
+    from ...network.definition import Network
+
+    directory, bridged = ConfDir(namespace=namespace), False
+    for option, name in names:
+        try:
+            found = Network(DEFAULT) if name == DEFAULT else Network.of(directory.get(name))
+        except NotFound as error:
+            raise NotFound(f"{option}: {error}") from error
+        bridged = bridged or (found is not None and found.driver == "bridge")
+    if bridged:
+        check_rules()
 
 
 def settle(draft: Draft, directory: str, data_root: str, before: t.Optional[Connected] = None) -> None:

@@ -11,7 +11,7 @@ import typing as t
 
 from ...kernel.converge import Facts, Plan
 from ...kernel.field import render
-from ...network.attachment import Host, rules_of_host
+from ...network.attachment import Host, check_rules, rules_of_host
 from ...network.conflist import ConfDir
 from ...network.networks import Networks
 from ...network.places import Places
@@ -48,6 +48,8 @@ class NetworkResource:
             )
         target = target_of(want, have, work.networks)
         steps = steps_to(want, have, target, work)
+        if steps and target.network and target.network.driver == "bridge":
+            check_rules()
         before, after = _sides(want, have, target)
         return Plan(
             steps,
