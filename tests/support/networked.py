@@ -99,7 +99,11 @@ class Networked:
         names = [
             str(one) for place in ("/run/netns", "/var/lib/cni", "/run/fleet-containerd") for one in self.path(place).rglob("*")
         ]
-        files = [one for one in names if os.path.isfile(one) and not os.path.basename(one).startswith(("lock", "last_", ".lock", "rules."))]
+        files = [
+            one
+            for one in names
+            if os.path.isfile(one) and not os.path.basename(one).startswith(("lock", "last_", ".lock", "rules."))
+        ]
         links = [line.split()[1] for line in self.run("ip", "-o", "link").splitlines() if "veth" in line.split()[1]]
         return [files, links, [line for line in self.ruleset() if self.namespace in line]]
 

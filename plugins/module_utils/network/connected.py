@@ -13,9 +13,12 @@ from ..errors import DataLoss, InvalidArgument, NotFound, printable
 from ..hostfs.atomic import make_dir, read_file, write_file
 from ..hostfs.lock import locked
 from .places import Places
-from .ports import Published
-from .result import Document, Result, kept, kept_at
-from .subnets import IPAddress, parse_address
+
+if t.TYPE_CHECKING:
+    # What these modules define is imported where it is needed: a target compiles what a task imports.
+    from .ports import Published
+    from .result import Document, Result
+    from .subnets import IPAddress
 
 _PIN = "fleet-"
 #: Beside the directories of networks, whose names begin with a letter or a digit.
@@ -38,8 +41,9 @@ class Endpoint(t.NamedTuple):
 
     @classmethod
     def of(cls, document: t.Mapping[str, t.Any]) -> Endpoint:
-        ips = tuple(parse_address(one, "ips") for one in document["ips"])
-        return cls(document["network"], ips, document["mac"], tuple(document["aliases"]), document["interface"])
+        return cls(
+            document["network"], _addresses(document["ips"]), document["mac"], tuple(document["aliases"]), document["interface"]
+        )
 
 
 class Connected(t.NamedTuple):
@@ -72,7 +76,7 @@ class Connected(t.NamedTuple):
                 document["container_id"],
                 tuple(document["names"]),
                 tuple(Endpoint.of(one) for one in document["endpoints"]),
-                tuple(Published.of(one) for one in document["ports"]),
+                _ports(document["ports"]),
                 document["hosts"],
                 Places(**{**places, "bin_dirs": tuple(places["bin_dirs"])}),
             )
@@ -81,6 +85,8 @@ class Connected(t.NamedTuple):
 
     def results(self) -> t.Dict[str, t.Optional[Result]]:
         """What each network gave; None for one that it is not attached to."""
+        from .result import kept
+
         return {one.network: kept(self.kept_at(number)) for number, one in enumerate(self.endpoints)}
 
     def begun(self) -> t.List[str]:
@@ -92,6 +98,8 @@ class Connected(t.NamedTuple):
 
     def kept_at(self, number: int) -> str:
         """The file in which is what a network gave. InvalidArgument where it could not be written."""
+        from .result import kept_at
+
         return kept_at(self.places.cache_dir, self.endpoints[number].network, self.container_id, self.interface(number))
 
     @property
@@ -139,3 +147,19 @@ def _read(path: str) -> Connected:
     if raw is None:
         raise NotFound(f"{path} is not there: it says which networks a container has")
     return Connected.of(raw)
+
+
+def _addresses(found: t.Sequence[str]) -> t.Tuple[IPAddress, ...]:
+    if not found:
+        return ()
+    from .subnets import parse_address
+
+    return tuple(parse_address(one, "ips") for one in found)
+
+
+def _ports(found: t.Sequence[t.Any]) -> t.Tuple[Published, ...]:
+    if not found:
+        return ()
+    from .ports import Published
+
+    return tuple(Published.of(one) for one in found)

@@ -11,7 +11,9 @@ import typing as t
 
 from ..errors import InvalidArgument, printable
 from ..hostfs.atomic import read_file
-from .subnets import IPAddress, IPNetwork
+
+if t.TYPE_CHECKING:
+    from .subnets import IPAddress, IPNetwork
 
 IPInterface = t.Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
 Document = t.Dict[str, t.Any]

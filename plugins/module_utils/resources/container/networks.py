@@ -13,12 +13,8 @@ import typing as t
 from ...engine import labels as L
 from ...engine.models import PAUSED, RUNNING
 from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, printable
-from ...hostfs.atomic import read_file
-from ...network.connected import Connected, alone, held, keep
-from ...network.places import Places
-from ...network.ports import Published
 from .find import find_container, task_of
-from .options.network import DEFAULT, NETWORKS_FILE, Hook, connected_of, hook_of, kept, named, shared_with
+from .options.network import DEFAULT, NETWORKS_FILE, Hook, connected_of, hook_of, joined, kept, named, shared_with
 from .options.ports import asked_ports
 from .options.row import Context, Draft, Host, Live, Seen, Values
 from .options.table import BY_OPTION
@@ -27,6 +23,8 @@ if t.TYPE_CHECKING:
     from ...engine.api import Engine
     from ...engine.models import Container
     from ...kernel.field import Change
+    from ...network.connected import Connected
+    from ...network.places import Places
 
 #: Beside the file of the hook: why it failed.
 _ERROR = ".error"
@@ -81,9 +79,7 @@ def check(host: Host, given: Values) -> None:
     """What a container asks of the host is there: networks, another container; and no program listens at its ports."""
     if shared_with(given):
         _joined(host.engine, shared_with(given))
-    mode = given.get("network_mode")
-    if mode is None or mode.network:
-        _check_networks(named(given) or [("network_mode", DEFAULT)], host.engine.namespace)
+    _check_networks(joined(given), host.engine.namespace)
     ports = asked_ports(given)
     if ports and host.starts:
         from ...network.ports import check_unused
@@ -92,6 +88,8 @@ def check(host: Host, given: Values) -> None:
 
 
 def _check_networks(names: t.Sequence[t.Tuple[str, str]], namespace: str) -> None:
+    if not names:
+        return
     from ...network.attachment import check_rules
     from ...network.conflist import ConfDir
     from ...network.definition import Network
@@ -150,7 +148,7 @@ def _chosen(connected: Connected) -> Connected:
     if all(one.host_port for one in connected.ports):
         return connected
     from ...network.attachment import rules_of_host
-    from ...network.ports import choose_free
+    from ...network.ports import Published, choose_free
 
     # What is published is not listened to, so only the rules know it.
     taken = [(one.key["concat"][-2], one.key["concat"][-1]) for one in rules_of_host().elements() if one.value is not None]
@@ -193,6 +191,8 @@ def make_ready(connected: Connected) -> None:
 
 def explained(container: Container, error: EngineError) -> EngineError:
     """The error of a start: what the hook says, if that failed, rather than what the runtime makes of it."""
+    from ...hostfs.atomic import read_file
+
     found = read_file(hook_of(container).networks + _ERROR) if hook_of(container).networks else None
     return (
         FailedPrecondition(f"the networks cannot be had: {printable(found.decode('utf-8', 'replace'), 1000)}") if found else error
@@ -215,6 +215,8 @@ def release(container: Container) -> None:
     """Give back addresses and ports of a container that does not run: also where the runtime has forgotten it (a reboot)."""
     connected = kept(Seen(container, {}))
     if connected and _attached(connected):
+        from ...network.connected import held
+
         # One that is removed meanwhile is removed by somebody who does this, too.
         with contextlib.suppress(NotFound), held(hook_of(container).networks) as now:
             _detach(now)
@@ -233,6 +235,7 @@ def _detach(connected: Connected) -> None:
 
 def reconnect(before: Connected, wanted: Connected, path: str) -> None:
     """Change the networks of a container that runs."""
+    from ...network.connected import keep
     from ...network.container import Connection
 
     Connection(before).change(wanted, functools.partial(keep, path))
@@ -245,6 +248,8 @@ def changes(differences: t.Iterable[Change]) -> bool:
 
 def change(engine: Engine, container: Container, draft: Draft, context: Context) -> None:
     """Have other networks and ports, also while it runs. A failure leaves it as it was."""
+    from ...network.connected import alone, keep
+
     wanted, hook = connected_of(context), hook_of(container)
     if wanted is None or not hook.networks:
         return

@@ -12,9 +12,7 @@ import typing as t
 from ....engine import labels as L
 from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, Field
-from ....network.subnets import parse_address
 from ....runtime_spec.mounts import bind_files
-from ....runtime_spec.network import HOSTS, RESOLVER, hosts_file, resolver_file, resolver_of_host
 from ....runtime_spec.process import add_env
 from .row import Context, Draft, Live, Row, Value, bad, fixed, parse_text
 
@@ -38,6 +36,8 @@ def parse_hostname(value: Value, option: str) -> str:
 
 
 def parse_servers(value: Value, option: str) -> t.List[str]:
+    from ....network.subnets import parse_address
+
     return [str(parse_address(one, option)) for one in value]
 
 
@@ -50,6 +50,8 @@ def parse_words(value: Value, option: str) -> t.List[str]:
 
 
 def parse_etc_hosts(value: Value, option: str) -> t.Dict[str, str]:
+    from ....network.subnets import parse_address
+
     return {
         names_of(name, option): HOST_GATEWAY
         if one == HOST_GATEWAY
@@ -76,6 +78,8 @@ def hosts_and_resolver(draft: Draft, context: Context, theirs: t.Mapping[str, st
     """Mount /etc/hosts and /etc/resolv.conf. theirs: those of the host, or of the container whose network it uses; they are mounted where
     nothing else is asked for. Without a network the image's own resolv.conf stays.
     """
+    from ....runtime_spec.network import HOSTS, RESOLVER, hosts_file, resolver_file, resolver_of_host
+
     values = context.values
     asked = [values["dns_servers"], values["dns_search_domains"], values["dns_opts"]]
     files = dict(theirs)

@@ -12,15 +12,14 @@ import typing as t
 from ....engine import labels as L
 from ....engine.models import Container
 from ....errors import DataLoss, InvalidArgument, printable
-from ....hostfs.atomic import read_file
 from ....kernel.field import MORE, Field
-from ....network.connected import Connected, Endpoint
-from ....network.places import Places
-from ....network.subnets import parse_address
-from ....runtime_spec.network import HOSTS, RESOLVER, join_network, share_host_network
 from .names import hosts_and_resolver, names_of
 from .ports import published_of
 from .row import Base, Context, Defaults, Draft, Live, Row, Seen, Value, Values, bad, fixed, nothing, parse_text
+
+if t.TYPE_CHECKING:
+    # What these modules define is imported where it is needed: a target compiles what a task imports.
+    from ....network.connected import Connected, Endpoint
 
 #: The value of network_mode that docker calls default.
 DEFAULT = "bridge"
@@ -83,6 +82,9 @@ def parse_networks(value: Value, option: str) -> t.List[Endpoint]:
 
 
 def _endpoint(value: t.Mapping[str, t.Any], option: str) -> Endpoint:
+    from ....network.connected import Endpoint
+    from ....network.subnets import parse_address
+
     for key in value:
         if key not in _KEYS:
             raise InvalidArgument(f"{option}: {printable(key, 80)!r} is none of {', '.join(_KEYS)}")
@@ -107,6 +109,9 @@ def connected_of(context: Context) -> t.Optional[Connected]:
     mode: NetworkMode = values["network_mode"]
     if not mode.network:
         return None
+    from ....network.connected import Connected, Endpoint
+    from ....network.places import Places
+
     endpoints = list(values["networks"])
     if all(one.network != mode.network for one in endpoints):
         endpoints.insert(0, Endpoint(mode.network))
@@ -127,6 +132,8 @@ def connected_of(context: Context) -> t.Optional[Connected]:
 
 def _network_mode(draft: Draft, value: NetworkMode, context: Context) -> None:
     """Everything about networks, from all rows. What is to be chosen on the host (ports), networks.py chooses."""
+    from ....runtime_spec.network import HOSTS, RESOLVER, join_network, share_host_network
+
     draft.connected, theirs = connected_of(context), t.cast(t.Dict[str, str], {})
     if value.of_host:
         share_host_network(draft.spec)
@@ -157,6 +164,12 @@ def named(given: Values) -> t.List[t.Tuple[str, str]]:
     if mode and mode.network and all(mode.network != name for _option, name in found):
         found.insert(0, ("network_mode", mode.network))
     return found
+
+
+def joined(given: Values) -> t.List[t.Tuple[str, str]]:
+    """The networks that a container with these given values is in, each with its option."""
+    mode: t.Optional[NetworkMode] = given.get("network_mode")
+    return (named(given) or [("network_mode", DEFAULT)]) if mode is None or mode.network else []
 
 
 def check_without(values: Values) -> None:
@@ -200,7 +213,13 @@ def kept(seen: Seen) -> t.Optional[Connected]:
     """The networks of a container as its hook knows them; None where it has none of ours, or the file is gone or damaged: then a start
     fails, and a removal must not.
     """
-    raw = read_file(hook_of(seen.container).networks)
+    path = hook_of(seen.container).networks
+    if not path:
+        return None
+    from ....hostfs.atomic import read_file
+    from ....network.connected import Connected
+
+    raw = read_file(path)
     try:
         return Connected.of(raw) if raw is not None else None
     except DataLoss:
@@ -259,6 +278,14 @@ def _show_networks(networks: t.Sequence[Endpoint]) -> t.List[t.Dict[str, t.Any]]
     ]
 
 
+def _load_networks(found: t.Any) -> t.List[Endpoint]:
+    if not found:
+        return []
+    from ....network.connected import Endpoint
+
+    return [Endpoint.of(one) for one in found]
+
+
 def _name(value: NetworkMode) -> str:
     return value.name
 
@@ -289,7 +316,7 @@ ROWS = (
             "NetworkSettings.GlobalIPv6Address": _of_default("GlobalIPv6Address", ""),
         },
         dump=lambda value: [one.to_json() for one in value],
-        load=lambda found: [Endpoint.of(one) for one in found],
+        load=_load_networks,
     ),
     Row(
         Field("mac_address"),

@@ -8,13 +8,17 @@ import typing as t
 
 from ....errors import InvalidArgument
 from ....kernel.field import MORE, Field
-from ....network.ports import Published, check_twice, parse_published
-from ....network.subnets import parse_address
 from .row import Base, Defaults, Live, Row, Seen, Value, Values, bad, fixed, nothing, parse_flag
+
+if t.TYPE_CHECKING:
+    # What these modules define is imported where it is needed: a target compiles what a task imports.
+    from ....network.ports import Published
 
 
 def parse_ports(value: Value, option: str) -> t.List[Published]:
     """A host port of 0: one is chosen when the container is made."""
+    from ....network.ports import check_twice, parse_published
+
     found = [port for text in value for port in parse_published(str(text), option=option)]
     try:
         check_twice([port for port in found if port.host_port])
@@ -25,6 +29,8 @@ def parse_ports(value: Value, option: str) -> t.List[Published]:
 
 def parse_exposed(value: Value, option: str) -> t.List[str]:
     """As port/protocol."""
+    from ....network.ports import parse_published
+
     found = []
     for text in value:
         for one in parse_published(str(text), option=option):
@@ -47,6 +53,9 @@ def exposed_of(defaults: Defaults) -> t.List[str]:
 
 def published_of(values: Values) -> t.List[Published]:
     """All ports to publish, of which some have no port of the host yet."""
+    from ....network.ports import Published
+    from ....network.subnets import parse_address
+
     default = values["default_host_ip"]
     address = parse_address(default, "default_host_ip") if default else None
     found: t.List[Published] = list(values["published_ports"])
@@ -64,6 +73,8 @@ def asked_ports(given: Values) -> t.List[Published]:
 
 def parse_host_ip(value: Value, option: str) -> str:
     """Empty, 0.0.0.0: all addresses of the host."""
+    from ....network.subnets import parse_address
+
     address = parse_address(value, option) if value else None
     return "" if address is None or (address.is_unspecified and address.version == 4) else str(address)
 
@@ -73,6 +84,11 @@ def _dump(ports: t.Sequence[Published]) -> t.List[t.List[t.Any]]:
 
 
 def _load(found: t.Any) -> t.List[Published]:
+    if not found:
+        return []
+    from ....network.ports import Published
+    from ....network.subnets import parse_address
+
     return [Published(parse_address(one[0], "host IP") if one[0] else None, *one[1:]) for one in found]
 
 
