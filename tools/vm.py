@@ -29,7 +29,7 @@ WHERE = ROOT / ".build" / "vm"
 SUITES = ("bookworm", "trixie")
 _PACKAGES = (
     "busybox,ca-certificates,containerd,crun,dbus,initramfs-tools,iproute2,kmod,libpam-systemd,linux-image-cloud-amd64,"
-    "openssh-server,procps,python3,runc,systemd,systemd-sysv,udev"
+    "nftables,openssh-server,procps,python3,runc,systemd,systemd-sysv,udev"
 )
 _FILES = {
     "etc/hostname": "vm\n",

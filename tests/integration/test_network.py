@@ -5,18 +5,25 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
+import random
 import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.tests.support import ansible
+from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult
+from ansible_collections.fleet.containerd.tests.support.attack import FULL
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
-from ansible_collections.fleet.containerd.tests.support.namespaces import HOST
+from ansible_collections.fleet.containerd.tests.support.namespaces import HOST, OUTSIDE, OUTSIDE6, listening, seen
 from ansible_collections.fleet.containerd.tests.support.networked import Networked, networked
 
 Result = t.Dict[str, t.Any]
+#: How many calls of each operation are tried when not all are.
+MOMENTS = 3
 WEB = ["sh", "-c", "mkdir -p /www && echo hello from $HOSTNAME >/www/index.html && exec httpd -f -p 80 -h /www"]
 
 
@@ -142,17 +149,191 @@ def test_a_network_that_is_removed_by_force_disconnects(host: Host) -> None:
     assert host.site.page(f"http://{HOST}:8080/", outside=True) == "hello from web"
 
 
+class Operation(t.NamedTuple):
+    """A task that is killed, and the tasks before it."""
+
+    prepare: t.Sequence[Result]
+    task: Result
+
+
+NARROW: Result = {"name": "front", "ipam_config": [{"subnet": "10.9.0.0/24"}], "mtu": 0, "isolate": True}
+WIDE: Result = {"name": "front", "ipam_config": [{"subnet": "10.9.0.0/23"}, {"subnet": "fd00:9::/64"}], "mtu": 1400}
+OPERATIONS = {
+    "create": Operation([{"name": "new", "state": "absent"}], {"name": "new", "labels": {"a": "b"}}),
+    "change": Operation([NARROW], WIDE),
+    "change its bridge": Operation(
+        [{"name": "front", "driver_options": {"com.docker.network.bridge.name": "br-old"}}],
+        {"name": "front", "driver_options": {"com.docker.network.bridge.name": "br-new"}},
+    ),
+    "change in place": Operation([NARROW], {"name": "front", "isolate": False}),
+    "connect": Operation([{"name": "back", "connected": []}], {"name": "back", "connected": ["web", "other"]}),
+    "disconnect": Operation([{"name": "back", "connected": ["web", "other"]}], {"name": "back", "connected": []}),
+    "remove": Operation([{"name": "back", "connected": ["web", "other"]}], {"name": "back", "state": "absent", "force": True}),
+}
+#: What changes something: files, netlink, and programs that are started (the first write after it).
+CALLS = "write,pwrite64,sendto,sendmsg,mkdir,rename,link,unlink,rmdir,ftruncate,mount,umount2,fork,vfork,clone,clone3"
+
+
+def whole(host: Host) -> t.Set[str]:
+    """All that networks have on a host. Which addresses are given out, and their files' times, may differ."""
+    site, found = host.site, t.cast(t.Set[str], set())
+    for place in ("/etc/cni/net.d", "/var/lib/cni/networks", "/var/lib/cni/results", "/run/netns", "/run/fleet-containerd"):
+        for one in site.path(place).rglob("*"):
+            # Lock files of killed runs stay until somebody takes the lock again.
+            if one.is_file() and ".locks" not in one.parts and not one.name.startswith(("lock", "last_", ".lock", "rules.")):
+                address = place.endswith("networks") and not one.name.startswith(".")
+                found.add(f"{one.parent.name if address else one}: {one.read_text() if '/cni/net' in place else ''}")
+    found.update(f"{one}: {json.loads(one.read_text())['endpoints']}" for one in site.data.rglob("networks.json"))
+    found.update(str(one) for one in site.data.rglob(".*.????????????????"))
+    found.update(line.split()[1].partition("@")[0] for line in site.run("ip", "-o", "link").splitlines())
+    return found | elements(site)
+
+
+def elements(site: Networked) -> t.Set[str]:
+    """Of all sets and maps, without the addresses that ports lead to."""
+    listing = json.loads(site.run("nft", "-j", "list", "ruleset"))["nftables"]
+    sets = [one.get("set") or one.get("map") or {} for one in listing]
+    found = [(one["name"], each[0] if isinstance(each, list) else each) for one in sets for each in one.get("elem", [])]
+    return set(map(str, found))
+
+
+@pytest.mark.timeout(3000 if FULL else 900)
+@pytest.mark.parametrize("host", [""], indirect=True, ids=["embedded"])
+def test_a_task_that_is_killed_at_any_call(host: Host) -> None:
+    """The next run leaves everything as if nothing had been killed."""
+    wrong: t.List[str] = []
+    choose = random.Random(7)
+    host.network(**NARROW)
+    host.network("back")
+    static = {"web": "10.9.0.70", "other": "10.9.0.71"}
+    _web, other = (
+        host.web(name, networks=[{"name": "front", "ipv4_address": address}], published_ports=[f"{port}:80"])
+        for port, (name, address) in enumerate(static.items(), 8080)
+    )
+
+    def prepare(operation: Operation) -> None:
+        for task in operation.prepare:
+            host.network(**task)
+
+    for name, operation in OPERATIONS.items():
+        prepare(operation)
+        host.network(**operation.task)
+        wanted = whole(host)
+        prepare(operation)
+        given = {**host.site.defaults, **operation.task}
+        calls = host.site.modules.killed_at(CALLS, 0, "containerd_network", **given)
+        assert len(calls) > 5, calls
+        assert whole(host) == wanted, name
+        moments = range(1, len(calls) + 1)
+        for number in moments if FULL else sorted(choose.sample(moments, min(MOMENTS, len(calls)))):
+            prepare(operation)
+            killed = host.site.modules.killed_at(CALLS, number, "containerd_network", **given)
+            where = f"{name}, killed at call {number} of {len(calls)}: {killed[-2][:100] if killed[1:] else ''}"
+            result = host.site.modules.result("containerd_network", **given)
+            if result.get("failed"):
+                wrong.append(f"{where}: {result['msg']}")
+                continue
+            found = whole(host)
+            wrong += [f"{where}: left {one}" for one in found - wanted] + [f"{where}: no {one}" for one in wanted - found]
+            if (
+                host.page(other, "web") != "hello from web"
+                or host.site.page(f"http://{HOST}:8080/", outside=True, patience=2) == ""
+            ):
+                wrong.append(f"{where}: web cannot be reached")
+    assert not wrong, "\n".join(wrong)
+    for name in ("web", "other"):
+        host.site.container(name, state="absent")
+    host.network("front", state="absent")
+    assert host.site.left() == [[], [], []]
+
+
+def test_containers_in_the_network_of_an_interface(host: Host) -> None:
+    """Real traffic with the machine outside, and among them; the host itself does not reach who is on top of its own link."""
+    lan: Result = {
+        "driver": "macvlan",
+        "driver_options": {"parent": "uplink"},
+        "ipam_config": [
+            {"subnet": "192.0.2.0/24", "gateway": OUTSIDE, "iprange": "192.0.2.64/26", "aux_addresses": {"host": HOST}},
+            {"subnet": "2001:db8::/64", "gateway": OUTSIDE6},
+        ],
+    }
+    before = host.site.left()
+    assert host.converge("lan", **lan)["actions"] == ["create network lan"]
+    host.network("front")
+    static: Result = {"networks": [{"name": "lan", "ipv4_address": "192.0.2.99"}]}
+    web, other = host.web("web", **static), host.web("other", networks=[{"name": "front"}])
+
+    def reached() -> None:
+        assert host.site.page("http://192.0.2.99/", outside=True) == "hello from web"
+        assert host.page(other, "web") == "hello from web"
+        pin = host.site.path(host.site.facts("web")["NetworkSettings"]["SandboxKey"])
+        with listening(host.site.world.outside, 80) as server:
+            # Under its own address, as there is nobody in between.
+            assert seen(server, str(pin), OUTSIDE, 80) == "192.0.2.99"
+        addresses = [one["GlobalIPv6Address"] for one in host.site.facts("web")["NetworkSettings"]["Networks"].values()]
+        with listening(host.site.world.outside, 80) as server:
+            assert [seen(server, str(pin), OUTSIDE6, 80)] == addresses
+
+    joined = host.converge("lan", connected=["other"], appends=True)
+    assert joined["actions"] == ["connect container other to network lan"]
+    assert addresses(joined)["other"] == "192.0.2.100"
+    reached()
+    changed = host.converge("lan", mtu=1400)
+    assert changed["actions"][2:3] == ["change network lan: mtu"]
+    assert addresses(changed)["web"] == "192.0.2.99"
+    reached()
+    assert "mtu 1400" in host.site.inside(web["container"]["State"]["Pid"], "ip", "link", "show", "eth0")
+    host.site.container("web", restart=True)
+    reached()
+    assert not host.web("web", **static)["changed"]
+    for name in ("web", "other"):
+        host.site.container(name, state="absent")
+    for name in ("lan", "front"):
+        host.converge(name, state="absent")
+    assert host.site.left() == before
+
+
 def test_the_examples(tmp_path: pathlib.Path) -> None:
+    """As playbooks: in check mode, for real, and again."""
+    network, info = examples_of("containerd_network"), examples_of("containerd_network_info")
     with networked(tmp_path, "") as site:
-        network, info = examples_of("containerd_network"), examples_of("containerd_network_info")
 
-        def run(tasks: t.Sequence[t.Mapping[str, t.Any]], module: str) -> t.List[Result]:
-            options = [one[f"fleet.containerd.{module}"] or {} for one in tasks]
-            return [site.modules.run(module, **{**site.defaults, **one}) for one in options]
+        def play(*tasks: Task, **how: t.Any) -> t.List[TaskResult]:
+            return ansible.play(tasks, under=site.under, defaults=site.defaults, diff=True, **how).results
 
-        assert [one["changed"] for one in run(network[:4], "containerd_network")] == [True] * 4
-        assert [one["changed"] for one in run(network[:4], "containerd_network")] == [False] * 4
-        one, every = run(info, "containerd_network_info")
-        assert one["network"]["Name"] == "front"
-        assert [each["Name"] for each in every["networks"]] == ["back", "chain", "front"]
-        assert [one["changed"] for one in run([network[4], network[4]], "containerd_network")] == [True, False]
+        told = play(*network, check=True)
+        assert [one.changed for one in told] == [True, True, True, True, False]
+        assert [one.result["diff"]["before"] for one in told[:4]] == [{"exists": False}] * 4
+        assert not site.path("/etc/cni/net.d").exists()
+        first, second, shown = (slice(number, number + 4) for number in (0, 4, 8))
+        done = play(*network[:4], *network[:4], *info, network[4], network[4])
+        assert [one.changed for one in done[first]] == [True] * 4
+        assert [one.changed for one in done[second]] == [False] * 4
+        assert [one.result["network"]["IPAM"] for one in done[:2]] == [one.result["network"]["IPAM"] for one in told[:2]]
+        assert done[2].result["diff"] == {"before": {"mtu": 0}, "after": {"mtu": 9000}}
+        one, every, *gone = done[shown]
+        assert one.result["network"]["Name"] == "front"
+        assert [each["Name"] for each in every.result["networks"]] == ["back", "chain", "front"]
+        assert [each.changed for each in gone] == [True, False]
+        assert gone[0].result["diff"]["after"] == {"exists": False}
+
+
+def test_a_group_of_options(tmp_path: pathlib.Path) -> None:
+    """module_defaults: where networks are is said once."""
+    with networked(tmp_path, "") as site:
+        tasks = [
+            {"fleet.containerd.containerd_network": {"name": "net"}},
+            {"fleet.containerd.containerd_network_info": {"name": "net"}},
+        ]
+        groups = {
+            "group/fleet.containerd.containerd": site.defaults,
+            "group/fleet.containerd.network": {"cni_conf_dir": "/etc/cni/own", "cni_bin_dir": ["/opt/own"]},
+        }
+        playbook = tmp_path / "play.json"
+        playbook.write_text(
+            json.dumps([{"hosts": "localhost", "gather_facts": False, "module_defaults": groups, "tasks": tasks}])
+        )
+        made, shown = ansible.play(playbook, under=site.under).results
+        assert made.changed
+        assert shown.result["network"]["Containerd"]["Path"] == "/etc/cni/own/nerdctl-net.conflist"
+        assert [one.name for one in site.path("/etc/cni/own").glob("*.conflist")] == ["nerdctl-net.conflist"]

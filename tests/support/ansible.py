@@ -103,7 +103,7 @@ def offline(module: str, options: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
 def _offline(tasks: t.Sequence[Task]) -> t.List[Task]:
     prefix = COLLECTION
     return [
-        {key: offline(key[len(prefix) :], value) if key.startswith(prefix) else value for key, value in one.items()}
+        {key: offline(key[len(prefix) :], value or {}) if key.startswith(prefix) else value for key, value in one.items()}
         for one in tasks
     ]
 

@@ -19,8 +19,11 @@ import ansible as above_ansible
 import pytest
 
 from ansible_collections.fleet.containerd.tests.support import ansible
+from ansible_collections.fleet.containerd.tests.support.archives import members_of, tar
+from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tools.vm import ROOT, Vm
 
+IMAGE = "example.com/busybox:1"
 #: Runs modules in children, from the sources, so that an emulated processor compiles and imports them once. It reads and answers one line at a time.
 _SERVER = """
 import importlib, json, os, pkgutil, sys
@@ -135,3 +138,14 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Host]:
     found.close()
     if not keep:
         machine.stop()
+
+
+@pytest.fixture(scope="session")
+def image(host: Host, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An image that both engines have."""
+    layout = Layout(tmp_path_factory.mktemp("layout"))
+    layout.tag(busybox_image(layout), IMAGE)
+    host.send(tar(members_of(layout)), "cat >/root/image.tar")
+    for engine in ("embedded", "containerd"):
+        host.module("containerd_image_load", path="/root/image.tar", engine=engine)
+    return IMAGE

@@ -13,14 +13,11 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.tests.support.ansible import task
-from ansible_collections.fleet.containerd.tests.support.archives import members_of, tar
-from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 
-from .conftest import Host
+from .conftest import IMAGE, Host
 
 pytestmark = pytest.mark.timeout(3600)
 
-_IMAGE = "example.com/busybox:1"
 # Not more often: that alone would keep an emulated processor busy.
 _TICK = ["sh", "-c", "while sleep 4; do echo tick; done"]
 #: Uses more memory than it may, on request.
@@ -42,7 +39,7 @@ Facts = t.Dict[str, t.Any]
 
 def _converge(host: Host, *names: str) -> t.Dict[str, t.Dict[str, t.Any]]:
     """The results by container."""
-    return {name: host.module("containerd_container", name=name, image=_IMAGE, **KINDS[name]) for name in names}
+    return {name: host.module("containerd_container", name=name, image=IMAGE, **KINDS[name]) for name in names}
 
 
 def _look(host: Host, *names: str) -> t.Dict[str, Facts]:
@@ -65,13 +62,9 @@ def _scope(facts: Facts) -> str:
 
 
 @pytest.fixture(scope="module")
-def made(host: Host, tmp_path_factory: pytest.TempPathFactory) -> t.Dict[str, Facts]:
+def made(host: Host, image: str) -> t.Dict[str, Facts]:
     """The containers, made and started by one play."""
-    layout = Layout(tmp_path_factory.mktemp("layout"))
-    layout.tag(busybox_image(layout), _IMAGE)
-    host.send(tar(members_of(layout)), "mkdir -p /run/go; rm -f /run/go/now; cat >/root/image.tar")
-    for engine in ("embedded", "containerd"):
-        host.module("containerd_image_load", path="/root/image.tar", engine=engine)
+    host.sh("mkdir -p /run/go; rm -f /run/go/now")
     return {name: result["container"] for name, result in _converge(host, *KINDS).items()}
 
 

@@ -113,6 +113,12 @@ class Member(t.NamedTuple):
             return problems
         return []
 
+    def publish(self, rules: t.Optional[Rules] = None) -> None:
+        """Have its ports published, if it runs."""
+        with contextlib.suppress(NotFound), self._held() as now:
+            if now.runs:
+                Connection(now.connected, rules).publish()
+
     def _kept(self, endpoint: Endpoint) -> Connected:
         """With another endpoint in the same network, written down. One that has left the network meanwhile stays out."""
         after = self.with_endpoint(endpoint).connected if self.number(endpoint.network) >= 0 else self.connected

@@ -17,6 +17,7 @@ from .ipam import Owner, Plan, Reservations
 from .links import Links
 from .meta import bridge_of, built_in, subnets_of
 from .result import Address, IPInterface
+from .ruleset import Bridge
 from .subnets import IPNetwork, Subnet, check_free, free_ipv4, free_ipv6
 
 _MACHINE_ID = "/etc/machine-id"
@@ -143,14 +144,34 @@ class Networks:
         return self._put(document)
 
     def _put(self, document: Document) -> Conflist:
+        """What it was before goes first: nobody would know it any more. Whoever starts meanwhile has the rules by the new file."""
         old = self.directory.read().networks.get(document["name"])
-        conflist = self.directory.put(document)
         if old is not None:
-            self._leave(old, conflist)
-        bridge = bridge_of(conflist)
+            self._leave(old, self.directory.written(document))
+        conflist = self.directory.put(document)
+        self.put_rules(conflist)
+        return conflist
+
+    def put_rules(self, conflist: Conflist) -> None:
+        """Have its rules, if it has its link: else the first container that is attached brings both."""
+        bridge = self._bridge_there(conflist)
         if bridge is not None:
             self._host.rules.put_bridge(bridge)
-        return conflist
+
+    def lacks_rules(self, conflist: Conflist) -> bool:
+        """Whether they are not what they should be: somebody has flushed them, or a run was killed before it could change them."""
+        bridge = self._bridge_there(conflist)
+        if bridge is None:
+            return False
+        there, wanted = [one for one in self._host.rules.elements() if one.owner == bridge.name], bridge.elements()
+        return any(one not in there for one in wanted) or any(one not in wanted for one in there)
+
+    def _bridge_there(self, conflist: Conflist) -> t.Optional[Bridge]:
+        bridge = bridge_of(conflist)
+        if bridge is not None:
+            with Links() as links:
+                return bridge if links.find(bridge.name) else None
+        return None
 
     def restore(self, conflist: Conflist) -> Conflist:
         """As it was: for undoing a put()."""
@@ -202,7 +223,7 @@ class Networks:
         old, new, bridge = Network.of(before), Network.of(after), bridge_of(after)
         with Links() as links:
             link = links.find(left.name)
-            if bridge is None or left.name != bridge.name or (before.document != after.document and not (old and new)):
+            if bridge is None or left.name != bridge.name or (before.plugins != after.plugins and not (old and new)):
                 self._host.rules.remove_bridge(left.name)
                 if link is not None and link.kind == "bridge":
                     links.remove(left.name)

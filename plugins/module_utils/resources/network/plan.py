@@ -80,6 +80,17 @@ class Work(t.NamedTuple):
         names = ", ".join(change.field.option for change in target.changes)
         return Step(f"change network {self.name}: {names}", put, undo, partial=True)
 
+    def mend(self, have: FoundNetwork) -> Step:
+        """Whoever has taken the rules of the network has taken the published ports of its members, too."""
+
+        def run() -> None:
+            assert have.conflist is not None
+            self.networks.put_rules(have.conflist)
+            for one in have.members:
+                one.publish(self.rules)
+
+        return Step(f"restore the rules of network {self.name}", run)
+
     def remove(self) -> Step:
         return Step(f"remove network {self.name}", functools.partial(self.networks.remove, self.name))
 
@@ -109,7 +120,10 @@ def steps_to(want: WantedNetwork, have: FoundNetwork, target: Target, work: Work
     stay, gone, new = _membership(want, have)
     steps += [work.disconnect(one) for one in gone]
     if not target.changes:
-        again = [one for one in stay if want.connected and one.runs and not one.attached(want.name)]
+        if lacks_rules(have, work.networks):
+            steps.append(work.mend(have))
+        # A run that was killed has left them behind.
+        again = [one for one in stay if one.runs and not one.attached(want.name)]
         steps += [work.attach(one, one.endpoint(want.name), one.endpoint(want.name)) for one in again]
     elif target.in_place:
         steps.append(work.put(target, have))
@@ -126,6 +140,10 @@ def steps_to(want: WantedNetwork, have: FoundNetwork, target: Target, work: Work
         steps.append(work.put(target, have))
         steps += [work.attach(one, before, after) for one, before, after in moved if one.runs or before != after]
     return steps + [work.connect(one, Endpoint(want.name)) for one in new]
+
+
+def lacks_rules(have: FoundNetwork, networks: Networks) -> bool:
+    return bool(have.conflist and have.conflist.id and networks.lacks_rules(have.conflist))
 
 
 def _readable(want: WantedNetwork, have: FoundNetwork) -> None:

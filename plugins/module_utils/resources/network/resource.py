@@ -18,7 +18,7 @@ from ...network.places import Places
 from .desired import desired
 from .facts import network_facts
 from .find import find_network
-from .plan import Work, removal, steps_to
+from .plan import Work, lacks_rules, removal, steps_to
 from .target import Target, target_of
 from .values import FoundNetwork, WantedNetwork, options_of
 
@@ -50,7 +50,7 @@ class NetworkResource:
         steps = steps_to(want, have, target, work)
         if steps and target.network and target.network.driver == "bridge":
             check_rules()
-        before, after = _sides(want, have, target)
+        before, after = _sides(want, have, target, work.networks)
         return Plan(
             steps,
             before,
@@ -74,11 +74,15 @@ def shown(have: FoundNetwork) -> t.Dict[str, t.Any]:
     return {"exists": True, **rest, "connected": [one.name for one in have.members]}
 
 
-def _sides(want: WantedNetwork, have: FoundNetwork, target: Target) -> t.Tuple[t.Dict[str, t.Any], t.Dict[str, t.Any]]:
+def _sides(
+    want: WantedNetwork, have: FoundNetwork, target: Target, networks: Networks
+) -> t.Tuple[t.Dict[str, t.Any], t.Dict[str, t.Any]]:
     before, after = render(target.changes)
     members = [one.name for one in have.members]
     if not have.conflist:
         before, after = {"exists": False}, {"exists": True, **after}
+    elif not target.changes and lacks_rules(have, networks):
+        before["rules"], after["rules"] = "missing", "there"
     if want.connected is not None:
         names = sorted({*(members if want.appends else ()), *_names(want, have)})
         if names != members:

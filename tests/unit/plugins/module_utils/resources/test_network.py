@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import pathlib
+import subprocess
 import time
 import typing as t
 
@@ -703,6 +704,38 @@ def test_what_changes_in_place_leaves_members_attached(site: Site) -> None:
     assert ip(web.namespace, "address", "show") == before
 
 
+def test_rules_that_somebody_has_flushed_come_back(site: Site) -> None:
+    site.network("net")
+    web = site.container("web", Endpoint("net"), ports=(Published(None, 8080, 80),))
+    site.container("off", Endpoint("net"), run=False)
+    assert not site.network("net").changed
+    with listening(web.namespace, 80) as server:
+        assert seen(server, site.world.outside, HOST, 8080) == OUTSIDE
+        # starts: nft
+        subprocess.run(["nft", "flush", "ruleset"], check=True)
+        assert seen(server, site.world.outside, HOST, 8080, 0.3) == ""
+        back = site.converge("net")
+        assert back.actions == ["restore the rules of network net"]
+        assert back.result["diff"] == {"before": {"rules": "missing"}, "after": {"rules": "there"}}
+        assert seen(server, site.world.outside, HOST, 8080) == OUTSIDE
+
+
+def test_labels_of_a_chain_of_plugins_disturb_nobody(site: Site) -> None:
+    site.network("chain", conflist=CHAIN)
+    web, db = (site.container(name, Endpoint("chain")) for name in ("web", "db"))
+    assert site.converge("chain", conflist=CHAIN, labels={"a": "b"}).actions == ["change network chain: labels"]
+    with listening(web.namespace, 80) as server:
+        assert seen(server, db.namespace, "172.30.9.2", 80) == "172.30.9.3"
+
+
+def test_a_member_that_a_killed_run_has_detached_comes_back(site: Site) -> None:
+    site.network("net")
+    web = site.container("web", Endpoint("net"))
+    assert Connection(web.connected, site.host.rules).disconnect(0) == []
+    assert site.converge("net").actions == ["attach container web to network net"]
+    assert list(web.addresses()) == ["eth0"]
+
+
 def test_a_static_address_is_kept_or_the_change_is_refused(site: Site) -> None:
     site.network("net", ipam_config=[{"subnet": "10.9.0.0/24"}])
     web = site.container("web", Endpoint("net", (address("10.9.0.77"),)))
@@ -882,7 +915,8 @@ def test_the_examples(site: Site) -> None:
 
 def test_the_guide(site: Site) -> None:
     site.container("monitoring", run=False)
+    ip(site.world.host, "link", "add", "eth0", "type", "veth", "peer", "name", "far0")
     tasks = [one for block in blocks_of("guide_networks") for one in yaml.safe_load(block)]
     done = site.play(*tasks).results
-    assert [one.changed for one in done] == [True] * 6
-    assert [one.changed for one in site.play(*tasks).results] == [False] * 6
+    assert [one.changed for one in done] == [True] * 7
+    assert [one.changed for one in site.play(*tasks).results] == [False] * 7
