@@ -75,6 +75,21 @@ attributes:
       - fleet.containerd.registry
 """
 
+    # For the module with the options of engine, network and registry.
+    CONTAINER = r"""
+options: {}
+attributes:
+  action_group:
+    description:
+      - Use C(group/fleet.containerd.containerd) in C(module_defaults) to set the engine's options for this module,
+        C(group/fleet.containerd.network) to set where networks are, and C(group/fleet.containerd.registry) to set the registry's.
+    support: full
+    membership:
+      - fleet.containerd.containerd
+      - fleet.containerd.network
+      - fleet.containerd.registry
+"""
+
     # For modules with the options of the fragments engine and network.
     NETWORK = r"""
 options: {}

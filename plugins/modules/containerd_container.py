@@ -28,8 +28,9 @@ attributes:
     support: full
 extends_documentation_fragment:
   - fleet.containerd.attributes
-  - fleet.containerd.attributes.both
+  - fleet.containerd.attributes.container
   - fleet.containerd.engine
+  - fleet.containerd.network
   - fleet.containerd.registry
   - fleet.containerd.registry.credentials
 options:
@@ -129,21 +130,29 @@ options:
     type: bool
   network_mode:
     description:
-      - V(bridge), or its other name V(default), attaches the container to the default network, which the first such container makes. The
-        name of another network (see O(networks)) attaches it to that one.
+      - V(bridge), or its other name V(default), attaches the container to the default network, which the first such container makes.
+        The name of another network attaches it to that one.
       - V(none) gives the container its own network namespace with only a loopback interface, and an C(/etc/hosts) with
         C(localhost) and its own name.
       - V(host) lets it use the network of the host, with the host's C(/etc/hosts) and C(/etc/resolv.conf), if the host has them.
-      - C(container:NAME) lets it use the network of another container, which must be in networks of its own and run.
+      - C(container:NAME), or with the container's id, lets it use the network of another container, which must be in networks of its
+        own. That one must run when this one starts. When the other one has been made anew or started again meanwhile, its
+        network is another one; then a task with O(state=started) starts this container again, in the new network.
       - C(ns:PATH) lets it use a network namespace of the host, for example C(ns:/run/netns/blue).
       - A container whose O(network_mode) is not set gets the first one of O(networks), or V(bridge).
+      - With V(none), V(host), C(container:NAME) and C(ns:PATH) there are no O(networks), no O(published_ports) and no
+        O(mac_address).
     type: str
   networks:
     description:
-      - The networks that the container is in, in order. The first one becomes C(eth0) and is the default route; if O(network_mode) names another
-        network, that one comes first.
-      - A container that runs is connected and disconnected without a restart. By default networks that the task does not name are no
-        difference; with V(strict) in O(comparisons) they are. Once there is a difference, the container is in those that the task names.
+      - The networks that the container is in, in order. The first one becomes C(eth0) and has the default route. If O(network_mode)
+        names another network, that one comes first.
+      - A container that runs is connected and disconnected without a restart.
+      - As in C(community.docker.docker_container), networks that the task does not name are no difference, and stay. Neither is what
+        an entry does not give, for example an address. With V(strict) in O(comparisons) the container is in the named networks only, with
+        nothing else than what the entries give. In both cases a container whose first network is another one than that of the task
+        gets the networks of the task only.
+      - The networks that are compared are those of the moment, also where M(fleet.containerd.containerd_network) has changed them.
       - In a network other than the default one, all containers find each other by their names and aliases in C(/etc/hosts).
     type: list
     elements: dict
@@ -170,14 +179,30 @@ options:
         description:
           - The hardware address of the container's link in this network.
         type: str
+      links:
+        description:
+          - Docker's old way to name other containers. It is not supported; give the other container O(networks[].aliases).
+        type: list
+        elements: str
+      driver_opts:
+        description:
+          - Not supported. Networks have options (see M(fleet.containerd.containerd_network)), single containers have none.
+        type: dict
+      gw_priority:
+        description:
+          - Not supported. The first of O(networks) has the default route.
+        type: int
   published_ports:
     description:
-      - Ports of the host that lead to the container, as C([IP:][PORT:]PORT[/PROTOCOL]). An IPv6 address stands in brackets. Both ports may be ranges of the
-        same length; the protocol is C(tcp), C(udp) or C(sctp).
-      - Without an IP the port is published on all addresses of the host, IPv4 and IPv6.
-      - Without a port of the host a free one is chosen when the container is made, and kept (see C(container.NetworkSettings.Ports)).
-      - Ports of a container that runs are changed without a restart.
+      - Ports of the host that lead to the container, as C([IP:][PORT:]PORT[/PROTOCOL]). An IPv6 address stands in brackets. Both ports
+        may be ranges of the same length; the protocol is C(tcp), C(udp) or C(sctp).
+      - Without an IP (see O(default_host_ip)), and with V(0.0.0.0), the port is published on all addresses of the host, IPv4 and IPv6.
+      - Without a port of the host a free one is chosen when the container is made, and kept over restarts
+        (see C(container.NetworkSettings.Ports)).
+      - Ports of a container that runs are changed without a restart. The ports that were published before and that the task
+        does not list are no difference; once there is one, those that the task lists are published, and no others.
       - They are published in the first network of the container that can do so.
+      - A port that a program of the host or another container has is an error, in check mode, too.
     type: list
     elements: str
     aliases: [ports, publish]
@@ -194,15 +219,18 @@ options:
     aliases: [exposed, expose]
   default_host_ip:
     description:
-      - The address of the host for those of O(published_ports) that name none. Empty means all addresses.
+      - The address of the host for those of O(published_ports) that name none. Empty, and V(0.0.0.0), mean all addresses.
+      - A port with an address of its own, also V(0.0.0.0), keeps that.
     type: str
   mac_address:
     description:
-      - The hardware address of the container's link in its first network.
+      - The hardware address of the container's link in its first network. In other networks, O(networks[].mac_address) says it.
     type: str
   dns_servers:
     description:
-      - Name servers for C(/etc/resolv.conf). The default is that of the host, without servers that only the host reaches.
+      - Name servers for C(/etc/resolv.conf). The default are those of the host, without addresses that only the host reaches. Where the
+        host names only itself (C(127.0.0.53) of C(systemd-resolved)), they are those that C(systemd-resolved) asks.
+      - What comes from the host is read again at each start.
       - An empty list means the default.
     type: list
     elements: str

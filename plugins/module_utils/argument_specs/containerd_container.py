@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from .engine import ENGINE
+from .network import NETWORK
 from .registry import CREDENTIALS, REGISTRY
 
 SPEC = {
     'argument_spec': {
         **ENGINE,
+        **NETWORK,
         **REGISTRY,
         **CREDENTIALS,
         'adopt': {'type': 'bool', 'default': False},
@@ -47,6 +49,9 @@ SPEC = {
                 'ipv6_address': {'type': 'str'},
                 'aliases': {'type': 'list', 'elements': 'str'},
                 'mac_address': {'type': 'str'},
+                'links': {'type': 'list', 'elements': 'str'},
+                'driver_opts': {'type': 'dict'},
+                'gw_priority': {'type': 'int'},
             },
         },
         'platform': {'type': 'str'},

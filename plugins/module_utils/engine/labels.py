@@ -22,6 +22,8 @@ PLATFORM = "nerdctl/platform"
 EXTRA_HOSTS = "nerdctl/extraHosts"
 PORTS = "nerdctl/ports"
 MAC_ADDRESS = "nerdctl/mac-address"
+IP = "nerdctl/ip"
+IP6 = "nerdctl/ip6"
 DOMAINNAME = "nerdctl/domainname"
 #: What containerd takes: a name and its value, in bytes.
 LIMIT = 4096

@@ -35,6 +35,7 @@ from ..network import (
     places,
     ports,
     programs,
+    resolver,
     result,
     rules,
     ruleset,
@@ -46,8 +47,8 @@ from . import hook, install
 
 MODULES = (
     *(errors, atomic, lock, mounts, syscalls, hook, attachment, chain, conflist, connected, conntrack, container, drivers),
-    *(external, ipam, iptables, links, meta, names, netlink, netns, nftables, places, ports, programs, result, rules, ruleset),
-    *(strangers, subnets, sysctl),
+    *(external, ipam, iptables, links, meta, names, netlink, netns, nftables, places, ports, programs, resolver, result, rules),
+    *(ruleset, strangers, subnets, sysctl),
 )
 _LINK = "hook.pyz"
 _COMMAND = (

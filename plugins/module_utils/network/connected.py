@@ -17,6 +17,7 @@ from .places import Places
 if t.TYPE_CHECKING:
     # What these modules define is imported where it is needed: a target compiles what a task imports.
     from .ports import Published
+    from .resolver import Resolver
     from .result import Document, Result
     from .subnets import IPAddress
 
@@ -48,7 +49,8 @@ class Endpoint(t.NamedTuple):
 
 class Connected(t.NamedTuple):
     """container_id: unique on the host, so that networks can tell containers of all engines apart. names: its own, the first is its
-    host name. endpoints: in their order; ports are published in the first network that can.
+    host name. endpoints: in their order; ports are published in the first network that can. resolver: its resolv.conf, if it has one of its
+    own.
     """
 
     container_id: str
@@ -57,6 +59,7 @@ class Connected(t.NamedTuple):
     ports: t.Tuple[Published, ...] = ()
     hosts: str = ""
     places: Places = Places()
+    resolver: t.Optional[Resolver] = None
 
     def to_json(self) -> Document:
         return {
@@ -79,6 +82,7 @@ class Connected(t.NamedTuple):
                 _ports(document["ports"]),
                 document["hosts"],
                 Places(**{**places, "bin_dirs": tuple(places["bin_dirs"])}),
+                _resolver(document.get("resolver")),
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InvalidArgument) as error:
             raise DataLoss(f"what is kept of a container's networks cannot be read: {printable(error, 120)}") from error
@@ -155,6 +159,15 @@ def _addresses(found: t.Sequence[str]) -> t.Tuple[IPAddress, ...]:
     from .subnets import parse_address
 
     return tuple(parse_address(one, "ips") for one in found)
+
+
+def _resolver(found: t.Optional[t.Sequence[t.Any]]) -> t.Optional[Resolver]:
+    """None for what an older release has written."""
+    if not found:
+        return None
+    from .resolver import Resolver
+
+    return Resolver.of(found)
 
 
 def _ports(found: t.Sequence[t.Any]) -> t.Tuple[Published, ...]:

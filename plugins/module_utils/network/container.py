@@ -41,7 +41,10 @@ class Connection:
     def up(self, namespace: str) -> t.List[str]:
         """Attach a new namespace (/proc/<pid>/ns/net) to all networks, or to none. What could not be told to others, a sentence each."""
         netns.pin(namespace, self.pin)
-        problems = []
+        problems: t.List[str] = []
+        if self._connected.resolver:
+            with _told(problems):
+                self._connected.resolver.write()
         with contextlib.ExitStack() as undo:
             undo.callback(self.down)
             for number in range(len(self._connected.endpoints)):

@@ -34,10 +34,11 @@ class Range(t.NamedTuple):
 
 
 class Plan(t.NamedTuple):
-    """The ipam object of a plugin's configuration. sets: one address is given out of each."""
+    """The ipam object of a plugin's configuration. sets: one address is given out of each. data_dir: where; empty for the usual place."""
 
     sets: t.Tuple[t.Tuple[Range, ...], ...]
     routes: t.Tuple[Route, ...] = ()
+    data_dir: str = ""
 
     @classmethod
     def of(cls, document: t.Mapping[str, t.Any]) -> Plan:
@@ -52,8 +53,11 @@ class Plan(t.NamedTuple):
                 if any(_overlaps(a.span, b.span) for a in one for b in other):
                     raise InvalidArgument(f"ipam: the range sets of {one[0].network} and {other[0].network} overlap")
         routes = tuple(Route.of(one) for one in _typed(document, "routes", list) or [])
-        data_dir_of(document, "")
-        return cls(tuple(found), routes)
+        return cls(tuple(found), routes, data_dir_of(document, ""))
+
+    def place(self, address: IPAddress) -> t.Optional[Range]:
+        """Where an address is that is asked for; None when it is in no subnet."""
+        return next((one for one in (_range_of(address, ranges) for ranges in self.sets) if one), None)
 
 
 def data_dir_of(document: t.Mapping[str, t.Any], default: str) -> str:

@@ -4,7 +4,10 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
+
+from ..errors import InvalidArgument, printable
 
 CONF_DIR = "/etc/cni/net.d"
 BIN_DIRS = ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
@@ -27,3 +30,10 @@ class Places(t.NamedTuple):
     data_dir: str = DATA_DIR
     pin_dir: str = PIN_DIR
     names_dir: str = STATE_DIR
+
+    def checked(self) -> Places:
+        """As given by cni_conf_dir and cni_bin_dir; InvalidArgument for a path that is not absolute."""
+        for option, path in [("cni_conf_dir", self.conf_dir), *(("cni_bin_dir", one) for one in self.bin_dirs)]:
+            if not os.path.isabs(path):
+                raise InvalidArgument(f"{option}: {printable(path, 200)!r} is not an absolute path")
+        return self._replace(conf_dir=os.path.normpath(self.conf_dir))

@@ -68,7 +68,7 @@ def _number(found: t.Any) -> int:
     return found
 
 
-def parse_published(text: str, default_host_ip: str = "", option: str = "published_ports") -> t.List[Published]:
+def parse_published(text: str, option: str = "published_ports") -> t.List[Published]:
     """What docker takes: [IP:][HOST:]CONTAINER[/PROTOCOL], where both ports may be ranges of the same length; an IPv6 address in brackets.
     A host port that is not given is 0: some free one is chosen for it (choose_free). InvalidArgument.
     """
@@ -85,10 +85,8 @@ def parse_published(text: str, default_host_ip: str = "", option: str = "publish
     outer = outer or [0] * len(inner)
     if not inner or len(inner) != len(outer) or (found["host"] and 0 in outer):
         raise wrong
-    host_ip = found["ipv6"] or found["ip"] or default_host_ip
+    host_ip = found["ipv6"] or found["ip"]
     address = parse_address(host_ip, option) if host_ip else None
-    if address is not None and address.is_unspecified and address.version == 4:
-        address = None  # docker's "everywhere", which is IPv6 too
     return [Published(address, host, container, protocol) for host, container in zip(outer, inner)]
 
 

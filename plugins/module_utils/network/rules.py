@@ -7,6 +7,7 @@ There are two who do: nftables, and iptables where nft is not installed.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import typing as t
 
@@ -23,6 +24,8 @@ LOCK = "/run/fleet-containerd/rules.lock"
 #: Of a comment in nftables and iptables, in bytes.
 _COMMENT_LIMIT = 128
 _TIMEOUT = 60.0
+
+_ANY: t.Tuple[IPAddress, ...] = (ipaddress.IPv4Address(0), ipaddress.IPv6Address(0))
 
 Change = t.Tuple[t.List[Element], t.List[Element]]
 
@@ -115,15 +118,26 @@ class Rules:
         return locked(self._lock, "the rules of networks")
 
 
-def _check_free(wanted: Element, others: t.Sequence[Element]) -> None:
+def holder(port: Published, there: t.Iterable[Element]) -> str:
+    """The container that has published a port of the host (the first word of owner_name()); empty for none."""
+    addresses = [one for one in _ANY if port.reaches(one)]
+    wanted = [element for one in addresses for element in port_elements(port, one, "")]
+    found = (one for one in there if one.value is not None and any(_collide(element, one) for element in wanted))
+    return next((one.owner.partition(" ")[0] for one in found), "")
+
+
+def _collide(wanted: Element, one: Element) -> bool:
     """A port of one address is taken also by whoever has it on all addresses, and the other way round."""
-    port = wanted.key["concat"][-2:]
+    same = one.of[-1] == wanted.of[-1] and one.key["concat"][-2:] == wanted.key["concat"][-2:]
+    return bool(same and (one.key == wanted.key or "any" in one.of or "any" in wanted.of))
+
+
+def _check_free(wanted: Element, others: t.Sequence[Element]) -> None:
     for one in others:
-        collides = one.of[-1] == wanted.of[-1] and one.key["concat"][-2:] == port
-        if collides and (one.key == wanted.key or "any" in one.of or "any" in wanted.of):
-            protocol, number = port
-            holder = printable(one.owner.partition(" ")[0], 100)
-            raise AlreadyExists(f"the host's port {number}/{protocol} is taken: the container {holder} has published it")
+        if _collide(wanted, one):
+            protocol, number = wanted.key["concat"][-2:]
+            owner = printable(one.owner.partition(" ")[0], 100)
+            raise AlreadyExists(f"the host's port {number}/{protocol} is taken: the container {owner} has published it")
 
 
 def run(command: t.Sequence[str], text: str = "", package: str = "") -> str:

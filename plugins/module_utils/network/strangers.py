@@ -30,17 +30,21 @@ def sweep(places: Places, rules: t.Optional[Rules] = None) -> t.List[str]:
     One that another process works on just now is left to that one.
     """
     found: t.List[str] = []
-    used: t.Optional[t.Set[_Inode]] = None
-    for container_id in sorted({*_pins(places), *_attachments(places)}):
-        used = _namespaces() if used is None else used
-        if not in_use(_pin(container_id, places), used):
-            with contextlib.suppress(Unavailable), alone(container_id, places, 0):
-                # It may have been started since.
-                if not in_use(_pin(container_id, places)):
-                    endpoints = tuple(_attachments(places).get(container_id, ()))
-                    Connection(Connected(container_id, (), endpoints, places=places), rules).down()
-                    found.append(container_id)
+    for container_id in left(places):
+        with contextlib.suppress(Unavailable), alone(container_id, places, 0):
+            # It may have been started since.
+            if not in_use(_pin(container_id, places)):
+                endpoints = tuple(_attachments(places).get(container_id, ()))
+                Connection(Connected(container_id, (), endpoints, places=places), rules).down()
+                found.append(container_id)
     return found
+
+
+def left(places: Places) -> t.List[str]:
+    """The ids of the containers whose namespace no process is in any more."""
+    ids = sorted({*_pins(places), *_attachments(places)})
+    used = _namespaces() if ids else set()
+    return [one for one in ids if not in_use(_pin(one, places), used)]
 
 
 def in_use(pin: str, used: t.Optional[t.Set[_Inode]] = None) -> bool:

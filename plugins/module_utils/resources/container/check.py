@@ -63,7 +63,7 @@ class Outlook:
         with contextlib.ExitStack() as stack:
             root = self._opened(stack, want.engine.snapshotter, image.view)
             if root >= 0:
-                context = context_of(engine, "0" * 64, values, "", want.name)
+                context = context_of(engine, "0" * 64, values, "", want.name, want.places)
                 context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root)
                 drafted(engine.namespace, context, {})
             else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ...errors import EngineError
-from ...kernel.field import IGNORE, Change, Field, compare
+from ...kernel.field import IGNORE, STRICT, Change, Field, compare
 from ..image.pull import has_to_be_pulled, pull_title
 from ..image.values import FoundImage
 from .options.row import Live
@@ -31,11 +31,18 @@ def differences(want: WantedContainer, have: FoundContainer) -> Differences:
     if have.stored is None:
         return Differences([], [], [])
     stored = have.stored
-    had = effective(load(stored["given"]), stored["defaults"])
+    before = load(stored["given"])
+    had, values = effective(before, stored["defaults"]), effective({**before, **want.given}, stored["defaults"])
     if have.container is not None:
         had = there(have.container, had, want.given)
-    gets = effective(want.given, stored["defaults"])
-    found = compare(fields_for(want.given, want.modes), {option: gets[option] for option in want.given}, had)
+    gets, fields = {option: values[option] for option in want.given}, []
+    for field in fields_for(want.given, want.modes):
+        fit = BY_OPTION[field.option].fit
+        if fit and field.option in gets and field.mode != IGNORE:
+            gets[field.option] = fit(gets[field.option], had[field.option], values, field.mode)
+            field = field._replace(mode=STRICT)
+        fields.append(field)
+    found = compare(fields, gets, had)
     live = [change for change in found if BY_OPTION[change.field.option].live is not Live.NEVER]
     image = image_change(want, have)
     changes = [change for change in found if change not in live] + ([image] if image else [])

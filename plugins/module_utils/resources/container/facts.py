@@ -23,7 +23,7 @@ def container_facts(engine: Engine, container: Container, task: t.Optional[TaskS
     """The facts of one container: those of its options, and the others. Engine, namespace and so on are below Containerd."""
     stored = container.extensions.get(L.DESIRED) or {}
     image = stored.get("image") or {}
-    told = facts(Seen(container, values_of(container)))
+    told = facts(Seen(container, values_of(container), bool(task and task.status in (RUNNING, PAUSED))))
     told["Config"]["Image"] = container.image
     told["HostConfig"].update(CgroupParent="", RestartPolicy={"Name": "no", "MaximumRetryCount": 0})
     return {

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import json
 import os
@@ -13,96 +14,153 @@ import typing as t
 from ...engine import labels as L
 from ...engine.models import PAUSED, RUNNING
 from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, printable
+from ...network.places import Places
 from .find import find_container, task_of
-from .options.network import DEFAULT, NETWORKS_FILE, Hook, connected_of, hook_of, joined, kept, named, shared_with
-from .options.ports import asked_ports
-from .options.row import Context, Draft, Host, Live, Seen, Values
-from .options.table import BY_OPTION
+from .options.network import NetworkMode, connected_of, joined_id, mode_of, with_name
+from .options.network_seen import DEFAULT, NETWORKS_FILE, Hook, hook_of, kept, namespace_of
+from .options.row import Context, Draft, Live, Values
+from .options.table import BY_OPTION, values_of
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
-    from ...engine.models import Container
+    from ...engine.models import Container, TaskState
     from ...kernel.field import Change
+    from ...network.conflist import ConfDir, Conflist
     from ...network.connected import Connected
-    from ...network.places import Places
+    from ...network.networks import Networks
+    from .values import FoundContainer, WantedContainer
 
 #: Beside the file of the hook: why it failed.
 _ERROR = ".error"
+#: Labels for static addresses in the first network.
+_ADDRESSES = ((L.IP, 4), (L.IP6, 6))
 
 
-def context_of(engine: Engine, container_id: str, values: Values, directory: str, name: str) -> Context:
+def context_of(engine: Engine, container_id: str, values: Values, directory: str, name: str, places: Places) -> Context:
     """With what a row may look at on the host."""
-    other = shared_with(values)
-    return Context(
-        container_id,
-        values,
-        directory,
-        name,
-        engine.namespace,
-        _joined(engine, other) if other else None,
-        lambda: _gateway(engine, next((name for _option, name in named(values)), "")),
-    )
+    mode, places = mode_of(values), places._replace(namespace=engine.namespace)
+    joined = joined_by(engine, mode).connected if mode.container else None
+    gateway = lambda: _gateway(places, mode.network)  # noqa: E731  # asked where a name needs it
+    return Context(container_id, values, directory, name, engine.namespace, places, joined, gateway)
 
 
-def _joined(engine: Engine, name: str) -> Connected:
-    container = find_container(engine, name)
-    if container is None:
-        raise InvalidArgument(f"network_mode: there is no container {printable(name, 100)} whose network could be used")
-    connected = kept(Seen(container, {}))
+def resolved(engine: Engine, given: Values) -> Values:
+    """The options of a task, with the name of another container where they have its id."""
+    mode = mode_of(given)
+    other = find_container(engine, mode.container) if mode.container else None
+    name = other.labels.get(L.NAME) if other else None
+    return with_name(given, name) if name else given
+
+
+class Joined(t.NamedTuple):
+    """The network namespace that a container uses, of another one or of the host. mode: as the task says it. name: what has it; path: where
+    it is; connected: the networks of the other container.
+    """
+
+    mode: str
+    name: str
+    path: str
+    connected: t.Optional[Connected] = None
+
+    def check(self) -> None:
+        """FailedPrecondition when it is not there."""
+        from ...network import netns
+
+        if not netns.is_namespace(self.path):
+            missing = "does not run: start it first" if self.connected else "is not there"
+            raise FailedPrecondition(f"network_mode: {self.mode}: {self.name} {missing}")
+
+    def used_by(self, task: TaskState) -> bool:
+        """Whether what runs is in it, and not in one that was there before."""
+        try:
+            return os.path.samestat(os.stat(f"/proc/{task.pid}/ns/net"), os.stat(self.path))
+        except OSError:
+            return False
+
+
+def joined_by(engine: Engine, mode: NetworkMode) -> Joined:
+    """What a container joins that has this mode. InvalidArgument for another container that has nothing to join."""
+    told = printable(mode.name, 200)
+    if mode.path:
+        return Joined(told, "the network namespace", mode.path)
+    name, other = printable(mode.container, 100), find_container(engine, mode.container)
+    if other is None:
+        raise InvalidArgument(f"network_mode: {told}: there is no such container")
+    connected = kept(other)
     if connected is None:
-        raise InvalidArgument(
-            f"network_mode: the container {printable(name, 100)} is in no network of its own: give network_mode as it has it"
-        )
-    return connected
+        raise InvalidArgument(f"network_mode: {told}: the container is in no network of its own: give network_mode as it has it")
+    return Joined(told, f"the container {name}", connected.pin, connected)
 
 
-def _gateway(engine: Engine, network: str) -> str:
+def rejoined(engine: Engine, container: Container) -> Container:
+    """The container, in the network of the other one that its mode names: that may have been made anew. FailedPrecondition if there is
+    nothing to join.
+    """
+    mode = mode_of(values_of(container))
+    if not (mode.container or mode.path):
+        return container
+    joined = joined_by(engine, mode)
+    joined.check()
+    if joined.path == namespace_of(container) or joined.connected is None:
+        return container
+    spec = copy.deepcopy(dict(container.spec))
+    before, now = engine.container_dir(joined_id(container)), os.path.dirname(joined.connected.hosts)
+    for one in spec["linux"]["namespaces"]:
+        if one["type"] == "network":
+            one["path"] = joined.path
+    for mount in spec.get("mounts") or ():
+        directory, name = os.path.split(str(mount.get("source") or ""))
+        if directory == before:
+            mount["source"] = os.path.join(now, name)
+    return engine.containers.update(container._replace(spec=spec), ["spec"])
+
+
+def astray(engine: Engine, want: WantedContainer, have: FoundContainer) -> str:
+    """Why a container that runs has to be started again: what it joined is there no more, or has another namespace by now. Empty if not."""
+    mode = mode_of({**values_of(have.container), **want.given}) if have.container else NetworkMode(DEFAULT)
+    if not (have.task and have.running and want.state == "started" and want.detach and (mode.container or mode.path)):
+        return ""
+    joined = joined_by(engine, mode)
+    return "" if joined.used_by(have.task) else f"{joined.name} has another network namespace by now"
+
+
+def users(engine: Engine, name: str) -> t.List[str]:
+    """The containers that run in the network of another one."""
+    there = engine.containers.list({L.NETWORKS: json.dumps([f"container:{name}"])})
+    tasks = ((one, task_of(engine, one)) for one in there)
+    return sorted(one.labels.get(L.NAME) or one.id[:12] for one, task in tasks if task and task.status in (RUNNING, PAUSED))
+
+
+def _gateway(places: Places, network: str) -> str:
     """The address of this host in a network; empty without one."""
-    from ...network.conflist import ConfDir
     from ...network.definition import Network
 
-    directory = ConfDir(namespace=engine.namespace)
-    there = directory.read().networks.get(network)
-    found = Network.of(there) if there else None
-    if there is None and network == DEFAULT:
-        from ...network.attachment import Host as NetworkHost
-        from ...network.attachment import rules_of_host
-        from ...network.networks import Networks
-
-        # The start will make it.
-        found = Networks(directory, NetworkHost(rules_of_host())).completed(Network(DEFAULT))
+    found = Network.of(default_or(places, network)) if network else None
     gateways = sorted(str(one.gateway) for one in (found.subnets if found else ()) if one.network.version == 4)
     return gateways[0] if gateways else ""
 
 
-def check(host: Host, given: Values) -> None:
-    """What a container asks of the host is there: networks, another container; and no program listens at its ports."""
-    if shared_with(given):
-        _joined(host.engine, shared_with(given))
-    _check_networks(joined(given), host.engine.namespace)
-    ports = asked_ports(given)
-    if ports and host.starts:
-        from ...network.ports import check_unused
-
-        check_unused(ports)
-
-
-def _check_networks(names: t.Sequence[t.Tuple[str, str]], namespace: str) -> None:
-    if not names:
-        return
-    from ...network.attachment import check_rules
-    from ...network.conflist import ConfDir
+def default_or(places: Places, name: str) -> Conflist:
+    """A network; the default one as the start will make it, if it is not there. NotFound names those that are there."""
+    from ...network.conflist import ConfDir, Conflist
     from ...network.definition import Network
 
-    directory, bridged = ConfDir(namespace=namespace), False
-    for option, name in names:
-        try:
-            found = Network(DEFAULT) if name == DEFAULT else Network.of(directory.get(name))
-        except NotFound as error:
-            raise NotFound(f"{option}: {error}") from error
-        bridged = bridged or (found is not None and found.driver == "bridge")
-    if bridged:
-        check_rules()
+    directory = ConfDir(places.conf_dir, places.namespace)
+    there = directory.read().networks
+    if name not in there and name == DEFAULT:
+        return Conflist.of(_networks(directory).completed(Network(DEFAULT)).document())
+    try:
+        return directory.get(name)
+    except NotFound as error:
+        raise NotFound(f"{error}; there are {', '.join(sorted({*there, DEFAULT}))}") from error
+
+
+def _networks(directory: ConfDir) -> Networks:
+    from ...network.attachment import Host as NetworkHost
+    from ...network.attachment import rules_of_host
+    from ...network.networks import Networks
+
+    return Networks(directory, NetworkHost(rules_of_host()))
 
 
 def settle(draft: Draft, directory: str, data_root: str, before: t.Optional[Connected] = None) -> None:
@@ -126,22 +184,22 @@ def settle(draft: Draft, directory: str, data_root: str, before: t.Optional[Conn
             for one in connected.ports
         ]
     )
-    draft.labels.pop(L.PORTS, None)
-    if connected.ports and len(ports) + len(L.PORTS) <= L.LIMIT:
-        draft.labels[L.PORTS] = ports
+    told = {L.NETWORKS: json.dumps([one.network for one in connected.endpoints]), L.PORTS: ports if connected.ports else ""}
+    for first in connected.endpoints[:1]:
+        told[L.MAC_ADDRESS] = first.mac
+        told.update({label: str(ip) for label, version in _ADDRESSES for ip in first.ips if ip.version == version})
+    for label in (L.PORTS, L.MAC_ADDRESS, *(label for label, _version in _ADDRESSES)):
+        draft.labels.pop(label, None)
+    draft.labels.update({label: text for label, text in told.items() if text and len(label) + len(text) <= L.LIMIT})
 
 
 def _as_before(connected: Connected, before: t.Optional[Connected]) -> Connected:
-    """Interfaces stay with their networks, and ports that were chosen stay."""
+    """Ports that were chosen stay."""
     if before is None:
         return connected
-    had = {one.network: before.interface(number) for number, one in enumerate(before.endpoints)}
-    used = {had[one.network] for one in connected.endpoints if one.network in had}
-    free = (name for name in (f"eth{number}" for number in range(1000)) if name not in used)
-    endpoints = tuple(one._replace(interface=had.get(one.network) or next(free)) for one in connected.endpoints)
     asked = {one for one in connected.ports if one.host_port}
     chosen = {one._replace(host_port=0): one for one in before.ports if one not in asked}
-    return connected._replace(endpoints=endpoints, ports=tuple(chosen.get(one, one) for one in connected.ports))
+    return connected._replace(ports=tuple(chosen.get(one, one) for one in connected.ports))
 
 
 def _chosen(connected: Connected) -> Connected:
@@ -167,17 +225,18 @@ def _data_root(hook: Hook) -> str:
     return os.path.dirname(os.path.dirname(hook.link))
 
 
-def prepare(container: Container) -> None:
-    """Before a start: have the hook, and the default network, if it is in it."""
-    connected = kept(Seen(container, {}))
+def prepare(engine: Engine, container: Container) -> Container:
+    """Before a start: have the hook, and the default network, if it is in it; or what it joins. The container as it is to be started."""
+    connected = kept(container)
     if connected is None:
-        return
+        return rejoined(engine, container)
     hook = hook_of(container)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(hook.networks + _ERROR)
     if not os.path.exists(hook.link):
         install(_data_root(hook))
     make_ready(connected)
+    return container
 
 
 def make_ready(connected: Connected) -> None:
@@ -200,20 +259,17 @@ def explained(container: Container, error: EngineError) -> EngineError:
 
 
 def _put_default(places: Places) -> None:
-    from ...network.attachment import Host as NetworkHost
-    from ...network.attachment import rules_of_host
     from ...network.conflist import ConfDir
-    from ...network.networks import Networks
 
     directory = ConfDir(places.conf_dir, places.namespace)
     if DEFAULT not in directory.read().networks:
         with directory.locked():
-            Networks(directory, NetworkHost(rules_of_host())).put_default()
+            _networks(directory).put_default()
 
 
 def release(container: Container) -> None:
     """Give back addresses and ports of a container that does not run: also where the runtime has forgotten it (a reboot)."""
-    connected = kept(Seen(container, {}))
+    connected = kept(container)
     if connected and _attached(connected):
         from ...network.connected import held
 
@@ -253,11 +309,12 @@ def change(engine: Engine, container: Container, draft: Draft, context: Context)
     wanted, hook = connected_of(context), hook_of(container)
     if wanted is None or not hook.networks:
         return
+    before = kept(container)
+    wanted = wanted._replace(places=before.places, resolver=before.resolver) if before else wanted
     make_ready(wanted)
     with alone(wanted.container_id, wanted.places):
-        before, draft.connected = kept(Seen(container, {})), wanted
+        before, draft.connected = kept(container), wanted
         settle(draft, context.directory, _data_root(hook), before)
-        draft.labels[L.NETWORKS] = json.dumps([one.network for one in draft.connected.endpoints])
         task = task_of(engine, container)
         if task and task.status in (RUNNING, PAUSED):
             reconnect(before or draft.connected, draft.connected, hook.networks)

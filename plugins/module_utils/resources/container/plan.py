@@ -16,6 +16,7 @@ from ..image.pull import pull_steps, warnings_of
 from . import networks, steps
 from .differences import differences
 from .jobs import Job, start_service
+from .networks_look import Look
 from .options.row import Host
 from .options.table import look_at, shown
 from .values import FoundContainer, WantedContainer
@@ -34,6 +35,8 @@ class Planner:
         self.engine, self.want, self.have = engine, want, have
         self.job = Job(engine, want)
         self.differ = differences(want, have)
+        #: Why what runs has to be started again; empty if it has not.
+        self.astray = networks.astray(engine, want, have)
         self.warnings: t.List[str] = []
         #: Why a new container is needed; empty if it is not.
         self.because: t.List[str] = []
@@ -46,7 +49,9 @@ class Planner:
             if have.container is None:
                 return Plan(sweep)
             found = [self._remove(have.container, f"remove container {want.name}", stop=True)]
-            return Plan(found + sweep, {"exists": True, "state": _state(have)}, {"exists": False})
+            self._warn_users("has none then")
+            before = {"exists": True, "state": _state(have)}
+            return Plan(found + sweep, before, {"exists": False}, warnings=self.warnings)
         if have.container is None:
             made = self._create()
         elif want.recreate or self.differ.changes or self._adopts():
@@ -62,8 +67,24 @@ class Planner:
             self.warnings.extend(warnings_of(self.want.image, self.have.image))
         if makes:
             look_at(self.host, self.want.given)
-        if makes or networks.changes(self.differ.live):
-            networks.check(self.host, self.want.given)
+        self._look_at_networks(makes)
+
+    def _look_at_networks(self, makes: bool) -> None:
+        """What they ask of the host; and who shares those of a container that ends."""
+        want, have = self.want, self.have
+        live = self.differ.live if networks.changes(self.differ.live) else []
+        starts = want.state == "started" and not have.running
+        look = Look(self.host, want, have, want.state == "started" or (want.state == "present" and have.running))
+        if makes:
+            look.at_new()
+        elif have.container and have.stored is not None and (live or starts or self.astray):
+            look.at_old(have.container, live)
+        if have.running and (makes or want.state == "stopped" or (want.state == "started" and want.restart)):
+            self._warn_users("is to be started again")
+
+    def _warn_users(self, what: str) -> None:
+        for name in networks.users(self.engine, self.want.name):
+            self.warnings.append(f"the container {name} uses the network of {self.want.name}, and {what}")
 
     def _pull(self) -> t.List[Step]:
         if self.want.image is None:
@@ -199,14 +220,14 @@ class Planner:
     def _state_steps(self, container: Container) -> t.List[Step]:
         want, engine, have = self.want, self.engine, self.have
         stop = Step(
-            f"stop container {want.name}",
+            f"stop container {want.name}" + (f", as {self.astray}" if self.astray else ""),
             lambda: steps.stop(engine, container, want.stop),
         )
         if want.state == "stopped":
             return [stop] if have.running else []
         if want.state != "started":
             return []
-        if want.restart:
+        if want.restart or self.astray:
             return ([stop] if have.running else []) + self._run_steps(lambda: container)
         if have.running:
             if want.detach:

@@ -12,10 +12,12 @@ from ...engine.models import STOPPED
 from ...errors import FailedPrecondition, InvalidArgument
 from ...kernel.converge import Facts, Plan
 from ...kernel.engines import EngineOptions
+from ...network.places import Places
 from ..image.find import find_image
 from ..image.pull import wanted_image
 from .differences import with_digest
 from .find import elsewhere_or_warning, find_container, leftovers, task_of
+from .networks import resolved
 from .options.life import STOP, stop_of
 from .options.table import comparison_modes, parse_given
 from .values import FoundContainer, WantedContainer, check_name
@@ -43,7 +45,8 @@ class ContainerResource:
             state,
             options,
             stop_of(given, params["force_kill"]),
-            given,
+            Places(params["cni_conf_dir"], bin_dirs=tuple(params["cni_bin_dir"])).checked(),
+            resolved(engine, given),
             comparison_modes(params["comparisons"] or {}, _OTHER_COMPARED),
             wanted_image(params, "image") if params["image"] else None,
             strict_name=params["image_name_mismatch"] == "recreate",

@@ -18,7 +18,7 @@ from . import networks, volumes
 from .options.life import Stop, stopping
 from .options.row import Draft, Values
 from .options.streams import task_io
-from .options.table import dump, dump_effective, effective, image_defaults, load, render, values_of
+from .options.table import dump, dump_effective, effective, image_defaults, load, render, there, values_of
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -58,7 +58,7 @@ def create(engine: Engine, want: WantedContainer, container_id: str, stage: bool
         try:
             directory = engine.container_dir(container_id)
             with rootfs.opened(mounts, directory) as root:
-                context = networks.context_of(engine, container_id, values, directory, want.name)
+                context = networks.context_of(engine, container_id, values, directory, want.name, want.places)
                 context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root)
                 draft = drafted(engine.namespace, context, _labels(engine, want, stage))
             networks.settle(draft, directory, want.engine.data_root)
@@ -123,7 +123,7 @@ def start(engine: Engine, container: Container) -> None:
     io = task_io(container.spec, values_of(container), log_path(engine, container.id))
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
     volumes.fill(engine, container, mounts)
-    networks.prepare(container)
+    container = networks.prepare(engine, container)
     try:
         engine.tasks.start(container, mounts, io)
     except EngineError as error:
@@ -259,8 +259,8 @@ def update(engine: Engine, container: Container, want: WantedContainer, changes:
     values = effective(load(given), stored["defaults"])
     stored.update(given=given, effective={**stored["effective"], **dump_effective(values)})
     draft = Draft(copy.deepcopy(dict(container.spec)), container.labels, container.runtime)
-    values = {**values, **{change.field.option: outcome(change) for change in changes}}
-    context = networks.context_of(engine, container.id, values, engine.container_dir(container.id), want.name)
+    values = {**there(container, values, values), **{change.field.option: outcome(change) for change in changes}}
+    context = networks.context_of(engine, container.id, values, engine.container_dir(container.id), want.name, want.places)
     render(draft, options, context)
     if networks.changes(changes):
         networks.change(engine, container, draft, context)

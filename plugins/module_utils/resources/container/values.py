@@ -9,6 +9,7 @@ import typing as t
 from ...engine.models import CREATED, STOPPED, Container, TaskState
 from ...errors import InvalidArgument, printable
 from ...kernel.engines import EngineOptions
+from ...network.places import Places
 from ..image.values import FoundImage, WantedImage
 from .options.life import Stop
 
@@ -16,7 +17,7 @@ _NAME_LIMIT = 76
 
 
 class WantedContainer(t.NamedTuple):
-    """given: the values of the options in the task (options/). modes: how they are compared. image: None without one.
+    """places: of networks. given: the values of the options in the task (options/). modes: how they are compared. image: None without one.
 
     strict_name: an image with another name is another image. wait_timeout: seconds that a job (detach is False) may take.
     """
@@ -25,6 +26,7 @@ class WantedContainer(t.NamedTuple):
     state: str
     engine: EngineOptions
     stop: Stop = Stop()
+    places: Places = Places()
     given: t.Mapping[str, t.Any] = {}
     modes: t.Mapping[str, str] = {}
     image: t.Optional[WantedImage] = None

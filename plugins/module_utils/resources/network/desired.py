@@ -85,17 +85,12 @@ def desired(params: t.Mapping[str, t.Any]) -> WantedNetwork:
 
 def places_of(params: t.Mapping[str, t.Any]) -> t.Tuple[Places, str]:
     """Where networks and containers have their files."""
-    for option, path in [
-        ("cni_conf_dir", params["cni_conf_dir"]),
-        ("data_root", params["data_root"]),
-        *(("cni_bin_dir", one) for one in params.get("cni_bin_dir") or ()),
-    ]:
-        if not os.path.isabs(path):
-            raise InvalidArgument(f"{option}: {printable(path, 200)!r} is not an absolute path")
-    places = Places(conf_dir=os.path.normpath(params["cni_conf_dir"]))
+    if not os.path.isabs(params["data_root"]):
+        raise InvalidArgument(f"data_root: {printable(params['data_root'], 200)!r} is not an absolute path")
+    places = Places(conf_dir=params["cni_conf_dir"])
     if params.get("cni_bin_dir"):
         places = places._replace(bin_dirs=tuple(params["cni_bin_dir"]))
-    return places, os.path.normpath(params["data_root"])
+    return places.checked(), os.path.normpath(params["data_root"])
 
 
 def checked(network: Network, given: t.Mapping[str, t.Any]) -> Network:

@@ -14,7 +14,7 @@ from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, Field
 from ....runtime_spec.mounts import bind_files
 from ....runtime_spec.process import add_env
-from .row import Context, Draft, Live, Row, Value, bad, fixed, parse_text
+from .row import Context, Draft, Live, Row, Value, Values, bad, fixed, parse_text
 
 HOST_GATEWAY = "host-gateway"
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}"
@@ -74,25 +74,36 @@ def _domainname(draft: Draft, value: t.Optional[str], context: Context) -> None:
         draft.spec["linux"].setdefault("sysctl", {})["kernel.domainname"] = value
 
 
-def hosts_and_resolver(draft: Draft, context: Context, theirs: t.Mapping[str, str], connected: bool) -> None:
+def gateway_for(values: Values, look: t.Callable[[], str]) -> str:
+    """The address that host-gateway stands for; empty where nobody asks for it. InvalidArgument if there is none."""
+    name = next((name for name, one in values["etc_hosts"].items() if one == HOST_GATEWAY), None)
+    found = look() if name else ""
+    if name and not found:
+        raise InvalidArgument(f"etc_hosts: {name}: host-gateway needs a network of the container's own that has a gateway")
+    return found
+
+
+def hosts_and_resolver(draft: Draft, context: Context, theirs: t.Mapping[str, str]) -> None:
     """Mount /etc/hosts and /etc/resolv.conf. theirs: those of the host, or of the container whose network it uses; they are mounted where
     nothing else is asked for. Without a network the image's own resolv.conf stays.
     """
-    from ....runtime_spec.network import HOSTS, RESOLVER, hosts_file, resolver_file, resolver_of_host
+    from ....network.resolver import Resolver
+    from ....runtime_spec.network import HOSTS, RESOLVER, hosts_file
 
-    values = context.values
-    asked = [values["dns_servers"], values["dns_search_domains"], values["dns_opts"]]
+    values, connected = context.values, draft.connected is not None
+    asked = [tuple(values[option]) for option in ("dns_servers", "dns_search_domains", "dns_opts")]
     files = dict(theirs)
     if values["etc_hosts"] or HOSTS not in files:
-        gateway = context.gateway() if HOST_GATEWAY in values["etc_hosts"].values() else ""
-        if HOST_GATEWAY in values["etc_hosts"].values() and not gateway:
-            raise InvalidArgument("etc_hosts: host-gateway needs a network that has a gateway")
+        gateway = gateway_for(values, context.gateway)
         more = {name: gateway if one == HOST_GATEWAY else one for name, one in values["etc_hosts"].items()}
         files[HOSTS] = os.path.join(context.directory, "hosts")
         draft.files[files[HOSTS]] = hosts_file("" if connected else draft.spec["hostname"], more)
-    if any(asked) or connected:
+    if any(asked) or connected or values["network_mode"].path:
         files[RESOLVER] = os.path.join(context.directory, "resolv.conf")
-        draft.files[files[RESOLVER]] = resolver_file(resolver_of_host(bool(theirs)), *asked)
+        resolver = Resolver(files[RESOLVER], *asked)
+        draft.files[resolver.path] = resolver.text(of_host=values["network_mode"].of_host)
+        if draft.connected:
+            draft.connected = draft.connected._replace(resolver=resolver)
     bind_files(draft.spec, files)
     hosts = json.dumps([f"{name}:{one}" for name, one in values["etc_hosts"].items()])
     draft.labels[L.EXTRA_HOSTS] = hosts if len(hosts) + len(L.EXTRA_HOSTS) <= L.LIMIT else "[]"

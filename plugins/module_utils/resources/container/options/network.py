@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -11,29 +12,29 @@ import typing as t
 
 from ....engine import labels as L
 from ....engine.models import Container
-from ....errors import DataLoss, InvalidArgument, printable
-from ....kernel.field import MORE, Field
+from ....errors import InvalidArgument, printable
+from ....kernel.field import MORE, STRICT, Change, Field, outcome
 from .names import hosts_and_resolver, names_of
-from .ports import published_of
+from .network_seen import DEFAULT, FACTS, kept, namespace_of
+from .ports import published_of, show_ports
 from .row import Base, Context, Defaults, Draft, Live, Row, Seen, Value, Values, bad, fixed, nothing, parse_text
 
+_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}"
+_MAC = r"[0-9a-f]{2}(:[0-9a-f]{2}){5}"
 if t.TYPE_CHECKING:
     # What these modules define is imported where it is needed: a target compiles what a task imports.
     from ....network.connected import Connected, Endpoint
 
-#: The value of network_mode that docker calls default.
-DEFAULT = "bridge"
-#: In the directory of a container: what its hook needs (libexec/hook.py).
-NETWORKS_FILE = "networks.json"
-#: At the end of its command: the link, createRuntime, and the file (libexec/hooks.py).
-_HOOK_WORDS = 3
-_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}"
-_MAC = r"[0-9a-f]{2}(:[0-9a-f]{2}){5}"
-_KEYS = ("name", "ipv4_address", "ipv6_address", "aliases", "mac_address")
+#: What docker_container has besides, and what to do about it.
+_INSTEAD = {
+    "links": "there are no links: give the other container aliases in a network that both are in",
+    "driver_opts": "no network has options for a single container: give driver_options of containerd_network",
+    "gw_priority": "the first of the networks is the default route: name that one first",
+}
 
 
 class NetworkMode(t.NamedTuple):
-    """The network of a container. name: host, none, container:NAME, ns:PATH, or that of a network."""
+    """The network of a container. name: host, none, container:NAME (or its id), ns:PATH, or that of a network."""
 
     name: str
 
@@ -74,10 +75,10 @@ def parse_mac(value: Value, option: str) -> str:
 def parse_networks(value: Value, option: str) -> t.List[Endpoint]:
     """In their order: the first becomes eth0."""
     found = [_endpoint(one, option) for one in value]
-    names = [one.network for one in found]
-    for name in names:
-        if names.count(name) > 1:
-            raise InvalidArgument(f"{option}: {printable(name, 100)!r} is named twice")
+    for what, seen in (("named", [one.network for one in found]), ("asked for", [str(ip) for one in found for ip in one.ips])):
+        for one in seen:
+            if seen.count(one) > 1:
+                raise InvalidArgument(f"{option}: {printable(one, 100)!r} is {what} twice")
     return found
 
 
@@ -85,9 +86,9 @@ def _endpoint(value: t.Mapping[str, t.Any], option: str) -> Endpoint:
     from ....network.connected import Endpoint
     from ....network.subnets import parse_address
 
-    for key in value:
-        if key not in _KEYS:
-            raise InvalidArgument(f"{option}: {printable(key, 80)!r} is none of {', '.join(_KEYS)}")
+    for key, instead in _INSTEAD.items():
+        if value.get(key):
+            raise InvalidArgument(f"{option}.{key}: {instead}")
     name = str(value.get("name") or "")
     if not re.fullmatch(_NAME, name):
         raise bad(f"{option}.name", name, "the name of a network")
@@ -103,30 +104,83 @@ def _endpoint(value: t.Mapping[str, t.Any], option: str) -> Endpoint:
     return Endpoint(name, tuple(ips), parse_mac(mac, f"{option}.mac_address") if mac else "", aliases)
 
 
-def connected_of(context: Context) -> t.Optional[Connected]:
-    """The networks of a container as its hook gets them; None where it is in none."""
-    values = context.values
+def endpoints_of(values: Values) -> t.List[Endpoint]:
+    """Everything that these options ask of networks, the first network first; empty for a container in none of its own."""
     mode: NetworkMode = values["network_mode"]
     if not mode.network:
-        return None
-    from ....network.connected import Connected, Endpoint
-    from ....network.places import Places
+        return []
+    from ....network.connected import Endpoint
 
     endpoints = list(values["networks"])
     if all(one.network != mode.network for one in endpoints):
         endpoints.insert(0, Endpoint(mode.network))
-    if values["mac_address"] and not endpoints[0].mac:
-        endpoints[0] = endpoints[0]._replace(mac=values["mac_address"])
+    if values["mac_address"]:
+        first = endpoints[0]
+        if first.mac not in ("", values["mac_address"]):
+            raise InvalidArgument(
+                f"mac_address: {values['mac_address']} contradicts networks.mac_address {first.mac} of {first.network}"
+            )
+        endpoints[0] = first._replace(mac=values["mac_address"])
+    return endpoints
+
+
+def _fit(value: t.List[Endpoint], there: t.Sequence[Endpoint], values: Values, mode: str) -> t.List[Endpoint]:
+    """All networks that the container is to be in. As in docker_container, what an entry does not give may be as it is, and so may other
+    networks; but a container with another first network begins anew. strict: what is asked for, and nothing else.
+    """
+    wanted, had = endpoints_of({**values, "networks": value}), {one.network: one for one in there}
+    if not wanted or not there:
+        return wanted
+    if mode != STRICT:
+        wanted = [_filled(one, had[one.network]) if one.network in had else one for one in wanted]
+    if wanted[0].network != there[0].network:
+        return _numbered([one._replace(interface="") for one in wanted])
+    asked = {one.network: one for one in wanted}
+    stay = [asked.pop(one.network)._replace(interface=one.interface) if one.network in asked else one for one in there]
+    names = {one.network for one in wanted}
+    return _numbered([*(one for one in stay if mode != STRICT or one.network in names), *asked.values()])
+
+
+def _filled(one: Endpoint, there: Endpoint) -> Endpoint:
+    """With what is there already, where the task does not say."""
+    given = {ip.version for ip in one.ips}
+    ips = sorted((*one.ips, *(ip for ip in there.ips if ip.version not in given)), key=lambda ip: ip.version)
+    aliases = there.aliases if set(one.aliases) <= set(there.aliases) else one.aliases
+    return one._replace(ips=tuple(ips), mac=one.mac or there.mac, aliases=aliases)
+
+
+def _numbered(endpoints: t.Sequence[Endpoint]) -> t.List[Endpoint]:
+    """Each with a link inside: those that have one keep it."""
+    used = {one.interface for one in endpoints}
+    free = (name for name in map("eth{}".format, itertools.count()) if name not in used)
+    return [one if one.interface else one._replace(interface=next(free)) for one in endpoints]
+
+
+def _networks_there(container: Container, value: t.List[Endpoint]) -> t.List[Endpoint]:
+    """As its hook has them: containerd_network, too, connects and disconnects."""
+    connected = kept(container)
+    return _numbered(connected.endpoints) if connected else value
+
+
+def connected_of(context: Context) -> t.Optional[Connected]:
+    """The networks of a container as its hook gets them; None where it is in none."""
+    values = context.values
+    if not values["network_mode"].network:
+        return None
+    from ....network.connected import Connected
+
+    # Of a container that stays they are complete.
+    endpoints = values["networks"] if context.root < 0 else endpoints_of(values)
     hostname = values["hostname"] or context.container_id[:12]
     full = f"{hostname}.{values['domainname']}" if values["domainname"] else hostname
     names = tuple(dict.fromkeys(name for name in (full, hostname, context.name, context.container_id[:12]) if name))
     return Connected(
         f"{context.namespace}-{context.container_id}",
         names,
-        tuple(one._replace(interface=f"eth{number}") for number, one in enumerate(endpoints)),
+        tuple(_numbered(endpoints)),
         tuple(published_of(values)),
         f"{context.directory}/hosts",
-        Places(namespace=context.namespace),
+        context.places,
     )
 
 
@@ -143,33 +197,33 @@ def _network_mode(draft: Draft, value: NetworkMode, context: Context) -> None:
         theirs = {HOSTS: context.joined.hosts, RESOLVER: os.path.join(os.path.dirname(context.joined.hosts), "resolv.conf")}
     elif value.path:
         join_network(draft.spec, value.path)
-    check_without(context.values)
-    hosts_and_resolver(draft, context, theirs, draft.connected is not None)
-    if context.values["mac_address"]:
-        draft.labels[L.MAC_ADDRESS] = context.values["mac_address"]
+    hosts_and_resolver(draft, context, theirs)
     used = [one.network for one in draft.connected.endpoints] if draft.connected else [value.name]
     draft.labels[L.NETWORKS] = json.dumps(used)
 
 
-def shared_with(values: Values) -> str:
-    """The name of the container whose network is used; empty for none."""
-    mode: t.Optional[NetworkMode] = values.get("network_mode")
-    return mode.container if mode else ""
+def joined_id(container: Container) -> str:
+    """The id of the container whose network it uses."""
+    return os.path.basename(namespace_of(container)).rpartition("-")[2]
 
 
-def named(given: Values) -> t.List[t.Tuple[str, str]]:
-    """The networks that a task names, the first one first, each with its option."""
-    mode: t.Optional[NetworkMode] = given.get("network_mode")
-    found = [("networks", one.network) for one in given.get("networks") or ()]
-    if mode and mode.network and all(mode.network != name for _option, name in found):
-        found.insert(0, ("network_mode", mode.network))
-    return found
+def mode_of(values: Values) -> NetworkMode:
+    return values.get("network_mode") or NetworkMode(DEFAULT)
 
 
-def joined(given: Values) -> t.List[t.Tuple[str, str]]:
-    """The networks that a container with these given values is in, each with its option."""
-    mode: t.Optional[NetworkMode] = given.get("network_mode")
-    return (named(given) or [("network_mode", DEFAULT)]) if mode is None or mode.network else []
+def with_name(given: Values, name: str) -> Values:
+    """With another name of the container whose network is used."""
+    return {**given, "network_mode": NetworkMode(f"container:{name}")}
+
+
+def option_of(values: Values, network: str) -> str:
+    """Where a task names a network."""
+    return "networks" if any(one.network == network for one in values["networks"]) else "network_mode"
+
+
+def endpoints_after(changes: t.Iterable[Change], there: t.Sequence[Endpoint]) -> t.Sequence[Endpoint]:
+    """The networks of a container that stays."""
+    return next((outcome(one) for one in changes if one.field.option == "networks"), there)
 
 
 def check_without(values: Values) -> None:
@@ -177,9 +231,10 @@ def check_without(values: Values) -> None:
     mode: NetworkMode = values["network_mode"]
     if mode.network:
         return
-    for option in ("networks", "published_ports", "publish_all_ports", "mac_address"):
+    for option, show in (("networks", _names), ("published_ports", show_ports), ("publish_all_ports", str), ("mac_address", str)):
         if values[option]:
-            raise InvalidArgument(f"{option}: needs a network, and network_mode is {printable(mode.name, 100)}")
+            what, name = printable(show(values[option]), 200), printable(mode.name, 100)
+            raise InvalidArgument(f"{option}: {what} needs a network of the container's own, and network_mode is {name}")
 
 
 def _mode_of(defaults: Defaults, given: Values) -> NetworkMode:
@@ -188,82 +243,12 @@ def _mode_of(defaults: Defaults, given: Values) -> NetworkMode:
 
 
 def _network_mode_seen(seen: Seen) -> str:
+    """Of another container the id, as docker has it."""
     if "network_mode" in seen.values:
-        return str(seen.values["network_mode"].name)
+        mode: NetworkMode = seen.values["network_mode"]
+        return f"container:{joined_id(seen.container)}" if mode.container else mode.name
     namespaces = (seen.spec.get("linux") or {}).get("namespaces") or ()
     return "none" if any(one.get("type") == "network" for one in namespaces) else "host"
-
-
-class Hook(t.NamedTuple):
-    """What the hook of a container names: the link to its code, and its networks.json. Empty without one."""
-
-    link: str = ""
-    networks: str = ""
-
-
-def hook_of(container: Container) -> Hook:
-    for hook in (container.spec.get("hooks") or {}).get("createRuntime") or ():
-        arguments = [str(one) for one in hook.get("args") or ()]
-        if len(arguments) > _HOOK_WORDS and arguments[-1].endswith(f"/{NETWORKS_FILE}"):
-            return Hook(arguments[-3], arguments[-1])
-    return Hook()
-
-
-def kept(seen: Seen) -> t.Optional[Connected]:
-    """The networks of a container as its hook knows them; None where it has none of ours, or the file is gone or damaged: then a start
-    fails, and a removal must not.
-    """
-    path = hook_of(seen.container).networks
-    if not path:
-        return None
-    from ....hostfs.atomic import read_file
-    from ....network.connected import Connected
-
-    raw = read_file(path)
-    try:
-        return Connected.of(raw) if raw is not None else None
-    except DataLoss:
-        return None
-
-
-def _networks_seen(seen: Seen) -> t.Dict[str, t.Any]:
-    """NetworkSettings.Networks of docker inspect."""
-    connected = kept(seen)
-    if connected is None:
-        return {}
-    results = connected.results()
-    return {one.network: _settings(connected, number, results[one.network]) for number, one in enumerate(connected.endpoints)}
-
-
-def _settings(connected: Connected, number: int, result: t.Any) -> t.Dict[str, t.Any]:
-    endpoint, interface = connected.endpoints[number], connected.interface(number)
-    addresses = {one.version: one for one in (result.addresses if result else ())}
-    asked = {f"IPv{one.version}Address": str(one) for one in endpoint.ips}
-    mac = next((one.mac for one in (result.interfaces if result else ()) if one.sandbox and one.name == interface), "")
-    first, second = addresses.get(4), addresses.get(6)
-    return {
-        "IPAMConfig": asked or None,
-        "Aliases": list(endpoint.aliases),
-        "DNSNames": [*connected.names, *endpoint.aliases],
-        "MacAddress": mac or endpoint.mac,
-        "IPAddress": str(first.ip) if first else "",
-        "IPPrefixLen": first.interface.network.prefixlen if first else 0,
-        "Gateway": str(first.gateway or "") if first else "",
-        "GlobalIPv6Address": str(second.ip) if second else "",
-        "GlobalIPv6PrefixLen": second.interface.network.prefixlen if second else 0,
-        "IPv6Gateway": str(second.gateway or "") if second else "",
-        "Interface": interface,
-    }
-
-
-def _of_default(key: str, nothing_there: t.Any) -> t.Callable[[Seen], t.Any]:
-    """Older playbooks read the settings of the default network here."""
-    return lambda seen: _networks_seen(seen).get(DEFAULT, {}).get(key, nothing_there)
-
-
-def _pin(seen: Seen) -> str:
-    connected = kept(seen)
-    return connected.pin if connected else ""
 
 
 def _show_networks(networks: t.Sequence[Endpoint]) -> t.List[t.Dict[str, t.Any]]:
@@ -286,6 +271,10 @@ def _load_networks(found: t.Any) -> t.List[Endpoint]:
     return [Endpoint.of(one) for one in found]
 
 
+def _names(networks: t.Sequence[Endpoint]) -> str:
+    return ", ".join(one.network for one in networks)
+
+
 def _name(value: NetworkMode) -> str:
     return value.name
 
@@ -297,26 +286,21 @@ ROWS = (
         Base(_mode_of),
         _network_mode,
         Live.NEVER,
-        {"HostConfig.NetworkMode": _network_mode_seen, "NetworkSettings.SandboxKey": _pin},
+        {"HostConfig.NetworkMode": _network_mode_seen},
         dump=_name,
         load=NetworkMode,
     ),
     Row(
-        Field("networks", "set", MORE, _show_networks),
+        Field("networks", "list", MORE, _show_networks),
         parse_networks,
         fixed([]),
         nothing,
         Live.NETWORKS,
-        {
-            "NetworkSettings.Networks": _networks_seen,
-            "NetworkSettings.IPAddress": _of_default("IPAddress", ""),
-            "NetworkSettings.IPPrefixLen": _of_default("IPPrefixLen", 0),
-            "NetworkSettings.Gateway": _of_default("Gateway", ""),
-            "NetworkSettings.MacAddress": _of_default("MacAddress", ""),
-            "NetworkSettings.GlobalIPv6Address": _of_default("GlobalIPv6Address", ""),
-        },
+        FACTS,
         dump=lambda value: [one.to_json() for one in value],
         load=_load_networks,
+        there=_networks_there,
+        fit=_fit,
     ),
     Row(
         Field("mac_address"),

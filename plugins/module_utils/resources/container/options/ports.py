@@ -8,6 +8,7 @@ import typing as t
 
 from ....errors import InvalidArgument
 from ....kernel.field import MORE, Field
+from .network_seen import bindings, ports_seen
 from .row import Base, Defaults, Live, Row, Seen, Value, Values, bad, fixed, nothing, parse_flag
 
 if t.TYPE_CHECKING:
@@ -16,12 +17,14 @@ if t.TYPE_CHECKING:
 
 
 def parse_ports(value: Value, option: str) -> t.List[Published]:
-    """A host port of 0: one is chosen when the container is made."""
+    """A host port of 0: one is chosen when the container is made. An address 0.0.0.0 stays: no default takes its place."""
     from ....network.ports import check_twice, parse_published
 
+    if "all" in (str(one).lower() for one in value):
+        raise InvalidArgument(f"{option}: all is not taken any more, as in Docker's module: set publish_all_ports")
     found = [port for text in value for port in parse_published(str(text), option=option)]
     try:
-        check_twice([port for port in found if port.host_port])
+        check_twice([port for port in _at(found, None) if port.host_port])
     except InvalidArgument as error:
         raise InvalidArgument(f"{option}: {error}") from error
     return found
@@ -53,22 +56,23 @@ def exposed_of(defaults: Defaults) -> t.List[str]:
 
 def published_of(values: Values) -> t.List[Published]:
     """All ports to publish, of which some have no port of the host yet."""
-    from ....network.ports import Published
-    from ....network.subnets import parse_address
-
-    default = values["default_host_ip"]
-    address = parse_address(default, "default_host_ip") if default else None
     found: t.List[Published] = list(values["published_ports"])
     if values["publish_all_ports"]:
         there = {(one.container_port, one.protocol) for one in found}
         exposed = [(int(number), protocol) for number, protocol in (one.split("/") for one in values["exposed_ports"])]
-        found += [Published(None, 0, *one) for one in exposed if one not in there]
-    return [one._replace(host_ip=one.host_ip or address) for one in found]
+        from ....network.ports import Published
+
+        found += _at([Published(None, 0, *one) for one in exposed if one not in there], values["default_host_ip"])
+    return found
 
 
-def asked_ports(given: Values) -> t.List[Published]:
-    """The ports of the host that a task names."""
-    return [one for one in given.get("published_ports") or () if one.host_port]
+def _at(ports: t.Iterable[Published], default: t.Optional[str]) -> t.List[Published]:
+    """Where they are published: what names no address at the default one. 0.0.0.0 is everywhere, IPv6 too."""
+    from ....network.subnets import parse_address
+
+    address = parse_address(default, "default_host_ip") if default else None
+    found = [one._replace(host_ip=one.host_ip or address) for one in ports]
+    return [one._replace(host_ip=None) if one.host_ip == parse_address("0.0.0.0", "") else one for one in found]  # compared
 
 
 def parse_host_ip(value: Value, option: str) -> str:
@@ -92,6 +96,10 @@ def _load(found: t.Any) -> t.List[Published]:
     return [Published(parse_address(one[0], "host IP") if one[0] else None, *one[1:]) for one in found]
 
 
+def show_ports(ports: t.Sequence[Published]) -> str:
+    return ", ".join(_show(ports))
+
+
 def _show(ports: t.Sequence[Published]) -> t.List[str]:
     def shown(port: Published) -> str:
         host, _slash, protocol = str(port).partition("/")
@@ -99,25 +107,6 @@ def _show(ports: t.Sequence[Published]) -> t.List[str]:
         return f"{host}:{port.container_port}/{protocol}"
 
     return [shown(one) for one in ports]
-
-
-def bindings(ports: t.Iterable[Published]) -> t.Dict[str, t.List[t.Dict[str, str]]]:
-    """As docker inspect has them."""
-    found: t.Dict[str, t.List[t.Dict[str, str]]] = {}
-    for one in ports:
-        host = {"HostIp": str(one.host_ip or ""), "HostPort": str(one.host_port or "")}
-        found.setdefault(f"{one.container_port}/{one.protocol}", []).append(host)
-    return found
-
-
-def _ports_seen(seen: Seen) -> t.Dict[str, t.Any]:
-    """NetworkSettings.Ports: also those that are only exposed."""
-    from .network import kept
-
-    connected = kept(seen)
-    there = bindings(connected.ports) if connected else {}
-    exposed = seen.values.get("exposed_ports") or [] if connected else []
-    return {**dict.fromkeys(exposed), **there}
 
 
 def _exposed_seen(seen: Seen) -> t.Dict[str, t.Any]:
@@ -130,12 +119,12 @@ ROWS = (
     Row(
         Field("published_ports", "set", MORE, _show),
         parse_ports,
-        fixed([]),
+        Base(lambda defaults, given: [], lambda base, value, given: _at(value, given.get("default_host_ip"))),
         nothing,
         Live.NETWORKS,
         {
             "HostConfig.PortBindings": lambda seen: bindings(seen.values.get("published_ports") or ()),
-            "NetworkSettings.Ports": _ports_seen,
+            "NetworkSettings.Ports": ports_seen,
         },
         dump=_dump,
         load=_load,
@@ -151,7 +140,7 @@ ROWS = (
     Row(
         Field("exposed_ports", "set", MORE),
         parse_exposed,
-        Base(lambda defaults, given: exposed_of(defaults), lambda base, given: sorted({*base, *given})),
+        Base(lambda defaults, given: exposed_of(defaults), lambda base, value, given: sorted({*base, *value})),
         nothing,
         Live.NETWORKS,
         {"Config.ExposedPorts": _exposed_seen},

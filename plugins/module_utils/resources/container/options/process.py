@@ -159,7 +159,7 @@ ROWS = (
         Field("command", "list"),
         parse_words,
         # An empty command is that of the image.
-        Base(_image_command, lambda base, given: given or base),
+        Base(_image_command, lambda base, value, given: value or base),
         _command,
         Live.NEVER,
         {

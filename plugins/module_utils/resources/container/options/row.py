@@ -10,6 +10,7 @@ import typing as t
 from ....engine.models import Container, Runtime
 from ....errors import InvalidArgument, printable
 from ....kernel.field import Field
+from ....network.places import Places
 
 if t.TYPE_CHECKING:
     from ....engine.api import Engine
@@ -58,7 +59,7 @@ class Context(t.NamedTuple):
     """What a row may look at besides its own value. values: those of all options. directory: the container's.
 
     image: the image's name for messages; image_volumes: the paths that it declares; root: a descriptor of its files (-1: a change
-    of a container that stays). name, namespace: the container's. joined: the networks of another container, if it uses those.
+    of a container that stays). name, namespace: the container's. places: of networks. joined: those of another container, if it uses them.
     gateway: tells the address of the host in its first network.
     """
 
@@ -67,6 +68,7 @@ class Context(t.NamedTuple):
     directory: str = ""
     name: str = ""
     namespace: str = ""
+    places: Places = Places()
     joined: t.Optional[Connected] = None
     gateway: t.Callable[[], str] = lambda: ""
     image: str = ""
@@ -87,10 +89,11 @@ class Host(t.NamedTuple):
 
 
 class Seen(t.NamedTuple):
-    """A container to be read back. values: those that it was made with; empty if another tool made it."""
+    """A container to be read back. values: those that it was made with; empty if another tool made it. runs: whether it does."""
 
     container: Container
     values: Values
+    runs: bool
 
     @property
     def spec(self) -> t.Mapping[str, t.Any]:
@@ -114,10 +117,10 @@ def stored(_container: Container, value: Value) -> Value:
 
 
 class Base(t.NamedTuple):
-    """of: what a container has when the option is not given. join: combines that with a value that is given."""
+    """of: what a container has when the option is not given. join: combines that with a value that is given, and others that are."""
 
     of: t.Callable[[Defaults, Values], Value]
-    join: t.Callable[[Value, Value], Value] = lambda base, given: given
+    join: t.Callable[[Value, Value, Values], Value] = lambda base, value, given: value
 
 
 class Row(t.NamedTuple):
@@ -128,7 +131,8 @@ class Row(t.NamedTuple):
     facts: the places in the shape of docker inspect where the option is read back, and how.
 
     The rest is for options that need it. dump and load: to JSON and back, for values that are objects. there: what the option is
-    compared with, where that is not the stored value. host: checks that the target has what a value needs (None: not given).
+    compared with, where that is not the stored value. fit(value, there, values, mode): what there is to be, where that is more than
+    the value: all of what is compared then. host: checks that the target has what a value needs (None: not given).
     """
 
     field: Field
@@ -140,6 +144,7 @@ class Row(t.NamedTuple):
     dump: t.Callable[[Value], t.Any] = itself
     load: t.Callable[[t.Any], Value] = itself
     there: t.Callable[[Container, Value], Value] = stored
+    fit: t.Optional[t.Callable[[Value, Value, Values, str], Value]] = None
     host: t.Callable[[Host, t.Optional[Value]], None] = nothing
 
     @property
@@ -149,7 +154,7 @@ class Row(t.NamedTuple):
     def value(self, given: Values, defaults: Defaults) -> Value:
         """The effective value of the option for a container with these given values."""
         base = self.base.of(defaults, given)
-        return base if given.get(self.option) is None else self.base.join(base, given[self.option])
+        return base if given.get(self.option) is None else self.base.join(base, given[self.option], given)
 
 
 def fixed(value: Value) -> Base:
@@ -161,7 +166,7 @@ def of_image(key: str) -> Base:
 
 
 def added_to_image(key: str) -> Base:
-    return Base(lambda defaults, given: defaults[key], lambda base, given: {**base, **given})
+    return Base(lambda defaults, given: defaults[key], lambda base, value, given: {**base, **value})
 
 
 def bad(option: str, value: Value, wanted: str) -> InvalidArgument:

@@ -48,6 +48,11 @@ def effective(given: Values, defaults: Defaults) -> t.Dict[str, Value]:
     return {row.option: row.value(given, defaults) for row in ROWS}
 
 
+def settings(given: Values) -> t.Dict[str, Value]:
+    """The options of networks, names and ports of a container with these given values: all that no image decides about."""
+    return {row.option: row.value(given, {}) for row in (*names.ROWS, *network.ROWS, *ports.ROWS)}
+
+
 def dump(values: Values) -> t.Dict[str, t.Any]:
     """The values as JSON, for storing."""
     return {option: None if value is None else BY_OPTION[option].dump(value) for option, value in values.items()}

@@ -34,7 +34,7 @@ address = ipaddress.ip_address
         ("80", [Published(None, 0, 80)]),
         ("8080:80", [Published(None, 8080, 80)]),
         ("8080:80/UDP", [Published(None, 8080, 80, "udp")]),
-        ("0.0.0.0:8080:80", [Published(None, 8080, 80)]),
+        ("0.0.0.0:8080:80", [Published(address("0.0.0.0"), 8080, 80)]),
         ("127.0.0.1:8080:80/tcp", [Published(address("127.0.0.1"), 8080, 80)]),
         ("127.0.0.1::80", [Published(address("127.0.0.1"), 0, 80)]),
         ("[::1]:8080:80", [Published(address("::1"), 8080, 80)]),
@@ -44,11 +44,6 @@ address = ipaddress.ip_address
 )
 def test_what_is_written(text: str, ports: t.List[Published]) -> None:
     assert parse_published(text) == ports
-
-
-def test_the_address_where_none_is_given() -> None:
-    assert parse_published("8080:80", "192.0.2.1") == [Published(address("192.0.2.1"), 8080, 80)]
-    assert parse_published("[::]:8080:80", "192.0.2.1") == [Published(address("::"), 8080, 80)]
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ def site(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> t.Iterator[
     monkeypatch.setattr(jobs, "_GRACE_SECONDS", 0.0)
     # Nobody runs the hook of a container there, so this machine needs no network for it.
     monkeypatch.setattr(networks, "install", lambda data_root: None)
-    monkeypatch.setattr(networks, "prepare", lambda container: None)
+    monkeypatch.setattr(networks, "prepare", lambda engine, container: container)
     monkeypatch.setattr(networks, "make_ready", lambda connected: None)
     monkeypatch.setattr(networks, "reconnect", lambda before, wanted, path: keep(path, wanted))
     made = MemorySite(tmp_path)

@@ -18,7 +18,6 @@ from ansible_collections.fleet.containerd.plugins.module_utils.kernel.field impo
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import steps
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options import table
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.life import Stop
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.row import Live, Row, fixed
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.streams import task_io
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.values import WantedContainer
@@ -139,9 +138,9 @@ CASES: t.Dict[str, Case] = {
         [{"name": "bridge", "ipv4_address": "10.4.0.9"}],
         [{"name": "bridge", "aliases": ["db", "a"]}],
         "NetworkSettings.Networks.bridge.IPAMConfig",
-        ({"IPv4Address": "10.4.0.9"}, None, None),
-        lambda one: stored("networks")(one)[0]["ips"],
-        ["10.4.0.9"],
+        ({"IPv4Address": "10.4.0.9"}, {"IPv4Address": "10.4.0.9"}, None),
+        connected("endpoints.0.aliases"),
+        [],
     ),
     "mac_address": Case(
         "02-42-AC-11-00-02",
@@ -382,7 +381,7 @@ def test_a_live_change_writes_the_specification_too(site: MemorySite, image: str
     monkeypatch.setattr(table, "ROWS", (*table.ROWS, row))
     monkeypatch.setitem(t.cast(t.Dict[str, Row], table.BY_OPTION), "limit", row)
     before = record(site)
-    want = WantedContainer("row", "started", EngineOptions(), Stop(), {"limit": 5})
+    want = WantedContainer("row", "started", EngineOptions(), given={"limit": 5})
     steps.update(site.memory, before, want, [Change(row.field, None, 5)])
     after = record(site)
     assert after.spec["linux"]["resources"]["pids"] == {"limit": 5}
