@@ -147,7 +147,7 @@ def test_what_is_taken_or_missing(site: Networked, web: Web) -> None:
     missing = web("other", networks=[{"name": "gone"}], failing=True)
     assert missing["msg"].startswith("networks: there is no network 'gone'")
     assert "network_mode is none" in web("other", network_mode="none", published_ports=["80:80"], failing=True)["msg"]
-    assert "no container" in web("other", network_mode="container:gone", failing=True)["msg"]
+    assert "no such container" in web("other", network_mode="container:gone", failing=True)["msg"]
     # Taken after the task has looked: the hook finds out, and the task tells it.
     site.container("web", state="absent")
     assert site.left() == [[], [], []]

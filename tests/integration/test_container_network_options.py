@@ -1,0 +1,468 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of networks on each engine: what differs and what does not, what is refused and why, what facts and files tell."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
+from ansible_collections.fleet.containerd.tests.support.modules import Modules
+from ansible_collections.fleet.containerd.tests.support.namespaces import HOST, listening
+from ansible_collections.fleet.containerd.tests.support.networked import Networked, networked
+
+WEB = ["sh", "-c", "mkdir -p /www && echo hello from $HOSTNAME >/www/index.html && exec httpd -f -p 80 -h /www"]
+STATIC = {"name": "front", "ipv4_address": "10.9.1.7", "aliases": ["www"], "mac_address": "02:42:0a:09:01:07"}
+
+Result = t.Dict[str, t.Any]
+
+
+class Host:
+    """A host with an engine and containers."""
+
+    def __init__(self, site: Networked, image: str) -> None:
+        self.site, self._image = site, image
+
+    def web(self, name: str = "web", /, failing: bool = False, check: bool = False, **options: t.Any) -> Result:
+        """A container with a page."""
+        given = {"image": self._image, "command": WEB, "hostname": name, "stop_signal": "KILL", **options}
+        return self.site.container(name, failing, _ansible_check_mode=check, _ansible_diff=True, **given)
+
+    def network(self, name: str, **options: t.Any) -> Result:
+        return self.site.modules.run("containerd_network", **{**self.site.defaults, "name": name, **options})
+
+    def state(self) -> t.List[t.Any]:
+        """What check mode must not touch."""
+        links = json.loads(self.site.run("ip", "-j", "addr"))
+        addresses = [(one["ifname"], [each["local"] for each in one["addr_info"] if each["scope"] == "global"]) for one in links]
+        return [self.site.left(), self.site.ruleset(), addresses, sorted(map(str, self.site.data.rglob("*")))]
+
+    def converge(self, name: str = "web", /, **options: t.Any) -> Result:
+        """In check mode, which touches nothing, for real, and again."""
+        before = self.state()
+        told = self.web(name, check=True, **options)
+        assert self.state() == before
+        real, again = self.web(name, **options), self.web(name, **options)
+        assert told["actions"] == real["actions"] != []
+        assert told["diff"]["after"].keys() == real["diff"]["after"].keys()
+        assert (again["changed"], again["actions"]) == (False, [])
+        return real
+
+    def refused(self, name: str = "web", /, **options: t.Any) -> str:
+        """The same words in check mode and for real, and nothing is changed."""
+        before = self.state()
+        told, real = self.web(name, True, check=True, **options), self.web(name, True, **options)
+        assert told["msg"] == real["msg"]
+        assert "undone" not in real
+        assert self.state() == before
+        return str(real["msg"])
+
+    def inside(self, result: Result, *command: str) -> str:
+        return self.site.inside(int(result["container"]["State"]["Pid"]), *command)
+
+    def links(self, result: Result) -> t.Dict[str, str]:
+        """Of a container: network by link."""
+        return {one["Interface"]: name for name, one in networks(result).items()}
+
+    def gateway(self, result: Result) -> str:
+        return self.inside(result, "ip", "route", "show", "default").split()[2]
+
+
+def warnings(result: Result) -> t.List[str]:
+    """As text: ansible-core has more about each."""
+    return [one if isinstance(one, str) else one["event"]["msg"] for one in result.get("warnings", [])]
+
+
+def networks(result: Result) -> t.Dict[str, t.Any]:
+    return t.cast(t.Dict[str, t.Any], result["container"]["NetworkSettings"]["Networks"])
+
+
+@pytest.fixture(params=["", *sorted(RELEASES)], ids=lambda version: version or "embedded")
+def host(request: pytest.FixtureRequest, tmp_path: pathlib.Path, modules: Modules, busybox: str) -> t.Iterator[Host]:
+    with networked(tmp_path, request.param) as made:
+        made.fetch(busybox, modules)
+        for number, name in enumerate(("front", "back", "side"), 1):
+            made.network(name, f"10.9.{number}.0/24", f"fd00:9:{number}::/64")
+        yield Host(made, busybox)
+
+
+def test_networks_are_compared_as_in_docker(host: Host) -> None:
+    made = host.converge(networks=[STATIC])
+    pid = made["container"]["State"]["Pid"]
+    # What an entry does not give is no difference, and a network more is connected to what runs.
+    assert not host.web(networks=[{"name": "front"}])["changed"]
+    both = host.converge(networks=[{"name": "front"}, {"name": "back", "aliases": ["api"]}])
+    assert both["actions"] == ["update networks of container web"]
+    assert both["diff"]["before"]["networks"] == [STATIC]
+    assert both["diff"]["after"]["networks"] == [STATIC, {"name": "back", "aliases": ["api"]}]
+    assert both["container"]["State"]["Pid"] == pid
+    assert host.links(both) == {"eth0": "front", "eth1": "back"}
+    assert host.gateway(both) == "10.9.1.1"
+    assert networks(both)["front"]["IPAddress"] == "10.9.1.7"
+    # Networks that are not named stay, unless that is asked for.
+    assert not host.web(networks=[{"name": "front"}])["changed"]
+    assert not host.web(networks=[{"name": "front"}, {"name": "back", "aliases": ["api"]}])["changed"]
+    only = host.converge(networks=[{"name": "front"}], comparisons={"networks": "strict"})
+    assert networks(only).keys() == {"front"}
+    assert networks(only)["front"]["IPAMConfig"] is None
+    assert networks(only)["front"]["Aliases"] == []
+    # Another first network is another beginning: it has the default route.
+    turned = host.converge(networks=[{"name": "back"}, {"name": "front"}])
+    assert host.links(turned) == {"eth0": "back", "eth1": "front"}
+    assert host.gateway(turned) == "10.9.2.1"
+    moved = host.converge(networks=[{"name": "side", "ipv6_address": "fd00:9:3::7"}])
+    assert host.links(moved) == {"eth0": "side"}
+    assert networks(moved)["side"]["GlobalIPv6Address"] == "fd00:9:3::7"
+    assert moved["container"]["State"]["Pid"] == pid
+    again = host.site.container("web", restart=True)
+    assert host.links(again) == {"eth0": "side"}
+    assert host.gateway(again) == "10.9.3.1"
+    host.site.container("web", state="absent")
+    assert host.site.left() == [[], [], []]
+
+
+def test_what_the_network_module_connects_stays(host: Host) -> None:
+    ports = {"networks": [{"name": "front"}], "published_ports": ["8080:80"]}
+    host.web(**ports)
+    host.network("back", connected=["web"])
+    assert not host.web(**ports)["changed"]
+    # A change of something else leaves it.
+    changed = host.converge(networks=[{"name": "front"}], published_ports=["8081:80"])
+    assert changed["actions"] == ["update published_ports of container web"]
+    assert host.links(changed) == {"eth0": "front", "eth1": "back"}
+    assert host.site.page(f"http://{HOST}:8081/", outside=True) == "hello from web"
+    # Who takes a network away that the container's own task names makes a difference.
+    host.network("front", connected=[])
+    assert host.links({"container": host.site.facts("web")}) == {"eth1": "back"}
+    back = host.converge(networks=[{"name": "front"}], published_ports=["8081:80"])
+    assert networks(back)["front"]["IPAddress"]
+    host.site.container("web", state="absent")
+    assert host.site.left() == [[], [], []]
+
+
+def test_the_network_of_another_container(host: Host) -> None:
+    """It follows the other one, which may be started again, or be made anew."""
+    again = "as the container web has another network namespace by now"
+    restarted = [f"stop container pod, {again}", "start container pod"]
+
+    def pod(**options: t.Any) -> Result:
+        return host.converge("pod", command=["sleep", "1000"], network_mode="container:web", **options)
+
+    def page(result: Result) -> str:
+        return host.inside(result, "wget", "-qO-", "http://127.0.0.1/")
+
+    web = host.web(networks=[{"name": "front", "aliases": ["www"]}])
+    first = pod()
+    assert first["container"]["HostConfig"]["NetworkMode"] == f"container:{web['container']['Id']}"
+    assert first["container"]["NetworkSettings"]["SandboxKey"] == web["container"]["NetworkSettings"]["SandboxKey"]
+    assert page(first) == "hello from web"
+    options = {"command": ["sleep", "1000"], "hostname": "pod"}
+    assert not host.web("pod", network_mode=f"container:{web['container']['Id']}", **options)["changed"]
+    # Started again.
+    warned = host.site.container("web", restart=True)
+    assert "the container pod uses the network of web, and is to be started again" in warnings(warned)
+    assert pod()["actions"] == restarted
+    # Made anew: without a new pod.
+    new = host.web(networks=[{"name": "front", "aliases": ["www"]}], env={"A": "1"})
+    assert new["recreated_because"] == ["env"]
+    assert "the container pod uses the network of web, and is to be started again" in warnings(new)
+    second = pod()
+    assert second["actions"] == restarted
+    assert second["container"]["Id"] == first["container"]["Id"]
+    assert second["container"]["HostConfig"]["NetworkMode"] == f"container:{new['container']['Id']}"
+    assert page(second) == "hello from web"
+    assert "www" in host.inside(second, "cat", "/etc/hosts")
+    # Without the option, too: it is in no network of its own.
+    host.site.container("web", restart=True)
+    assert host.site.container("pod", state="started")["actions"] == restarted
+    # Not there.
+    host.site.container("web", state="stopped")
+    words = "network_mode: container:web: the container web does not run: start it first"
+    assert host.refused("pod", network_mode="container:web", **options) == words
+    host.site.container("pod", state="stopped")
+    assert host.refused("pod", network_mode="container:web", **options) == words
+    host.web(networks=[{"name": "front", "aliases": ["www"]}], env={"A": "1"})
+    assert pod()["actions"] == ["start container pod"]
+    gone = host.site.container("web", state="absent")
+    assert "the container pod uses the network of web, and has none then" in warnings(gone)
+    assert (
+        host.refused("pod", network_mode="container:web", **options) == "network_mode: container:web: there is no such container"
+    )
+    host.site.container("pod", state="absent")
+    assert host.site.left() == [[], [], []]
+
+
+def test_a_namespace_of_the_host(host: Host) -> None:
+    host.site.run("ip", "netns", "add", "blue")
+    host.site.run("ip", "-n", "blue", "link", "add", "blue0", "type", "veth", "peer", "name", "blue9")
+    mode = {"network_mode": "ns:/run/netns/blue"}
+    assert "blue0" in host.inside(host.converge(**mode), "ip", "link")
+    host.site.run("ip", "netns", "delete", "blue")
+    assert host.refused(**mode) == "network_mode: ns:/run/netns/blue: the network namespace is not there"
+    host.site.run("ip", "netns", "add", "blue")
+    host.site.run("ip", "-n", "blue", "link", "add", "blue1", "type", "veth", "peer", "name", "blue9")
+    again = host.converge(**mode)
+    assert again["actions"][-1] == "start container web"
+    assert "blue1" in host.inside(again, "ip", "link")
+    host.site.container("web", state="absent")
+    host.site.run("ip", "netns", "delete", "blue")
+
+
+def test_what_is_refused(host: Host) -> None:
+    """Before anything is changed, and in check mode, too."""
+    host.web("other", networks=[{"name": "front", "ipv4_address": "10.9.1.7"}], published_ports=["8080:80", f"{HOST}:8081:80"])
+    words = "published_ports: the host's port"
+    taken = f"{words} 8080/tcp is taken: the container other has published it"
+    assert host.refused(published_ports=["8080:80"]) == taken
+    assert host.refused(published_ports=["8081:80"]) == f"{words} 8081/tcp is taken: the container other has published it"
+    with listening(host.site.world.host, 8090):
+        own = f"{pathlib.Path('/proc/self/comm').read_text().strip()} (process {os.getpid()})"
+        assert host.refused(published_ports=["8090:80"]) == f"{words} 8090/tcp is taken: {own} listens there"
+    assert "is published twice" in host.refused(published_ports=["80:80", "0.0.0.0:80:81"])
+    address = "networks.ipv4_address: 10.9"
+    front = {"name": "front"}
+    assert host.refused(networks=[{**front, "ipv4_address": "10.9.1.7"}]) == (
+        f"{address}.1.7 is taken in the network front: the container other has it"
+    )
+    assert host.refused(networks=[{**front, "ipv4_address": "10.9.2.7"}]) == (
+        f"{address}.2.7 is in no subnet of the network front (10.9.1.0/24, fd00:9:1::/64)"
+    )
+    assert host.refused(networks=[{**front, "ipv4_address": "10.9.1.1"}]) == f"{address}.1.1 is the gateway of the network front"
+    assert host.refused(networks=[{"name": "frnt"}]) == (
+        "networks: there is no network 'frnt' in /etc/cni/net.d; there are back, bridge, front, side"
+    )
+    assert host.refused(network_mode="frnt").startswith("network_mode: there is no network 'frnt'")
+    needs = "needs a network of the container's own, and network_mode is"
+    assert host.refused(network_mode="host", published_ports=["80:80"]) == f"published_ports: 80:80/tcp {needs} host"
+    assert host.refused(network_mode="none", networks=[front]) == f"networks: front {needs} none"
+    assert host.refused(network_mode="none", mac_address="02:42:0a:00:00:01") == f"mac_address: 02:42:0a:00:00:01 {needs} none"
+    # So it is with a container that runs, and with one that was stopped meanwhile.
+    made = host.web(networks=[front], published_ports=["8082:80"])
+    assert host.refused(networks=[front], published_ports=["8080:80"]) == taken
+    assert host.refused(networks=[{**front, "ipv4_address": "10.9.1.7"}], published_ports=["8082:80"]).startswith(
+        f"{address}.1.7 is taken"
+    )
+    assert host.refused(networks=[front], published_ports=["8080:80"], env={"A": "1"}) == taken
+    assert host.inside(made, "wget", "-qO-", "http://127.0.0.1/") == "hello from web"
+    host.site.container("other", state="stopped")
+    host.web(networks=[front], published_ports=["8080:80"])
+    again = host.site.container("other", True, state="started")
+    assert again["msg"] == f"{words} 8080/tcp is taken: the container web has published it"
+    for name in ("web", "other"):
+        host.site.container(name, state="absent")
+    assert host.site.left() == [[], [], []]
+
+
+def test_where_a_port_is_published(host: Host) -> None:
+    ports = ["8080:80", "0.0.0.0:8081:80", f"{HOST}:8082:80", "[::1]:8083:80/udp", "9000-9001:90-91/udp"]
+    made = host.converge(networks=[{"name": "front"}], published_ports=ports, default_host_ip="127.0.0.1")
+    assert made["container"]["NetworkSettings"]["Ports"] == {
+        "80/tcp": [
+            {"HostIp": "127.0.0.1", "HostPort": "8080"},
+            {"HostIp": "0.0.0.0", "HostPort": "8081"},
+            {"HostIp": "::", "HostPort": "8081"},
+            {"HostIp": HOST, "HostPort": "8082"},
+        ],
+        "80/udp": [{"HostIp": "::1", "HostPort": "8083"}],
+        "90/udp": [{"HostIp": "127.0.0.1", "HostPort": "9000"}],
+        "91/udp": [{"HostIp": "127.0.0.1", "HostPort": "9001"}],
+    }
+    assert host.site.page("http://127.0.0.1:8080/") == "hello from web"
+    assert host.site.page(f"http://{HOST}:8080/", outside=True, patience=0) == ""
+    for port in (8081, 8082):
+        assert host.site.page(f"http://{HOST}:{port}/", outside=True) == "hello from web"
+    # Without the default, where an address is given and where none is means the same.
+    moved = host.converge(networks=[{"name": "front"}], published_ports=["8080:80"], default_host_ip="")
+    assert moved["actions"] == ["update default_host_ip, published_ports of container web"]
+    assert not host.web(networks=[{"name": "front"}], published_ports=["0.0.0.0:8080:80"], default_host_ip="")["changed"]
+    assert host.site.page(f"http://{HOST}:8080/", outside=True) == "hello from web"
+    every = host.converge(
+        networks=[{"name": "front"}], publish_all_ports=True, exposed_ports=["80", "90/udp"], published_ports=[]
+    )
+    chosen = every["container"]["NetworkSettings"]["Ports"]
+    assert chosen.keys() == {"80/tcp", "90/udp"}
+    assert host.site.page(f"http://{HOST}:{chosen['80/tcp'][0]['HostPort']}/", outside=True) == "hello from web"
+    host.site.container("web", state="absent")
+
+
+def test_facts(host: Host) -> None:
+    """As docker inspect has them, for what runs and for what does not."""
+    made = host.web(
+        networks=[STATIC, {"name": "back"}], published_ports=["8080:80"], exposed_ports=["90"], dns_servers=["192.0.2.53"]
+    )
+    settings, front = made["container"]["NetworkSettings"], networks(made)["front"]
+    assert {key: value for key, value in front.items() if key not in ("NetworkID", "DNSNames", "GlobalIPv6Address")} == {
+        "IPAMConfig": {"IPv4Address": "10.9.1.7"},
+        "Links": None,
+        "DriverOpts": None,
+        "Aliases": ["www"],
+        "MacAddress": "02:42:0a:09:01:07",
+        "IPAddress": "10.9.1.7",
+        "IPPrefixLen": 24,
+        "Gateway": "10.9.1.1",
+        "GlobalIPv6PrefixLen": 64,
+        "IPv6Gateway": "fd00:9:1::1",
+        "Interface": "eth0",
+    }
+    assert front["GlobalIPv6Address"].startswith("fd00:9:1::")
+    assert front["DNSNames"] == ["web", made["container"]["Id"][:12], "www"]
+    shown = host.site.modules.run("containerd_network_info", **{**host.site.defaults, "name": ["front"]})["networks"][0]
+    assert front["NetworkID"] == shown["Id"] != ""
+    assert settings["HairpinMode"] is True
+    assert settings["IPAddress"] == ""  # of the default network, in which it is not
+    assert settings["Ports"] == {
+        "80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}, {"HostIp": "::", "HostPort": "8080"}], "90/tcp": None
+    }  # fmt: skip
+    config = made["container"]["HostConfig"]
+    assert config["PortBindings"] == {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}
+    assert (config["NetworkMode"], config["Dns"]) == ("front", ["192.0.2.53"])
+    assert (
+        host.site.run("ip", "netns", "exec", os.path.basename(settings["SandboxKey"]), "ip", "-4", "-o", "addr").count(
+            "inet 10.9."
+        )
+        == 2
+    )
+    assert host.site.facts("web")["NetworkSettings"] == settings
+    stopped = host.site.container("web", state="stopped")
+    assert (stopped["container"]["NetworkSettings"]["SandboxKey"], stopped["container"]["NetworkSettings"]["Ports"]) == ("", {})
+    off = networks(stopped)
+    assert list(off) == ["front", "back"]
+    assert (off["front"]["IPAMConfig"], off["front"]["IPAddress"]) == ({"IPv4Address": "10.9.1.7"}, "")
+    assert stopped["container"]["HostConfig"]["PortBindings"] == config["PortBindings"]
+    # One that has ended by itself has none, either.
+    host.site.container("web", state="started")
+    os.kill(host.site.facts("web")["State"]["Pid"], signal.SIGKILL)
+    time.sleep(0.5)
+    dead = host.site.facts("web")
+    assert (dead["State"]["Status"], dead["NetworkSettings"]["Networks"]["front"]["IPAddress"]) == ("exited", "")
+    host.site.container("web", state="absent")
+
+
+@pytest.mark.parametrize("host", ["1.7"], indirect=True)
+def test_labels_that_nerdctl_reads(host: Host) -> None:
+    made = host.web(networks=[{**STATIC, "ipv6_address": "fd00:9:1::7"}], published_ports=["8080:80", "127.0.0.1:8081:80/udp"])
+    assert host.site.daemon
+
+    def labels() -> t.Dict[str, t.Any]:
+        assert host.site.daemon
+        raw = host.site.daemon.ctr("containers", "info", made["container"]["Id"], namespace=host.site.namespace)
+        return t.cast(t.Dict[str, t.Any], json.loads(raw.stdout)["Labels"])
+
+    found = labels()
+    assert json.loads(found["nerdctl/networks"]) == ["front"]
+    assert json.loads(found["nerdctl/ports"]) == [
+        {"HostPort": 8080, "ContainerPort": 80, "Protocol": "tcp", "HostIP": "0.0.0.0"},
+        {"HostPort": 8081, "ContainerPort": 80, "Protocol": "udp", "HostIP": "127.0.0.1"},
+    ]
+    assert [found[f"nerdctl/{key}"] for key in ("ip", "ip6", "mac-address")] == ["10.9.1.7", "fd00:9:1::7", STATIC["mac_address"]]
+    host.web(networks=[{"name": "back"}], published_ports=["8082:80"])
+    found = labels()
+    assert json.loads(found["nerdctl/networks"]) == ["back"]
+    assert [one["HostPort"] for one in json.loads(found["nerdctl/ports"])] == [8082]
+    assert not {"nerdctl/ip", "nerdctl/ip6", "nerdctl/mac-address"} & set(found)
+    host.site.container("web", state="absent")
+
+
+def test_networks_of_another_directory(host: Host) -> None:
+    """Both modules mean the same networks by cni_conf_dir, and the hook finds them without being told again."""
+    place = {"cni_conf_dir": "/etc/cni/own.d"}
+    host.network("inner", **place, ipam_config=[{"subnet": "10.9.8.0/24"}])
+    assert "there is no network 'inner' in /etc/cni/net.d" in host.refused(networks=[{"name": "inner"}])
+    options = {**place, "networks": [{"name": "inner"}], "published_ports": ["8080:80"]}
+    made = host.converge(**options)
+    assert networks(made)["inner"]["IPAddress"].startswith("10.9.8.")
+    shown = host.site.modules.run("containerd_network_info", **{**host.site.defaults, **place, "name": ["inner"]})["networks"][0]
+    assert [one["Name"] for one in shown["Containers"].values()] == ["web"]
+    again = host.site.container("web", restart=True)
+    assert networks(again)["inner"]["IPAddress"].startswith("10.9.8.")
+    assert host.site.page(f"http://{HOST}:8080/", outside=True) == "hello from web"
+    # A default network of its own, too.
+    other = host.web("other", **place, network_mode="bridge")
+    assert host.site.path("/etc/cni/own.d/nerdctl-bridge.conflist").exists()
+    assert networks(other)["bridge"]["IPAddress"]
+    for name in ("web", "other"):
+        host.site.container(name, state="absent")
+    assert host.site.left() == [[], [], []]
+
+
+def test_names_of_members(host: Host) -> None:
+    """Kept current in the hosts file of each: as members come, change, stop, are killed and go."""
+    a = host.web("a", networks=[{"name": "front", "aliases": ["one"]}])
+
+    def known(result: Result) -> t.Set[str]:
+        lines = host.inside(result, "cat", "/etc/hosts").splitlines()
+        return {word for line in lines if line.startswith("10.9.1.") for word in line.split()[1:]} & {"a", "one", "b", "two", "c"}
+
+    b = host.web("b", networks=[{"name": "front", "aliases": ["two"]}, {"name": "back"}])
+    assert known(a) == known(b) == {"a", "one", "b", "two"}
+    assert host.inside(a, "wget", "-qO-", "http://two/") == "hello from b"
+    host.web("b", networks=[{"name": "front", "aliases": ["c"]}, {"name": "back"}])
+    assert known(a) == {"a", "one", "b", "c"}
+    host.site.container("b", state="stopped")
+    assert known(a) == {"a", "one"}
+    b = host.site.container("b", state="started")
+    assert known(a) == known(b) == {"a", "one", "b", "c"}
+    # Killed: whoever runs it next, or removes it, tells the others.
+    os.kill(int(b["container"]["State"]["Pid"]), signal.SIGKILL)
+    time.sleep(0.5)
+    b = host.site.container("b", state="started")
+    assert known(a) == known(b) == {"a", "one", "b", "c"}
+    os.kill(int(b["container"]["State"]["Pid"]), signal.SIGKILL)
+    host.site.container("b", state="absent")
+    assert known(a) == {"a", "one"}
+    host.site.container("a", state="absent")
+    assert host.site.left() == [[], [], []]
+
+
+def test_the_resolver_is_that_of_the_start(host: Host, tmp_path: pathlib.Path) -> None:
+    """What the task does not give comes from the host, each time that the container starts."""
+    own = tmp_path / "resolv.conf"
+    own.write_text("nameserver 192.0.2.1\nsearch old.example\n")
+    host.site.run("mount", "--bind", str(own), "/etc/resolv.conf")
+    try:
+        made = host.web(networks=[{"name": "front"}], dns_opts=["ndots:2"])
+        assert host.inside(made, "cat", "/etc/resolv.conf") == "nameserver 192.0.2.1\nsearch old.example\noptions ndots:2"
+        own.write_text("nameserver 127.0.0.53\nnameserver 192.0.2.2\nsearch new.example\noptions edns0\n")
+        assert not host.web(networks=[{"name": "front"}], dns_opts=["ndots:2"])["changed"]
+        again = host.site.container("web", restart=True)
+        assert host.inside(again, "cat", "/etc/resolv.conf") == "nameserver 192.0.2.2\nsearch new.example\noptions ndots:2"
+        # Also after a change of networks.
+        host.web(networks=[{"name": "front"}, {"name": "back"}], dns_opts=["ndots:2"])
+        own.write_text("nameserver 192.0.2.3\n")
+        last = host.site.container("web", restart=True)
+        assert host.inside(last, "cat", "/etc/resolv.conf") == "nameserver 192.0.2.3\noptions ndots:2"
+    finally:
+        host.site.container("web", state="absent")
+        host.site.run("umount", "/etc/resolv.conf")
+
+
+def test_after_a_reboot_the_order_does_not_matter(host: Host) -> None:
+    """A container in the network of another one that is not started yet says so; then it is in the new one."""
+    web = {"networks": [{"name": "front"}]}
+    pod = {"command": ["sleep", "1000"], "network_mode": "container:web", "hostname": "pod"}
+    host.web(**web)
+    host.web("pod", **pod)
+    for name in ("web", "pod"):
+        os.kill(int(host.site.facts(name)["State"]["Pid"]), signal.SIGKILL)
+    time.sleep(0.5)
+    for one in host.site.path("/run/netns").iterdir():
+        host.site.run("umount", f"/run/netns/{one.name}")
+        one.unlink()
+    shutil.rmtree(host.site.path("/run/fleet-containerd/networks"))
+    while host.site.left()[1]:
+        time.sleep(0.05)  # the kernel takes its time to remove a namespace
+    assert host.refused("pod", **pod) == "network_mode: container:web: the container web does not run: start it first"
+    assert host.web(**web)["actions"] == ["start container web"]
+    assert host.inside(host.converge("pod", **pod), "wget", "-qO-", "http://127.0.0.1/") == "hello from web"
+    for name in ("pod", "web"):
+        host.site.container(name, state="absent")
+    assert host.site.left() == [[], [], []]
