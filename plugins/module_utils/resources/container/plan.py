@@ -16,7 +16,6 @@ from ..image.pull import pull_steps, warnings_of
 from . import networks, steps
 from .differences import differences
 from .jobs import Job, start_service
-from .networks_look import Look
 from .options.row import Host
 from .options.table import look_at, shown
 from .values import FoundContainer, WantedContainer
@@ -74,11 +73,15 @@ class Planner:
         want, have = self.want, self.have
         live = self.differ.live if networks.changes(self.differ.live) else []
         starts = want.state == "started" and not have.running
-        look = Look(self.host, want, have, want.state == "started" or (want.state == "present" and have.running))
-        if makes:
-            look.at_new()
-        elif have.container and have.stored is not None and (live or starts or self.astray):
-            look.at_old(have.container, live)
+        stays = have.container if have.stored is not None and (live or starts or self.astray) else None
+        if makes or stays:
+            from .networks_look import Look
+
+            look = Look(self.host, want, have, want.state == "started" or (want.state == "present" and have.running))
+            if makes or stays is None:
+                look.at_new()
+            else:
+                look.at_old(stays, live)
         if have.running and (makes or want.state == "stopped" or (want.state == "started" and want.restart)):
             self._warn_users("is to be started again")
 
