@@ -8,7 +8,7 @@ from __future__ import annotations
 import pathlib
 
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
-from ansible_collections.fleet.containerd.tools.bench import act, images, playbooks, rows
+from ansible_collections.fleet.containerd.tools.bench import act, images, networks, playbooks, rows
 
 
 def test_a_container_is_made_and_started_as_in_the_benchmarks(registry: Registry, tmp_path: pathlib.Path) -> None:
@@ -24,6 +24,11 @@ def test_a_container_is_made_and_started_as_in_the_benchmarks(registry: Registry
     finally:
         ours.close()
     assert not pathlib.Path(ours.state).exists()
+
+
+def test_containers_are_attached_by_both_ways() -> None:
+    found = networks.on_a_host_of_its_own(1, ["attaching"])
+    assert [(row.row, row.ratio > 0) for row in found] == [("P12", True)] * 2
 
 
 def test_what_a_task_sends_is_counted() -> None:

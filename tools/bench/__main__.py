@@ -14,7 +14,7 @@ import platform
 import sys
 import typing as t
 
-from . import chart, images, playbooks, rows
+from . import chart, images, networks, playbooks, rows
 from .corpus import ROOT
 
 GROUPS: t.Dict[str, t.Callable[[int], t.List[rows.Row]]] = {
@@ -28,6 +28,9 @@ GROUPS: t.Dict[str, t.Callable[[int], t.List[rows.Row]]] = {
     "P8": rows.pulls,
     "P9": images.scale,
     "P10": playbooks.payload,
+    "P11": networks.on_a_host_of_its_own,
+    "P12": networks.on_a_host_of_its_own,
+    "P13": networks.on_a_host_of_its_own,
 }
 
 

@@ -20,7 +20,7 @@ from .corpus import ROOT, Daemon, daemon, fresh_filesystem
 from .rows import DAEMONS, Ours, Row, interleaved
 
 _TASKS = 10
-_TRIVIAL = """#!/usr/bin/python
+TRIVIAL = """#!/usr/bin/python
 from ansible.module_utils.basic import AnsibleModule
 AnsibleModule(argument_spec={}, supports_check_mode=True).exit_json(changed=False)
 """
@@ -85,7 +85,8 @@ def tasks(work: pathlib.Path, label: str, image: str, options: str) -> t.Dict[st
         f"container running, {label}": Play(
             work,
             f"container-{label}",
-            f"fleet.containerd.containerd_container: {{name: web, image: '{image}', command: [sleep, '1000'], {options}}}",
+            f"fleet.containerd.containerd_container: {{name: web, image: '{image}', command: [sleep, '1000'],"
+            f" network_mode: none, {options}}}",
         ),
     }
 
@@ -97,7 +98,7 @@ def noop(runs: int) -> t.List[Row]:
         stack.callback(shutil.rmtree, work)
         ours = Ours(base, registry)
         stack.callback(ours.close)
-        (work / "trivial.py").write_text(_TRIVIAL)
+        (work / "trivial.py").write_text(TRIVIAL)
         plays = {"trivial": Play(work, "trivial", "trivial:")}
         plays.update(
             tasks(work, "embedded", ours.reference, f"engine: embedded, data_root: {base}/ours, state_root: {ours.state}")

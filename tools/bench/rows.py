@@ -20,7 +20,7 @@ import time
 import typing as t
 
 from ...plugins.module_utils.argument_specs.containerd_container import SPEC
-from ...plugins.module_utils.engine.models import TaskIO
+from ...plugins.module_utils.engine_containerd.engine import ContainerdEngine
 from ...plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ...plugins.module_utils.image.source import RegistrySource
 from ...plugins.module_utils.oci.platform import Platform
@@ -190,25 +190,25 @@ PARAMETERS: t.Dict[str, t.Any] = {name: option.get("default") for name, option i
 
 
 class Ours:
-    """The embedded engine with one image, called from this running Python."""
+    """An engine with one image, called from this running Python: the embedded one, or that of the daemon at an address."""
 
-    def __init__(self, base: pathlib.Path, registry: Registry) -> None:
-        self.state = tempfile.mkdtemp(prefix="fleet-bench-", dir="/run")
-        self.engine = EmbeddedEngine("default", str(base / "ours"), self.state)
+    def __init__(self, base: pathlib.Path, registry: Registry, address: str = "") -> None:
+        self.state, self.data_root = tempfile.mkdtemp(prefix="fleet-bench-", dir="/run"), str(base / "ours")
+        embedded = EmbeddedEngine("default", self.data_root, self.state)
+        self.engine: t.Any = ContainerdEngine(address, "default", "", self.data_root) if address else embedded
         self.reference = push(registry, "busybox")
         client = RegistryClient(RegistryOptions(plain_http=True))
         pull(self.engine, RegistrySource(client, Reference.parse(self.reference)), Platform.host())
         client.close()
         self.count = 0
 
-    def start(self) -> None:
-        """Make and start a container, as the module does."""
+    def start(self, **options: t.Any) -> None:
+        """Make and start a container, as the module does; without a network, when the options name none."""
         self.count += 1
-        options = {**PARAMETERS, "name": f"c{self.count}", "image": self.reference, "command": ["sleep", "1000"]}
-        want = ContainerResource().desired(options, self.engine)
-        made = steps.create(self.engine, want, secrets.token_hex(32))
-        mounts = self.engine.snapshotter().mounts(made.snapshot_key)
-        self.engine.tasks.start(made, mounts, TaskIO(log_path=steps.log_path(self.engine, made.id)))
+        own = {"name": f"c{self.count}", "image": self.reference, "command": ["sleep", "1000"], "data_root": self.data_root}
+        given = {**PARAMETERS, "network_mode": "none", **own, **options}
+        want = ContainerResource().desired(given, self.engine)
+        steps.start(self.engine, steps.create(self.engine, want, secrets.token_hex(32)))
 
     def remove_all(self) -> None:
         for made in self.engine.containers.list():
