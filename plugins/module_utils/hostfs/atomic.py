@@ -24,13 +24,18 @@ def fsync_dir(path: str) -> None:
 
 
 def write_file(
-    path: str, data: bytes, mode: int = 0o600, durable: bool = True, owner: t.Optional[t.Tuple[int, int]] = None
+    path: str,
+    data: bytes,
+    mode: int = 0o600,
+    durable: bool = True,
+    owner: t.Optional[t.Tuple[int, int]] = None,
+    alone: bool = False,
 ) -> None:
     """Replace path by data. A reader sees the old file or the new one, never a part of it. A failure leaves nothing behind.
 
-    owner: user and group of the new file; by default those of this process.
+    owner: user and group of the new file; by default those of this process. alone: see replacing().
     """
-    with replacing(path, mode, durable) as stream:
+    with replacing(path, mode, durable, alone=alone) as stream:
         if owner:
             os.fchown(stream.fileno(), *owner)
         stream.write(data)
@@ -38,22 +43,30 @@ def write_file(
 
 @contextlib.contextmanager
 def replacing(
-    path: str, mode: int = 0o600, durable: bool = True, unnamed: bool = False, parent: t.Optional[int] = None
+    path: str,
+    mode: int = 0o600,
+    durable: bool = True,
+    unnamed: bool = False,
+    parent: t.Optional[int] = None,
+    alone: bool = False,
 ) -> t.Iterator[t.BinaryIO]:
     """A stream that replaces path when the context ends without an error. An error leaves nothing behind.
 
     unnamed: the new file has no name until then if the file system supports it, so a killed process leaves nothing either.
-    parent: the open directory of the file; then only the last part of path counts.
+    parent: the open directory of the file; then only the last part of path counts. alone: nobody else writes this file meanwhile (there is
+    a lock). The temporary name is always the same then, so what a killed process leaves is replaced by the next one, or removed by
+    remove_file().
     """
     directory, name = os.path.split(path)
-    temporary, named, done = f".{name}.{os.urandom(8).hex()}", True, False
+    temporary, named, done = _temporary(name) if alone else f".{name}.{os.urandom(8).hex()}", True, False
     try:
         with _opened(directory, parent) as opened:
             fd = _unnamed(opened, mode) if unnamed else -1
             if fd >= 0:
                 named = False
             else:
-                fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=opened)
+                how = os.O_TRUNC if alone else os.O_EXCL
+                fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | how | os.O_NOFOLLOW | os.O_CLOEXEC, mode, dir_fd=opened)
             try:
                 with open(fd, "wb") as stream:
                     os.fchmod(fd, mode)
@@ -75,6 +88,18 @@ def replacing(
                 os.fsync(opened)
     except OSError as error:
         raise from_os_error(error, f"writing {path}") from error
+
+
+def _temporary(name: str) -> str:
+    return f".{name}.new"
+
+
+def remove_file(path: str) -> None:
+    """Remove what was written alone, and what a killed process has left of it. Fine when it is not there."""
+    directory, name = os.path.split(path)
+    for one in (os.path.join(directory, _temporary(name)), path):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(one)
 
 
 @contextlib.contextmanager

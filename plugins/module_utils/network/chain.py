@@ -15,7 +15,7 @@ import os
 import typing as t
 
 from ..errors import EngineError, FailedPrecondition, InvalidArgument, Unimplemented, printable
-from ..hostfs.atomic import make_dir, read_file, write_file
+from ..hostfs.atomic import make_dir, read_file, remove_file, write_file
 from ..hostfs.lock import locked
 from . import external, netns
 from .attachment import Attachment, Call, Host
@@ -125,8 +125,7 @@ class Chain:
                         external.run("DEL", call)
                 except EngineError as error:
                     problems.append(f"detaching from {self._conflist.name} by {call.kind}: {error}")
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path(attachment))
+            remove_file(self._path(attachment))
         return problems
 
     def _call(self, plugin: Document, attachment: Attachment, previous: t.Optional[Result]) -> Call:
@@ -168,7 +167,7 @@ class Chain:
             **({} if result is None else {"result": result.to_json(self._conflist.version)}),
         }
         make_dir(os.path.dirname(path))
-        write_file(path, json.dumps(document).encode(), durable=False)
+        write_file(path, json.dumps(document).encode(), durable=False, alone=True)
 
     def _saved(self, attachment: Attachment) -> t.Optional[_Saved]:
         raw = read_file(self._path(attachment))

@@ -143,7 +143,7 @@ def held(path: str, wait: t.Optional[float] = None) -> t.Iterator[Connected]:
 
 def keep(path: str, connected: Connected) -> None:
     """The counterpart, for who holds it, and for a new container."""
-    write_file(path, json.dumps(connected.to_json()).encode(), 0o644)
+    write_file(path, json.dumps(connected.to_json()).encode(), 0o644, alone=True)
 
 
 def _read(path: str) -> Connected:

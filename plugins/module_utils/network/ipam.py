@@ -21,6 +21,8 @@ from .subnets import IPAddress, IPNetwork, Span, parse_address, parse_network, u
 
 _BREAK = "\r\n"
 _LAST = "last_reserved_ip."
+#: An address that is being reserved.
+_NEW = ".new"
 _LIMIT = 4096
 
 
@@ -196,19 +198,12 @@ class Reservations:
         with self._locked():
             return [self._remove(address) for address, one in self.list().items() if one == owner]
 
-    def release_strangers(self, keep: t.Callable[[Owner], bool]) -> t.List[str]:
-        """Give back what belongs to nobody: a file without an owner, and owners that are not to keep theirs."""
-        if not os.path.isdir(self._path):
-            return []
-        with self._locked():
-            return [self._remove(address) for address, one in self.list().items() if not one.container_id or not keep(one)]
-
     def forget(self) -> None:
         """The network is removed. What is in its directory and is not ours stays, and so does the directory then."""
         with contextlib.suppress(FileNotFoundError):
             names = os.listdir(self._path)
             for name in names:
-                if _is_address(name) or name.startswith(_LAST) or name == "lock":
+                if _is_address(name) or name.startswith(_LAST) or name in ("lock", _NEW):
                     os.unlink(os.path.join(self._path, name))
             with contextlib.suppress(OSError):
                 os.rmdir(self._path)
@@ -217,12 +212,15 @@ class Reservations:
     def _locked(self) -> t.Iterator[None]:
         make_dir(self._path, 0o755)
         with locked(os.path.join(self._path, "lock"), f"the addresses of the network {self.network}"):
+            # A process was killed. It may be the file of an address by now, under another name: it is not written again.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self._path, _NEW))
             yield
 
     def _reserve(self, address: IPAddress, owner: Owner, number: int) -> bool:
         """False when it is taken. The name appears with its content: a process that is killed leaves no file without an owner."""
         path = os.path.join(self._path, str(address))
-        temporary = os.path.join(self._path, f".{os.urandom(8).hex()}")
+        temporary = os.path.join(self._path, _NEW)
         try:
             _write(temporary, owner.text)
             try:

@@ -16,7 +16,7 @@ import stat
 import typing as t
 
 from ..errors import EngineError, InvalidArgument, from_os_error, printable
-from ..hostfs.atomic import make_dir, read_file, write_file
+from ..hostfs.atomic import make_dir, read_file, remove_file, write_file
 from ..hostfs.lock import locked
 from .places import STATE_DIR
 
@@ -56,7 +56,7 @@ class Names:
         member.check()
         make_dir(self._path)
         with self._locked():
-            write_file(self._file(member.key), json.dumps(member).encode(), durable=False)
+            write_file(self._file(member.key), json.dumps(member).encode(), durable=False, alone=True)
             return self._tell()
 
     def leave(self, key: str) -> t.List[str]:
@@ -65,8 +65,7 @@ class Names:
             return []
         with self._locked():
             gone = self._read(self._file(key))
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._file(key))
+            remove_file(self._file(key))
             return ([] if gone is None else self._write(gone, [])) + self._tell()
 
     def members(self) -> t.List[Member]:

@@ -202,15 +202,6 @@ class Networks:
         """Who has an address in a network; also containers of nerdctl."""
         return sorted(set(Reservations(name, self._host.data_dir).list().values()) - {Owner("", "")})
 
-    def sweep(self, keep: t.Callable[[str], bool]) -> t.List[str]:
-        """Give back addresses of all our networks whose container (keep: by its id) is none any more; which they were."""
-        found = []
-        for conflist in self.directory.read().networks.values():
-            if conflist.id:
-                store = Reservations(conflist.name, self._host.data_dir)
-                found += store.release_strangers(lambda owner: keep(owner.container_id))
-        return found
-
     def _there(self, name: str) -> t.Optional[Network]:
         found = self.directory.read().networks.get(name)
         return Network.of(found) if found is not None else None

@@ -92,11 +92,6 @@ class Rules:
         with self._locked():
             self._change(lambda there: ([one for one in there if one.value is not None and one.owner == owner], []))
 
-    def unpublish_strangers(self, keep: t.Callable[[str], bool]) -> None:
-        """Ports whose owner is not to keep them: what killed containers have left."""
-        with self._locked():
-            self._change(lambda there: ([one for one in there if one.value is not None and not keep(one.owner)], []))
-
     def elements(self) -> t.List[Element]:
         """What is there."""
         raise NotImplementedError

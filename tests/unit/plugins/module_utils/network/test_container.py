@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
 import pathlib
+import random
+import subprocess
 import typing as t
 
 import pytest
@@ -21,10 +24,12 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     NotFound,
     Unavailable,
 )
+from ansible_collections.fleet.containerd.plugins.module_utils.libexec.hooks import hooks, install_hook
 from ansible_collections.fleet.containerd.plugins.module_utils.network import netns
-from ansible_collections.fleet.containerd.plugins.module_utils.network.attachment import Host
+from ansible_collections.fleet.containerd.plugins.module_utils.network.attachment import Attachment, Host
+from ansible_collections.fleet.containerd.plugins.module_utils.network.chain import Chain
 from ansible_collections.fleet.containerd.plugins.module_utils.network.conflist import ConfDir
-from ansible_collections.fleet.containerd.plugins.module_utils.network.connected import Connected, Endpoint
+from ansible_collections.fleet.containerd.plugins.module_utils.network.connected import Connected, Endpoint, alone, keep
 from ansible_collections.fleet.containerd.plugins.module_utils.network.container import Connection
 from ansible_collections.fleet.containerd.plugins.module_utils.network.definition import Network
 from ansible_collections.fleet.containerd.plugins.module_utils.network.ipam import Reservations
@@ -32,6 +37,8 @@ from ansible_collections.fleet.containerd.plugins.module_utils.network.names imp
 from ansible_collections.fleet.containerd.plugins.module_utils.network.networks import Networks
 from ansible_collections.fleet.containerd.plugins.module_utils.network.places import Places
 from ansible_collections.fleet.containerd.plugins.module_utils.network.ports import Published
+from ansible_collections.fleet.containerd.plugins.module_utils.network.strangers import sweep
+from ansible_collections.fleet.containerd.tests.support.attack import FULL
 from ansible_collections.fleet.containerd.tests.support.namespaces import HOST, OUTSIDE, World, ip, listening, seen
 
 address = ipaddress.ip_address
@@ -71,6 +78,21 @@ def here(site: World, host: Host, tmp_path: pathlib.Path) -> Site:
 
 
 WEB = Published(None, 8080, 80)
+#: Those with which the hook changes something.
+CALLS = "write,pwrite64,sendto,sendmsg,mkdir,rename,renameat,link,linkat,unlink,unlinkat,ftruncate,mount,umount2,setns,vfork,clone,clone3"
+
+
+@contextlib.contextmanager
+def used(namespace: str) -> t.Iterator[int]:
+    """A process is in it."""
+    with netns.entered(namespace):
+        # starts: sleep
+        process = subprocess.Popen(["sleep", "1000"])
+    with process:
+        try:
+            yield process.pid
+        finally:
+            process.kill()
 
 
 def test_a_container_comes_and_goes(here: Site) -> None:
@@ -169,6 +191,29 @@ def test_the_way_out_is_that_of_the_first_network(here: Site) -> None:
     assert way_out() == [("10.4.1.1", "eth1")]
 
 
+def test_who_is_gone_is_detached_and_nobody_else(here: Site) -> None:
+    gone, runs = here.container("g", Endpoint("front"), Endpoint("back"), ports=(WEB,)), here.container("r", Endpoint("front"))
+    for one in (gone, runs):
+        here.connection(one).up(here.world.namespace(one.names[0]))
+    theirs = Attachment("default-nerdctl", here.world.namespace("n"))
+    Chain(here.networks.directory.get("front"), here.host).attach(theirs)
+    with used(runs.pin):
+        with alone(gone.container_id, gone.places):
+            # Somebody works on it.
+            assert sweep(here.places, here.host.rules) == []
+        assert sweep(here.places, here.host.rules) == [gone.container_id]
+        assert sweep(here.places, here.host.rules) == []
+    owners = {one.container_id for one in Reservations("front", here.host.data_dir).list().values()}
+    assert owners == {runs.container_id, "default-nerdctl"}
+    assert here.leftovers()[1:3] == [[Reservations("front", here.host.data_dir).list()], []]
+    assert pathlib.Path(runs.hosts).read_text().count("\tg\n") == 0
+    # After a reboot there is no pin.
+    netns.remove(runs.pin)
+    assert sweep(here.places, here.host.rules) == [runs.container_id]
+    Chain(here.networks.directory.get("front"), here.host).detach(theirs)
+    assert here.leftovers() == [[], [], [], []]
+
+
 def test_names_of_the_default_network_are_ones_own(here: Site) -> None:
     one, other = here.container("a", Endpoint("bridge")), here.container("b", Endpoint("bridge"))
     for each in (one, other):
@@ -198,6 +243,71 @@ def test_the_end_goes_on_past_errors(here: Site, monkeypatch: pytest.MonkeyPatch
     assert here.connection(web).down() == ["locked", "locked"]
     assert here.leftovers() == [[], [], [], []]
     assert not os.path.exists(here.connection(web).pin)
+
+
+class Hook:
+    """The hook of a container in front (internal: back) with a page of the host's port 8080, as a runtime runs it."""
+
+    def __init__(self, here: Site, base: pathlib.Path, pid: int) -> None:
+        self._here, self._log, self._networks, self._pid = here, base / "strace", base / "networks.json", pid
+        self.connected = here.container("w", Endpoint("front"), Endpoint("back"), ports=(WEB,))
+        install_hook(str(base))
+        self._hooks = hooks(str(base), str(self._networks))
+        keep(str(self._networks), self.connected)
+
+    def run(self, moment: str, number: int = 0) -> t.List[str]:
+        """number: it is killed before its nth system call that changes something; 0: never. Those that it came to."""
+        (one,) = self._hooks[moment]
+        inject = f"{CALLS}:signal=KILL:when={number or 60000}"
+        command = ["strace", "-qq", "-o", str(self._log), "-e", f"trace={CALLS}", "-e", f"inject={inject}", *one["args"]]
+        environment = dict(item.split("=", 1) for item in one["env"])
+        # starts: strace (of the machine's Python)
+        done = subprocess.run(
+            command, input=json.dumps({"pid": self._pid}), env=environment, check=False, capture_output=True, text=True
+        )
+        # The number differs by a few from run to run.
+        assert done.returncode in ((0, -9) if number else (0,)), done.stderr
+        return [line for line in self._log.read_text().splitlines() if line[:1].isalpha()]
+
+    def wrong(self, namespace: str) -> t.List[t.Any]:
+        """What is not as it must be after a start, and then after an end."""
+        self.run("createRuntime")
+        with listening(namespace, 80) as server:
+            found: t.List[t.Any] = [] if seen(server, self._here.world.outside, HOST, 8080) == OUTSIDE else ["no page"]
+        if [len(one) for one in self._here.leftovers()] != [2, 2, 2, 2]:
+            found.append(self._here.leftovers())
+        self.run("poststop")
+        return found + [one for one in self._here.leftovers() if one] + self.files()
+
+    def files(self) -> t.List[str]:
+        """What is left of it in memory: pins, members, locks, and files that were being written."""
+        places = self._here.places
+        there = [one for directory in (places.pin_dir, places.names_dir) for one in pathlib.Path(directory).rglob("*")]
+        written = pathlib.Path(self._here.host.data_dir).rglob(".*")
+        return [str(one) for one in (*there, *written) if "default-" in one.name or one.name == ".new"]
+
+
+@pytest.mark.timeout(1800 if FULL else 120)
+def test_a_hook_that_is_killed_is_run_again(here: Site, tmp_path: pathlib.Path) -> None:
+    """At each of its system calls that change something: the next start has all, and the next end leaves nothing."""
+    namespace = here.world.namespace("w")
+    with used(namespace) as pid:
+        hook, choose, wrong = Hook(here, tmp_path, pid), random.Random(9), []
+        assert hook.wrong(namespace) == []
+        for moment, before in (("createRuntime", "poststop"), ("poststop", "createRuntime")):
+            hook.run(before)
+            calls = len(hook.run(moment))
+            assert calls > 20
+            for number in range(1, calls + 1) if FULL else choose.sample(range(1, calls + 1), 3):
+                hook.run(before)
+                where = f"{moment} {number} of {calls}, {hook.run(moment, number)[-1]}"
+                wrong += [f"{where}: {one}" for one in hook.wrong(namespace)]
+                # An end right after it.
+                hook.run(before)
+                hook.run(moment, number)
+                hook.run("poststop")
+                wrong += [f"{where}, the end: {one}" for one in [*filter(None, here.leftovers()), *hook.files()]]
+    assert not wrong, "\n".join(map(str, wrong))
 
 
 @pytest.mark.parametrize("raw", [b"", b"[]", b"{}", b"[" * 99999, b'{"places": 5}'])

@@ -125,14 +125,6 @@ def test_networks_of_others_are_not_removed(networks: Networks, site: World) -> 
     assert ip(site.host, "link", "show", "br-theirs")
 
 
-def test_addresses_of_nobody_are_given_back(site: World, host: Host, networks: Networks) -> None:
-    conflist = networks.put(networks.completed(Network("net")))
-    for name in ("dead", "alive"):
-        Chain(conflist, host).attach(Attachment(name, site.namespace(name)))
-    assert networks.sweep(lambda container: container == "alive") == ["10.4.1.2"]
-    assert networks.members("net") == [Owner("alive", "eth0")]
-
-
 def test_a_file_of_ours_that_somebody_broke_can_be_mended_and_removed(site: World, networks: Networks) -> None:
     good = networks.completed(Network("net"))
     path = pathlib.Path(networks.put(good).path)
