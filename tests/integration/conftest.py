@@ -16,6 +16,7 @@ from ansible_collections.fleet.containerd.tests.support import ansible
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, hand_made_layers
 from ansible_collections.fleet.containerd.tests.support.modules import Modules, running_modules
+from ansible_collections.fleet.containerd.tests.support.networked import Networked, networked
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
 from ansible_collections.fleet.containerd.tests.support.site import (
     EmbeddedSite,
@@ -64,6 +65,16 @@ def site(tmp_path: pathlib.Path, backend: t.Optional[Daemon]) -> t.Iterator[Site
 def embedded_site(tmp_path: pathlib.Path) -> t.Iterator[EmbeddedSite]:
     """A fresh embedded engine, for what only that one has."""
     with finished(EmbeddedSite(tmp_path, new_namespace())) as made:
+        yield made
+
+
+@pytest.fixture(params=["", *sorted(RELEASES)], ids=lambda version: f"containerd-{version}" if version else "embedded")
+def networked_site(
+    request: pytest.FixtureRequest, tmp_path: pathlib.Path, modules: Modules, busybox: str
+) -> t.Iterator[Networked]:
+    """An engine of each kind in turn, on a host with a network of its own, and an image for its containers with a page."""
+    with networked(tmp_path, request.param) as made:
+        made.fetch(busybox, modules)
         yield made
 
 

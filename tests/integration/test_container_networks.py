@@ -5,51 +5,27 @@
 
 from __future__ import annotations
 
-import json
 import os
-import pathlib
-import re
-import shutil
 import signal
 import time
 import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
-from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.namespaces import HOST, HOST6, listening
-from ansible_collections.fleet.containerd.tests.support.networked import Networked, networked
-
-WEB = ["sh", "-c", "mkdir -p /www && echo hello from $HOSTNAME >/www/index.html && exec httpd -f -p 80 -h /www"]
-
-
-@pytest.fixture(params=["", *sorted(RELEASES)], ids=lambda version: version or "embedded")
-def site(request: pytest.FixtureRequest, tmp_path: pathlib.Path, modules: Modules, busybox: str) -> t.Iterator[Networked]:
-    with networked(tmp_path, request.param) as made:
-        made.fetch(busybox, modules)
-        yield made
-
-
-@pytest.fixture
-def web(site: Networked, busybox: str) -> t.Callable[..., t.Dict[str, t.Any]]:
-    """Has a container with a page; options of its own come first."""
-
-    def run(name: str = "web", /, **options: t.Any) -> t.Dict[str, t.Any]:
-        return site.container(name, **{"image": busybox, "command": WEB, "hostname": name, "stop_signal": "KILL", **options})
-
-    return run
-
+from ansible_collections.fleet.containerd.tests.support.networked import Networked, address, pid_of
 
 Web = t.Callable[..., t.Dict[str, t.Any]]
 
 
-def pid_of(result: t.Mapping[str, t.Any]) -> int:
-    return int(result["container"]["State"]["Pid"])
+@pytest.fixture
+def site(networked_site: Networked) -> Networked:
+    return networked_site
 
 
-def address(result: t.Mapping[str, t.Any], network: str = "bridge") -> str:
-    return str(result["container"]["NetworkSettings"]["Networks"][network]["IPAddress"])
+@pytest.fixture
+def web(site: Networked) -> Web:
+    return site.web
 
 
 def test_a_page_from_a_published_port(site: Networked, web: Web) -> None:
@@ -184,87 +160,3 @@ def test_names_that_are_given(site: Networked, web: Web) -> None:
     assert gateway
     assert f"{gateway}\thost" in hosts
     site.container("web", state="absent")
-
-
-def test_a_reboot(site: Networked, web: Web) -> None:
-    """State wiped, namespaces gone, bridge and rules gone; what is on disk stays."""
-    web(published_ports=["8080:80"])
-    left = web("left", network_mode="bridge")
-    for name in ("web", "left"):
-        os.kill(pid_of(site.container(name, state="present")), signal.SIGKILL)
-    time.sleep(0.5)
-    site.run("nft", "flush", "ruleset")
-    site.run("ip", "link", "delete", "nerdctl0")
-    for one in site.path("/run/netns").iterdir():
-        site.run("umount", f"/run/netns/{one.name}")
-        one.unlink()
-    shutil.rmtree(site.path("/run/fleet-containerd/networks"))
-    again = web(published_ports=["8080:80"])
-    assert again["actions"] == ["start container web"]
-    assert site.page(f"http://{HOST}:8080/", outside=True) == "hello from web"
-    assert left["changed"]
-    for name in ("web", "left"):
-        site.container(name, state="absent")
-    assert site.left() == [[], [], []]
-
-
-@pytest.mark.parametrize("site", ["1.7"], indirect=True)
-def test_the_restart_monitor(site: Networked, web: Web) -> None:
-    """containerd starts it again, without us and after an upgrade, and it is attached."""
-    made = web(published_ports=["8080:80"])
-    container_id = made["container"]["Id"]
-    assert site.daemon
-    site.daemon.ctr("containers", "label", container_id, "containerd.io/restart.status=running", namespace=site.namespace)
-    # The next release: the link leads elsewhere, and the old file is gone.
-    link = site.data / "libexec/hook.pyz"
-    old = pathlib.Path(os.readlink(link))
-    new = old.parent.parent / "new" / old.name
-    shutil.copytree(old.parent, new.parent)
-    link.unlink()
-    link.symlink_to(new)
-    shutil.rmtree(old.parent)
-    os.kill(pid_of(made), signal.SIGKILL)
-    time.sleep(1)
-    assert site.page(f"http://{HOST}:8080/", outside=True, patience=40) == "hello from web"
-    assert pid_of({"container": site.facts("web")}) != pid_of(made)
-    site.daemon.ctr("containers", "label", container_id, "containerd.io/restart.status=", namespace=site.namespace)
-    site.container("web", state="absent")
-    assert site.left() == [[], [], []]
-
-
-@pytest.mark.parametrize("site", ["", "2.1"], indirect=True)
-def test_cycles_leave_nothing(site: Networked, web: Web) -> None:
-    web(published_ports=["8080:80"])
-    site.container("web", state="stopped")
-    before = site.left(), site.ruleset(), site.run("ip", "-o", "link")
-    for _cycle in range(20):
-        site.container("web", state="started")
-        site.container("web", state="stopped", force_kill=True)
-    assert before == (site.left(), site.ruleset(), site.run("ip", "-o", "link"))
-    site.container("web", state="absent")
-
-
-def test_killed_while_networks_change(site: Networked, web: Web) -> None:
-    """Whenever it is killed, the next run converges."""
-    site.network("front", "10.9.1.0/24")
-    site.network("back", "10.9.2.0/24")
-    made = web(networks=[{"name": "front", "ipv4_address": "10.9.1.7"}], published_ports=["8080:80"])
-    sides = [
-        {"networks": [{"name": "back", "ipv4_address": "10.9.2.7"}], "published_ports": ["8081:80"]},
-        {"networks": [{"name": "front", "ipv4_address": "10.9.1.7"}], "published_ports": ["8080:80"]},
-    ]
-    options = {**site.defaults, "name": "web", "image": made["container"]["Config"]["Image"], "command": WEB, "hostname": "web",
-               "stop_signal": "KILL"}  # fmt: skip
-    for number in range(12):
-        wanted = sides[number % 2]
-        site.modules.kill_after(0.04 + 0.02 * number, "containerd_container", **options, **wanted)
-        done = web(**wanted)
-        assert pid_of(done) == pid_of(made)
-        assert not web(**wanted)["changed"]
-        (port,) = re.findall("^[0-9]+", wanted["published_ports"][0])
-        assert site.page(f"http://{HOST}:{port}/", outside=True) == "hello from web"
-        files = json.dumps(site.left(patience=0)[0])
-        assert ("10.9.1.7" in files) is (number % 2 == 1)
-        assert ("10.9.2.7" in files) is (number % 2 == 0)
-    site.container("web", state="absent")
-    assert site.left() == [[], [], []]

@@ -6,9 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
+import shutil
+import signal
 import subprocess
+import tempfile
 import time
 import typing as t
 
@@ -17,17 +21,28 @@ from ansible_collections.fleet.containerd.plugins.module_utils.network.conflist 
 from ansible_collections.fleet.containerd.plugins.module_utils.network.definition import Network
 from ansible_collections.fleet.containerd.plugins.module_utils.network.subnets import Subnet
 from ansible_collections.fleet.containerd.tests.support.containerds import Daemon
-from ansible_collections.fleet.containerd.tests.support.leftovers import clean_up
+from ansible_collections.fleet.containerd.tests.support.leftovers import clean_up, unmount_below
 from ansible_collections.fleet.containerd.tests.support.modules import Modules, running_modules
 from ansible_collections.fleet.containerd.tests.support.namespaces import World, world
 from ansible_collections.fleet.containerd.tests.support.own_host import OwnHost, host_in
 from ansible_collections.fleet.containerd.tests.support.site import new_namespace
 
+#: What a container with a page does.
+WEB = ["sh", "-c", "mkdir -p /www && echo hello from $HOSTNAME >/www/index.html && exec httpd -f -p 80 -h /www"]
+
+
+def pid_of(result: t.Mapping[str, t.Any]) -> int:
+    return int(result["container"]["State"]["Pid"])
+
+
+def address(result: t.Mapping[str, t.Any], network: str = "bridge") -> str:
+    return str(result["container"]["NetworkSettings"]["Networks"][network]["IPAddress"])
+
 
 class Networked:
-    """An engine on a host in a small world."""
+    """An engine on a host in a small world. daemon: where one of a version is to be; its socket needs a short path."""
 
-    def __init__(self, base: pathlib.Path, made: World, host: OwnHost, version: str) -> None:
+    def __init__(self, base: pathlib.Path, made: World, host: OwnHost, version: str, daemon: str) -> None:
         self.base, self.world = base, made
         self.under, self.path = host.under, host.path
         self.daemon: t.Optional[Daemon] = None
@@ -36,11 +51,11 @@ class Networked:
             "data_root": str(self.data), "state_root": str(self.state), "namespace": self.namespace, "engine": "embedded"
         }  # fmt: skip
         if version:
-            (base / "containerd").mkdir()
-            self.daemon = Daemon(version, base / "containerd")
+            self.daemon = Daemon(version, pathlib.Path(daemon))
             self.daemon.under = self.under
             self.defaults.update(engine="containerd", address=self.daemon.address)
         self.modules: Modules
+        self._image = ""
 
     def container(self, name: str, /, failing: bool = False, **options: t.Any) -> t.Dict[str, t.Any]:
         """Run the module; its result."""
@@ -49,8 +64,17 @@ class Networked:
         return result
 
     def fetch(self, image: str, outside: Modules) -> None:
-        """Have an image there, by modules outside: that host reaches no registry on loopback."""
+        """Have an image there, by modules outside: that host reaches no registry on loopback. Containers with a page are made of it."""
+        self._image = image
         outside.run("containerd_image", **{**self.defaults, "name": image})
+
+    def page_options(self, name: str) -> t.Dict[str, t.Any]:
+        """Those of a container with a page."""
+        return {"image": self._image, "command": WEB, "hostname": name, "stop_signal": "KILL"}
+
+    def web(self, name: str = "web", /, **options: t.Any) -> t.Dict[str, t.Any]:
+        """Have a container with a page; options of the caller come first."""
+        return self.container(name, **{**self.page_options(name), **options})
 
     def facts(self, name: str) -> t.Dict[str, t.Any]:
         found = self.modules.run("containerd_container_info", **{**self.defaults, "name": [name]})
@@ -84,6 +108,52 @@ class Networked:
         # starts: nsenter (and the image's busybox)
         return subprocess.run([*enter, *command], check=False, capture_output=True, text=True).stdout.strip()
 
+    def crash(self) -> None:
+        """Kill what runs in networks of containers, and first who would see that: shims, log writers, the daemon, which start() starts."""
+        if self.daemon:
+            self.daemon.kill()
+        places = [str(one) for one in (self.state, self.data, self.daemon.base if self.daemon else self.state)]
+        pins = {os.stat(pin).st_ino for pin in self.path("/run/netns").iterdir()}
+
+        def is_theirs(process: pathlib.Path, pinned: bool) -> bool:
+            if pinned:
+                return (process / "ns/net").stat().st_ino in pins
+            return any(one in (process / "cmdline").read_text() for one in places)
+
+        for pinned in (False, True):
+            for process in pathlib.Path("/proc").glob("[0-9]*"):
+                with contextlib.suppress(OSError):
+                    if process.name != str(os.getpid()) and is_theirs(process, pinned):
+                        os.kill(int(process.name), signal.SIGKILL)
+
+    def start(self) -> None:
+        """Start the daemon, if there is one."""
+        if self.daemon:
+            self.daemon.start()
+
+    def reboot(self) -> None:
+        """As far as a test can: no process is left, nothing that is in memory, and the boot is another one. What is on disk stays."""
+        self.crash()
+        for state in (self.state, self.daemon.state if self.daemon else self.state):
+            unmount_below(state)
+            shutil.rmtree(state, ignore_errors=True)
+        shutil.rmtree(f"/run/containerd/runc/{self.namespace}", ignore_errors=True)
+        for group in pathlib.Path("/sys/fs/cgroup").glob(f"**/{self.namespace}"):
+            for one in [*group.glob("*/"), group]:
+                with contextlib.suppress(OSError):
+                    one.rmdir()
+        for pin in self.path("/run/netns").iterdir():
+            self.run("umount", "-l", f"/run/netns/{pin.name}")
+            pin.unlink()
+        shutil.rmtree(self.path("/run/fleet-containerd"), ignore_errors=True)
+        self.run("nft", "flush", "ruleset")
+        for link in json.loads(self.run("ip", "-j", "link")):
+            if link["ifname"] not in ("lo", "uplink"):
+                self.run("ip", "link", "delete", link["ifname"])
+        (self.base / "boot_id").write_text("01234567-89ab-cdef-0123-456789abcdef\n")
+        self.run("mount", "--bind", str(self.base / "boot_id"), "/proc/sys/kernel/random/boot_id")
+        self.start()
+
     def ruleset(self) -> t.List[str]:
         """Elements of rules: a line each."""
         return sorted(line.strip() for line in self.run("nft", "list", "ruleset").splitlines() if "comment" in line)
@@ -114,10 +184,11 @@ def networked(base: pathlib.Path, version: str) -> t.Iterator[Networked]:
     with contextlib.ExitStack() as stack:
         made = stack.enter_context(world(base / "namespaces"))
         host = stack.enter_context(host_in(made.host))
-        site = Networked(base, made, host, version)
+        daemon = stack.enter_context(tempfile.TemporaryDirectory(prefix="fleet-containerd-"))
+        site = Networked(base, made, host, version, daemon)
         stack.callback(clean_up, site.data, site.state)
         if site.daemon:
             stack.callback(site.daemon.clean)
-            site.daemon.start()
+        site.start()
         site.modules = stack.enter_context(running_modules(base / "result", site.under))
         yield site
