@@ -150,9 +150,10 @@ options:
       - A container that runs is connected and disconnected without a restart.
       - As in C(community.docker.docker_container), networks that the task does not name are no difference, and stay. Neither is what
         an entry does not give, for example an address. With V(strict) in O(comparisons) the container is in the named networks only, with
-        nothing else than what the entries give. In both cases a container whose first network is another one than that of the task
-        gets the networks of the task only.
-      - The networks that are compared are those of the moment, also where M(fleet.containerd.containerd_network) has changed them.
+        nothing else than what the entries give. In both cases a task that names another first network than before gives the container
+        the networks of the task only.
+      - The networks that are compared are those of the moment, also where O(fleet.containerd.containerd_network#module:connected) has
+        changed them. What that has added stays when the container is made anew; what that has taken away is connected again.
       - In a network other than the default one, all containers find each other by their names and aliases in C(/etc/hosts).
     type: list
     elements: dict

@@ -109,13 +109,15 @@ options:
       - A CNI configuration list in place of the options above, for any chain of plugins. C(plugins) is required, C(name) and
         C(cniVersion) are not.
       - It is compared as it is. Plugins that are not built in are executed from O(cni_bin_dir).
+      - A bridge that it names must not be there already: it is made with the first container, and removed with the network.
     type: dict
   connected:
     description:
       - The containers that are in the network, by name or id. Others are disconnected, unless O(appends) is set.
       - Running containers are connected and disconnected at once, without a restart. The others when they start.
-      - When it is not given, the members are not changed. Usually C(networks) of M(fleet.containerd.containerd_container) says
-        where a container belongs. A container that is made anew is in the networks which are named there.
+      - When it is not given, the members are not changed. Usually O(fleet.containerd.containerd_container#module:networks) says where a
+        container belongs. The task of the container leaves networks alone that it does not name, also when it makes the container
+        anew; and it connects it again to those that it names.
       - A container with C(network_mode) V(host), V(none) or C(container:) cannot be connected.
     type: list
     elements: str
@@ -141,9 +143,11 @@ options:
     choices: [present, absent]
     default: present
 notes:
+  - The rules of networks are in a table of nftables of their own. When somebody has flushed them, the next run of a task restores them.
   - O(engine), O(address), O(snapshotter) and O(state_root) have no effect here. They are accepted so that the module can be in the same
     group of C(module_defaults) as the others.
-  - O(namespace) tells which container is meant in O(connected) when several have the same name.
+  - O(namespace) tells which container is meant in O(connected) when several have the same name. Networks that C(nerdctl) 2 keeps for this
+    namespace are found, too.
 seealso:
   - module: fleet.containerd.containerd_network_info
   - module: fleet.containerd.containerd_container

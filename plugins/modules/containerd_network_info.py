@@ -14,6 +14,7 @@ author:
 description:
   - Returns the networks of a host in the shape of C(docker network inspect), including those of C(nerdctl) and of others.
   - A file that is no usable network is a warning.
+  - Networks that C(nerdctl) 2 keeps for a single namespace are shown with this O(namespace).
 extends_documentation_fragment:
   - fleet.containerd.attributes.info
   - fleet.containerd.attributes.network

@@ -135,6 +135,55 @@ def test_containers_are_connected_while_they_run(host: Host) -> None:
     assert host.page(other, "web") == "hello from web"
 
 
+def test_what_the_containers_own_task_says(host: Host) -> None:
+    """It compares with what is there, leaves alone what it does not name, and puts back what it names."""
+    for name in ("front", "back"):
+        host.network(name, ipam_config=[{"subnet": f"10.9.{len(name)}.0/24"}])
+    asked: Result = {
+        "networks": [{"name": "front", "ipv4_address": "10.9.5.70", "aliases": ["www"]}],
+        "published_ports": ["8080:80"],
+    }
+    _web, other = host.web("web", **asked), host.web("other", network_mode="back")
+    host.network("back", connected=["web"], appends=True)
+
+    def looks(result: Result, *networks: str) -> Result:
+        there = result["container"]["NetworkSettings"]["Networks"]
+        assert sorted(there) == sorted(networks)
+        assert "front" not in networks or there["front"]["IPAddress"] == "10.9.5.70"
+        assert ("hello from web" if "back" in networks else "") == host.page(other, "web")
+        return result
+
+    assert not looks(host.web("web", **asked), "front", "back")["changed"]
+    # A change of something else leaves its networks alone, ...
+    ports = looks(host.web("web", **{**asked, "published_ports": ["8081:80"]}), "front", "back")
+    assert ports["actions"] == ["update published_ports of container web"]
+    assert host.site.page(f"http://{HOST}:8081/", outside=True) == "hello from web"
+    # ... and a new container takes the place of the old one, so that both tasks have nothing to do afterwards.
+    anew = looks(host.web("web", **asked, env={"A": "b"}), "front", "back")
+    assert anew["actions"][0] == "create container web anew (env changed)"
+    assert not host.web("web", **asked, env={"A": "b"})["changed"]
+    assert not host.network("back", connected=["web", "other"])["changed"]
+    # What it names and is not in any more is put back, as it names it.
+    host.network("front", connected=[])
+    looks({"container": host.site.facts("web")}, "back")
+    back = looks(host.web("web", **asked, env={"A": "b"}), "front", "back")
+    assert back["actions"] == ["update networks of container web"]
+    assert host.site.page(f"http://{HOST}:8080/", outside=True) == "hello from web"
+    host.network("back", connected=["web"])
+    mode = host.web("other", network_mode="back")
+    assert mode["actions"] == ["update networks of container other"]
+    assert mode["container"]["State"]["Pid"] == other["container"]["State"]["Pid"]
+    # The docker way to be in no other network.
+    strict: Result = {**asked, "env": {"A": "b"}, "comparisons": {"networks": "strict"}}
+    assert looks(host.web("web", **strict), "front")["actions"] == ["update networks of container web"]
+    assert not host.web("web", **strict)["changed"]
+    # A network that is gone is a clear error, and nothing is changed.
+    host.network("front", state="absent", force=True)
+    said = host.web("web", **asked, env={"A": "b"}, failing=True)["msg"]
+    assert said.startswith("networks: there is no network 'front'")
+    assert host.site.facts("web")["State"]["Pid"] == back["container"]["State"]["Pid"]
+
+
 def test_a_network_that_is_removed_by_force_disconnects(host: Host) -> None:
     host.network("front")
     host.network("back")

@@ -32,14 +32,15 @@ def differences(want: WantedContainer, have: FoundContainer) -> Differences:
         return Differences([], [], [])
     stored = have.stored
     before = load(stored["given"])
-    had, values = effective(before, stored["defaults"]), effective({**before, **want.given}, stored["defaults"])
-    if have.container is not None:
-        had = there(have.container, had, want.given)
-    gets, fields = {option: values[option] for option in want.given}, []
+    made, values = effective(before, stored["defaults"]), effective({**before, **want.given}, stored["defaults"])
+    also = [row.option for row in ROWS if row.said_by in want.given and want.given[row.said_by] == made[row.said_by]]
+    options = list(dict.fromkeys([*want.given, *also]))
+    had = there(have.container, made, options) if have.container is not None else made
+    gets, fields = {option: values[option] for option in options}, []
     for field in fields_for(want.given, want.modes):
         fit = BY_OPTION[field.option].fit
         if fit and field.option in gets and field.mode != IGNORE:
-            gets[field.option] = fit(gets[field.option], had[field.option], values, field.mode)
+            gets[field.option] = fit(had[field.option], values, made, field.mode)
             field = field._replace(mode=STRICT)
         fields.append(field)
     found = compare(fields, gets, had)

@@ -16,10 +16,10 @@ from ...engine.models import PAUSED, RUNNING
 from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, printable
 from ...network.places import Places
 from .find import find_container, task_of
-from .options.network import NetworkMode, connected_of, joined_id, mode_of, with_name
+from .options.network import NetworkMode, connected_of, joined_id, mode_of, with_added, with_name
 from .options.network_seen import DEFAULT, NETWORKS_FILE, Hook, hook_of, kept, namespace_of
 from .options.row import Context, Draft, Live, Values
-from .options.table import BY_OPTION, values_of
+from .options.table import BY_OPTION, effective, fields_for, load, values_of
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -161,6 +161,15 @@ def _networks(directory: ConfDir) -> Networks:
     from ...network.networks import Networks
 
     return Networks(directory, NetworkHost(rules_of_host()))
+
+
+def inherit(draft: Draft, old: Container, want: WantedContainer) -> None:
+    """A new container is where containerd_network has connected the old one to, unless it is to be nowhere but where the task says."""
+    before, stored = kept(old), old.extensions.get(L.DESIRED)
+    if draft.connected and before and stored:
+        made = effective(load(stored["given"]), stored["defaults"])
+        modes = {one.option: one.mode for one in fields_for(want.given, want.modes)}
+        draft.connected = with_added(draft.connected, before, made, modes)
 
 
 def settle(draft: Draft, directory: str, data_root: str, before: t.Optional[Connected] = None) -> None:

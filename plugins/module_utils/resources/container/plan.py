@@ -94,12 +94,12 @@ class Planner:
             raise InvalidArgument(f"image: needed to create the container {self.want.name}")
         return pull_steps(self.want.image, self.have.image, self.engine, self.warnings)
 
-    def _make(self, title: str, made: t.List[Container], stage: bool = False) -> Step:
+    def _make(self, title: str, made: t.List[Container], old: t.Optional[Container] = None) -> Step:
         """The step that makes the new container, which it puts into made."""
         engine, want, container_id = self.engine, self.want, secrets.token_hex(32)
 
         def run() -> None:
-            made.append(steps.create(engine, want, container_id, stage))
+            made.append(steps.create(engine, want, container_id, old))
 
         return Step(title, run, lambda: steps.remove_by_id(engine, container_id), partial=True)
 
@@ -164,7 +164,7 @@ class Planner:
         if self.differ.reset:
             names = sorted(change.field.option for change in self.differ.reset)
             title += f"; not asked for any more and reset to the image's default: {', '.join(names)}"
-        found.append(self._make(title, made, stage=True))
+        found.append(self._make(title, made, old))
         if was_running:
             found.append(
                 Step(

@@ -37,8 +37,8 @@ def log_path(engine: Engine, container_id: str) -> str:
     return os.path.join(engine.container_dir(container_id), f"{container_id}-json.log")
 
 
-def create(engine: Engine, want: WantedContainer, container_id: str, stage: bool = False) -> Container:
-    """Make the record and the snapshot, without a start. stage: without the name yet, for a swap. A failure leaves nothing."""
+def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Optional[Container] = None) -> Container:
+    """Make the record and the snapshot, without a start. old: the one that has the name yet, until a swap. A failure leaves nothing."""
     from ...hostfs.atomic import write_file
     from ...hostfs.remove import remove_tree
     from ...runtime import rootfs
@@ -60,7 +60,9 @@ def create(engine: Engine, want: WantedContainer, container_id: str, stage: bool
             with rootfs.opened(mounts, directory) as root:
                 context = networks.context_of(engine, container_id, values, directory, want.name, want.places)
                 context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root)
-                draft = drafted(engine.namespace, context, _labels(engine, want, stage))
+                draft = drafted(engine.namespace, context, _labels(engine, want, old is not None))
+            if old:
+                networks.inherit(draft, old, want)
             networks.settle(draft, directory, want.engine.data_root)
             if draft.connected:
                 networks.install(want.engine.data_root)
@@ -255,7 +257,7 @@ def update(engine: Engine, container: Container, want: WantedContainer, changes:
     stored = dict(container.extensions[L.DESIRED])
     options = [change.field.option for change in changes]
     # As JSON, since a later release may have stored options that have no row here.
-    given = {**stored["given"], **dump({option: want.given[option] for option in options})}
+    given = {**stored["given"], **dump({option: want.given[option] for option in options if option in want.given})}
     values = effective(load(given), stored["defaults"])
     stored.update(given=given, effective={**stored["effective"], **dump_effective(values)})
     draft = Draft(copy.deepcopy(dict(container.spec)), container.labels, container.runtime)

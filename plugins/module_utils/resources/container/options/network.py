@@ -124,21 +124,32 @@ def endpoints_of(values: Values) -> t.List[Endpoint]:
     return endpoints
 
 
-def _fit(value: t.List[Endpoint], there: t.Sequence[Endpoint], values: Values, mode: str) -> t.List[Endpoint]:
+def _fit(there: t.Sequence[Endpoint], values: Values, made: Values, mode: str) -> t.List[Endpoint]:
     """All networks that the container is to be in. As in docker_container, what an entry does not give may be as it is, and so may other
-    networks; but a container with another first network begins anew. strict: what is asked for, and nothing else.
+    networks; but a container that gets another first network begins anew. strict: what is asked for, and nothing else.
     """
-    wanted, had = endpoints_of({**values, "networks": value}), {one.network: one for one in there}
+    wanted, had = endpoints_of(values), {one.network: one for one in there}
     if not wanted or not there:
         return wanted
     if mode != STRICT:
         wanted = [_filled(one, had[one.network]) if one.network in had else one for one in wanted]
-    if wanted[0].network != there[0].network:
+    first = wanted[0].network
+    if first not in (there[0].network, *(one.network for one in endpoints_of(made)[:1])):
         return _numbered([one._replace(interface="") for one in wanted])
-    asked = {one.network: one for one in wanted}
-    stay = [asked.pop(one.network)._replace(interface=one.interface) if one.network in asked else one for one in there]
     names = {one.network for one in wanted}
-    return _numbered([*(one for one in stay if mode != STRICT or one.network in names), *asked.values()])
+    wanted = [one._replace(interface=had[one.network].interface) if one.network in had else one for one in wanted]
+    return _numbered([*wanted, *(one for one in there if mode != STRICT and one.network not in names)])
+
+
+def with_added(connected: Connected, before: Connected, made: Values, modes: t.Mapping[str, str]) -> Connected:
+    """The networks of a new container, and those besides that the one before it is in although it was not made for them: containerd_network
+    has connected it.
+    """
+    if modes["networks"] == STRICT or connected.places.conf_dir != before.places.conf_dir:
+        return connected
+    names = {one.network for one in (*endpoints_of(made), *connected.endpoints)}
+    more = [one._replace(interface="") for one in before.endpoints if one.network not in names]
+    return connected._replace(endpoints=tuple(_numbered([*connected.endpoints, *more])))
 
 
 def _filled(one: Endpoint, there: Endpoint) -> Endpoint:
@@ -301,6 +312,7 @@ ROWS = (
         load=_load_networks,
         there=_networks_there,
         fit=_fit,
+        said_by="network_mode",
     ),
     Row(
         Field("mac_address"),

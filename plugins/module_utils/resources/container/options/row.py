@@ -131,8 +131,10 @@ class Row(t.NamedTuple):
     facts: the places in the shape of docker inspect where the option is read back, and how.
 
     The rest is for options that need it. dump and load: to JSON and back, for values that are objects. there: what the option is
-    compared with, where that is not the stored value. fit(value, there, values, mode): what there is to be, where that is more than
-    the value: all of what is compared then. host: checks that the target has what a value needs (None: not given).
+    compared with, where that is not the stored value. fit(there, values, made, mode): what there is to be, where that is more than
+    the value: all of what is compared then; values are those of all options, made those that the container was made with. host: checks
+    that the target has what a value needs (None: not given). said_by: another option that says a part of the same: it is compared, too,
+    where a task gives that one.
     """
 
     field: Field
@@ -144,8 +146,9 @@ class Row(t.NamedTuple):
     dump: t.Callable[[Value], t.Any] = itself
     load: t.Callable[[t.Any], Value] = itself
     there: t.Callable[[Container, Value], Value] = stored
-    fit: t.Optional[t.Callable[[Value, Value, Values, str], Value]] = None
+    fit: t.Optional[t.Callable[[Value, Values, Values, str], Value]] = None
     host: t.Callable[[Host, t.Optional[Value]], None] = nothing
+    said_by: str = ""
 
     @property
     def option(self) -> str:
