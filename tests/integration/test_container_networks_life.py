@@ -13,10 +13,12 @@ import shutil
 import signal
 import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from ansible_collections.fleet.containerd.tests.support.attack import FULL
+from ansible_collections.fleet.containerd.tests.support.modules import running_modules
 from ansible_collections.fleet.containerd.tests.support.namespaces import HOST, OUTSIDE, listening, seen
 from ansible_collections.fleet.containerd.tests.support.networked import Networked, address, pid_of
 
@@ -211,6 +213,33 @@ def test_a_daemon_that_is_restarted(front: Networked) -> None:
     front.daemon.start()
     assert front.web(**STATIC)["actions"] == ["start container web"]
     assert front.page(f"http://{HOST}:8080/", outside=True) == HELLO
+    front.container("web", state="absent")
+    assert front.left() == NOTHING
+
+
+def test_tasks_at_the_same_time(front: Networked) -> None:
+    """containerd_network connects and disconnects a container while its own task starts it again and changes its ports."""
+    front.network("back", "10.9.2.0/24")
+    front.web(**LEFT)
+    with running_modules(front.base / "second", front.under) as second, ThreadPoolExecutor(1) as pool:
+
+        def connect(number: int) -> None:
+            second.run("containerd_network", **front.defaults, name="back", connected=["web"] * (number % 2))
+
+        connecting = [pool.submit(connect, number) for number in range(9)]
+        for number in range(4):
+            front.web(**{**LEFT, "published_ports": [f"{8080 + number % 2}:80"]}, restart=number > 1)
+        for one in connecting:
+            one.result(60)
+        connect(1)
+        assert not second.run("containerd_network", **front.defaults, name="back", connected=["web"])["changed"]
+    front.web(**LEFT)
+    assert not front.web(**LEFT)["changed"]
+    pid = pid_of({"container": front.facts("web")})
+    assert front.page(f"http://{HOST}:8080/", outside=True) == HELLO
+    assert sorted(front.facts("web")["NetworkSettings"]["Networks"]) == ["back", "front"]
+    addresses = [one["IPAddress"] for one in front.facts("web")["NetworkSettings"]["Networks"].values()]
+    assert all(one in front.inside(pid, "ip", "-o", "addr") for one in addresses), addresses
     front.container("web", state="absent")
     assert front.left() == NOTHING
 
