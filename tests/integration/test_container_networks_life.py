@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import random
@@ -17,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.module_utils.network.connected import alone
+from ansible_collections.fleet.containerd.plugins.module_utils.network.places import Places
 from ansible_collections.fleet.containerd.tests.support.attack import FULL
 from ansible_collections.fleet.containerd.tests.support.modules import running_modules
 from ansible_collections.fleet.containerd.tests.support.namespaces import HOST, OUTSIDE, listening, seen
@@ -217,6 +220,34 @@ def test_a_daemon_that_is_restarted(front: Networked) -> None:
     assert front.left() == NOTHING
 
 
+def test_one_after_the_other(front: Networked) -> None:
+    """Who changes or attaches a container waits for who does so already, and goes on with what that one has left."""
+    front.network("back", "10.9.2.0/24")
+    container_id = front.web(**LEFT)["container"]["Id"]
+    places = Places(names_dir=str(front.path("/run/fleet-containerd/networks")))
+    (path,) = front.data.glob(f"containers/*/*/{container_id}/networks.json")
+    with ThreadPoolExecutor(1) as pool:
+        with alone(f"{front.namespace}-{container_id}", places):
+            waits = pool.submit(front.modules.run, "containerd_network", **front.defaults, name="back", connected=["web"])
+            time.sleep(1.5)
+            assert not waits.done()
+            found = json.loads(path.read_text())
+            path.write_text(json.dumps({**found, "names": ["late", *found["names"]]}))
+        waits.result(60)
+        found = json.loads(path.read_text())
+        assert (found["names"][0], [one["network"] for one in found["endpoints"]]) == ("late", ["front", "back"])
+        with alone(f"{front.namespace}-{container_id}", places):
+            waits = pool.submit(front.container, "web", restart=True)
+            time.sleep(1.5)
+            assert not waits.done()
+        waits.result(60)
+    assert "late" in front.inside(pid_of({"container": front.facts("web")}), "cat", "/etc/hosts")
+    assert front.page(f"http://{HOST}:8080/", outside=True) == HELLO
+    front.container("web", state="absent")
+    assert front.left() == NOTHING
+
+
+@pytest.mark.parametrize("networked_site", [""], indirect=True)
 def test_tasks_at_the_same_time(front: Networked) -> None:
     """containerd_network connects and disconnects a container while its own task starts it again and changes its ports."""
     front.network("back", "10.9.2.0/24")
