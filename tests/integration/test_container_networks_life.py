@@ -223,6 +223,7 @@ def test_a_daemon_that_is_restarted(front: Networked) -> None:
 def test_one_after_the_other(front: Networked) -> None:
     """Who changes or attaches a container waits for who does so already, and goes on with what that one has left."""
     front.network("back", "10.9.2.0/24")
+    front.network("third", "10.9.3.0/24")
     container_id = front.web(**LEFT)["container"]["Id"]
     places = Places(names_dir=str(front.path("/run/fleet-containerd/networks")))
     (path,) = front.data.glob(f"containers/*/*/{container_id}/networks.json")
@@ -241,8 +242,22 @@ def test_one_after_the_other(front: Networked) -> None:
             time.sleep(1.5)
             assert not waits.done()
         waits.result(60)
+        with alone(f"{front.namespace}-{container_id}", places):
+            waits = pool.submit(front.web, **{**LEFT, "published_ports": ["8081:80"]})
+            time.sleep(1.5)
+            assert not waits.done()
+            found = json.loads(path.read_text())
+            path.write_text(
+                json.dumps(
+                    {
+                        **found,
+                        "endpoints": [*found["endpoints"], {**found["endpoints"][1], "network": "third", "interface": "eth7"}],
+                    }
+                )
+            )
+        assert sorted(waits.result(60)["container"]["NetworkSettings"]["Networks"]) == ["back", "front", "third"]
     assert "late" in front.inside(pid_of({"container": front.facts("web")}), "cat", "/etc/hosts")
-    assert front.page(f"http://{HOST}:8080/", outside=True) == HELLO
+    assert front.page(f"http://{HOST}:8081/", outside=True) == HELLO
     front.container("web", state="absent")
     assert front.left() == NOTHING
 

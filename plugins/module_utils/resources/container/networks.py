@@ -16,7 +16,7 @@ from ...engine.models import PAUSED, RUNNING
 from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, printable
 from ...network.places import Places
 from .find import find_container, task_of
-from .options.network import NetworkMode, connected_of, joined_id, mode_of, with_added, with_name
+from .options.network import NetworkMode, connected_of, joined_id, mode_of, numbered, with_added, with_name
 from .options.network_seen import DEFAULT, NETWORKS_FILE, Hook, hook_of, kept, namespace_of
 from .options.row import Context, Draft, Live, Values
 from .options.table import BY_OPTION, effective, fields_for, load, values_of
@@ -298,6 +298,14 @@ def _detach(connected: Connected) -> None:
         Connection(connected).down()
 
 
+def _since(looked: Connected, now: Connected, wanted: Connected) -> Connected:
+    """What is wanted, with the networks that somebody else has connected it to, and without those that it was disconnected from, since."""
+    had, has, names = ({one.network for one in each.endpoints} for each in (looked, now, wanted))
+    stay = [one for one in wanted.endpoints if one.network not in had - has]
+    come = [one._replace(interface="") for one in now.endpoints if one.network not in had | names]
+    return wanted._replace(endpoints=tuple(numbered([*stay, *come])))
+
+
 def reconnect(before: Connected, wanted: Connected, path: str) -> None:
     """Change the networks of a container that runs."""
     from ...network.connected import keep
@@ -322,7 +330,8 @@ def change(engine: Engine, container: Container, draft: Draft, context: Context)
     wanted = wanted._replace(places=before.places, resolver=before.resolver) if before else wanted
     make_ready(wanted)
     with alone(wanted.container_id, wanted.places):
-        before, draft.connected = kept(container), wanted
+        looked, before = before, kept(container)
+        draft.connected = _since(looked, before, wanted) if looked and before else wanted
         settle(draft, context.directory, _data_root(hook), before)
         task = task_of(engine, container)
         if task and task.status in (RUNNING, PAUSED):

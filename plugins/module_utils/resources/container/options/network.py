@@ -135,10 +135,10 @@ def _fit(there: t.Sequence[Endpoint], values: Values, made: Values, mode: str) -
         wanted = [_filled(one, had[one.network]) if one.network in had else one for one in wanted]
     first = wanted[0].network
     if first not in (there[0].network, *(one.network for one in endpoints_of(made)[:1])):
-        return _numbered([one._replace(interface="") for one in wanted])
+        return numbered([one._replace(interface="") for one in wanted])
     names = {one.network for one in wanted}
     wanted = [one._replace(interface=had[one.network].interface) if one.network in had else one for one in wanted]
-    return _numbered([*wanted, *(one for one in there if mode != STRICT and one.network not in names)])
+    return numbered([*wanted, *(one for one in there if mode != STRICT and one.network not in names)])
 
 
 def with_added(connected: Connected, before: Connected, made: Values, modes: t.Mapping[str, str]) -> Connected:
@@ -149,7 +149,7 @@ def with_added(connected: Connected, before: Connected, made: Values, modes: t.M
         return connected
     names = {one.network for one in (*endpoints_of(made), *connected.endpoints)}
     more = [one._replace(interface="") for one in before.endpoints if one.network not in names]
-    return connected._replace(endpoints=tuple(_numbered([*connected.endpoints, *more])))
+    return connected._replace(endpoints=tuple(numbered([*connected.endpoints, *more])))
 
 
 def _filled(one: Endpoint, there: Endpoint) -> Endpoint:
@@ -160,7 +160,7 @@ def _filled(one: Endpoint, there: Endpoint) -> Endpoint:
     return one._replace(ips=tuple(ips), mac=one.mac or there.mac, aliases=aliases)
 
 
-def _numbered(endpoints: t.Sequence[Endpoint]) -> t.List[Endpoint]:
+def numbered(endpoints: t.Sequence[Endpoint]) -> t.List[Endpoint]:
     """Each with a link inside: those that have one keep it."""
     used = {one.interface for one in endpoints}
     free = (name for name in map("eth{}".format, itertools.count()) if name not in used)
@@ -170,7 +170,7 @@ def _numbered(endpoints: t.Sequence[Endpoint]) -> t.List[Endpoint]:
 def _networks_there(container: Container, value: t.List[Endpoint]) -> t.List[Endpoint]:
     """As its hook has them: containerd_network, too, connects and disconnects."""
     connected = kept(container)
-    return _numbered(connected.endpoints) if connected else value
+    return numbered(connected.endpoints) if connected else value
 
 
 def connected_of(context: Context) -> t.Optional[Connected]:
@@ -188,7 +188,7 @@ def connected_of(context: Context) -> t.Optional[Connected]:
     return Connected(
         f"{context.namespace}-{context.container_id}",
         names,
-        tuple(_numbered(endpoints)),
+        tuple(numbered(endpoints)),
         tuple(published_of(values)),
         f"{context.directory}/hosts",
         context.places,
