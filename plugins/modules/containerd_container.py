@@ -95,7 +95,8 @@ options:
     type: str
   hostname:
     description:
-      - Host name. The default is the first 12 digits of the container's id; with O(network_mode=host) it is the name of the host.
+      - Host name. The default is the first 12 digits of the container's id. In the network of the host, or of another container, it is
+        the host name there.
     type: str
   domainname:
     description:
@@ -324,7 +325,8 @@ options:
     description:
       - How single options are compared, as a dictionary of option names and V(strict), V(ignore) or V(allow_more_present).
         The name V(*) stands for all options.
-      - By default lists are compared in order, while C(env), C(labels) and C(volumes) may have more than the task asks for.
+      - By default lists are compared in order. C(env), C(labels), C(volumes), O(networks), O(published_ports), O(exposed_ports), O(dns_opts) and
+        O(etc_hosts) may have more than the task asks for.
     type: dict
 seealso:
   - module: fleet.containerd.containerd_container_info
@@ -343,6 +345,15 @@ EXAMPLES = r"""
       NGINX_PORT: "80"
     volumes:
       - /srv/www:/usr/share/nginx/html:ro
+
+- name: Run a database at an address that stays, which other containers of the network find as db
+  fleet.containerd.containerd_container:
+    name: database
+    image: docker.io/library/nginx:1.27
+    networks:
+      - name: back
+        ipv4_address: 172.30.8.10
+        aliases: [db]
 
 - name: Run a job once and show what it printed
   fleet.containerd.containerd_container:

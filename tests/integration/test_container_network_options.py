@@ -14,14 +14,20 @@ import time
 import typing as t
 
 import pytest
+import yaml
 
+from ansible_collections.fleet.containerd.tests.support import ansible
+from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
+from ansible_collections.fleet.containerd.tests.support.guides import blocks_of
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.namespaces import HOST, listening
 from ansible_collections.fleet.containerd.tests.support.networked import Networked, networked
 
 WEB = ["sh", "-c", "mkdir -p /www && echo hello from $HOSTNAME >/www/index.html && exec httpd -f -p 80 -h /www"]
 STATIC = {"name": "front", "ipv4_address": "10.9.1.7", "aliases": ["www"], "mac_address": "02:42:0a:09:01:07"}
+
+BUSYBOX = "docker.io/library/busybox:1.36"
 
 Result = t.Dict[str, t.Any]
 
@@ -30,11 +36,11 @@ class Host:
     """A host with an engine and containers."""
 
     def __init__(self, site: Networked, image: str) -> None:
-        self.site, self._image = site, image
+        self.site, self.image = site, image
 
     def web(self, name: str = "web", /, failing: bool = False, check: bool = False, **options: t.Any) -> Result:
         """A container with a page."""
-        given = {"image": self._image, "command": WEB, "hostname": name, "stop_signal": "KILL", **options}
+        given = {"image": self.image, "command": WEB, "hostname": name, "stop_signal": "KILL", **options}
         return self.site.container(name, failing, _ansible_check_mode=check, _ansible_diff=True, **given)
 
     def network(self, name: str, **options: t.Any) -> Result:
@@ -165,6 +171,10 @@ def test_the_network_of_another_container(host: Host) -> None:
     assert first["container"]["HostConfig"]["NetworkMode"] == f"container:{web['container']['Id']}"
     assert first["container"]["NetworkSettings"]["SandboxKey"] == web["container"]["NetworkSettings"]["SandboxKey"]
     assert page(first) == "hello from web"
+    # As in Docker it has the host name of the other one, which is in the hosts file of both.
+    third = host.web("third", command=["sleep", "1000"], network_mode="container:web", hostname=None)
+    assert host.inside(third, "hostname") == "web"
+    host.site.container("third", state="absent")
     options = {"command": ["sleep", "1000"], "hostname": "pod"}
     assert not host.web("pod", network_mode=f"container:{web['container']['Id']}", **options)["changed"]
     # Started again.
@@ -443,6 +453,30 @@ def test_the_resolver_is_that_of_the_start(host: Host, tmp_path: pathlib.Path) -
     finally:
         host.site.container("web", state="absent")
         host.site.run("umount", "/etc/resolv.conf")
+
+
+@pytest.mark.parametrize("host", [""], indirect=True, ids=["embedded"])
+def test_the_guide(host: Host) -> None:
+    """Its playbooks, in order: in check mode as far as that goes, for real, and again."""
+    tasks = [one for block in blocks_of("guide_container_networks", {BUSYBOX: host.image}) for one in yaml.safe_load(block)]
+
+    def play(*these: Task, **how: t.Any) -> t.List[TaskResult]:
+        return ansible.play(these, under=host.site.under, defaults=host.site.defaults, **how).results
+
+    for name in ("front", "back", "side"):
+        host.site.modules.run("containerd_network", **{**host.site.defaults, "name": name, "state": "absent"})
+    first = play(*tasks)
+    assert [one.changed for one in first] == [True, True, True, True, False, True]
+    address = first[4].result["msg"]
+    assert "root:" in host.site.run("curl", "-s", f"{address}passwd")
+    assert "root:" in host.site.run("curl", "-s", f"http://{HOST}:8080/passwd", outside=True)
+    web = {"container": host.site.facts("web")}
+    assert host.inside(web, "ping", "-c", "1", "-W", "2", "db").splitlines()[0].startswith("PING db (172.30.8.10)")
+    assert not any(one.changed for one in play(*tasks))
+    assert [one.changed for one in play(*tasks, check=True)] == [False] * 6
+    for name in ("exporter", "preview", "web", "postgres"):
+        host.site.container(name, state="absent", force_kill=True)
+    assert host.site.left() == [[], [], []]
 
 
 def test_after_a_reboot_the_order_does_not_matter(host: Host) -> None:

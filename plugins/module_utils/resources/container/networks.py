@@ -16,6 +16,7 @@ from ...engine.models import PAUSED, RUNNING
 from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, printable
 from ...network.places import Places
 from .find import find_container, task_of
+from .options.names import follow
 from .options.network import NetworkMode, connected_of, joined_id, mode_of, numbered, with_added, with_name
 from .options.network_seen import DEFAULT, NETWORKS_FILE, Hook, hook_of, kept, namespace_of
 from .options.row import Context, Draft, Live, Values
@@ -104,6 +105,7 @@ def rejoined(engine: Engine, container: Container) -> Container:
     if joined.path == namespace_of(container) or joined.connected is None:
         return container
     spec = copy.deepcopy(dict(container.spec))
+    follow(spec, values_of(container), joined.connected)
     before, now = engine.container_dir(joined_id(container)), os.path.dirname(joined.connected.hosts)
     for one in spec["linux"]["namespaces"]:
         if one["type"] == "network":

@@ -16,6 +16,9 @@ from ....runtime_spec.mounts import bind_files
 from ....runtime_spec.process import add_env
 from .row import Context, Draft, Live, Row, Value, Values, bad, fixed, parse_text
 
+if t.TYPE_CHECKING:
+    from ....network.connected import Connected
+
 HOST_GATEWAY = "host-gateway"
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}"
 
@@ -60,9 +63,24 @@ def parse_etc_hosts(value: Value, option: str) -> t.Dict[str, str]:
     }
 
 
+def hostname_of(connected: Connected) -> str:
+    """The host name of a container with these networks, without its domain."""
+    full, *others = connected.names
+    return others[0] if others and full.startswith(f"{others[0]}.") else full
+
+
+def follow(spec: t.Dict[str, t.Any], values: Values, connected: Connected) -> None:
+    """Have the host name of another container whose network is used now, unless there is one of its own."""
+    if values.get("hostname") is None:
+        before, spec["hostname"] = spec.get("hostname"), hostname_of(connected)
+        if f"HOSTNAME={before}" in spec["process"]["env"]:
+            add_env(spec, {"HOSTNAME": spec["hostname"]})
+
+
 def _hostname(draft: Draft, value: t.Optional[str], context: Context) -> None:
-    """In the host's network it is the name of the host, as in Docker: it belongs to the addresses there."""
-    own = os.uname().nodename if context.values["network_mode"].of_host else context.container_id[:12]
+    """In the network of the host or of another container it is the name there, as in Docker: it belongs to the addresses."""
+    own = hostname_of(context.joined) if context.joined else context.container_id[:12]
+    own = os.uname().nodename if context.values["network_mode"].of_host else own
     draft.spec["hostname"] = draft.labels[L.HOSTNAME] = value or own
     add_env(draft.spec, {"HOSTNAME": draft.spec["hostname"]})
 
