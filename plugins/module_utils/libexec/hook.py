@@ -14,8 +14,6 @@ import sys
 
 from ..errors import AlreadyExists, EngineError, NotFound, ResourceExhausted, printable
 from ..network.connected import Connected, held
-from ..network.container import Connection
-from ..network.strangers import in_use, sweep
 
 #: A little less than a runtime gives it.
 _LOCK_SECONDS = 100.0
@@ -52,11 +50,15 @@ def _run(moment: str, path: str) -> int:
 
 
 def _up(connected: Connected, state: bytes) -> list[str]:
+    from ..network.container import Connection
+
     connection, namespace = Connection(connected), f"/proc/{int(json.loads(state)['pid'])}/ns/net"
     try:
         return connection.up(namespace)
     except (AlreadyExists, ResourceExhausted):
         # Somebody who is gone may have it.
+        from ..network.strangers import sweep
+
         if not sweep(connected.places):
             raise
         return connection.up(namespace)
@@ -64,6 +66,12 @@ def _up(connected: Connected, state: bytes) -> list[str]:
 
 def _down(connected: Connected, state: bytes) -> list[str]:
     """Only a runtime gives a state. Others do not know whether the container has been started again since: what is used stays."""
+    if not connected.attached:
+        # Who has seen the end of the container has done it already. Most of the code is not even read for that.
+        return []
+    from ..network.container import Connection
+    from ..network.strangers import in_use
+
     return Connection(connected).down() if state or not in_use(connected.pin) else []
 
 

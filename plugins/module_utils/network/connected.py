@@ -97,6 +97,11 @@ class Connected(t.NamedTuple):
         """The networks that it is attached to, or that an interrupted run has begun to attach it to."""
         return [one.network for number, one in enumerate(self.endpoints) if os.path.lexists(self.kept_at(number))]
 
+    @property
+    def attached(self) -> bool:
+        """Whether it is, or may be, attached to some of them."""
+        return os.path.lexists(self.pin) or any(self.begun())
+
     def interface(self, number: int) -> str:
         return self.endpoints[number].interface or f"eth{number}"
 

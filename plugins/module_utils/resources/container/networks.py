@@ -281,7 +281,7 @@ def _put_default(places: Places) -> None:
 def release(container: Container) -> None:
     """Give back addresses and ports of a container that does not run: also where the runtime has forgotten it (a reboot)."""
     connected = kept(container)
-    if connected and _attached(connected):
+    if connected and connected.attached:
         from ...network.connected import held
 
         # One that is removed meanwhile is removed by somebody who does this, too.
@@ -289,12 +289,8 @@ def release(container: Container) -> None:
             _detach(now)
 
 
-def _attached(connected: Connected) -> bool:
-    return os.path.lexists(connected.pin) or any(connected.begun())
-
-
 def _detach(connected: Connected) -> None:
-    if _attached(connected):
+    if connected.attached:
         from ...network.container import Connection
 
         Connection(connected).down()
