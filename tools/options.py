@@ -31,10 +31,10 @@ HEADER = """..
 How options of containers change
 ================================
 
-Only the options that a task gives are compared: with the values that the container was made with (``labels`` with its present labels).
-The table tells how, unless ``comparisons`` says otherwise. If a value differs, the container is changed in place, or a new container
-takes its place and the old one is removed when the new one runs. In a new container, an option that the task no longer gives has its
-default.
+Only the options that a task gives are compared: with the values that the container was made with (``labels`` and ``networks`` with its
+present ones). The table tells how, unless ``comparisons`` says otherwise. If a value differs, the container is changed in place, or a
+new container takes its place and the old one is removed when the new one runs. In a new container, an option that the task no longer
+gives has its default.
 
 """
 COMPARED = {"value": "as it is", "list": "in order", "set": "in any order", "dict": "key by key"}
@@ -69,6 +69,8 @@ def default(row: t.Any) -> str:
     if empty is None:
         return "chosen for the container"
     shown = row.field.show(empty)
+    if shown == "":
+        return "empty"
     return f"``{shown if isinstance(shown, str) else json.dumps(shown)}``"
 
 

@@ -109,7 +109,7 @@ options:
       - A CNI configuration list in place of the options above, for any chain of plugins. C(plugins) is required, C(name) and
         C(cniVersion) are not.
       - It is compared as it is. Plugins that are not built in are executed from O(cni_bin_dir).
-      - A bridge that it names must not be there already: it is made with the first container, and removed with the network.
+      - A bridge that it names must not be there already. It is made with the first container, and removed with the network.
     type: dict
   connected:
     description:
