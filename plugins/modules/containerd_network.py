@@ -132,7 +132,8 @@ options:
     description:
       - With O(state=absent), disconnect the members first.
       - With O(state=present), change a network although a container's static address is not in its new subnets (it gets another one),
-        or containers of C(nerdctl) are in it (they cannot be attached again, and lose their connection).
+        or its published ports could not be published any more, or containers of C(nerdctl) are in it (they cannot be attached again, and
+        lose their connection).
     type: bool
     default: false
   state:

@@ -20,14 +20,13 @@ from ..hostfs.lock import locked
 from . import external, netns
 from .attachment import Attachment, Call, Host
 from .conflist import Conflist
-from .meta import PLUGINS, bridge_of, built_in
+from .meta import PLUGINS, PORTMAP, bridge_of, built_in
 from .ports import Published
 from .result import Document, Result, kept_at
 from .subnets import parse_address
 
 _KIND = "cniCacheV1"
 _LOCK = ".cni-concurrency.lock"
-_PORTMAP = "portmap"
 
 
 class Chain:
@@ -62,10 +61,10 @@ class Chain:
     def publish(self, attachment: Attachment) -> None:
         """Have these ports and no others, of a container that is attached. Nothing else of it is touched."""
         saved = self._begun(attachment)
-        plugin = next((one for one in self._conflist.plugins if one["type"] == _PORTMAP), None)
+        plugin = next((one for one in self._conflist.plugins if one["type"] == PORTMAP), None)
         if plugin is None:
             if attachment.ports:
-                raise FailedPrecondition(f"the network {self._conflist.name} publishes no ports: it has no plugin {_PORTMAP}")
+                raise FailedPrecondition(f"the network {self._conflist.name} publishes no ports: it has no plugin {PORTMAP}")
             return
         before = saved.completed(attachment._replace(ports=()))
         whole = saved.completed(attachment)._replace(ports=attachment.ports)

@@ -14,6 +14,7 @@ from .chain import Chain, begun_with
 from .conflist import DEFAULT_NETWORK, ConfDir, Conflist
 from .connected import Connected
 from .links import Links
+from .meta import PORTMAP
 from .names import Member, Names
 from .result import Result, Route
 from .rules import Rules
@@ -87,13 +88,16 @@ class Connection:
         for number in self._publishing_last():
             Chain(self._conflist(number), self._host).publish(self._attachment(number))
 
-    def complete(self) -> t.List[str]:
-        """Be attached to all networks with the ports that are asked for, while the container runs; problems as of up()."""
+    def complete(self, only: t.Optional[int] = None) -> t.List[str]:
+        """Be attached to all networks with the ports that are asked for, while the container runs; problems as of up().
+
+        only: this one comes, and the others are as they are, but for its ports.
+        """
         problems, there = t.cast(t.List[str], []), self._connected.results()
         for number in self._publishing_last():
             if there[self._connected.endpoints[number].network] is None:
-                problems += self.connect(number)
-            else:
+                problems += self.connect(number) if only in (None, number) else []
+            elif only is None or self._connected.ports:
                 Chain(self._conflist(number), self._host).publish(self._attachment(number))
         self._lead_out()
         return problems
@@ -149,7 +153,7 @@ class Connection:
         """Which of the networks has the ports: the first that has the plugin for it; -1 for none."""
         there = self._conflists.read().networks if self._connected.ports else {}
         conflists = [there.get(one.network) for one in self._connected.endpoints]
-        return next((number for number, one in enumerate(conflists) if one is not None and one.plugin("portmap")), -1)
+        return next((number for number, one in enumerate(conflists) if one is not None and one.plugin(PORTMAP)), -1)
 
     def _conflist(self, number: int) -> Conflist:
         return self._conflists.get(self._connected.endpoints[number].network)

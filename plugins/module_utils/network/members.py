@@ -100,7 +100,7 @@ class Member(t.NamedTuple):
         """Have a link in a network in which it is already, if it runs; the rest as put()."""
         with contextlib.suppress(NotFound), self._held() as now:
             after, number = now._kept(endpoint), now.number(endpoint.network)
-            return Connection(after, rules).connect(number) if number >= 0 and now.runs else []
+            return Connection(after, rules).complete(number) if number >= 0 and now.runs else []
         return []
 
     def detach(self, endpoint: Endpoint, rules: t.Optional[Rules] = None) -> t.List[str]:

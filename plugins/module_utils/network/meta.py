@@ -21,6 +21,8 @@ from .ruleset import Bridge, port_elements
 from .subnets import IPNetwork
 
 _SAME_BRIDGE = "same-bridge"
+#: The plugin that publishes ports.
+PORTMAP = "portmap"
 
 
 class Portmap(Driver):
@@ -108,7 +110,7 @@ def _renewed(interface: Interface, name: str, mac: str) -> Interface:
     return interface._replace(mac=mac) if interface.name == name and interface.sandbox else interface
 
 
-PLUGINS: t.Dict[str, Driver] = {**DRIVERS, "portmap": Portmap(), "firewall": Firewall(), "tuning": Tuning()}
+PLUGINS: t.Dict[str, Driver] = {**DRIVERS, PORTMAP: Portmap(), "firewall": Firewall(), "tuning": Tuning()}
 
 
 def built_in(plugin: t.Mapping[str, t.Any]) -> t.Optional[Driver]:

@@ -11,7 +11,7 @@ from ...errors import FailedPrecondition, InvalidArgument, NotFound, printable
 from ...kernel.converge import Step
 from ...network.connected import Endpoint
 from ...network.members import Member
-from ...network.meta import plan_of
+from ...network.meta import PORTMAP, plan_of
 from ...network.networks import Networks
 from ...network.rules import Rules
 from ...network.subnets import usable
@@ -135,6 +135,7 @@ def steps_to(want: WantedNetwork, have: FoundNetwork, target: Target, work: Work
                 f"{printable(', '.join(have.others), 300)}: stop them first, or give force=true",
                 members=list(have.others),
             )
+        _check_ports(stay, want, have, target, work.networks)
         moved = [(one, one.endpoint(want.name), _moved(one, want, target)) for one in stay]
         steps += [work.detach(one, before) for one, before, _after in moved if one.runs]
         steps.append(work.put(target, have))
@@ -191,6 +192,22 @@ def _containers(name: str, want: WantedNetwork, have: FoundNetwork) -> t.List[Me
             )
         one.with_endpoint(Endpoint(want.name)).check()
     return here
+
+
+def _check_ports(stay: t.Sequence[Member], want: WantedNetwork, have: FoundNetwork, target: Target, networks: Networks) -> None:
+    """Ports of members stay published, by this network or another one, or the change is refused."""
+    there = {**networks.directory.read().networks, want.name: target.conflist}
+    if want.force or not have.conflist or not have.conflist.plugin(PORTMAP) or target.conflist.plugin(PORTMAP):
+        return
+    for one in stay:
+        left = [there[each.network] for each in one.connected.endpoints if each.network in there]
+        if one.connected.ports and not any(each.plugin(PORTMAP) for each in left):
+            options = ", ".join(change.field.option for change in target.changes)
+            ports = printable(", ".join(map(str, one.connected.ports)), 200)
+            raise InvalidArgument(
+                f"{options}: the container {one.name} publishes ports of the host ({ports}), which the network {want.name} would not do "
+                "any more: put the container into another network, too, or give force=true"
+            )
 
 
 def _moved(member: Member, want: WantedNetwork, target: Target) -> Endpoint:

@@ -749,6 +749,25 @@ def test_a_static_address_is_kept_or_the_change_is_refused(site: Site) -> None:
     assert web.addresses() == {"eth0": ["10.8.0.2"]}
 
 
+def test_published_ports_stay_published_or_the_change_is_refused(site: Site) -> None:
+    for name in ("net", "more"):
+        site.network(name)
+    site.container("web", Endpoint("net"), ports=(Published(None, 8080, 80),))
+    for options, word in (
+        ({"internal": True}, "internal"),
+        ({"driver": "macvlan", "driver_options": {"parent": "uplink"}}, "driver, driver_options"),
+        ({"conflist": {"plugins": [CHAIN["plugins"][0]]}}, "conflist"),
+    ):
+        said = site.fails("net", **options)
+        assert said.startswith(
+            f"{word}: the container web publishes ports of the host (8080/tcp), which the network net would not"
+        )
+    # Another of its networks can do it.
+    site.network("more", connected=["web"])
+    assert site.converge("net", internal=True).changed
+    assert [one.owner.split()[1] for one in site.host.rules.elements() if one.value is not None] == ["eth1"] * 2
+
+
 def test_a_chain_of_plugins_keeps_static_addresses_too(site: Site) -> None:
     site.network("chain", conflist=CHAIN)
     web = site.container("web", Endpoint("chain", (address("172.30.9.77"),)))
