@@ -101,6 +101,11 @@ def host(request: pytest.FixtureRequest, tmp_path: pathlib.Path, modules: Module
         yield Host(made, busybox)
 
 
+#: For what is the same whichever containerd it is.
+BOTH_ENGINES = pytest.mark.parametrize("host", ["", "2.1"], indirect=True, ids=["embedded", "2.1"])
+
+
+@BOTH_ENGINES
 def test_networks_are_compared_as_in_docker(host: Host) -> None:
     made = host.converge(networks=[STATIC])
     pid = made["container"]["State"]["Pid"]
@@ -211,6 +216,7 @@ def test_the_network_of_another_container(host: Host) -> None:
     assert host.site.left() == [[], [], []]
 
 
+@BOTH_ENGINES
 def test_a_namespace_of_the_host(host: Host) -> None:
     host.site.run("ip", "netns", "add", "blue")
     host.site.run("ip", "-n", "blue", "link", "add", "blue0", "type", "veth", "peer", "name", "blue9")
@@ -227,6 +233,7 @@ def test_a_namespace_of_the_host(host: Host) -> None:
     host.site.run("ip", "netns", "delete", "blue")
 
 
+@BOTH_ENGINES
 def test_what_is_refused(host: Host) -> None:
     """Before anything is changed, and in check mode, too."""
     host.web("other", networks=[{"name": "front", "ipv4_address": "10.9.1.7"}], published_ports=["8080:80", f"{HOST}:8081:80"])
@@ -272,6 +279,7 @@ def test_what_is_refused(host: Host) -> None:
     assert host.site.left() == [[], [], []]
 
 
+@BOTH_ENGINES
 def test_where_a_port_is_published(host: Host) -> None:
     ports = ["8080:80", "0.0.0.0:8081:80", f"{HOST}:8082:80", "[::1]:8083:80/udp", "9000-9001:90-91/udp"]
     made = host.converge(networks=[{"name": "front"}], published_ports=ports, default_host_ip="127.0.0.1")
@@ -304,6 +312,7 @@ def test_where_a_port_is_published(host: Host) -> None:
     host.site.container("web", state="absent")
 
 
+@BOTH_ENGINES
 def test_facts(host: Host) -> None:
     """As docker inspect has them, for what runs and for what does not."""
     made = host.web(
@@ -382,6 +391,7 @@ def test_labels_that_nerdctl_reads(host: Host) -> None:
     host.site.container("web", state="absent")
 
 
+@BOTH_ENGINES
 def test_networks_of_another_directory(host: Host) -> None:
     """Both modules mean the same networks by cni_conf_dir, and the hook finds them without being told again."""
     place = {"cni_conf_dir": "/etc/cni/own.d"}
@@ -433,6 +443,7 @@ def test_names_of_members(host: Host) -> None:
     assert host.site.left() == [[], [], []]
 
 
+@BOTH_ENGINES
 def test_the_resolver_is_that_of_the_start(host: Host, tmp_path: pathlib.Path) -> None:
     """What the task does not give comes from the host, each time that the container starts."""
     own = tmp_path / "resolv.conf"
