@@ -17,10 +17,11 @@ import typing as t
 from ..errors import DataLoss, NotFound
 from ..hostfs.atomic import read_file
 from . import netns
-from .connected import Connected, Endpoint, held, keep
+from .connected import Connected, Endpoint, held, keep, pinned
 from .container import Connection
 from .ipam import Owner
 from .rules import Rules
+from .strangers import in_use
 
 FILE = "networks.json"
 #: As engine_host/place.py has it: engine, namespace, container.
@@ -189,7 +190,9 @@ def find(data_root: str) -> Found:
 
 
 def _dead(cache_dir: str, network: str, owner: Owner) -> bool:
-    """Whether the namespace of an attachment is gone, as after a reboot: its address will be given back, and holds nobody."""
+    """Whether the namespace of an attachment is gone, as after a reboot, or is a pin of ours in which no process is (strangers.py). Its
+    address will be given back, and holds nobody.
+    """
     from .result import kept_at
 
     raw = read_file(kept_at(cache_dir, network, *owner))
@@ -197,4 +200,6 @@ def _dead(cache_dir: str, network: str, owner: Owner) -> bool:
         path = json.loads(raw or b"{}").get("netns")
     except (ValueError, AttributeError, RecursionError):
         return False
-    return isinstance(path, str) and bool(path) and not netns.is_namespace(path)
+    if not isinstance(path, str) or not path:
+        return False
+    return not netns.is_namespace(path) or (pinned(os.path.basename(path)) == owner.container_id and not in_use(path))

@@ -810,6 +810,10 @@ def test_containers_of_nerdctl_are_members_too(site: Site) -> None:
     assert "cannot be disconnected" in site.fails("net", connected=[])
     assert "cannot be connected again" in site.fails("net", mtu=1400)
     assert site.converge("net", isolate=False).actions == ["change network net: isolate"]
+    # One of ours, of another data_root, whose end nobody has seen: no process is in its namespace.
+    Chain(conflist, site.host).attach(Attachment("default-abc", site.world.namespace("fleet-default-abc")))
+    assert "default-abc" not in site.fails("net", state="absent")
+    netns.remove(str(site.world.directory / "fleet-default-abc"))
     # After a reboot only the reservation is left, and nobody is a member.
     netns.remove(namespace)
     while any(name.startswith("veth") for name in site.links()):
