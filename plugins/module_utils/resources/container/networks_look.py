@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ...engine.models import Container
@@ -128,7 +129,7 @@ class Look:
         member = next((one for one in there if container_id in _words(one.connected.container_id)), None)
         if member is None:
             return f"the container {printable(container_id, 100)}"
-        elsewhere = (member.engine, member.namespace) != (self._host.engine.kind, self._host.engine.namespace)
+        elsewhere = os.path.dirname(member.path) != self._host.engine.container_dir(member.id)
         more = f" (engine {member.engine}, namespace {member.namespace})" if elsewhere else ""
         return f"the container {printable(member.name, 100)}{more}"
 
