@@ -303,8 +303,7 @@ def allocate(call: Call) -> Result:
     if not kind:
         return Result(dns=dns)
     if kind != _HOST_LOCAL:
-        result = external.run("ADD", call, kind)
-        assert result is not None
+        result = external.run("ADD", call, kind) or Result()
         return result if result.dns else result._replace(dns=dns)
     plan = ipam.Plan.of(document)
     store = ipam.Reservations(call.network, ipam.data_dir_of(document, call.host.data_dir))

@@ -174,8 +174,7 @@ class Reservations:
     def _static(
         self, address: IPAddress, ranges: t.Sequence[Range], owner: Owner, number: int, there: t.Mapping[str, Owner]
     ) -> Address:
-        found = _range_of(address, ranges)
-        assert found is not None
+        found = t.cast(Range, _range_of(address, ranges))
         if any(address == one.gateway for one in ranges):
             raise InvalidArgument(f"{address} is the gateway of {found.network}, and no container can have it")
         if not self._reserve(address, owner, number):

@@ -47,9 +47,9 @@ def more_names(site: AnySite, busybox: str, hand_made: str) -> None:
 
 def a_tag_keeps_the_content(site: AnySite, name: str) -> None:
     """When the name that it was pulled by goes."""
-    pulled = site.play(pull(name)).last
+    pulled, itself = site.play(pull(name)).last, name
     same, by_id, gone, container = site.play(
-        tag(name, *[name]),
+        tag(itself, itself),
         tag(pulled.value("config_digest"), "kept:1"),
         task("containerd_image", name=name, state="absent"),
         task("containerd_container", name="one", image="kept:1", command=["true"], detach=False, network_mode="none"),

@@ -41,7 +41,11 @@ def context_of(engine: Engine, container_id: str, values: Values, directory: str
     """With what a row may look at on the host."""
     mode, places = mode_of(values), places._replace(namespace=engine.namespace)
     joined = joined_by(engine, mode).connected if mode.container else None
-    gateway = lambda: _gateway(places, mode.network)  # noqa: E731  # asked where a name needs it
+
+    def gateway() -> str:
+        """Asked where a name needs it."""
+        return _gateway(places, mode.network)
+
     return Context(container_id, values, directory, name, engine.namespace, places, joined, gateway)
 
 

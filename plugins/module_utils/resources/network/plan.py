@@ -84,8 +84,8 @@ class Work(t.NamedTuple):
         """Whoever has taken the rules of the network has taken the published ports of its members, too."""
 
         def run() -> None:
-            assert have.conflist is not None
-            self.networks.put_rules(have.conflist)
+            if have.conflist is not None:
+                self.networks.put_rules(have.conflist)
             for one in have.members:
                 one.publish(self.rules)
 

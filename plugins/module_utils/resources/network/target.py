@@ -44,7 +44,7 @@ def target_of(want: WantedNetwork, have: FoundNetwork, networks: Networks) -> Ta
     if want.document is not None:
         return _raw(want, have, networks)
     if have.conflist and have.network is None:
-        return _unknown(want, have, networks)
+        return _unknown(want, have.conflist, networks)
     old = have.network
     base = old or Network(want.name)
     if want.settings.get("driver", base.driver) != base.driver:
@@ -114,16 +114,15 @@ def _raw(want: WantedNetwork, have: FoundNetwork, networks: Networks) -> Target:
         raise type(error)(f"conflist: {error}") from error
 
 
-def _unknown(want: WantedNetwork, have: FoundNetwork, networks: Networks) -> Target:
+def _unknown(want: WantedNetwork, there: Conflist, networks: Networks) -> Target:
     """A chain that our options cannot describe is replaced only by what the task says it shall be instead."""
-    assert have.conflist is not None
     if "driver" not in want.settings:
         raise FailedPrecondition(
-            f"name: the network {want.name} ({have.conflist.path}) has plugins or settings that the options of this module cannot "
+            f"name: the network {want.name} ({there.path}) has plugins or settings that the options of this module cannot "
             "describe: give driver to replace it, or conflist to change it"
         )
     made = target_of(want, FoundNetwork(None), networks)
-    return made._replace(changes=[Change(CONFLIST, _plain(have.conflist.document), _plain(made.conflist.document))])
+    return made._replace(changes=[Change(CONFLIST, _plain(there.document), _plain(made.conflist.document))])
 
 
 def _plain(document: t.Mapping[str, t.Any]) -> Document:

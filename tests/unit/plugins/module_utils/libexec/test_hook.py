@@ -56,7 +56,7 @@ def test_its_path_stays_as_releases_come_and_go(tmp_path: pathlib.Path, monkeypa
     install_hook(str(tmp_path))
     assert link.resolve() not in (first, other)
     assert sorted(path.name for path in link.parent.iterdir() if not path.is_symlink()) == sorted(
-        path.parent.name for path in {link.resolve(), first, other}
+        path.parent.name for path in (link.resolve(), first, other)
     )
 
 

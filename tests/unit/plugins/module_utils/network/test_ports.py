@@ -57,7 +57,7 @@ def test_what_is_none(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "expected"),
+    ("first", "second", "expected"),
     [
         (Published(None, 80, 1), Published(None, 80, 2), True),
         (Published(None, 80, 1), Published(None, 80, 1, "udp"), False),
@@ -68,13 +68,13 @@ def test_what_is_none(text: str) -> None:
         (Published(address("::1"), 80, 1), Published(address("::1"), 80, 3), True),
     ],
 )
-def test_which_collide(one: Published, other: Published, expected: bool) -> None:
-    assert (collide(one, other), collide(other, one)) == (expected, expected)
+def test_which_collide(first: Published, second: Published, expected: bool) -> None:
+    assert (collide(first, second), collide(second, first)) == (expected, expected)
     if expected:
         with pytest.raises(InvalidArgument, match="is published twice"):
-            check_twice([one, other])
+            check_twice([first, second])
     else:
-        check_twice([one, other])
+        check_twice([first, second])
 
 
 @pytest.mark.parametrize(
