@@ -24,7 +24,7 @@ def image(name: t.Union[str, t.List[str]], **options: t.Any) -> Task:
 
 
 def container(**options: t.Any) -> Task:
-    wanted = {"name": "web", "command": ["sleep", "1000"], "stop_signal": "KILL", **options}
+    wanted = {"name": "web", "command": ["sleep", "1000"], "stop_signal": "KILL", "network_mode": "none", **options}
     return {**task("containerd_container", **wanted), "ignore_errors": True}
 
 
