@@ -27,7 +27,7 @@ def test_a_container_is_made_and_started_as_in_the_benchmarks(registry: Registry
 
 
 def test_containers_are_attached_by_both_ways() -> None:
-    found = networks.on_a_host_of_its_own(1, ["attaching"])
+    found = networks.on_a_host_of_its_own("attaching")(1)
     assert [(row.row, row.ratio > 0) for row in found] == [("P12", True)] * 2
 
 

@@ -28,9 +28,9 @@ GROUPS: t.Dict[str, t.Callable[[int], t.List[rows.Row]]] = {
     "P8": rows.pulls,
     "P9": images.scale,
     "P10": playbooks.payload,
-    "P11": networks.on_a_host_of_its_own,
-    "P12": networks.on_a_host_of_its_own,
-    "P13": networks.on_a_host_of_its_own,
+    "P11": networks.on_a_host_of_its_own("starts"),
+    "P12": networks.on_a_host_of_its_own("attaching"),
+    "P13": networks.on_a_host_of_its_own("noop"),
 }
 
 
