@@ -58,11 +58,16 @@ class Driver:
         try:
             if netns.is_another(call.attachment.netns):
                 with netns.entered(call.attachment.netns), Links() as inside:
-                    link = inside.find(call.attachment.interface)
-                    if link is not None and self._made(call, link):
-                        inside.remove(link.name)
+                    for name in self._names(call):
+                        link = inside.find(name)
+                        if link is not None and self._made(call, link):
+                            inside.remove(name)
         finally:
             release(call)
+
+    def _names(self, call: Call) -> t.Sequence[str]:
+        """What its link in the container can be called."""
+        return (call.attachment.interface,)
 
     def _made(self, call: Call, link: Link) -> bool:
         """Whether it is a link such as this driver makes."""
@@ -102,7 +107,7 @@ class Bridge(Driver):
             if gateway:
                 self._be_gateway(host, bridge, result.addresses)
             mac = one.mac or mac_of(call, result.addresses)
-            name = self._host_link(call)
+            name = _own_name("veth", call)
             host.remove(name)
             peer = New(one.interface, mac=mac, mtu=mtu, namespace=namespace)
             host.add(New(name, "veth", mtu=mtu, master=bridge.ifindex, peer=peer))
@@ -119,7 +124,7 @@ class Bridge(Driver):
     def delete(self, call: Call) -> None:
         """The host's end takes the other with it, also when the namespace cannot be entered any more."""
         with Links() as host:
-            host.remove(self._host_link(call))
+            host.remove(_own_name("veth", call))
         super().delete(call)
 
     def _made(self, call: Call, link: Link) -> bool:
@@ -130,7 +135,7 @@ class Bridge(Driver):
         super().check(call)
         name = call.link("bridge") or "cni0"
         with Links() as host:
-            bridge, end = host.find(name), host.find(self._host_link(call))
+            bridge, end = host.find(name), host.find(_own_name("veth", call))
         if bridge is None or end is None or end.master != bridge.ifindex:
             raise FailedPrecondition(f"network {call.network}: the container's link is not in the bridge {name}")
 
@@ -148,10 +153,6 @@ class Bridge(Driver):
             sysctl.forward(interface.version)
         # Published ports can be reached on 127.0.0.1; rules keep containers from what else listens there.
         sysctl.put(f"ipv4/conf/{bridge.name}/route_localnet", "1")
-
-    def _host_link(self, call: Call) -> str:
-        """The same every time: what a killed run has left is found and replaced."""
-        return f"veth{_digest(_place(call), _NAME_PRIME):011x}"
 
 
 def parent_of(host: Links, name: str) -> t.Optional[Link]:
@@ -196,10 +197,17 @@ class _Child(Driver):
             result = allocate(call)
             mac = self._mac(call, result.addresses)
             data = ((_MODE, mode),)
-            host.add(New(one.interface, self.kind, mtu or parent.mtu, mac, parent=parent.ifindex, data=data, namespace=namespace))
+            # Kernels such as 6.12 refuse a name that a link of the host has (eth0), though the new one goes elsewhere.
+            first = _own_name("link", call)
+            host.add(New(first, self.kind, mtu or parent.mtu, mac, parent=parent.ifindex, data=data, namespace=namespace))
+        with netns.entered(one.netns), Links() as inside:
+            inside.change(inside.get(first).ifindex, name=one.interface)
         made = configure(call, result.addresses, result.routes)
         addresses = tuple(address._replace(interface_index=0) for address in result.addresses)
         return result._replace(interfaces=(Interface(one.interface, made.mac, one.netns),), addresses=addresses)
+
+    def _names(self, call: Call) -> t.Sequence[str]:
+        return (*super()._names(call), _own_name("link", call))
 
     def _parent(self, call: Call, host: Links) -> Link:
         name, mtu = call.link("master"), call.setting("mtu", 0)
@@ -334,6 +342,11 @@ def mac_of(call: Call, addresses: t.Sequence[Address]) -> str:
         text = str(addresses[0].ip) if addresses else _place(call)
         packed = _digest(text, _MAC_PRIME).to_bytes(4, "big")
     return f"02:42:{_octets(packed)}"
+
+
+def _own_name(kind: str, call: Call) -> str:
+    """Of a link, the same every time: what a killed run has left is found and replaced."""
+    return f"{kind}{_digest(_place(call), _NAME_PRIME):011x}"
 
 
 def _place(call: Call) -> str:

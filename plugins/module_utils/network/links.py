@@ -161,7 +161,7 @@ class Links:
         attributes = [one for one in New(**{"name": "", **values}).attributes() if one != (_NAME, "")]
         if hairpin:
             attributes.append((_LINKINFO, [(_INFO_SLAVE_KIND, "bridge"), (_INFO_SLAVE_DATA, [(_PORT_HAIRPIN, b"\1")])]))
-        with _doing(f"changing link {index}"):
+        with _doing(f"changing link {values.get('name') or index}"):
             self._netlink.send([Message(_NEWLINK, 0, _link_body(index, up), attributes)])
 
     def remove(self, name: str) -> bool:
