@@ -13,14 +13,20 @@ from .conflist import DEFAULT_LABEL, DEFAULT_NETWORK, Conflist, Document, bridge
 from .drivers import MTU_LIMITS
 from .links import check_link_name
 from .meta import built_in
+from .result import Route
 from .subnets import IPAddress, Subnet, check_usual, parse_address
 
 DRIVERS = ("bridge", "macvlan", "ipvlan")
-#: Names of reserved addresses, of which a conflist has only the gaps between its ranges.
+#: Reserved addresses and their names, of which a conflist has only the gaps between its ranges.
 _AUX_LABEL = "fleet.containerd/aux-addresses"
+#: That masquerade is off, which the conflist of a network without a way out cannot tell.
+_MASQUERADE_LABEL = "fleet.containerd/masquerade"
 _SAME_BRIDGE = "same-bridge"
 _MODES = {"macvlan": ("bridge", "private", "vepa", "passthru"), "ipvlan": ("l2", "l3", "l3s")}
 _ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
+#: What plugins after the first one say here, and address management; who says more wants something that Network does not have.
+_SAID = {"type", "capabilities", "ingressPolicy"}
+_SAID_OF_ADDRESSES = {"type", "ranges", "routes", "subnet", "rangeStart", "rangeEnd", "gateway"}
 #: The smallest packet of IPv6.
 _MTU_IPV6 = 1280
 
@@ -71,9 +77,11 @@ class Network(t.NamedTuple):
         labels = dict(self.labels)
         if self.name == DEFAULT_NETWORK:
             labels.setdefault(DEFAULT_LABEL, "true")
-        aux = {name: str(address) for subnet in self._ordered() for name, address in subnet.aux}
+        aux = {str(address): name for subnet in self._ordered() for name, address in subnet.aux}
         if aux:
             labels[_AUX_LABEL] = json.dumps(aux, sort_keys=True)
+        if self.internal and not self.masquerade:
+            labels[_MASQUERADE_LABEL] = "false"
         return {"cniVersion": "1.0.0", "name": self.name, "nerdctlLabels": labels, "plugins": self._plugins()}
 
     def _ordered(self) -> t.List[Subnet]:
@@ -121,11 +129,13 @@ class Network(t.NamedTuple):
     @classmethod
     def _of(cls, conflist: Conflist) -> t.Optional[Network]:
         first, *more = conflist.plugins
-        kinds = [one["type"] for one in more]
         if first["type"] not in DRIVERS or any(built_in(one) is None for one in conflist.plugins):
+            return None
+        if any(set(one) - _SAID for one in more):
             return None
         labels = conflist.labels
         aux = _aux(labels.pop(_AUX_LABEL, ""))
+        masquerades = labels.pop(_MASQUERADE_LABEL, "") != "false"
         labels.pop(DEFAULT_LABEL, None)
         document = first.get("ipam") or {}
         if not isinstance(document, dict) or (document and document.get("type") != "host-local"):
@@ -134,20 +144,24 @@ class Network(t.NamedTuple):
         mtu = first.get("mtu") or 0
         if not isinstance(mtu, int) or not all(isinstance(one, str) for one in texts):
             return None
-        sets = ipam.Plan.of(document).sets if document else ()
-        subnets = [_subnet(one, aux) for one in sets]
+        plan = ipam.Plan.of(document) if document else ipam.Plan(())
+        if set(document) - _SAID_OF_ADDRESSES or any(
+            one != Route(one.destination) or one.destination.prefixlen for one in plan.routes
+        ):
+            return None
+        subnets = [_subnet(one, aux) for one in plan.sets]
         bridge = first["type"] == "bridge"
         gateway = bool(first.get("isGateway") or first.get("isDefaultGateway"))
         wall = conflist.plugin("firewall") or {}
-        if None in subnets:
+        if None in subnets or (bridge and not gateway and not wall):
             return None
         found = cls(
             conflist.name,
             first["type"],
             frozenset(one for one in subnets if one),
-            internal=bridge and not gateway and "firewall" in kinds,
+            internal=bridge and not gateway,
             isolate=not bridge or wall.get("ingressPolicy") == _SAME_BRIDGE,
-            masquerade=not bridge or bool(first.get("ipMasq")) or not gateway,
+            masquerade=not bridge or bool(first.get("ipMasq")) or (not gateway and masquerades),
             mtu=mtu,
             parent=texts[0],
             mode=texts[1],
@@ -167,18 +181,18 @@ def _ranges(subnet: Subnet) -> t.List[Document]:
     return [{**base, "rangeStart": str(one.first), "rangeEnd": str(one.last)} for one in subnet.spans]
 
 
-def _subnet(ranges: t.Sequence[ipam.Range], aux: t.Mapping[str, IPAddress]) -> t.Optional[Subnet]:
+def _subnet(ranges: t.Sequence[ipam.Range], aux: t.Mapping[IPAddress, str]) -> t.Optional[Subnet]:
     """None for ranges that do not come from one subnet, a part of it and reserved addresses."""
     first = ranges[0]
-    inside = {name: str(address) for name, address in aux.items() if address in first.network}
+    inside = {name: str(address) for address, name in aux.items() if address in first.network}
     found = Subnet.of(str(first.network), str(first.gateway), str(first.part) if first.part else None, inside)
     same = [one.span for one in ranges] == found.spans and all(one[::2] == first[::2] for one in ranges)
     # nerdctl leaves out the first address of a part.
     return found if same or (len(ranges) == 1 and first.part and not inside) else None
 
 
-def _aux(text: str) -> t.Dict[str, IPAddress]:
+def _aux(text: str) -> t.Dict[IPAddress, str]:
     try:
-        return {name: parse_address(address, name) for name, address in json.loads(text).items()} if text else {}
+        return {parse_address(address, name): str(name) for address, name in json.loads(text).items()} if text else {}
     except (ValueError, AttributeError, TypeError, RecursionError, InvalidArgument):
         return {}

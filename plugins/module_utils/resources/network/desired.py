@@ -50,7 +50,7 @@ def desired(params: t.Mapping[str, t.Any]) -> WantedNetwork:
         raise InvalidArgument(f"name: {error}") from error
     if name in _RESERVED:
         raise InvalidArgument(f"name: {name} is a network_mode of containers, and no network can be called so")
-    data_root = places_of(params)[1]
+    places, data_root = places_of(params)
     document = _document(params, name) if params["conflist"] is not None else None
     settings = _settings(params)
     subnets = None if params["ipam_config"] is None else tuple(_subnet(one) for one in params["ipam_config"])
@@ -79,7 +79,7 @@ def desired(params: t.Mapping[str, t.Any]) -> WantedNetwork:
         params["force"],
         data_root,
         params["namespace"],
-        places_of(params)[0],
+        places,
     )
 
 

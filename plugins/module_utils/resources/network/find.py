@@ -4,22 +4,17 @@
 
 from __future__ import annotations
 
-import typing as t
-
-from ...network.conflist import ConfDir, Conflist, Listing
+from ...network.conflist import ConfDir
 from ...network.ipam import Owner, Reservations
-from ...network.members import Found, find
+from ...network.members import find
 from ...network.places import Places
 from .values import FoundNetwork
 
 
 def find_network(name: str, places: Places, namespace: str, data_root: str) -> FoundNetwork:
     """One network, existing or not: containers may be in one whose file is gone."""
-    listing = ConfDir(places.conf_dir, namespace).read()
-    return found_network(name, listing.networks.get(name), listing, find(data_root), places)
-
-
-def found_network(name: str, conflist: t.Optional[Conflist], listing: Listing, found: Found, places: Places) -> FoundNetwork:
+    listing, found = ConfDir(places.conf_dir, namespace).read(), find(data_root)
+    conflist = listing.networks.get(name)
     only = conflist.namespace(places.conf_dir) if conflist else ""
     owners = sorted(set(Reservations(name, places.data_dir).list().values()) - {Owner("", "")}) if conflist else []
     others = found.strangers(owners, places.cache_dir, name)

@@ -11,7 +11,6 @@ from ...network.conflist import ConfDir
 from ...network.members import find
 from .desired import places_of
 from .facts import network_facts
-from .find import found_network
 
 
 def network_info(params: t.Mapping[str, t.Any], engine: t.Any) -> Facts:
@@ -25,10 +24,9 @@ def network_info(params: t.Mapping[str, t.Any], engine: t.Any) -> Facts:
         for name, conflist in sorted(listing.networks.items())
         if wanted is None or name in wanted or (conflist.id and conflist.id in wanted)
     }
-    networks = []
-    for name, conflist in chosen.items():
-        found = found_network(name, conflist, listing, members, places)
-        networks.append(network_facts(conflist, found.members))
+    networks = [
+        network_facts(one, members.of(name, places.conf_dir, one.namespace(places.conf_dir))) for name, one in chosen.items()
+    ]
     known = {*chosen, *(one.id for one in chosen.values())}
     out: t.Dict[str, t.Any] = {"networks": networks, "exists": all(one in known for one in wanted or ())}
     if wanted is not None and len(wanted) == 1:

@@ -117,16 +117,16 @@ def removal(want: WantedNetwork, have: FoundNetwork, work: Work) -> t.List[Step]
 def steps_to(want: WantedNetwork, have: FoundNetwork, target: Target, work: Work) -> t.List[Step]:
     """Create or change the network, then its members."""
     steps: t.List[Step] = []
-    stay, gone, new = _membership(want, have)
+    stay, gone, new = membership(want, have)
     steps += [work.disconnect(one) for one in gone]
-    if not target.changes:
+    if target.in_place:
         if lacks_rules(have, work.networks):
             steps.append(work.mend(have))
+        if target.changes:
+            steps.append(work.put(target, have))
         # A run that was killed has left them behind.
         again = [one for one in stay if one.runs and not one.attached(want.name)]
         steps += [work.attach(one, one.endpoint(want.name), one.endpoint(want.name)) for one in again]
-    elif target.in_place:
-        steps.append(work.put(target, have))
     else:
         _readable(want, have)
         if have.others and not want.force:
@@ -152,7 +152,7 @@ def _readable(want: WantedNetwork, have: FoundNetwork) -> None:
         raise have.lost[0]
 
 
-def _membership(want: WantedNetwork, have: FoundNetwork) -> t.Tuple[t.List[Member], t.List[Member], t.List[Member]]:
+def membership(want: WantedNetwork, have: FoundNetwork) -> t.Tuple[t.List[Member], t.List[Member], t.List[Member]]:
     """Members that stay, that go, and that come, as connected has it."""
     if want.connected is None:
         return list(have.members), [], []
@@ -196,9 +196,9 @@ def _containers(name: str, want: WantedNetwork, have: FoundNetwork) -> t.List[Me
 
 def _check_ports(stay: t.Sequence[Member], want: WantedNetwork, have: FoundNetwork, target: Target, networks: Networks) -> None:
     """Ports of members stay published, by this network or another one, or the change is refused."""
-    there = {**networks.directory.read().networks, want.name: target.conflist}
     if want.force or not have.conflist or not have.conflist.plugin(PORTMAP) or target.conflist.plugin(PORTMAP):
         return
+    there = {**networks.directory.read().networks, want.name: target.conflist}
     for one in stay:
         left = [there[each.network] for each in one.connected.endpoints if each.network in there]
         if one.connected.ports and not any(each.plugin(PORTMAP) for each in left):

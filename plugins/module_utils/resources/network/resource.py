@@ -14,11 +14,10 @@ from ...kernel.field import render
 from ...network.attachment import Host, check_rules, rules_of_host
 from ...network.conflist import ConfDir
 from ...network.networks import Networks
-from ...network.places import Places
 from .desired import desired
 from .facts import network_facts
 from .find import find_network
-from .plan import Work, lacks_rules, removal, steps_to
+from .plan import Work, lacks_rules, membership, removal, steps_to
 from .target import Target, target_of
 from .values import FoundNetwork, WantedNetwork, options_of
 
@@ -36,7 +35,8 @@ class NetworkResource:
 
     def plan(self, want: WantedNetwork, have: FoundNetwork, engine: t.Any) -> Plan:
         rules, problems = rules_of_host(), t.cast(t.List[str], [])
-        work = Work(want.name, networks_at(want.places, want.namespace), rules, problems.extend)
+        host = Host(rules, want.places.bin_dirs, want.places.cache_dir, want.places.data_dir)
+        work = Work(want.name, Networks(ConfDir(want.places.conf_dir, want.namespace), host), rules, problems.extend)
         if not want.present:
             steps = removal(want, have, work)
             return Plan(
@@ -60,11 +60,6 @@ class NetworkResource:
         )
 
 
-def networks_at(places: Places, namespace: str) -> Networks:
-    host = Host(rules_of_host(), places.bin_dirs, places.cache_dir, places.data_dir)
-    return Networks(ConfDir(places.conf_dir, namespace), host)
-
-
 def shown(have: FoundNetwork) -> t.Dict[str, t.Any]:
     """A network for a diff: all of it."""
     if not have.conflist:
@@ -81,20 +76,16 @@ def _sides(
     members = [one.name for one in have.members]
     if not have.conflist:
         before, after = {"exists": False}, {"exists": True, **after}
-    elif not target.changes and lacks_rules(have, networks):
+    elif target.in_place and lacks_rules(have, networks):
         before["rules"], after["rules"] = "missing", "there"
     if want.connected is not None:
-        names = sorted({*(members if want.appends else ()), *_names(want, have)})
+        stay, _gone, new = membership(want, have)
+        names = sorted(one.name for one in [*stay, *new])
         if names != members:
             before["connected"], after["connected"] = members, names
             if not have.conflist:
                 del before["connected"]
     return before, after
-
-
-def _names(want: WantedNetwork, have: FoundNetwork) -> t.List[str]:
-    by_id = {one.id: one.name for one in have.all}
-    return [by_id.get(one, one) for one in want.connected or ()]
 
 
 def _facts(target: t.Optional[Target], end: FoundNetwork, problems: t.Sequence[str]) -> Facts:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ...errors import FailedPrecondition, InvalidArgument, NotFound
-from ...kernel.field import MORE, Change, compare, same
+from ...kernel.field import Change, compare
 from ...network.conflist import DEFAULT_LABEL, DEFAULT_NETWORK, Conflist, bridge_name
 from ...network.definition import Network
 from ...network.networks import Networks
@@ -16,7 +16,8 @@ from ...network.subnets import Subnet
 from .desired import checked, named
 from .values import CONFLIST, FIELDS, IN_PLACE, LABELS, FoundNetwork, WantedNetwork, WantedSubnet, options_of
 
-_PRIVATE = ("nerdctlID",)
+#: What is ours, and nerdctl's, in a conflist.
+_PRIVATE = ("nerdctlID", "nerdctlLabels")
 
 
 class Target(t.NamedTuple):
@@ -98,14 +99,12 @@ def _labels(want: WantedNetwork, there: t.Dict[str, str]) -> t.Tuple[t.Tuple[str
 def _raw(want: WantedNetwork, have: FoundNetwork, networks: Networks) -> Target:
     """A chain of plugins: it is compared as a whole, its labels apart."""
     document = dict(want.document or {})
-    there = have.conflist.labels if have.conflist else {}
-    labels = dict(_labels(want, there))
-    if want.name == DEFAULT_NETWORK:
-        labels.setdefault(DEFAULT_LABEL, "true")
+    default = {DEFAULT_LABEL: "true"} if want.name == DEFAULT_NETWORK else {}
+    there = {**default, **(have.conflist.labels if have.conflist else {})}
+    labels = {**default, **dict(_labels(want, there))}
     before = _plain(have.conflist.document) if have.conflist else None
     changes = [] if before == document else [Change(CONFLIST, before, document)]
-    if not same("dict", MORE, want.labels if want.labels is not None else there, there):
-        changes.append(Change(LABELS, there, labels))
+    changes += compare([LABELS], {"labels": labels}, {"labels": there})
     try:
         if changes:
             networks.check_document(document)
@@ -126,8 +125,7 @@ def _unknown(want: WantedNetwork, there: Conflist, networks: Networks) -> Target
 
 
 def _plain(document: t.Mapping[str, t.Any]) -> Document:
-    """A conflist without what is ours, and nerdctl's, in it."""
-    return {key: value for key, value in document.items() if key not in (*_PRIVATE, "nerdctlLabels")}
+    return {key: value for key, value in document.items() if key not in _PRIVATE}
 
 
 def _written(document: Document, networks: Networks) -> Conflist:

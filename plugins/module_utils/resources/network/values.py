@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ...errors import DataLoss
-from ...kernel.field import MORE, Field
+from ...kernel.field import Field
 from ...network.conflist import Conflist
 from ...network.definition import Network
 from ...network.members import Member
@@ -78,6 +78,7 @@ class FoundNetwork(t.NamedTuple):
         return Network.of(self.conflist) if self.conflist else None
 
 
+LABELS = Field("labels", "dict")
 #: How the options are compared. Those of an existing network that a task does not give are those that it has.
 FIELDS = (
     Field("driver"),
@@ -88,9 +89,8 @@ FIELDS = (
     Field("isolate"),
     Field("masquerade"),
     Field("driver_options", "dict"),
-    Field("labels", "dict"),
+    LABELS,
 )
-LABELS = Field("labels", "dict", MORE)
 #: Raw mode.
 CONFLIST = Field("conflist")
 #: What a running network changes while its members stay attached.

@@ -27,10 +27,17 @@ NETWORKS = {
     "default": Network("bridge", subnets=frozenset({Subnet.of("10.4.0.0/24")})),
     "both families": Network("front", subnets=frozenset({V6, V4}), mtu=1400, labels=(("a", "b"), ("c", ""))),
     "internal": Network("back", subnets=frozenset({V4}), internal=True),
+    "internal, and masquerade is off": Network("back", subnets=frozenset({V4}), internal=True, masquerade=False),
     "open": Network("front", subnets=frozenset({V4}), isolate=False, masquerade=False),
     "a part": Network("front", subnets=frozenset({Subnet.of("10.1.0.0/24", "10.1.0.254", "10.1.0.128/26")})),
     "reserved": Network("front", subnets=frozenset({Subnet.of("10.1.0.0/24", None, None, AUX), V6})),
     "a part with reserved": Network("front", subnets=frozenset({Subnet.of("10.1.0.0/24", None, "10.1.0.0/27", AUX)})),
+    "reserved by the same names": Network(
+        "front",
+        subnets=frozenset(
+            {Subnet.of("10.1.0.0/24", None, None, {"a": "10.1.0.9"}), Subnet.of("fd00:1::/64", None, None, {"a": "fd00:1::7"})}
+        ),
+    ),
     "another bridge": Network("front", subnets=frozenset({V4}), link="br-mine"),
     "macvlan": Network("lan", "macvlan", frozenset({V4}), parent="eth0", mode="private", mtu=1400),
     "ipvlan": Network("lan", "ipvlan", frozenset({V4, V6}), parent="eth0", mode="l3"),
@@ -116,15 +123,23 @@ def test_a_part_as_nerdctl_writes_it() -> None:
     assert found.subnets == {Subnet.of("10.4.0.0/24", None, "10.4.0.128/25")}
 
 
+ADDRESSES = {"type": "host-local", "subnet": "10.1.0.0/24"}
+GATEWAY = {"type": "bridge", "isGateway": True}
 MORE: t.List[t.Tuple[str, t.Any]] = [
     ("another driver", [{"type": "calico"}]),
-    ("another plugin", [{"type": "bridge"}, {"type": "bandwidth"}]),
-    ("a setting", [{"type": "bridge", "vlan": 7}]),
-    ("another policy", [{"type": "bridge"}, {"type": "firewall", "ingressPolicy": "isolated"}]),
+    ("another plugin", [GATEWAY, {"type": "bandwidth"}]),
+    ("a setting", [{**GATEWAY, "vlan": 7}]),
+    ("another policy", [GATEWAY, {"type": "firewall", "ingressPolicy": "isolated"}]),
+    ("a setting of the kernel", [GATEWAY, {"type": "tuning", "sysctl": {"net.core.somaxconn": "500"}}]),
+    ("ports under the container's own address", [GATEWAY, {"type": "portmap", "snat": False}]),
+    ("neither a way out nor a wall", [{"type": "bridge"}]),
+    ("routes of its own", [{**GATEWAY, "ipam": {**ADDRESSES, "routes": [{"dst": "10.0.0.0/8"}]}}]),
+    ("another router", [{**GATEWAY, "ipam": {**ADDRESSES, "routes": [{"dst": "0.0.0.0/0", "gw": "10.1.0.9"}]}}]),
+    ("addresses elsewhere", [{**GATEWAY, "ipam": {**ADDRESSES, "dataDir": "/run/own"}}]),
     ("other addresses", [{"type": "macvlan", "ipam": {"type": "dhcp"}}]),
     (
         "ranges of its own",
-        [{"type": "bridge", "ipam": {"type": "host-local", "subnet": "10.1.0.0/24", "rangeStart": "10.1.0.7"}}],
+        [{**GATEWAY, "ipam": {**ADDRESSES, "rangeStart": "10.1.0.7"}}],
     ),
 ]
 
@@ -134,7 +149,7 @@ def test_what_says_more_is_not_guessed(name: str, plugins: t.Any) -> None:
     assert Network.of(Conflist.of({"cniVersion": "1.0.0", "name": "x", "plugins": plugins})) is None
 
 
-@pytest.mark.parametrize("label", ["{", "[]", '{"a": 1}', '{"a": "x"}', "[" * 9999])
+@pytest.mark.parametrize("label", ["{", "[]", '{"a": "10.1.0.9"}', '{"10.9.9.9": "x"}', "[" * 9999])
 def test_a_label_that_somebody_has_changed_harms_nothing(label: str) -> None:
     document = {**NERDCTL, "nerdctlLabels": {"fleet.containerd/aux-addresses": label}}
     assert Network.of(Conflist.of(document)) == NETWORKS["default"]

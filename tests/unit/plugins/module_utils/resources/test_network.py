@@ -224,7 +224,7 @@ def test_only_ipv6_is_only_ipv6(site: Site) -> None:
 
 SUBNETS: t.List[Options] = [
     {"subnet": "172.30.8.0/24", "gateway": "172.30.8.254", "iprange": "172.30.8.64/26", "aux_addresses": {"a": "172.30.8.70"}},
-    {"subnet": "fd00:30:8::/64"},
+    {"subnet": "fd00:30:8::/64", "aux_addresses": {"a": "fd00:30:8::70"}},
 ]
 
 
@@ -267,6 +267,12 @@ def test_every_option_alone(site: Site, options: Options, changed: t.List[str]) 
     assert not site.network("net").changed
 
 
+def test_masquerade_is_kept_while_there_is_no_way_out(site: Site) -> None:
+    assert site.converge("net", internal=True, masquerade=False).changed
+    assert site.converge("net", internal=False).actions == ["change network net: internal"]
+    assert not site.network("net", masquerade=False).changed
+
+
 def test_the_usual_name_of_its_bridge_is_no_difference(site: Site) -> None:
     site.network("bridge", driver_options={"com.docker.network.bridge.name": "nerdctl0"})
     assert not site.network("bridge", driver_options={"com.docker.network.bridge.name": "nerdctl0"}).changed
@@ -291,6 +297,10 @@ def test_the_default_network(site: Site) -> None:
     made = site.converge("bridge").result["network"]
     assert made["IPAM"]["Config"][0]["Subnet"] == "10.4.0.0/24"
     assert (made["Containerd"]["Bridge"], made["Labels"]) == ("nerdctl0", {})
+    assert site.document("bridge")["nerdctlLabels"] == {"nerdctl/default-network": "true"}
+    own = {"plugins": [{**CHAIN["plugins"][0], "bridge": "br-own"}]}
+    assert site.converge("bridge", conflist=own, labels={"a": "b"}).actions == ["change network bridge: conflist, labels"]
+    assert site.converge("bridge", conflist=own, labels={}).actions == ["change network bridge: labels"]
     assert site.document("bridge")["nerdctlLabels"] == {"nerdctl/default-network": "true"}
 
 
@@ -662,6 +672,8 @@ def test_containers_are_found_by_namespace_and_id(site: Site) -> None:
     assert (here.networks, there.networks) == (["net"], [])
     assert site.converge("net", connected=["web"], namespace="other", appends=True).actions
     assert there.networks == ["net"]
+    same = site.play(task("containerd_network", name="net", connected=["web"], appends=True), check=True).last
+    assert (same.changed, same.get("diff")) == (False, None)
     # Whoever removes the network hears of both.
     assert site.fails("net", state="absent").startswith("name: the network net has members: web, web:")
 
@@ -718,6 +730,15 @@ def test_rules_that_somebody_has_flushed_come_back(site: Site) -> None:
         assert back.actions == ["restore the rules of network net"]
         assert back.result["diff"] == {"before": {"rules": "missing"}, "after": {"rules": "there"}}
         assert seen(server, site.world.outside, HOST, 8080) == OUTSIDE
+        # Also when the network changes in the same run.
+        subprocess.run(["nft", "flush", "ruleset"], check=True)
+        changed = site.converge("net", isolate=False)
+        assert changed.actions == ["restore the rules of network net", "change network net: isolate"]
+        assert changed.result["diff"] == {
+            "before": {"isolate": True, "rules": "missing"},
+            "after": {"isolate": False, "rules": "there"},
+        }
+        assert seen(server, site.world.outside, HOST, 8080) == OUTSIDE
 
 
 def test_labels_of_a_chain_of_plugins_disturb_nobody(site: Site) -> None:
@@ -733,6 +754,10 @@ def test_a_member_that_a_killed_run_has_detached_comes_back(site: Site) -> None:
     web = site.container("web", Endpoint("net"))
     assert Connection(web.connected, site.host.rules).disconnect(0) == []
     assert site.converge("net").actions == ["attach container web to network net"]
+    assert list(web.addresses()) == ["eth0"]
+    assert Connection(web.connected, site.host.rules).disconnect(0) == []
+    again = site.converge("net", isolate=False)
+    assert again.actions == ["change network net: isolate", "attach container web to network net"]
     assert list(web.addresses()) == ["eth0"]
 
 
