@@ -49,9 +49,9 @@ options:
     description:
       - Options of the driver, by the names of Docker.
       - For V(bridge) C(com.docker.network.bridge.name) (the name of the link on the host),
-        C(com.docker.network.bridge.enable_ip_masquerade) and C(com.docker.network.driver.mtu).
+        C(com.docker.network.bridge.enable_ip_masquerade) and C(com.docker.network.driver.mtu) (also as C(mtu)).
       - For V(macvlan) and V(ipvlan) C(parent) (the interface of the host; by default that of the default route), C(mode) (also as
-        C(macvlan_mode), C(ipvlan_mode)) and C(com.docker.network.driver.mtu).
+        C(macvlan_mode), C(ipvlan_mode)) and C(com.docker.network.driver.mtu) (also as C(mtu)).
       - Any other name is an error.
     type: dict
   ipam_config:
@@ -146,7 +146,7 @@ options:
 notes:
   - The rules of networks are in a table of nftables of their own. When somebody has flushed them, the next run of a task restores them.
   - O(engine), O(address), O(snapshotter) and O(state_root) have no effect here. They are accepted so that the module can be in the same
-    group of C(module_defaults) as the others.
+    groups of C(module_defaults) as the others.
   - O(namespace) tells which container is meant in O(connected) when several have the same name. Networks that C(nerdctl) 2 keeps for this
     namespace are found, too.
 seealso:
@@ -213,7 +213,7 @@ actions:
 network:
   description:
     - The network in the shape of C(docker network inspect); in check mode as it would be, with its subnet. Empty when there is none.
-    - C(Containers) are all members by their ids. The addresses of those that do not run are empty.
+    - C(Containers) are all members by their ids, in check mode those of now. The addresses of those that do not run are empty.
     - C(Containerd) has the file, the link of the host and the plugins.
   returned: always
   type: dict
