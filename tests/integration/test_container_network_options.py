@@ -18,13 +18,10 @@ import yaml
 
 from ansible_collections.fleet.containerd.tests.support import ansible
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult
-from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
 from ansible_collections.fleet.containerd.tests.support.guides import blocks_of
-from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.namespaces import HOST, listening
-from ansible_collections.fleet.containerd.tests.support.networked import Networked, networked
+from ansible_collections.fleet.containerd.tests.support.networked import Networked
 
-WEB = ["sh", "-c", "mkdir -p /www && echo hello from $HOSTNAME >/www/index.html && exec httpd -f -p 80 -h /www"]
 STATIC = {"name": "front", "ipv4_address": "10.9.1.7", "aliases": ["www"], "mac_address": "02:42:0a:09:01:07"}
 
 BUSYBOX = "docker.io/library/busybox:1.36"
@@ -40,8 +37,7 @@ class Host:
 
     def web(self, name: str = "web", /, failing: bool = False, check: bool = False, **options: t.Any) -> Result:
         """A container with a page."""
-        given = {"image": self.image, "command": WEB, "hostname": name, "stop_signal": "KILL", **options}
-        return self.site.container(name, failing, _ansible_check_mode=check, _ansible_diff=True, **given)
+        return self.site.web(name, failing=failing, _ansible_check_mode=check, _ansible_diff=True, **options)
 
     def network(self, name: str, **options: t.Any) -> Result:
         return self.site.modules.run("containerd_network", **{**self.site.defaults, "name": name, **options})
@@ -92,17 +88,15 @@ def networks(result: Result) -> t.Dict[str, t.Any]:
     return t.cast(t.Dict[str, t.Any], result["container"]["NetworkSettings"]["Networks"])
 
 
-@pytest.fixture(params=["", *sorted(RELEASES)], ids=lambda version: version or "embedded")
-def host(request: pytest.FixtureRequest, tmp_path: pathlib.Path, modules: Modules, busybox: str) -> t.Iterator[Host]:
-    with networked(tmp_path, request.param) as made:
-        made.fetch(busybox, modules)
-        for number, name in enumerate(("front", "back", "side"), 1):
-            made.network(name, f"10.9.{number}.0/24", f"fd00:9:{number}::/64")
-        yield Host(made, busybox)
+@pytest.fixture
+def host(networked_site: Networked, busybox: str) -> Host:
+    for number, name in enumerate(("front", "back", "side"), 1):
+        networked_site.network(name, f"10.9.{number}.0/24", f"fd00:9:{number}::/64")
+    return Host(networked_site, busybox)
 
 
 #: For what is the same whichever containerd it is.
-BOTH_ENGINES = pytest.mark.parametrize("host", ["", "2.1"], indirect=True, ids=["embedded", "2.1"])
+BOTH_ENGINES = pytest.mark.parametrize("networked_site", ["", "2.1"], indirect=True, ids=["embedded", "2.1"])
 
 
 @BOTH_ENGINES
@@ -366,7 +360,7 @@ def test_facts(host: Host) -> None:
     host.site.container("web", state="absent")
 
 
-@pytest.mark.parametrize("host", ["1.7"], indirect=True)
+@pytest.mark.parametrize("networked_site", ["1.7"], indirect=True)
 def test_labels_that_nerdctl_reads(host: Host) -> None:
     made = host.web(networks=[{**STATIC, "ipv6_address": "fd00:9:1::7"}], published_ports=["8080:80", "127.0.0.1:8081:80/udp"])
     assert host.site.daemon
@@ -466,7 +460,7 @@ def test_the_resolver_is_that_of_the_start(host: Host, tmp_path: pathlib.Path) -
         host.site.run("umount", "/etc/resolv.conf")
 
 
-@pytest.mark.parametrize("host", [""], indirect=True, ids=["embedded"])
+@pytest.mark.parametrize("networked_site", [""], indirect=True, ids=["embedded"])
 def test_the_guide(host: Host) -> None:
     """Its playbooks, in order: in check mode as far as that goes, for real, and again."""
     tasks = [one for block in blocks_of("guide_container_networks", {BUSYBOX: host.image}) for one in yaml.safe_load(block)]

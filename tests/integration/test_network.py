@@ -15,23 +15,20 @@ import pytest
 from ansible_collections.fleet.containerd.tests.support import ansible
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult
 from ansible_collections.fleet.containerd.tests.support.attack import FULL
-from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
-from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.namespaces import HOST, OUTSIDE, OUTSIDE6, listening, seen
-from ansible_collections.fleet.containerd.tests.support.networked import Networked, networked
+from ansible_collections.fleet.containerd.tests.support.networked import Networked, networked, pid_of
 
 Result = t.Dict[str, t.Any]
 #: How many calls of each operation are tried when not all are.
 MOMENTS = 3
-WEB = ["sh", "-c", "mkdir -p /www && echo hello from $HOSTNAME >/www/index.html && exec httpd -f -p 80 -h /www"]
 
 
 class Host:
     """A host with an engine, and the module against it."""
 
-    def __init__(self, site: Networked, image: str) -> None:
-        self.site, self._image = site, image
+    def __init__(self, site: Networked) -> None:
+        self.site, self.web = site, site.web
 
     def network(self, name: str, failing: bool = False, check: bool = False, **options: t.Any) -> Result:
         given = {**self.site.defaults, "name": name, **options, "_ansible_check_mode": check}
@@ -51,22 +48,14 @@ class Host:
         assert (again["changed"], again["actions"]) == (False, [])
         return real
 
-    def web(self, name: str, **options: t.Any) -> Result:
-        return self.site.container(
-            name, **{"image": self._image, "command": WEB, "hostname": name, "stop_signal": "KILL", **options}
-        )
-
     def page(self, container: Result, host: str) -> str:
         """What one container gets from another."""
-        command = ("timeout", "2", "busybox", "wget", "-qO-", f"http://{host}/")
-        return self.site.inside(container["container"]["State"]["Pid"], *command)
+        return self.site.inside(pid_of(container), "timeout", "2", "busybox", "wget", "-qO-", f"http://{host}/")
 
 
-@pytest.fixture(params=["", *sorted(RELEASES)], ids=lambda version: version or "embedded")
-def host(request: pytest.FixtureRequest, tmp_path: pathlib.Path, modules: Modules, busybox: str) -> t.Iterator[Host]:
-    with networked(tmp_path, request.param) as made:
-        made.fetch(busybox, modules)
-        yield Host(made, busybox)
+@pytest.fixture
+def host(networked_site: Networked) -> Host:
+    return Host(networked_site)
 
 
 def addresses(result: Result) -> t.Dict[str, str]:
@@ -247,7 +236,7 @@ def elements(site: Networked) -> t.Set[str]:
 
 
 @pytest.mark.timeout(3000 if FULL else 900)
-@pytest.mark.parametrize("host", [""], indirect=True, ids=["embedded"])
+@pytest.mark.parametrize("networked_site", [""], indirect=True, ids=["embedded"])
 def test_a_task_that_is_killed_at_any_call(host: Host) -> None:
     """The next run leaves everything as if nothing had been killed."""
     wrong: t.List[str] = []
