@@ -9,17 +9,16 @@ import typing as t
 
 from ..errors import InvalidArgument, printable
 from . import ipam
-from .conflist import DEFAULT_LABEL, DEFAULT_NETWORK, Conflist, Document, bridge_name
-from .drivers import MTU_LIMITS
+from .conflist import CNI_VERSION, DEFAULT_LABEL, DEFAULT_NETWORK, Conflist, Document, bridge_name
+from .drivers import IPVLAN_MODES, MACVLAN_MODES, MTU_LIMITS
 from .links import check_link_name
-from .meta import built_in
+from .meta import SAME_BRIDGE, built_in
 from .subnets import IPAddress, Subnet, check_usual, parse_address
 
 DRIVERS = ("bridge", "macvlan", "ipvlan")
 #: Names of reserved addresses, of which a conflist has only the gaps between its ranges.
 _AUX_LABEL = "fleet.containerd/aux-addresses"
-_SAME_BRIDGE = "same-bridge"
-_MODES = {"macvlan": ("bridge", "private", "vepa", "passthru"), "ipvlan": ("l2", "l3", "l3s")}
+_MODES = {"macvlan": MACVLAN_MODES, "ipvlan": IPVLAN_MODES}
 _ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 #: The smallest packet of IPv6.
 _MTU_IPV6 = 1280
@@ -74,7 +73,7 @@ class Network(t.NamedTuple):
         aux = {name: str(address) for subnet in self._ordered() for name, address in subnet.aux}
         if aux:
             labels[_AUX_LABEL] = json.dumps(aux, sort_keys=True)
-        return {"cniVersion": "1.0.0", "name": self.name, "nerdctlLabels": labels, "plugins": self._plugins()}
+        return {"cniVersion": CNI_VERSION, "name": self.name, "nerdctlLabels": labels, "plugins": self._plugins()}
 
     def _ordered(self) -> t.List[Subnet]:
         return sorted(self.subnets, key=lambda one: (one.network.version, int(one.network.network_address)))
@@ -100,7 +99,7 @@ class Network(t.NamedTuple):
             "ipam": self._ipam(),
         }
         ports = [{"type": "portmap", "capabilities": {"portMappings": True}}] if way_out else []
-        wall = {"type": "firewall", "ingressPolicy": _SAME_BRIDGE if self.isolate else "open"}
+        wall = {"type": "firewall", "ingressPolicy": SAME_BRIDGE if self.isolate else "open"}
         return [bridge, *ports, wall, {"type": "tuning"}]
 
     def _ipam(self) -> Document:
@@ -134,19 +133,19 @@ class Network(t.NamedTuple):
         mtu = first.get("mtu") or 0
         if not isinstance(mtu, int) or not all(isinstance(one, str) for one in texts):
             return None
-        sets = ipam.Plan.of(document).sets if document else ()
-        subnets = [_subnet(one, aux) for one in sets]
+        plan = ipam.Plan.of(document) if document else ipam.Plan(())
+        subnets = [_subnet(one, aux) for one in plan.sets]
         bridge = first["type"] == "bridge"
         gateway = bool(first.get("isGateway") or first.get("isDefaultGateway"))
         wall = conflist.plugin("firewall") or {}
-        if None in subnets:
+        if None in subnets or _says_more(conflist, plan):
             return None
         found = cls(
             conflist.name,
             first["type"],
             frozenset(one for one in subnets if one),
             internal=bridge and not gateway and "firewall" in kinds,
-            isolate=not bridge or wall.get("ingressPolicy") == _SAME_BRIDGE,
+            isolate=not bridge or wall.get("ingressPolicy") == SAME_BRIDGE,
             masquerade=not bridge or bool(first.get("ipMasq")) or not gateway,
             mtu=mtu,
             parent=texts[0],
@@ -155,6 +154,14 @@ class Network(t.NamedTuple):
         )
         link = texts[2] or ("cni0" if bridge else "")
         return found._replace(link="" if link == found.bridge else link)
+
+
+def _says_more(conflist: Conflist, plan: ipam.Plan) -> bool:
+    """Whether it has settings that our plugins know, and a Network does not: they would be lost when it is written again."""
+    settings = [one.get(key) for one in conflist.plugins for key in ("args", "dns", "mac", "sysctl")]
+    settings += [one.get("mtu") for one in conflist.plugins[1:]]
+    own_ways = [one for one in plan.routes if str(one.destination) not in _ANYWHERE.values() or one.gateway or one.mtu]
+    return any(settings) or bool(own_ways or plan.data_dir)
 
 
 def _ranges(subnet: Subnet) -> t.List[Document]:
@@ -170,8 +177,8 @@ def _ranges(subnet: Subnet) -> t.List[Document]:
 def _subnet(ranges: t.Sequence[ipam.Range], aux: t.Mapping[str, IPAddress]) -> t.Optional[Subnet]:
     """None for ranges that do not come from one subnet, a part of it and reserved addresses."""
     first = ranges[0]
-    inside = {name: str(address) for name, address in aux.items() if address in first.network}
-    found = Subnet.of(str(first.network), str(first.gateway), str(first.part) if first.part else None, inside)
+    inside = tuple(sorted((name, address) for name, address in aux.items() if address in first.network))
+    found = Subnet.checked(first.network, first.gateway, first.part, inside)
     same = [one.span for one in ranges] == found.spans and all(one[::2] == first[::2] for one in ranges)
     # nerdctl leaves out the first address of a part.
     return found if same or (len(ranges) == 1 and first.part and not inside) else None

@@ -7,8 +7,8 @@ from __future__ import annotations
 import typing as t
 
 from ...network.conflist import ConfDir, Conflist, Listing
-from ...network.ipam import Owner, Reservations
 from ...network.members import Found, find
+from ...network.meta import reservations_of
 from ...network.places import Places
 from .values import FoundNetwork
 
@@ -21,7 +21,7 @@ def find_network(name: str, places: Places, namespace: str, data_root: str) -> F
 
 def found_network(name: str, conflist: t.Optional[Conflist], listing: Listing, found: Found, places: Places) -> FoundNetwork:
     only = conflist.namespace(places.conf_dir) if conflist else ""
-    owners = sorted(set(Reservations(name, places.data_dir).list().values()) - {Owner("", "")}) if conflist else []
+    owners = reservations_of(conflist, places.data_dir).owners() if conflist else []
     others = found.strangers(owners, places.cache_dir, name)
     return FoundNetwork(
         conflist,
