@@ -14,13 +14,19 @@ from ..errors import InvalidArgument, NotFound, from_os_error, printable
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def fsync_dir(path: str) -> None:
-    """Make the names in a directory durable."""
-    fd = os.open(path, _DIRECTORY)
+@contextlib.contextmanager
+def closing(fd: int) -> t.Iterator[int]:
+    """A descriptor that is closed at the end of the context."""
     try:
-        os.fsync(fd)
+        yield fd
     finally:
         os.close(fd)
+
+
+def fsync_dir(path: str) -> None:
+    """Make the names in a directory durable."""
+    with closing(os.open(path, _DIRECTORY)) as fd:
+        os.fsync(fd)
 
 
 def write_file(
@@ -97,18 +103,16 @@ def _temporary(name: str) -> str:
 def remove_file(path: str) -> None:
     """Remove what was written alone, and what a killed process has left of it. Fine when it is not there."""
     directory, name = os.path.split(path)
-    for one in (os.path.join(directory, _temporary(name)), path):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(one)
-
-
-@contextlib.contextmanager
-def _opened(directory: str, parent: t.Optional[int]) -> t.Iterator[int]:
-    fd = os.dup(parent) if parent is not None else os.open(directory or ".", _DIRECTORY)
     try:
-        yield fd
-    finally:
-        os.close(fd)
+        for one in (os.path.join(directory, _temporary(name)), path):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(one)
+    except OSError as error:
+        raise from_os_error(error, f"removing {path}") from error
+
+
+def _opened(directory: str, parent: t.Optional[int]) -> t.ContextManager[int]:
+    return closing(os.dup(parent) if parent is not None else os.open(directory or ".", _DIRECTORY))
 
 
 def _unnamed(directory: int, mode: int) -> int:

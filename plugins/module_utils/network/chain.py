@@ -61,19 +61,19 @@ class Chain:
     def publish(self, attachment: Attachment) -> None:
         """Have these ports and no others, of a container that is attached. Nothing else of it is touched."""
         saved = self._begun(attachment)
-        plugin = next((one for one in self._conflist.plugins if one["type"] == PORTMAP), None)
+        plugin = self._conflist.plugin(PORTMAP)
         if plugin is None:
             if attachment.ports:
                 raise FailedPrecondition(f"the network {self._conflist.name} publishes no ports: it has no plugin {PORTMAP}")
             return
         before = saved.completed(attachment._replace(ports=()))
         whole = saved.completed(attachment)._replace(ports=attachment.ports)
-        driver = built_in(plugin)
         with self._alone():
-            if driver is None or not whole.ports:
-                (driver.delete if driver else self._run_delete)(self._call(plugin, before, saved.result))
+            # Ours replaces the ports of an owner at once.
+            if built_in(plugin) is None or not whole.ports:
+                self._del(self._call(plugin, before, saved.result))
             if whole.ports:
-                (driver.add if driver else self._add)(self._call(plugin, whole, saved.result))
+                self._add(self._call(plugin, whole, saved.result))
             self._save(whole, saved.result)
 
     def check(self, attachment: Attachment) -> None:
@@ -99,15 +99,19 @@ class Chain:
             raise FailedPrecondition(f"{name} is not attached to the network {self._conflist.name}")
         return saved
 
-    def _run_delete(self, call: Call) -> None:
-        external.run("DEL", call)
-
     def _add(self, call: Call) -> Result:
         driver = built_in(call.conf)
         if driver is not None:
             return driver.add(call)
         self._demand(call)
         return external.run("ADD", call) or Result()
+
+    def _del(self, call: Call) -> None:
+        driver = built_in(call.conf)
+        if driver is not None:
+            driver.delete(call)
+        else:
+            external.run("DEL", call)
 
     def _delete(self, attachment: Attachment, alone: bool = False) -> t.List[str]:
         saved = self._saved(attachment)
@@ -116,12 +120,9 @@ class Chain:
         problems = []
         with contextlib.nullcontext() if alone else self._alone():
             for plugin in reversed(self._conflist.plugins):
-                call, driver = self._call(plugin, attachment, saved.result if saved else None), built_in(plugin)
+                call = self._call(plugin, attachment, saved.result if saved else None)
                 try:
-                    if driver is not None:
-                        driver.delete(call)
-                    else:
-                        external.run("DEL", call)
+                    self._del(call)
                 except EngineError as error:
                     problems.append(f"detaching from {self._conflist.name} by {call.kind}: {error}")
             remove_file(self._path(attachment))

@@ -16,7 +16,7 @@ import stat
 import typing as t
 
 from ..errors import AlreadyExists, EngineError, FailedPrecondition, InvalidArgument, NotFound, from_os_error, printable
-from ..hostfs.atomic import fsync_dir, make_dir, write_file
+from ..hostfs.atomic import fsync_dir, make_dir, remove_file, write_file
 from ..hostfs.lock import locked
 from .places import CONF_DIR
 
@@ -29,8 +29,6 @@ _VERSIONS = r"0\.[1-4]\.[01]|1\.[01]\.[01]"
 _SIZE_LIMIT = 1024 * 1024
 _NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}"
 _TYPE = r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}"
-#: As write_file calls a file of ours that is not complete.
-_HALF_WRITTEN = r"\.nerdctl-.*\.conflist\.[0-9a-f]{16}"
 _SUFFIXES = (".conflist", ".conf", ".json")
 
 Document = t.Dict[str, t.Any]
@@ -192,17 +190,8 @@ class ConfDir:
     def put(self, document: Document) -> Conflist:
         """Write a network of ours. Others must not read half of it: a lock, and a rename."""
         found = self.written(document)
-        self._sweep()
-        write_file(found.path, _text(found.document), 0o644)
+        write_file(found.path, _text(found.document), 0o644, alone=True)
         return found
-
-    def _sweep(self) -> None:
-        """Remove what runs that were killed while they wrote have left. Others do not write now: the lock is held."""
-        for place in self._places:
-            with contextlib.suppress(FileNotFoundError):
-                for name in os.listdir(place):
-                    if re.fullmatch(_HALF_WRITTEN, name):
-                        os.unlink(os.path.join(place, name))
 
     def remove(self, name: str) -> bool:
         """False when there is none. A network of somebody else is not removed."""
@@ -211,9 +200,7 @@ class ConfDir:
             return False
         if not found.id:
             raise FailedPrecondition(f"the network {found.name} belongs to somebody else ({found.path}), and is not removed")
-        self._sweep()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(found.path)
+        remove_file(found.path)
         fsync_dir(os.path.dirname(found.path))
         return True
 

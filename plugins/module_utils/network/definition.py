@@ -9,10 +9,10 @@ import typing as t
 
 from ..errors import InvalidArgument, printable
 from . import ipam
-from .conflist import DEFAULT_LABEL, DEFAULT_NETWORK, Conflist, Document, bridge_name
-from .drivers import MTU_LIMITS
+from .conflist import CNI_VERSION, DEFAULT_LABEL, DEFAULT_NETWORK, Conflist, Document, bridge_name
+from .drivers import IPVLAN_MODES, MACVLAN_MODES, MTU_LIMITS
 from .links import check_link_name
-from .meta import built_in
+from .meta import SAME_BRIDGE, built_in
 from .result import Route
 from .subnets import IPAddress, Subnet, check_usual, parse_address
 
@@ -21,11 +21,11 @@ DRIVERS = ("bridge", "macvlan", "ipvlan")
 _AUX_LABEL = "fleet.containerd/aux-addresses"
 #: That masquerade is off, which the conflist of a network without a way out cannot tell.
 _MASQUERADE_LABEL = "fleet.containerd/masquerade"
-_SAME_BRIDGE = "same-bridge"
-_MODES = {"macvlan": ("bridge", "private", "vepa", "passthru"), "ipvlan": ("l2", "l3", "l3s")}
+_MODES = {"macvlan": MACVLAN_MODES, "ipvlan": IPVLAN_MODES}
 _ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 #: What plugins after the first one say here, and address management; who says more wants something that Network does not have.
 _SAID = {"type", "capabilities", "ingressPolicy"}
+_UNSAID = ("args", "dns", "mac")
 _SAID_OF_ADDRESSES = {"type", "ranges", "routes", "subnet", "rangeStart", "rangeEnd", "gateway"}
 #: The smallest packet of IPv6.
 _MTU_IPV6 = 1280
@@ -82,7 +82,7 @@ class Network(t.NamedTuple):
             labels[_AUX_LABEL] = json.dumps(aux, sort_keys=True)
         if self.internal and not self.masquerade:
             labels[_MASQUERADE_LABEL] = "false"
-        return {"cniVersion": "1.0.0", "name": self.name, "nerdctlLabels": labels, "plugins": self._plugins()}
+        return {"cniVersion": CNI_VERSION, "name": self.name, "nerdctlLabels": labels, "plugins": self._plugins()}
 
     def _ordered(self) -> t.List[Subnet]:
         return sorted(self.subnets, key=lambda one: (one.network.version, int(one.network.network_address)))
@@ -108,7 +108,7 @@ class Network(t.NamedTuple):
             "ipam": self._ipam(),
         }
         ports = [{"type": "portmap", "capabilities": {"portMappings": True}}] if way_out else []
-        wall = {"type": "firewall", "ingressPolicy": _SAME_BRIDGE if self.isolate else "open"}
+        wall = {"type": "firewall", "ingressPolicy": SAME_BRIDGE if self.isolate else "open"}
         return [bridge, *ports, wall, {"type": "tuning"}]
 
     def _ipam(self) -> Document:
@@ -131,7 +131,7 @@ class Network(t.NamedTuple):
         first, *more = conflist.plugins
         if first["type"] not in DRIVERS or any(built_in(one) is None for one in conflist.plugins):
             return None
-        if any(set(one) - _SAID for one in more):
+        if any(set(one) - _SAID for one in more) or any(first.get(key) for key in _UNSAID):
             return None
         labels = conflist.labels
         aux = _aux(labels.pop(_AUX_LABEL, ""))
@@ -160,7 +160,7 @@ class Network(t.NamedTuple):
             first["type"],
             frozenset(one for one in subnets if one),
             internal=bridge and not gateway,
-            isolate=not bridge or wall.get("ingressPolicy") == _SAME_BRIDGE,
+            isolate=not bridge or wall.get("ingressPolicy") == SAME_BRIDGE,
             masquerade=not bridge or bool(first.get("ipMasq")) or (not gateway and masquerades),
             mtu=mtu,
             parent=texts[0],
@@ -184,8 +184,8 @@ def _ranges(subnet: Subnet) -> t.List[Document]:
 def _subnet(ranges: t.Sequence[ipam.Range], aux: t.Mapping[IPAddress, str]) -> t.Optional[Subnet]:
     """None for ranges that do not come from one subnet, a part of it and reserved addresses."""
     first = ranges[0]
-    inside = {name: str(address) for address, name in aux.items() if address in first.network}
-    found = Subnet.of(str(first.network), str(first.gateway), str(first.part) if first.part else None, inside)
+    inside = tuple(sorted((name, address) for address, name in aux.items() if address in first.network))
+    found = Subnet.checked(first.network, first.gateway, first.part, inside)
     same = [one.span for one in ranges] == found.spans and all(one[::2] == first[::2] for one in ranges)
     # nerdctl leaves out the first address of a part.
     return found if same or (len(ranges) == 1 and first.part and not inside) else None

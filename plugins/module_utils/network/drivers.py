@@ -16,15 +16,15 @@ from ..errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFoun
 from . import external, ipam, netns, sysctl
 from .attachment import Call
 from .conflist import check_type
-from .links import NO_DAD, Link, Links, New
+from .links import MAIN_TABLE, NO_DAD, Link, Links, New
 from .result import Address, Interface, Result, Route
 from .subnets import IPNetwork
 
 _HOST_LOCAL = "host-local"
 _ANYWHERE: t.Dict[int, IPNetwork] = {4: ipaddress.IPv4Network("0.0.0.0/0"), 6: ipaddress.IPv6Network("::/0")}
 _COMMON = {"type", "name", "cniVersion", "ipam", "dns", "args", "capabilities", "prevResult", "runtimeConfig"}
-_MACVLAN_MODES = {"private": 1, "vepa": 2, "bridge": 4, "passthru": 8}
-_IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}
+MACVLAN_MODES = {"bridge": 4, "private": 1, "vepa": 2, "passthru": 8}
+IPVLAN_MODES = {"l2": 0, "l3": 1, "l3s": 2}
 _MODE = 1
 #: The smallest that IPv4 is carried in, and the largest of a packet.
 MTU_LIMITS = (68, 65535)
@@ -123,9 +123,11 @@ class Bridge(Driver):
 
     def delete(self, call: Call) -> None:
         """The host's end takes the other with it, also when the namespace cannot be entered any more."""
-        with Links() as host:
-            host.remove(_own_name("veth", call))
-        super().delete(call)
+        try:
+            with Links() as host:
+                host.remove(_own_name("veth", call))
+        finally:
+            super().delete(call)
 
     def _made(self, call: Call, link: Link) -> bool:
         """The host's end has just gone: this is one that the program bridge has made, of an attachment that was completed."""
@@ -156,10 +158,11 @@ class Bridge(Driver):
 
 
 def parent_of(host: Links, name: str) -> t.Optional[Link]:
-    """The link that is named, or that of the default route; None where there is none."""
+    """The link that is named, or that of the default route; None where there is none. A VPN may have another one in a table of its own."""
     if name:
         return host.find(name)
-    indexes = [route.ifindex for route in host.routes() if not route.destination.prefixlen and route.ifindex]
+    routes = [one for one in host.routes() if one.table == MAIN_TABLE and not one.destination.prefixlen]
+    indexes = [one.ifindex for one in routes if one.ifindex]
     return next((link for link in host.list() if link.ifindex in indexes[:1]), None)
 
 
@@ -222,7 +225,7 @@ class _Child(Driver):
 
 
 class Macvlan(_Child):
-    kind, modes, default = "macvlan", _MACVLAN_MODES, "bridge"
+    kind, modes, default = "macvlan", MACVLAN_MODES, "bridge"
 
     def _data(self, mode: int) -> bytes:
         return struct.pack("=I", mode)
@@ -232,7 +235,7 @@ class Macvlan(_Child):
 
 
 class Ipvlan(_Child):
-    kind, modes, default = "ipvlan", _IPVLAN_MODES, "l2"
+    kind, modes, default = "ipvlan", IPVLAN_MODES, "l2"
 
     def _data(self, mode: int) -> bytes:
         return struct.pack("=H", mode)

@@ -128,6 +128,10 @@ class Reservations:
         self.network = network
         self._path = os.path.join(data_dir, network)
 
+    def owners(self) -> t.List[Owner]:
+        """Who is known to have an address."""
+        return sorted(set(self.list().values()) - {Owner("", "")})
+
     def list(self) -> t.Dict[str, Owner]:
         """Who has which address. A file that tells nobody (its writer was killed) has an empty owner."""
         try:
@@ -200,10 +204,9 @@ class Reservations:
     def forget(self) -> None:
         """The network is removed. What is in its directory and is not ours stays, and so does the directory then."""
         with contextlib.suppress(FileNotFoundError):
-            names = os.listdir(self._path)
-            for name in names:
+            for name in os.listdir(self._path):
                 if _is_address(name) or name.startswith(_LAST) or name in ("lock", _NEW):
-                    os.unlink(os.path.join(self._path, name))
+                    self._remove(name)
             with contextlib.suppress(OSError):
                 os.rmdir(self._path)
 
@@ -240,10 +243,10 @@ class Reservations:
         except ValueError:
             return None
 
-    def _remove(self, address: str) -> str:
+    def _remove(self, name: str) -> str:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(self._path, address))
-        return address
+            os.unlink(os.path.join(self._path, name))
+        return name
 
 
 def _write(path: str, text: str, how: int = os.O_EXCL) -> None:

@@ -27,9 +27,11 @@ _VETH_PEER, _PORT_HAIRPIN, _SKIP_STATS = 1, 4, 8
 # Of addresses and routes (linux/if_addr.h, linux/rtnetlink.h).
 _A_ADDRESS, _A_LOCAL, _A_BROADCAST, _A_FLAGS = 1, 2, 4, 8
 _R_DESTINATION, _R_LINK, _R_GATEWAY, _R_METRICS, _R_TABLE, _METRIC_MTU = 1, 4, 5, 8, 15, 2
-_MAIN_TABLE, _BOOT, _UNICAST, _UNIVERSE, _SCOPE_LINK = 254, 3, 1, 0, 253
+_BOOT, _UNICAST, _UNIVERSE, _SCOPE_LINK = 3, 1, 0, 253
 #: No duplicate is looked for: address management gives each address once, and nobody waits a second.
 NO_DAD, PERMANENT = 0x02, 0x80
+#: The table of routes that is asked when no rule names another one.
+MAIN_TABLE = 254
 _FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 NAME_LIMIT = 15
 
@@ -224,7 +226,7 @@ class Links:
             attributes.append((_R_METRICS, [(_METRIC_MTU, mtu)]))
         scope = _UNIVERSE if gateway is not None or destination.version == 6 else _SCOPE_LINK
         body = struct.pack(
-            "=BBBBBBBBI", _FAMILY[destination.version], destination.prefixlen, 0, 0, _MAIN_TABLE, _BOOT, scope, _UNICAST, 0
+            "=BBBBBBBBI", _FAMILY[destination.version], destination.prefixlen, 0, 0, MAIN_TABLE, _BOOT, scope, _UNICAST, 0
         )
         with _doing(f"adding the route to {destination}", errno.EEXIST):
             self._netlink.send([Message(_NEWROUTE, CREATE | (REPLACE if replace else EXCLUSIVE), body, attributes)])

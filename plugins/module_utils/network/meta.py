@@ -20,7 +20,8 @@ from .rules import owner_name
 from .ruleset import Bridge, port_elements
 from .subnets import IPNetwork
 
-_SAME_BRIDGE = "same-bridge"
+#: Of the plugin firewall: containers of other networks are not let in.
+SAME_BRIDGE = "same-bridge"
 #: The plugin that publishes ports.
 PORTMAP = "portmap"
 
@@ -62,7 +63,7 @@ class Firewall(Driver):
     known = {"ingressPolicy": ""}
 
     def unknown(self, conf: t.Mapping[str, t.Any]) -> t.List[str]:
-        strange = ["ingressPolicy"] * (conf.get("ingressPolicy") not in (None, "", "open", _SAME_BRIDGE))
+        strange = ["ingressPolicy"] * (conf.get("ingressPolicy") not in (None, "", "open", SAME_BRIDGE))
         return super().unknown(conf) + strange
 
     def add(self, call: Call) -> Result:
@@ -88,7 +89,7 @@ class Tuning(Driver):
             return result
         with netns.entered(one.netns), Links() as inside:
             for name, value in sorted(settings.items()):
-                sysctl.put_wanted(name, str(value))
+                sysctl.put_wanted(name, str(value), one.interface)
             link = inside.get(one.interface)
             if mtu or mac:
                 inside.change(link.ifindex, mtu=mtu, mac=mac)
@@ -100,9 +101,11 @@ class Tuning(Driver):
         """They go with the namespace."""
 
     def check(self, call: Call) -> None:
-        with netns.entered(call.attachment.netns):
+        one = call.attachment
+        with netns.entered(one.netns):
             for name, value in call.setting("sysctl", {}).items():
-                if sysctl.get(name.replace(".", "/").partition("/")[2]) != str(value):
+                # The kernel separates numbers by tabs.
+                if (sysctl.get(sysctl.path_of(name, one.interface)) or "").split() != str(value).split():
                     raise FailedPrecondition(f"network {call.network}: {printable(name, 80)} is not {printable(value, 40)}")
 
 
@@ -129,6 +132,12 @@ def plan_of(conflist: Conflist) -> t.Optional[ipam.Plan]:
     return None
 
 
+def reservations_of(conflist: Conflist, data_dir: str) -> ipam.Reservations:
+    """The addresses that are given out in a network, where its list has them, or in the usual place."""
+    plan = plan_of(conflist)
+    return ipam.Reservations(conflist.name, (plan.data_dir if plan else "") or data_dir)
+
+
 def subnets_of(conflist: Conflist) -> t.List[IPNetwork]:
     """Those that its plugins give addresses of, as far as they say, and say it in a way that can be understood."""
     plan = plan_of(conflist)
@@ -148,7 +157,7 @@ def bridge_of(conflist: Conflist) -> t.Optional[Bridge]:
         name,
         tuple(subnets_of(conflist)),
         masquerade=bool(first.get("ipMasq")),
-        isolated=wall is not None and wall.get("ingressPolicy") == _SAME_BRIDGE,
+        isolated=wall is not None and wall.get("ingressPolicy") == SAME_BRIDGE,
         internal=wall is not None and not gateway,
         forwards=wall is not None,
     )

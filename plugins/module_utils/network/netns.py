@@ -10,7 +10,8 @@ import typing as t
 
 from ..errors import EngineError, FailedPrecondition, from_os_error, printable
 from ..hostfs import syscalls
-from ..hostfs.atomic import make_dir
+from ..hostfs.atomic import closing, make_dir
+from ..hostfs.lock import locked
 from ..hostfs.mounts import mount, unmount
 
 _CLONE_NEWNET = 0x40000000
@@ -39,16 +40,11 @@ def entered(path: str) -> t.Iterator[int]:
             _call("setns", before, _CLONE_NEWNET)
 
 
-@contextlib.contextmanager
-def _opened(path: str) -> t.Iterator[int]:
+def _opened(path: str) -> t.ContextManager[int]:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return closing(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     except OSError as error:
         raise from_os_error(error, f"opening the network namespace {printable(path, 200)}") from error
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 @contextlib.contextmanager
@@ -122,16 +118,19 @@ def remove(path: str) -> bool:
 
 
 def _share(directory: str) -> None:
-    """As ip netns does it: what is mounted there is seen in other mount namespaces, and what is unmounted goes there too."""
+    """As ip netns does it: what is mounted there is seen in other mount namespaces, and what is unmounted goes there too. With its lock:
+    the first ones after a boot come at the same time, and each would mount the directory over those of the others.
+    """
     make_dir(directory, 0o755)
-    try:
-        syscalls.mount("", directory, "", _MS_SHARED | syscalls.MS_REC)
-    except OSError:
-        mount("", directory, directory, ("rbind",))
+    with locked(directory, f"the namespaces in {directory}"):
         try:
             syscalls.mount("", directory, "", _MS_SHARED | syscalls.MS_REC)
-        except OSError as error:
-            raise from_os_error(error, f"sharing the mounts of {directory}") from error
+        except OSError:
+            mount("", directory, directory, ("rbind",))
+            try:
+                syscalls.mount("", directory, "", _MS_SHARED | syscalls.MS_REC)
+            except OSError as error:
+                raise from_os_error(error, f"sharing the mounts of {directory}") from error
 
 
 _MS_SHARED = 1 << 20

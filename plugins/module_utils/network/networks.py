@@ -13,9 +13,9 @@ from .attachment import Attachment, Call, Host
 from .conflist import DEFAULT_NETWORK, ConfDir, Conflist, Document, bridge_name, check_type
 from .definition import Network
 from .drivers import parent_of
-from .ipam import Owner, Plan, Reservations
+from .ipam import Plan
 from .links import Links
-from .meta import bridge_of, built_in, subnets_of
+from .meta import bridge_of, built_in, reservations_of, subnets_of
 from .result import Address, IPInterface
 from .ruleset import Bridge
 from .subnets import IPNetwork, Subnet, check_free, free_ipv4, free_ipv6
@@ -195,12 +195,8 @@ class Networks:
                 if found is not None and found.kind == "bridge":
                     links.remove(bridge.name)
         if conflist.id:
-            Reservations(name, self._host.data_dir).forget()
+            reservations_of(conflist, self._host.data_dir).forget()
         return self.directory.remove(name)
-
-    def members(self, name: str) -> t.List[Owner]:
-        """Who has an address in a network; also containers of nerdctl."""
-        return sorted(set(Reservations(name, self._host.data_dir).list().values()) - {Owner("", "")})
 
     def _there(self, name: str) -> t.Optional[Network]:
         found = self.directory.read().networks.get(name)

@@ -19,7 +19,7 @@ IPInterface = t.Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
 Document = t.Dict[str, t.Any]
 
 _RESULTS = "results"
-#: Of a file that write_file() writes: beside it is one whose name is longer by 18.
+#: Of a file that write_file() writes: for a moment there is one beside it whose name is longer, by 18 at most.
 _NAME_LIMIT = 255 - 18
 
 
@@ -66,6 +66,10 @@ class Route(t.NamedTuple):
             return cls(destination, gateway, int(document.get("mtu") or 0))
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise InvalidArgument(f"{printable(document, 120)} is no route") from error
+
+    def to_json(self) -> Document:
+        gateway = {"gw": str(self.gateway)} if self.gateway else {}
+        return {"dst": str(self.destination), **gateway, **({"mtu": self.mtu} if self.mtu else {})}
 
 
 class Result(t.NamedTuple):
@@ -116,9 +120,7 @@ class Result(t.NamedTuple):
         if self.addresses:
             found["ips"] = [_address_json(one, version) for one in self.addresses]
         if self.routes:
-            found["routes"] = [
-                {"dst": str(one.destination), **({"gw": str(one.gateway)} if one.gateway else {})} for one in self.routes
-            ]
+            found["routes"] = [one.to_json() for one in self.routes]
         found["dns"] = dict(self.dns)
         return found
 

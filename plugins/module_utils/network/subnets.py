@@ -11,6 +11,7 @@ from ..errors import InvalidArgument, ResourceExhausted, printable
 
 IPNetwork = t.Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 IPAddress = t.Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+Reserved = t.Tuple[t.Tuple[str, IPAddress], ...]
 
 #: As nerdctl has them: the first is the default network's, the others follow.
 _POOL = ipaddress.IPv4Network("10.4.0.0/16")
@@ -76,7 +77,7 @@ class Subnet(t.NamedTuple):
     network: IPNetwork
     gateway: IPAddress
     ip_range: t.Optional[IPNetwork] = None
-    aux: t.Tuple[t.Tuple[str, IPAddress], ...] = ()
+    aux: Reserved = ()
 
     @classmethod
     def of(
@@ -96,11 +97,7 @@ class Subnet(t.NamedTuple):
 
     @classmethod
     def checked(
-        cls,
-        network: IPNetwork,
-        gateway: t.Optional[IPAddress] = None,
-        ip_range: t.Optional[IPNetwork] = None,
-        aux: t.Tuple[t.Tuple[str, IPAddress], ...] = (),
+        cls, network: IPNetwork, gateway: t.Optional[IPAddress], ip_range: t.Optional[IPNetwork], aux: Reserved
     ) -> Subnet:
         """InvalidArgument, with the key of ipam_config, where they do not fit each other."""
         if network.max_prefixlen - network.prefixlen < 2:

@@ -34,12 +34,19 @@ def put(name: str, value: str) -> None:
         raise from_os_error(error, f"setting net.{name.replace('/', '.')} to {printable(value, 40)}") from error
 
 
-def put_wanted(name: str, value: str) -> None:
-    """A setting that users name: net.ipv4.conf.eth0.arp_notify, or with slashes where a name has a dot. InvalidArgument."""
+def path_of(name: str, link: str) -> str:
+    """That of a setting that users name: net.ipv4.conf.eth0.arp_notify, or with slashes where a name has a dot. IFNAME stands for the
+    container's link, as it does for the CNI plugin tuning. InvalidArgument.
+    """
     parts = (name if "/" in name else name.replace(".", "/")).split("/")
     if parts[0] != "net" or len(parts) < 2 or any(part in ("", ".", "..") for part in parts):
         raise InvalidArgument(f"sysctl: {printable(name, 80)!r} is no setting below net")
-    path = "/".join(parts[1:])
+    return "/".join(link if part == "IFNAME" else part for part in parts[1:])
+
+
+def put_wanted(name: str, value: str, link: str) -> None:
+    """A setting that users name, for path_of(). InvalidArgument."""
+    path = path_of(name, link)
     if get(path) is None:
         raise InvalidArgument(f"sysctl: there is no setting {printable(name, 80)!r}")
     put(path, value)

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import secrets
 import stat
@@ -13,15 +12,14 @@ import typing as t
 from ..engine.models import Mount
 from ..errors import FailedPrecondition, InvalidArgument, from_os_error
 from ..hostfs import mounts as host_mounts
-from ..hostfs.atomic import make_dir
+from ..hostfs.atomic import closing, make_dir
 from ..hostfs.inside import open_inside
 from ..runtime_spec.volumes import Volume
 
 _SPECIAL = ("dev", "proc", "sys")
 
 
-@contextlib.contextmanager
-def opened(mounts: t.Sequence[Mount], directory: str) -> t.Iterator[int]:
+def opened(mounts: t.Sequence[Mount], directory: str) -> t.ContextManager[int]:
     """A descriptor of the root directory of a mounted snapshot.
 
     The mount is detached at once: it lives as long as the descriptor, and nothing remains when we are killed.
@@ -32,15 +30,11 @@ def opened(mounts: t.Sequence[Mount], directory: str) -> t.Iterator[int]:
         os.mkdir(point, 0o700)
         try:
             with host_mounts.mounted(mounts, point):
-                fd = os.open(point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                return closing(os.open(point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         finally:
             os.rmdir(point)
     except OSError as error:
         raise from_os_error(error, f"looking into the root file system at {point}") from error
-    try:
-        yield fd
-    finally:
-        os.close(fd)
 
 
 def check_rootfs(root_fd: int) -> None:

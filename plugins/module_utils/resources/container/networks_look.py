@@ -73,15 +73,14 @@ class Look:
 
     def _check_network(self, endpoint: Endpoint, conflist: Conflist) -> None:
         from ...network.attachment import check_rules
-        from ...network.ipam import Reservations
-        from ...network.meta import bridge_of, plan_of
+        from ...network.meta import bridge_of, plan_of, reservations_of
 
         if bridge_of(conflist) is not None:
             check_rules()
         plan = plan_of(conflist) if endpoint.ips else None
         if plan is None:
             return
-        there = Reservations(endpoint.network, plan.data_dir or self._places.data_dir).list() if self._runs else {}
+        there = reservations_of(conflist, self._places.data_dir).list() if self._runs else {}
         for ip in endpoint.ips:
             option, found = f"networks.ipv{ip.version}_address", plan.place(ip)
             if found is None:

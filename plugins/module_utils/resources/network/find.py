@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 from ...network.conflist import ConfDir
-from ...network.ipam import Owner, Reservations
 from ...network.members import find
+from ...network.meta import reservations_of
 from ...network.places import Places
 from .values import FoundNetwork
 
@@ -16,7 +16,7 @@ def find_network(name: str, places: Places, namespace: str, data_root: str) -> F
     listing, found = ConfDir(places.conf_dir, namespace).read(), find(data_root)
     conflist = listing.networks.get(name)
     only = conflist.namespace(places.conf_dir) if conflist else ""
-    owners = sorted(set(Reservations(name, places.data_dir).list().values()) - {Owner("", "")}) if conflist else []
+    owners = reservations_of(conflist, places.data_dir).owners() if conflist else []
     others = found.strangers(owners, places.cache_dir, name)
     return FoundNetwork(
         conflist,

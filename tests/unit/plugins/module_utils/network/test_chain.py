@@ -24,11 +24,12 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     Unimplemented,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.network import chain as chains
-from ansible_collections.fleet.containerd.plugins.module_utils.network import drivers, external, netns
+from ansible_collections.fleet.containerd.plugins.module_utils.network import drivers, external, netns, sysctl
 from ansible_collections.fleet.containerd.plugins.module_utils.network.attachment import Attachment, Call, Host
 from ansible_collections.fleet.containerd.plugins.module_utils.network.chain import Chain
 from ansible_collections.fleet.containerd.plugins.module_utils.network.conflist import ConfDir, Conflist
 from ansible_collections.fleet.containerd.plugins.module_utils.network.ipam import Reservations
+from ansible_collections.fleet.containerd.plugins.module_utils.network.links import Links, New
 from ansible_collections.fleet.containerd.plugins.module_utils.network.nftables import Nftables
 from ansible_collections.fleet.containerd.plugins.module_utils.network.ports import Published
 from ansible_collections.fleet.containerd.plugins.module_utils.network.result import Result
@@ -301,10 +302,17 @@ def test_a_link_of_somebody_else_stays(site: World, host: Host, plugin: t.Dict[s
     assert Reservations("net", host.data_dir).list() == {}
 
 
-def test_the_host_may_have_a_link_of_the_same_name(site: World, host: Host) -> None:
-    """eth0, as most hosts have (kernel 6.12, which tests/vm has, refused it; newer ones do not); and what a killed run has left under the
-    first name goes.
-    """
+def test_the_host_may_have_a_link_of_the_same_name(site: World, host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """eth0, as most hosts have; and what a killed run has left under the first name goes."""
+    true = Links.add
+
+    def add(links: Links, new: New) -> None:
+        """As kernels such as 6.12 do it (that of tests/vm), wherever the link is to go."""
+        if links.find(new.name):
+            raise AlreadyExists(f"making the link {new.name}: File exists")
+        true(links, new)
+
+    monkeypatch.setattr(Links, "add", add)
     ip(site.host, "link", "add", "eth0", "type", "bridge")
     one, chain = Attachment("c1", site.namespace("c1")), Chain(net({"type": "macvlan", "master": "uplink"}), host)
     for _again in range(2):
@@ -376,7 +384,7 @@ def test_settings_of_the_wrong_kind_are_told(site: World, host: Host) -> None:
         ({**BRIDGE, "mtu": True}, "mtu of the plugin bridge must be a number"),
         ({**BRIDGE, "ipam": {**BRIDGE["ipam"], "ranges": []}}, "no IP ranges"),  # type: ignore[dict-item]
         ({"type": "macvlan", "master": "gone"}, "the parent link gone is not there"),
-        ({"type": "macvlan", "mode": "x"}, "mode 'x' of macvlan is none of private, vepa, bridge, passthru"),
+        ({"type": "macvlan", "mode": "x"}, "mode 'x' of macvlan is none of bridge, private, vepa, passthru"),
         ({"type": "macvlan", "master": "uplink", "mtu": 9000}, r"mtu 9000 is more than that of uplink \(1500\)"),
         ({"type": "tuning", "sysctl": {"kernel.hostname": "x"}}, "is no setting below net"),
         ({"type": "tuning", "sysctl": {"net.ipv4.nothing": "x"}}, "there is no setting 'net.ipv4.nothing'"),
@@ -388,6 +396,30 @@ def test_settings_of_the_wrong_kind_are_told(site: World, host: Host) -> None:
     with pytest.raises(InvalidArgument, match="an ipvlan link has the MAC address of its parent"):
         ipvlan.attach(one._replace(mac="02:00:00:00:00:01"))
     assert [link["ifname"] for link in ip(one.netns, "link", "show")] == ["lo"]
+
+
+def test_settings_are_those_that_were_asked_for(site: World, host: Host) -> None:
+    one, ports = Attachment("c1", site.namespace("c1"), "eth0.7"), "40000 41000"
+    wanted = {
+        "net.ipv4.conf.IFNAME.arp_notify": "1",
+        "net/ipv4/conf/eth0.7/arp_filter": "1",
+        "net.ipv4.ip_local_port_range": ports,
+    }
+    chain = Chain(net(BRIDGE, {"type": "tuning", "sysctl": wanted}), host)
+    chain.attach(one)
+    chain.check(one)
+    with netns.entered(one.netns):
+        names = ("conf/eth0.7/arp_notify", "conf/eth0.7/arp_filter", "ip_local_port_range")
+        assert [sysctl.get(f"ipv4/{name}") for name in names] == ["1", "1", ports.replace(" ", "\t")]
+
+
+def test_a_route_keeps_its_mtu(site: World, host: Host) -> None:
+    """What is kept is put back when another network comes or goes."""
+    ipam = {**BRIDGE["ipam"], "routes": [{"dst": "10.9.0.0/16", "mtu": 1300}]}  # type: ignore[dict-item]
+    chain, one = Chain(net({**BRIDGE, "ipam": ipam}), host), Attachment("c1", site.namespace("c1"))
+    result = chain.attach(one)
+    assert [route.mtu for route in result.routes] == [1300]
+    assert chain.attached(one) == result
 
 
 def test_an_address_and_a_mac_that_are_wanted(site: World, host: Host) -> None:
@@ -424,16 +456,17 @@ def test_the_namespace_of_the_host_is_nobodys(site: World, host: Host) -> None:
     assert "eth0" in flags
 
 
+@pytest.mark.parametrize("place", [(netns, "entered"), (Links, "remove")], ids=["namespace", "link"])
 def test_an_address_is_given_back_though_the_link_cannot_be_removed(
-    site: World, host: Host, monkeypatch: pytest.MonkeyPatch
+    site: World, host: Host, monkeypatch: pytest.MonkeyPatch, place: t.Tuple[t.Any, str]
 ) -> None:
     chain, one = Chain(net(BRIDGE), host), Attachment("c1", site.namespace("c1"))
     chain.attach(one)
 
-    def fail(_path: str) -> t.Any:
+    def fail(*_arguments: str) -> t.Any:
         raise EngineError("no way in")
 
-    monkeypatch.setattr(netns, "entered", fail)
+    monkeypatch.setattr(*place, fail)
     assert chain.detach(one) == ["detaching from net by bridge: no way in"]
     assert Reservations("net", host.data_dir).list() == {}
 

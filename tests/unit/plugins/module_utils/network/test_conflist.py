@@ -54,6 +54,16 @@ def test_a_network_is_rewritten_where_it_is(tmp_path: pathlib.Path) -> None:
         ConfDir(str(tmp_path)).get("front")
 
 
+def test_what_a_killed_writer_has_left_goes(tmp_path: pathlib.Path) -> None:
+    there, left = ConfDir(str(tmp_path)), tmp_path / ".nerdctl-front.conflist.new"
+    left.write_text("{")
+    there.put(PLAIN)
+    assert [one.name for one in tmp_path.iterdir()] == ["nerdctl-front.conflist"]
+    left.write_text("{")
+    assert there.remove("front")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_networks_of_others_are_read_and_kept(tmp_path: pathlib.Path) -> None:
     theirs = tmp_path / "10-theirs.conflist"
     theirs.write_text(json.dumps({"cniVersion": "0.4.0", "name": "theirs", "plugins": [{"type": "calico"}, {"type": "portmap"}]}))

@@ -18,6 +18,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.network.chain imp
 from ansible_collections.fleet.containerd.plugins.module_utils.network.conflist import ConfDir, Conflist
 from ansible_collections.fleet.containerd.plugins.module_utils.network.definition import Network
 from ansible_collections.fleet.containerd.plugins.module_utils.network.subnets import Subnet
+from ansible_collections.fleet.containerd.tests.support import nerdctl
 from ansible_collections.fleet.containerd.tests.support.namespaces import World, ip
 
 V4, V6 = Subnet.of("10.1.0.0/24"), Subnet.of("fd00:1::/64", "fd00:1::9")
@@ -79,29 +80,14 @@ def test_the_plugins_of_others_can_use_what_we_write(
     assert external.find("bridge", host.bin_dirs)
 
 
-NERDCTL = {
-    "cniVersion": "1.0.0",
-    "name": "bridge",
-    "nerdctlID": "17f29b073143d8cd97b5bbe492bdeffec1c5fee55cc1fe2112c8b9335f8b6121",
-    "nerdctlLabels": {"nerdctl/default-network": "true"},
-    "plugins": [
-        {
-            "type": "bridge",
-            "bridge": "nerdctl0",
-            "isGateway": True,
-            "ipMasq": True,
-            "hairpinMode": True,
-            "ipam": {
-                "ranges": [[{"gateway": "10.4.0.1", "subnet": "10.4.0.0/24"}]],
-                "routes": [{"dst": "0.0.0.0/0"}],
-                "type": "host-local",
-            },
-        },
-        {"type": "portmap", "capabilities": {"portMappings": True}},
-        {"type": "firewall", "ingressPolicy": "same-bridge"},
-        {"type": "tuning"},
-    ],
-}
+NERDCTL = nerdctl.network(
+    "bridge",
+    "17f29b073143d8cd97b5bbe492bdeffec1c5fee55cc1fe2112c8b9335f8b6121",
+    "nerdctl0",
+    {"nerdctl/default-network": "true"},
+    "10.4.0.0/24",
+    "10.4.0.1",
+)
 
 
 def test_nerdctls_default_network_is_ours() -> None:
@@ -141,6 +127,8 @@ MORE: t.List[t.Tuple[str, t.Any]] = [
         "ranges of its own",
         [{**GATEWAY, "ipam": {**ADDRESSES, "rangeStart": "10.1.0.7"}}],
     ),
+    ("name servers", [{**GATEWAY, "ipam": ADDRESSES, "dns": {"nameservers": ["10.1.0.1"]}}]),
+    ("an mtu of containers alone", [{**GATEWAY, "ipam": ADDRESSES}, {"type": "tuning", "mtu": 1400}]),
 ]
 
 

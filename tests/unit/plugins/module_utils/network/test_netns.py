@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pathlib
 import subprocess
@@ -99,6 +100,27 @@ def test_a_pin_does_not_follow_a_link(directory: pathlib.Path) -> None:
     with pytest.raises(EngineError, match="making"):
         netns.pin("/proc/self/ns/net", str(directory / "link"))
     assert not (directory / "target").exists()
+
+
+def test_the_first_ones_come_at_the_same_time(directory: pathlib.Path) -> None:
+    """As after a boot, when /run is empty."""
+    context = multiprocessing.get_context("fork")
+    for again in range(8):
+        place, gate = directory / str(again), context.Event()
+
+        def run(path: str, gate: t.Any = gate) -> None:
+            gate.wait()
+            netns.make(path)
+
+        paths = [str(place / str(number)) for number in range(8)]
+        processes = [context.Process(target=run, args=(path,)) for path in paths]
+        for process in processes:
+            process.start()
+        gate.set()
+        for process in processes:
+            process.join()
+        assert sorted(mount_points(str(place))) == sorted([str(place), *paths])
+        assert all(map(netns.remove, paths))
 
 
 def test_ip_netns_sees_what_is_made_there() -> None:

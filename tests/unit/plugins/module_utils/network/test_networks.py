@@ -15,7 +15,10 @@ from ansible_collections.fleet.containerd.plugins.module_utils.network.attachmen
 from ansible_collections.fleet.containerd.plugins.module_utils.network.chain import Chain
 from ansible_collections.fleet.containerd.plugins.module_utils.network.conflist import ConfDir
 from ansible_collections.fleet.containerd.plugins.module_utils.network.definition import Network
-from ansible_collections.fleet.containerd.plugins.module_utils.network.ipam import Owner
+from ansible_collections.fleet.containerd.plugins.module_utils.network.drivers import parent_of
+from ansible_collections.fleet.containerd.plugins.module_utils.network.ipam import Owner, Reservations
+from ansible_collections.fleet.containerd.plugins.module_utils.network.links import Links
+from ansible_collections.fleet.containerd.plugins.module_utils.network.meta import reservations_of
 from ansible_collections.fleet.containerd.plugins.module_utils.network.networks import Networks
 from ansible_collections.fleet.containerd.plugins.module_utils.network.subnets import Subnet
 from ansible_collections.fleet.containerd.tests.support.namespaces import World, ip
@@ -70,15 +73,38 @@ def test_a_network_lives_and_goes(site: World, host: Host, networks: Networks) -
     conflist = networks.put(networks.completed(Network("net"), (4, 6)))
     one = Attachment("c1", site.namespace("c1"))
     Chain(conflist, host).attach(one)
-    assert networks.members("net") == [Owner("c1", "eth0")]
+    assert Reservations("net", host.data_dir).owners() == [Owner("c1", "eth0")]
     assert networks.taken("net") == {key: value for key, value in networks.taken("x").items() if "uplink" in value}
     assert Chain(conflist, host).detach(one) == []
-    assert networks.members("net") == []
+    assert Reservations("net", host.data_dir).owners() == []
     assert networks.remove("net")
     assert not networks.remove("net")
     assert [link["ifname"] for link in ip(site.host, "link", "show")] == before
     assert host.rules.elements() == []
     assert not pathlib.Path(host.data_dir, "net").exists()
+
+
+def test_a_network_may_have_its_addresses_elsewhere(site: World, host: Host, networks: Networks, tmp_path: pathlib.Path) -> None:
+    document = networks.completed(Network("net")).document()
+    document["plugins"][0]["ipam"]["dataDir"] = str(tmp_path / "elsewhere")
+    conflist = networks.put_document(document)
+    chain, one = Chain(conflist, host), Attachment("c1", site.namespace("c1"))
+    chain.attach(one)
+    assert reservations_of(conflist, host.data_dir).owners() == [one.owner]
+    assert chain.detach(one) == []
+    assert networks.remove("net")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_the_default_route_of_a_vpn_is_none_of_the_hosts(site: World, host: Host) -> None:
+    """wg-quick puts one into a table of its own, and a rule."""
+    ip(site.host, "link", "add", "wg0", "type", "veth", "peer", "name", "wg1")
+    ip(site.host, "link", "set", "wg0", "up")
+    ip(site.host, "route", "add", "default", "dev", "wg0", "table", "51820")
+    with Links() as links:
+        parent = parent_of(links, "")
+    assert parent is not None
+    assert parent.name == "uplink"
 
 
 def test_what_changes_takes_the_old_along(site: World, host: Host, networks: Networks) -> None:

@@ -11,7 +11,7 @@ import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.network import meta
+from ansible_collections.fleet.containerd.plugins.module_utils.network import meta, netns, sysctl
 from ansible_collections.fleet.containerd.plugins.module_utils.network.attachment import Attachment, Host
 from ansible_collections.fleet.containerd.plugins.module_utils.network.chain import Chain
 from ansible_collections.fleet.containerd.plugins.module_utils.network.conflist import Conflist
@@ -65,7 +65,7 @@ CONFLISTS: t.Dict[str, t.List[t.Dict[str, t.Any]]] = {
     "loopback": [{"type": "loopback"}],
     "tuning": [
         {**BRIDGE, "ipam": ranges(RANGE)},
-        {"type": "tuning", "sysctl": {"net.ipv4.conf.eth0.arp_notify": "1"}, "mtu": 1300},
+        {"type": "tuning", "sysctl": {"net.ipv4.conf.eth0.arp_notify": "1", "net.ipv4.conf.IFNAME.arp_filter": "1"}, "mtu": 1300},
     ],
 }
 PORTS = (Published(None, 8080, 80), Published(None, 8053, 53, "udp"))
@@ -93,6 +93,12 @@ def routes(namespace: str) -> t.List[t.Any]:
     return sorted(
         (one["dst"], one.get("gateway", ""), one["dev"], one.get("prefsrc", "")) for one in every if one["dst"] != "fe80::/64"
     )
+
+
+def setting(namespace: str) -> t.Optional[str]:
+    """The one that is neither the kernel's nor that of the plugins of others."""
+    with netns.entered(namespace):
+        return sysctl.get("ipv4/conf/eth0/arp_filter")
 
 
 def reachable(site: World, one: str, other: str, results: t.Sequence[Result]) -> t.Dict[str, str]:
@@ -130,6 +136,7 @@ def story(site: World, host: Host, conflist: Conflist) -> t.Dict[str, t.Any]:
         "routes": routes(site.host),
         "containers": [links(one.netns) for one in containers],
         "their routes": [routes(one.netns) for one in containers],
+        "settings": [setting(one.netns) for one in containers],
         "addresses": [[(str(a.interface), str(a.gateway), a.interface_index) for a in one.addresses] for one in results],
         "given routes": [[(str(r.destination), str(r.gateway)) for r in one.routes] for one in results],
         "interfaces": [[one.name if one.sandbox else one.name[:4] for one in result.interfaces] for result in results],
@@ -144,7 +151,6 @@ def story(site: World, host: Host, conflist: Conflist) -> t.Dict[str, t.Any]:
 def test_the_same_as_the_plugins_of_others(
     site: World, host: Host, tmp_path: pathlib.Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ansible_collections.fleet.containerd.plugins.module_utils.network import netns
     from ansible_collections.fleet.containerd.tests.support.namespaces import world
 
     conflist = Conflist.of({"cniVersion": "1.0.0", "name": "net", "plugins": copy.deepcopy(CONFLISTS[name])})

@@ -28,7 +28,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.network.nftables 
 from ansible_collections.fleet.containerd.plugins.module_utils.network.places import BIN_DIRS, Places
 from ansible_collections.fleet.containerd.plugins.module_utils.network.ports import Published
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.network import desired
-from ansible_collections.fleet.containerd.tests.support import trees
+from ansible_collections.fleet.containerd.tests.support import nerdctl, trees
 from ansible_collections.fleet.containerd.tests.support.ansible import Play, Task, TaskResult, task
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.guides import blocks_of
@@ -906,30 +906,8 @@ def test_plugins_of_debian_use_it(site: Site) -> None:
 
 
 def test_what_nerdctl_writes_is_understood(site: Site) -> None:
-    """As nerdctl 1.7 and 2.0 write it: network create --subnet 10.77.0.0/24 --label a=b theirs."""
-    made: Options = {
-        "cniVersion": "1.0.0",
-        "name": "theirs",
-        "nerdctlID": "54dd1dd9b05ca1e4c4bb0a1dbf9b2bcfcb7e1e5a2a9c6cbd0b4e5c4b9a3c1d2e",
-        "nerdctlLabels": {"a": "b"},
-        "plugins": [
-            {
-                "type": "bridge",
-                "bridge": "br-54dd1dd9b05c",
-                "isGateway": True,
-                "ipMasq": True,
-                "hairpinMode": True,
-                "ipam": {
-                    "ranges": [[{"gateway": "10.77.0.1", "subnet": "10.77.0.0/24"}]],
-                    "routes": [{"dst": "0.0.0.0/0"}],
-                    "type": "host-local",
-                },
-            },
-            {"type": "portmap", "capabilities": {"portMappings": True}},
-            {"type": "firewall", "ingressPolicy": "same-bridge"},
-            {"type": "tuning"},
-        ],
-    }
+    theirs = "54dd1dd9b05ca1e4c4bb0a1dbf9b2bcfcb7e1e5a2a9c6cbd0b4e5c4b9a3c1d2e"
+    made = nerdctl.network("theirs", theirs, "br-54dd1dd9b05c", {"a": "b"}, "10.77.0.0/24", "10.77.0.1")
     directory = site.base / "net.d"
     directory.mkdir()
     (directory / "nerdctl-theirs.conflist").write_text(json.dumps(made))
