@@ -29,7 +29,8 @@ def main(arguments: list[str]) -> None:
         # Some runtimes make it a part of their own error, and others do not tell it.
         sys.stderr.write(message)
         sys.stderr.flush()
-        _leave(path, message)
+        if moment == "createRuntime":
+            _leave(path, message)
         status = 1
     os._exit(status)
 

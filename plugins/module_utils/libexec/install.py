@@ -8,6 +8,7 @@ digest. It is written once, and a process that runs from it has this path among 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -88,7 +89,9 @@ def install(data_root: str, modules: t.Sequence[t.Any] = MODULES) -> str:
     if not os.path.exists(path):
         make_dir(directory)
         write_file(path, payload(modules), 0o555)
-        _remove_others(os.path.dirname(directory), digest.hexdigest())
+        # Somebody else may do the same just now.
+        with contextlib.suppress(FileNotFoundError):
+            _remove_others(os.path.dirname(directory), digest.hexdigest())
     return path
 
 

@@ -22,6 +22,8 @@ if t.TYPE_CHECKING:
     from .subnets import IPAddress
 
 _PIN = "fleet-"
+#: Of a container's id, without its namespace. Somebody else may call a namespace fleet-red.
+_ID_LENGTH = 64
 #: Beside the directories of networks, whose names begin with a letter or a digit.
 _LOCKS = ".locks"
 
@@ -119,7 +121,8 @@ class Connected(t.NamedTuple):
 
 def pinned(name: str) -> str:
     """Whose namespace a file in the directory of pins is, by its name; empty when it is none of ours."""
-    return name[len(_PIN) :] if name.startswith(_PIN) else ""
+    container_id = name[len(_PIN) :] if name.startswith(_PIN) else ""
+    return container_id if len(container_id.rpartition("-")[2]) == _ID_LENGTH else ""
 
 
 @contextlib.contextmanager

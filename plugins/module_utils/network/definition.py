@@ -25,8 +25,9 @@ _MODES = {"macvlan": MACVLAN_MODES, "ipvlan": IPVLAN_MODES}
 _ANYWHERE = {4: "0.0.0.0/0", 6: "::/0"}
 #: What plugins after the first one say here, and address management; who says more wants something that Network does not have.
 _SAID = {"type", "capabilities", "ingressPolicy"}
-_UNSAID = ("args", "dns", "mac")
 _SAID_OF_ADDRESSES = {"type", "ranges", "routes", "subnet", "rangeStart", "rangeEnd", "gateway"}
+#: What the first one may know, and Network does not.
+_UNSAID = ("args", "dns", "mac")
 #: The smallest packet of IPv6.
 _MTU_IPV6 = 1280
 

@@ -67,7 +67,7 @@ class Nftables(Rules):
             self._run([one.delete() for one in going] + (state.additions(coming) if coming else []))
 
     def _accept(self, bridge: str) -> None:
-        for chain in self._strict_chains():
+        for chain in [chain for chain, strict in self._chains_of_others() if strict]:
             there = {rule.get("comment") for rule in self._rules(chain)}
             missing = [direction for direction in _DIRECTIONS if _comment(bridge, direction) not in there]
             try:
@@ -83,7 +83,8 @@ class Nftables(Rules):
 
     def _forget(self, bridge: str) -> None:
         ours = {_comment(bridge, direction) for direction in _DIRECTIONS}
-        for chain in self._strict_chains():
+        # Also where somebody has changed the policy since.
+        for chain, _strict in self._chains_of_others():
             rules = [rule for rule in self._rules(chain) if rule.get("comment") in ours]
             self._run([{"delete": {"rule": {**chain, "handle": rule["handle"]}}} for rule in rules])
             if chain["table"] == _FIREWALLD:
@@ -104,15 +105,15 @@ class Nftables(Rules):
         listing = self._list("chain", chain["family"], chain["table"], chain["chain"])
         return [entry["rule"] for entry in listing if "rule" in entry]
 
-    def _strict_chains(self) -> t.List[t.Dict[str, str]]:
-        """Those of others on the forward hook that drop what they do not know."""
+    def _chains_of_others(self) -> t.List[t.Tuple[t.Dict[str, str], bool]]:
+        """Those on the forward hook, and whether they drop what they do not know."""
         found = []
         for family, attributes in _ask(_GET_CHAIN, DUMP):
             hook = unpack(attributes.get(_C_HOOK, b"")).get(_C_HOOK_NUMBER, b"")
             table, policy = text(attributes.get(_C_TABLE)), attributes.get(_C_POLICY)
-            strict = policy == _DROP or table == _FIREWALLD
-            if hook == _FORWARD and strict and family in _FAMILIES:
-                found.append({"family": _FAMILIES[family], "table": table, "chain": text(attributes.get(_C_NAME))})
+            if hook == _FORWARD and table != ruleset.TABLE and family in _FAMILIES:
+                chain = {"family": _FAMILIES[family], "table": table, "chain": text(attributes.get(_C_NAME))}
+                found.append((chain, policy == _DROP or table == _FIREWALLD))
         return found
 
     def _list(self, *what: str) -> t.List[Json]:

@@ -117,7 +117,13 @@ def _free_number(port: Published) -> int:
 
         return random.randint(*_EPHEMERAL)  # noqa: S311  # no secret; few kernels can listen to it
     with _socket(port) as made:
-        _bind(made, port, 0)
+        try:
+            _bind(made, port, 0)
+        except OSError:
+            if port.host_ip is None:
+                raise
+            # It is not, or not yet, an address of this host.
+            return _free_number(port._replace(host_ip=None))
         return int(made.getsockname()[1])
 
 

@@ -4,11 +4,9 @@
 
 from __future__ import annotations
 
-import os
-import stat
 import typing as t
 
-from ..errors import EngineError, from_os_error
+from ..hostfs.atomic import change_in_place
 
 _HOST = "/etc/resolv.conf"
 #: What systemd-resolved was told; its own file names only itself.
@@ -48,21 +46,7 @@ class Resolver(t.NamedTuple):
     def write(self) -> None:
         """Have what the host says now in the file, which may be mounted already: so it is written in place. Fine when it is gone."""
         text = self.text()
-        try:
-            fd = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise from_os_error(error, f"opening {self.path}") from error
-        with open(fd, "r+b", buffering=0) as stream:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise EngineError(f"{self.path} is not a file")
-            try:
-                if stream.read(_LIMIT) != text:
-                    os.pwrite(fd, text, 0)
-                    os.ftruncate(fd, len(text))
-            except OSError as error:
-                raise from_os_error(error, f"writing {self.path}") from error
+        change_in_place(self.path, lambda old: text, _LIMIT)
 
 
 def _of_host(all_of_it: bool) -> str:

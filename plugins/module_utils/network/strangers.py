@@ -13,7 +13,7 @@ import json
 import os
 import typing as t
 
-from ..errors import Unavailable
+from ..errors import EngineError, Unavailable
 from ..hostfs.atomic import read_file
 from .connected import Connected, Endpoint, alone, pinned
 from .container import Connection
@@ -48,11 +48,13 @@ def left(places: Places) -> t.List[str]:
 
 
 def in_use(pin: str, used: t.Optional[t.Set[_Inode]] = None) -> bool:
-    """Whether a process is in the namespace of a pin. used: the namespaces of all processes."""
+    """Whether a process is in the namespace of a pin, or may be. used: what _namespaces() gave."""
     try:
-        return _inode(pin) in (_namespaces() if used is None else used)
+        inode = _inode(pin)
     except FileNotFoundError:
         return False
+    found = _namespaces() if used is None else used
+    return not found or inode in found
 
 
 def _inode(path: str) -> _Inode:
@@ -61,12 +63,16 @@ def _inode(path: str) -> _Inode:
 
 
 def _namespaces() -> t.Set[_Inode]:
+    """Those of all processes; empty where some cannot be looked at (without CAP_SYS_PTRACE): they could be in any."""
     found = set()
     for name in os.listdir("/proc"):
         if name.isdigit():
-            # It may have ended; a zombie is in none.
-            with contextlib.suppress(OSError):
+            try:
                 found.add(_inode(f"/proc/{name}/ns/net"))
+            except PermissionError:
+                return set()
+            except OSError:
+                continue  # it has ended; a zombie is in none
     return found
 
 
@@ -91,6 +97,6 @@ def _attachments(places: Places) -> t.Dict[str, t.List[Endpoint]]:
                 container_id, endpoint = str(one["containerId"]), Endpoint(str(one["networkName"]), interface=str(one["ifName"]))
                 if one["netns"] == _pin(container_id, places):
                     found.setdefault(container_id, []).append(endpoint)
-            except (ValueError, TypeError, KeyError, RecursionError):
+            except (EngineError, ValueError, TypeError, KeyError, RecursionError):
                 continue
     return found

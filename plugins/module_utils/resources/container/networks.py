@@ -282,15 +282,20 @@ def _put_default(places: Places) -> None:
             _networks(directory).put_default()
 
 
-def release(container: Container) -> None:
-    """Give back addresses and ports of a container that does not run: also where the runtime has forgotten it (a reboot)."""
+def release(container: Container, unused: bool = False) -> None:
+    """Give back addresses and ports of a container that does not run: also where the runtime has forgotten it (a reboot).
+
+    unused: not if a process is in its namespace. Then the container may run, and others may not use that namespace.
+    """
     connected = kept(container)
     if connected and connected.attached:
         from ...network.connected import held
+        from ...network.strangers import in_use
 
         # One that is removed meanwhile is removed by somebody who does this, too.
         with contextlib.suppress(NotFound), held(hook_of(container).networks) as now:
-            _detach(now)
+            if not (unused and in_use(now.pin)):
+                _detach(now)
 
 
 def _detach(connected: Connected) -> None:

@@ -129,7 +129,8 @@ def start(engine: Engine, container: Container) -> None:
     try:
         engine.tasks.start(container, mounts, io)
     except EngineError as error:
-        networks.release(container)
+        # It may run: somebody else was faster, or the answer was lost.
+        networks.release(container, unused=True)
         raise networks.explained(container, error) from error
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -20,10 +21,15 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine.models imp
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd import stdio, tasks
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import FailedPrecondition, NotFound, Unavailable
+from ansible_collections.fleet.containerd.plugins.module_utils.libexec.hooks import hooks, install_hook
+from ansible_collections.fleet.containerd.plugins.module_utils.network import netns
+from ansible_collections.fleet.containerd.plugins.module_utils.network.connected import Connected, keep
+from ansible_collections.fleet.containerd.plugins.module_utils.network.places import Places
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import steps as container_steps
 from ansible_collections.fleet.containerd.plugins.module_utils.rpc.channel import Channel
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.logs import read
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd
+from ansible_collections.fleet.containerd.tests.support.leftovers import unmount_below
 from ansible_collections.fleet.containerd.tests.support.loopfs import fill, loop_filesystem
 
 from .conftest import Live
@@ -174,3 +180,38 @@ def test_a_log_writer_that_cannot_be_started(
     directories = (str(tmp_path), str(tmp_path), str(tmp_path / "spare"))
     with pytest.raises(FailedPrecondition, match=said), stdio.Stdio(*directories, io) as made:
         made.attach("123", os.getpid())
+
+
+class DeafAfterStart(Channel):
+    """A channel whose daemon goes when it has started a task, before it answers."""
+
+    gone = False
+
+    def open(self, method: str, timeout: t.Optional[float] = 60.0, whole: bool = True) -> t.Any:
+        if self.gone:
+            raise Unavailable("the daemon is gone")
+        answer = super().open(method, timeout, whole)
+        self.gone = method.endswith("Tasks/Start")
+        return answer
+
+
+def test_a_start_whose_answer_is_lost_leaves_the_container_its_networks(live: Live, busybox: str, tmp_path: pathlib.Path) -> None:
+    places = Places(*(str(tmp_path / "net.d"), "", ()), *(str(tmp_path / name) for name in ("cache", "addresses", "pins", "names")))
+    made = live.make(live.pull(busybox), "sleep", "1000")
+    path = pathlib.Path(live.engine.container_dir(made.id)) / "networks.json"
+    connected = Connected(f"default-{made.id}", (), (), places=places)
+    keep(str(path), connected)
+    install_hook(str(live.data_root))
+    spec = {**made.spec, "hooks": hooks(str(live.data_root), str(path))}
+    container = live.engine.containers.update(made._replace(spec=spec), ["spec"])
+    with contextlib.closing(Live(live.daemon, live.data_root).engine) as lost:
+        lost._rpc = DeafAfterStart(live.daemon.address, "default")
+        with pytest.raises(Unavailable):
+            container_steps.start(lost, container)
+    try:
+        assert live.engine.tasks.state(container.id).status == RUNNING
+        assert netns.is_another(connected.pin)
+        container_steps.remove(live.engine, container)
+        assert not os.path.lexists(connected.pin)
+    finally:
+        unmount_below(tmp_path / "pins")

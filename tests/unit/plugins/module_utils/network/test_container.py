@@ -12,6 +12,7 @@ import os
 import pathlib
 import random
 import subprocess
+import sys
 import typing as t
 
 import pytest
@@ -25,7 +26,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     Unavailable,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.libexec.hooks import hooks, install_hook
-from ansible_collections.fleet.containerd.plugins.module_utils.network import netns
+from ansible_collections.fleet.containerd.plugins.module_utils.network import netns, strangers
 from ansible_collections.fleet.containerd.plugins.module_utils.network.attachment import Attachment, Host
 from ansible_collections.fleet.containerd.plugins.module_utils.network.chain import Chain
 from ansible_collections.fleet.containerd.plugins.module_utils.network.conflist import ConfDir
@@ -38,6 +39,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.network.networks 
 from ansible_collections.fleet.containerd.plugins.module_utils.network.places import Places
 from ansible_collections.fleet.containerd.plugins.module_utils.network.ports import Published
 from ansible_collections.fleet.containerd.plugins.module_utils.network.strangers import sweep
+from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
 from ansible_collections.fleet.containerd.tests.support.attack import FULL
 from ansible_collections.fleet.containerd.tests.support.namespaces import HOST, OUTSIDE, World, ip, listening, seen
 
@@ -59,7 +61,7 @@ class Site:
     def container(self, name: str, *endpoints: Endpoint, ports: t.Tuple[Published, ...] = ()) -> Connected:
         hosts = self._base / f"hosts-{name}"
         hosts.write_text("127.0.0.1\tlocalhost\n")
-        return Connected(f"default-{name * 60}", (name,), endpoints, ports, str(hosts), self.places)
+        return Connected(f"default-{name * 64}", (name,), endpoints, ports, str(hosts), self.places)
 
     def connection(self, connected: Connected) -> Connection:
         return Connection(Connected.of(json.dumps(connected.to_json()).encode()), self.host.rules)
@@ -83,11 +85,11 @@ CALLS = "write,pwrite64,sendto,sendmsg,mkdir,rename,renameat,link,linkat,unlink,
 
 
 @contextlib.contextmanager
-def used(namespace: str) -> t.Iterator[int]:
-    """A process is in it."""
+def used(namespace: str, *prefix: str) -> t.Iterator[int]:
+    """A process is in it, which a command starts."""
     with netns.entered(namespace):
-        # starts: sleep
-        process = subprocess.Popen(["sleep", "1000"])
+        # starts: sleep, setpriv
+        process = subprocess.Popen([*prefix, "sleep", "1000"])
     with process:
         try:
             yield process.pid
@@ -212,6 +214,35 @@ def test_who_is_gone_is_detached_and_nobody_else(here: Site) -> None:
     assert sweep(here.places, here.host.rules) == [runs.container_id]
     Chain(here.networks.directory.get("front"), here.host).detach(theirs)
     assert here.leftovers() == [[], [], [], []]
+
+
+def test_a_namespace_that_is_called_as_ours_stays(here: Site) -> None:
+    """ip netns add fleet-red, without a process: a router, say."""
+    path = here.world.namespace("fleet-red")
+    assert sweep(here.places, here.host.rules) == []
+    assert netns.is_namespace(path)
+
+
+def test_nobody_is_gone_where_processes_cannot_be_looked_at(here: Site) -> None:
+    """Without CAP_SYS_PTRACE, the namespaces of processes of other users are not told."""
+    runs = here.container("r", Endpoint("front"))
+    here.connection(runs).up(here.world.namespace("r"))
+    code = (
+        f"import sys;from {strangers.__name__} import in_use, left;from {Places.__module__} import Places;"
+        "print(in_use(sys.argv[1]), left(Places('', '', (), *sys.argv[2:])))"
+    )
+    where = [runs.pin, here.places.cache_dir, here.places.data_dir, here.places.pin_dir, here.places.names_dir]
+    without = ["setpriv", "--inh-caps=-sys_ptrace", "--bounding-set=-sys_ptrace"]
+
+    def told() -> str:
+        # starts: setpriv
+        done = subprocess.run(
+            [*without, sys.executable, "-c", code, *where], env={"PYTHONPATH": str(COLLECTIONS)}, capture_output=True, text=True
+        )
+        return done.stdout.strip() or done.stderr
+
+    with used(runs.pin, "setpriv", "--reuid", "65534"):
+        assert told() == "True []"
 
 
 def test_names_of_the_default_network_are_ones_own(here: Site) -> None:

@@ -74,6 +74,24 @@ def test_what_a_container_wrote_itself_stays(tmp_path: pathlib.Path) -> None:
     assert pathlib.Path(web.hosts).read_bytes() == b"1.2.3.4 mine\xff\n5.6.7.8 also\n"
 
 
+def test_a_writer_that_is_killed_leaves_no_end_of_what_was_there(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = Names("front", str(tmp_path / "state"))
+    web, db = member(tmp_path, "web", "10.1.0.2"), member(tmp_path, "db", "10.1.0.3")._replace(hosts="")
+    names.join(db)
+    names.join(web)
+
+    def kill(*_arguments: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
+        killed.setattr(os, "ftruncate", kill)
+        names.leave(db.key)
+    names.join(web)
+    lines = [line for line in pathlib.Path(web.hosts).read_text().splitlines() if line]
+    own = "10.1.0.2\tweb web-alias"
+    assert lines == [*BASE.splitlines(), "# begin fleet.containerd front", own, "# end fleet.containerd front"]
+
+
 def test_a_hosts_file_that_cannot_be_written_keeps_nobody_from_joining(tmp_path: pathlib.Path) -> None:
     names = Names("front", str(tmp_path / "state"))
     web, huge, link, pipe, gone = (

@@ -348,6 +348,19 @@ def test_where_others_drop_what_is_forwarded(site: World, host: Host, name: str)
     assert ruleset() == before
 
 
+def test_rules_in_chains_of_others_go_though_these_have_another_policy_by_now(site: World, host: Host) -> None:
+    drops = FIREWALLS["nftables"]
+    subprocess.run(["nft", "-f", "-"], input=drops, text=True, check=True)
+    net = Net(site, host, 1)
+    web = net.run("web")
+    assert "fleet.containerd br-1 iifname" in str(ruleset())
+    subprocess.run(["nft", "-f", "-"], input=drops.replace("drop", "accept"), text=True, check=True)
+    assert net.chain.detach(web) == []
+    net.remove()
+    assert {one["family"] for found in ruleset() for one in found.values()} == {"inet"}
+    assert "fleet.containerd" not in str(ruleset())
+
+
 def _cable(site: World, stranger: str) -> None:
     """Somebody else's link behind the host, whose packets it would forward."""
     ip(site.host, "link", "add", "else", "type", "veth", "peer", "name", "eth0")
