@@ -15,18 +15,8 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.tests.support.site import Site
-from ansible_collections.fleet.containerd.tests.support.stories.container import (
-    RUNS,
-    Options,
-    container,
-    is_created,
-    is_present,
-    is_removed,
-    is_started,
-    is_started_again,
-    is_stopped,
-    pid,
-)
+from ansible_collections.fleet.containerd.tests.support.stories import container as stories
+from ansible_collections.fleet.containerd.tests.support.stories.container import RUNS, Options, container, pid
 
 
 def read(path: str) -> str:
@@ -47,7 +37,7 @@ def inside(number: int, *command: str) -> str:
 
 @pytest.mark.packed
 def test_create_again_and_absent(site: Site, host: t.Any, busybox: str) -> None:
-    made = is_created(site, busybox)
+    made = stories.is_created(site, busybox)
     process = host.process.get(pid=pid(made))
     assert process.args == "sleep 1000"
     assert process.user == "root"
@@ -55,7 +45,7 @@ def test_create_again_and_absent(site: Site, host: t.Any, busybox: str) -> None:
     network = os.open(f"/proc/{pid(made)}/ns/net", os.O_RDONLY)
     assert len(processes_inside(network)) == 1
     assert host.mount_point(str(site.bundle(made.value("container")["Id"]) / "rootfs")).filesystem == "overlay"
-    is_removed(site)
+    stories.is_removed(site)
     assert site.leftovers() == []
     assert not host.file(f"/proc/{pid(made)}").exists
     # Still open here, so that nobody else's can have its number by now.
@@ -74,13 +64,13 @@ def processes_inside(network: int) -> t.List[pathlib.Path]:
 
 
 def test_states(site: Site, host: t.Any, busybox: str) -> None:
-    is_present(site, busybox)
+    stories.is_present(site, busybox)
     assert site.cgroups() == []
-    started = is_started(site, busybox)
+    started = stories.is_started(site, busybox)
     assert host.process.get(pid=pid(started)).comm == "sleep"
-    is_stopped(site)
+    stories.is_stopped(site)
     assert not host.file(f"/proc/{pid(started)}").exists
-    is_started_again(site, busybox)
+    stories.is_started_again(site, busybox)
 
 
 #: Options that one can see the effect of on the host. VOLUME stands for the test's directory.

@@ -193,8 +193,15 @@ def test_the_network_of_another_container(host: Host) -> None:
     # Without the option, too: it is in no network of its own.
     host.site.container("web", restart=True)
     assert host.site.container("pod", state="started")["actions"] == restarted
+    # One that has ended by itself.
+    os.kill(int(host.site.facts("web")["State"]["Pid"]), signal.SIGKILL)
+    time.sleep(0.5)
+    warned = host.site.container("web", state="started")
+    assert "the container pod uses the network of web, and is to be started again" in warnings(warned)
+    assert host.site.container("pod", state="started")["actions"] == restarted
     # Not there.
-    host.site.container("web", state="stopped")
+    stopped = host.site.container("web", state="stopped")
+    assert "the container pod uses the network of web, and has none then" in warnings(stopped)
     words = "network_mode: container:web: the container web does not run: start it first"
     assert host.refused("pod", network_mode="container:web", **options) == words
     host.site.container("pod", state="stopped")
@@ -252,6 +259,20 @@ def test_what_is_refused(host: Host) -> None:
         "networks: there is no network 'frnt' in /etc/cni/net.d; there are back, bridge, front, side"
     )
     assert host.refused(network_mode="frnt").startswith("network_mode: there is no network 'frnt'")
+    assert host.refused(network_mode="ns:blue") == (
+        "network_mode: 'ns:blue' is not one of default, bridge, host, none, container:NAME, ns:/PATH and the name of a network"
+    )
+    itself = "network_mode: container:web is the container itself: give the name of another one"
+    assert host.refused(network_mode="container:web") == itself
+    # Nobody would reach it, and it would not reach the host.
+    host.network("wall", internal=True)
+    publishes = "no network of the container (wall) publishes ports: an internal one does not, nor does macvlan or ipvlan"
+    wall: t.Dict[str, t.Any] = {"networks": [{"name": "wall"}]}
+    assert host.refused(**wall, published_ports=["8085:80"]) == f"published_ports: {publishes}"
+    assert host.refused(**wall, publish_all_ports=True) == f"publish_all_ports: {publishes}"
+    assert host.refused(**wall, etc_hosts={"docker": "host-gateway"}) == (
+        "etc_hosts: docker: host-gateway needs a network of the container's own in which this host has an address"
+    )
     needs = "needs a network of the container's own, and network_mode is"
     assert host.refused(network_mode="host", published_ports=["80:80"]) == f"published_ports: 80:80/tcp {needs} host"
     assert host.refused(network_mode="none", networks=[front]) == f"networks: front {needs} none"
@@ -263,6 +284,12 @@ def test_what_is_refused(host: Host) -> None:
         f"{address}.1.7 is taken"
     )
     assert host.refused(networks=[front], published_ports=["8080:80"], env={"A": "1"}) == taken
+    assert host.refused(**wall, published_ports=["8082:80"]) == f"published_ports: {publishes}"
+    both = {"networks": [*wall["networks"], front], "published_ports": ["8082:80"]}
+    assert not host.web(check=True, **both).get("failed")
+    assert host.refused(network_mode=f"container:{made['container']['Id']}").endswith(
+        "is the container itself: give the name of another one"
+    )
     assert host.inside(made, "wget", "-qO-", "http://127.0.0.1/") == "hello from web"
     host.site.container("other", state="stopped")
     host.web(networks=[front], published_ports=["8080:80"])
@@ -303,7 +330,33 @@ def test_where_a_port_is_published(host: Host) -> None:
     chosen = every["container"]["NetworkSettings"]["Ports"]
     assert chosen.keys() == {"80/tcp", "90/udp"}
     assert host.site.page(f"http://{HOST}:{chosen['80/tcp'][0]['HostPort']}/", outside=True) == "hello from web"
+    # Two for the same port of the container, which stay when another one comes.
+    twice = host.converge(networks=[{"name": "front"}], publish_all_ports=False, published_ports=["80", "80"])
+    chosen = twice["container"]["NetworkSettings"]["Ports"]["80/tcp"]
+    assert len({one["HostPort"] for one in chosen}) == 2
+    third = host.converge(networks=[{"name": "front"}], publish_all_ports=False, published_ports=["80", "80", "8080:80"])
+    ports = third["container"]["NetworkSettings"]["Ports"]["80/tcp"]
+    assert {one["HostPort"] for one in ports} == {"8080", *(one["HostPort"] for one in chosen)}
     host.site.container("web", state="absent")
+
+
+@pytest.mark.parametrize("mode", ["host", "none"])
+@BOTH_ENGINES
+def test_networks_for_a_container_that_had_none(host: Host, mode: str) -> None:
+    """As in Docker's module the first one is its network_mode now, although the task names none."""
+    host.web(network_mode=mode, command=["sleep", "1000"])
+    front: t.Dict[str, t.Any] = {"networks": [{"name": "front"}], "command": WEB}
+    assert host.refused(published_ports=["8080:80"], command=["sleep", "1000"]) == (
+        "published_ports: 8080:80/tcp needs a network of the container's own, "
+        f"and network_mode is {mode}, as the container was made: give network_mode, too"
+    )
+    assert not host.web(networks=front["networks"], command=["sleep", "1000"], comparisons={"network_mode": "ignore"})["changed"]
+    made = host.converge(**front, published_ports=["8080:80"])
+    assert made["actions"][0] == "create container web anew (command, network_mode changed)"
+    assert (made["diff"]["before"]["network_mode"], made["diff"]["after"]["network_mode"]) == (mode, "front")
+    assert host.site.page(f"http://{HOST}:8080/", outside=True) == "hello from web"
+    host.site.container("web", state="absent")
+    assert host.site.left() == [[], [], []]
 
 
 @BOTH_ENGINES

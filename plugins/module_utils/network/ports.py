@@ -73,7 +73,7 @@ def parse_published(text: str, option: str = "published_ports") -> t.List[Publis
     A host port that is not given is 0: some free one is chosen for it (choose_free). InvalidArgument.
     """
     wrong = InvalidArgument(
-        f"{option}: {printable(text, 80)!r} is not [IP:][PORT:]PORT[/PROTOCOL], with ports from 1 to {_LAST} or ranges of them"
+        f"{option}: {printable(text, 80)!r} is not [IP:][PORT:]PORT[/PROTOCOL], with ports from 1 to {_LAST} or ranges of the same length"
     )
     found = re.fullmatch(_TEXT, text, re.ASCII)
     if found is None:

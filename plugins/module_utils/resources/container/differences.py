@@ -10,6 +10,7 @@ from ...errors import EngineError
 from ...kernel.field import IGNORE, STRICT, Change, Field, compare
 from ..image.pull import has_to_be_pulled, pull_title
 from ..image.values import FoundImage
+from .options.network import with_mode
 from .options.row import Live
 from .options.table import BY_OPTION, ROWS, effective, fields_for, image_defaults, load, there
 from .values import FoundContainer, WantedContainer
@@ -32,9 +33,11 @@ def differences(want: WantedContainer, have: FoundContainer) -> Differences:
         return Differences([], [], [])
     stored = have.stored
     before = load(stored["given"])
-    made, values = effective(before, stored["defaults"]), effective({**before, **want.given}, stored["defaults"])
-    also = [row.option for row in ROWS if row.said_by in want.given and want.given[row.said_by] == made[row.said_by]]
-    options = list(dict.fromkeys([*want.given, *also]))
+    made = effective(before, stored["defaults"])
+    given = want.given if _ignores(want, "network_mode") else with_mode(want.given, made)
+    values = effective({**before, **given}, stored["defaults"])
+    also = [row.option for row in ROWS if row.said_by in given and given[row.said_by] == made[row.said_by]]
+    options = list(dict.fromkeys([*given, *also]))
     had = there(have.container, made, options) if have.container is not None else made
     gets, fields = {option: values[option] for option in options}, []
     for field in fields_for(want.given, want.modes):
@@ -47,7 +50,12 @@ def differences(want: WantedContainer, have: FoundContainer) -> Differences:
     live = [change for change in found if BY_OPTION[change.field.option].live is not Live.NEVER]
     image = image_change(want, have)
     changes = [change for change in found if change not in live] + ([image] if image else [])
-    return Differences(changes, live, reset_by(want, have) if changes else [])
+    reset = [one for one in reset_by(want, have) if one.field.option not in given] if changes else []
+    return Differences(changes, live, reset)
+
+
+def _ignores(want: WantedContainer, option: str) -> bool:
+    return want.modes.get(option, want.modes.get("*")) == IGNORE
 
 
 def reset_by(want: WantedContainer, have: FoundContainer) -> t.List[Change]:
@@ -87,7 +95,7 @@ def coming(want: WantedContainer, have: FoundContainer) -> t.Optional[FoundImage
 
 def image_change(want: WantedContainer, have: FoundContainer) -> t.Optional[Change]:
     """The change of the image: by digest, and by name if image_name_mismatch says so."""
-    if want.image is None or have.stored is None or want.modes.get("image", want.modes.get("*")) == IGNORE:
+    if want.image is None or have.stored is None or _ignores(want, "image"):
         return None
     stored = have.stored["image"]
     before = {"name": stored["name"], "digest": stored["manifest"]}

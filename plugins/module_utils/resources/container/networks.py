@@ -42,18 +42,20 @@ def context_of(engine: Engine, container_id: str, values: Values, directory: str
     mode, places = mode_of(values), places._replace(namespace=engine.namespace)
     joined = joined_by(engine, mode).connected if mode.container else None
 
-    def gateway() -> str:
+    def look() -> str:
         """Asked where a name needs it."""
-        return _gateway(places, mode.network)
+        return gateway(places, mode.network)
 
-    return Context(container_id, values, directory, name, engine.namespace, places, joined, gateway)
+    return Context(container_id, values, directory, name, engine.namespace, places, joined, look)
 
 
-def resolved(engine: Engine, given: Values) -> Values:
-    """The options of a task, with the name of another container where they have its id."""
+def resolved(engine: Engine, own: str, given: Values) -> Values:
+    """The options of a task, with the name of another container where they have its id. own: the name of this one."""
     mode = mode_of(given)
     other = find_container(engine, mode.container) if mode.container else None
     name = other.labels.get(L.NAME) if other else None
+    if own in (mode.container, name):
+        raise InvalidArgument(f"network_mode: {printable(mode.name, 200)} is the container itself: give the name of another one")
     return with_name(given, name) if name else given
 
 
@@ -137,12 +139,13 @@ def users(engine: Engine, name: str) -> t.List[str]:
     return sorted(one.labels.get(L.NAME) or one.id[:12] for one, task in tasks if task and task.status in (RUNNING, PAUSED))
 
 
-def _gateway(places: Places, network: str) -> str:
-    """The address of this host in a network; empty without one."""
+def gateway(places: Places, network: str) -> str:
+    """The address of this host in a network; empty without one. An internal network has no gateway, and that of macvlan is elsewhere."""
     from ...network.definition import Network
 
     found = Network.of(default_or(places, network)) if network else None
-    gateways = sorted(str(one.gateway) for one in (found.subnets if found else ()) if one.network.version == 4)
+    subnets = found.subnets if found and found.bridge and not found.internal else ()
+    gateways = sorted(str(one.gateway) for one in subnets if one.network.version == 4)
     return gateways[0] if gateways else ""
 
 
@@ -209,12 +212,14 @@ def settle(draft: Draft, directory: str, data_root: str, before: t.Optional[Conn
 
 
 def _as_before(connected: Connected, before: t.Optional[Connected]) -> Connected:
-    """Ports that were chosen stay."""
-    if before is None:
-        return connected
-    asked = {one for one in connected.ports if one.host_port}
-    chosen = {one._replace(host_port=0): one for one in before.ports if one not in asked}
-    return connected._replace(ports=tuple(chosen.get(one, one) for one in connected.ports))
+    """Ports that were chosen stay: each is taken once, as there may be several for the same port of the container."""
+    chosen = [one for one in (before.ports if before else ()) if one not in connected.ports]
+    ports = []
+    for port in connected.ports:
+        same = next((one for one in chosen if one._replace(host_port=0) == port), port)
+        chosen = [one for one in chosen if one != same]
+        ports.append(same)
+    return connected._replace(ports=tuple(ports))
 
 
 def _chosen(connected: Connected) -> Connected:

@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import typing as t
 
 from ...engine.models import Container
 from ...errors import AlreadyExists, InvalidArgument, NotFound, printable
-from ...network.connected import Endpoint
-from ...network.ports import Published
-from .networks import default_or, joined_by
+from .networks import default_or, gateway, joined_by
 from .options.names import gateway_for
 from .options.network import check_without, endpoints_after, endpoints_of, mode_of, option_of
 from .options.network_seen import kept
@@ -36,40 +35,58 @@ class Look:
 
     def at_new(self) -> None:
         """A container that will be made."""
-        self._check(settings(self._want.given))
+        values = settings(self._want.given)
+        endpoints = endpoints_of(values)
+        self._check(values, endpoints, published_of(values))
+        gateway_for(values, lambda: gateway(self._places, mode_of(values).network))
+        before = kept(self._have.container) if self._have.container else None
+        self._check_publishes(values, [*endpoints, *(before.endpoints if before else ())])
 
     def at_old(self, container: Container, live: t.Sequence[Change]) -> None:
         """One that stays, with changes in place."""
         stored, connected = self._have.stored or {"given": {}}, kept(container)
         values = settings({**load(stored["given"]), **self._want.given})
-        if connected:
-            self._places = connected.places
-            self._check(values, endpoints_after(live, connected.endpoints), published_of(values) if live else connected.ports)
-        else:
+        if connected is None:
             self._check(values, [], [])
+            return
+        self._places, endpoints = connected.places, endpoints_after(live, connected.endpoints)
+        self._check(values, endpoints, published_of(values) if live else connected.ports)
+        if live:
+            self._check_publishes(values, endpoints)
 
-    def _check(
-        self,
-        values: Values,
-        endpoints: t.Optional[t.Sequence[Endpoint]] = None,
-        ports: t.Optional[t.Sequence[Published]] = None,
-    ) -> None:
-        check_without(values)
+    def _check(self, values: Values, endpoints: t.Sequence[Endpoint], ports: t.Sequence[Published]) -> None:
+        check_without(values, self._want.given)
         mode = mode_of(values)
-        if not mode.network:
-            gateway_for(values, str)
         if mode.container or mode.path:
             joined = joined_by(self._host.engine, mode)
             if self._runs:
                 joined.check()
-        for endpoint in endpoints_of(values) if endpoints is None else endpoints:
+        for endpoint in endpoints:
             try:
                 conflist = default_or(self._places, endpoint.network)
             except NotFound as error:
                 raise NotFound(f"{option_of(values, endpoint.network)}: {error}") from error
             self._check_network(endpoint, conflist)
         if self._runs:
-            self._check_ports([one for one in (published_of(values) if ports is None else ports) if one.host_port])
+            self._check_ports([one for one in ports if one.host_port])
+
+    def _check_publishes(self, values: Values, endpoints: t.Sequence[Endpoint]) -> None:
+        """That one of the networks publishes ports, if some are asked for."""
+        from ...network.meta import PORTMAP
+
+        option = "published_ports" if values["published_ports"] else "publish_all_ports"
+        if values[option] and not any(one.plugin(PORTMAP) for one in self._conflists(endpoints)):
+            names = ", ".join(dict.fromkeys(one.network for one in endpoints))
+            raise InvalidArgument(
+                f"{option}: no network of the container ({printable(names, 200)}) publishes ports: "
+                "an internal one does not, nor does macvlan or ipvlan"
+            )
+
+    def _conflists(self, endpoints: t.Sequence[Endpoint]) -> t.Iterator[Conflist]:
+        for endpoint in endpoints:
+            # One that is to be left may be gone.
+            with contextlib.suppress(NotFound):
+                yield default_or(self._places, endpoint.network)
 
     def _check_network(self, endpoint: Endpoint, conflist: Conflist) -> None:
         from ...network.attachment import check_rules

@@ -82,8 +82,10 @@ class Planner:
                 look.at_new()
             else:
                 look.at_old(stays, live)
-        if have.running and (makes or want.state == "stopped" or (want.state == "started" and want.restart)):
+        if starts or (want.state == "started" and want.restart) or (have.running and makes and want.state != "stopped"):
             self._warn_users("is to be started again")
+        elif have.running and want.state == "stopped":
+            self._warn_users("has none then")
 
     def _warn_users(self, what: str) -> None:
         for name in networks.users(self.engine, self.want.name):

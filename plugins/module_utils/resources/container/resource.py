@@ -46,7 +46,7 @@ class ContainerResource:
             options,
             stop_of(given, params["force_kill"]),
             Places(params["cni_conf_dir"], bin_dirs=tuple(params["cni_bin_dir"])).checked(),
-            resolved(engine, given),
+            resolved(engine, name, given),
             comparison_modes(params["comparisons"] or {}, _OTHER_COMPARED),
             wanted_image(params, "image") if params["image"] else None,
             strict_name=params["image_name_mismatch"] == "recreate",

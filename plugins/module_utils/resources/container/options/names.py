@@ -14,7 +14,7 @@ from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, Field
 from ....runtime_spec.mounts import bind_files
 from ....runtime_spec.process import add_env
-from .row import Context, Draft, Live, Row, Value, Values, bad, fixed, parse_text
+from .row import Context, Draft, Live, Row, Value, Values, bad, fixed, nothing, parse_text
 
 if t.TYPE_CHECKING:
     from ....network.connected import Connected
@@ -85,7 +85,7 @@ def _hostname(draft: Draft, value: t.Optional[str], context: Context) -> None:
     add_env(draft.spec, {"HOSTNAME": draft.spec["hostname"]})
 
 
-def _domainname(draft: Draft, value: t.Optional[str], context: Context) -> None:
+def _domainname(draft: Draft, value: str, context: Context) -> None:
     """Runtimes know domainname since version 1.1 of the specification; the sysctl works with all."""
     if value:
         draft.labels[L.DOMAINNAME] = value
@@ -97,7 +97,8 @@ def gateway_for(values: Values, look: t.Callable[[], str]) -> str:
     name = next((name for name, one in values["etc_hosts"].items() if one == HOST_GATEWAY), None)
     found = look() if name else ""
     if name and not found:
-        raise InvalidArgument(f"etc_hosts: {name}: host-gateway needs a network of the container's own that has a gateway")
+        needs = "host-gateway needs a network of the container's own in which this host has an address"
+        raise InvalidArgument(f"etc_hosts: {name}: {needs}")
     return found
 
 
@@ -127,10 +128,12 @@ def hosts_and_resolver(draft: Draft, context: Context, theirs: t.Mapping[str, st
     draft.labels[L.EXTRA_HOSTS] = hosts if len(hosts) + len(L.EXTRA_HOSTS) <= L.LIMIT else "[]"
 
 
-def _rendered_with_the_network(*_arguments: t.Any) -> None:
-    """hosts_and_resolver() writes the files with all of these options."""
+def _of_resolver(field: Field, parse: t.Callable[[Value, str], Value], place: str) -> Row:
+    """An option of resolv.conf, in a place of facts."""
+    return Row(field, parse, fixed([]), nothing, Live.NEVER, {place: lambda seen: seen.values.get(field.option) or []})
 
 
+#: hosts_and_resolver() writes the files with all options that render nothing.
 ROWS = (
     Row(
         Field("hostname"),
@@ -143,40 +146,19 @@ ROWS = (
     Row(
         Field("domainname"),
         parse_hostname,
-        fixed(None),
+        fixed(""),
         _domainname,
         Live.NEVER,
         {"Config.Domainname": lambda seen: seen.values.get("domainname") or ""},
     ),
-    Row(
-        Field("dns_servers", "list"),
-        parse_servers,
-        fixed([]),
-        _rendered_with_the_network,
-        Live.NEVER,
-        {"HostConfig.Dns": lambda seen: seen.values.get("dns_servers") or []},
-    ),
-    Row(
-        Field("dns_search_domains", "list"),
-        parse_words,
-        fixed([]),
-        _rendered_with_the_network,
-        Live.NEVER,
-        {"HostConfig.DnsSearch": lambda seen: seen.values.get("dns_search_domains") or []},
-    ),
-    Row(
-        Field("dns_opts", "set", MORE),
-        parse_words,
-        fixed([]),
-        _rendered_with_the_network,
-        Live.NEVER,
-        {"HostConfig.DnsOptions": lambda seen: seen.values.get("dns_opts") or []},
-    ),
+    _of_resolver(Field("dns_servers", "list"), parse_servers, "HostConfig.Dns"),
+    _of_resolver(Field("dns_search_domains", "list"), parse_words, "HostConfig.DnsSearch"),
+    _of_resolver(Field("dns_opts", "set", MORE), parse_words, "HostConfig.DnsOptions"),
     Row(
         Field("etc_hosts", "dict", MORE),
         parse_etc_hosts,
         fixed({}),
-        _rendered_with_the_network,
+        nothing,
         Live.NEVER,
         {"HostConfig.ExtraHosts": lambda seen: [f"{name}:{one}" for name, one in (seen.values.get("etc_hosts") or {}).items()]},
     ),

@@ -61,7 +61,7 @@ class NetworkMode(t.NamedTuple):
 def parse_network_mode(value: Value, option: str) -> NetworkMode:
     mode = NetworkMode(DEFAULT if value == "default" else parse_text(value, option))
     if not (mode.container or mode.path.startswith("/") or re.fullmatch(_NAME, mode.name)):
-        raise bad(option, value, "none of default, bridge, host, none, container:NAME, ns:PATH and the name of a network")
+        raise bad(option, value, "one of default, bridge, host, none, container:NAME, ns:/PATH and the name of a network")
     return mode
 
 
@@ -222,6 +222,12 @@ def mode_of(values: Values) -> NetworkMode:
     return values.get("network_mode") or NetworkMode(DEFAULT)
 
 
+def with_mode(given: Values, made: Values) -> Values:
+    """What a task gives, with the mode that its networks mean where the container has been made without any of its own."""
+    means = given.get("networks") and "network_mode" not in given and not made["network_mode"].network
+    return {**given, "network_mode": _mode_of({}, given)} if means else given
+
+
 def with_name(given: Values, name: str) -> Values:
     """With another name of the container whose network is used."""
     return {**given, "network_mode": NetworkMode(f"container:{name}")}
@@ -237,15 +243,16 @@ def endpoints_after(changes: t.Iterable[Change], there: t.Sequence[Endpoint]) ->
     return next((outcome(one) for one in changes if one.field.option == "networks"), there)
 
 
-def check_without(values: Values) -> None:
-    """What needs networks of one's own is not asked for without."""
+def check_without(values: Values, given: Values) -> None:
+    """What needs networks of one's own is not asked for without. given: those of the task."""
     mode: NetworkMode = values["network_mode"]
     if mode.network:
         return
     for option, show in (("networks", _names), ("published_ports", show_ports), ("publish_all_ports", str), ("mac_address", str)):
         if values[option]:
             what, name = printable(show(values[option]), 200), printable(mode.name, 100)
-            raise InvalidArgument(f"{option}: {what} needs a network of the container's own, and network_mode is {name}")
+            advice = "" if "network_mode" in given else ", as the container was made: give network_mode, too"
+            raise InvalidArgument(f"{option}: {what} needs a network of the container's own, and network_mode is {name}{advice}")
 
 
 def _mode_of(defaults: Defaults, given: Values) -> NetworkMode:

@@ -19,18 +19,8 @@ from ansible_collections.fleet.containerd.tests.support.ansible import task
 from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, small_image, symlink, tar_of
 from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
-from ansible_collections.fleet.containerd.tests.support.stories.container import (
-    RUNS,
-    Options,
-    container,
-    is_created,
-    is_present,
-    is_removed,
-    is_started,
-    is_started_again,
-    is_stopped,
-    pid,
-)
+from ansible_collections.fleet.containerd.tests.support.stories import container as stories
+from ansible_collections.fleet.containerd.tests.support.stories.container import RUNS, Options, container, pid
 
 
 def names(site: MemorySite) -> t.List[str]:
@@ -38,17 +28,17 @@ def names(site: MemorySite) -> t.List[str]:
 
 
 def test_create_again_and_absent(site: MemorySite, busybox: str) -> None:
-    is_created(site, busybox)
-    is_removed(site)
+    stories.is_created(site, busybox)
+    stories.is_removed(site)
     assert site.records()["containers"] == site.records()["tasks"] == []
 
 
 def test_states(site: MemorySite, busybox: str) -> None:
-    is_present(site, busybox)
+    stories.is_present(site, busybox)
     assert site.records()["tasks"] == []
-    is_started(site, busybox)
-    is_stopped(site)
-    is_started_again(site, busybox)
+    stories.is_started(site, busybox)
+    stories.is_stopped(site)
+    stories.is_started_again(site, busybox)
 
 
 def test_a_paused_container_counts_as_one_that_runs(site: MemorySite, busybox: str) -> None:
