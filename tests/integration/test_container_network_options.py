@@ -46,7 +46,7 @@ class Host:
         """What check mode must not touch."""
         links = json.loads(self.site.run("ip", "-j", "addr"))
         addresses = [(one["ifname"], [each["local"] for each in one["addr_info"] if each["scope"] == "global"]) for one in links]
-        return [self.site.left(), self.site.ruleset(), addresses, sorted(map(str, self.site.data.rglob("*")))]
+        return [self.site.left(patience=0), self.site.ruleset(), addresses, sorted(map(str, self.site.data.rglob("*")))]
 
     def converge(self, name: str = "web", /, **options: t.Any) -> Result:
         """In check mode, which touches nothing, for real, and again."""
@@ -334,9 +334,9 @@ def test_where_a_port_is_published(host: Host) -> None:
     twice = host.converge(networks=[{"name": "front"}], publish_all_ports=False, published_ports=["80", "80"])
     chosen = twice["container"]["NetworkSettings"]["Ports"]["80/tcp"]
     assert len({one["HostPort"] for one in chosen}) == 2
-    third = host.converge(networks=[{"name": "front"}], publish_all_ports=False, published_ports=["80", "80", "8080:80"])
+    third = host.converge(networks=[{"name": "front"}], publish_all_ports=False, published_ports=["80", "80", "8099:80"])
     ports = third["container"]["NetworkSettings"]["Ports"]["80/tcp"]
-    assert {one["HostPort"] for one in ports} == {"8080", *(one["HostPort"] for one in chosen)}
+    assert {one["HostPort"] for one in ports} == {"8099", *(one["HostPort"] for one in chosen)}
     host.site.container("web", state="absent")
 
 
@@ -345,13 +345,13 @@ def test_where_a_port_is_published(host: Host) -> None:
 def test_networks_for_a_container_that_had_none(host: Host, mode: str) -> None:
     """As in Docker's module the first one is its network_mode now, although the task names none."""
     host.web(network_mode=mode, command=["sleep", "1000"])
-    front: t.Dict[str, t.Any] = {"networks": [{"name": "front"}], "command": WEB}
+    front = [{"name": "front"}]
     assert host.refused(published_ports=["8080:80"], command=["sleep", "1000"]) == (
         "published_ports: 8080:80/tcp needs a network of the container's own, "
         f"and network_mode is {mode}, as the container was made: give network_mode, too"
     )
-    assert not host.web(networks=front["networks"], command=["sleep", "1000"], comparisons={"network_mode": "ignore"})["changed"]
-    made = host.converge(**front, published_ports=["8080:80"])
+    assert not host.web(networks=front, command=["sleep", "1000"], comparisons={"network_mode": "ignore"})["changed"]
+    made = host.converge(networks=front, published_ports=["8080:80"])
     assert made["actions"][0] == "create container web anew (command, network_mode changed)"
     assert (made["diff"]["before"]["network_mode"], made["diff"]["after"]["network_mode"]) == (mode, "front")
     assert host.site.page(f"http://{HOST}:8080/", outside=True) == "hello from web"

@@ -38,6 +38,11 @@ def outcome(change: Change) -> t.Any:
     return {**(change.before or {}), **change.after} if more else change.after
 
 
+def ignored(option: str, modes: t.Mapping[str, str]) -> bool:
+    """Whether a task wants no comparison of an option. modes: by option, and by "*" for all that have none."""
+    return modes.get(option, modes.get("*")) == IGNORE
+
+
 def _frozen(value: t.Any) -> t.Any:
     if isinstance(value, dict):
         return frozenset((key, _frozen(item)) for key, item in value.items())

@@ -7,7 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ...errors import EngineError
-from ...kernel.field import IGNORE, STRICT, Change, Field, compare
+from ...kernel.field import IGNORE, STRICT, Change, Field, compare, ignored
 from ..image.pull import has_to_be_pulled, pull_title
 from ..image.values import FoundImage
 from .options.network import with_mode
@@ -34,7 +34,7 @@ def differences(want: WantedContainer, have: FoundContainer) -> Differences:
     stored = have.stored
     before = load(stored["given"])
     made = effective(before, stored["defaults"])
-    given = want.given if _ignores(want, "network_mode") else with_mode(want.given, made)
+    given = with_mode(want.given, made, want.modes)
     values = effective({**before, **given}, stored["defaults"])
     also = [row.option for row in ROWS if row.said_by in given and given[row.said_by] == made[row.said_by]]
     options = list(dict.fromkeys([*given, *also]))
@@ -52,10 +52,6 @@ def differences(want: WantedContainer, have: FoundContainer) -> Differences:
     changes = [change for change in found if change not in live] + ([image] if image else [])
     reset = [one for one in reset_by(want, have) if one.field.option not in given] if changes else []
     return Differences(changes, live, reset)
-
-
-def _ignores(want: WantedContainer, option: str) -> bool:
-    return want.modes.get(option, want.modes.get("*")) == IGNORE
 
 
 def reset_by(want: WantedContainer, have: FoundContainer) -> t.List[Change]:
@@ -95,7 +91,7 @@ def coming(want: WantedContainer, have: FoundContainer) -> t.Optional[FoundImage
 
 def image_change(want: WantedContainer, have: FoundContainer) -> t.Optional[Change]:
     """The change of the image: by digest, and by name if image_name_mismatch says so."""
-    if want.image is None or have.stored is None or _ignores(want, "image"):
+    if want.image is None or have.stored is None or ignored("image", want.modes):
         return None
     stored = have.stored["image"]
     before = {"name": stored["name"], "digest": stored["manifest"]}

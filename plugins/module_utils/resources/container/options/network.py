@@ -13,7 +13,7 @@ import typing as t
 from ....engine import labels as L
 from ....engine.models import Container
 from ....errors import InvalidArgument, printable
-from ....kernel.field import MORE, STRICT, Change, Field, outcome
+from ....kernel.field import MORE, STRICT, Change, Field, ignored, outcome
 from .names import hosts_and_resolver, names_of
 from .network_seen import DEFAULT, FACTS, kept, namespace_of
 from .ports import published_of, show_ports
@@ -222,10 +222,11 @@ def mode_of(values: Values) -> NetworkMode:
     return values.get("network_mode") or NetworkMode(DEFAULT)
 
 
-def with_mode(given: Values, made: Values) -> Values:
+def with_mode(given: Values, made: Values, modes: t.Mapping[str, str]) -> Values:
     """What a task gives, with the mode that its networks mean where the container has been made without any of its own."""
-    means = given.get("networks") and "network_mode" not in given and not made["network_mode"].network
-    return {**given, "network_mode": _mode_of({}, given)} if means else given
+    if "network_mode" in given or not given.get("networks") or made["network_mode"].network or ignored("network_mode", modes):
+        return given
+    return {**given, "network_mode": _mode_of({}, given)}
 
 
 def with_name(given: Values, name: str) -> Values:

@@ -196,7 +196,9 @@ class DeafAfterStart(Channel):
 
 
 def test_a_start_whose_answer_is_lost_leaves_the_container_its_networks(live: Live, busybox: str, tmp_path: pathlib.Path) -> None:
-    places = Places(*(str(tmp_path / "net.d"), "", ()), *(str(tmp_path / name) for name in ("cache", "addresses", "pins", "names")))
+    places = Places(
+        *(str(tmp_path / "net.d"), "", ()), *(str(tmp_path / name) for name in ("cache", "addresses", "pins", "names"))
+    )
     made = live.make(live.pull(busybox), "sleep", "1000")
     path = pathlib.Path(live.engine.container_dir(made.id)) / "networks.json"
     connected = Connected(f"default-{made.id}", (), (), places=places)

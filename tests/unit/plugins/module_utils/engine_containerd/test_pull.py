@@ -160,11 +160,11 @@ def test_the_daemon_unpacks_what_we_cannot(live: Live, hand_made: str, monkeypat
             for number, diff_id in enumerate(done.view.image_config.diff_ids):
                 unpacking.write(done.view.layers[number], diff_id, f"there {number}", f"there {number - 1}" if number else "")
             unpacking.commit()
-    monkeypatch.undo()
-    trees = []
-    for name in (f"there {number}", done.view.chain_id):
-        with store.look(name, view=True) as target:
-            trees.append(sorted(base[len(target.root) :] for base, _directories, _files in os.walk(target.root)))
+        monkeypatch.undo()
+        trees = []
+        for name in (f"there {number}", done.view.chain_id):
+            with store.look(name, view=True) as target:
+                trees.append(sorted(base[len(target.root) :] for base, _directories, _files in os.walk(target.root)))
     assert trees[0] == trees[1] != [""]
 
 

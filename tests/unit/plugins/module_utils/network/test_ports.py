@@ -128,7 +128,13 @@ def test_a_connection_that_begins_at_a_port_does_not_take_it(site: World) -> Non
 def test_free_ports(site: World) -> None:
     # The address of another host may come to this one.
     other = Published(address("198.51.100.1"), 0, 5)
-    asked = [*parse_published("1-50"), other, Published(None, 0, 5, "udp"), Published(None, 0, 5, "sctp"), Published(None, 8080, 1)]
+    asked = [
+        *parse_published("1-50"),
+        other,
+        Published(None, 0, 5, "udp"),
+        Published(None, 0, 5, "sctp"),
+        Published(None, 8080, 1),
+    ]
     found = choose_free(asked, [])
     check_twice(found)
     assert [one._replace(host_port=0) for one in found[:-1]] == asked[:-1]
