@@ -216,7 +216,7 @@ def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layou
         "registry.example.com/team": f"{registry.address}/examples",
         "/srv/www": str(tmp_path),
     }
-    web, database, job, show, restart, remove = examples_of("containerd_container", replace)
+    web, database, job, show, backup, restart, remove = examples_of("containerd_container", replace)
     network = task("containerd_network", name="back", ipam_config=[{"subnet": "172.30.8.0/24"}])
     with own_host(tmp_path / "host") as own:
         embedded_site.converge(network, under=own.under)
@@ -226,5 +226,6 @@ def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layou
         assert not again.changed
         assert shown.value("job.container.Output") == "migrate: done\n"
         assert restarted.actions == ["stop container web", "start container web"]
+        embedded_site.converge(backup, variables={"db_password": "hush"}, under=own.under)
         embedded_site.converge(remove, under=own.under)
         embedded_site.play(task("containerd_container", name="database", state="absent"), under=own.under)

@@ -122,6 +122,20 @@ class Site:
             assert f"sha256:{hashlib.sha256(self.blob_path(digest).read_bytes()).hexdigest()}" == digest
         return found
 
+    def container_directory(self, result: t.Mapping[str, t.Any]) -> pathlib.Path:
+        """The directory of a container that a task has returned."""
+        (found,) = self.data.glob(f"containers/*/{self.namespace}/{result['container']['Id']}")
+        return found
+
+    def leftovers_of_mounts(self) -> t.List[str]:
+        """What is mounted in directories of containers."""
+        return [point for point in mounts_below(self.data) if "/containers/" in point]
+
+    def collect(self) -> None:
+        """Garbage goes now."""
+        with self.engine() as engine:
+            engine.collect()
+
     def snapshots(self) -> t.List[t.Any]:
         with self.engine() as engine:
             return t.cast(t.List[t.Any], engine.snapshotter().walk())

@@ -57,6 +57,7 @@ def _mounts(seen: Seen) -> t.List[t.Dict[str, t.Any]]:
     found = [mount for mount in mounts if "bind" in str(mount.get("type")) or "rbind" in (mount.get("options") or [])]
     if volumes is not None:
         given = {(volume.source, volume.target) for volume in volumes}
+        given |= {(one.source, one.target) for one in seen.values.get("mounts") or ()}
         found = [one for one in found if (one["source"], one["destination"]) in given or is_declared(one, container_id)]
     return [_mount(mount, container_id) for mount in found]
 
