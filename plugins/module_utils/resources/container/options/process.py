@@ -229,7 +229,10 @@ ROWS = (
         Field("env", "dict", MORE),
         parse_env,
         # Those of a file win over the image's, and those of the task over both.
-        Base(lambda defaults, given: {**defaults["env"], **(given.get("env_file") or {})}, lambda base, given: {**base, **given}),
+        Base(
+            lambda defaults, given: {**defaults["env"], **(given.get("env_file") or {})},
+            lambda base, value, given: {**base, **value},
+        ),
         _env,
         Live.NEVER,
         {"Config.Env": lambda seen: list(seen.process.get("env") or [])},
