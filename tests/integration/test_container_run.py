@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pathlib
@@ -171,14 +172,15 @@ def test_stopping(site: Site, host: t.Any, busybox: str) -> None:
 def test_crun(embedded_site: EmbeddedSite, busybox: str) -> None:
     options: t.Dict[str, t.Any] = {"image": busybox, "runtime": "crun"}
     done, kept, terminal, again, gone = embedded_site.play(
-        job("job", "echo from crun; exit 0", **options),
+        job("job", "echo from crun; sha256sum </run/secrets/key", secrets=[{"name": "key", "content": "hush-hush"}], **options),
         container("kept", command=["sleep", "1000"], stop_signal="KILL", **options),
         job("terminal", "tty", tty=True, **options),
         container("kept", command=["sleep", "1000"], stop_signal="KILL", **options),
         container("kept", state="absent"),
         under=WITHOUT_UNIFIED,
     ).results
-    assert done.value("container")["Output"] == "from crun\n"
+    digest = hashlib.sha256(b"hush-hush").hexdigest()
+    assert done.value("container")["Output"] == f"from crun\n{digest}  -\n"
     assert kept.value("container")["HostConfig"]["Runtime"] == "crun"
     assert terminal.value("container")["Output"].startswith("/dev/")
     assert not again.changed

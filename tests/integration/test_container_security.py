@@ -370,7 +370,8 @@ def test_a_mounted_image_stays(site: Site, modules: Modules, ground: Ground, bus
     root = pathlib.Path(f"/proc/{restarted['container']['State']['Pid']}/root")
     assert (root / "i/data/seed").read_text() == "from the image\n"
     assert len(site.snapshots()) == before
-    assert made["container"]["HostConfig"]["Mounts"][0]["Type"] == "image"
+    assert [one["Type"] for one in made["container"]["HostConfig"]["Mounts"]] == ["image"]
+    assert [(one["Type"], one["Destination"], one["RW"]) for one in made["container"]["Mounts"]] == [("image", "/i", False)]
     modules.run("containerd_container", **site.defaults, name="user", state="absent")
     modules.run("containerd_image", **site.defaults, name=busybox, state="absent")
     site.collect()

@@ -171,7 +171,7 @@ class Site:
         directories = self.data.glob(f"containers/*/{self.namespace}/*")
         found += [f"directory {path}" for path in directories if path.name not in ids]
         found += [f"{len(self.shims())} shims for {len(ids)} containers"] * (len(self.shims()) > len(ids))
-        found += [f"mount {point}" for point in mounts_below(self.data)]
+        found += [f"mount {point}" for point in mounts_below(self.data) if not ids & set(point.split("/"))]
         return found + [f"cgroup {path}" for path in self.cgroups() if path.name not in ids]
 
     def remove_containers(self) -> None:

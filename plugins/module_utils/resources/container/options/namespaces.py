@@ -148,7 +148,8 @@ def _mode_seen(option: str, kind: str, own: str) -> t.Callable[[Seen], str]:
         if option in seen.values:
             value = str(seen.values[option] or own)
             return own if value == PRIVATE else value
-        return own if not seen.spec or spec_of.has_own(seen.spec, kind) else HOST
+        path = spec_of.path_of(seen.spec, kind)
+        return path or (own if not seen.spec or spec_of.has_own(seen.spec, kind) else HOST)
 
     return seen_as
 
