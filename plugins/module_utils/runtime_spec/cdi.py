@@ -17,6 +17,8 @@ from .process import add_env
 #: Later ones win.
 DIRECTORIES = ("/etc/cdi", "/var/run/cdi")
 _LIMIT = 16 << 20
+#: Of a mount that says nothing.
+_OPTIONS = ("ro", "nosuid", "nodev", "rbind", "rprivate")
 _HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 Edits = t.Mapping[str, t.Any]
 
@@ -99,10 +101,10 @@ def _apply(spec: t.Dict[str, t.Any], edits: Edits, option: str) -> None:
     for one in edits.get("deviceNodes") or ():
         _add_node(spec, one, option)
     for one in edits.get("mounts") or ():
-        options = one.get("options") or ["ro", "nosuid", "nodev", "rbind", "rprivate"]
-        if not {"bind", "rbind"} & set(options):
-            options = ["rbind", *options]
-        spec["mounts"].append(mount(one["containerPath"], one.get("type") or "bind", one["hostPath"], " ".join(options)))
+        kind, options = one.get("type") or "bind", list(one.get("options") or _OPTIONS)
+        if kind == "bind" and not {"bind", "rbind"} & set(options):
+            options.insert(0, "rbind")
+        spec["mounts"].append(mount(one["containerPath"], kind, one["hostPath"], " ".join(options)))
     for one in edits.get("hooks") or ():
         moment = one["hookName"]
         if moment not in _HOOKS:

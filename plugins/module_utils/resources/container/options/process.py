@@ -85,6 +85,13 @@ def parse_umask(value: Value, option: str) -> int:
     return int(text, 8)
 
 
+def _text(data: bytes, what: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(f"{what} is not in UTF-8") from error
+
+
 def parse_env_files(value: Value, option: str) -> t.Dict[str, str]:
     """The variables in files of the target; later files win. A line is NAME=value, and one that begins with # is a comment."""
     found: t.Dict[str, str] = {}
@@ -97,7 +104,7 @@ def parse_env_files(value: Value, option: str) -> t.Dict[str, str]:
             raise InvalidArgument(f"{option}: {printable(path, 200)} cannot be read on the target: {why}") from error
         if len(data) > _ENV_FILE:
             raise InvalidArgument(f"{option}: {printable(path, 200)} is larger than {_ENV_FILE} bytes")
-        for number, line in enumerate(data.decode("utf-8-sig", "surrogateescape").splitlines(), 1):
+        for number, line in enumerate(_text(data, f"{option}: {printable(path, 200)}").splitlines(), 1):
             text = line.strip()
             if text and not text.startswith("#"):
                 name, equals, item = text.partition("=")

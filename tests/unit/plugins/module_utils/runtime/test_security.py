@@ -25,6 +25,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.resources.contain
     parse_files,
     parse_secrets,
 )
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.process import parse_env_files
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.executables import is_static
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.base import base
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.capabilities import (
@@ -230,6 +231,16 @@ def test_descriptions_of_devices(tmp_path: pathlib.Path) -> None:
     assert all(f"{name} cannot be read" in str(failure.value) for name in ("broken.json", "deep.json", "list.yaml", "bad.yaml"))
 
 
+def test_mounts_of_devices() -> None:
+    found, mounts = spec(), [{"hostPath": "/a", "containerPath": "/b"}, {"hostPath": "/a", "containerPath": "/c", "options": ["ro"]}]
+    apply(found, "v.com/c=x", [{"mounts": [*mounts, {"hostPath": "t", "containerPath": "/t", "type": "tmpfs", "options": ["size=1k"]}]}], "gpus")
+    assert [one["options"] for one in found["mounts"][-3:]] == [
+        ["ro", "nosuid", "nodev", "rbind", "rprivate"],
+        ["rbind", "ro"],
+        ["size=1k"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "options"),
     [
@@ -369,6 +380,18 @@ def test_a_secret_never_goes_to_a_disk(tmp_path: pathlib.Path) -> None:
     with pytest.raises(EngineError, match="there is no tmpfs on /run/secrets in the container"):
         secret_files.put(os.getpid(), str(bundle), str(kept))
     assert list((bundle / "rootfs/elsewhere").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [(b"A=\xff\n", "is not in UTF-8"), (b"A=1\nB\n", "line 2 of"), (b"=1\n", "line 1 of"), (b"A=\0", "line 1 of"), (b"A" * 2**21, "larger")],
+)
+def test_files_of_variables_that_are_none(tmp_path: pathlib.Path, data: bytes, words: str) -> None:
+    (tmp_path / "env").write_bytes(data)
+    with pytest.raises(InvalidArgument, match=words) as failure:
+        parse_env_files([str(tmp_path / "env")], "env_file")
+    assert str(failure.value).startswith("env_file: ")
+    assert len(str(failure.value)) < 400
 
 
 def test_programs_that_need_no_libraries(tmp_path: pathlib.Path) -> None:
