@@ -232,8 +232,13 @@ def test_descriptions_of_devices(tmp_path: pathlib.Path) -> None:
 
 
 def test_mounts_of_devices() -> None:
-    found, mounts = spec(), [{"hostPath": "/a", "containerPath": "/b"}, {"hostPath": "/a", "containerPath": "/c", "options": ["ro"]}]
-    apply(found, "v.com/c=x", [{"mounts": [*mounts, {"hostPath": "t", "containerPath": "/t", "type": "tmpfs", "options": ["size=1k"]}]}], "gpus")
+    found = spec()
+    mounts: t.List[t.Dict[str, t.Any]] = [
+        {"hostPath": "/a", "containerPath": "/b"},
+        {"hostPath": "/a", "containerPath": "/c", "options": ["ro"]},
+        {"hostPath": "t", "containerPath": "/t", "type": "tmpfs", "options": ["size=1k"]},
+    ]
+    apply(found, "v.com/c=x", [{"mounts": mounts}], "gpus")
     assert [one["options"] for one in found["mounts"][-3:]] == [
         ["ro", "nosuid", "nodev", "rbind", "rprivate"],
         ["rbind", "ro"],
@@ -384,7 +389,13 @@ def test_a_secret_never_goes_to_a_disk(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize(
     ("data", "words"),
-    [(b"A=\xff\n", "is not in UTF-8"), (b"A=1\nB\n", "line 2 of"), (b"=1\n", "line 1 of"), (b"A=\0", "line 1 of"), (b"A" * 2**21, "larger")],
+    [
+        (b"A=\xff\n", "is not in UTF-8"),
+        (b"A=1\nB\n", "line 2 of"),
+        (b"=1\n", "line 1 of"),
+        (b"A=\0", "line 1 of"),
+        (b"A" * 2**21, "larger"),
+    ],
 )
 def test_files_of_variables_that_are_none(tmp_path: pathlib.Path, data: bytes, words: str) -> None:
     (tmp_path / "env").write_bytes(data)
