@@ -104,7 +104,7 @@ def parse_env_files(value: Value, option: str) -> t.Dict[str, str]:
             raise InvalidArgument(f"{option}: {printable(path, 200)} cannot be read on the target: {why}") from error
         if len(data) > _ENV_FILE:
             raise InvalidArgument(f"{option}: {printable(path, 200)} is larger than {_ENV_FILE} bytes")
-        for number, line in enumerate(_text(data, f"{option}: {printable(path, 200)}").splitlines(), 1):
+        for number, line in enumerate(_text(data, f"{option}: {printable(path, 200)}").split("\n"), 1):
             text = line.strip()
             if text and not text.startswith("#"):
                 name, equals, item = text.partition("=")
