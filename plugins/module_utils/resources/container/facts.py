@@ -25,7 +25,7 @@ def container_facts(engine: Engine, container: Container, task: t.Optional[TaskS
     image = stored.get("image") or {}
     told = facts(Seen(container, values_of(container), bool(task and task.status in (RUNNING, PAUSED))))
     told["Config"]["Image"] = container.image
-    told["HostConfig"].update(CgroupParent="", RestartPolicy={"Name": "no", "MaximumRetryCount": 0})
+    told["HostConfig"].update(UsernsMode="", RestartPolicy={"Name": "no", "MaximumRetryCount": 0})
     return {
         **told,
         "Id": container.id,
@@ -38,6 +38,7 @@ def container_facts(engine: Engine, container: Container, task: t.Optional[TaskS
         "LogPath": (task.log_path if task else "") or "",
         "RestartCount": 0,
         "Containerd": {
+            **told["Containerd"],
             "Engine": engine.kind,
             "Namespace": engine.namespace,
             "Snapshotter": container.snapshotter,

@@ -29,6 +29,7 @@ if t.TYPE_CHECKING:
     from ...network.conflist import ConfDir, Conflist
     from ...network.connected import Connected
     from ...network.networks import Networks
+    from .layers import Layers
     from .values import FoundContainer, WantedContainer
 
 #: Beside the file of the hook: why it failed.
@@ -46,7 +47,13 @@ def context_of(engine: Engine, container_id: str, values: Values, directory: str
         """Asked where a name needs it."""
         return gateway(places, mode.network)
 
-    return Context(container_id, values, directory, name, engine.namespace, places, joined, look)
+    def layers(image: str) -> Layers:
+        """Asked where one is mounted."""
+        from .layers import layers_of
+
+        return layers_of(engine, image)
+
+    return Context(container_id, values, directory, name, engine.namespace, places, joined, look, layers=layers)
 
 
 def resolved(engine: Engine, own: str, given: Values) -> Values:
@@ -185,12 +192,12 @@ def settle(draft: Draft, directory: str, data_root: str, before: t.Optional[Conn
     """Choose what is to be chosen, as it was before where it was, and have the hook in the specification."""
     if draft.connected is None:
         return
-    from ...libexec.hooks import hooks
+    from ...libexec.hooks import add_hooks, hooks
 
     connected = draft.connected = _chosen(_as_before(draft.connected, before))
     path = os.path.join(directory, NETWORKS_FILE)
     draft.files[path] = json.dumps(connected.to_json()).encode()
-    draft.spec["hooks"] = hooks(data_root, path)
+    add_hooks(draft.spec, hooks(data_root, path))
     ports = json.dumps(
         [
             {

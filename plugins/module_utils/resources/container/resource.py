@@ -19,7 +19,7 @@ from .differences import with_digest
 from .find import elsewhere_or_warning, find_container, leftovers, task_of
 from .networks import resolved
 from .options.life import STOP, stop_of
-from .options.table import comparison_modes, parse_given
+from .options.table import comparison_modes, known, parse_given
 from .values import FoundContainer, WantedContainer, check_name
 
 if t.TYPE_CHECKING:
@@ -39,7 +39,7 @@ class ContainerResource:
         if params["cleanup"] and params["detach"]:
             raise InvalidArgument("cleanup: needs detach=false")
         check_wait(params)
-        given = parse_given(params)
+        given = known(parse_given(params), engine)
         return WantedContainer(
             name,
             state,

@@ -61,10 +61,12 @@ def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Opti
                 context = networks.context_of(engine, container_id, values, directory, want.name, want.places)
                 context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root)
                 draft = drafted(engine.namespace, context, _labels(engine, want, old is not None))
+                _write_inside(draft, root)
             if old:
                 networks.inherit(draft, old, want)
             networks.settle(draft, directory, want.engine.data_root)
-            if draft.connected:
+            _keep_secrets(draft, directory, want.engine.data_root)
+            if draft.connected or draft.secrets:
                 networks.install(want.engine.data_root)
             for path, text in draft.files.items():
                 write_file(path, text, 0o644)
@@ -86,6 +88,21 @@ def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Opti
                 with contextlib.suppress(NotFound):
                     store.remove(container_id)
     return container
+
+
+def _keep_secrets(draft: Draft, directory: str, data_root: str) -> None:
+    if draft.secrets:
+        from .kept import keep
+
+        keep(draft, directory, data_root)
+
+
+def _write_inside(draft: Draft, root: int) -> None:
+    if draft.inside:
+        from ...hostfs.write_inside import write_inside
+
+        for one in draft.inside:
+            write_inside(root, one.path, one.content, one.mode, (one.uid, one.gid))
 
 
 def _labels(engine: Engine, want: WantedContainer, stage: bool) -> t.Dict[str, str]:
@@ -116,22 +133,29 @@ def _stored(given: Values, values: Values, record: Image, view: ImageView) -> t.
 
 def start(engine: Engine, container: Container) -> None:
     """Start it, after removing the task of an earlier run."""
+    from . import kept, shared
+    from .options.mounts import make_sources
+
     with contextlib.suppress(NotFound):
         state = engine.tasks.state(container.id)
         if state.status not in (STOPPED, CREATED):
             return
         engine.tasks.delete(container.id, force=True)
     _mark_stopped(engine, container, False)
-    io = task_io(container.spec, values_of(container), log_path(engine, container.id))
+    values = values_of(container)
+    io = task_io(container.spec, values, log_path(engine, container.id))
+    make_sources(values)
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
     volumes.fill(engine, container, mounts)
     container = networks.prepare(engine, container)
+    kept.prepare(container)
+    shared.prepare(engine, container)
     try:
         engine.tasks.start(container, mounts, io)
     except EngineError as error:
         # It may run: somebody else was faster, or the answer was lost.
         networks.release(container, unused=True)
-        raise networks.explained(container, error) from error
+        raise kept.explained(container, networks.explained(container, error)) from error
 
 
 def halt(engine: Engine, container: Container) -> None:
@@ -149,8 +173,11 @@ def stop(engine: Engine, container: Container, how: Stop) -> None:
 
     Its addresses and ports do not: another container may want them.
     """
+    from . import shared
+
     _stop(engine, container, how)
     networks.release(container)
+    shared.release(engine, container)
 
 
 def _stop(engine: Engine, container: Container, how: Stop) -> None:

@@ -13,14 +13,18 @@ from ....engine.labels import DESIRED
 from ....engine.models import Container
 from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, STRICT, Field
-from . import life, names, network, ports, process, record, storage, streams
+from . import devices, init, inside, life, mounts, names, namespaces, network, ports, process, record, security, storage, streams
 from .record import own_labels
 from .row import Context, Defaults, Draft, Host, Row, Seen, Value, Values, stored
+
+if t.TYPE_CHECKING:
+    from ....engine.api import Engine
 
 #: In the order of rendering: later rows may read what earlier rows wrote.
 ROWS: t.Tuple[Row, ...] = (
     *(*names.ROWS, *network.ROWS, *ports.ROWS),
-    *(*streams.ROWS, *storage.ROWS, *record.ROWS, *life.ROWS, *process.ROWS),
+    *(*namespaces.ROWS, *streams.ROWS, *storage.ROWS, *mounts.ROWS, *security.ROWS),
+    *(*record.ROWS, *life.ROWS, *process.ROWS, *devices.ROWS, *process.COMMAND, *init.ROWS, *inside.ROWS),
 )
 
 BY_OPTION: t.Mapping[str, Row] = {row.option: row for row in ROWS}
@@ -35,12 +39,17 @@ def parse_given(params: t.Mapping[str, Value], options: t.Collection[str] = BY_O
     }
 
 
+def known(given: Values, engine: Engine) -> t.Dict[str, Value]:
+    """The values that are given, with what only the engine knows."""
+    return {option: BY_OPTION[option].known(engine, value) for option, value in given.items()}
+
+
 def look_at(host: Host, given: Values) -> None:
     """Check that the host has what a container with these given values needs. A missing thing is an error at once, in every mode:
     before an image is pulled, and before an old container is stopped in vain.
     """
     for row in ROWS:
-        row.host(host, given.get(row.option))
+        row.host(host._replace(given=given), given.get(row.option))
 
 
 def effective(given: Values, defaults: Defaults) -> t.Dict[str, Value]:
