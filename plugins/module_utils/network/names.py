@@ -12,17 +12,15 @@ import contextlib
 import json
 import os
 import re
-import stat
 import typing as t
 
-from ..errors import EngineError, InvalidArgument, from_os_error, printable
+from ..errors import EngineError, InvalidArgument, NotFound, printable
 from ..hostfs.atomic import make_dir, read_file, remove_file, write_file
+from ..hostfs.edit import edit, with_part
 from ..hostfs.lock import locked
 from .places import STATE_DIR
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,252}"
-#: Of a hosts file: a container could let its own grow.
-_LIMIT = 1024 * 1024
 _SUFFIX = ".json"
 
 
@@ -106,26 +104,5 @@ class Names:
 
 def rewrite(path: str, network: str, lines: t.Sequence[str]) -> None:
     """Replace the part of a hosts file that is about this network. Fine when the file is gone: so is its container."""
-    begin, end = (f"# {sign}fleet.containerd {network}\n".encode() for sign in ("begin ", "end "))
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise from_os_error(error, f"opening {path}") from error
-    with open(fd, "r+b", buffering=0) as stream:
-        try:
-            old = stream.read(_LIMIT + 1) if stat.S_ISREG(os.fstat(fd).st_mode) else b""
-            if len(old) > _LIMIT or not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise EngineError(f"{path} is no file of at most {_LIMIT} bytes: the names of the network are not written to it")
-            head, found, rest = old.partition(begin)
-            tail = rest.partition(end)[2] if found else b""
-            if head and not head.endswith(b"\n"):
-                head += b"\n"
-            part = begin + "".join(f"{line}\n" for line in lines).encode() + end if lines else b""
-            new = head + part + tail
-            if new != old:
-                os.pwrite(fd, new, 0)
-                os.ftruncate(fd, len(new))
-        except OSError as error:
-            raise from_os_error(error, f"writing {path}") from error
+    with contextlib.suppress(NotFound):
+        edit(path, lambda old: with_part(old, network, lines))
