@@ -31,7 +31,6 @@ from .options.table import BY_OPTION, dump, dump_effective, effective, fields_fo
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
-    from ...engine.models import TaskState
     from ...kernel.field import Change
     from .values import WantedContainer
 
@@ -44,24 +43,25 @@ class Side(t.NamedTuple):
     edits: t.Mapping[str, Edit]
 
 
-def _limits(engine: Engine, task: t.Optional[TaskState], old: Side, new: Side) -> None:
+def _limits(engine: Engine, old: Side, new: Side) -> None:
+    task = task_of(engine, new.container)
     if task and task.status not in (STOPPED, CREATED):
         engine.tasks.update(new.container, update_of(resources_of(new.container.spec), *old.limits, *new.limits))
 
 
-def _files(engine: Engine, task: t.Optional[TaskState], old: Side, new: Side) -> None:
+def _files(engine: Engine, old: Side, new: Side) -> None:
     for path, change in new.edits.items():
         edit(path, change, make=True, durable=True)
 
 
-def _record(engine: Engine, task: t.Optional[TaskState], old: Side, new: Side) -> None:
+def _record(engine: Engine, old: Side, new: Side) -> None:
     changed = new.container.spec != old.container.spec
     engine.containers.update(new.container, ["labels", "extensions", *(["spec"] if changed else [])])
 
 
 #: How a change gets from one side to the other, in this order. With the sides exchanged, it is the way back. The record is always
 #: written; networks have a way of their own, right before it.
-_WAYS: t.Mapping[Live, t.Callable[[Engine, t.Optional[TaskState], Side, Side], None]] = {
+_WAYS: t.Mapping[Live, t.Callable[[Engine, Side, Side], None]] = {
     Live.LIMITS: _limits,
     Live.FILES: _files,
     Live.RECORD: _record,
@@ -78,7 +78,6 @@ class Update:
 
     def __init__(self, engine: Engine, container: Container, want: WantedContainer, changes: t.Sequence[Change]) -> None:
         self._engine, self._container, self._changes = engine, container, changes
-        self._task = task_of(engine, container)
         stored = dict(container.extensions[L.DESIRED])
         before = effective(load(stored["given"]), stored["defaults"])
         options = {change.field.option for change in changes}
@@ -121,8 +120,9 @@ class Update:
 
     def check(self) -> None:
         """Raise the error for limits that what runs could not have now."""
-        if Live.LIMITS in self._kinds and self._task:
-            check_limit(self._task.pid, resources_of(self._draft.spec))
+        task = task_of(self._engine, self._container) if Live.LIMITS in self._kinds else None
+        if task and task.pid:
+            check_limit(task.pid, resources_of(self._draft.spec))
 
     def run(self) -> None:
         engine, kinds = self._engine, [kind for kind in _WAYS if kind in self._kinds]
@@ -135,7 +135,7 @@ class Update:
         back: t.List[t.Callable[[], None]] = []
         try:
             for kind in kinds:
-                way = functools.partial(_WAYS[kind], engine, self._task)
+                way = functools.partial(_WAYS[kind], engine)
                 if kind is not Live.RECORD:
                     # It may be done in part.
                     back.append(functools.partial(way, new, old))
