@@ -20,7 +20,7 @@ from ...engine.models import CREATED, STOPPED, Container
 from ...errors import EngineError
 from ...hostfs.atomic import read_file, write_file
 from ...hostfs.edit import Edit, edit
-from ...kernel.field import IGNORE, outcome
+from ...kernel.field import IGNORE, MORE, outcome
 from ...runtime.memory import check_limit
 from ...runtime_spec.resources import Resources, resources_of, update_of
 from . import networks
@@ -81,15 +81,16 @@ class Update:
         stored = dict(container.extensions[L.DESIRED])
         before = effective(load(stored["given"]), stored["defaults"])
         options = {change.field.option for change in changes}
-        asked = {option: want.given[option] for option in options | _agreed(want) if option in want.given}
-        results = {change.field.option: outcome(change) for change in changes}
-        asked.update({option: value for option, value in results.items() if BY_OPTION[option].there is as_stored})
+        asked = dump({option: want.given[option] for option in options | _agreed(want) if option in want.given})
         # As JSON, since a later release may have stored options that have no row here.
-        given = merged(stored["given"], dump(asked))
+        more = {
+            option: {**stored["given"][option], **asked[option]} for option in _added_to(changes) if option in stored["given"]
+        }
+        given = merged(stored["given"], {**asked, **more})
         values = effective(load(given), stored["defaults"])
         stored.update(given=given, effective={**stored["effective"], **dump_effective(values)})
         self._stored = stored
-        values = {**there(container, values, values), **results}
+        values = {**there(container, values, values), **{change.field.option: outcome(change) for change in changes}}
         directory = engine.container_path(container.id)
         self._context = networks.context_of(engine, container.id, values, directory, want.name, want.places)
         self._left = self._doubtful()
@@ -161,6 +162,12 @@ def _agreed(want: WantedContainer) -> t.Set[str]:
     fields = fields_for(want.given, want.modes)
     asked = {field.option for field in fields if field.option in want.given and field.mode != IGNORE}
     return {option for option in asked if BY_OPTION[option].live is Live.LIMITS}
+
+
+def _added_to(changes: t.Iterable[Change]) -> t.List[str]:
+    """The dictionaries that keep what nobody asks for any more."""
+    fields = [change.field for change in changes if change.field.kind == "dict" and change.field.mode == MORE]
+    return [field.option for field in fields if BY_OPTION[field.option].there is as_stored]
 
 
 def _done(step: t.Callable[[], None]) -> bool:

@@ -79,6 +79,11 @@ def test_a_limit_that_is_given_does_not_follow_another_one(site: MemorySite, ima
     assert changed.value("container")["HostConfig"]["MemorySwap"] == 128 * MIB
     site.play(asked(image, memory="256m", memory_swap="1g", comparisons={"memory_swap": "ignore"}), failing=True)
     assert limits(site)["memory"]["limit"] == 128 * MIB
+    # The default, by its name: it follows.
+    site.converge(asked(image, memory="256m", memory_swap=0))
+    assert limits(site)["memory"] == {"limit": 256 * MIB, "swap": 512 * MIB}
+    site.converge(asked(image, memory="300m"))
+    assert limits(site)["memory"] == {"limit": 300 * MIB, "swap": 600 * MIB}
 
 
 def test_options_of_the_same_thing_take_the_place_of_each_other(site: MemorySite, image: str) -> None:
