@@ -316,7 +316,8 @@ options:
     type: int
   oom_killer:
     description:
-      - Whether the kernel is B(kept) from killing processes of the container when it has no more memory. This name is that of docker_container.
+      - Whether processes wait when the container has no more memory, and are not killed. It has the name and the meaning that it has in
+        docker_container.
       - It has no effect with version 2 of the control groups. A warning says so.
     type: bool
   oom_score_adj:
