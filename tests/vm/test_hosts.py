@@ -162,18 +162,24 @@ _LIMITS: t.List[t.Tuple[t.Dict[str, t.Any], t.Dict[str, str]]] = [
 
 
 def test_limits_change_while_a_container_runs(host: Host, made: t.Dict[str, Facts]) -> None:
-    """Also for systemd, which would otherwise set the old ones again when it is reloaded. crun 1.8 cannot lift limits."""
+    """Also for systemd, which would otherwise set the old ones again when it is reloaded.
+
+    crun has a group of its own below the scope, which systemd leaves alone. crun 1.8 does not tell systemd, and cannot lift limits.
+    """
     for name in ("runc", "crun", "daemon"):
         for options, wanted in _LIMITS[: 2 if name == "crun" else None]:
             done = host.module("containerd_container", name=name, image=IMAGE, **KINDS[name], **options)
             assert done["actions"] == [f"update {', '.join(sorted(options))} of container {name}"]
             assert done["container"]["State"]["Pid"] == made[name]["State"]["Pid"]
             host.sh("systemctl daemon-reload")
-            shown = host.sh(f"systemctl show {' '.join(f'-p {one}' for one in wanted)} {_scope(made[name])}")
-            assert set(shown.split()) == {f"{key}={value}" for key, value in wanted.items()}, name
-            group = f"/sys/fs/cgroup/system.slice/{_scope(made[name])}"
-            limit = host.sh(f"cat {group}/memory.max {group}/pids.max").split()
-            assert limit == [{"infinity": "max"}.get(wanted[key], wanted[key]) for key in ("MemoryMax", "TasksMax")], name
+            own = host.sh(f"cat /proc/{made[name]['State']['Pid']}/cgroup").strip().partition("::")[2]
+            for file, key in (("memory.max", "MemoryMax"), ("memory.low", "MemoryLow"), ("pids.max", "TasksMax")):
+                limit = wanted[key].replace("infinity", "max")
+                places = f"/sys/fs/cgroup{own}/{file} /sys/fs/cgroup/system.slice/{_scope(made[name])}/{file}"
+                assert limit in host.sh(f"cat {places}").split(), (name, file)
+            if name != "crun" or host.suite != "bookworm":
+                shown = host.sh(f"systemctl show {' '.join(f'-p {one}' for one in wanted)} {_scope(made[name])}")
+                assert set(shown.split()) == {f"{key}={value}" for key, value in wanted.items()}, name
 
 
 def test_no_process_is_killed_for_a_new_limit(host: Host, made: t.Dict[str, Facts]) -> None:
