@@ -320,6 +320,7 @@ options:
         docker_container.
       - It has no effect with version 2 of the control groups. A warning says so.
     type: bool
+    aliases: [oom_kill_disable]
   oom_score_adj:
     description:
       - How soon the kernel kills processes of this container when the host has no more memory, from V(-1000) (never) to V(1000) (first).
@@ -397,19 +398,17 @@ options:
           - The operations a second.
         type: int
         required: true
-  kernel_memory:
-    description:
-      - Not available; the task fails when it is given. Kernels no longer have this limit and count their memory in O(memory).
-    type: str
   ulimits:
     description:
       - Limits of each process, as C(name:soft[:hard]), such as V(nofile:1024:4096). V(-1) means no limit. The manual page of getrlimit describes them.
     type: list
     elements: str
+    aliases: [ulimit]
   sysctls:
     description:
       - Parameters of the kernel for this container, as a dictionary. Only those can be set that a container has of its own.
     type: dict
+    aliases: [sysctl]
   shm_size:
     description:
       - The size of C(/dev/shm), such as V(256m). The default, which V(0) means, too, is 64 MiB.

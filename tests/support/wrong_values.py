@@ -159,7 +159,6 @@ WRONG: t.List[t.Tuple[str, str, t.Any, t.Dict[str, t.Any]]] = [
     ("container", "device_write_bps", [{"path": "/dev/no-such-disk", "rate": "1m"}], {"image": IMAGE}),
     ("container", "device_read_iops", [{"path": "/dev/sda", "rate": 0}], {}),
     ("container", "device_write_iops", [{"path": "/dev/sda", "rate": 1}, {"path": "/dev//sda", "rate": 2}], {}),
-    ("container", "kernel_memory", "64m", {}),
     ("container", "ulimits", ["nofiles:1"], {}),
     ("container", "ulimits", ["nofile:2:1"], {}),
     ("container", "ulimits", ["nofile"], {}),

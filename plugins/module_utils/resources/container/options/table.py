@@ -14,7 +14,6 @@ from ....engine.models import Container
 from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, STRICT, Field
 from . import kernel, life, limits, names, network, ports, process, record, storage, streams
-from .dropped import check_dropped
 from .record import own_labels
 from .row import Context, Defaults, Draft, Host, Row, Seen, Value, Values, stored
 
@@ -30,7 +29,6 @@ BY_OPTION: t.Mapping[str, Row] = {row.option: row for row in ROWS}
 
 def parse_given(params: t.Mapping[str, Value], options: t.Collection[str] = BY_OPTION) -> t.Dict[str, Value]:
     """The values of the options that the task gives. Raises an error for those that contradict each other."""
-    check_dropped(params)
     given = {
         row.option: row.parse(params[row.option], row.option)
         for row in ROWS
