@@ -250,6 +250,7 @@ options:
     description:
       - More lines of C(/etc/hosts), as a dictionary of names and addresses. The address V(host-gateway) stands for that of the host in the
         container's first network.
+      - They change while the container runs.
     type: dict
   log_driver:
     description:
@@ -260,11 +261,157 @@ options:
   log_options:
     description:
       - Options for the log. V(max-size) is the size at which a file is rotated, for example V(10m); V(max-file) how many files are kept.
+      - They change while the container runs; a change shows with the next line of output.
     type: dict
   runtime:
     description:
       - The OCI runtime, as a name (V(runc), V(crun)) or an absolute path.
       - A container whose O(runtime) is not set gets V(runc).
+    type: str
+  cpus:
+    description:
+      - How many processors the container may use, such as V(0.5); it is a limit of time, on whichever processor. V(0) means no limit.
+      - It is another way to write O(cpu_quota) for a O(cpu_period) of 100000. Giving both is an error; a container that was made with them
+        gets O(cpus) in their place.
+    type: float
+  cpu_period:
+    description:
+      - The period for O(cpu_quota), in microseconds, from V(1000) to V(1000000). V(0) means the kernel's default, 100000.
+    type: int
+  cpu_quota:
+    description:
+      - The time on processors that the container may use in each O(cpu_period), in microseconds. V(0) or V(-1) mean no limit.
+    type: int
+  cpu_shares:
+    description:
+      - The weight of the container among others that want the same processor, from V(2) to V(262144). V(0) means the default, 1024.
+    type: int
+  cpuset_cpus:
+    description:
+      - The processors that the container may use, such as V(0-2,4). An empty string means all.
+    type: str
+  cpuset_mems:
+    description:
+      - The memory nodes that the container may use, such as V(0). An empty string means all.
+    type: str
+  memory:
+    description:
+      - The most memory that the container may use, such as V(512m); at least V(6m). V(0) or V(unlimited) mean no limit.
+      - The limit of a running container is not set below what it uses now, apart from caches of files. Then the task fails and changes nothing.
+    type: str
+  memory_reservation:
+    description:
+      - The memory that the container keeps when the host runs short. V(0) means none. It cannot be more than O(memory).
+    type: str
+  memory_swap:
+    description:
+      - The most memory and swap space together. V(-1) or V(unlimited) mean no limit for swap space.
+      - The default is twice O(memory), which V(0) means, too. The same as O(memory) means no swap space.
+      - It has no effect where the kernel does not limit swap space. A warning says so.
+    type: str
+  memory_swappiness:
+    description:
+      - How readily the kernel swaps, from V(0) to V(100). V(-1) means as on the host.
+      - It has no effect with version 2 of the control groups. A warning says so.
+    type: int
+  oom_killer:
+    description:
+      - Whether processes wait when the container has no more memory, and are not killed. It has the name and the meaning that it has in
+        docker_container.
+      - It has no effect with version 2 of the control groups. A warning says so.
+    type: bool
+    aliases: [oom_kill_disable]
+  oom_score_adj:
+    description:
+      - How soon the kernel kills processes of this container when the host has no more memory, from V(-1000) (never) to V(1000) (first).
+    type: int
+  pids_limit:
+    description:
+      - How many processes and threads the container may have. V(0) or V(-1) mean no limit.
+    type: int
+  blkio_weight:
+    description:
+      - The weight of the container among others that want the same disk, from V(10) to V(1000). V(0) means the default.
+      - It has no effect if the kernel of the target weighs no disks. A warning says so.
+    type: int
+  device_read_bps:
+    description:
+      - How much the container reads from devices, in bytes a second.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+          - The path of a disk on the target, such as V(/dev/sda). The kernel limits whole disks only.
+        type: str
+        required: true
+      rate:
+        description:
+          - The bytes a second, such as V(10m).
+        type: str
+        required: true
+  device_write_bps:
+    description:
+      - How much the container writes to devices, in bytes a second.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+          - The path of a disk on the target, such as V(/dev/sda). The kernel limits whole disks only.
+        type: str
+        required: true
+      rate:
+        description:
+          - The bytes a second, such as V(10m).
+        type: str
+        required: true
+  device_read_iops:
+    description:
+      - How much the container reads from devices, in operations a second.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+          - The path of a disk on the target, such as V(/dev/sda). The kernel limits whole disks only.
+        type: str
+        required: true
+      rate:
+        description:
+          - The operations a second.
+        type: int
+        required: true
+  device_write_iops:
+    description:
+      - How much the container writes to devices, in operations a second.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+          - The path of a disk on the target, such as V(/dev/sda). The kernel limits whole disks only.
+        type: str
+        required: true
+      rate:
+        description:
+          - The operations a second.
+        type: int
+        required: true
+  ulimits:
+    description:
+      - Limits of each process, as C(name:soft[:hard]), such as V(nofile:1024:4096). V(-1) means no limit. The manual page of getrlimit describes them.
+    type: list
+    elements: str
+    aliases: [ulimit]
+  sysctls:
+    description:
+      - Parameters of the kernel for this container, as a dictionary. Only those can be set that a container has of its own.
+    type: dict
+    aliases: [sysctl]
+  shm_size:
+    description:
+      - The size of C(/dev/shm), such as V(256m). The default, which V(0) means, too, is 64 MiB.
     type: str
   stop_signal:
     description:
@@ -316,6 +463,13 @@ options:
       - With O(state=started), stop and start a container that exists already. Works with O(name) alone.
     type: bool
     default: false
+  update_in_place:
+    description:
+      - Whether a container is changed without a new one where that is possible. The
+        R(table of options,ansible_collections.fleet.containerd.docsite.guide_container_options) tells where.
+      - With V(false) each change makes a new container.
+    type: bool
+    default: true
   adopt:
     description:
       - Allow this module to replace a container that it did not make, for example one of C(nerdctl) or C(ctr).
@@ -325,8 +479,8 @@ options:
     description:
       - How single options are compared, as a dictionary of option names and V(strict), V(ignore) or V(allow_more_present).
         The name V(*) stands for all options.
-      - By default lists are compared in order. C(env), C(labels), C(volumes), O(networks), O(published_ports), O(exposed_ports), O(dns_opts) and
-        O(etc_hosts) may have more than the task asks for.
+      - By default most dictionaries, and most lists whose order does not matter, may have more than the task asks for. The
+        R(table of options,ansible_collections.fleet.containerd.docsite.guide_container_options) tells it for each.
     type: dict
 seealso:
   - module: fleet.containerd.containerd_container_info
@@ -345,6 +499,8 @@ EXAMPLES = r"""
       NGINX_PORT: "80"
     volumes:
       - /srv/www:/usr/share/nginx/html:ro
+    memory: 256m
+    pids_limit: 100
 
 - name: Run a database at an address that stays, which other containers of the network find as db
   fleet.containerd.containerd_container:

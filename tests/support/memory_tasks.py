@@ -59,7 +59,11 @@ class MemoryTasks:
     def __init__(self) -> None:
         self._tasks: t.Dict[str, TaskState] = {}
         self._changed = threading.Condition(threading.RLock())
-        self._next_pid = 1000
+        # No process of this machine can have such a number.
+        self._next_pid = 1 << 22
+        #: For tests: the limits that updates set, and the memory that a container uses, by its id.
+        self.limits: t.Dict[str, t.Dict[str, t.Any]] = {}
+        self.memory: t.Dict[str, int] = {}
 
     def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
         with self._changed:
@@ -131,6 +135,16 @@ class MemoryTasks:
                 state = self.finish(container_id, 128 + _KILL)
             del self._tasks[container_id]
             return state._replace(status=STOPPED)
+
+    def update(self, container: Container, resources: t.Mapping[str, t.Any]) -> None:
+        with self._changed:
+            self._in(container.id, RUNNING, PAUSED)
+            wanted = (resources.get("memory") or {}).get("limit", -1)
+            if 0 < wanted < self.memory.get(container.id, 0):
+                raise FailedPrecondition(f"memory: the container uses more than {wanted} bytes")
+            mine = self.limits.setdefault(container.id, {})
+            for section, values in resources.items():
+                mine[section] = {**mine.get(section, {}), **values}
 
     def pause(self, container_id: str) -> None:
         self._set(self._in(container_id, RUNNING)._replace(status=PAUSED))

@@ -132,6 +132,76 @@ def test_a_limit_is_kept_and_a_kill_for_memory_is_told(host: Host, made: t.Dict[
     assert host.sh("systemctl list-units --all --no-legend 'fleet-*eater*' --state=failed") == ""
 
 
+#: Options, and what systemd has of them (org.freedesktop.systemd1); then others, and then those without limits.
+_LIMITS: t.List[t.Tuple[t.Dict[str, t.Any], t.Dict[str, str]]] = [
+    (
+        {"memory": "64m", "memory_reservation": "16m", "cpus": 0.5, "pids_limit": 50, "cpu_shares": 512},
+        {
+            "MemoryMax": str(64 << 20),
+            "MemoryLow": str(16 << 20),
+            "CPUQuotaPerSecUSec": "500ms",
+            "TasksMax": "50",
+            "CPUWeight": "20",
+        },
+    ),
+    (
+        {"memory": "96m", "memory_reservation": "32m", "cpus": 0.25, "pids_limit": 60, "cpu_shares": 1024},
+        {
+            "MemoryMax": str(96 << 20),
+            "MemoryLow": str(32 << 20),
+            "CPUQuotaPerSecUSec": "250ms",
+            "TasksMax": "60",
+            "CPUWeight": "39",
+        },
+    ),
+    (
+        {"memory": 0, "memory_reservation": 0, "cpus": 0, "pids_limit": 0, "cpu_shares": 0},
+        {"MemoryMax": "infinity", "MemoryLow": "0", "CPUQuotaPerSecUSec": "infinity", "TasksMax": "infinity", "CPUWeight": "100"},
+    ),
+]
+
+
+def test_limits_change_while_a_container_runs(host: Host, made: t.Dict[str, Facts]) -> None:
+    """Also for systemd, which would otherwise set the old ones again when it is reloaded.
+
+    crun has a group of its own below the scope, which systemd leaves alone. crun 1.8 does not tell systemd, and cannot lift limits.
+    """
+    for name in ("runc", "crun", "daemon"):
+        for options, wanted in _LIMITS[: 2 if name == "crun" else None]:
+            done = host.module("containerd_container", name=name, image=IMAGE, **KINDS[name], **options)
+            assert done["actions"] == [f"update {', '.join(sorted(options))} of container {name}"]
+            assert done["container"]["State"]["Pid"] == made[name]["State"]["Pid"]
+            host.sh("systemctl daemon-reload")
+            own = host.sh(f"cat /proc/{made[name]['State']['Pid']}/cgroup").strip().partition("::")[2]
+            for file, key in (("memory.max", "MemoryMax"), ("memory.low", "MemoryLow"), ("pids.max", "TasksMax")):
+                limit = wanted[key].replace("infinity", "max")
+                places = f"/sys/fs/cgroup{own}/{file} /sys/fs/cgroup/system.slice/{_scope(made[name])}/{file}"
+                assert limit in host.sh(f"cat {places}").split(), (name, file)
+            if name != "crun" or host.suite != "bookworm":
+                shown = host.sh(f"systemctl show {' '.join(f'-p {one}' for one in wanted)} {_scope(made[name])}")
+                assert set(shown.split()) == {f"{key}={value}" for key, value in wanted.items()}, name
+
+
+def test_no_process_is_killed_for_a_new_limit(host: Host, made: t.Dict[str, Facts]) -> None:
+    """Version 2 would kill."""
+    fill = ["sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=1M count=40; touch /go/full; exec sleep 9999"]
+    options: t.Dict[str, t.Any] = {
+        "name": "full",
+        "image": IMAGE,
+        "command": fill,
+        "volumes": ["/run/go:/go"],
+        "stop_signal": "KILL",
+    }
+    for engine in ("embedded", "containerd"):
+        full = host.module("containerd_container", **options, engine=engine)["container"]
+        host.until("test -e /run/go/full && rm /run/go/full")
+        with pytest.raises(AssertionError, match="memory: the container uses [0-9]+m now, so it cannot be limited to 20m"):
+            host.module("containerd_container", **options, engine=engine, memory="20m")
+        enough = host.module("containerd_container", **options, engine=engine, memory="80m")["container"]
+        assert enough["State"]["Pid"] == full["State"]["Pid"]
+        host.module("containerd_container", name="full", engine=engine, state="absent")
+
+
 def test_a_restart_of_the_daemon_ends_nothing(host: Host, made: t.Dict[str, Facts]) -> None:
     host.sh("systemctl restart containerd")
     ticking = {name: made[name] for name in TICKING}

@@ -32,6 +32,7 @@ A container lives
         mounts = snapshotter.prepare(container_id, chain_id)
         engine.containers.create(container)                     # the record; its name is taken from here on
     engine.tasks.start(container, mounts, io)                   # the process; the record stays after its end
+    engine.tasks.update(container, resources)                   # other limits, while it runs
     engine.tasks.wait(container_id)
     engine.tasks.delete(container_id)                           # its last state, once
     engine.containers.delete(container_id)                      # and its directory (container_dir), with the log and the volumes
@@ -228,6 +229,12 @@ class TaskService(t.Protocol):
 
     def pause(self, container_id: str) -> None: ...
     def resume(self, container_id: str) -> None: ...
+    def update(self, container: Container, resources: t.Mapping[str, t.Any]) -> None:
+        """Change the limits of what runs. resources: as in linux.resources; what it does not name stays.
+
+        container: with the specification for the next start, also by a supervisor; its record is not written. NotFound;
+        FailedPrecondition when it does not run or uses more memory than it would have. After an error, limits may have changed.
+        """
 
 class Engine(t.Protocol):
     """One namespace of one engine. kind is embedded or containerd."""
@@ -266,8 +273,11 @@ class Engine(t.Protocol):
     def places(self, snapshotter: str = "") -> t.Tuple[str, str]:
         """The directories of blobs and layers, existing or not; empty if they are not on this host."""
 
+    def container_path(self, container_id: str) -> str:
+        """Our directory for the log and files of a container, existing or not."""
+
     def container_dir(self, container_id: str) -> str:
-        """Our directory for the log and files of a container; made on first use, removed with the container."""
+        """The same; made on first use, removed with the container."""
 
     def lock(self, name: str, wait: t.Optional[float] = None) -> t.ContextManager[None]:
         """Serialise with our other processes that change the object called name (in this namespace).

@@ -9,6 +9,7 @@ forgets when it is restarted.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import time
 import typing as t
@@ -16,6 +17,7 @@ import typing as t
 from ..engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, Mount, TaskIO, TaskState
 from ..engine_host.place import Place
 from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, Unavailable, printable
+from ..runtime.memory import check_limit
 from ..runtime.processes import boot_id, boot_time
 from ..runtime.runc import failure
 from ..runtime.task_record import TaskRecord
@@ -28,6 +30,7 @@ if t.TYPE_CHECKING:
 
 # containerd.v1.types.Status
 _STATUS = {1: CREATED, 2: RUNNING, 3: STOPPED, 4: PAUSED, 5: PAUSED}
+_RESOURCES = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources"
 _UNKNOWN = 255
 _KILL = 9
 #: Temporary errors of Create, and for how long they are retried: the daemon still removes the bundle of an interrupted call; the
@@ -224,6 +227,14 @@ class TaskProxy:
     def resume(self, container_id: str) -> None:
         self._in(container_id, PAUSED)
         self._call("Resume", container_id)
+
+    def update(self, container: Container, resources: t.Mapping[str, t.Any]) -> None:
+        """A restart by the daemon makes a new bundle from the container's record."""
+        check_limit(self._in(container.id, CREATED, RUNNING, PAUSED).pid, resources)
+        try:
+            self._call("Update", container.id, resources={"type_url": _RESOURCES, "value": json.dumps(resources).encode()})
+        except EngineError as error:
+            raise _explained("update", error) from error
 
     def delete(self, container_id: str, force: bool = False) -> TaskState:
         try:

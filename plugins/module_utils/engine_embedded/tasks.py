@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import typing as t
 
@@ -17,6 +18,7 @@ from ..hostfs.remove import remove_tree, sweep
 from ..runtime import remains
 from ..runtime.bundle import Bundle
 from ..runtime.launch import Launch
+from ..runtime.memory import check_limit
 from ..runtime.processes import Process, arguments_of, began, boot_id, boot_time, frozen, with_argument
 from ..runtime.runc import RuntimeProgram, failure, find_binary, last_message
 from ..runtime.task_record import Ending, TaskRecord
@@ -170,6 +172,16 @@ class EmbeddedTasks:
         if state.status != wanted:
             raise FailedPrecondition(f"the container {container_id[:12]} cannot {verb}: it is {state.status}")
         self._runtime(record).run(verb, container_id)
+
+    def update(self, container: Container, resources: t.Mapping[str, t.Any]) -> None:
+        record, state = self._record(container.id), self.state(container.id)
+        if state.status == STOPPED:
+            raise FailedPrecondition(f"the container {container.id[:12]} does not run")
+        check_limit(state.pid, resources)
+        # crun reads no standard input by the name of -.
+        words = ("update", "--resources", "/dev/stdin", container.id)
+        self._runtime(record).run(*words, input=json.dumps(resources).encode())
+        self._bundle(container.id).configure(container.spec)
 
     def delete(self, container_id: str, force: bool = False) -> TaskState:
         try:

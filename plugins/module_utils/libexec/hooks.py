@@ -14,7 +14,7 @@ import typing as t
 
 from .. import errors
 from ..errors import from_os_error
-from ..hostfs import atomic, lock, mounts, syscalls
+from ..hostfs import atomic, edit, lock, mounts, syscalls
 from ..network import (
     attachment,
     chain,
@@ -46,7 +46,7 @@ from ..network import (
 from . import hook, install
 
 MODULES = (
-    *(errors, atomic, lock, mounts, syscalls, hook, attachment, chain, conflist, connected, conntrack, container, drivers),
+    *(errors, atomic, edit, lock, mounts, syscalls, hook, attachment, chain, conflist, connected, conntrack, container, drivers),
     *(external, ipam, iptables, links, meta, names, netlink, netns, nftables, places, ports, programs, resolver, result, rules),
     *(ruleset, strangers, subnets, sysctl),
 )

@@ -47,11 +47,17 @@ def differences(want: WantedContainer, have: FoundContainer) -> Differences:
             field = field._replace(mode=STRICT)
         fields.append(field)
     found = compare(fields, gets, had)
-    live = [change for change in found if BY_OPTION[change.field.option].live is not Live.NEVER]
+    live = [change for change in found if _in_place(want, have, change)]
     image = image_change(want, have)
     changes = [change for change in found if change not in live] + ([image] if image else [])
     reset = [one for one in reset_by(want, have) if one.field.option not in given] if changes else []
     return Differences(changes, live, reset)
+
+
+def _in_place(want: WantedContainer, have: FoundContainer, change: Change) -> bool:
+    row = BY_OPTION[change.field.option]
+    stays = have.container is None or row.stays(have.container, change.after)
+    return want.in_place and row.live is not Live.NEVER and stays
 
 
 def reset_by(want: WantedContainer, have: FoundContainer) -> t.List[Change]:

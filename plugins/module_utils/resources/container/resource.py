@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import typing as t
 
 from ...engine import labels as L
@@ -16,7 +17,7 @@ from ...network.places import Places
 from ..image.find import find_image
 from ..image.pull import wanted_image
 from .differences import with_digest
-from .find import elsewhere_or_warning, find_container, leftovers, task_of
+from .find import elsewhere_or_warning, find_container, leftovers, mark_of, task_of
 from .networks import resolved
 from .options.life import STOP, stop_of
 from .options.table import comparison_modes, parse_given
@@ -50,6 +51,7 @@ class ContainerResource:
             comparison_modes(params["comparisons"] or {}, _OTHER_COMPARED),
             wanted_image(params, "image") if params["image"] else None,
             strict_name=params["image_name_mismatch"] == "recreate",
+            in_place=params["update_in_place"],
             **{name: params[name] for name in ("detach", "wait_timeout", "cleanup", "recreate", "restart", "adopt")},
         )
 
@@ -60,7 +62,8 @@ class ContainerResource:
         task, left = task_of(engine, container), leftovers(engine, want.name)
         if container and stored is not None and task and task.status == STOPPED and want.leaves_nothing:
             return FoundContainer(None, None, None, image, (container, *left))
-        return FoundContainer(container, task, stored, image, left)
+        torn = container is not None and stored is not None and os.path.exists(mark_of(engine, container))
+        return FoundContainer(container, task, stored, image, left, torn)
 
     def lock(self, want: WantedContainer, engine: Engine) -> t.ContextManager[t.Any]:
         from .jobs import NameLock

@@ -5,36 +5,28 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 import typing as t
 
 from ...engine import labels as L
 from ...engine.models import CREATED, PAUSED, STOPPED, Container
 from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
-from ...kernel.field import outcome
 from ..image.find import find_image
 from . import networks, volumes
 from .options.life import Stop, stopping
-from .options.row import Draft, Values
-from .options.streams import task_io
-from .options.table import dump, dump_effective, effective, image_defaults, load, render, there, values_of
+from .options.row import Values
+from .options.streams import log_path, task_io
+from .options.table import dump, dump_effective, effective, image_defaults, values_of
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
     from ...engine.models import Image
     from ...image.inspect import ImageView
-    from ...kernel.field import Change
     from .values import WantedContainer
 
 SCHEMA = 1
 _KILL = 9
 _KILL_SECONDS = 30.0
-
-
-def log_path(engine: Engine, container_id: str) -> str:
-    """The path of a container's log."""
-    return os.path.join(engine.container_dir(container_id), f"{container_id}-json.log")
 
 
 def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Optional[Container] = None) -> Container:
@@ -122,7 +114,7 @@ def start(engine: Engine, container: Container) -> None:
             return
         engine.tasks.delete(container.id, force=True)
     _mark_stopped(engine, container, False)
-    io = task_io(container.spec, values_of(container), log_path(engine, container.id))
+    io = task_io(container.spec, values_of(container), log_path(engine.container_dir(container.id), container.id))
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
     volumes.fill(engine, container, mounts)
     container = networks.prepare(engine, container)
@@ -251,22 +243,3 @@ def swap(engine: Engine, name: str, old: Container, new: Container) -> None:
 def _rename(engine: Engine, container: Container, add: t.Mapping[str, str], drop: str) -> None:
     labels = {key: value for key, value in engine.containers.get(container.id).labels.items() if key != drop}
     engine.containers.update(container._replace(labels={**labels, **add}), ["labels"])
-
-
-def update(engine: Engine, container: Container, want: WantedContainer, changes: t.Sequence[Change]) -> None:
-    """Change options that need no new container: in the specification and the record."""
-    stored = dict(container.extensions[L.DESIRED])
-    options = [change.field.option for change in changes]
-    # As JSON, since a later release may have stored options that have no row here.
-    given = {**stored["given"], **dump({option: want.given[option] for option in options if option in want.given})}
-    values = effective(load(given), stored["defaults"])
-    stored.update(given=given, effective={**stored["effective"], **dump_effective(values)})
-    draft = Draft(copy.deepcopy(dict(container.spec)), container.labels, container.runtime)
-    values = {**there(container, values, values), **{change.field.option: outcome(change) for change in changes}}
-    context = networks.context_of(engine, container.id, values, engine.container_dir(container.id), want.name, want.places)
-    render(draft, options, context)
-    if networks.changes(changes):
-        networks.change(engine, container, draft, context)
-    fields = ["labels", "extensions", *(["spec"] if draft.spec != container.spec else [])]
-    extensions = {**container.extensions, L.DESIRED: stored}
-    engine.containers.update(container._replace(spec=draft.spec, labels=draft.labels, extensions=extensions), fields)

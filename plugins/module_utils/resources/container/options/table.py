@@ -13,34 +13,49 @@ from ....engine.labels import DESIRED
 from ....engine.models import Container
 from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, STRICT, Field
-from . import life, names, network, ports, process, record, storage, streams
+from . import kernel, life, limits, names, network, ports, process, record, storage, streams
 from .record import own_labels
 from .row import Context, Defaults, Draft, Host, Row, Seen, Value, Values, stored
 
 #: In the order of rendering: later rows may read what earlier rows wrote.
 ROWS: t.Tuple[Row, ...] = (
     *(*names.ROWS, *network.ROWS, *ports.ROWS),
-    *(*streams.ROWS, *storage.ROWS, *record.ROWS, *life.ROWS, *process.ROWS),
+    *(*streams.ROWS, *storage.ROWS, *limits.ROWS, *kernel.ROWS),
+    *(*record.ROWS, *life.ROWS, *process.ROWS),
 )
 
 BY_OPTION: t.Mapping[str, Row] = {row.option: row for row in ROWS}
 
 
 def parse_given(params: t.Mapping[str, Value], options: t.Collection[str] = BY_OPTION) -> t.Dict[str, Value]:
-    """The values of the options that the task gives."""
-    return {
+    """The values of the options that the task gives. Raises an error for those that contradict each other."""
+    given = {
         row.option: row.parse(params[row.option], row.option)
         for row in ROWS
         if row.option in options and params.get(row.option) is not None
     }
+    for topic in (limits, kernel):
+        topic.check_together(given)
+    return given
 
 
-def look_at(host: Host, given: Values) -> None:
+def look_at(host: Host, given: Values, options: t.Collection[str] = BY_OPTION) -> None:
     """Check that the host has what a container with these given values needs. A missing thing is an error at once, in every mode:
     before an image is pulled, and before an old container is stopped in vain.
     """
-    for row in ROWS:
-        row.host(host, given.get(row.option))
+    for option in options:
+        BY_OPTION[option].host(host, given.get(option))
+
+
+def merged(before: Values, given: Values) -> t.Dict[str, Value]:
+    """The given values of a container that was made with those before, and gets these. Raises an error if they contradict each other."""
+    gone = {other for option in given for other in limits.REPLACED.get(option, ())}
+    found = {**{option: value for option, value in before.items() if option not in gone}, **given}
+    try:
+        limits.check_together(found)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{error} (what the task does not give is as the container has it)") from error
+    return found
 
 
 def effective(given: Values, defaults: Defaults) -> t.Dict[str, Value]:
