@@ -27,7 +27,9 @@ class WithoutDocker(NormalAction):
         if not rules_of(module).keys().isdisjoint(arguments):
             known = importlib.import_module(_SPECS + module).SPEC["argument_spec"]
             found = refused(module, arguments, known)
-            problems = [f"{name}: {arguments[name]!r:.80} is not possible here: {instead}" for name, instead in found.items() if instead]
+            problems = [
+                f"{name}: {arguments[name]!r:.80} is not possible here: {instead}" for name, instead in found.items() if instead
+            ]
             if problems:
                 result = dict(ActionBase.run(self, tmp, task_vars))
                 return {**result, "failed": True, "msg": "; ".join(problems), "error": "InvalidArgument"}

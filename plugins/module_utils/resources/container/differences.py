@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ...errors import EngineError
+from ...errors import EngineError, InvalidArgument
 from ...kernel.field import IGNORE, STRICT, Change, Field, compare
-from ..image.pull import has_to_be_pulled, pull_title
+from ..image.pull import ASSUMED, has_to_be_pulled, pull_title
 from ..image.values import FoundImage
 from .options.row import Live
 from .options.table import BY_OPTION, ROWS, effective, fields_for, image_defaults, load, there
@@ -32,7 +32,7 @@ def differences(want: WantedContainer, have: FoundContainer) -> Differences:
         return Differences([], [], [])
     stored = have.stored
     before = load(stored["given"])
-    made, values = effective(before, stored["defaults"]), effective({**before, **want.given}, stored["defaults"])
+    made, values = effective(before, stored["defaults"]), effective({**before, **want.given}, _defaults(want, have, stored))
     also = [row.option for row in ROWS if row.said_by in want.given and want.given[row.said_by] == made[row.said_by]]
     options = list(dict.fromkeys([*want.given, *also]))
     had = there(have.container, made, options) if have.container is not None else made
@@ -48,6 +48,32 @@ def differences(want: WantedContainer, have: FoundContainer) -> Differences:
     image = image_change(want, have)
     changes = [change for change in found if change not in live] + ([image] if image else [])
     return Differences(changes, live, reset_by(want, have) if changes else [])
+
+
+def _ignores_image(want: WantedContainer) -> bool:
+    return want.modes.get("image", want.modes.get("*")) == IGNORE
+
+
+def _defaults(want: WantedContainer, have: FoundContainer, stored: t.Mapping[str, t.Any]) -> t.Any:
+    """Those of the image that values are added to. Another image is a difference itself, unless that is ignored."""
+    view = have.image.view if have.image and _ignores_image(want) and not want.compare_with_own else None
+    return image_defaults(view.image_config) if view else stored["defaults"]
+
+
+def check_labels(want: WantedContainer, have: FoundContainer) -> None:
+    """InvalidArgument if the image has labels that the task does not give, and all labels are compared."""
+    if want.modes.get("labels", want.modes.get("*")) != STRICT:
+        return
+    image = have.image if have.image and have.image.view else None
+    if image is None and have.stored is None:
+        image = coming(want, have)
+    if image and image.view:
+        labels = image_defaults(image.view.image_config)["labels"]
+    else:
+        labels = have.stored["defaults"]["labels"] if have.stored else {}
+    more = sorted(set(labels) - set(want.given.get("labels", ())))
+    if more:
+        raise InvalidArgument(f"image_label_mismatch: fail: the image has labels that the task does not give: {', '.join(more)}")
 
 
 def reset_by(want: WantedContainer, have: FoundContainer) -> t.List[Change]:
@@ -87,7 +113,7 @@ def coming(want: WantedContainer, have: FoundContainer) -> t.Optional[FoundImage
 
 def image_change(want: WantedContainer, have: FoundContainer) -> t.Optional[Change]:
     """The change of the image: by digest, and by name if image_name_mismatch says so."""
-    if want.image is None or have.stored is None or want.modes.get("image", want.modes.get("*")) == IGNORE:
+    if want.image is None or have.stored is None or _ignores_image(want):
         return None
     stored = have.stored["image"]
     before = {"name": stored["name"], "digest": stored["manifest"]}
@@ -96,6 +122,8 @@ def image_change(want: WantedContainer, have: FoundContainer) -> t.Optional[Chan
             return None
         return Change(Field("image"), before, {"id": str(want.image.image_id)})
     name = str(want.image.reference.record) if want.image.reference else ""
+    if want.image.pull == ASSUMED:
+        return Change(Field("image"), before, {"name": name, "digest": "unknown"})
     digest = _wanted_digest(want, have, stored)
     same_image = digest in (stored["target"], stored["manifest"], "")
     if same_image and (stored["name"] == name or not want.strict_name):

@@ -20,6 +20,8 @@ class WantedContainer(t.NamedTuple):
     """places: of networks. given: the values of the options in the task (options/). modes: how they are compared. image: None without one.
 
     strict_name: an image with another name is another image. wait_timeout: seconds that a job (detach is False) may take.
+    strict_labels: labels of the image that are not given are an error, if labels are compared strictly.
+    compare_with_own: when they are compared, values are added to those of the container's own image.
     """
 
     name: str
@@ -31,6 +33,8 @@ class WantedContainer(t.NamedTuple):
     modes: t.Mapping[str, str] = {}
     image: t.Optional[WantedImage] = None
     strict_name: bool = False
+    strict_labels: bool = False
+    compare_with_own: bool = False
     detach: bool = True
     wait_timeout: t.Optional[float] = None
     cleanup: bool = False
