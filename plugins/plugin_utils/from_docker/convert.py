@@ -14,13 +14,12 @@ import yaml
 
 from . import differences as d
 from .options import Given
-from .playbook import Call, Playbook
+from .playbook import GROUPS, OUR_GROUP, Call, Playbook
 from .source import UNKNOWN, Source
 
 OURS = "fleet.containerd."
 _SPECS = pathlib.Path(__file__).resolve().parent.parent.parent / "module_utils" / "argument_specs"
 _PACKAGE = "ansible_collections.fleet.containerd.plugins.module_utils.argument_specs."
-_GROUPS = ("group/community.docker.docker", "group/docker")
 Spec = t.Mapping[str, t.Mapping[str, t.Any]]
 
 
@@ -53,7 +52,7 @@ def names_in(spec: Spec) -> t.Dict[str, t.Mapping[str, t.Any]]:
 
 def _rule(call: Call, module: d.Module, option: str, known: t.Collection[str]) -> t.Optional[d.Rule]:
     """The rule for an option; None if it is what it is here. What came here meanwhile needs none that tells what to do instead."""
-    if call.module.startswith(OURS):
+    if call.module.startswith(OURS) or call.module == OUR_GROUP:
         return None
     rule = module.rules.get(option)
     if rule:
@@ -62,18 +61,23 @@ def _rule(call: Call, module: d.Module, option: str, known: t.Collection[str]) -
 
 
 def convert(text: str) -> Converted:
-    """Rewrite a file. Raises yaml.YAMLError if it is not YAML, or would no longer be."""
+    """Rewrite a file. Raises yaml.YAMLError if it is not YAML."""
     source = Source(text)
     modules = {*d.MODULES, "docker_image"}
     ours = {OURS + path.stem for path in _SPECS.glob("containerd_*.py")}
-    playbook = Playbook(source, {*modules, *(f"community.docker.{one}" for one in modules), *ours})
+    named = {prefix + one for one in modules for prefix in ("", "community.docker.", "community.general.")}
+    playbook = Playbook(source, {*named, *ours})
     work = _Work(source)
     for call in playbook.calls:
         work.call(call)
     for pair in playbook.plugins:
         work.leave(pair.span.start, f"connection: {pair.value.value}: there is no connection plugin here yet")
     result = source.result()
-    list(yaml.compose_all(result, yaml.SafeLoader))
+    try:
+        list(yaml.compose_all(result, yaml.SafeLoader))
+    except yaml.MarkedYAMLError as error:
+        what = f"nothing is rewritten in this file: {error.problem}, which stands in an option that is not needed here"
+        return Converted(text, [Left(1, 1, what)], 0)
     left = [Left(source.line(at), source.moved(at), what) for at, what in sorted(set(work.left))]
     return Converted(result, left, work.tasks)
 
@@ -93,7 +97,7 @@ class _Work:
         if call.module.startswith(OURS):
             module = d.Module(call.module[len(OURS) :])
             self._options(call, module, spec_of(module.to) or {})
-        elif call.module in _GROUPS:
+        elif call.module in GROUPS:
             self._group(call)
         else:
             self._module(call)
@@ -121,6 +125,8 @@ class _Work:
     def _rename(self, call: Call, new: str) -> bool:
         old = self._source.text[slice(*call.name)]
         if self._source.replace(call.name, old.replace(call.module, new)):
+            if call.is_default:
+                call.taken.append(new)
             return True
         self.leave(call.name.start, f"{call.short}: several tasks use this text, and each needs another one here")
         return False
@@ -134,13 +140,10 @@ class _Work:
 
     def _group(self, call: Call) -> None:
         """Defaults of all modules there are those of the group containerd here."""
-        spec = spec_of("containerd_image_info") or {}
-        if f"group/{OURS}containerd" in call.taken:
-            return self.leave(call.name.start, f"{call.module}: module_defaults has an entry for our group already; merge them")
-        if self._rename(call, f"group/{OURS}containerd"):
-            self._options(
-                call, d.Module("containerd_image_info"), {name: spec[name] for name in ("engine", "address", "namespace")}
-            )
+        if call.module != OUR_GROUP and OUR_GROUP in call.taken:
+            return self.leave(call.name.start, f"{call.module}: module_defaults has an entry for {OUR_GROUP} already; merge them")
+        if call.module == OUR_GROUP or self._rename(call, OUR_GROUP):
+            self._options(call, d.Module("the group containerd"), importlib.import_module(_PACKAGE + "engine").ENGINE)
         return None
 
     def _options(self, call: Call, module: d.Module, spec: Spec) -> None:

@@ -163,7 +163,7 @@ class Words:
 
     def __init__(self, source: Source, node: yaml.ScalarNode, named: bool) -> None:
         self._source = source
-        start, end = node.start_mark.index, node.end_mark.index
+        start, end = self._whole = Span(node.start_mark.index, source.end_of(node))
         if node.style in ("'", '"'):
             start, end = start + 1, end - 1
         elif node.style in ("|", ">"):
@@ -183,6 +183,15 @@ class Words:
         return True
 
     def remove(self, gone: t.Sequence[Given]) -> bool:
-        text = self._source.text
-        spans = [one.span for one in self._words if one in gone]
-        return all(self._source.replace(Span(len(text[: span.start].rstrip(" ")), span.end), "") for span in spans)
+        """Each with the space before it; the first ones of a scalar with that behind them."""
+        if len(gone) == len(self._words) and self.first.start == self.first.end:
+            return self._source.replace(self._whole, "{}")
+        done, before = [], self.first.end
+        for number, one in enumerate(self._words):
+            if one in gone and before == self.first.start:
+                done.append(self._source.replace(Span(one.span.start, self._words[number + 1].span.start), ""))
+                continue
+            if one in gone:
+                done.append(self._source.replace(Span(before, one.span.end), ""))
+            before = one.span.end
+        return all(done)

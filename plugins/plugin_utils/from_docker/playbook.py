@@ -15,6 +15,8 @@ from .source import Pair, Source, Span
 _LISTS = ("pre_tasks", "tasks", "post_tasks", "handlers")
 _BLOCKS = ("block", "rescue", "always")
 _PLAYS = ("hosts", "import_playbook", "ansible.builtin.import_playbook")
+OUR_GROUP = "group/fleet.containerd.containerd"
+GROUPS = ("group/community.docker.docker", "group/docker", OUR_GROUP)
 _PREFIX = "community.docker."
 
 
@@ -22,7 +24,7 @@ class Call(t.NamedTuple):
     """A module with its options. module: as it is written. name: where that stands.
 
     defaults: options that module_defaults around it give, by module. is_default: it is itself an entry of module_defaults.
-    taken: the other entries there.
+    taken: the names of all entries there; who renames one adds the new name.
     """
 
     module: str
@@ -30,11 +32,11 @@ class Call(t.NamedTuple):
     options: Options
     defaults: t.Mapping[str, t.Collection[str]] = {}
     is_default: bool = False
-    taken: t.Collection[str] = ()
+    taken: t.List[str] = []
 
     @property
     def short(self) -> str:
-        return self.module[len(_PREFIX) :] if self.module.startswith(_PREFIX) else self.module
+        return self.module if self.module in GROUPS else self.module.rpartition(".")[2]
 
 
 class Playbook:
@@ -105,7 +107,7 @@ class Playbook:
         pairs = [pair for one in self._source.merged(node) for pair in self._source.pairs(one)]
         taken = [pair.name for pair in pairs]
         for pair in pairs:
-            if pair.name in self._modules or pair.name in ("group/community.docker.docker", "group/docker"):
+            if pair.name in self._modules or pair.name in GROUPS:
                 span = Span(pair.key.start_mark.index, pair.key.end_mark.index)
                 call = Call(pair.name, span, Keys(self._source, [pair.value], span.end), is_default=True, taken=taken)
                 found[call.short] = {one.name for one in call.options.given}
