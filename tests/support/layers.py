@@ -55,6 +55,7 @@ ARROWS: t.Dict[str, t.Set[str]] = {
         "network",
         "libexec",
         "config_toml",
+        "argument_specs",
     },
     "argument_specs": set(),
     "modules": {"kernel", "resources", "argument_specs"},

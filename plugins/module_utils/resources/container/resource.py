@@ -105,7 +105,8 @@ def _modes(given: t.Optional[t.Mapping[str, t.Any]]) -> t.Dict[str, str]:
         return {}
     from ...argument_specs.containerd_container import SPEC
 
-    aliases = {alias: name for name, option in SPEC["argument_spec"].items() for alias in option.get("aliases", ())}
+    options: t.Any = SPEC["argument_spec"]
+    aliases = {alias: name for name, option in options.items() for alias in option.get("aliases", ())}
     found = {aliases.get(name, name): mode for name, mode in given.items()}
     if len(found) < len(given):
         raise InvalidArgument(f"comparisons: {', '.join(sorted(given))}: two of these are names of one option")
