@@ -84,7 +84,6 @@ CONTAINER: t.Mapping[str, Rule] = {
         instead="give those of auto_remove, detach, init, interactive, memory, paused, privileged, read_only and tty that matter",
         needless=("no_defaults",),
     ),
-    "device_requests": Rule(instead="name the devices by CDI in devices (vendor.com/class=name)", needless=([],)),
     "ignore_image": Rule(instead="give comparisons: {image: ignore}", needless=(False,)),
     "kernel_memory": Rule(
         instead="kernels and runtimes have no such limit any more, and count the kernel's memory in memory; leave it out",
