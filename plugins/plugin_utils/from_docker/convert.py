@@ -155,7 +155,7 @@ class _Work:
             elif rule and (rule.to or rule.values or rule.inner):
                 self._change(call, one, rule, known)
             elif not rule and one.name in known:
-                self._check(call, one, known[one.name])
+                self._check(call, one, known)
             else:
                 rule = rule or d.rules_of(module.to).get(one.name)
                 instead = rule.instead if rule else f"{module.to} has no such option yet"
@@ -171,18 +171,19 @@ class _Work:
             words = ", ".join(f"{new} for {old}" for old, new in rule.values.items())
             self.leave(one.at, f"{call.short}: {one.name}: only the run knows its value; write {words}")
         elif rule.values and not new:
-            self._check(call, one, known[one.name])
+            self._check(call, one, known)
         if rule.inner and isinstance(one.value, dict) and not one.open():
             self.leave(one.at, f"{call.short}: {one.name}: give what is in it as options of the module")
         if rule.to and not one.rename(rule.to):
             self.leave(one.at, f"{call.short}: {one.name}: it is {rule.to} here; several tasks use this text")
 
-    def _check(self, call: Call, one: Given, option: t.Mapping[str, t.Any]) -> None:
+    def _check(self, call: Call, one: Given, known: t.Mapping[str, t.Mapping[str, t.Any]]) -> None:
         """List values and suboptions that are not here."""
+        option = known[one.name]
         choices, value = option.get("choices"), one.value
         if choices and isinstance(value, (str, bool, int)) and not d.is_one_of(value, choices):
             self.leave(one.at, f"{call.short}: {one.name}: {value} is none of {', '.join(map(str, choices))}")
-        inner = names_in(option["options"]) if "options" in option else {}
+        inner = {"*": {}, **known} if one.name == "comparisons" else names_in(option.get("options", {}))
         for name, at in one.suboptions() if inner else ():
             instead = d.SUBOPTIONS.get(f"{one.name}.{name}", "" if name in inner else "there is no such option yet")
             if instead:
