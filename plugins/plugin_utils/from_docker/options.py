@@ -14,6 +14,8 @@ from .source import Pair, Source, Span, known, value_of
 
 _JINJA = r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}"
 _WORD = re.compile(rf"""(?:{_JINJA}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\S)+""", re.DOTALL)
+#: A colon, and the anchor and the tag of what comes after it.
+_AFTER_COLON = re.compile(r":(?: +[&!]\S+)*")
 _ASSIGNED = re.compile(r"([A-Za-z_]\w*)=(.*)\Z", re.DOTALL)
 
 
@@ -65,9 +67,9 @@ class _Key(Given):
 
     def set(self, new: str) -> bool:
         node = self.pair.value
-        if self.pair.shared or not isinstance(node, yaml.ScalarNode) or self._source.text[node.start_mark.index] in "&!":
+        if self.pair.shared or not isinstance(node, yaml.ScalarNode):
             return False
-        return self._source.replace(Span(node.start_mark.index, node.end_mark.index), _quoted(node, new))
+        return self._source.replace(self._source.content(node), _quoted(node, new))
 
     def open(self) -> bool:
         inner = self._source.pairs(self.pair.value)
@@ -122,7 +124,8 @@ class Keys:
     def _remove_from(self, mapping: yaml.MappingNode, gone: t.Sequence[Given]) -> bool:
         own = [one for one in self._all if one.mapping is mapping]
         if all(one in gone for one in own) and not mapping.flow_style:
-            self._source.insert(self._source.text.index(":", self._after) + 1, " {}")
+            after = _AFTER_COLON.search(self._source.text, self._after)
+            self._source.insert(after.end() if after else self._after, " {}")
         done, number = [], 0
         while number < len(own):
             run = number
@@ -163,7 +166,7 @@ class Words:
 
     def __init__(self, source: Source, node: yaml.ScalarNode, named: bool) -> None:
         self._source = source
-        start, end = self._whole = Span(node.start_mark.index, source.end_of(node))
+        start, end = self._whole = source.content(node)
         if node.style in ("'", '"'):
             start, end = start + 1, end - 1
         elif node.style in ("|", ">"):

@@ -13,6 +13,8 @@ import yaml
 #: A value that only a run knows: a template, or a tag such as !vault.
 UNKNOWN: t.Any = object()
 _ALIAS = re.compile(r"\s*:\s*(\*[^\s,\]}]+)")
+#: What may stand before a value: an anchor, a tag.
+_PROPERTIES = re.compile(r"(?:[&!]\S*\s+)*")
 _MERGE = "tag:yaml.org,2002:merge"
 
 
@@ -113,6 +115,11 @@ class Source:
                 return self.end_of(value)
             return self._end_of_alias(before if key else self._end_of_all_but_last(node), node)
         return len(self.text[: node.end_mark.index].rstrip())
+
+    def content(self, node: yaml.ScalarNode) -> Span:
+        """Where a scalar stands, without its anchor and tag; with its quotes."""
+        end, found = self.end_of(node), _PROPERTIES.match(self.text, node.start_mark.index)
+        return Span(min(found.end() if found else end, end), end)
 
     def _end_of_all_but_last(self, node: yaml.CollectionNode) -> int:
         return self.end_of(node.value[-2]) if len(node.value) > 1 else node.start_mark.index

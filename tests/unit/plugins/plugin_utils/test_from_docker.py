@@ -64,8 +64,10 @@ CASES: t.Dict[str, t.Tuple[str, str, t.Sequence[str]]] = {
         [],
     ),
     "nothing is left of the options": (
-        "- docker_login:\n    debug: true\n    tls: no   # gone, too\n  register: x\n- docker_login: {tls: no}\n",
-        "- fleet.containerd.containerd_login: {}\n  register: x\n- fleet.containerd.containerd_login: {}\n",
+        "- docker_login:\n    debug: true\n    tls: no   # gone, too\n  register: x\n- docker_login: {tls: no}\n"
+        "- docker_login: &a\n    tls: no\n    # stays\n",
+        "- fleet.containerd.containerd_login: {}\n  register: x\n- fleet.containerd.containerd_login: {}\n"
+        "- fleet.containerd.containerd_login: &a {}\n    # stays\n",
         [],
     ),
     "in braces": (
@@ -96,6 +98,12 @@ CASES: t.Dict[str, t.Tuple[str, str, t.Sequence[str]]] = {
         "- docker_container: {name: a, timeout: &t 3}\n  retries: *t\n",
         "",
         ["1: nothing is rewritten in this file: found undefined alias 't', which stands in an option"],
+    ),
+    "an anchor before words and values": (
+        "- docker_login: &a tls=no username=b\n- docker_image_pull: {name: &n a, pull: &p 'not_present'}\n  tags: [*n, *p]\n",
+        "- fleet.containerd.containerd_login: &a username=b\n"
+        "- fleet.containerd.containerd_image: {name: &n a, pull: &p 'missing'}\n  tags: [*n, *p]\n",
+        [],
     ),
     "words of which the first ones go": (
         "- docker_container: timeout=3 debug=yes name=a\n- docker_login: tls=no\n- docker_login: >-\n    tls=no debug=no\n  retries: 2\n",
