@@ -56,9 +56,19 @@ options:
   pull:
     description:
       - When the registry is asked for the image, as in M(fleet.containerd.containerd_image).
-    type: str
-    choices: [missing, always, newer, never]
+      - V(true) is V(always), and V(false) is V(missing).
+    type: raw
+    choices: [missing, always, newer, never, true, false]
     default: missing
+  pull_check_mode_behavior:
+    description:
+      - What check mode does with O(pull=always) and O(pull=newer).
+      - V(resolve) asks the registry, and tells what the run would do. This costs no pull.
+      - V(image_not_present) asks it only for an image that is not there.
+      - V(always) takes it that the registry has another image.
+    type: str
+    choices: [resolve, image_not_present, always]
+    default: resolve
   platform:
     description:
       - The platform to choose from a multi-platform image, as C(os/architecture[/variant]). The default is that of the target.
@@ -69,6 +79,22 @@ options:
       - V(recreate) makes a new container, V(ignore) leaves it.
     type: str
     choices: [recreate, ignore]
+    default: ignore
+  image_comparison:
+    description:
+      - Which image O(env), O(labels) and other options are added to when they are compared, while C(image) is V(ignore) in
+        O(comparisons).
+      - V(desired-image) is the image that the task names, if the target has it.
+      - V(current-image) is the one that the container was made from.
+    type: str
+    choices: [desired-image, current-image]
+    default: desired-image
+  image_label_mismatch:
+    description:
+      - What to do with labels of the image that O(labels) does not give, while C(labels) is V(strict) in O(comparisons).
+      - V(ignore) leaves them to the container, V(fail) fails.
+    type: str
+    choices: [ignore, fail]
     default: ignore
   command:
     description:
@@ -93,6 +119,7 @@ options:
     description:
       - Working directory, absolute. The default is that of the image; if that is relative, it is relative to V(/).
     type: str
+    aliases: [workdir]
   hostname:
     description:
       - Host name. The default is the first 12 digits of the container's id. In the network of the host, or of another container, it is
@@ -106,6 +133,7 @@ options:
     description:
       - Labels. They are added to those of the image, and can be changed without a new container.
     type: dict
+    aliases: [label]
   volumes:
     description:
       - Directories and files of the host to mount, as C(source:target[:options]).
@@ -117,6 +145,7 @@ options:
         It survives restarts, and is removed with the container, also when the container is replaced by a new one.
     type: list
     elements: str
+    aliases: [volume]
   read_only:
     description:
       - Whether the root file system is read-only.
@@ -207,11 +236,12 @@ options:
       - A port that a program of the host or another container has is an error, in check mode, too.
     type: list
     elements: str
-    aliases: [ports, publish]
+    aliases: [ports, publish, published]
   publish_all_ports:
     description:
       - Whether all of O(exposed_ports), and those that the image exposes, are published, at ports that are chosen.
     type: bool
+    aliases: [publish_all]
   exposed_ports:
     description:
       - Ports that the container listens at, as C(PORT[/PROTOCOL]), or ranges of them. They are added to those of the image. Nothing but
@@ -236,22 +266,26 @@ options:
       - An empty list means the default.
     type: list
     elements: str
+    aliases: [dns]
   dns_search_domains:
     description:
       - Search domains for C(/etc/resolv.conf). V(.) alone means none.
     type: list
     elements: str
+    aliases: [dns_search]
   dns_opts:
     description:
       - Options for C(/etc/resolv.conf).
     type: list
     elements: str
+    aliases: [dns_option]
   etc_hosts:
     description:
       - More lines of C(/etc/hosts), as a dictionary of names and addresses. The address V(host-gateway) stands for that of the host in the
         container's first network.
       - They change while the container runs.
     type: dict
+    aliases: [add_hosts]
   log_driver:
     description:
       - V(json-file) keeps the output in a file in the format of Docker, V(none) throws it away.
@@ -263,6 +297,7 @@ options:
       - Options for the log. V(max-size) is the size at which a file is rotated, for example V(10m); V(max-file) how many files are kept.
       - They change while the container runs; a change shows with the next line of output.
     type: dict
+    aliases: [log_opt]
   runtime:
     description:
       - The OCI runtime, as a name (V(runc), V(crun)) or an absolute path.
@@ -463,6 +498,7 @@ options:
       - With O(state=started), stop and start a container that exists already. Works with O(name) alone.
     type: bool
     default: false
+    aliases: [force_restart]
   update_in_place:
     description:
       - Whether a container is changed without a new one where that is possible. The
@@ -481,6 +517,7 @@ options:
         The name V(*) stands for all options.
       - By default most dictionaries, and most lists whose order does not matter, may have more than the task asks for. The
         R(table of options,ansible_collections.fleet.containerd.docsite.guide_container_options) tells it for each.
+      - Aliases of options are names of options here, too.
     type: dict
 seealso:
   - module: fleet.containerd.containerd_container_info
@@ -575,11 +612,11 @@ from ..module_utils.argument_specs.containerd_container import SPEC
 from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
-from ..module_utils.resources.container.resource import ContainerResource
+from ..module_utils.resources.container.resource import ContainerResource, in_check_mode
 
 
 def main() -> None:
-    run(ContainerResource(), SPEC, cache, opened)
+    run(ContainerResource(), SPEC, cache, opened, in_check_mode=in_check_mode)
 
 
 if __name__ == "__main__":

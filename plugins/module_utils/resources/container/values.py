@@ -21,6 +21,8 @@ class WantedContainer(t.NamedTuple):
 
     strict_name: an image with another name is another image. wait_timeout: seconds that a job (detach is False) may take.
     in_place: options change without a new container where they can.
+    strict_labels: labels of the image that are not given are an error, if labels are compared strictly.
+    compare_with_own: when they are compared, values are added to those of the container's own image.
     """
 
     name: str
@@ -32,6 +34,8 @@ class WantedContainer(t.NamedTuple):
     modes: t.Mapping[str, str] = {}
     image: t.Optional[WantedImage] = None
     strict_name: bool = False
+    strict_labels: bool = False
+    compare_with_own: bool = False
     detach: bool = True
     wait_timeout: t.Optional[float] = None
     cleanup: bool = False
