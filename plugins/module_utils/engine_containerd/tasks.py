@@ -13,12 +13,28 @@ import os
 import time
 import typing as t
 
-from ..engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, Mount, TaskIO, TaskState
+from ..engine.models import (
+    CREATED,
+    PAUSED,
+    RESTARTING,
+    RUNNING,
+    START_ERROR,
+    STOPPED,
+    Container,
+    Mount,
+    Supervision,
+    TaskIO,
+    TaskState,
+)
 from ..engine_host.place import Place
 from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, Unavailable, printable
-from ..runtime.processes import boot_id, boot_time
-from ..runtime.runc import failure
+from ..hostfs.atomic import make_dir, read_file
+from ..runtime.processes import Process, boot_id, boot_time, parent_of
+from ..runtime.runc import failure, find_binary
+from ..runtime.supervision import mark_asked, results, tell, wake, wanted
 from ..runtime.task_record import TaskRecord
+from ..runtime_spec.cgroups import made_by_systemd
+from .monitor import Monitor
 from .unfinished import Mark, settle
 from .values import Message, mount_messages, seconds
 
@@ -30,6 +46,9 @@ if t.TYPE_CHECKING:
 _STATUS = {1: CREATED, 2: RUNNING, 3: STOPPED, 4: PAUSED, 5: PAUSED}
 _UNKNOWN = 255
 _KILL = 9
+_NONE = Supervision()
+#: Where containerd's shims have the runtime keep its state.
+_RUNTIME_ROOT = "/run/containerd/runc"
 #: Temporary errors of Create, and for how long they are retried: the daemon still removes the bundle of an interrupted call; the
 #: runtime had a container with that id (the host was reset), and the try itself removed it.
 _CLEARING = {"file exists": 15.0, "failed to start shim": 2.0, "already exists": 2.0, "container with id exists": 2.0}
@@ -39,6 +58,9 @@ _CREATE_SECONDS = 120.0
 _KILL_SECONDS = 30.0
 _HALF_SECONDS = 15.0
 _LOG_SECONDS = 5.0
+_LOOK_SECONDS = 0.05
+#: How long after a change of its labels the monitor may still begin to start a container, and how long a start may take.
+_SETTLE_SECONDS, _START_SECONDS = 1.0, 10.0
 _STATE_SECONDS = 20.0
 
 
@@ -50,22 +72,31 @@ class TaskProxy:
     ) -> None:
         self._rpc, self._place, self._data_root, self._tidy = rpc, place, data_root, tidy
         self._directory, self._spare = place.container_path, os.path.join(state_root, "exits")
+        self._state_root, self._monitor = state_root, Monitor(rpc)
 
     def _call(self, method: str, container_id: str, timeout: t.Optional[float] = 60.0, **request: t.Any) -> Message:
         return self._rpc.call(f"tasks.v1.Tasks/{method}", {"container_id": container_id, **request}, timeout)
 
     # Making and starting
 
-    def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
-        with contextlib.suppress(NotFound):
-            raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {self.state(container.id).status}")
+    def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, supervision: Supervision = _NONE) -> TaskState:
         self._place.container_dir(container.id)
-        self._settle(container.id)
-        self._forget(container.id)
+        if supervision.restarts:
+            # What is known of the last run is told until this one has begun.
+            self._delete_half(container.id)
+            self._settle(container.id)
+        else:
+            with contextlib.suppress(NotFound):
+                status = self.state(container.id).status
+                raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {status}")
+            self._settle(container.id)
+            self._forget(container.id)
+        self._monitor.clear(container.id)
+        self._tell(container, io, supervision)
         started = time.monotonic()
         while True:
             try:
-                self._create(container.id, rootfs, io)
+                self._create(container.id, rootfs, io, supervision)
                 break
             except EngineError as error:
                 patience = next((seconds for words, seconds in _CLEARING.items() if words in str(error)), 0.0)
@@ -84,12 +115,17 @@ class TaskProxy:
             with contextlib.suppress(EngineError):
                 self.delete(container.id, force=True)
             raise _explained("start", error) from error
+        self._follow(container.id, io, supervision, True)
         return self.state(container.id)
 
-    def _create(self, container_id: str, rootfs: t.Sequence[Mount], io: TaskIO) -> None:
+    def _stdio(self, container_id: str, io: TaskIO, supervision: Supervision) -> Stdio:
         from .stdio import Stdio
 
-        with Stdio(self._data_root, self._directory(container_id), self._files(container_id)[0], io) as stdio:
+        counters = supervision.restarts, supervision.waited
+        return Stdio(self._data_root, self._directory(container_id), self._files(container_id)[0], io, *counters)
+
+    def _create(self, container_id: str, rootfs: t.Sequence[Mount], io: TaskIO, supervision: Supervision) -> None:
+        with self._stdio(container_id, io, supervision) as stdio:
             mounts, mark = mount_messages(rootfs), self._mark(container_id)
             mark.set()
             made = self._call("Create", container_id, _CREATE_SECONDS, rootfs=mounts, terminal=io.terminal, **stdio.uris)
@@ -118,6 +154,91 @@ class TaskProxy:
 
         return find_program(self._rpc.address, binary)
 
+    # Supervising
+
+    def _by_monitor(self, container_id: str, io: TaskIO, asked: Supervision) -> str:
+        """The URI for the output of starts by the daemon's monitor; empty if it cannot do what is asked for."""
+        if asked.policy == "no":
+            return ""
+        uri = self._stdio(container_id, io, asked).lasting_uri()
+        return uri if self._monitor.can(asked, io.terminal, io.stdin, uri) else ""
+
+    def _tell(self, container: Container, io: TaskIO, asked: Supervision) -> None:
+        """Tell our own supervisor, the log writer, what it has to do. What the monitor does, it does not."""
+        if self._by_monitor(container.id, io, asked):
+            asked = asked._replace(policy="no")
+        more = {"state-root": self._state_root}
+        if asked.wanted:
+            from ..libexec.starter import command
+
+            more["again"] = "\t".join(command(self._data_root, "again", self._directory(container.id)))
+        runtime = [container.runtime.binary, "--root", f"{_RUNTIME_ROOT}/{self._rpc.namespace}"]
+        if asked.health:
+            make_dir(os.path.dirname(self._results(container.id)))
+            runtime[0] = self.find_runtime(container.runtime.binary) or find_binary(container.runtime.binary)
+        runtime += ["--systemd-cgroup"] if made_by_systemd(container.spec) else []
+        tell(self._directory(container.id), asked, runtime, self._results(container.id), more)
+
+    def _follow(self, container_id: str, io: TaskIO, asked: Supervision, anew: bool) -> None:
+        uri = self._by_monitor(container_id, io, asked)
+        if uri:
+            self._monitor.follow(container_id, asked, uri, anew)
+
+    def supervise(self, container: Container, io: TaskIO, supervision: Supervision) -> None:
+        self._place.container_dir(container.id)
+        self._tell(container, io, supervision)
+        with contextlib.suppress(NotFound):
+            if self.state(container.id).status in (RUNNING, PAUSED, RESTARTING):
+                if not self._by_monitor(container.id, io, supervision):
+                    self._monitor.leave(container.id)
+                self._follow(container.id, io, supervision, False)
+            if self.state(container.id).alone:
+                self._watch(container.id)
+                return
+        self._wake(container.id)
+
+    def _watch(self, container_id: str) -> None:
+        """Have a supervisor for a container whose log writer was killed."""
+        from ..libexec.install import command
+        from ..runtime.launch import start_apart
+
+        init = Process.of(self.state(container_id).pid)
+        bundle = f"/proc/{parent_of(init.pid)}/cwd"
+        spare, path = self._files(container_id)
+        place = [self._directory(container_id), container_id, path, spare, str(init.pid), str(init.started), bundle, "containerd"]
+        words = [*command(self._data_root, "watch"), *place]
+        start_apart(f"fleet-watch-{container_id}", f"Supervisor of the container {container_id}", words)
+
+    def give_up(self, container_id: str) -> None:
+        mark_asked(self._directory(container_id))
+        self._leave(container_id)
+        self._wake(container_id)
+
+    def _leave(self, container_id: str) -> None:
+        """Have the monitor forget a container that ends, or has ended. If it is starting it at this moment, wait until it has: a
+        task that is killed between the two calls of a start would stay for ever as one that was never started.
+        """
+        if not self._monitor.leave(container_id):
+            return
+        began, status = time.monotonic(), STOPPED
+        while time.monotonic() - began < (_START_SECONDS if status == CREATED else _SETTLE_SECONDS):
+            with contextlib.suppress(NotFound):
+                status = _STATUS.get(self._call("Get", container_id)["process"]["status"], status)
+            if status in (RUNNING, PAUSED):
+                return
+            time.sleep(_LOOK_SECONDS)
+
+    def _wake(self, container_id: str) -> None:
+        record = TaskRecord.read(*self._files(container_id))
+        if record and record.boot == boot_id():
+            wake(record.shim)
+
+    def _results(self, container_id: str) -> str:
+        return os.path.join(self._state_root, "health", f"{container_id}.json")
+
+    def health(self, container_id: str) -> t.Mapping[str, t.Any]:
+        return results(self._results(container_id))
+
     # Our own records
 
     def _files(self, container_id: str) -> t.Tuple[str, str]:
@@ -131,7 +252,11 @@ class TaskProxy:
 
     def _forget(self, container_id: str) -> None:
         directory = self._directory(container_id)
-        for path in (*self._files(container_id), *(os.path.join(directory, name) for name in ("stdin", "stdout", "stderr"))):
+        for path in (
+            *self._files(container_id),
+            self._results(container_id),
+            *(os.path.join(directory, name) for name in ("stdin", "stdout", "stderr", START_ERROR)),
+        ):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
 
@@ -160,7 +285,19 @@ class TaskProxy:
         if record.ending is None and record.boot not in ("", boot_id()):
             # Nothing outlives a reboot.
             state = state._replace(exited_at=max(record.started_at, boot_time()))
-        return _merged(state, record)
+        return self._supervised(_merged(state, record), record)
+
+    def _supervised(self, state: TaskState, record: TaskRecord) -> TaskState:
+        """The state of what does not run, with what its supervisor makes of it. The monitor, too, starts in two steps."""
+        found = read_file(os.path.join(self._directory(state.container_id), START_ERROR))
+        if found:
+            # The program said it that should have started it again (resources/container/boot.py).
+            state = state._replace(error=printable(found.decode("utf-8", "replace"), 1000))
+        coming = record.restarting or (state.status == CREATED and record.restarts > 0)
+        ours = coming and record.boot == boot_id() and record.shim.alive
+        if ours or self._monitor.will_start(state.container_id, state.exit_status, state.status == CREATED):
+            return state._replace(status=RESTARTING, pid=0)
+        return state
 
     def _of(self, process: Message) -> TaskState:
         container_id = process["container_id"] or process["id"]
@@ -172,26 +309,45 @@ class TaskProxy:
             process["exit_status"] if status == STOPPED else 0,
             exited_at=seconds(process["exited_at"]) if status == STOPPED else 0.0,
         )
-        return _merged(state, self._known(container_id) or TaskRecord())
+        record = self._known(container_id) or TaskRecord()
+        if status == STOPPED and record.ending is None and record.shim.alive:
+            # The log writer is about to tell how it ended, and what follows.
+            self._wait_for_log(container_id)
+            record = self._known(container_id) or record
+        state = _merged(state, record)
+        if status in (STOPPED, CREATED):
+            return self._supervised(state, record)
+        return state._replace(alone=wanted(self._directory(container_id)) and not record.shim.alive)
 
     def list(self) -> t.List[TaskState]:
         found = self._rpc.call("tasks.v1.Tasks/List")["tasks"]
         return [self._of(one) if one["status"] in _STATUS else self.state(one["container_id"] or one["id"]) for one in found]
 
     def wait(self, container_id: str, timeout: t.Optional[float] = None) -> TaskState:
-        started = time.monotonic()
-        state = self.state(container_id)
-        if state.status != STOPPED:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            state = self.state(container_id)
+            if state.status == STOPPED:
+                self._wait_for_log(container_id)
+                return self.state(container_id)
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
             try:
-                self._call("Wait", container_id, None if timeout is None else max(timeout, 0.001))
+                if state.status == RESTARTING:
+                    self._look_later(left)
+                else:
+                    self._call("Wait", container_id, left)
             except NotFound:
-                return self._remembered(container_id)
+                continue
             except Unavailable as error:
-                if timeout is None or time.monotonic() - started < timeout:
+                if deadline is None or time.monotonic() < deadline:
                     raise
                 raise Unavailable(f"the container {container_id[:12]} has not ended within {timeout:g} s") from error
-        self._wait_for_log(container_id)
-        return self.state(container_id)
+
+    def _look_later(self, left: t.Optional[float]) -> None:
+        if left is not None and left <= _LOOK_SECONDS:
+            time.sleep(left)
+            raise Unavailable("it is still being started again")
+        time.sleep(_LOOK_SECONDS)
 
     def _wait_for_log(self, container_id: str) -> None:
         """Wait until the log writer has written the last line; not for ever, since a remaining process may hold the output."""
@@ -233,9 +389,12 @@ class TaskProxy:
                 self._delete_half(container_id)
                 self._settle(container_id)
             raise
+        if state.status in (RUNNING, PAUSED, RESTARTING) and not force:
+            raise FailedPrecondition(f"the container {container_id[:12]} is {state.status}: stop it first")
+        if force:
+            self._leave(container_id)
+            state = self.state(container_id)
         if state.status in (RUNNING, PAUSED):
-            if not force:
-                raise FailedPrecondition(f"the container {container_id[:12]} is {state.status}: stop it first")
             self._kill(container_id, state.status)
             state = self.state(container_id)
         with contextlib.suppress(NotFound):
@@ -263,8 +422,8 @@ class TaskProxy:
 def _merged(state: TaskState, record: TaskRecord) -> TaskState:
     """Merge the daemon's state with the record. The recorded end may be that of an earlier run: the restart monitor has started
     the container again, and the log writer has not recorded the new end yet."""
-    state, ended = state._replace(log_path=record.log, started_at=record.started_at), record.ending
-    if state.status != STOPPED or ended is None or ended.exited_at + _SAME < state.exited_at:
+    state, ended = state._replace(log_path=record.log, started_at=record.started_at, restarts=record.restarts), record.ending
+    if state.status not in (STOPPED, RESTARTING) or ended is None or ended.exited_at + _SAME < state.exited_at:
         return state
     return state._replace(
         exit_status=ended.exit_status,

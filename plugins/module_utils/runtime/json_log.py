@@ -23,6 +23,11 @@ def escape(data: bytes) -> str:
     return data.decode("utf-8", "replace").translate(_ESCAPES)
 
 
+def timestamp(now: int) -> str:
+    """RFC 3339, of nanoseconds since the epoch."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now % 10**9:09d}Z"
+
+
 def rotated(path: str, number: int) -> str:
     """The name of a rotated file; larger numbers are older."""
     return f"{path}.{number}" if number else path
@@ -68,8 +73,7 @@ class Log:
     def _write(self, stream: str, pieces: list[bytes]) -> None:
         if not self._path or not pieces:
             return
-        now = time.time_ns()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now % 10**9:09d}Z"
+        stamp = timestamp(time.time_ns())
         for piece in pieces:
             text = f'{{"log":"{escape(piece)}","stream":"{stream}","time":"{stamp}"}}\n'.encode()
             try:

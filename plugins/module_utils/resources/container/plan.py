@@ -214,9 +214,14 @@ class Planner:
                     lambda: steps.update(engine, container, want, self.differ.live),
                 )
             )
+        if have.task and have.task.alone and want.state != "stopped" and not want.restart:
+            # Whoever killed its supervisor has not asked for its end.
+            title = f"supervise container {want.name} again"
+            found.append(Step(title, lambda: steps.supervise(engine, engine.containers.get(container.id))))
+        live = len(found)
         found += self._state_steps(container)
         before, after = render(self.differ.live)
-        if found[1 if self.differ.live else 0 :]:
+        if found[live:]:
             before, after = {**before, "state": _state(have)}, {**after, "state": _wanted_state(want, have)}
         return Plan(found, before, after)
 
