@@ -28,13 +28,12 @@ from ..engine.models import (
 )
 from ..engine_host.place import Place
 from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, Unavailable, printable
-from ..hostfs.atomic import make_dir, read_file
-from ..runtime.processes import Process, boot_id, boot_time, parent_of
-from ..runtime.runc import failure, find_binary
-from ..runtime.supervision import mark_asked, results, tell, wake, wanted
+from ..hostfs.atomic import read_file
+from ..runtime.processes import Process, boot_id, boot_time
+from ..runtime.runc import failure
+from ..runtime.supervision import mark_asked, results, wake
 from ..runtime.task_record import TaskRecord
-from ..runtime_spec.cgroups import made_by_systemd
-from .monitor import Monitor
+from .supervisors import Supervisors
 from .unfinished import Mark, settle
 from .values import Message, mount_messages, seconds
 
@@ -47,8 +46,6 @@ _STATUS = {1: CREATED, 2: RUNNING, 3: STOPPED, 4: PAUSED, 5: PAUSED}
 _UNKNOWN = 255
 _KILL = 9
 _NONE = Supervision()
-#: Where containerd's shims have the runtime keep its state.
-_RUNTIME_ROOT = "/run/containerd/runc"
 #: Temporary errors of Create, and for how long they are retried: the daemon still removes the bundle of an interrupted call; the
 #: runtime had a container with that id (the host was reset), and the try itself removed it.
 _CLEARING = {"file exists": 15.0, "failed to start shim": 2.0, "already exists": 2.0, "container with id exists": 2.0}
@@ -72,7 +69,7 @@ class TaskProxy:
     ) -> None:
         self._rpc, self._place, self._data_root, self._tidy = rpc, place, data_root, tidy
         self._directory, self._spare = place.container_path, os.path.join(state_root, "exits")
-        self._state_root, self._monitor = state_root, Monitor(rpc)
+        self._supervisors = Supervisors(rpc, place, data_root, state_root, self._files, self.find_runtime)
 
     def _call(self, method: str, container_id: str, timeout: t.Optional[float] = 60.0, **request: t.Any) -> Message:
         return self._rpc.call(f"tasks.v1.Tasks/{method}", {"container_id": container_id, **request}, timeout)
@@ -91,8 +88,7 @@ class TaskProxy:
                 raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {status}")
             self._settle(container.id)
             self._forget(container.id)
-        self._monitor.clear(container.id)
-        self._tell(container, io, supervision)
+        self._supervisors.begin(container, io, supervision)
         started = time.monotonic()
         while True:
             try:
@@ -115,17 +111,11 @@ class TaskProxy:
             with contextlib.suppress(EngineError):
                 self.delete(container.id, force=True)
             raise _explained("start", error) from error
-        self._follow(container.id, io, supervision, True)
+        self._supervisors.begun(container.id, io, supervision)
         return self.state(container.id)
 
-    def _stdio(self, container_id: str, io: TaskIO, supervision: Supervision) -> Stdio:
-        from .stdio import Stdio
-
-        counters = supervision.restarts, supervision.waited
-        return Stdio(self._data_root, self._directory(container_id), self._files(container_id)[0], io, *counters)
-
     def _create(self, container_id: str, rootfs: t.Sequence[Mount], io: TaskIO, supervision: Supervision) -> None:
-        with self._stdio(container_id, io, supervision) as stdio:
+        with self._supervisors.stdio(container_id, io, supervision) as stdio:
             mounts, mark = mount_messages(rootfs), self._mark(container_id)
             mark.set()
             made = self._call("Create", container_id, _CREATE_SECONDS, rootfs=mounts, terminal=io.terminal, **stdio.uris)
@@ -156,69 +146,32 @@ class TaskProxy:
 
     # Supervising
 
-    def _by_monitor(self, container_id: str, io: TaskIO, asked: Supervision) -> str:
-        """The URI for the output of starts by the daemon's monitor; empty if it cannot do what is asked for."""
-        if asked.policy == "no":
-            return ""
-        uri = self._stdio(container_id, io, asked).lasting_uri()
-        return uri if self._monitor.can(asked, io.terminal, io.stdin, uri) else ""
-
-    def _tell(self, container: Container, io: TaskIO, asked: Supervision) -> None:
-        """Tell our own supervisor, the log writer, what it has to do. What the monitor does, it does not."""
-        if self._by_monitor(container.id, io, asked):
-            asked = asked._replace(policy="no")
-        more = {"state-root": self._state_root}
-        if asked.wanted:
-            from ..libexec.starter import command
-
-            more["again"] = "\t".join(command(self._data_root, "again", self._directory(container.id)))
-        runtime = [container.runtime.binary, "--root", f"{_RUNTIME_ROOT}/{self._rpc.namespace}"]
-        if asked.health:
-            make_dir(os.path.dirname(self._results(container.id)))
-            runtime[0] = self.find_runtime(container.runtime.binary) or find_binary(container.runtime.binary)
-        runtime += ["--systemd-cgroup"] if made_by_systemd(container.spec) else []
-        tell(self._directory(container.id), asked, runtime, self._results(container.id), more)
-
-    def _follow(self, container_id: str, io: TaskIO, asked: Supervision, anew: bool) -> None:
-        uri = self._by_monitor(container_id, io, asked)
-        if uri:
-            self._monitor.follow(container_id, asked, uri, anew)
-
     def supervise(self, container: Container, io: TaskIO, supervision: Supervision) -> None:
-        self._place.container_dir(container.id)
-        self._tell(container, io, supervision)
+        state: t.Optional[TaskState] = None
         with contextlib.suppress(NotFound):
-            if self.state(container.id).status in (RUNNING, PAUSED, RESTARTING):
-                if not self._by_monitor(container.id, io, supervision):
-                    self._monitor.leave(container.id)
-                self._follow(container.id, io, supervision, False)
-            if self.state(container.id).alone:
-                self._watch(container.id)
-                return
-        self._wake(container.id)
-
-    def _watch(self, container_id: str) -> None:
-        """Have a supervisor for a container whose log writer was killed."""
-        from ..libexec.install import command
-        from ..runtime.launch import start_apart
-
-        init = Process.of(self.state(container_id).pid)
-        bundle = f"/proc/{parent_of(init.pid)}/cwd"
-        spare, path = self._files(container_id)
-        place = [self._directory(container_id), container_id, path, spare, str(init.pid), str(init.started), bundle, "containerd"]
-        words = [*command(self._data_root, "watch"), *place]
-        start_apart(f"fleet-watch-{container_id}", f"Supervisor of the container {container_id}", words)
+            state = self.state(container.id)
+        runs = state is not None and state.status in (RUNNING, PAUSED, RESTARTING)
+        self._place.container_dir(container.id)
+        self._supervisors.change(container, io, supervision, runs)
+        if state and runs and not self._known_supervisor(container.id).alive and self._supervisors.ours(container.id):
+            self._supervisors.watch(container.id, state.pid)
+        else:
+            wake(self._known_supervisor(container.id))
 
     def give_up(self, container_id: str) -> None:
         mark_asked(self._directory(container_id))
         self._leave(container_id)
-        self._wake(container_id)
+        wake(self._known_supervisor(container_id))
+
+    def _known_supervisor(self, container_id: str) -> Process:
+        record = TaskRecord.read(*self._files(container_id))
+        return record.shim if record and record.boot == boot_id() else Process(0, 0)
 
     def _leave(self, container_id: str) -> None:
         """Have the monitor forget a container that ends, or has ended. If it is starting it at this moment, wait until it has: a
         task that is killed between the two calls of a start would stay for ever as one that was never started.
         """
-        if not self._monitor.leave(container_id):
+        if not self._supervisors.monitor.leave(container_id):
             return
         began, status = time.monotonic(), STOPPED
         while time.monotonic() - began < (_START_SECONDS if status == CREATED else _SETTLE_SECONDS):
@@ -228,16 +181,8 @@ class TaskProxy:
                 return
             time.sleep(_LOOK_SECONDS)
 
-    def _wake(self, container_id: str) -> None:
-        record = TaskRecord.read(*self._files(container_id))
-        if record and record.boot == boot_id():
-            wake(record.shim)
-
-    def _results(self, container_id: str) -> str:
-        return os.path.join(self._state_root, "health", f"{container_id}.json")
-
     def health(self, container_id: str) -> t.Mapping[str, t.Any]:
-        return results(self._results(container_id))
+        return results(self._supervisors.results(container_id))
 
     # Our own records
 
@@ -254,7 +199,7 @@ class TaskProxy:
         directory = self._directory(container_id)
         for path in (
             *self._files(container_id),
-            self._results(container_id),
+            self._supervisors.results(container_id),
             *(os.path.join(directory, name) for name in ("stdin", "stdout", "stderr", START_ERROR)),
         ):
             with contextlib.suppress(FileNotFoundError):
@@ -295,7 +240,7 @@ class TaskProxy:
             state = state._replace(error=printable(found.decode("utf-8", "replace"), 1000))
         coming = record.restarting or (state.status == CREATED and record.restarts > 0)
         ours = coming and record.boot == boot_id() and record.shim.alive
-        if ours or self._monitor.will_start(state.container_id, state.exit_status, state.status == CREATED):
+        if ours or self._supervisors.monitor.will_start(state.container_id, state.exit_status, state.status == CREATED):
             return state._replace(status=RESTARTING, pid=0)
         return state
 
@@ -317,7 +262,7 @@ class TaskProxy:
         state = _merged(state, record)
         if status in (STOPPED, CREATED):
             return self._supervised(state, record)
-        return state._replace(alone=wanted(self._directory(container_id)) and not record.shim.alive)
+        return state._replace(alone=self._supervisors.ours(container_id) and not record.shim.alive)
 
     def list(self) -> t.List[TaskState]:
         found = self._rpc.call("tasks.v1.Tasks/List")["tasks"]
