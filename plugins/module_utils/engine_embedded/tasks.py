@@ -335,7 +335,7 @@ def _shims(bundle: str) -> t.Iterator[t.Tuple[Process, t.List[str]]]:
     """The shim of a bundle, and its arguments from the bundle on (libexec/shim.py)."""
     from ..libexec.install import COMMAND
 
-    return ((one, words[words.index(bundle) :]) for one, words in with_argument(bundle) if COMMAND in words)
+    return ((one, words[words.index(bundle) :]) for one, words in with_argument(bundle) if COMMAND in words and "shim" in words)
 
 
 def _end_makers(bundle: Bundle) -> t.List[Process]:
