@@ -456,6 +456,77 @@ options:
     description:
       - Seconds between O(stop_signal) and C(SIGKILL). A container whose O(stop_timeout) is not set gets 10 seconds.
     type: int
+  restart_policy:
+    description:
+      - Whether the container is started again when it has ended, and after a reboot. V(always) and V(unless-stopped) mean whatever its exit
+        status was, V(on-failure) only if that was not 0, at most O(restart_retries) times.
+      - A container that a task, or C(on_failure=stop) of its health check, has stopped stays stopped with every policy, also across a
+        reboot, until a task starts it. (Docker starts one with V(always) again at a boot, which undoes what a task has asked for.)
+      - The engine V(embedded) starts it after O(restart_delay), which doubles with each start. With the engine V(containerd) the daemon does
+        it if its restart monitor can do what is asked for; it looks every 10 seconds. Otherwise, and always with a health check or with
+        O(restart_delay), a process of this collection does it as with the engine V(embedded).
+      - The first container with a policy or a health check installs what starts such containers after a boot. With systemd that is a
+        unit, C(fleet-containers.service). Without systemd have the host run the file C(libexec/restore) below O(data_root) at its start.
+    type: str
+    choices: ["no", "on-failure", always, unless-stopped]
+  restart_retries:
+    description:
+      - How often O(restart_policy=on-failure) starts the container, counted from the last start by a task. V(0) means that there is no limit.
+    type: int
+  restart_delay:
+    description:
+      - How long to wait before the container is started again, as V(500ms), V(2s) or V(1m30s). It doubles with each start, up to
+        O(restart_max_delay), and begins anew when the container has run for 10 seconds. Without it, V(100ms).
+    type: str
+  restart_max_delay:
+    description:
+      - The longest O(restart_delay). Without it, V(1m).
+    type: str
+  healthcheck:
+    description:
+      - How to find out whether the container is healthy. The result is in C(State.Health) of the returned container.
+      - Keys that are not given are those of the image's C(HEALTHCHECK). Without C(test), and without C(test_cli_compatible), there is no check.
+    type: dict
+    suboptions:
+      test:
+        description:
+          - The command, which runs in the container as its user, with its environment and in its working directory. The exit status 0
+            means healthy. When it ends, all processes that it has started and that hold its output end with it.
+          - A string, and a list that begins with V(CMD-SHELL), is for C(/bin/sh -c) of the container. A list that begins with V(CMD) has the
+            words of a command. V([NONE]) means that there is no check, also where the image has one.
+        type: raw
+      interval:
+        description:
+          - The time between the end of a check and the next one, as V(30s) or V(1m30s). Without it, V(30s).
+        type: str
+      timeout:
+        description:
+          - How long a check may take. One that takes longer has failed. Without it, V(30s).
+        type: str
+      retries:
+        description:
+          - How many checks in a row must fail to make the container unhealthy. Without it, V(3).
+        type: int
+      start_period:
+        description:
+          - For this time after the start of the container, checks that fail do not count.
+        type: str
+      start_interval:
+        description:
+          - The time between checks in C(start_period), until one succeeds. Without it, V(5s).
+        type: str
+      on_failure:
+        description:
+          - What to do with a container that turns unhealthy. V(none) leaves it. V(kill) kills it, then O(restart_policy) says what follows.
+            V(restart) stops it by O(stop_signal) and O(stop_timeout) and starts it again, whatever O(restart_policy) says. V(stop) stops
+            it, and it stays stopped.
+        type: str
+        choices: [none, kill, restart, stop]
+      test_cli_compatible:
+        description:
+          - Take C(test) from the image if it is not given.
+        type: bool
+        default: false
   force_kill:
     description:
       - Stop the container with C(SIGKILL) at once.

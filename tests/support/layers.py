@@ -43,7 +43,7 @@ ARROWS: t.Dict[str, t.Set[str]] = {
     "libexec": {*_TOOLS, "runtime", "network"},
     "engine_embedded": {*_ENGINE, "store"},
     "engine_containerd": {*_ENGINE, "rpc"},
-    "kernel": {*_VALUES, "engine_embedded", "engine_containerd"},
+    "kernel": {*_VALUES, "engine_embedded", "engine_containerd", "engine_host"},
     "resources": {
         *_VALUES,
         "kernel",

@@ -55,6 +55,7 @@ from .models import (
     LayerTarget,
     Mount,
     SnapshotInfo,
+    Supervision,
     TaskIO,
     TaskState,
 )
@@ -208,8 +209,24 @@ class ContainerStore(t.Protocol):
 class TaskService(t.Protocol):
     """Running containers. A task belongs to one container and has its id."""
 
-    def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
-        """Make and start the container's task. AlreadyExists when there is one, even a stopped one. A failure leaves no task."""
+    def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, supervision: Supervision = ...) -> TaskState:
+        """Make and start the container's task. AlreadyExists when there is one, even a stopped one. A failure leaves no task.
+        A start by a supervisor (restarts) takes the place of the task that has ended.
+
+        From here on it is supervised, until give_up(), an end that needs no start, or delete().
+        """
+
+    def supervise(self, container: Container, io: TaskIO, supervision: Supervision) -> None:
+        """Change the supervision of a container, also while it runs. Its counters stay. io: as it was started with.
+
+        One that runs alone (TaskState) gets a supervisor again.
+        """
+
+    def give_up(self, container_id: str) -> None:
+        """The next end of the task is its last one, and no boot starts it again. Nothing happens to what runs. No error without a task."""
+
+    def health(self, container_id: str) -> t.Mapping[str, t.Any]:
+        """What the health check has found, as docker has it: Status, FailingStreak, Log; empty without one."""
 
     def find_runtime(self, binary: str) -> str:
         """The path of the runtime, as start() would find it; empty if it cannot be known. NotFound tells what to install."""

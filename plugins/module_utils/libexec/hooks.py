@@ -13,7 +13,6 @@ import os
 import typing as t
 
 from .. import errors
-from ..errors import from_os_error
 from ..hostfs import atomic, edit, lock, mounts, syscalls
 from ..network import (
     attachment,
@@ -64,15 +63,7 @@ def link_path(data_root: str) -> str:
 
 def install_hook(data_root: str) -> None:
     """Have the hook of this release; containers that exist use it from their next start."""
-    path, link = install.install(data_root, MODULES), link_path(data_root)
-    try:
-        if os.path.islink(link) and os.readlink(link) == path:
-            return
-        new = f"{link}.{os.urandom(4).hex()}"
-        os.symlink(path, new)
-        os.replace(new, link)
-    except OSError as error:
-        raise from_os_error(error, f"writing {link}") from error
+    install.link(data_root, _LINK, install.install(data_root, MODULES))
 
 
 def hooks(data_root: str, networks: str) -> t.Dict[str, t.Any]:

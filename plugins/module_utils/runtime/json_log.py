@@ -23,6 +23,11 @@ def escape(data: bytes) -> str:
     return data.decode("utf-8", "replace").translate(_ESCAPES)
 
 
+def timestamp(now: int) -> str:
+    """RFC 3339, of nanoseconds since the epoch."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now % 10**9:09d}Z"
+
+
 def rotated(path: str, number: int) -> str:
     """The name of a rotated file; larger numbers are older."""
     return f"{path}.{number}" if number else path
@@ -76,8 +81,7 @@ class Log:
         if not self._path or not pieces:
             return
         self._look()
-        now = time.time_ns()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now % 10**9:09d}Z"
+        stamp = timestamp(time.time_ns())
         for piece in pieces:
             text = f'{{"log":"{escape(piece)}","stream":"{stream}","time":"{stamp}"}}\n'.encode()
             try:

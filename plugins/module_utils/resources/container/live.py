@@ -1,6 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Changes of a container that stays: for what runs, in its files, and in its record, which is written last.
+"""Changes of a container that stays: for what runs, in its files, in its record, and last for its supervisor, which
+goes by the record.
 
 A mark in the container's directory tells that one has begun. After a kill the next run does it again, whatever the task asks by then,
 since nobody knows which limits the task has. After an error everything is put back.
@@ -23,7 +24,7 @@ from ...hostfs.edit import Edit, edit
 from ...kernel.field import IGNORE, MORE, outcome
 from ...runtime.memory import check_limit
 from ...runtime_spec.resources import Resources, resources_of, update_of
-from . import networks
+from . import networks, steps
 from .find import MARK, mark_of, task_of
 from .options.row import Draft, Live, Values
 from .options.row import stored as as_stored
@@ -59,12 +60,17 @@ def _record(engine: Engine, old: Side, new: Side) -> None:
     engine.containers.update(new.container, ["labels", "extensions", *(["spec"] if changed else [])])
 
 
+def _supervisor(engine: Engine, old: Side, new: Side) -> None:
+    steps.supervise(engine, new.container)
+
+
 #: How a change gets from one side to the other, in this order. With the sides exchanged, it is the way back. The record is always
 #: written; networks have a way of their own, right before it.
 _WAYS: t.Mapping[Live, t.Callable[[Engine, Side, Side], None]] = {
     Live.LIMITS: _limits,
     Live.FILES: _files,
     Live.RECORD: _record,
+    Live.SUPERVISOR: _supervisor,
 }
 #: What a change of an option can take.
 SERVED = {Live.NEVER, Live.NETWORKS, *_WAYS}
@@ -137,13 +143,16 @@ class Update:
         try:
             for kind in kinds:
                 way = functools.partial(_WAYS[kind], engine)
-                if kind is not Live.RECORD:
+                if kind is Live.RECORD:
+                    if networks.changes(self._changes):
+                        networks.change(engine, self._container, self._draft, self._context)
+                        new = new._replace(container=self._changed())
+                    way(old, new)
+                    back.append(functools.partial(way, new, old))
+                else:
                     # It may be done in part.
                     back.append(functools.partial(way, new, old))
-                elif networks.changes(self._changes):
-                    networks.change(engine, self._container, self._draft, self._context)
-                    new = new._replace(container=self._changed())
-                way(old, new)
+                    way(old, new)
             back = []
         finally:
             undone = [_done(one) for one in reversed(back)]

@@ -218,6 +218,10 @@ class Planner:
             options = ", ".join(sorted(change.field.option for change in self.differ.live))
             again = f"complete the interrupted update of container {want.name}"
             found.append(Step(f"update {options} of container {want.name}" if options else again, update.run))
+        if have.task and have.task.alone and want.state != "stopped" and not want.restart:
+            # Whoever killed its supervisor has not asked for its end.
+            title = f"supervise container {want.name} again"
+            found.append(Step(title, lambda: steps.supervise(engine, engine.containers.get(container.id))))
         changed = self._state_steps(container)
         found += changed
         before, after = render(self.differ.live)

@@ -9,18 +9,19 @@ import os
 import typing as t
 
 from ...engine import labels as L
-from ...engine.models import CREATED, PAUSED, STOPPED, Container
+from ...engine.models import ASKED, CREATED, PAUSED, RESTARTING, STOPPED, Container
 from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from ..image.find import find_image
 from . import networks, volumes
 from .options.life import Stop, stopping
 from .options.row import Values
 from .options.streams import log_path, task_io
+from .options.supervision import supervision_of
 from .options.table import dump, dump_effective, effective, image_defaults, values_of
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
-    from ...engine.models import Image
+    from ...engine.models import Image, Supervision, TaskIO
     from ...image.inspect import ImageView
     from .values import WantedContainer
 
@@ -106,24 +107,44 @@ def _stored(given: Values, values: Values, record: Image, view: ImageView) -> t.
     }
 
 
-def start(engine: Engine, container: Container) -> None:
-    """Start it, after removing the task of an earlier run."""
+def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int, float]] = None) -> None:
+    """Start it, after removing the task of an earlier run. counters: those of a supervisor, which starts it (Supervision)."""
     with contextlib.suppress(NotFound):
         state = engine.tasks.state(container.id)
-        if state.status not in (STOPPED, CREATED):
+        if state.status not in (STOPPED, CREATED, RESTARTING):
             return
-        engine.tasks.delete(container.id, force=True)
-    _mark_stopped(engine, container, False)
-    io = task_io(container.spec, values_of(container), log_path(engine.container_dir(container.id), container.id))
+        if not counters or not counters[0]:
+            engine.tasks.delete(container.id, force=True)
+    _forget_mark(engine, container)
+    # An update may have come between the plan and us.
+    container = engine.containers.get(container.id)
+    values = values_of(container)
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
     volumes.fill(engine, container, mounts)
     container = networks.prepare(engine, container)
+    asked = supervision_of(container.spec, values)
+    if counters:
+        asked = asked._replace(restarts=counters[0], waited=counters[1])
+    else:
+        _have_starter(engine, asked)
     try:
-        engine.tasks.start(container, mounts, io)
+        engine.tasks.start(container, mounts, _io(engine, container, values), asked)
     except EngineError as error:
         # It may run: somebody else was faster, or the answer was lost.
         networks.release(container, unused=True)
         raise networks.explained(container, error) from error
+
+
+def _io(engine: Engine, container: Container, values: Values) -> TaskIO:
+    return task_io(container.spec, values, log_path(engine.container_dir(container.id), container.id))
+
+
+def _have_starter(engine: Engine, asked: Supervision) -> None:
+    """Have what starts containers while no task is there."""
+    if asked.wanted:
+        from .starting import install
+
+        install(engine.data_root)
 
 
 def halt(engine: Engine, container: Container) -> None:
@@ -150,7 +171,7 @@ def _stop(engine: Engine, container: Container, how: Stop) -> None:
     try:
         if engine.tasks.state(container.id).status == STOPPED:
             return
-        _mark_stopped(engine, container, True)
+        engine.tasks.give_up(container.id)
         if not how.kill:
             _signal(engine, container.id, number)
             with contextlib.suppress(Unavailable):
@@ -180,7 +201,7 @@ def start_again(engine: Engine, container: Container, how: Stop) -> None:
 
 
 def _mark(engine: Engine, container: Container) -> str:
-    return os.path.join(engine.container_dir(container.id), "stopped")
+    return os.path.join(engine.container_dir(container.id), ASKED)
 
 
 def was_stopped(engine: Engine, container: Container) -> bool:
@@ -188,14 +209,10 @@ def was_stopped(engine: Engine, container: Container) -> bool:
     return L.DESIRED in container.extensions and os.path.exists(_mark(engine, container))
 
 
-def _mark_stopped(engine: Engine, container: Container, stopped: bool) -> None:
-    """Record that a stop was asked for. A full disk must not prevent the stop."""
-    if L.DESIRED not in container.extensions:
-        return
-    with contextlib.suppress(OSError):
-        if stopped:
-            os.close(os.open(_mark(engine, container), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        else:
+def _forget_mark(engine: Engine, container: Container) -> None:
+    """Whoever starts it wants it to run."""
+    if L.DESIRED in container.extensions:
+        with contextlib.suppress(OSError):
             os.unlink(_mark(engine, container))
 
 
@@ -243,3 +260,11 @@ def swap(engine: Engine, name: str, old: Container, new: Container) -> None:
 def _rename(engine: Engine, container: Container, add: t.Mapping[str, str], drop: str) -> None:
     labels = {key: value for key, value in engine.containers.get(container.id).labels.items() if key != drop}
     engine.containers.update(container._replace(labels={**labels, **add}), ["labels"])
+
+
+def supervise(engine: Engine, container: Container) -> None:
+    """Tell its supervisor what is asked for; have one again if it was killed."""
+    values = values_of(container)
+    asked = supervision_of(container.spec, values)
+    _have_starter(engine, asked)
+    engine.tasks.supervise(container, _io(engine, container, values), asked)

@@ -13,7 +13,7 @@ from ....engine.labels import DESIRED
 from ....engine.models import Container
 from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, STRICT, Field
-from . import kernel, life, limits, names, network, ports, process, record, storage, streams
+from . import kernel, life, limits, names, network, ports, process, record, storage, streams, supervision
 from .record import own_labels
 from .row import Context, Defaults, Draft, Host, Row, Seen, Value, Values, stored
 
@@ -21,7 +21,7 @@ from .row import Context, Defaults, Draft, Host, Row, Seen, Value, Values, store
 ROWS: t.Tuple[Row, ...] = (
     *(*names.ROWS, *network.ROWS, *ports.ROWS),
     *(*streams.ROWS, *storage.ROWS, *limits.ROWS, *kernel.ROWS),
-    *(*record.ROWS, *life.ROWS, *process.ROWS),
+    *(*record.ROWS, *life.ROWS, *supervision.ROWS, *process.ROWS),
 )
 
 BY_OPTION: t.Mapping[str, Row] = {row.option: row for row in ROWS}
@@ -128,6 +128,7 @@ def image_defaults(config: t.Any) -> t.Dict[str, t.Any]:
         "cmd": list(config.cmd),
         "entrypoint": list(config.entrypoint),
         "exposed_ports": list(config.exposed_ports),
+        "healthcheck": supervision.health_of_image(config.healthcheck),
         "env": dict(item.partition("=")[::2] for item in config.env if "=" in item[1:]),
         "labels": own_labels(config.labels),
         "stop_signal": config.stop_signal,

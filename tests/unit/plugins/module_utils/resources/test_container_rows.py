@@ -30,6 +30,7 @@ CONFIG: t.Dict[str, t.Any] = {
     "Entrypoint": ["sh"],
     "ExposedPorts": {"70/tcp": {}},
     "Env": ["PATH=/bin", "HOSTNAME=image", "A=image"],
+    "Healthcheck": {"Test": ["CMD-SHELL", "of image"], "Retries": 7},
     "Labels": {"from": "image"},
     "StopSignal": "SIGQUIT",
     "User": "user",
@@ -293,6 +294,33 @@ CASES: t.Dict[str, Case] = {
     ),
     "read_only": Case(
         True, False, "HostConfig.ReadonlyRootfs", (True, False, False), lambda one: one.spec["root"]["readonly"], True
+    ),
+    "restart_policy": Case(
+        "on-failure",
+        "always",
+        "HostConfig.RestartPolicy.Name",
+        ("on-failure", "always", "no"),
+        stored("restart_policy"),
+        "on-failure",
+    ),
+    "restart_retries": Case(5, 0, "HostConfig.RestartPolicy.MaximumRetryCount", (5, 0, 0), stored("restart_retries"), 5),
+    "restart_delay": Case(
+        "500ms", "1m30s", "Containerd.RestartDelay", ("500ms", "1m30s", None), stored("restart_delay"), 500 * 10**6
+    ),
+    "restart_max_delay": Case(
+        "2s", "1.5m", "Containerd.RestartMaxDelay", ("2s", "1m30s", None), stored("restart_max_delay"), 2 * 10**9
+    ),
+    "healthcheck": Case(
+        {"test": ["CMD", "true"], "interval": "1s"},
+        {"test": "exit 1", "retries": 1},
+        "Config.Healthcheck",
+        (
+            {"Test": ["CMD", "true"], "Interval": 10**9, "Retries": 7},
+            {"Test": ["CMD-SHELL", "exit 1"], "Retries": 1},
+            {"Test": ["CMD-SHELL", "of image"], "Retries": 7},
+        ),
+        stored("healthcheck"),
+        {"test": ["CMD", "true"], "interval": 10**9, "retries": 7},
     ),
     "runtime": Case("crun", "/bin/r", "HostConfig.Runtime", ("crun", "/bin/r", "runc"), lambda one: one.runtime.binary, "crun"),
     "stop_signal": Case("KILL", 2, "Config.StopSignal", ("SIGKILL", "SIGINT", "SIGQUIT"), stored("stop_signal"), 9),
