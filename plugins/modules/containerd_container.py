@@ -56,9 +56,19 @@ options:
   pull:
     description:
       - When the registry is asked for the image, as in M(fleet.containerd.containerd_image).
-    type: str
-    choices: [missing, always, newer, never]
+      - V(true) is V(always), and V(false) is V(missing).
+    type: raw
+    choices: [missing, always, newer, never, true, false]
     default: missing
+  pull_check_mode_behavior:
+    description:
+      - What check mode does with O(pull=always) and O(pull=newer).
+      - V(resolve) asks the registry, and tells what the run would do. This costs no pull.
+      - V(image_not_present) asks it only for an image that is not there.
+      - V(always) takes it that the registry has another image.
+    type: str
+    choices: [resolve, image_not_present, always]
+    default: resolve
   platform:
     description:
       - The platform to choose from a multi-platform image, as C(os/architecture[/variant]). The default is that of the target.
@@ -69,6 +79,22 @@ options:
       - V(recreate) makes a new container, V(ignore) leaves it.
     type: str
     choices: [recreate, ignore]
+    default: ignore
+  image_comparison:
+    description:
+      - Which image O(env), O(labels) and other options are added to when they are compared, while C(image) is V(ignore) in
+        O(comparisons).
+      - V(desired-image) is the image that the task names, if the target has it.
+      - V(current-image) is the one that the container was made from.
+    type: str
+    choices: [desired-image, current-image]
+    default: desired-image
+  image_label_mismatch:
+    description:
+      - What to do with labels of the image that O(labels) does not give, while C(labels) is V(strict) in O(comparisons).
+      - V(ignore) leaves them to the container, V(fail) fails.
+    type: str
+    choices: [ignore, fail]
     default: ignore
   command:
     description:
@@ -93,6 +119,7 @@ options:
     description:
       - Working directory, absolute. The default is that of the image; if that is relative, it is relative to V(/).
     type: str
+    aliases: [workdir]
   hostname:
     description:
       - Host name. The default is the first 12 digits of the container's id. In the network of the host, or of another container, it is
@@ -106,6 +133,7 @@ options:
     description:
       - Labels. They are added to those of the image, and can be changed without a new container.
     type: dict
+    aliases: [label]
   volumes:
     description:
       - Directories and files of the host to mount, as C(source:target[:options]).
@@ -117,6 +145,7 @@ options:
         It survives restarts, and is removed with the container, also when the container is replaced by a new one.
     type: list
     elements: str
+    aliases: [volume]
   read_only:
     description:
       - Whether the root file system is read-only.
@@ -494,11 +523,12 @@ options:
       - A port that a program of the host or another container has is an error, in check mode, too.
     type: list
     elements: str
-    aliases: [ports, publish]
+    aliases: [ports, publish, published]
   publish_all_ports:
     description:
       - Whether all of O(exposed_ports), and those that the image exposes, are published, at ports that are chosen.
     type: bool
+    aliases: [publish_all]
   exposed_ports:
     description:
       - Ports that the container listens at, as C(PORT[/PROTOCOL]), or ranges of them. They are added to those of the image. Nothing but
@@ -523,21 +553,26 @@ options:
       - An empty list means the default.
     type: list
     elements: str
+    aliases: [dns]
   dns_search_domains:
     description:
       - Search domains for C(/etc/resolv.conf). V(.) alone means none.
     type: list
     elements: str
+    aliases: [dns_search]
   dns_opts:
     description:
       - Options for C(/etc/resolv.conf).
     type: list
     elements: str
+    aliases: [dns_option]
   etc_hosts:
     description:
       - More lines of C(/etc/hosts), as a dictionary of names and addresses. The address V(host-gateway) stands for that of the host in the
         container's first network.
+      - They change while the container runs.
     type: dict
+    aliases: [add_hosts]
   log_driver:
     description:
       - V(json-file) keeps the output in a file in the format of Docker, V(none) throws it away.
@@ -547,11 +582,158 @@ options:
   log_options:
     description:
       - Options for the log. V(max-size) is the size at which a file is rotated, for example V(10m); V(max-file) how many files are kept.
+      - They change while the container runs; a change shows with the next line of output.
     type: dict
+    aliases: [log_opt]
   runtime:
     description:
       - The OCI runtime, as a name (V(runc), V(crun)) or an absolute path.
       - A container whose O(runtime) is not set gets V(runc).
+    type: str
+  cpus:
+    description:
+      - How many processors the container may use, such as V(0.5); it is a limit of time, on whichever processor. V(0) means no limit.
+      - It is another way to write O(cpu_quota) for a O(cpu_period) of 100000. Giving both is an error; a container that was made with them
+        gets O(cpus) in their place.
+    type: float
+  cpu_period:
+    description:
+      - The period for O(cpu_quota), in microseconds, from V(1000) to V(1000000). V(0) means the kernel's default, 100000.
+    type: int
+  cpu_quota:
+    description:
+      - The time on processors that the container may use in each O(cpu_period), in microseconds. V(0) or V(-1) mean no limit.
+    type: int
+  cpu_shares:
+    description:
+      - The weight of the container among others that want the same processor, from V(2) to V(262144). V(0) means the default, 1024.
+    type: int
+  cpuset_cpus:
+    description:
+      - The processors that the container may use, such as V(0-2,4). An empty string means all.
+    type: str
+  cpuset_mems:
+    description:
+      - The memory nodes that the container may use, such as V(0). An empty string means all.
+    type: str
+  memory:
+    description:
+      - The most memory that the container may use, such as V(512m); at least V(6m). V(0) or V(unlimited) mean no limit.
+      - The limit of a running container is not set below what it uses now, apart from caches of files. Then the task fails and changes nothing.
+    type: str
+  memory_reservation:
+    description:
+      - The memory that the container keeps when the host runs short. V(0) means none. It cannot be more than O(memory).
+    type: str
+  memory_swap:
+    description:
+      - The most memory and swap space together. V(-1) or V(unlimited) mean no limit for swap space.
+      - The default is twice O(memory), which V(0) means, too. The same as O(memory) means no swap space.
+      - It has no effect where the kernel does not limit swap space. A warning says so.
+    type: str
+  memory_swappiness:
+    description:
+      - How readily the kernel swaps, from V(0) to V(100). V(-1) means as on the host.
+      - It has no effect with version 2 of the control groups. A warning says so.
+    type: int
+  oom_killer:
+    description:
+      - Whether processes wait when the container has no more memory, and are not killed. It has the name and the meaning that it has in
+        docker_container.
+      - It has no effect with version 2 of the control groups. A warning says so.
+    type: bool
+    aliases: [oom_kill_disable]
+  oom_score_adj:
+    description:
+      - How soon the kernel kills processes of this container when the host has no more memory, from V(-1000) (never) to V(1000) (first).
+    type: int
+  pids_limit:
+    description:
+      - How many processes and threads the container may have. V(0) or V(-1) mean no limit.
+    type: int
+  blkio_weight:
+    description:
+      - The weight of the container among others that want the same disk, from V(10) to V(1000). V(0) means the default.
+      - It has no effect if the kernel of the target weighs no disks. A warning says so.
+    type: int
+  device_read_bps:
+    description:
+      - How much the container reads from devices, in bytes a second.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+          - The path of a disk on the target, such as V(/dev/sda). The kernel limits whole disks only.
+        type: str
+        required: true
+      rate:
+        description:
+          - The bytes a second, such as V(10m).
+        type: str
+        required: true
+  device_write_bps:
+    description:
+      - How much the container writes to devices, in bytes a second.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+          - The path of a disk on the target, such as V(/dev/sda). The kernel limits whole disks only.
+        type: str
+        required: true
+      rate:
+        description:
+          - The bytes a second, such as V(10m).
+        type: str
+        required: true
+  device_read_iops:
+    description:
+      - How much the container reads from devices, in operations a second.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+          - The path of a disk on the target, such as V(/dev/sda). The kernel limits whole disks only.
+        type: str
+        required: true
+      rate:
+        description:
+          - The operations a second.
+        type: int
+        required: true
+  device_write_iops:
+    description:
+      - How much the container writes to devices, in operations a second.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+          - The path of a disk on the target, such as V(/dev/sda). The kernel limits whole disks only.
+        type: str
+        required: true
+      rate:
+        description:
+          - The operations a second.
+        type: int
+        required: true
+  ulimits:
+    description:
+      - Limits of each process, as C(name:soft[:hard]), such as V(nofile:1024:4096). V(-1) means no limit. The manual page of getrlimit describes them.
+    type: list
+    elements: str
+    aliases: [ulimit]
+  sysctls:
+    description:
+      - Parameters of the kernel for this container, as a dictionary. Only those can be set that a container has of its own.
+    type: dict
+    aliases: [sysctl]
+  shm_size:
+    description:
+      - The size of C(/dev/shm), such as V(256m). The default, which V(0) means, too, is 64 MiB.
     type: str
   stop_signal:
     description:
@@ -561,6 +743,77 @@ options:
     description:
       - Seconds between O(stop_signal) and C(SIGKILL). A container whose O(stop_timeout) is not set gets 10 seconds.
     type: int
+  restart_policy:
+    description:
+      - Whether the container is started again when it has ended, and after a reboot. V(always) and V(unless-stopped) mean whatever its exit
+        status was, V(on-failure) only if that was not 0, at most O(restart_retries) times.
+      - A container that a task, or C(on_failure=stop) of its health check, has stopped stays stopped with every policy, also across a
+        reboot, until a task starts it. (Docker starts one with V(always) again at a boot, which undoes what a task has asked for.)
+      - The engine V(embedded) starts it after O(restart_delay), which doubles with each start. With the engine V(containerd) the daemon does
+        it if its restart monitor can do what is asked for; it looks every 10 seconds. Otherwise, and always with a health check or with
+        O(restart_delay), a process of this collection does it as with the engine V(embedded).
+      - The first container with a policy or a health check installs what starts such containers after a boot. With systemd that is a
+        unit, C(fleet-containers.service). Without systemd have the host run the file C(libexec/restore) below O(data_root) at its start.
+    type: str
+    choices: ["no", "on-failure", always, unless-stopped]
+  restart_retries:
+    description:
+      - How often O(restart_policy=on-failure) starts the container, counted from the last start by a task. V(0) means that there is no limit.
+    type: int
+  restart_delay:
+    description:
+      - How long to wait before the container is started again, as V(500ms), V(2s) or V(1m30s). It doubles with each start, up to
+        O(restart_max_delay), and begins anew when the container has run for 10 seconds. Without it, V(100ms).
+    type: str
+  restart_max_delay:
+    description:
+      - The longest O(restart_delay). Without it, V(1m).
+    type: str
+  healthcheck:
+    description:
+      - How to find out whether the container is healthy. The result is in C(State.Health) of the returned container.
+      - Keys that are not given are those of the image's C(HEALTHCHECK). Without C(test), and without C(test_cli_compatible), there is no check.
+    type: dict
+    suboptions:
+      test:
+        description:
+          - The command, which runs in the container as its user, with its environment and in its working directory. The exit status 0
+            means healthy. When it ends, all processes that it has started and that hold its output end with it.
+          - A string, and a list that begins with V(CMD-SHELL), is for C(/bin/sh -c) of the container. A list that begins with V(CMD) has the
+            words of a command. V([NONE]) means that there is no check, also where the image has one.
+        type: raw
+      interval:
+        description:
+          - The time between the end of a check and the next one, as V(30s) or V(1m30s). Without it, V(30s).
+        type: str
+      timeout:
+        description:
+          - How long a check may take. One that takes longer has failed. Without it, V(30s).
+        type: str
+      retries:
+        description:
+          - How many checks in a row must fail to make the container unhealthy. Without it, V(3).
+        type: int
+      start_period:
+        description:
+          - For this time after the start of the container, checks that fail do not count.
+        type: str
+      start_interval:
+        description:
+          - The time between checks in C(start_period), until one succeeds. Without it, V(5s).
+        type: str
+      on_failure:
+        description:
+          - What to do with a container that turns unhealthy. V(none) leaves it. V(kill) kills it, then O(restart_policy) says what follows.
+            V(restart) stops it by O(stop_signal) and O(stop_timeout) and starts it again, whatever O(restart_policy) says. V(stop) stops
+            it, and it stays stopped.
+        type: str
+        choices: [none, kill, restart, stop]
+      test_cli_compatible:
+        description:
+          - Take C(test) from the image if it is not given.
+        type: bool
+        default: false
   force_kill:
     description:
       - Stop the container with C(SIGKILL) at once.
@@ -603,6 +856,14 @@ options:
       - With O(state=started), stop and start a container that exists already. Works with O(name) alone.
     type: bool
     default: false
+    aliases: [force_restart]
+  update_in_place:
+    description:
+      - Whether a container is changed without a new one where that is possible. The
+        R(table of options,ansible_collections.fleet.containerd.docsite.guide_container_options) tells where.
+      - With V(false) each change makes a new container.
+    type: bool
+    default: true
   adopt:
     description:
       - Allow this module to replace a container that it did not make, for example one of C(nerdctl) or C(ctr).
@@ -612,8 +873,9 @@ options:
     description:
       - How single options are compared, as a dictionary of option names and V(strict), V(ignore) or V(allow_more_present).
         The name V(*) stands for all options.
-      - By default lists are compared in order. Sets and dictionaries may have more than the task asks for, for example C(env), C(labels),
-        C(volumes), O(capabilities), O(networks), O(published_ports), O(exposed_ports), O(dns_opts) and O(etc_hosts).
+      - By default most dictionaries, and most lists whose order does not matter, may have more than the task asks for. The
+        R(table of options,ansible_collections.fleet.containerd.docsite.guide_container_options) tells it for each.
+      - Aliases of options are names of options here, too.
     type: dict
 seealso:
   - module: fleet.containerd.containerd_container_info
@@ -632,6 +894,8 @@ EXAMPLES = r"""
       NGINX_PORT: "80"
     volumes:
       - /srv/www:/usr/share/nginx/html:ro
+    memory: 256m
+    pids_limit: 100
 
 - name: Run a database at an address that stays, which other containers of the network find as db
   fleet.containerd.containerd_container:
@@ -722,11 +986,11 @@ from ..module_utils.argument_specs.containerd_container import SPEC
 from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
-from ..module_utils.resources.container.resource import ContainerResource
+from ..module_utils.resources.container.resource import ContainerResource, in_check_mode
 
 
 def main() -> None:
-    run(ContainerResource(), SPEC, cache, opened)
+    run(ContainerResource(), SPEC, cache, opened, in_check_mode=in_check_mode)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import time
 import typing as t
 
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
+from ansible_collections.fleet.containerd.tests.support.cgroups import limits_of
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, symlink, tar_of
 from ansible_collections.fleet.containerd.tests.support.own_host import own_host
@@ -185,6 +186,28 @@ def test_crun(embedded_site: EmbeddedSite, busybox: str) -> None:
     assert terminal.value("container")["Output"].startswith("/dev/")
     assert not again.changed
     assert gone.changed
+
+
+def test_limits_with_crun(embedded_site: EmbeddedSite, busybox: str) -> None:
+    options: t.Dict[str, t.Any] = {"image": busybox, "runtime": "crun", "command": ["sleep", "1000"], "stop_signal": "KILL"}
+    made, changed, freed = embedded_site.play(
+        container("web", memory="64m", pids_limit=50, **options),
+        container("web", memory="128m", memory_swap="128m", pids_limit=60, **options),
+        container("web", pids_limit=-1, memory="256m", memory_swap="256m", ignore_errors=True, **options),
+        under=WITHOUT_UNIFIED,
+    ).results
+    number = made.value("container")["State"]["Pid"]
+    assert made.value("container")["HostConfig"]["Memory"] == 64 << 20
+    assert changed.actions == ["update memory, pids_limit of container web"]
+    asked: t.Dict[str, t.Any] = {"memory": 128 << 20, "memory_swap": 128 << 20, "pids": 60}
+    if freed.failed:
+        # crun 1.8 writes -1, which the kernel does not take for "no limit". Then nothing changes.
+        assert freed.msg.startswith("the runtime cannot update the container: ")
+        assert freed.msg.endswith("; with update_in_place=false a new container is made")
+        assert not freed.changed
+    else:
+        asked = {"memory": 256 << 20, "memory_swap": 256 << 20, "pids": None}
+    assert limits_of(number, *asked) == asked
 
 
 def test_an_image_that_could_write_to_the_host_is_refused(

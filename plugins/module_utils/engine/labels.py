@@ -35,6 +35,9 @@ STAGE = OURS + "stage"
 #: Extension: the canonical desired state of a container.
 DESIRED = "fleet.containerd.desired"
 
+# Containers (containerd's restart monitor): how often it has started one.
+RESTART_COUNT = "containerd.io/restart.count"
+
 # Content and snapshots (containerd's garbage collector).
 GC_REF_CONTENT = "containerd.io/gc.ref.content."
 GC_REF_SNAPSHOT = "containerd.io/gc.ref.snapshot."

@@ -44,6 +44,15 @@ def check_absolute(option: str, path: str) -> str:
     return os.path.normpath(path)
 
 
+def owners(data_root: str) -> t.Iterator[t.Tuple[str, str]]:
+    """The directories below containers/, one an engine that was ever used, and the socket of each daemon; empty for the embedded one."""
+    top = os.path.join(data_root, "containers")
+    for name in sorted(os.listdir(top)) if os.path.isdir(top) else []:
+        owner = os.fsdecode(read_file(os.path.join(top, name, _MARK)) or b"")
+        if owner:
+            yield os.path.join(top, name), owner.partition(" ")[2]
+
+
 def sync(directories: t.Iterable[str]) -> None:
     """Write back the file systems of those directories that exist."""
     from ..hostfs.syscalls import syncfs

@@ -13,8 +13,7 @@ import os
 import typing as t
 
 from .. import errors
-from ..errors import from_os_error
-from ..hostfs import atomic, inside, lock, mounts, syscalls
+from ..hostfs import atomic, edit, inside, lock, mounts, syscalls
 from ..network import (
     attachment,
     chain,
@@ -46,7 +45,7 @@ from ..network import (
 from . import hook, install, secret_files
 
 MODULES = (
-    *(errors, atomic, inside, lock, mounts, syscalls, hook, secret_files),
+    *(errors, atomic, edit, inside, lock, mounts, syscalls, hook, secret_files),
     *(attachment, chain, conflist, connected, conntrack, container, drivers),
     *(external, ipam, iptables, links, meta, names, netlink, netns, nftables, places, ports, programs, resolver, result, rules),
     *(ruleset, strangers, subnets, sysctl),
@@ -63,15 +62,7 @@ def link_path(data_root: str) -> str:
 
 def install_hook(data_root: str) -> None:
     """Have the hook of this release; containers that exist use it from their next start."""
-    path, link = install.install(data_root, MODULES), link_path(data_root)
-    try:
-        if os.path.islink(link) and os.readlink(link) == path:
-            return
-        new = f"{link}.{os.urandom(4).hex()}"
-        os.symlink(path, new)
-        os.replace(new, link)
-    except OSError as error:
-        raise from_os_error(error, f"writing {link}") from error
+    install.link(data_root, _LINK, install.install(data_root, MODULES))
 
 
 Hooks = t.Dict[str, t.List[t.Dict[str, t.Any]]]

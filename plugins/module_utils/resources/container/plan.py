@@ -66,6 +66,8 @@ class Planner:
             self.warnings.extend(warnings_of(self.want.image, self.have.image))
         if makes:
             look_at(self.host, self.want.given)
+        else:
+            look_at(self.host, self.want.given, [change.field.option for change in self.differ.live])
         self._look_at_networks(makes)
 
     def _look_at_networks(self, makes: bool) -> None:
@@ -208,17 +210,22 @@ class Planner:
         """Live updates and the run state of a container that stays."""
         want, engine, have = self.want, self.engine, self.have
         found: t.List[Step] = []
-        if self.differ.live:
+        if self.differ.live or have.torn:
+            from .live import Update
+
+            update = Update(engine, container, want, self.differ.live)
+            update.check()
             options = ", ".join(sorted(change.field.option for change in self.differ.live))
-            found.append(
-                Step(
-                    f"update {options} of container {want.name}",
-                    lambda: steps.update(engine, container, want, self.differ.live),
-                )
-            )
-        found += self._state_steps(container)
+            again = f"complete the interrupted update of container {want.name}"
+            found.append(Step(f"update {options} of container {want.name}" if options else again, update.run))
+        if have.task and have.task.alone and want.state != "stopped" and not want.restart:
+            # Whoever killed its supervisor has not asked for its end.
+            title = f"supervise container {want.name} again"
+            found.append(Step(title, lambda: steps.supervise(engine, engine.containers.get(container.id))))
+        changed = self._state_steps(container)
+        found += changed
         before, after = render(self.differ.live)
-        if found[1 if self.differ.live else 0 :]:
+        if changed:
             before, after = {**before, "state": _state(have)}, {**after, "state": _wanted_state(want, have)}
         return Plan(found, before, after)
 

@@ -5,36 +5,29 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 import typing as t
 
 from ...engine import labels as L
-from ...engine.models import CREATED, PAUSED, STOPPED, Container
+from ...engine.models import ASKED, CREATED, PAUSED, RESTARTING, STOPPED, Container
 from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
-from ...kernel.field import outcome
 from ..image.find import find_image
 from . import networks, volumes
 from .options.life import Stop, stopping
 from .options.row import Draft, Values
-from .options.streams import task_io
-from .options.table import dump, dump_effective, effective, image_defaults, load, render, there, values_of
+from .options.streams import log_path, task_io
+from .options.supervision import supervision_of
+from .options.table import dump, dump_effective, effective, image_defaults, values_of
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
-    from ...engine.models import Image
+    from ...engine.models import Image, Supervision, TaskIO
     from ...image.inspect import ImageView
-    from ...kernel.field import Change
     from .values import WantedContainer
 
 SCHEMA = 1
 _KILL = 9
 _KILL_SECONDS = 30.0
-
-
-def log_path(engine: Engine, container_id: str) -> str:
-    """The path of a container's log."""
-    return os.path.join(engine.container_dir(container_id), f"{container_id}-json.log")
 
 
 def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Optional[Container] = None) -> Container:
@@ -131,31 +124,50 @@ def _stored(given: Values, values: Values, record: Image, view: ImageView) -> t.
     }
 
 
-def start(engine: Engine, container: Container) -> None:
-    """Start it, after removing the task of an earlier run."""
+def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int, float]] = None) -> None:
+    """Start it, after removing the task of an earlier run. counters: those of a supervisor, which starts it (Supervision)."""
     from . import kept, shared
     from .options.mounts import make_sources
 
     with contextlib.suppress(NotFound):
         state = engine.tasks.state(container.id)
-        if state.status not in (STOPPED, CREATED):
+        if state.status not in (STOPPED, CREATED, RESTARTING):
             return
-        engine.tasks.delete(container.id, force=True)
-    _mark_stopped(engine, container, False)
+        if not counters or not counters[0]:
+            engine.tasks.delete(container.id, force=True)
+    _forget_mark(engine, container)
+    # An update may have come between the plan and us.
+    container = engine.containers.get(container.id)
     values = values_of(container)
-    io = task_io(container.spec, values, log_path(engine, container.id))
     make_sources(values)
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
     volumes.fill(engine, container, mounts)
     container = networks.prepare(engine, container)
     kept.prepare(container)
     shared.prepare(engine, container)
+    asked = supervision_of(container.spec, values)
+    if counters:
+        asked = asked._replace(restarts=counters[0], waited=counters[1])
+    else:
+        _have_starter(engine, asked)
     try:
-        engine.tasks.start(container, mounts, io)
+        engine.tasks.start(container, mounts, _io(engine, container, values), asked)
     except EngineError as error:
         # It may run: somebody else was faster, or the answer was lost.
         networks.release(container, unused=True)
         raise kept.explained(container, networks.explained(container, error)) from error
+
+
+def _io(engine: Engine, container: Container, values: Values) -> TaskIO:
+    return task_io(container.spec, values, log_path(engine.container_dir(container.id), container.id))
+
+
+def _have_starter(engine: Engine, asked: Supervision) -> None:
+    """Have what starts containers while no task is there."""
+    if asked.wanted:
+        from .starting import install
+
+        install(engine.data_root)
 
 
 def halt(engine: Engine, container: Container) -> None:
@@ -185,7 +197,7 @@ def _stop(engine: Engine, container: Container, how: Stop) -> None:
     try:
         if engine.tasks.state(container.id).status == STOPPED:
             return
-        _mark_stopped(engine, container, True)
+        engine.tasks.give_up(container.id)
         if not how.kill:
             _signal(engine, container.id, number)
             with contextlib.suppress(Unavailable):
@@ -215,7 +227,7 @@ def start_again(engine: Engine, container: Container, how: Stop) -> None:
 
 
 def _mark(engine: Engine, container: Container) -> str:
-    return os.path.join(engine.container_dir(container.id), "stopped")
+    return os.path.join(engine.container_dir(container.id), ASKED)
 
 
 def was_stopped(engine: Engine, container: Container) -> bool:
@@ -223,14 +235,10 @@ def was_stopped(engine: Engine, container: Container) -> bool:
     return L.DESIRED in container.extensions and os.path.exists(_mark(engine, container))
 
 
-def _mark_stopped(engine: Engine, container: Container, stopped: bool) -> None:
-    """Record that a stop was asked for. A full disk must not prevent the stop."""
-    if L.DESIRED not in container.extensions:
-        return
-    with contextlib.suppress(OSError):
-        if stopped:
-            os.close(os.open(_mark(engine, container), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        else:
+def _forget_mark(engine: Engine, container: Container) -> None:
+    """Whoever starts it wants it to run."""
+    if L.DESIRED in container.extensions:
+        with contextlib.suppress(OSError):
             os.unlink(_mark(engine, container))
 
 
@@ -280,20 +288,9 @@ def _rename(engine: Engine, container: Container, add: t.Mapping[str, str], drop
     engine.containers.update(container._replace(labels={**labels, **add}), ["labels"])
 
 
-def update(engine: Engine, container: Container, want: WantedContainer, changes: t.Sequence[Change]) -> None:
-    """Change options that need no new container: in the specification and the record."""
-    stored = dict(container.extensions[L.DESIRED])
-    options = [change.field.option for change in changes]
-    # As JSON, since a later release may have stored options that have no row here.
-    given = {**stored["given"], **dump({option: want.given[option] for option in options if option in want.given})}
-    values = effective(load(given), stored["defaults"])
-    stored.update(given=given, effective={**stored["effective"], **dump_effective(values)})
-    draft = Draft(copy.deepcopy(dict(container.spec)), container.labels, container.runtime)
-    values = {**there(container, values, values), **{change.field.option: outcome(change) for change in changes}}
-    context = networks.context_of(engine, container.id, values, engine.container_dir(container.id), want.name, want.places)
-    render(draft, options, context)
-    if networks.changes(changes):
-        networks.change(engine, container, draft, context)
-    fields = ["labels", "extensions", *(["spec"] if draft.spec != container.spec else [])]
-    extensions = {**container.extensions, L.DESIRED: stored}
-    engine.containers.update(container._replace(spec=draft.spec, labels=draft.labels, extensions=extensions), fields)
+def supervise(engine: Engine, container: Container) -> None:
+    """Tell its supervisor what is asked for; have one again if it was killed."""
+    values = values_of(container)
+    asked = supervision_of(container.spec, values)
+    _have_starter(engine, asked)
+    engine.tasks.supervise(container, _io(engine, container, values), asked)

@@ -14,6 +14,7 @@ from ....network.places import Places
 
 if t.TYPE_CHECKING:
     from ....engine.api import Engine
+    from ....hostfs.edit import Edit
     from ....network.connected import Connected
     from ..layers import Layers
 
@@ -53,12 +54,14 @@ class Inside(t.NamedTuple):
 class Draft:
     """A container that is being made: rows write into it. files: the contents of files in the container's directory, by path.
 
-    connected: its networks, if it has some of its own. inside: files for its root file system. secrets: for /run/secrets.
+    edits: for a container that stays, what becomes of such files. connected: its networks, if it has some of its own.
+    inside: files for its root file system. secrets: for /run/secrets.
     """
 
     def __init__(self, spec: t.Dict[str, t.Any], labels: t.Mapping[str, str], runtime: Runtime) -> None:
         self.spec, self.labels, self.runtime = spec, dict(labels), runtime
         self.files: t.Dict[str, bytes] = {}
+        self.edits: t.Dict[str, Edit] = {}
         self.connected: t.Optional[Connected] = None
         self.inside: t.List[Inside] = []
         self.secrets: t.List[Inside] = []
@@ -152,10 +155,10 @@ class Row(t.NamedTuple):
 
     The rest is for options that need it. dump and load: to JSON and back, for values that are objects. there: what the option is
     compared with, where that is not the stored value. fit(there, values, made, mode): what there is to be, where that is more than
-    the value: all of what is compared then; values are those of all options, made those that the container was made with. host: checks
-    that the target has what a value needs (None: not given). said_by: another option that says a part of the same: it is compared, too,
-    where a task gives that one. known: completes a value that is given with what only the engine knows, such as the id of another
-    container.
+    the value: all of what is compared then; values are those of all options, made those that the container was made with.
+    stays(container, value): whether it can be changed to this value in place, where that is not so for all. host: checks that the target
+    has what a value needs (None: not given). said_by: another option that says a part of the same: it is compared, too, where a task
+    gives that one. known: completes a value that is given with what only the engine knows.
     """
 
     field: Field
@@ -168,6 +171,7 @@ class Row(t.NamedTuple):
     load: t.Callable[[t.Any], Value] = itself
     there: t.Callable[[Container, Value], Value] = stored
     fit: t.Optional[t.Callable[[Value, Values, Values, str], Value]] = None
+    stays: t.Callable[[Container, Value], bool] = lambda container, value: True
     host: t.Callable[[Host, t.Optional[Value]], None] = nothing
     said_by: str = ""
     known: t.Callable[[Engine, Value], Value] = lambda engine, value: value

@@ -30,7 +30,7 @@ def test_the_log_is_written_where_the_state_cannot_be(tmp_path: pathlib.Path, sp
     (tmp_path / "file").touch()
     log, pipes = tmp_path / "log", [os.pipe() for _name in ("stdout", "stderr", "ready")]
     fds = [pipes[0][0], pipes[1][0], pipes[2][1]]
-    arguments = [str(tmp_path / "file"), str(log), "0", "1", str(tmp_path / spare), "0", *map(str, fds)]
+    arguments = [str(tmp_path / "file"), str(log), "0", "1", str(tmp_path / spare), "0", "0", "0.0", *map(str, fds)]
     command = [sys.executable, "-c", _LOG, *arguments]
     with subprocess.Popen(command, cwd=tmp_path, env={"PYTHONPATH": str(COLLECTIONS)}, pass_fds=fds) as process:
         for fd in fds:

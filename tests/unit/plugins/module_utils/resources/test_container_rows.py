@@ -16,14 +16,11 @@ import pytest
 import yaml
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container, TaskIO
-from ansible_collections.fleet.containerd.plugins.module_utils.kernel.engines import EngineOptions
-from ansible_collections.fleet.containerd.plugins.module_utils.kernel.field import Change, Field
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import steps
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import live, steps
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options import init, table
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.row import Live, Row, fixed
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.row import Live, Row
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.streams import task_io
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.values import WantedContainer
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec import cdi as runtime_spec_cdi
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.cgroups import host_facts
 from ansible_collections.fleet.containerd.plugins.modules import containerd_container
@@ -38,6 +35,7 @@ CONFIG: t.Dict[str, t.Any] = {
     "Entrypoint": ["sh"],
     "ExposedPorts": {"70/tcp": {}},
     "Env": ["PATH=/bin", "HOSTNAME=image", "A=image"],
+    "Healthcheck": {"Test": ["CMD-SHELL", "of image"], "Retries": 7},
     "Labels": {"from": "image"},
     "StopSignal": "SIGQUIT",
     "User": "user",
@@ -69,6 +67,36 @@ def stored(option: str) -> t.Callable[[Container], t.Any]:
 
 def volume(container: Container) -> t.Any:
     return [one for one in container.spec["mounts"] if one["source"] == "/usr"]
+
+
+def limit(section: str, name: str) -> t.Callable[[Container], t.Any]:
+    return lambda one: one.spec["linux"]["resources"].get(section, {}).get(name)
+
+
+def shm(container: Container) -> t.Any:
+    (found,) = (one for one in container.spec["mounts"] if one["destination"] == "/dev/shm")
+    return found
+
+
+def disk() -> t.Tuple[str, int, int]:
+    """A whole disk of this machine: path, major and minor number."""
+    for path in sorted(pathlib.Path("/sys/block").iterdir()):
+        if pathlib.Path("/dev", path.name).is_block_device():
+            major, minor = (path / "dev").read_text().split(":")
+            return f"/dev/{path.name}", int(major), int(minor)
+    raise AssertionError("this machine has no disk")
+
+
+def rated(option: str, rate: t.Union[str, int], read: int, name: str, fact: str) -> Case:
+    path, major, minor = disk()
+    return Case(
+        [{"path": path, "rate": rate}],
+        [{"path": path, "rate": 5}],
+        f"HostConfig.{fact}",
+        ([{"Path": path, "Rate": read}], [{"Path": path, "Rate": 5}], []),
+        limit("blockIO", name),
+        [{"major": major, "minor": minor, "rate": read}],
+    )
 
 
 def namespaces(container: Container) -> t.Set[str]:
@@ -247,8 +275,79 @@ CASES: t.Dict[str, Case] = {
         lambda one: [line for line in file_of(one, "/etc/hosts").splitlines() if line.endswith("\tdb")],
         ["192.0.2.1\tdb"],
     ),
+    "blkio_weight": Case(300, 0, "HostConfig.BlkioWeight", (300, 0, 0), stored("blkio_weight"), 300),
+    "cpu_period": Case(50000, 0, "HostConfig.CpuPeriod", (50000, 0, 0), limit("cpu", "period"), 50000),
+    "cpu_quota": Case(50000, -1, "HostConfig.CpuQuota", (50000, 0, 0), limit("cpu", "quota"), 50000),
+    "cpu_shares": Case(512, 0, "HostConfig.CpuShares", (512, 0, 0), limit("cpu", "shares"), 512),
+    "cpus": Case(0.5, 0.25, "HostConfig.NanoCpus", (500000000, 250000000, 0), limit("cpu", "quota"), 50000),
+    "cpuset_cpus": Case("0, 0-0", "", "HostConfig.CpusetCpus", ("0", "", ""), limit("cpu", "cpus"), "0"),
+    "cpuset_mems": Case("0-0", "", "HostConfig.CpusetMems", ("0", "", ""), limit("cpu", "mems"), "0"),
+    "device_read_bps": rated("device_read_bps", "1k", 1024, "throttleReadBpsDevice", "BlkioDeviceReadBps"),
+    "device_read_iops": rated("device_read_iops", 7, 7, "throttleReadIOPSDevice", "BlkioDeviceReadIOps"),
+    "device_write_bps": rated("device_write_bps", "2m", 2 << 20, "throttleWriteBpsDevice", "BlkioDeviceWriteBps"),
+    "device_write_iops": rated("device_write_iops", 9, 9, "throttleWriteIOPSDevice", "BlkioDeviceWriteIOps"),
+    "memory": Case("64m", "unlimited", "HostConfig.Memory", (64 << 20, 0, 0), limit("memory", "limit"), 64 << 20),
+    "memory_reservation": Case("8m", 0, "HostConfig.MemoryReservation", (8 << 20, 0, 0), limit("memory", "reservation"), 8 << 20),
+    "memory_swap": Case("unlimited", 0, "HostConfig.MemorySwap", (-1, 0, 0), stored("memory_swap"), -1),
+    "memory_swappiness": Case(0, 60, "HostConfig.MemorySwappiness", (0, 60, None), stored("memory_swappiness"), 0),
+    "oom_killer": Case(True, False, "HostConfig.OomKillDisable", (True, False, False), stored("oom_killer"), True),
+    "oom_score_adj": Case(-500, 7, "HostConfig.OomScoreAdj", (-500, 7, 0), process("oomScoreAdj"), -500),
+    "pids_limit": Case(50, 0, "HostConfig.PidsLimit", (50, None, None), limit("pids", "limit"), 50),
+    "shm_size": Case(
+        "1m", "2m", "HostConfig.ShmSize", (1 << 20, 2 << 20, 64 << 20), lambda one: shm(one)["options"][-1], f"size={1 << 20}"
+    ),
+    "sysctls": Case(
+        {"net.core.somaxconn": 99},
+        {"net.core.somaxconn": "98"},
+        "HostConfig.Sysctls",
+        ({"net.core.somaxconn": "99"}, {"net.core.somaxconn": "98"}, {}),
+        lambda one: one.spec["linux"].get("sysctl", {}).get("net.core.somaxconn"),
+        "99",
+    ),
+    "ulimits": Case(
+        ["nofile:10:20", "core:-1"],
+        ["nofile:11"],
+        "HostConfig.Ulimits",
+        (
+            [{"Name": "nofile", "Soft": 10, "Hard": 20}, {"Name": "core", "Soft": -1, "Hard": -1}],
+            [{"Name": "nofile", "Soft": 11, "Hard": 11}],
+            [],
+        ),
+        lambda one: process("rlimits")(one)[-2:],
+        [
+            {"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20},
+            {"type": "RLIMIT_CORE", "soft": 2**64 - 1, "hard": 2**64 - 1},
+        ],
+    ),
     "read_only": Case(
         True, False, "HostConfig.ReadonlyRootfs", (True, False, False), lambda one: one.spec["root"]["readonly"], True
+    ),
+    "restart_policy": Case(
+        "on-failure",
+        "always",
+        "HostConfig.RestartPolicy.Name",
+        ("on-failure", "always", "no"),
+        stored("restart_policy"),
+        "on-failure",
+    ),
+    "restart_retries": Case(5, 0, "HostConfig.RestartPolicy.MaximumRetryCount", (5, 0, 0), stored("restart_retries"), 5),
+    "restart_delay": Case(
+        "500ms", "1m30s", "Containerd.RestartDelay", ("500ms", "1m30s", None), stored("restart_delay"), 500 * 10**6
+    ),
+    "restart_max_delay": Case(
+        "2s", "1.5m", "Containerd.RestartMaxDelay", ("2s", "1m30s", None), stored("restart_max_delay"), 2 * 10**9
+    ),
+    "healthcheck": Case(
+        {"test": ["CMD", "true"], "interval": "1s"},
+        {"test": "exit 1", "retries": 1},
+        "Config.Healthcheck",
+        (
+            {"Test": ["CMD", "true"], "Interval": 10**9, "Retries": 7},
+            {"Test": ["CMD-SHELL", "exit 1"], "Retries": 1},
+            {"Test": ["CMD-SHELL", "of image"], "Retries": 7},
+        ),
+        stored("healthcheck"),
+        {"test": ["CMD", "true"], "interval": 10**9, "retries": 7},
     ),
     "runtime": Case("crun", "/bin/r", "HostConfig.Runtime", ("crun", "/bin/r", "runc"), lambda one: one.runtime.binary, "crun"),
     "stop_signal": Case("KILL", 2, "Config.StopSignal", ("SIGKILL", "SIGINT", "SIGQUIT"), stored("stop_signal"), 9),
@@ -488,8 +587,7 @@ def test_every_row_has_every_column(row: Row) -> None:
         callable(column) for column in (row.parse, row.base.of, row.base.join, row.render, row.field.show, *row.facts.values())
     )
     assert row.facts
-    # What update() serves; limits, supervisors and files of what runs come with the first options that need them.
-    assert row.live in (Live.NEVER, Live.RECORD, Live.NETWORKS)
+    assert row.live in live.SERVED
     assert row.option in CASES, "give it a row in the table above"
 
 
@@ -577,6 +675,13 @@ def test_only_a_start_needs_the_runtime(site: MemorySite, image: str, monkeypatc
     assert words not in present.result.get("warnings", [])
 
 
+def test_sysctls_of_interfaces_that_only_the_container_has(site: MemorySite, image: str) -> None:
+    made = site.play(asked(sysctls={"net.ipv4.conf.eth7.forwarding": 1, "net.ipv6.neigh.eth7.retrans_time_ms": 500})).last
+    assert at(made, "HostConfig.Sysctls") == {"net.ipv4.conf.eth7.forwarding": "1", "net.ipv6.neigh.eth7.retrans_time_ms": "500"}
+    refused = site.play(asked(sysctls={"net.ipv4.conf.eth7.forwards": 1}), failing=True).last
+    assert refused.msg == "sysctls: the kernel of the target has no net.ipv4.conf.eth7.forwards"
+
+
 def test_input_and_output_of_a_start() -> None:
     values = {"interactive": True, "log_driver": "json-file", "log_options": {"max-size": 5, "max-file": 2}}
     spec = {"process": {"terminal": True}}
@@ -591,26 +696,6 @@ def test_what_a_live_change_leaves(site: MemorySite, image: str, mode: str) -> N
     changed = site.play(asked(labels={"b": "2"}, comparisons={"labels": mode})).last
     more = {"a": "1"} if mode == "allow_more_present" else {}
     assert at(changed, "Config.Labels") == {"from": "image", "b": "2", **more}
-
-
-def test_a_live_change_writes_the_specification_too(site: MemorySite, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a row that is none yet: a limit."""
-
-    def render(draft: t.Any, value: int, context: t.Any) -> None:
-        draft.spec["linux"]["resources"]["pids"] = {"limit": value}
-
-    row = Row(Field("limit"), lambda value, option: int(value), fixed(None), render, Live.LIMITS, {"Limit": lambda seen: 0})
-    site.play(asked())
-    monkeypatch.setattr(table, "ROWS", (*table.ROWS, row))
-    monkeypatch.setitem(t.cast(t.Dict[str, Row], table.BY_OPTION), "limit", row)
-    before = record(site)
-    want = WantedContainer("row", "started", EngineOptions(), given={"limit": 5})
-    steps.update(site.memory, before, want, [Change(row.field, None, 5)])
-    after = record(site)
-    assert after.spec["linux"]["resources"]["pids"] == {"limit": 5}
-    assert "pids" not in before.spec["linux"]["resources"]
-    assert after.extensions["fleet.containerd.desired"]["given"] == {"limit": 5}
-    assert after.labels == before.labels
 
 
 def test_a_live_change_keeps_the_options_of_a_later_release(site: MemorySite, image: str) -> None:
