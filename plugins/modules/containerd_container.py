@@ -318,22 +318,22 @@ options:
   ipc_mode:
     description:
       - The namespace of shared memory, semaphores and message queues. V(private) is its own one, V(shareable) one that other containers
-        can use, V(host)
-        that of the host, and V(none) its own one without C(/dev/shm).
-      - C(container:NAME) is that of another container, which must be V(shareable) and run. When that is made anew, so is this one.
+        can use, V(host) that of the host, and V(none) its own one without C(/dev/shm).
+      - C(container:NAME) is that of another container, which must be V(shareable) and run. Each start uses the one that the other container
+        has then. If that was started again or made anew, the next task of this container with O(state=started) starts it again, as with
+        O(network_mode).
     type: str
     aliases: [ipc]
   pid_mode:
     description:
-      - The namespace of processes. V(private) is its own one, V(host) that of the host, and C(container:NAME) that of another container,
-        which must run. When that is made anew, so is this one.
+      - The namespace of processes. V(private) is its own one, V(host) that of the host, and C(container:NAME) that of another container, as
+        with O(ipc_mode). When the first process of that one ends, so do all in its namespace.
     type: str
     aliases: [pid]
   uts:
     description:
-      - The namespace of host and domain name. V(private) is its own one, V(host) that of the host, C(container:NAME) that of another
-        container.
-        With another than its own, O(hostname) and O(domainname) cannot be set.
+      - The namespace of host and domain name. V(private) is its own one, V(host) that of the host, and C(container:NAME) that of another
+        container, as with O(ipc_mode). With another than its own, O(hostname) and O(domainname) cannot be set.
     type: str
   cgroupns_mode:
     description:

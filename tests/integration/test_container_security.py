@@ -269,42 +269,67 @@ RUNS: t.Dict[str, t.Any] = {"command": ["sleep", "1000"], "stop_signal": "KILL",
 
 @pytest.mark.parametrize("backend", TWO, indirect=True)
 def test_namespaces_of_another_container(site: Site, modules: Modules, busybox: str) -> None:
-    """They are those that it has now. When it is made anew, the others are, too, and nothing stays mounted (the fixture looks)."""
+    """They are those that it has when the user starts. One whose giver has others by now is started again, and nothing stays mounted
+    (the fixture looks).
+    """
 
     def run(name: str, **options: t.Any) -> t.Dict[str, t.Any]:
         return modules.result("containerd_container", **{**site.defaults, "image": busybox, **RUNS, "name": name, **options})
 
+    def namespaces(result: t.Dict[str, t.Any]) -> t.List[str]:
+        pid = result["container"]["State"]["Pid"]
+        return [os.readlink(f"/proc/{pid}/ns/{kind}") for kind in ("ipc", "pid", "uts")]
+
+    def pins() -> t.List[str]:
+        return [one for one in site.leftovers_of_mounts() if "/ns-" in one]
+
     look = "for one in ipc pid uts; do readlink /proc/self/ns/$one; done; cat /dev/shm/word; ps | grep -c 'sleep 1000$'; hostname"
     joins = dict.fromkeys(("ipc_mode", "pid_mode", "uts"), "container:giver")
-    job = {"command": ["sh", "-c", look], "detach": False, "cleanup": True, **joins}
-    giver = run("giver", ipc_mode="shareable", hostname="giver")
+    shares = {"ipc_mode": "shareable", "shm_size": "1m"}
+    giver = run("giver", **shares, hostname="giver")
     pid = giver["container"]["State"]["Pid"]
     pathlib.Path(f"/proc/{pid}/root/dev/shm/word").write_text("shared\n")
-    seen = run("taker", **job)["container"]["Output"].splitlines()
-    assert seen == [*(os.readlink(f"/proc/{pid}/ns/{kind}") for kind in ("ipc", "pid", "uts")), "shared", "1", "giver"]
+    assert os.statvfs(f"/proc/{pid}/root/dev/shm").f_blocks * os.statvfs(f"/proc/{pid}/root/dev/shm").f_bsize == 1 << 20
+    assert giver["container"]["HostConfig"]["ShmSize"] == 1 << 20
+    seen = run("taker", command=["sh", "-c", look], detach=False, cleanup=True, **joins)["container"]["Output"].splitlines()
+    assert seen == [*namespaces(giver), "shared", "1", "giver"]
     assert site.leftovers_of_mounts() == [f"{site.container_directory(giver)}/shm"]
 
     stays = run("stays", **joins)
     assert stays["container"]["HostConfig"]["PidMode"] == f"container:{giver['container']['Id']}"
     assert not run("stays", **joins)["changed"]
-    anew = run("giver", ipc_mode="shareable", hostname="other")
-    assert anew["recreated_because"] == ["hostname"]
+    by_id = dict.fromkeys(joins, f"container:{giver['container']['Id']}")
+    assert not run("stays", **by_id)["changed"]
+    words = "the container stays uses namespaces of giver (ipc, pid, uts), and is to be started again"
+    anew = run("giver", **shares, hostname="other")
+    assert (anew["recreated_because"], anew["warnings"]) == (["hostname"], [words])
+    # With the giver's processes its own have ended; without that namespace it runs on, in what nobody else has.
     follows = run("stays", **joins)
-    assert follows["recreated_because"] == ["ipc_mode", "pid_mode", "uts"]
-    namespaces = [os.readlink(f"/proc/{one['container']['State']['Pid']}/ns/ipc") for one in (anew, follows)]
-    assert namespaces[0] == namespaces[1]
+    assert follows["actions"] == ["start container stays"]
+    assert follows["container"]["Id"] == stays["container"]["Id"]
+    assert follows["container"]["HostConfig"]["IpcMode"] == f"container:{anew['container']['Id']}"
+    assert namespaces(follows) == namespaces(anew)
+    assert not run("stays", **joins)["changed"]
 
     run("stays", state="stopped")
-    assert not [one for one in site.leftovers_of_mounts() if "/ns-" in one]
-    run("giver", state="stopped", ipc_mode="shareable", hostname="other")
+    assert pins() == []
+    kept = {option: mode for option, mode in joins.items() if option != "pid_mode"}
+    run("other", **kept)
+    again = run("giver", **shares, hostname="other", restart=True)
+    started = run("other", **kept)
+    stop = "stop container other, as the container giver has another ipc namespace by now"
+    assert started["actions"] == [stop, "start container other"]
+    assert namespaces(started)[::2] == namespaces(again)[::2]
+    assert len(pins()) == len(kept)
+
+    run("giver", state="stopped", **shares, hostname="other")
     failed = run("stays", **joins)
-    assert (
-        failed["msg"]
-        == f"the container {anew['container']['Id'][:12]} does not run, so its ipc namespace cannot be used: start it first"
-    )
+    assert failed["msg"] == "ipc_mode: container:giver: the container giver does not run: start it first"
     assert run("no", ipc_mode="container:nobody")["msg"] == "ipc_mode: container:nobody: there is no such container"
+    assert run("no", uts="container:no")["msg"] == "uts: container:no is the container itself: give the name of another one"
     run("closed")
-    assert "does not share its memory: give it ipc_mode shareable" in run("no", ipc_mode="container:closed")["msg"]
+    words = "ipc_mode: container:closed: the container does not share its memory: give it ipc_mode shareable"
+    assert run("no", ipc_mode="container:closed")["msg"] == words
 
 
 def everything_below(*roots: pathlib.Path) -> t.Iterator[t.Tuple[pathlib.Path, bytes]]:

@@ -1,32 +1,36 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What containers share with each other: namespaces, and the memory that belongs to that of IPC.
+"""Namespaces of other containers, and memory that containers share: what is mounted for them while they run.
 
-A start pins the namespaces of the other container in the directory of this one, by bind mounts. So the path in the specification
-stays, and never leads to a process that has got the number of one that has ended: after a reboot it leads nowhere, and a start
-without a task of ours fails. Docker's path is that of a process (/proc/<pid>/ns/ipc), which it looks up at each start.
+A user of a namespace pins that of the other container in its own directory, by bind mounts. So the path in the specification never
+leads to a process that has got the number of one that has ended: after a reboot it leads nowhere, and a start without us fails.
+Docker's path is that of a process (/proc/<pid>/ns/ipc), which it looks up at each start.
 """
 
 from __future__ import annotations
 
+import copy
 import os
 import typing as t
 
-from ...errors import FailedPrecondition, from_os_error
-from ...runtime_spec.namespaces import JOINED, path_of
+from ...errors import from_os_error
+from ...runtime_spec.namespaces import JOINED, join
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
     from ...engine.models import Container
+    from .joined import Joined
 
 HOST_MEMORY, HOST_QUEUES = "/dev/shm", "/dev/mqueue"
 #: In the directory of a container: a tmpfs, and the directory in it that is shared. Without the mount there is no such directory.
 _MEMORY = "shm"
+#: How the names of pins begin there.
+_PIN = "ns-"
 
 
-def pin_path(directory: str, kind: str) -> str:
-    """Where the namespace of another container is pinned. directory: of the container that uses it."""
-    return os.path.join(directory, f"ns-{kind}")
+def pin_path(directory: str, kind: str, other: str) -> str:
+    """Where the namespace of another container is pinned. directory: of the container that uses it; other: the id of the other one."""
+    return os.path.join(directory, f"{_PIN}{kind}-{other}")
 
 
 def memory_of(directory: str, other: str = "") -> str:
@@ -44,53 +48,59 @@ def is_memory(mount: t.Mapping[str, t.Any]) -> bool:
     return mount.get("destination") == HOST_MEMORY and str(mount.get("source")).endswith(f"/{_MEMORY}/{_MEMORY}")
 
 
-def _place(container: Container, engine: Engine) -> str:
-    """Its directory if it shares something; else empty."""
-    paths = [path_of(container.spec, kind) for kind in JOINED]
-    return engine.container_dir(container.id) if any(paths) or shares_memory(container) else ""
-
-
-def prepare(engine: Engine, container: Container) -> None:
-    """Before a start: pin what it uses, and have the memory that it shares. FailedPrecondition when the other one does not run."""
-    directory = _place(container, engine)
-    if not directory:
-        return
-    from .options.namespaces import memory_size, others
+def prepare(engine: Engine, container: Container) -> Container:
+    """Before a start: pin what it uses, which may be of a container that was made anew, and have the memory that it shares. The container
+    as it is to be started. FailedPrecondition when the other one does not run.
+    """
+    from .joined import joined
+    from .options.kernel import memory_size
     from .options.table import values_of
 
-    values = values_of(container)
-    for kind, other in others(values).items():
-        if path_of(container.spec, kind) == pin_path(directory, kind):
-            _pin(engine, other, kind, pin_path(directory, kind))
+    directory, values = engine.container_path(container.id), values_of(container)
+    _unpin(directory)
+    spec = copy.deepcopy(dict(container.spec))
+    for one in joined(engine, values, JOINED):
+        other = one.container.id if one.container else ""
+        path = pin_path(directory, one.kind, other)
+        _pin(one, other, path)
+        join(spec, one.kind, path)
+        for mount in spec["mounts"]:
+            if one.kind == "ipc" and is_memory(mount):
+                mount["source"] = memory_of(directory, other)
     if shares_memory(container):
         _have_memory(os.path.join(directory, _MEMORY), memory_size(values))
+    return container if spec == container.spec else engine.containers.update(container._replace(spec=spec), ["spec"])
 
 
-def _pin(engine: Engine, other: str, kind: str, path: str) -> None:
-    from ...hostfs.mounts import mount, unmount
+def _pin(one: Joined, other: str, path: str) -> None:
+    from ...hostfs.atomic import closing
+    from ...hostfs.mounts import mount
     from ...runtime.remains import belongs
-    from .find import find_container, task_of
 
-    task = task_of(engine, find_container(engine, other))
+    one.check()
     try:
-        fd = os.open(f"/proc/{task.pid if task else 0}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise _not_running(kind, other) from error
-    try:
-        # Its number may be that of another process by now; what is open is that of a process which is still there after this.
-        if not task or not belongs(task.pid, other):
-            raise _not_running(kind, other)
-        unmount(path, lazy=True)
-        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o444))
-        mount("", f"/proc/self/fd/{fd}", path, ("bind",))
+        with closing(os.open(one.path, os.O_RDONLY | os.O_CLOEXEC)) as fd:
+            # Its number may be that of another process by now; what is open is that of a process which is still there after this.
+            if not belongs(one.pid, other):
+                raise one.missing()
+            os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o444))
+            mount("", f"/proc/self/fd/{fd}", path, ("bind",))
     except OSError as error:
         raise from_os_error(error, f"keeping a namespace at {path}") from error
-    finally:
-        os.close(fd)
 
 
-def _not_running(kind: str, other: str) -> FailedPrecondition:
-    return FailedPrecondition(f"the container {other[:12]} does not run, so its {kind} namespace cannot be used: start it first")
+def _unpin(directory: str) -> None:
+    from ...hostfs.mounts import unmount
+
+    try:
+        for name in os.listdir(directory):
+            if name.startswith(_PIN):
+                unmount(os.path.join(directory, name), lazy=True)
+                os.unlink(os.path.join(directory, name))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise from_os_error(error, f"giving back namespaces in {directory}") from error
 
 
 def _have_memory(point: str, size: int) -> None:
@@ -110,9 +120,10 @@ def _have_memory(point: str, size: int) -> None:
 
 
 def release(engine: Engine, container: Container) -> None:
-    """After a stop: nothing keeps the namespaces of others."""
-    directory = _place(container, engine)
-    if directory:
-        from ...hostfs.mounts import unmount_below
+    """After a stop: nothing keeps the namespaces of others, and nobody the memory that it has shared."""
+    directory = engine.container_path(container.id)
+    _unpin(directory)
+    if shares_memory(container):
+        from ...hostfs.mounts import unmount
 
-        unmount_below(directory)
+        unmount(os.path.join(directory, _MEMORY), lazy=True)

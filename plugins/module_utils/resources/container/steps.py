@@ -13,7 +13,9 @@ from ...engine.models import ASKED, CREATED, PAUSED, RESTARTING, STOPPED, Contai
 from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from ..image.find import find_image
 from . import networks, volumes
+from .find import task_of
 from .options.life import Stop, stopping
+from .options.others import others
 from .options.row import Draft, Values
 from .options.streams import log_path, task_io
 from .options.supervision import supervision_of
@@ -53,7 +55,7 @@ def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Opti
             with rootfs.opened(mounts, directory) as root:
                 context = networks.context_of(engine, container_id, values, directory, want.name, want.places)
                 context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root)
-                draft = drafted(engine.namespace, context, _labels(engine, want, old is not None))
+                draft = drafted(engine.namespace, context, _labels(engine, want, values, old is not None))
                 _write_inside(draft, root)
             if old:
                 networks.inherit(draft, old, want)
@@ -98,13 +100,14 @@ def _write_inside(draft: Draft, root: int) -> None:
             write_inside(root, one.path, one.content, one.mode, (one.uid, one.gid))
 
 
-def _labels(engine: Engine, want: WantedContainer, stage: bool) -> t.Dict[str, str]:
-    """The labels for nerdctl that no option gives."""
+def _labels(engine: Engine, want: WantedContainer, values: Values, stage: bool) -> t.Dict[str, str]:
+    """The labels for nerdctl that no option gives, and those by which others find who uses them."""
     return {
         L.STAGE if stage else L.NAME: want.name,
         L.NAMESPACE: engine.namespace,
         L.PLATFORM: str(want.image.platform) if want.image else "",
         L.EXTRA_HOSTS: "[]",
+        **{L.USES + name: "true" for name in others(values).values()},
     }
 
 
@@ -144,7 +147,7 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
     volumes.fill(engine, container, mounts)
     container = networks.prepare(engine, container)
     kept.prepare(container)
-    shared.prepare(engine, container)
+    container = shared.prepare(engine, container)
     asked = supervision_of(container.spec, values)
     if counters:
         asked = asked._replace(restarts=counters[0], waited=counters[1])
@@ -155,6 +158,9 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
     except EngineError as error:
         # It may run: somebody else was faster, or the answer was lost.
         networks.release(container, unused=True)
+        with contextlib.suppress(EngineError):
+            if task_of(engine, container) is None:
+                shared.release(engine, container)
         raise kept.explained(container, networks.explained(container, error)) from error
 
 
@@ -172,12 +178,15 @@ def _have_starter(engine: Engine, asked: Supervision) -> None:
 
 def halt(engine: Engine, container: Container) -> None:
     """Undo a start: kill the container. One that has ended by itself keeps its exit status."""
+    from . import shared
+
     with contextlib.suppress(NotFound):
         if engine.tasks.state(container.id).status == STOPPED:
             return
     with contextlib.suppress(NotFound):
         engine.tasks.delete(container.id, force=True)
     networks.release(container)
+    shared.release(engine, container)
 
 
 def stop(engine: Engine, container: Container, how: Stop) -> None:

@@ -8,37 +8,15 @@ import os
 import re
 import typing as t
 
-from ....errors import FailedPrecondition, InvalidArgument, printable
+from ....errors import InvalidArgument, printable
 from ....kernel.field import Field
 from ....runtime_spec import namespaces as spec_of
-from .row import Context, Draft, Live, Row, Seen, Value, Values, bad, fixed, parse_text
-
-if t.TYPE_CHECKING:
-    from ....engine.api import Engine
+from .others import by_name, container_of, mode_with, other_id
+from .row import Context, Draft, Live, Row, Seen, Value, bad, fixed, parse_text
 
 HOST, PRIVATE, SHAREABLE, NONE = "host", "private", "shareable", "none"
-_CONTAINER = "container:"
-#: Docker's size of /dev/shm.
-_MEMORY = 64 << 20
 _SLICE = r"[A-Za-z0-9_.@:-]+\.slice"
 _PARENT = r"/?[A-Za-z0-9_.@:-]+(/[A-Za-z0-9_.@:-]+)*"
-
-
-def container_of(value: t.Optional[str]) -> str:
-    """The container whose namespace is used; empty for none. By its id, once the engine was asked (the column known)."""
-    return value[len(_CONTAINER) :] if value and value.startswith(_CONTAINER) else ""
-
-
-def others(values: Values) -> t.Dict[str, str]:
-    """The ids of the containers whose namespaces are used, by kind."""
-    modes = {"ipc": "ipc_mode", "pid": "pid_mode", "uts": "uts"}
-    found = {kind: container_of(values.get(option)) for kind, option in modes.items()}
-    return {kind: other for kind, other in found.items() if other}
-
-
-def memory_size(values: Values) -> int:
-    """Of the memory that is shared, in bytes."""
-    return int(values.get("shm_size") or _MEMORY)
 
 
 def _parser(*words: str) -> t.Callable[[Value, str], str]:
@@ -51,35 +29,13 @@ def _parser(*words: str) -> t.Callable[[Value, str], str]:
     return parse
 
 
-def _known(option: str) -> t.Callable[[Engine, Value], Value]:
-    """A container is known by its id: one of the same name that is made later has other namespaces."""
-
-    def known(engine: Engine, value: str) -> str:
-        from ..find import find_container
-        from ..shared import shares_memory
-
-        name = container_of(value)
-        if not name:
-            return value
-        found = find_container(engine, name)
-        if found is None:
-            raise InvalidArgument(f"{option}: {printable(value, 100)}: there is no such container")
-        if option == "ipc_mode" and not shares_memory(found):
-            raise FailedPrecondition(
-                f"{option}: {printable(value, 100)}: that container does not share its memory: give it ipc_mode shareable"
-            )
-        return f"{_CONTAINER}{found.id}"
-
-    return known
-
-
 def _joined(draft: Draft, value: str, context: Context, kind: str) -> bool:
     """Join a namespace of the host or of another container; False if it has its own."""
     if not container_of(value) and value != HOST:
         return False
     from ..shared import pin_path
 
-    spec_of.join(draft.spec, kind, pin_path(context.directory, kind) if container_of(value) else "")
+    spec_of.join(draft.spec, kind, pin_path(context.directory, kind, context.other_id(kind)) if container_of(value) else "")
     return True
 
 
@@ -89,10 +45,10 @@ def _ipc_mode(draft: Draft, value: str, context: Context) -> None:
     from ..shared import HOST_MEMORY, HOST_QUEUES, memory_of
 
     if _joined(draft, value, context, "ipc"):
-        # The memory of another container is in a directory of its own.
-        other = container_of(value)
-        spec_of.share_memory(draft.spec, memory_of(context.directory, other) if other else HOST_MEMORY)
-        if not other:
+        if container_of(value):
+            spec_of.share_memory(draft.spec, memory_of(context.directory, context.other_id("ipc")))
+        else:
+            spec_of.share_memory(draft.spec, HOST_MEMORY)
             spec_of.share_queues_of_host(draft.spec, os.path.isdir(HOST_QUEUES))
     elif value == SHAREABLE:
         spec_of.share_memory(draft.spec, memory_of(context.directory))
@@ -147,6 +103,8 @@ def _mode_seen(option: str, kind: str, own: str) -> t.Callable[[Seen], str]:
     def seen_as(seen: Seen) -> str:
         if option in seen.values:
             value = str(seen.values[option] or own)
+            if container_of(value):
+                return mode_with(other_id(seen.spec, kind))
             return own if value == PRIVATE else value
         path = spec_of.path_of(seen.spec, kind)
         return path or (own if not seen.spec or spec_of.has_own(seen.spec, kind) else HOST)
@@ -162,7 +120,7 @@ ROWS = (
         _ipc_mode,
         Live.NEVER,
         {"HostConfig.IpcMode": _mode_seen("ipc_mode", "ipc", PRIVATE)},
-        known=_known("ipc_mode"),
+        known=by_name("ipc_mode"),
     ),
     Row(
         Field("pid_mode"),
@@ -171,7 +129,7 @@ ROWS = (
         _pid_mode,
         Live.NEVER,
         {"HostConfig.PidMode": _mode_seen("pid_mode", "pid", "")},
-        known=_known("pid_mode"),
+        known=by_name("pid_mode"),
     ),
     Row(
         Field("uts"),
@@ -180,7 +138,7 @@ ROWS = (
         _uts,
         Live.NEVER,
         {"HostConfig.UTSMode": _mode_seen("uts", "uts", "")},
-        known=_known("uts"),
+        known=by_name("uts"),
     ),
     Row(
         Field("cgroupns_mode"),

@@ -82,6 +82,7 @@ class Context(t.NamedTuple):
     image: the image's name for messages; image_volumes: the paths that it declares; root: a descriptor of its files (-1: a change
     of a container that stays). name, namespace: the container's. places: of networks. joined: those of another container, if it uses them.
     gateway: tells the address of the host in its first network. layers: those of a stored image that is mounted into it.
+    other_id: tells the id of the container whose namespace of a kind it uses.
     """
 
     container_id: str
@@ -93,6 +94,7 @@ class Context(t.NamedTuple):
     joined: t.Optional[Connected] = None
     gateway: t.Callable[[], str] = lambda: ""
     layers: t.Callable[[str], Layers] = nowhere
+    other_id: t.Callable[[str], str] = lambda kind: ""
     image: str = ""
     image_volumes: t.Collection[str] = ()
     root: int = -1
@@ -158,7 +160,8 @@ class Row(t.NamedTuple):
     the value: all of what is compared then; values are those of all options, made those that the container was made with.
     stays(container, value): whether it can be changed to this value in place, where that is not so for all. host: checks that the target
     has what a value needs (None: not given). said_by: another option that says a part of the same: it is compared, too, where a task
-    gives that one. known: completes a value that is given with what only the engine knows.
+    gives that one. known(engine, own, value): a value that is given as it is stored, where only the engine knows that; own: the name of
+    the container.
     """
 
     field: Field
@@ -174,7 +177,7 @@ class Row(t.NamedTuple):
     stays: t.Callable[[Container, Value], bool] = lambda container, value: True
     host: t.Callable[[Host, t.Optional[Value]], None] = nothing
     said_by: str = ""
-    known: t.Callable[[Engine, Value], Value] = lambda engine, value: value
+    known: t.Callable[[Engine, str, Value], Value] = lambda engine, own, value: value
 
     @property
     def option(self) -> str:

@@ -60,9 +60,9 @@ def parse_given(params: t.Mapping[str, Value], options: t.Collection[str] = BY_O
     return given
 
 
-def known(given: Values, engine: Engine) -> t.Dict[str, Value]:
-    """The values that are given, with what only the engine knows."""
-    return {option: BY_OPTION[option].known(engine, value) for option, value in given.items()}
+def known(engine: Engine, own: str, given: Values) -> t.Dict[str, Value]:
+    """The values that are given, with what only the engine knows. own: the name of the container."""
+    return {option: BY_OPTION[option].known(engine, own, value) for option, value in given.items()}
 
 
 def look_at(host: Host, given: Values, options: t.Collection[str] = BY_OPTION) -> None:
@@ -90,8 +90,8 @@ def effective(given: Values, defaults: Defaults) -> t.Dict[str, Value]:
 
 
 def settings(given: Values) -> t.Dict[str, Value]:
-    """The options of networks, names and ports of a container with these given values: all that no image decides about."""
-    return {row.option: row.value(given, {}) for row in (*names.ROWS, *network.ROWS, *ports.ROWS)}
+    """The options of names, networks, ports and namespaces of a container with these given values: all that no image decides about."""
+    return {row.option: row.value(given, {}) for row in (*names.ROWS, *network.ROWS, *ports.ROWS, *namespaces.ROWS)}
 
 
 def dump(values: Values) -> t.Dict[str, t.Any]:
