@@ -289,7 +289,8 @@ def test_namespaces_of_another_container(site: Site, modules: Modules, busybox: 
     giver = run("giver", **shares, hostname="giver")
     pid = giver["container"]["State"]["Pid"]
     pathlib.Path(f"/proc/{pid}/root/dev/shm/word").write_text("shared\n")
-    assert os.statvfs(f"/proc/{pid}/root/dev/shm").f_blocks * os.statvfs(f"/proc/{pid}/root/dev/shm").f_bsize == 1 << 20
+    memory = os.statvfs(f"/proc/{pid}/root/dev/shm")
+    assert memory.f_blocks * memory.f_bsize == 1 << 20
     assert giver["container"]["HostConfig"]["ShmSize"] == 1 << 20
     seen = run("taker", command=["sh", "-c", look], detach=False, cleanup=True, **joins)["container"]["Output"].splitlines()
     assert seen == [*namespaces(giver), "shared", "1", "giver"]
@@ -302,7 +303,8 @@ def test_namespaces_of_another_container(site: Site, modules: Modules, busybox: 
     assert not run("stays", **by_id)["changed"]
     words = "the container stays uses namespaces of giver (ipc, pid, uts), and is to be started again"
     anew = run("giver", **shares, hostname="other")
-    assert (anew["recreated_because"], anew["warnings"]) == (["hostname"], [words])
+    assert anew["recreated_because"] == ["hostname"]
+    assert words in json.dumps(anew["warnings"])
     # With the giver's processes its own have ended; without that namespace it runs on, in what nobody else has.
     follows = run("stays", **joins)
     assert follows["actions"] == ["start container stays"]
