@@ -238,8 +238,9 @@ def ground(tmp_path: pathlib.Path, registry: Registry, layout: Layout) -> t.Iter
         subprocess.run(["umount", "-R", "-l", str(here / "tree/sub")], check=True)
         described.unlink()
         shared.unlink()
-        for path in pathlib.Path("/sys/fs/cgroup").glob(f"**/fleet-{word}"):
-            path.rmdir()
+        for depth in ("", "*/"):
+            for path in pathlib.Path("/sys/fs/cgroup").glob(f"{depth}fleet-{word}"):
+                path.rmdir()
 
 
 def matches(printed: str, expected: str) -> bool:
