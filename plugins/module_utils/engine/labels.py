@@ -32,6 +32,8 @@ LIMIT = 4096
 OURS = "fleet.containerd/"
 #: For a container in a recreation: its future or former name, instead of NAME.
 STAGE = OURS + "stage"
+#: Before the name of another container whose namespaces a container uses.
+USES = OURS + "uses."
 #: Extension: the canonical desired state of a container.
 DESIRED = "fleet.containerd.desired"
 

@@ -18,9 +18,8 @@ from ..image.find import find_image
 from ..image.pull import ASSUMED, wanted_image
 from .differences import check_labels, with_digest
 from .find import elsewhere_or_warning, find_container, leftovers, mark_of, task_of
-from .networks import resolved
 from .options.life import STOP, stop_of
-from .options.table import comparison_modes, parse_given
+from .options.table import comparison_modes, known, parse_given
 from .values import FoundContainer, WantedContainer, check_name
 
 if t.TYPE_CHECKING:
@@ -40,14 +39,14 @@ class ContainerResource:
         if params["cleanup"] and params["detach"]:
             raise InvalidArgument("cleanup: needs detach=false")
         check_wait(params)
-        given = parse_given(params)
+        given = known(engine, name, parse_given(params))
         return WantedContainer(
             name,
             state,
             options,
             stop_of(given, params["force_kill"]),
             Places(params["cni_conf_dir"], bin_dirs=tuple(params["cni_bin_dir"])).checked(),
-            resolved(engine, name, given),
+            given,
             _modes(params["comparisons"]),
             wanted_image(params, "image") if params["image"] else None,
             strict_name=params["image_name_mismatch"] == "recreate",
