@@ -350,10 +350,23 @@ options:
     type: str
   userns_mode:
     description:
-      - The namespace of users, which is that of the V(host). Others cannot be had yet.
+      - The namespace of users. With V(host) root in the container is root of the target. Otherwise the container has users and groups of
+        its own, from 0 on, which are others on the target, so that who gets out of it is nobody there.
+      - V(auto) gives it 65536 that no other container of this O(data_root) has, or with C(auto:size=NUMBER) as many. They are taken from the
+        lines of C(fleet-containerd) in C(/etc/subuid) and C(/etc/subgid), for example C(fleet-containerd:1000000000:65536000), and are
+        free again when the container is removed. A new container gets others than the old one that it replaces.
+      - V(remap) gives it those of the first line of C(dockremap), as Docker does with C(userns-remap=default). All such containers have the
+        same.
+      - No such user needs to exist. Numbers must belong to nobody else.
+      - The files of the image get the owners that the container's users are on the target. For this they are copied once for an image
+        and a range. This takes time, and as much disk space as the image. So V(remap) costs it once for all containers of an image, and
+        V(auto) once for each container.
+      - What is mounted from the target keeps its owners. In the container, files of users that it has not belong to C(nobody), so
+        it can only do with O(volumes), O(mounts) and O(devices) what all users may. This is also so for mounted images.
+      - Others than V(host) cannot be combined with O(privileged), nor with O(network_mode), O(ipc_mode), O(pid_mode), O(uts) or
+        O(cgroupns_mode) of the host or of another container.
     type: str
     aliases: [userns]
-    choices: [host]
   init:
     description:
       - Whether an init program runs first in the container, which passes on signals and reaps processes. It is one of the target, from a

@@ -195,7 +195,7 @@ SPEC = {
         'umask': {'type': 'raw'},
         'update_in_place': {'type': 'bool', 'default': True},
         'user': {'type': 'str'},
-        'userns_mode': {'type': 'str', 'choices': ['host'], 'aliases': ['userns']},
+        'userns_mode': {'type': 'str', 'aliases': ['userns']},
         'uts': {'type': 'str'},
         'volumes': {'type': 'list', 'elements': 'str', 'aliases': ['volume']},
         'wait_timeout': {'type': 'float'},

@@ -11,6 +11,7 @@ from ..engine.models import Container, Labels, Runtime
 from ..errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, printable
 from ..rpc import protobuf
 from ..runtime_spec.cgroups import made_by_systemd
+from ..runtime_spec.user_namespace import Mapping
 from .values import Message, json_any, json_of, label_filter, seconds
 
 if t.TYPE_CHECKING:
@@ -59,9 +60,11 @@ def _binary(options: t.Optional[Message]) -> str:
 
 def _runtime(container: Container) -> t.Dict[str, t.Any]:
     """The runtime with its options: tasks and the restart monitor read them from the record."""
+    mapping = Mapping.of(container.spec)
     options = {
         "binary_name": "" if container.runtime.binary == "runc" else container.runtime.binary,
         "systemd_cgroup": made_by_systemd(container.spec),
+        **({"io_uid": mapping.uid, "io_gid": mapping.gid} if mapping else {}),
     }
     value = {"type_url": RUNC_OPTIONS, "value": protobuf.encode(RUNC_OPTIONS, options)}
     return {"name": container.runtime.name, "options": value}

@@ -15,7 +15,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def write_inside(root_fd: int, path: str, data: bytes, mode: int, owner: tuple[int, int]) -> None:
-    """Replace the file at an absolute path, and make its missing directories (0755, of root). A link in its place is replaced.
+    """Replace the file at an absolute path, and make its missing directories (0755, of the root directory's owner). A link in its place is replaced.
 
     InvalidArgument for a directory in its place, and for a file or a link that leads nowhere on the way.
     """
@@ -46,7 +46,7 @@ def _is_directory(parent: int, name: str) -> bool:
 def _parent(root_fd: int, path: str) -> int:
     """The directory of the path, which is made where it is missing."""
     parts = [part for part in path.split("/") if part][:-1]
-    fd = open_inside(root_fd, ".", _DIRECTORY)
+    fd, found = open_inside(root_fd, ".", _DIRECTORY), os.fstat(root_fd)
     for number, name in enumerate(parts):
         try:
             below = open_inside(root_fd, "/".join(parts[: number + 1]), _DIRECTORY)
@@ -55,6 +55,7 @@ def _parent(root_fd: int, path: str) -> int:
                 os.mkdir(name, 0o755, dir_fd=fd)
                 below = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)
                 os.fchmod(below, 0o755)
+                os.fchown(below, found.st_uid, found.st_gid)
             except OSError:
                 os.close(fd)
                 raise

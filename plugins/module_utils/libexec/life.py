@@ -14,7 +14,7 @@ from _signal import SIG_DFL, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGXFSZ, signal
 from select import POLLERR, POLLHUP, POLLIN, poll
 
 from ..runtime.json_log import Log
-from .ends import Memory, control_file, ticks, watch
+from .ends import Memory, belong, control_file, ticks, watch
 from .keep import Keeper
 
 _CHUNK = 64 * 1024
@@ -60,6 +60,7 @@ class Life:
                 if self._io == "stdin":
                     source, self._kept = os.pipe()
                     theirs.append(source)
+                belong(f"{self._bundle}/rootfs", *theirs[1:])
                 self._spawn([*self._command, container_id], source, outputs[0][1], outputs[1][1])
         except OSError:
             return False

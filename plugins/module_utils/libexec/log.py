@@ -16,7 +16,7 @@ from _signal import SIG_DFL, SIGTERM, signal
 from select import POLLHUP, POLLIN, poll
 
 from ..runtime.json_log import Log
-from .ends import Memory, poststop, raise_priority, ticks, watch
+from .ends import Memory, belong, poststop, raise_priority, ticks, watch
 from .keep import Keeper
 from .state import beginning, ending, write
 
@@ -47,6 +47,7 @@ def main(arguments: list[str]) -> int:
     known = f'{beginning(path, time.time())},"shim":[{me},{ticks(me)}],"restarts":{int(restarts)}'
     keeper = Keeper((directory,), container_id, int(restarts), float(waited))
     record(f"{{{known}}}\n", directory, spare, durable=False)
+    belong("rootfs", fds[0], fds[1])
     os.close(fds[2])
     raise_priority()
     streams = {fds[0]: "stdout", fds[1]: "stderr"}

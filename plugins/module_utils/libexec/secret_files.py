@@ -12,6 +12,7 @@ import os
 import sys
 
 from ..errors import EngineError, FailedPrecondition, printable
+from ..hostfs import syscalls
 from ..hostfs.inside import open_inside
 
 #: In the directory of secrets: where they go in the container, and which there are.
@@ -47,12 +48,24 @@ def put(pid: int, bundle: str, directory: str) -> None:
     for one in index["index"]:
         with open(os.path.join(directory, one["file"]), "rb") as stream:
             content = stream.read()
-        fd = os.open(one["name"], os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=place)
+        fd = _make(place, one["name"])
         with open(fd, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fchown(fd, one["uid"], one["gid"])
             os.fchmod(fd, one["mode"])
+
+
+def _make(place: int, name: str) -> int:
+    """Open a new file. Where the container has users of its own, only those can make one in its tmpfs: not even root of the host."""
+    found, libc = os.fstat(place), syscalls.libc()
+    libc.setfsgid(found.st_gid)
+    libc.setfsuid(found.st_uid)
+    try:
+        return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=place)
+    finally:
+        libc.setfsuid(0)
+        libc.setfsgid(0)
 
 
 def _is_tmpfs(fd: int, pid: int) -> bool:

@@ -7,13 +7,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 import typing as t
 
 from ..engine.models import Mount
-from ..errors import from_os_error
+from ..errors import FailedPrecondition, from_os_error
 from ..hostfs import mounts as host_mounts
 from ..hostfs.atomic import make_dir, write_file
 from ..hostfs.remove import rename_then_remove
+from ..runtime_spec.user_namespace import Mapping
 
 _RUNTIME = "runtime"
 
@@ -31,10 +33,31 @@ class Bundle:
     def make(self, spec: t.Mapping[str, t.Any], mounts: t.Sequence[Mount], runtime: str) -> None:
         """Write config.json and mount the root file system. runtime: the binary that will make the container."""
         make_dir(self.rootfs)
+        mapping = Mapping.of(spec)
+        if mapping:
+            self._let_in(mapping.gid)
         os.symlink(runtime, os.path.join(self.path, _RUNTIME))
         self.configure(spec)
         for entry in mounts:
             host_mounts.mount(entry.type, entry.source, self.rootfs, entry.options)
+
+    def _let_in(self, group: int) -> None:
+        """Root of a container with users of its own, for whom the runtime finds its root file system by its path. FailedPrecondition."""
+        try:
+            os.chown(self.path, -1, group)
+            os.chmod(self.path, 0o710)
+            above = os.path.dirname(self.path)
+            for directory in (above, os.path.dirname(above)):
+                # Who knows a name gets there, and nobody else sees one.
+                os.chmod(directory, stat.S_IMODE(os.stat(directory).st_mode) | 0o011)
+            while above != "/":
+                above = os.path.dirname(above)
+                if not os.stat(above).st_mode & 0o001:
+                    raise FailedPrecondition(
+                        f"state_root: other users than root must get through {above} (chmod o+x), since the container has userns_mode"
+                    )
+        except OSError as error:
+            raise from_os_error(error, f"letting the users of the container into {self.path}") from error
 
     def configure(self, spec: t.Mapping[str, t.Any]) -> None:
         """Write config.json, also for the next start from this bundle."""

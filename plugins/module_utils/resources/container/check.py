@@ -18,6 +18,7 @@ from .options.record import find_runtime
 from .options.row import Host
 from .options.table import effective, image_defaults, values_of
 from .shared import is_memory
+from .user_ranges import choose
 from .volumes import is_declared
 
 if t.TYPE_CHECKING:
@@ -65,8 +66,9 @@ class Outlook:
         with contextlib.ExitStack() as stack:
             root = self._opened(stack, want.engine.snapshotter, image.view)
             if root >= 0:
+                mapping = choose(values["userns_mode"], engine.data_root)
                 context = context_of(engine, "0" * 64, values, "", want.name, want.places)
-                context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root)
+                context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root, mapping=mapping)
                 drafted(engine.namespace, context, {})
             else:
                 self._host.unseen.append(unseen)

@@ -21,4 +21,8 @@ def drafted(namespace: str, context: Context, labels: t.Mapping[str, str]) -> Dr
     draft = Draft(base(context.container_id, namespace, host_facts()), labels, Runtime())
     render(draft, [row.option for row in ROWS], context)
     arrange(draft.spec)
+    if context.mapping:
+        user = draft.process["user"]
+        for group in (user["gid"], *user["additionalGids"]):
+            context.mapping.owner(user["uid"], group, "user")
     return draft

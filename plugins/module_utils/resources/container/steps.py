@@ -12,7 +12,7 @@ from ...engine import labels as L
 from ...engine.models import ASKED, CREATED, PAUSED, RESTARTING, STOPPED, Container
 from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from ..image.find import find_image
-from . import networks, volumes
+from . import networks, user_ranges, volumes
 from .find import task_of
 from .options.life import Stop, stopping
 from .options.others import others
@@ -22,9 +22,10 @@ from .options.supervision import supervision_of
 from .options.table import dump, dump_effective, effective, image_defaults, values_of
 
 if t.TYPE_CHECKING:
-    from ...engine.api import Engine
+    from ...engine.api import Engine, Snapshotter
     from ...engine.models import Image, Supervision, TaskIO
     from ...image.inspect import ImageView
+    from ...runtime_spec.user_namespace import Mapping
     from .values import WantedContainer
 
 SCHEMA = 1
@@ -48,13 +49,15 @@ def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Opti
     values = effective(want.given, image_defaults(config))
     store = engine.snapshotter(want.engine.snapshotter)
     made = False
-    with engine.containers.making():
-        mounts = store.prepare(container_id, found.view.chain_id)
+    with _with_users(engine, store, values, found.view.chain_id) as (mapping, parent), engine.containers.making():
+        mounts = store.prepare(container_id, parent)
         try:
             directory = engine.container_dir(container_id)
+            if mapping:
+                user_ranges.keep(mapping, directory)
             with rootfs.opened(mounts, directory) as root:
                 context = networks.context_of(engine, container_id, values, directory, want.name, want.places)
-                context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root)
+                context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root, mapping=mapping)
                 draft = drafted(engine.namespace, context, _labels(engine, want, values, old is not None))
                 _write_inside(draft, root)
             if old:
@@ -83,6 +86,19 @@ def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Opti
                 with contextlib.suppress(NotFound):
                     store.remove(container_id)
     return container
+
+
+@contextlib.contextmanager
+def _with_users(engine: Engine, store: Snapshotter, values: Values, parent: str) -> t.Iterator[t.Tuple[t.Optional[Mapping], str]]:
+    """The users of a container that is being made, which nobody else can choose meanwhile, and the parent of its snapshot."""
+    with user_ranges.chosen(values["userns_mode"], engine.data_root) as mapping:
+        if mapping is None:
+            yield None, parent
+            return
+        from ...layers.mapped import mapped
+
+        with engine.lease():
+            yield mapping, mapped(engine, store, parent, mapping)
 
 
 def _keep_secrets(draft: Draft, directory: str, data_root: str) -> None:

@@ -92,6 +92,7 @@ def _fill(root_fd: int, path: str, target: str) -> None:
     except FileNotFoundError:
         os.mkdir(unfinished)
         os.chmod(unfinished, 0o755)
+        os.chown(unfinished, os.fstat(root_fd).st_uid, os.fstat(root_fd).st_gid)
     else:
         try:
             copy_tree(f"/proc/self/fd/{source}/.", unfinished)

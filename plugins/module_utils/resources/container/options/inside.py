@@ -107,7 +107,10 @@ def _inside(texts: Texts, context: Context, option: str) -> t.List[Inside]:
     found = []
     for path, one in texts.items():
         user = resolve_user(context.root, one.owner, f"{option} ({printable(path, 200)}): owner")
-        found.append(Inside(path, one.content or b"", one.mode, user.uid, user.gid))
+        owner = user.uid, user.gid
+        if context.mapping:
+            owner = context.mapping.owner(*owner, f"{option} ({path}): owner")
+        found.append(Inside(path, one.content or b"", one.mode, *owner))
     return found
 
 

@@ -12,9 +12,12 @@ from ....errors import InvalidArgument, printable
 from ....kernel.field import Field
 from ....runtime_spec import namespaces as spec_of
 from .others import by_name, container_of, mode_with, other_id
-from .row import Context, Draft, Live, Row, Seen, Value, bad, fixed, parse_text
+from .row import Context, Draft, Host, Live, Row, Seen, Value, Values, bad, fixed, parse_text
 
 HOST, PRIVATE, SHAREABLE, NONE = "host", "private", "shareable", "none"
+#: Of users: some that no other container has; those of a user of the host.
+AUTO, REMAP = "auto", "remap"
+_SIZE, _MOST = 65536, 1 << 30
 _SLICE = r"[A-Za-z0-9_.@:-]+\.slice"
 _PARENT = r"/?[A-Za-z0-9_.@:-]+(/[A-Za-z0-9_.@:-]+)*"
 
@@ -99,6 +102,67 @@ def _cgroup_parent(draft: Draft, value: str, context: Context) -> None:
     linux["cgroupsPath"] = ":".join([value, *own.split(":")[1:]])
 
 
+#: What Podman has besides.
+_INSTEAD = {
+    "keep-id": "the user of a task is root, whom a container gets from no range: give user, and auto or remap",
+    "nomap": "the user of a task is root, so there is nobody to leave out: give auto",
+    "ns:": "namespaces of others cannot be joined: give auto or remap",
+    "container:": "namespaces of users are not shared: give remap to both containers",
+    "private": "give auto",
+}
+
+
+def parse_userns_mode(value: Value, option: str) -> str:
+    text = parse_text(value, option)
+    size = text.partition(f"{AUTO}:size=")[2]
+    if size.isdecimal() and 1 <= int(size) <= _MOST:
+        return AUTO if int(size) == _SIZE else f"{AUTO}:size={int(size)}"
+    if text not in (HOST, AUTO, REMAP):
+        advice = next((f": {words}" for word, words in _INSTEAD.items() if text.startswith(word)), "")
+        raise bad(option, value, f"one of {HOST}, {AUTO}, {AUTO}:size=NUMBER and {REMAP}{advice}")
+    return text
+
+
+def size_of(mode: str) -> int:
+    """How many users and groups a container gets."""
+    return int(mode.partition("=")[2] or _SIZE)
+
+
+def check_together(values: Values) -> None:
+    """What the options of a task say together: who is root in its own namespace only can do nothing with those of others."""
+    mode = values.get("userns_mode", HOST)
+    if mode == HOST:
+        return
+    if values.get("privileged"):
+        raise InvalidArgument(f"userns_mode: {mode} cannot be with privileged: what that gives is for root of the host")
+    for option in ("network_mode", "ipc_mode", "pid_mode", "uts", "cgroupns_mode"):
+        other = values.get(option)
+        text = str(getattr(other, "name", other))
+        if text == HOST or text.startswith(("container:", "ns:")):
+            raise InvalidArgument(f"userns_mode: {mode} needs namespaces of the container's own, and {option} is {printable(text, 100)}")
+
+
+def _check_users(host: Host, value: t.Optional[str]) -> None:
+    if value in (None, HOST):
+        return
+    from ..user_ranges import choose
+
+    choose(str(value), host.engine.data_root)
+
+
+def _userns_mode(draft: Draft, value: str, context: Context) -> None:
+    if context.mapping:
+        context.mapping.write(draft.spec)
+
+
+def _told_ranges(key: str) -> t.Callable[[Seen], t.List[t.Dict[str, int]]]:
+    def told(seen: Seen) -> t.List[t.Dict[str, int]]:
+        found = (seen.spec.get("linux") or {}).get(key) or ()
+        return [{"ContainerID": one["containerID"], "HostID": one["hostID"], "Size": one["size"]} for one in found]
+
+    return told
+
+
 def _mode_seen(option: str, kind: str, own: str) -> t.Callable[[Seen], str]:
     def seen_as(seen: Seen) -> str:
         if option in seen.values:
@@ -157,5 +221,18 @@ ROWS = (
         _cgroup_parent,
         Live.NEVER,
         {"HostConfig.CgroupParent": lambda seen: seen.values.get("cgroup_parent") or ""},
+    ),
+    Row(
+        Field("userns_mode"),
+        parse_userns_mode,
+        fixed(HOST),
+        _userns_mode,
+        Live.NEVER,
+        {
+            "HostConfig.UsernsMode": lambda seen: seen.values.get("userns_mode") or "",
+            "Containerd.UidMappings": _told_ranges("uidMappings"),
+            "Containerd.GidMappings": _told_ranges("gidMappings"),
+        },
+        host=_check_users,
     ),
 )

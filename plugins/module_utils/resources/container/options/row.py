@@ -16,6 +16,7 @@ if t.TYPE_CHECKING:
     from ....engine.api import Engine
     from ....hostfs.edit import Edit
     from ....network.connected import Connected
+    from ....runtime_spec.user_namespace import Mapping
     from ..layers import Layers
 
 Value = t.Any
@@ -82,7 +83,7 @@ class Context(t.NamedTuple):
     image: the image's name for messages; image_volumes: the paths that it declares; root: a descriptor of its files (-1: a change
     of a container that stays). name, namespace: the container's. places: of networks. joined: those of another container, if it uses them.
     gateway: tells the address of the host in its first network. layers: those of a stored image that is mounted into it.
-    other_id: tells the id of the container whose namespace of a kind it uses.
+    other_id: tells the id of the container whose namespace of a kind it uses. mapping: its users, if it has a namespace of its own for them.
     """
 
     container_id: str
@@ -95,6 +96,7 @@ class Context(t.NamedTuple):
     gateway: t.Callable[[], str] = lambda: ""
     layers: t.Callable[[str], Layers] = nowhere
     other_id: t.Callable[[str], str] = lambda kind: ""
+    mapping: t.Optional[Mapping] = None
     image: str = ""
     image_volumes: t.Collection[str] = ()
     root: int = -1

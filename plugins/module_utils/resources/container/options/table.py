@@ -55,7 +55,7 @@ def parse_given(params: t.Mapping[str, Value], options: t.Collection[str] = BY_O
         for row in ROWS
         if row.option in options and params.get(row.option) is not None
     }
-    for topic in (limits, kernel):
+    for topic in (limits, kernel, namespaces):
         topic.check_together(given)
     return given
 
