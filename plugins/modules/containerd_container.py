@@ -360,10 +360,11 @@ options:
       - No such user needs to exist. Numbers must belong to nobody else.
       - The files of the image get the owners that the container's users are on the target. For this they are copied once for an image
         and a range. This takes time, and as much disk space as the image. So V(remap) costs it once for all containers of an image, and
-        V(auto) once for each container.
+        V(auto) once for each container. The copy goes with its last container.
       - What is mounted from the target keeps its owners. In the container, files of users that it has not belong to C(nobody), so
-        it can only do with O(volumes), O(mounts) and O(devices) what all users may. This is also so for mounted images.
-      - Others than V(host) cannot be combined with O(privileged), nor with O(network_mode), O(ipc_mode), O(pid_mode), O(uts) or
+        it can only do with O(volumes), O(mounts) and O(devices) what all users may. This is also so for mounted images. A device has
+        the same name in the container as on the target.
+      - Others than V(host) cannot be combined with O(privileged) and O(systemd), nor with O(network_mode), O(ipc_mode), O(pid_mode), O(uts) or
         O(cgroupns_mode) of the host or of another container.
     type: str
     aliases: [userns]

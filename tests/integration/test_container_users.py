@@ -5,25 +5,43 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import pathlib
 import random
+import re
+import struct
 import tempfile
 import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
-from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, directory, hardlink, symlink, tar_of
+from ansible_collections.fleet.containerd.tests.support.images import (
+    Entry,
+    Layout,
+    busybox_image,
+    directory,
+    hardlink,
+    symlink,
+    tar_of,
+)
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.namespaces import HOST
 from ansible_collections.fleet.containerd.tests.support.networked import Networked, networked, pid_of
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 
+#: All versions of containerd do with a specification what the newest does.
+two = pytest.mark.parametrize("site", ["", "2.1"], indirect=True, ids=["embedded", "containerd-2.1"])
 #: Room for two of auto; those of remap.
 FIRST, SIZE, GROUP, SHARED = 1_000_000_000, 65536, 1_100_000_000, 500_000
 SUBUID = f"somebody:100000:65536\nfleet-containerd:{FIRST}:{2 * SIZE}\ndockremap:{SHARED}:{SIZE}\n"
 SUBGID = f"fleet-containerd:{GROUP}:{2 * SIZE}\ndockremap:{SHARED}:{SIZE}\n"
+#: Of a file (capabilities(7)): cap_net_raw=ep, as in a tar.
+NET_RAW = struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0).decode("utf-8", "surrogateescape")
 #: What a container prints about its files: as who is in it sees them.
 LOOK = "stat -c '%n %u:%g %a' / /own /own/file /other /own/link /setuid /vol /vol/seed /new /new/vol /etc/hosts /etc/resolv.conf 2>&1"
 SEEN = """/ 0:0 755
@@ -49,6 +67,12 @@ def image(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> str:
         Entry("own/file", b"text", mode=0o640, uid=7, gid=8),
         hardlink("other", "own/file"),
         symlink("own/link", "/etc"),
+        Entry(
+            "busybox.raw",
+            pathlib.Path("/bin/busybox").read_bytes(),
+            mode=0o755,
+            pax={"SCHILY.xattr.security.capability": NET_RAW},
+        ),
         Entry("setuid", b"#!/bin/sh\n", mode=0o4755),
         directory("vol", uid=5, gid=5),
         Entry("vol/seed", b"seed", mode=0o600, uid=5, gid=6),
@@ -120,6 +144,159 @@ def test_users_of_its_own(site: Networked) -> None:
     assert host["recreated_because"] == ["userns_mode"]
     assert uid_map(pid_of(host))[:2] == [0, 0]
     assert host["container"]["Containerd"]["UidMappings"] == []
-    for name in ("web", "second", "third", "fourth"):
+    for name in ("web", "second", "third"):
+        assert any("for the users" in one for one in snapshots(site)), name
         site.container(name, state="absent")
-    assert site.left() == [[], [], []]
+    site.container("fourth", state="absent")
+    assert left(site) == [[], [], []]
+
+
+class Case(t.NamedTuple):
+    """Options, a script, and what that prints. HERE stands for a directory of the host."""
+
+    options: t.Dict[str, t.Any]
+    script: str
+    printed: str
+
+
+CASES: t.Dict[str, Case] = {
+    "output by its path": Case({}, "echo a >/dev/stdout; echo b >/proc/self/fd/2", "a\nb"),
+    "output of another user": Case({"user": "7:8"}, "echo a >/dev/stdout; id -u; id -g; cat /own/file", "a\n7\n8\ntext"),
+    "files": Case(
+        {"files": [{"path": "/new/below/file", "content": "text\n", "owner": "7:8", "mode": "0640"}]},
+        "stat -c '%u:%g %a' /new/below/file /new/below; cat /new/below/file", "7:8 640\n0:0 755\ntext",
+    ),
+    "secrets": Case(
+        {"secrets": [{"name": "key", "content": "hush", "owner": "7:8", "mode": "0400"}], "user": "7:8"},
+        "stat -c '%u:%g %a' /run/secrets /run/secrets/*; wc -c </run/secrets/key", "0:0 755\n7:8 400\n4",
+    ),
+    "a mount of the host": Case(
+        {"volumes": ["HERE:/here"]}, "stat -c %u /here/read; cat /here/read; (: >/here/read) 2>&1; (: >/here/write) && echo written",
+        "65534\nread\nsh: can't create /here/read: Permission denied\nwritten",
+    ),
+    "memory": Case(
+        {"tmpfs": ["/mem:uid=7,mode=700"], "shm_size": "2M", "ipc_mode": "shareable"},
+        "stat -c '%u %a' /mem; echo x >/dev/shm/x && cat /dev/shm/x; df -k /dev/shm | sed -n 's/.* \\(2048\\) .*/\\1/p'", "7 700\nx\n2048",
+    ),
+    "devices": Case({"devices": ["/dev/full"]}, "(echo x >/dev/full) 2>&1; echo y >/dev/null && head -c 3 /dev/zero | wc -c", "sh: write error: No space left on device\n3"),
+    "who is root": Case(
+        {"capabilities": ["SYS_ADMIN"]}, "mount -t tmpfs none /mnt2 2>&1; mkdir /m; mount -t tmpfs none /m && echo mounted; mknod /d c 1 3 2>&1",
+        "mount: mounting none on /mnt2 failed: No such file or directory\nmounted\nmknod: /d: Operation not permitted",
+    ),
+    "its network": Case({"capabilities": ["NET_ADMIN"], "sysctls": {"net.ipv4.ip_forward": "1"}},
+        "ip link set lo mtu 1400 && cat /sys/class/net/lo/mtu /proc/sys/net/ipv4/ip_forward", "1400\n1"),
+    "no network": Case({"network_mode": "none"}, "ls /sys/class/net", "lo"),
+    "limits": Case({"memory": "64M", "ulimits": ["nofile:100:200"], "cpus": 0.5}, "ulimit -n; ulimit -Hn; cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null", "100\n200\n67108864"),
+    "read-only": Case({"read_only": True}, "(: >/x) 2>&1; echo v >/vol/x && cat /vol/x", "sh: can't create /x: Read-only file system\nv"),
+    "a console": Case({"tty": True}, "stat -c %u $(tty); echo x >$(tty)", "0\r\nx"),
+    "a program with capabilities": Case({"cap_drop": ["ALL"], "capabilities": ["NET_RAW"], "user": "7:8"},
+        "/busybox.raw sed -n 's/CapEff:[ \\t]*//p' /proc/self/status", f"{1 << 13:016x}"),
+    "more users": Case({"userns_mode": f"auto:size={2 * SIZE}", "user": f"{2 * SIZE - 1}"}, "cut -c1-34 /proc/self/uid_map; id -u", f"         0 {FIRST}     131072\n131071"),
+}  # fmt: skip
+
+
+@two
+def test_what_the_process_inside_sees(site: Networked, image: str, tmp_path: pathlib.Path) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "read").write_text("read\n")
+    (here / "write").touch()
+    (here / "write").chmod(0o666)
+    # All but one use the copy of the image that this one has.
+    site.web(userns_mode="remap")
+    wrong = []
+    for name, case in CASES.items():
+        options = json.loads(json.dumps({"userns_mode": "remap", **case.options}).replace("HERE", str(here)))
+        job = {"image": image, "command": ["sh", "-c", case.script], "detach": False, "cleanup": True}
+        result = site.modules.result("containerd_container", **{**site.defaults, "name": "job", **job, **options})
+        printed = (result.get("container") or {}).get("Output", "").strip("\n\r")
+        if printed != case.printed:
+            wrong.append(f"{name}: {result.get('msg', '')} printed {printed!r}, not {case.printed!r}")
+    assert not wrong, "\n".join(wrong)
+
+
+def snapshots(site: Networked) -> t.List[str]:
+    roots = str(site.data), str(site.state)
+    with contextlib.ExitStack() as stack:
+        engine: t.Any = (
+            ContainerdEngine(site.daemon.address, site.namespace, "", *roots)
+            if site.daemon
+            else EmbeddedEngine(site.namespace, *roots)
+        )
+        stack.callback(engine.close)
+        return [one.name for one in engine.snapshotter().walk()]
+
+
+def left(site: Networked) -> t.List[t.Any]:
+    """What is left of containers: also copies of images, and directories with ranges."""
+    directories = [str(one) for one in site.data.glob(f"containers/*/{site.namespace}/*")]
+    copies = [one for one in snapshots(site) if not re.fullmatch("sha256:[0-9a-f]{64}", one)]
+    return [*site.left(), directories, copies] if directories or copies else site.left()
+
+
+@two
+def test_killed_while_owners_are_given(site: Networked) -> None:
+    options = {**site.page_options("web"), "userns_mode": "auto", "published_ports": ["8080:80"]}
+    whole = site.modules.duration("containerd_container", **site.defaults, name="web", **options)
+    moments = random.Random(4)
+    for turn in range(4):
+        site.container("web", state="absent")
+        moment = moments.uniform(0, whole * 1.1)
+        site.modules.kill_after(moment, "containerd_container", **site.defaults, name="web", **options)
+        made = site.container("web", **options)
+        assert uid_map(pid_of(made)) == [0, FIRST, SIZE], (turn, moment)
+        assert inside(site, pid_of(made), LOOK) == SEEN, (turn, moment)
+        assert not site.container("web", **options)["changed"]
+    site.container("web", state="absent")
+    assert left(site) == [[], [], []]
+
+
+REFUSED: t.Dict[t.Tuple[str, t.Any], str] = {
+    ("privileged", True): "userns_mode: auto cannot be with privileged",
+    ("systemd", "always"): "userns_mode: auto cannot be with systemd",
+    ("network_mode", "host"): "network_mode is host",
+    ("network_mode", "container:db"): "network_mode is container:db",
+    ("ipc_mode", "host"): "ipc_mode is host",
+    ("pid_mode", "host"): "pid_mode is host",
+    ("uts", "host"): "uts is host",
+    ("cgroupns_mode", "host"): "cgroupns_mode is host",
+    ("user", "65536"): "userns_mode: the container has the users 0 to 65535, and user needs 65536",
+    ("devices", ("/dev/full:/dev/other",)): "devices: /dev/other has another name on the target",
+    ("userns_mode", "keep-id"): "userns_mode: 'keep-id' is not one of host, auto, auto:size=NUMBER and remap: ",
+    ("userns_mode", "auto:size=0"): "userns_mode: 'auto:size=0' is not one of",
+    ("userns_mode", f"auto:size={3 * SIZE}"): f"there are no {3 * SIZE} numbers in a row left",
+    ("userns_mode", "auto:size=6"): "userns_mode: the container has the users 0 to 5, and the owner of /",
+}
+
+
+@two
+def test_what_cannot_be(site: Networked) -> None:
+    """Refused before anything is made, in check mode, too, but for owners in the image: nobody looks at all of its files there."""
+    page, before = site.page_options("web"), snapshots(site)
+    for (option, value), words in REFUSED.items():
+        for check in (True, False) if value != "auto:size=6" else (False,):
+            options = {**page, "userns_mode": "auto", option: value, "_ansible_check_mode": check}
+            assert words in site.container("web", True, **options)["msg"], (option, value)
+    site.run("umount", "/etc/subgid")
+    for mode, user in (("auto", "fleet-containerd"), ("remap", "dockremap")):
+        failed = site.container("web", True, **page, userns_mode=mode, _ansible_check_mode=True)
+        assert f"/etc/subgid on the target has no line for {user}" in failed["msg"]
+    assert snapshots(site) == before
+    assert left(site) == [[], [], []]
+
+
+@two
+def test_a_reboot(site: Networked) -> None:
+    options = {"userns_mode": "remap", "published_ports": ["8080:80"]}
+    made = site.web(**options)
+    inside(site, pid_of(made), "echo kept >/kept")
+    site.reboot()
+    # A runtime mounts /proc where users are others only if nothing of it is hidden.
+    site.run("umount", "/proc/sys/kernel/random/boot_id")
+    again = site.web(**options)
+    assert again["container"]["Id"] == made["container"]["Id"]
+    assert inside(site, pid_of(again), "cat /kept; stat -c %u:%g /kept; id -u") == "kept\n0:0\n0"
+    assert status(pid_of(again), "Uid").split() == [str(SHARED)] * 4
+    assert site.page(f"http://{HOST}:8080/", outside=True) == "hello from web"
+    site.container("web", state="absent")
+    assert left(site) == [[], [], []]

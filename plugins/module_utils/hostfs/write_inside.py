@@ -15,7 +15,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def write_inside(root_fd: int, path: str, data: bytes, mode: int, owner: tuple[int, int]) -> None:
-    """Replace the file at an absolute path, and make its missing directories (0755, of the root directory's owner). A link in its place is replaced.
+    """Replace the file at an absolute path, and make its missing directories (0755, with the owner of /). A link in its place is replaced.
 
     InvalidArgument for a directory in its place, and for a file or a link that leads nowhere on the way.
     """

@@ -11,6 +11,7 @@ import typing as t
 from ...engine import labels as L
 from ...engine.models import ASKED, CREATED, PAUSED, RESTARTING, STOPPED, Container
 from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from ...runtime_spec.user_namespace import Mapping
 from ..image.find import find_image
 from . import networks, user_ranges, volumes
 from .find import task_of
@@ -25,7 +26,6 @@ if t.TYPE_CHECKING:
     from ...engine.api import Engine, Snapshotter
     from ...engine.models import Image, Supervision, TaskIO
     from ...image.inspect import ImageView
-    from ...runtime_spec.user_namespace import Mapping
     from .values import WantedContainer
 
 SCHEMA = 1
@@ -282,6 +282,10 @@ def remove(engine: Engine, container: Container) -> None:
         if not _known(engine, container.id):
             with contextlib.suppress(NotFound):
                 engine.snapshotter(container.snapshotter).remove(container.snapshot_key)
+            if Mapping.of(container.spec):
+                # The copy of the image with its owners, unless others use it. What is not collected now is so later.
+                with contextlib.suppress(EngineError):
+                    engine.collect()
 
 
 def remove_by_id(engine: Engine, container_id: str) -> None:

@@ -135,11 +135,15 @@ def check_together(values: Values) -> None:
         return
     if values.get("privileged"):
         raise InvalidArgument(f"userns_mode: {mode} cannot be with privileged: what that gives is for root of the host")
+    if values.get("systemd") not in (None, "false"):
+        raise InvalidArgument(f"userns_mode: {mode} cannot be with systemd: the control group belongs to root of the target")
     for option in ("network_mode", "ipc_mode", "pid_mode", "uts", "cgroupns_mode"):
         other = values.get(option)
         text = str(getattr(other, "name", other))
         if text == HOST or text.startswith(("container:", "ns:")):
-            raise InvalidArgument(f"userns_mode: {mode} needs namespaces of the container's own, and {option} is {printable(text, 100)}")
+            raise InvalidArgument(
+                f"userns_mode: {mode} needs namespaces of the container's own, and {option} is {printable(text, 100)}"
+            )
 
 
 def _check_users(host: Host, value: t.Optional[str]) -> None:
