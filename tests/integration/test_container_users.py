@@ -272,6 +272,8 @@ REFUSED: t.Dict[t.Tuple[str, t.Any], str] = {
 @two
 def test_what_cannot_be(site: Networked) -> None:
     """Refused before anything is made, in check mode, too, but for owners in the image: nobody looks at all of its files there."""
+    # By this one containerd tells what is in the image, without anything being made.
+    site.web("other")
     page, before = site.page_options("web"), snapshots(site)
     for (option, value), words in REFUSED.items():
         for check in (True, False) if value != "auto:size=6" else (False,):
@@ -282,6 +284,7 @@ def test_what_cannot_be(site: Networked) -> None:
         failed = site.container("web", True, **page, userns_mode=mode, _ansible_check_mode=True)
         assert f"/etc/subgid on the target has no line for {user}" in failed["msg"]
     assert snapshots(site) == before
+    site.container("other", state="absent")
     assert left(site) == [[], [], []]
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ..errors import InvalidArgument, printable
@@ -31,6 +32,19 @@ class Mapping(t.NamedTuple):
         linux["namespaces"] = [*linux["namespaces"], {"type": "user"}]
         for key, first in (("uidMappings", self.uid), ("gidMappings", self.gid)):
             linux[key] = [{"containerID": 0, "hostID": first, "size": self.size}]
+
+    def check(self, spec: t.Mapping[str, t.Any]) -> None:
+        """InvalidArgument for what a specification has that cannot be with it."""
+        user = spec["process"]["user"]
+        for group in (user["gid"], *user["additionalGids"]):
+            self.owner(user["uid"], group, "user")
+        for device in spec["linux"].get("devices") or ():
+            # A runtime mounts the host's device then, which it finds by the path in the container.
+            path, number = str(device["path"]), os.makedev(device.get("major", 0), device.get("minor", 0))
+            if not os.path.exists(path) or os.stat(path).st_rdev != number:
+                raise InvalidArgument(
+                    f"devices: {printable(path, 200)} has another name on the target, which cannot be with userns_mode"
+                )
 
     def owner(self, uid: int, gid: int, what: str) -> t.Tuple[int, int]:
         """The owner on the host. InvalidArgument for one that the container does not have."""

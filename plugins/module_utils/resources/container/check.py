@@ -13,6 +13,7 @@ from .differences import coming
 from .draft import drafted
 from .networks import context_of
 from .options.mounts import made_sources
+from .options.namespaces import users_of
 from .options.process import unseen as unseen_of
 from .options.record import find_runtime
 from .options.row import Host
@@ -66,7 +67,7 @@ class Outlook:
         with contextlib.ExitStack() as stack:
             root = self._opened(stack, want.engine.snapshotter, image.view)
             if root >= 0:
-                mapping = choose(values["userns_mode"], engine.data_root)
+                mapping = choose(users_of(values), engine.data_root)
                 context = context_of(engine, "0" * 64, values, "", want.name, want.places)
                 context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root, mapping=mapping)
                 drafted(engine.namespace, context, {})

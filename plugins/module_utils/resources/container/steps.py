@@ -16,6 +16,7 @@ from ..image.find import find_image
 from . import networks, user_ranges, volumes
 from .find import task_of
 from .options.life import Stop, stopping
+from .options.namespaces import users_of
 from .options.others import others
 from .options.row import Draft, Values
 from .options.streams import log_path, task_io
@@ -91,7 +92,7 @@ def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Opti
 @contextlib.contextmanager
 def _with_users(engine: Engine, store: Snapshotter, values: Values, parent: str) -> t.Iterator[t.Tuple[t.Optional[Mapping], str]]:
     """The users of a container that is being made, which nobody else can choose meanwhile, and the parent of its snapshot."""
-    with user_ranges.chosen(values["userns_mode"], engine.data_root) as mapping:
+    with user_ranges.chosen(users_of(values), engine.data_root) as mapping:
         if mapping is None:
             yield None, parent
             return

@@ -123,6 +123,11 @@ def parse_userns_mode(value: Value, option: str) -> str:
     return text
 
 
+def users_of(values: Values) -> str:
+    """The userns_mode of a container."""
+    return str(values["userns_mode"])
+
+
 def size_of(mode: str) -> int:
     """How many users and groups a container gets."""
     return int(mode.partition("=")[2] or _SIZE)
@@ -157,6 +162,12 @@ def _check_users(host: Host, value: t.Optional[str]) -> None:
 def _userns_mode(draft: Draft, value: str, context: Context) -> None:
     if context.mapping:
         context.mapping.write(draft.spec)
+
+
+def _users_seen(seen: Seen) -> str:
+    """As docker has it for users of the host, which are the default."""
+    mode = seen.values.get("userns_mode") or HOST
+    return "" if mode == HOST else str(mode)
 
 
 def _told_ranges(key: str) -> t.Callable[[Seen], t.List[t.Dict[str, int]]]:
@@ -233,7 +244,7 @@ ROWS = (
         _userns_mode,
         Live.NEVER,
         {
-            "HostConfig.UsernsMode": lambda seen: seen.values.get("userns_mode") or "",
+            "HostConfig.UsernsMode": _users_seen,
             "Containerd.UidMappings": _told_ranges("uidMappings"),
             "Containerd.GidMappings": _told_ranges("gidMappings"),
         },

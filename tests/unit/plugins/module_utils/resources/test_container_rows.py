@@ -17,7 +17,7 @@ import yaml
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container, TaskIO
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import live, steps
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import live, steps, user_ranges
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options import init, table
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.row import Live, Row
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.streams import task_io
@@ -148,6 +148,7 @@ def secrets_of(container: Container) -> t.Dict[str, bytes]:
 PLACE = pathlib.Path(tempfile.gettempdir(), f"fleet-rows-{os.getpid()}")
 ENV_FILES = [str(PLACE / name) for name in ("one.env", "two.env")]
 INITS = [str(PLACE / name) for name in ("init-one", "init-two")]
+USERS = str(PLACE / "subuid")
 OWN_CGROUPNS = "private" if host_facts().cgroup == 2 else "host"
 OTHER_CGROUPNS = "host" if OWN_CGROUPNS == "private" else "private"
 ENV = ["PATH=/bin", "HOSTNAME=image", "HOME=/tmp"]
@@ -524,6 +525,14 @@ CASES: t.Dict[str, Case] = {
         [["exec", "nodev", "nosuid", "size=1024"]],
     ),
     "umask": Case("027", 0o77, "Containerd.Umask", ("0027", "0077", "0022"), lambda one: process("user")(one)["umask"], 0o27),
+    "userns_mode": Case(
+        "remap",
+        "auto:size=3000",
+        "HostConfig.UsernsMode",
+        ("remap", "auto:size=3000", ""),
+        lambda one: one.spec["linux"].get("uidMappings"),
+        [{"containerID": 0, "hostID": 500000, "size": 65536}],
+    ),
     "uts": Case("host", "private", "HostConfig.UTSMode", ("host", "", ""), lambda one: "uts" in namespaces(one), False),
     "working_dir": Case("/etc", "/new//x/", "Config.WorkingDir", ("/etc", "/new/x", "/tmp"), process("cwd"), "/etc"),
 }
@@ -531,8 +540,9 @@ CASES: t.Dict[str, Case] = {
 
 @pytest.fixture(autouse=True, scope="module")
 def place() -> t.Iterator[None]:
-    """Files of the host that values name: variables, init programs, descriptions of devices."""
+    """Files of the host that values name: variables, init programs, descriptions of devices, ranges of users."""
     PLACE.mkdir()
+    pathlib.Path(USERS).write_text("dockremap:500000:65536\nfleet-containerd:700000:65536\n")
     pathlib.Path(ENV_FILES[0]).write_text("# a comment\n\nFILE=one=1\n A=file\n")
     pathlib.Path(ENV_FILES[1]).write_text("FILE=two\n")
     for path in INITS:
@@ -548,10 +558,12 @@ def place() -> t.Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def found_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The host of these tests has its descriptions of devices and its init programs in that directory."""
+    """The host of these tests has its descriptions of devices, its init programs and its ranges of users in that directory."""
     monkeypatch.setattr(runtime_spec_cdi.Registry.__init__, "__defaults__", ([str(PLACE)],))
     monkeypatch.setattr(init, "_SEARCH", (str(PLACE),))
     monkeypatch.setattr(init, "_PROGRAMS", ("init-one",))
+    for name in ("_UIDS", "_GIDS"):
+        monkeypatch.setattr(user_ranges, name, USERS)
 
 
 @pytest.fixture
