@@ -113,7 +113,7 @@ _INSTEAD = {
 
 
 def parse_userns_mode(value: Value, option: str) -> str:
-    text = parse_text(value, option)
+    text = parse_text(value, option) or HOST
     size = text.partition(f"{AUTO}:size=")[2]
     if size.isdecimal() and 1 <= int(size) <= _MOST:
         return AUTO if int(size) == _SIZE else f"{AUTO}:size={int(size)}"
