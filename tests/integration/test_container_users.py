@@ -33,6 +33,7 @@ from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.namespaces import HOST
 from ansible_collections.fleet.containerd.tests.support.networked import Networked, networked, pid_of
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 #: All versions of containerd do with a specification what the newest does.
 two = pytest.mark.parametrize("site", ["", "2.1"], indirect=True, ids=["embedded", "containerd-2.1"])
@@ -140,10 +141,14 @@ def test_users_of_its_own(site: Networked) -> None:
         assert "65536" in failed["msg"]
     shared = [site.web(name, userns_mode="remap") for name in ("third", "fourth")]
     assert [uid_map(pid_of(one)) for one in shared] == [[0, SHARED, SIZE]] * 2
+    site.web("third", userns_mode="remap", healthcheck={"test": ["CMD", "test", "-O", "/new"], "interval": "1s"})
+    until(lambda: site.facts("third")["State"]["Health"]["Status"] == "healthy")
     host = site.web("fourth", userns_mode="host")
     assert host["recreated_because"] == ["userns_mode"]
     assert uid_map(pid_of(host))[:2] == [0, 0]
     assert host["container"]["Containerd"]["UidMappings"] == []
+    # All numbers are taken, and there is nothing to do.
+    assert not site.web("second", userns_mode="auto")["changed"]
     for name in ("web", "second", "third"):
         assert any("for the users" in one for one in snapshots(site)), name
         site.container(name, state="absent")
@@ -213,6 +218,17 @@ def test_what_the_process_inside_sees(site: Networked, image: str, tmp_path: pat
         if printed != case.printed:
             wrong.append(f"{name}: {result.get('msg', '')} printed {printed!r}, not {case.printed!r}")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("site", [""], indirect=True, ids=["embedded"])
+def test_crun(site: Networked, image: str) -> None:
+    # crun takes a version 2 hierarchy that it finds for the one to use, also where that has no controllers.
+    site.run("sh", "-c", "! test -d /sys/fs/cgroup/unified || mount -t tmpfs tmpfs /sys/fs/cgroup/unified")
+    script = "cut -c1-34 /proc/self/uid_map; cat /own/file; echo x >/dev/stdout; wc -c </run/secrets/key; stat -c %u /etc/hosts"
+    options = {"image": image, "command": ["sh", "-c", script], "detach": False, "cleanup": True, "runtime": "crun"}
+    options.update(userns_mode="remap", secrets=[{"name": "key", "content": "hush"}], networks=[{"name": "bridge"}])
+    done = site.container("job", **options)
+    assert done["container"]["Output"] == f"         0 {SHARED:10}      65536\ntextx\n4\n65534\n"
 
 
 def snapshots(site: Networked) -> t.List[str]:

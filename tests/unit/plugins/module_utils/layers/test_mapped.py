@@ -30,7 +30,7 @@ def give(root: pathlib.Path) -> None:
         os.close(fd)
 
 
-def owner(path: pathlib.Path) -> "tuple[int, int]":
+def owner(path: pathlib.Path) -> tuple[int, int]:
     found = path.lstat()
     return found.st_uid, found.st_gid
 
