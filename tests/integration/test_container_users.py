@@ -231,6 +231,19 @@ def test_crun(site: Networked, image: str) -> None:
     assert done["container"]["Output"] == f"         0 {SHARED:10}      65536\ntextx\n4\n65534\n"
 
 
+@pytest.mark.parametrize("site", [""], indirect=True, ids=["embedded"])
+def test_plain_copies(site: Networked, modules: Modules, image: str) -> None:
+    """Where names of a file share it, it is mapped once."""
+    modules.run("containerd_image", **{**site.defaults, "name": image, "snapshotter": "native"})
+    before = sorted((site.data / "snapshots/native").iterdir())
+    made = site.web(userns_mode="auto", snapshotter="native", published_ports=["8080:80"])
+    assert inside(site, pid_of(made), LOOK) == SEEN
+    assert inside(site, pid_of(made), "stat -c %h /own/file") == "2"
+    site.container("web", state="absent")
+    assert sorted((site.data / "snapshots/native").iterdir()) == before
+    assert left(site) == [[], [], []]
+
+
 def snapshots(site: Networked) -> t.List[str]:
     roots = str(site.data), str(site.state)
     with contextlib.ExitStack() as stack:
