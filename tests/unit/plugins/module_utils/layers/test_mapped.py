@@ -51,7 +51,7 @@ def tree(tmp_path: pathlib.Path) -> pathlib.Path:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(root / "socket"))
     for name, mode in (("setuid", 0o4755), ("setgid", 0o2711), ("capable", 0o755)):
-        (root / name).write_text("#!/bin/sh\n")
+        (root / name).write_text("a program\n")
         (root / name).chmod(mode)
     (root / "sub").chmod(0o3770)
     os.setxattr(root / "capable", "security.capability", CAPABILITY)
