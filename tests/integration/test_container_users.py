@@ -11,6 +11,7 @@ import os
 import pathlib
 import random
 import re
+import stat
 import struct
 import tempfile
 import typing as t
@@ -229,6 +230,18 @@ def test_crun(site: Networked, image: str) -> None:
     options.update(userns_mode="remap", secrets=[{"name": "key", "content": "hush"}], networks=[{"name": "bridge"}])
     done = site.container("job", **options)
     assert done["container"]["Output"] == f"         0 {SHARED:10}      65536\ntextx\n4\n65534\n"
+
+
+@pytest.mark.parametrize("site", [""], indirect=True, ids=["embedded"])
+def test_a_state_root_that_others_do_not_get_through(site: Networked) -> None:
+    os.chmod(site.base, 0o700)
+    failed = site.container("web", True, **site.page_options("web"), userns_mode="remap")
+    assert failed["msg"].startswith(f"state_root: other users than root must get through {site.base} (chmod o+x)")
+    os.chmod(site.base, 0o711)
+    assert left(site) == [[], [], []]
+    bundle = site.state / site.namespace / site.web(userns_mode="remap")["container"]["Id"]
+    modes = [stat.S_IMODE(directory.stat().st_mode) for directory in (site.state, bundle.parent, bundle)]
+    assert modes == [0o711, 0o711, 0o710]
 
 
 @pytest.mark.parametrize("site", [""], indirect=True, ids=["embedded"])
