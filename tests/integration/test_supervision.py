@@ -395,6 +395,7 @@ def power_off(site: Site) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(line), signal.SIGKILL)
     time.sleep(0.5)
+    unmount_below(site.data)
     places = [site.state, site.daemon.state] if isinstance(site, DaemonSite) else [site.state]
     for place in places:
         unmount_below(place)
@@ -410,12 +411,20 @@ def power_off(site: Site) -> None:
         site.daemon.start()
 
 
+def ipc_of(site: Site, name: str) -> str:
+    return os.readlink(f"/proc/{state(site, name).pid}/ns/ipc")
+
+
 def test_a_reboot(site: Site, busybox: str) -> None:
-    """Who has a policy comes back, unless somebody had stopped it, or it had ended as it should."""
+    """Who has a policy comes back, unless somebody had stopped it, or it had ended as it should. Who uses another one waits for that."""
+    user = {"restart_policy": "always", "restart_delay": "100ms", "stop_timeout": 0, "ipc_mode": "container:delayed"}
     (always,) = site.play(
         container("always", busybox, restart_policy="always", stop_timeout=0),
         container("checked", busybox, restart_policy="on-failure", healthcheck={**LOOKS, "test": "true"}, stop_timeout=0),
-        container("delayed", busybox, restart_policy="unless-stopped", restart_delay="100ms", stop_timeout=0),
+        container(
+            "delayed", busybox, restart_policy="unless-stopped", restart_delay="100ms", stop_timeout=0, ipc_mode="shareable"
+        ),
+        container("user", busybox, **user),
         container("stopped", busybox, restart_policy="always", restart_delay="100ms", stop_timeout=0),
         container("by-monitor", busybox, restart_policy="always", stop_timeout=0),
         container("ended", busybox, "true", restart_policy="on-failure"),
@@ -433,16 +442,21 @@ def test_a_reboot(site: Site, busybox: str) -> None:
     # starts: (the machine's Python)
     done = subprocess.run([str(site.data / "libexec" / "restore")], capture_output=True, text=True, check=False, env={})
     assert (done.returncode, done.stderr) == (0, "")
-    for name in ("always", "checked", "delayed"):
+    for name in ("always", "checked", "delayed", "user"):
         until(site, name, lambda one: one.status == RUNNING)
     healthy(site, "checked", "healthy")
     assert len(lines(always)) == 2
     until(site, "pending", lambda one: one.started_at > went)
     assert [state(site, name).status for name in ("stopped", "by-monitor", "ended", "plain")] == [STOPPED] * 4
+    assert ipc_of(site, "user") == ipc_of(site, "delayed")
     # It is supervised as before.
     before = state(site, "delayed")
     kill(before)
     until(site, "delayed", lambda one: one.status == RUNNING and one.pid != before.pid)
+    follows = site.play(container("user", busybox, **user)).last
+    stop = "stop container user, as the container delayed has another ipc namespace by now"
+    assert follows.actions == [stop, "start container user"]
+    assert ipc_of(site, "user") == ipc_of(site, "delayed")
     # Once more: there is nothing to do.
     again = [state(site, name).pid for name in ("always", "checked", "delayed")]
     # starts: (the same)

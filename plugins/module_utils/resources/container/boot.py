@@ -133,11 +133,12 @@ def restore(data_root: str) -> t.List[str]:
     """Start the containers that are to run after a boot. Why some could not be started, a line each."""
     left = [one for one in _places(data_root) if read(one.directory).get("policy", "no") != "no"]
     failed: t.List[str] = []
+    due: t.Set[str] = set()
     for turn, seconds in enumerate(_TURNS):
         failed, again = [], []
         for place in left:
             try:
-                _restore(place, turn == 0)
+                _restore(place, turn == 0, due)
             except EngineError as error:
                 failed.append(f"the container {place.container_id[:12]} cannot be started: {error}")
                 again.append(place)
@@ -148,17 +149,19 @@ def restore(data_root: str) -> t.List[str]:
     return failed
 
 
-def _restore(place: Place, first: bool) -> None:
+def _restore(place: Place, first: bool, due: t.Set[str]) -> None:
     options = place.options
     deadline = time.monotonic() + (_DAEMON_SECONDS if first and options.engine == "containerd" else 0.0)
     while not os.path.exists(options.address) and time.monotonic() < deadline:
         time.sleep(0.2)
     with contextlib.closing(open_engine(options)) as engine:
-        _start(engine, place, lambda container: _start_after_boot(engine, container, place))
+        _start(engine, place, lambda container: _start_after_boot(engine, container, place, due))
 
 
-def _start_after_boot(engine: Engine, container: Container, place: Place) -> None:
-    if _is_to_run(engine, place):
+def _start_after_boot(engine: Engine, container: Container, place: Place, due: t.Set[str]) -> None:
+    """due: the containers that were to run when an earlier start failed, which has left no task to ask."""
+    if container.id in due or _is_to_run(engine, place):
+        due.add(container.id)
         steps.start(engine, container, (0, 0.0))
 
 

@@ -138,6 +138,10 @@ def make_sources(values: Values) -> None:
             make_dir(path, 0o755)
 
 
+def _text(point: MountPoint) -> str:
+    return f"{point.target}:{','.join(point.options)}"
+
+
 ROWS = (
     Row(
         Field("mounts", "set", MORE, _shown),
@@ -161,7 +165,3 @@ ROWS = (
         load=_load,
     ),
 )
-
-
-def _text(point: MountPoint) -> str:
-    return f"{point.target}:{','.join(point.options)}"
