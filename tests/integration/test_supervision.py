@@ -22,6 +22,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine.models imp
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import steps
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.find import find_container
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.jobs import container_lock
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.life import Stop
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import boot_id
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.resources import limit, resources_of
@@ -176,6 +177,21 @@ def test_a_policy_changes_while_the_container_runs(site: Site, busybox: str) -> 
     until(site, "web", lambda one: one.status == RESTARTING)
     site.play(container("web", busybox, restart_policy="no", state="present", **{**options, "restart_delay": "30s"}))
     until(site, "web", lambda one: one.status == STOPPED, 5)
+
+
+def test_a_stop_wins_over_a_start_that_waits_for_it(site: Site, busybox: str) -> None:
+    """Who stops a container has the lock on its name, which the program wants that starts it again."""
+    site.play(container("web", busybox, restart_policy="always", restart_delay="100ms", stop_signal="KILL"))
+    with site.engine() as engine:
+        (found,) = engine.containers.list()
+        with container_lock(engine, "web"):
+            kill(state(site, "web"))
+            time.sleep(0.7)
+            began = time.monotonic()
+            steps.stop(engine, found, Stop())
+            assert time.monotonic() - began < 10
+    time.sleep(0.3)
+    assert state(site, "web").status == STOPPED
 
 
 def test_limits_change_while_it_waits_for_its_next_start(site: Site, busybox: str) -> None:
