@@ -179,8 +179,9 @@ def test_a_policy_changes_while_the_container_runs(site: Site, busybox: str) -> 
     until(site, "web", lambda one: one.status == STOPPED, 5)
 
 
-def test_a_stop_wins_over_a_start_that_waits_for_it(site: Site, busybox: str) -> None:
-    """Who stops a container has the lock on its name, which the program wants that starts it again."""
+@pytest.mark.parametrize("how", ["stop", "halt"])
+def test_an_end_wins_over_a_start_that_waits_for_it(site: Site, busybox: str, how: str) -> None:
+    """Who stops a container, or takes a start back, has the lock on its name, which the program wants that starts it again."""
     site.play(container("web", busybox, restart_policy="always", restart_delay="100ms", stop_signal="KILL"))
     with site.engine() as engine:
         (found,) = engine.containers.list()
@@ -188,10 +189,13 @@ def test_a_stop_wins_over_a_start_that_waits_for_it(site: Site, busybox: str) ->
             kill(state(site, "web"))
             time.sleep(0.7)
             began = time.monotonic()
-            steps.stop(engine, found, Stop())
+            if how == "stop":
+                steps.stop(engine, found, Stop())
+            else:
+                steps.halt(engine, found)
             assert time.monotonic() - began < 10
-    time.sleep(0.3)
-    assert state(site, "web").status == STOPPED
+    time.sleep(0.5)
+    assert state(site, "web").status == (STOPPED if how == "stop" else "")
 
 
 def test_limits_change_while_it_waits_for_its_next_start(site: Site, busybox: str) -> None:

@@ -81,6 +81,11 @@ def _again(directory: str, restarts: int, waited: float) -> t.List[str]:
 
 def _attempt(engine: Engine, container: Container, directory: str, keeper: Keeper) -> None:
     """Start it. We are its supervisor until it runs, and tell why it does not."""
+    try:
+        engine.tasks.state(container.id)
+    except NotFound:
+        # A task has taken its start back.
+        return
     _record(directory, keeper, {"restarting": True})
     try:
         steps.start(engine, container, (keeper.restarts, keeper.waited))
