@@ -12,7 +12,7 @@ from ...engine.models import Container
 from ...errors import AlreadyExists, InvalidArgument, NotFound, printable
 from .networks import default_or, gateway, joined_by
 from .options.names import gateway_for
-from .options.network import check_without, endpoints_after, endpoints_of, mode_of, option_of
+from .options.network import check_without, endpoints_after, endpoints_of, mode_of, option_of, option_of_ports
 from .options.network_seen import kept
 from .options.ports import published_of
 from .options.table import load, settings
@@ -74,8 +74,8 @@ class Look:
         """That one of the networks publishes ports, if some are asked for."""
         from ...network.meta import PORTMAP
 
-        option = "published_ports" if values["published_ports"] else "publish_all_ports"
-        if values[option] and not any(one.plugin(PORTMAP) for one in self._conflists(endpoints)):
+        option = option_of_ports(values)
+        if option and not any(one.plugin(PORTMAP) for one in self._conflists(endpoints)):
             names = ", ".join(dict.fromkeys(one.network for one in endpoints))
             raise InvalidArgument(
                 f"{option}: no network of the container ({printable(names, 200)}) publishes ports: "

@@ -239,6 +239,11 @@ def option_of(values: Values, network: str) -> str:
     return "networks" if any(one.network == network for one in values["networks"]) else "network_mode"
 
 
+def option_of_ports(values: Values) -> str:
+    """That by which ports are published; empty when none are."""
+    return next((option for option in ("published_ports", "publish_all_ports") if values[option]), "")
+
+
 def endpoints_after(changes: t.Iterable[Change], there: t.Sequence[Endpoint]) -> t.Sequence[Endpoint]:
     """The networks of a container that stays."""
     return next((outcome(one) for one in changes if one.field.option == "networks"), there)
