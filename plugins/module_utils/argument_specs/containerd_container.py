@@ -34,6 +34,7 @@ SPEC = {
         'image': {'type': 'str'},
         'image_name_mismatch': {'type': 'str', 'choices': ['recreate', 'ignore'], 'default': 'ignore'},
         'interactive': {'type': 'bool'},
+        'keep_volumes': {'type': 'bool', 'default': True},
         'labels': {'type': 'dict'},
         'log_driver': {'type': 'str', 'choices': ['json-file', 'none']},
         'log_options': {'type': 'dict'},

@@ -14,8 +14,8 @@ Labels = t.Mapping[str, str]
 # Snapshot kinds (containerd core/snapshots: Kind).
 VIEW, ACTIVE, COMMITTED = "view", "active", "committed"
 
-#: Below the directory of a container: the volumes that its image declares.
-VOLUMES = "volumes"
+#: Below the directory of a container: the volumes that it has alone; and the file that says which volumes it uses (volume/users.py).
+VOLUMES, VOLUMES_FILE = "volumes", "volumes.json"
 
 # Task status (containerd task.Status).
 CREATED, RUNNING, STOPPED, PAUSED = "created", "running", "stopped", "paused"

@@ -46,7 +46,8 @@ def context_of(engine: Engine, container_id: str, values: Values, directory: str
         """Asked where a name needs it."""
         return gateway(places, mode.network)
 
-    return Context(container_id, values, directory, name, engine.namespace, places, joined, look)
+    known = Context(container_id, values, directory, name, engine.namespace, places, joined, look)
+    return known._replace(data_root=engine.data_root)
 
 
 def resolved(engine: Engine, own: str, given: Values) -> Values:

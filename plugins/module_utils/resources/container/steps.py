@@ -124,7 +124,7 @@ def start(engine: Engine, container: Container) -> None:
     _mark_stopped(engine, container, False)
     io = task_io(container.spec, values_of(container), log_path(engine, container.id))
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
-    volumes.fill(engine, container, mounts)
+    volumes.prepare(engine, container, mounts)
     container = networks.prepare(engine, container)
     try:
         engine.tasks.start(container, mounts, io)
@@ -207,8 +207,8 @@ def _mark_stopped(engine: Engine, container: Container, stopped: bool) -> None:
             os.unlink(_mark(engine, container))
 
 
-def remove(engine: Engine, container: Container) -> None:
-    """Remove task, record and snapshot; missing ones are no error.
+def remove(engine: Engine, container: Container, keep_volumes: bool = False) -> None:
+    """Remove task, record and snapshot; missing ones are no error. keep_volumes: those that it has alone stay.
 
     A file that cannot be removed (an immutable log) does not keep the rest: after the record, the snapshot is removed too.
     """
@@ -217,7 +217,8 @@ def remove(engine: Engine, container: Container) -> None:
     networks.release(container)
     try:
         with contextlib.suppress(NotFound):
-            engine.containers.delete(container.id)
+            engine.containers.delete(container.id, keep_volumes)
+        volumes.release(engine, container)
     finally:
         if not _known(engine, container.id):
             with contextlib.suppress(NotFound):

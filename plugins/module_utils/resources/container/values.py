@@ -19,13 +19,15 @@ _NAME_LIMIT = 76
 class WantedContainer(t.NamedTuple):
     """places: of networks. given: the values of the options in the task (options/). modes: how they are compared. image: None without one.
 
-    strict_name: an image with another name is another image. wait_timeout: seconds that a job (detach is False) may take.
+    keep_volumes: a container that is removed leaves those that it had alone. strict_name: an image with another name is another image.
+    wait_timeout: seconds that a job (detach is False) may take.
     """
 
     name: str
     state: str
     engine: EngineOptions
     stop: Stop = Stop()
+    keep_volumes: bool = True
     places: Places = Places()
     given: t.Mapping[str, t.Any] = {}
     modes: t.Mapping[str, str] = {}

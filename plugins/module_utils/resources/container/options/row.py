@@ -60,7 +60,7 @@ class Context(t.NamedTuple):
 
     image: the image's name for messages; image_volumes: the paths that it declares; root: a descriptor of its files (-1: a change
     of a container that stays). name, namespace: the container's. places: of networks. joined: those of another container, if it uses them.
-    gateway: tells the address of the host in its first network.
+    gateway: tells the address of the host in its first network. data_root: below which the volumes are.
     """
 
     container_id: str
@@ -74,6 +74,7 @@ class Context(t.NamedTuple):
     image: str = ""
     image_volumes: t.Collection[str] = ()
     root: int = -1
+    data_root: str = ""
 
 
 class Host(t.NamedTuple):

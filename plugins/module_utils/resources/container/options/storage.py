@@ -7,12 +7,13 @@ from __future__ import annotations
 import os
 import typing as t
 
+from ....engine.models import VOLUMES_FILE
 from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, Field
 from ....runtime_spec.mounts import bind_volumes
 from ....runtime_spec.volumes import Volume, parse_volume
-from ..volumes import declared, is_declared
-from .row import Context, Draft, Host, Live, Row, Seen, Value, fixed, parse_flag
+from ..volumes import declared, is_declared, name_of
+from .row import Context, Draft, Host, Live, Row, Seen, Value, Values, fixed, parse_flag
 
 _SELINUX = "/sys/fs/selinux/enforce"
 _PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
@@ -29,7 +30,7 @@ def parse_volumes(value: Value, option: str) -> t.List[Volume]:
 
 def check_sources(host: Host, volumes: t.Optional[t.Sequence[Volume]]) -> None:
     for volume in volumes or ():
-        if not os.path.exists(volume.source):
+        if volume.of_host and not os.path.exists(volume.source):
             raise InvalidArgument(f"volumes: the source {volume.source} is not there on the target: create it first")
     labelled = [volume.target for volume in volumes or () if {"z", "Z"} & set(volume.options)]
     if labelled and os.path.exists(_SELINUX):
@@ -42,34 +43,49 @@ def _read_only(draft: Draft, value: bool, context: Context) -> None:
     draft.spec["root"]["readonly"] = value
 
 
+def named_volumes(values: Values) -> t.List[str]:
+    """The names of the volumes that a container with these values uses."""
+    return sorted({volume.source for volume in values.get("volumes") or () if volume.named})
+
+
 def _volumes(draft: Draft, value: t.Sequence[Volume], context: Context) -> None:
     """The volumes of the task, and those that the image declares."""
     from ....runtime.rootfs import check_targets
 
     check_targets(context.root, value)
-    bind_volumes(draft.spec, [*value, *declared(context.root, context.image_volumes, value, context.directory)])
+    made = declared(context.root, context.image_volumes, value, context.directory)
+    named = [volume for volume in value if volume.named]
+    if named or made:
+        from ....volume.store import Store
+        from ....volume.users import User
+
+        store, path = Store(context.data_root, context.namespace), os.path.join(context.directory, VOLUMES_FILE)
+        names = [*named_volumes(context.values), *(name_of(volume.source) for volume in made)]
+        fill = tuple(volume.target for volume in named if "nocopy" not in volume.options)
+        draft.files[path] = User(path, context.name, tuple(names), fill).text()
+        named = [volume._replace(source=store.data(volume.source)) for volume in named]
+    found = [*(volume for volume in value if volume.of_host), *named, *made]
+    bind_volumes(draft.spec, found)
 
 
 def _mounts(seen: Seen) -> t.List[t.Dict[str, t.Any]]:
     """The volumes; for another tool's container, all bind mounts."""
-    container_id, volumes = seen.container.id, seen.values.get("volumes")
     mounts = seen.spec.get("mounts") or []
     found = [mount for mount in mounts if "bind" in str(mount.get("type")) or "rbind" in (mount.get("options") or [])]
+    volumes = seen.values.get("volumes")
     if volumes is not None:
         given = {(volume.source, volume.target) for volume in volumes}
-        found = [one for one in found if (one["source"], one["destination"]) in given or is_declared(one, container_id)]
-    return [_mount(mount, container_id) for mount in found]
+        there = [(one, (name_of(one["source"]) or one["source"], one["destination"])) for one in found]
+        found = [one for one, place in there if place in given or is_declared(one, seen.container.id)]
+    return [_mount(mount) for mount in found]
 
 
-def _mount(mount: t.Mapping[str, t.Any], container_id: str) -> t.Dict[str, t.Any]:
-    options, source = list(mount.get("options") or []), mount.get("source", "")
-    propagation = [option for option in options if option in _PROPAGATION]
-    volume = (
-        {"Name": f"{container_id}-{source.rpartition('/')[2]}", "Driver": "local"} if is_declared(mount, container_id) else {}
-    )
+def _mount(mount: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    options, source = list(mount.get("options") or []), str(mount.get("source", ""))
+    propagation, name = [option for option in options if option in _PROPAGATION], name_of(source)
     return {
-        "Type": "volume" if volume else "bind",
-        **volume,
+        "Type": "volume" if name else "bind",
+        **({"Name": name, "Driver": "local"} if name else {}),
         "Source": source,
         "Destination": mount.get("destination", ""),
         "Mode": ",".join(option for option in options if option not in ("bind", "rbind", *propagation)),
@@ -97,7 +113,10 @@ ROWS = (
         fixed([]),
         _volumes,
         Live.NEVER,
-        {"Mounts": _mounts, "HostConfig.Binds": lambda seen: [str(volume) for volume in seen.values.get("volumes") or ()]},
+        {
+            "Mounts": _mounts,
+            "HostConfig.Binds": lambda seen: [str(volume) for volume in seen.values.get("volumes") or () if volume.source],
+        },
         dump=_as_json,
         load=lambda found: [Volume.of_json(one) for one in found],
         host=check_sources,
