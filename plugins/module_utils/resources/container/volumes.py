@@ -144,7 +144,8 @@ def _ready(engine: Engine, container: Container, places: t.Mapping[str, str]) ->
     from ...volume.store import check
     from ...volume.users import User
 
-    store, found, made = _store(engine), t.cast(t.Dict[str, StoredVolume], {}), set()
+    store, made = _store(engine), t.cast(t.Set[str], set())
+    found: t.Dict[str, StoredVolume] = {}
     for name in sorted(set(places.values())):
         volume = store.get(name)
         if volume is None:
