@@ -66,7 +66,8 @@ def check_targets(root_fd: int, volumes: t.Sequence[Volume]) -> None:
             os.close(fd)
         above = any(volume.target.startswith(other.target + "/") for other in volumes)
         if directory != (not volume.of_host or os.path.isdir(volume.source)) and not above:
-            raise InvalidArgument(f"a file cannot be mounted on a directory, nor the other way round: {volume}")
+            what = volume.source or volume.target
+            raise InvalidArgument(f"a file cannot be mounted on a directory, nor the other way round: {what}")
 
 
 def check_working_dir(root_fd: int, path: str) -> None:
