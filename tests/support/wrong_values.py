@@ -151,6 +151,13 @@ WRONG: t.List[t.Tuple[str, str, t.Any, t.Dict[str, t.Any]]] = [
     ("image_info", "platform", "li nux", {}),
     ("container_info", "name", {"a": "b"}, {}),
     ("container_info", "labels", "no dictionary", {}),
+    ("container_info", "filters", {"colour": "red"}, {}),
+    ("container_info", "filters", {"status": "walking"}, {}),
+    ("container_info", "filters", {"health": ["healthy", "ill"]}, {}),
+    ("container_info", "filters", {"exited": "soon"}, {}),
+    ("container_info", "filters", {"image": "a b"}, {}),
+    ("container_info", "filters", {"name": "a("}, {}),
+    ("container_info", "filters", {"network": {"a": ["b"]}}, {}),
 ]
 #: Taken as they are: there is no wrong value, or it is engine=containerd that looks at it, or (images) it is made of others.
 FREE = {"address", "no_proxy", "forcekill", "images"}

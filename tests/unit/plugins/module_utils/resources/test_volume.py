@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
-import typing as t
 
 import pytest
 
@@ -15,7 +13,7 @@ from ansible_collections.fleet.containerd.tests.support.fake_registry import Fak
 from ansible_collections.fleet.containerd.tests.support.images import Layout, small_image
 from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
 from ansible_collections.fleet.containerd.tests.support.stories import volume as stories
-from ansible_collections.fleet.containerd.tests.support.stories.volume import Options, Volumes
+from ansible_collections.fleet.containerd.tests.support.stories.volume import Volumes
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
-    Unimplemented,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import syscalls
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.signals import parse_signal, signal_name
