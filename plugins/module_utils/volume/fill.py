@@ -10,7 +10,7 @@ from ..errors import from_os_error
 from ..hostfs.copy_tree import copy_root, copy_tree
 from ..hostfs.remove import remove_tree
 from ..hostfs.syscalls import syncfs
-from .store import Volume
+from .store import Volume, set_owner
 
 #: A copy that is being made, and one that is complete and on the disk.
 _COPYING, _COPIED = ".copying", ".copied"
@@ -30,32 +30,27 @@ def fill(volume: Volume, source_fd: int) -> None:
 
 def _fill(volume: Volume, source_fd: int) -> None:
     # On the same file system as the volume, so that it can be moved.
-    beside = volume.data if volume.options else os.path.dirname(volume.data)
+    source, beside = f"/proc/self/fd/{source_fd}/.", volume.data if volume.options else os.path.dirname(volume.data)
     copying, copied = os.path.join(beside, _COPYING), os.path.join(beside, _COPIED)
     if not os.path.lexists(copied):
         if any(name != _COPYING for name in os.listdir(volume.data)):
             return
         remove_tree(copying)
-        copy_tree(f"/proc/self/fd/{source_fd}/.", copying)
+        copy_tree(source, copying)
         _sync(copying)
         os.rename(copying, copied)
     for name in os.listdir(copied):
         if not os.path.lexists(os.path.join(volume.data, name)):
             os.rename(os.path.join(copied, name), os.path.join(volume.data, name))
-    _root(copied, volume)
+    _root(source, volume)
     remove_tree(copied)
 
 
 def _root(source: str, volume: Volume) -> None:
     """Owner, mode and attributes of the directory itself, but for those that somebody has asked for."""
-    before = os.stat(volume.data)
-    copy_root(source, volume.data)
-    kept = {"owner": before.st_uid, "group": before.st_gid}
-    owner = [kept[one] if one in volume.fixed else -1 for one in ("owner", "group")]
-    if owner != [-1, -1]:
-        os.chown(volume.data, *owner)
-    if "mode" in volume.fixed:
-        os.chmod(volume.data, before.st_mode & 0o7777)
+    # A volume may be a link to its directory.
+    copy_root(source, f"{volume.data}/.")
+    set_owner(volume.data, volume.fixed)
     _sync(volume.data)
 
 

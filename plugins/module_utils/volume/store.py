@@ -26,6 +26,8 @@ from .driver import Driver
 
 DATA = "_data"
 _RECORD = "volume.json"
+#: What a task may ask of its directory.
+FIXED = ("owner", "group", "mode")
 #: A volume that is being made.
 _NEW = ".new-"
 
@@ -33,7 +35,7 @@ _NEW = ".new-"
 class Volume(t.NamedTuple):
     """name: unique in its namespace. data: the directory that containers get. options: of the driver. created: seconds since the epoch.
 
-    fixed: which of owner, group and mode of its directory somebody has asked for: content that comes from an image leaves them alone.
+    fixed: owner, group and mode of its directory, those that somebody has asked for: content that comes from an image leaves them alone.
     problem: why what is known of it cannot be read.
     """
 
@@ -42,7 +44,7 @@ class Volume(t.NamedTuple):
     labels: t.Mapping[str, str] = {}
     options: t.Mapping[str, str] = {}
     created: float = 0.0
-    fixed: t.Tuple[str, ...] = ()
+    fixed: t.Mapping[str, int] = {}
     problem: str = ""
 
     @property
@@ -62,7 +64,7 @@ class Volume(t.NamedTuple):
 
     def to_json(self) -> t.Dict[str, t.Any]:
         """nerdctl reads labels, and nothing else."""
-        return {"labels": dict(self.labels), "options": dict(self.options), "created": self.created, "fixed": list(self.fixed)}
+        return {"labels": dict(self.labels), "options": dict(self.options), "created": self.created, "fixed": dict(self.fixed)}
 
 
 class Store:
@@ -131,10 +133,11 @@ class Store:
 
     # Changes, for who has locked it
 
-    def make(self, volume: Volume, state_root: str = "", owner: t.Tuple[int, int] = (-1, -1), mode: int = 0o755) -> Volume:
-        """Make what foreseen() tells: it has its name when everything else is there. owner: -1 stands for root.
+    def make(self, volume: Volume, state_root: str = "") -> Volume:
+        """Make what foreseen() tells: it has its name when everything else is there.
 
-        state_root: below which file systems are mounted."""
+        state_root: below which file systems are mounted.
+        """
         name, made = volume.name, volume._replace(created=time.time())
         unfinished = os.path.join(self.directory, _NEW + name)
         remove_tree(unfinished)
@@ -146,7 +149,7 @@ class Store:
                 os.symlink(place, data)
             else:
                 os.mkdir(data)
-                set_owner(data, owner, mode)
+                set_owner(data, {"mode": 0o755, **made.fixed})
             write_file(os.path.join(unfinished, _RECORD), _text(made))
             os.rename(unfinished, os.path.join(self.directory, name))
             fsync_dir(self.directory)
@@ -171,12 +174,13 @@ class Store:
                 remove_tree(directory)
 
 
-def set_owner(path: str, owner: t.Tuple[int, int], mode: t.Optional[int]) -> None:
-    """owner: user and group; -1 leaves it as it is. mode: None leaves it. OSError."""
-    if owner != (-1, -1):
+def set_owner(path: str, values: t.Mapping[str, int]) -> None:
+    """owner, group and mode, those that are given. OSError."""
+    owner = [values.get(one, -1) for one in ("owner", "group")]
+    if owner != [-1, -1]:
         os.chown(path, *owner)
-    if mode is not None:
-        os.chmod(path, mode)
+    if "mode" in values:
+        os.chmod(path, values["mode"])
 
 
 def _text(volume: Volume) -> bytes:
@@ -191,7 +195,7 @@ def _read(volume: Volume, path: str) -> Volume:
     try:
         record = json.loads(raw)
         labels, options = _texts(record.get("labels")), _texts(record.get("options"))
-        fixed = tuple(one for one in record.get("fixed") or () if isinstance(one, str))
+        fixed = {one: int((record.get("fixed") or {})[one]) for one in FIXED if one in (record.get("fixed") or {})}
         return volume._replace(
             labels=labels, options=options, created=float(record.get("created") or volume.created), fixed=fixed
         )

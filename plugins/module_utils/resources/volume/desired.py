@@ -38,9 +38,9 @@ def desired(params: t.Mapping[str, t.Any]) -> WantedVolume:
         params["force"],
         *roots_of(params),
     )
-    if options and want.fixed:
+    for one in want.fixed if options else ():
         raise InvalidArgument(
-            f"{want.fixed[0]}: a volume with driver_options has its {want.fixed[0]} from elsewhere (o: uid=, gid=, mode= of a tmpfs)"
+            f"{one}: a volume with driver_options has its {one} from elsewhere (o: uid=, gid=, mode= of a tmpfs)"
         )
     asked = [one for one, value in (("labels", labels), ("driver_options", options)) if value is not None]
     if anonymous(name) and present and asked:

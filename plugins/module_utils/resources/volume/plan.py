@@ -13,7 +13,7 @@ from ...kernel.converge import Step
 from ...kernel.field import Change, compare
 from ...oci.volume_name import anonymous
 from ...volume.driver import Driver
-from ...volume.store import Store, Volume, check, set_owner
+from ...volume.store import FIXED, Store, Volume, check, set_owner
 from ...volume.users import holders
 from .values import FIELDS, OPTIONS, FoundVolume, WantedVolume, options_of
 
@@ -26,20 +26,14 @@ class Work(t.NamedTuple):
 
     def create(self) -> Step:
         want = self.want
-        owner, mode = (-1 if want.owner is None else want.owner, -1 if want.group is None else want.group), want.mode
         made = self.store.foreseen(want.name)._replace(labels=want.labels or {}, options=want.options or {}, fixed=want.fixed)
-        return Step(
-            f"create volume {want.name}",
-            lambda: self.store.make(made, want.state_root, owner, 0o755 if mode is None else mode),
-        )
+        return Step(f"create volume {want.name}", lambda: self.store.make(made, want.state_root))
 
     def change(self, volume: Volume, changes: t.Sequence[Change]) -> Step:
         want, names = self.want, [change.field.option for change in changes]
         after = {change.field.option: change.after for change in changes}
         before = {change.field.option: change.before for change in changes}
-        changed = volume._replace(
-            labels=after.get("labels", volume.labels), fixed=tuple(sorted({*volume.fixed, *want.fixed})), problem=""
-        )
+        changed = volume._replace(labels=after.get("labels", volume.labels), fixed={**volume.fixed, **want.fixed})
         return Step(
             f"change volume {want.name}: {', '.join(names)}",
             lambda: self._write(changed, after),
@@ -50,7 +44,7 @@ class Work(t.NamedTuple):
     def _write(self, volume: Volume, values: t.Mapping[str, t.Any]) -> None:
         if not volume.anonymous:
             self.store.write(volume)
-        set_owner(volume.data, (values.get("owner", -1), values.get("group", -1)), values.get("mode"))
+        set_owner(volume.data, {one: values[one] for one in FIXED if one in values})
 
     def remove(self, volume: Volume) -> t.List[Step]:
         """Its name goes at once. Its files may take long, and others need not wait for that."""
@@ -89,7 +83,7 @@ def changes_to(want: WantedVolume, have: FoundVolume) -> t.List[Change]:
     wanted = {
         "driver_options": want.options,
         "labels": None if want.labels is None else {**more, **want.labels},
-        **{one: getattr(want, one) for one in want.fixed},
+        **want.fixed,
     }
     return compare(FIELDS, wanted, there)
 

@@ -8,7 +8,7 @@ import stat
 import typing as t
 
 from ...kernel.field import Field
-from ...volume.store import Volume
+from ...volume.store import FIXED, Volume
 from ...volume.users import User, Users
 
 
@@ -29,9 +29,9 @@ class WantedVolume(t.NamedTuple):
     namespace: str
 
     @property
-    def fixed(self) -> t.Tuple[str, ...]:
-        """Which of owner, group and mode it gives."""
-        return tuple(one for one in ("owner", "group", "mode") if getattr(self, one) is not None)
+    def fixed(self) -> t.Dict[str, int]:
+        """Those of owner, group and mode that it gives."""
+        return {one: getattr(self, one) for one in FIXED if getattr(self, one) is not None}
 
 
 class FoundVolume(t.NamedTuple):
