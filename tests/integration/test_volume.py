@@ -12,11 +12,13 @@ import subprocess
 import typing as t
 
 import pytest
+import yaml
 
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mount_points
 from ansible_collections.fleet.containerd.tests.support.ansible import task
 from ansible_collections.fleet.containerd.tests.support.attack import FULL
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
+from ansible_collections.fleet.containerd.tests.support.guides import blocks_of
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
@@ -75,6 +77,7 @@ def host(site: Site, modules: Modules, image: str) -> Host:
     return Host(site, modules, image)
 
 
+@TWO
 def test_containers_use_volumes(volumes: Volumes) -> None:
     stories.containers_use_volumes(volumes)
 
@@ -267,3 +270,26 @@ def test_examples(embedded_site: EmbeddedSite, image: str, tmp_path: pathlib.Pat
     assert removed.changed
     left = site.play({"name": "look", "fleet.containerd.containerd_volume_info": {}}).last.value("volumes")
     assert [one["Name"] for one in left] == ["db", "pages", "scratch"]
+
+
+def test_the_guide(embedded_site: EmbeddedSite, registry: Registry, layout: Layout) -> None:
+    made = busybox_image(layout, stories.image_layers(), Cmd=["sleep", "1000"], StopSignal="SIGKILL")
+    for name in ("postgres", "app"):
+        registry.push(layout.path, made, name, "1")
+    replace = {f"docker.io/library/{name}:{tag}": f"{registry.address}/{name}:1" for name, tag in (("postgres", 16), ("app", 1))}
+    tasks = [one for block in blocks_of("guide_volumes", replace) for one in yaml.safe_load(block)]
+    results = embedded_site.play(*tasks[:-2]).results
+    assert [one.actions[-1] for one in results] == [
+        "start container db",
+        "remove container db",
+        "remove the files of volume db",
+        "create volume uploads",
+        "create volume scratch",
+        "start container app",
+    ]
+    own = task("containerd_container", name="own", image=f"{registry.address}/app:1", volumes=["/own"])
+    gone = task("containerd_container", name="own", state="absent")
+    left = embedded_site.play(own, gone, *tasks[-2:]).results
+    assert len(left[-2].value("volumes")) == 1
+    assert left[-1].changed
+    embedded_site.play(task("containerd_container", name="app", state="absent"))
