@@ -33,12 +33,14 @@ class Gate(t.NamedTuple):
 
 
 PLUGINS = "ansible_collections.fleet.containerd.plugins"
+#: What runs on targets, and on the controller.
+TYPED = ("module_utils", "action", "plugin_utils")
 MYPY = ["mypy", "--config-file", str(ROOT / ".mypy.ini"), "--cache-dir", str(ROOT / ".mypy_cache")]
 DOCS = ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=all", "."]
 GATES = [
     Gate("ansible-test sanity", ["python", "tools/sanity.py"]),
     Gate("ansible-lint, production profile", ["ansible-lint", "--offline", "-q"]),
-    Gate("types (mypy --strict)", [*MYPY, "-p", f"{PLUGINS}.module_utils", "-p", f"{PLUGINS}.action"], True, COLLECTIONS),
+    Gate("types (mypy --strict)", [*MYPY, *(word for part in TYPED for word in ("-p", f"{PLUGINS}.{part}"))], True, COLLECTIONS),
     Gate("lint (ruff)", ["ruff", "check", "--quiet", "."], True),
     Gate("format (ruff)", ["ruff", "format", "--check", "--quiet", "."], True),
     Gate("generated argument specs", ["python", "tools/specs.py", "--check"], True),

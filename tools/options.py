@@ -43,12 +43,22 @@ IMAGE = {
     "cmd": ["i"],
     "entrypoint": ["i"],
     "env": {"I": "i"},
+    "healthcheck": {"test": ["CMD", "i"]},
     "labels": {"i": "i"},
     "stop_signal": "INT",
     "user": "i",
     "working_dir": "/i",
 }
-NOTHING = {"cmd": [], "entrypoint": [], "env": {}, "labels": {}, "stop_signal": "", "user": "", "working_dir": ""}
+NOTHING = {
+    "cmd": [],
+    "entrypoint": [],
+    "env": {},
+    "healthcheck": {},
+    "labels": {},
+    "stop_signal": "",
+    "user": "",
+    "working_dir": "",
+}
 
 
 def plain(text: str) -> str:

@@ -56,9 +56,19 @@ options:
   pull:
     description:
       - When the registry is asked for the image, as in M(fleet.containerd.containerd_image).
-    type: str
-    choices: [missing, always, newer, never]
+      - V(true) is V(always), and V(false) is V(missing).
+    type: raw
+    choices: [missing, always, newer, never, true, false]
     default: missing
+  pull_check_mode_behavior:
+    description:
+      - What check mode does with O(pull=always) and O(pull=newer).
+      - V(resolve) asks the registry, and tells what the run would do. This costs no pull.
+      - V(image_not_present) asks it only for an image that is not there.
+      - V(always) takes it that the registry has another image.
+    type: str
+    choices: [resolve, image_not_present, always]
+    default: resolve
   platform:
     description:
       - The platform to choose from a multi-platform image, as C(os/architecture[/variant]). The default is that of the target.
@@ -69,6 +79,22 @@ options:
       - V(recreate) makes a new container, V(ignore) leaves it.
     type: str
     choices: [recreate, ignore]
+    default: ignore
+  image_comparison:
+    description:
+      - Which image O(env), O(labels) and other options are added to when they are compared, while C(image) is V(ignore) in
+        O(comparisons).
+      - V(desired-image) is the image that the task names, if the target has it.
+      - V(current-image) is the one that the container was made from.
+    type: str
+    choices: [desired-image, current-image]
+    default: desired-image
+  image_label_mismatch:
+    description:
+      - What to do with labels of the image that O(labels) does not give, while C(labels) is V(strict) in O(comparisons).
+      - V(ignore) leaves them to the container, V(fail) fails.
+    type: str
+    choices: [ignore, fail]
     default: ignore
   command:
     description:
@@ -93,6 +119,7 @@ options:
     description:
       - Working directory, absolute. The default is that of the image; if that is relative, it is relative to V(/).
     type: str
+    aliases: [workdir]
   hostname:
     description:
       - Host name. The default is the first 12 digits of the container's id. In the network of the host, or of another container, it is
@@ -106,6 +133,7 @@ options:
     description:
       - Labels. They are added to those of the image, and can be changed without a new container.
     type: dict
+    aliases: [label]
   volumes:
     description:
       - What to mount, as C([source:]target[:options]).
@@ -122,6 +150,7 @@ options:
         Where SELinux is on, a warning says so.
     type: list
     elements: str
+    aliases: [volume]
   keep_volumes:
     description:
       - Whether the volumes that a container has alone stay when it is removed, with O(state=absent) or since a new one takes its place.
@@ -133,6 +162,298 @@ options:
     description:
       - Whether the root file system is read-only.
     type: bool
+  mounts:
+    description:
+      - File systems to mount, each a dictionary. A directory or file of the host can also be given in O(volumes), in one line.
+    type: list
+    elements: dict
+    suboptions:
+      target:
+        description:
+          - The path in the container.
+        type: str
+        required: true
+      source:
+        description:
+          - With V(bind) a path of the host, with V(image) the name of a stored image, with V(volume) the name of a volume; without one it
+            is a volume that the container has alone. A V(tmpfs) has none.
+        type: str
+      type:
+        description:
+          - V(bind) mounts a directory or file of the host.
+          - V(tmpfs) is empty and in memory. It goes when the container stops.
+          - V(image) mounts the files of an image, read-only. The image must be there, and its files stay while the container exists.
+          - V(volume) mounts a volume, as O(volumes) does.
+        type: str
+        choices: [bind, tmpfs, image, volume]
+        default: volume
+      no_copy:
+        description:
+          - With V(volume), leave an empty volume empty, whatever the image has at O(mounts[].target).
+        type: bool
+      read_only:
+        description:
+          - Whether it is read-only. With V(bind), so is what is mounted below the source, from Linux 5.12 and with a runtime that can do
+            it.
+        type: bool
+      read_only_non_recursive:
+        description:
+          - With O(mounts[].read_only), leave what is mounted below the source as it is.
+        type: bool
+      read_only_force_recursive:
+        description:
+          - With O(mounts[].read_only), fail where what is mounted below the source cannot be made read-only.
+        type: bool
+      non_recursive:
+        description:
+          - Do not mount what is mounted below the source.
+        type: bool
+      propagation:
+        description:
+          - The propagation of mounts between host and container, with V(bind). The default is V(rprivate).
+        type: str
+        choices: [private, rprivate, shared, rshared, slave, rslave]
+      create_mountpoint:
+        description:
+          - With V(bind), make the source at a start if it is missing, as a directory of root.
+        type: bool
+      tmpfs_size:
+        description:
+          - The size of a V(tmpfs), for example V(64m). The default is that of the kernel, half of the memory.
+        type: str
+      tmpfs_mode:
+        description:
+          - The mode of a V(tmpfs), in octal digits. The default is V("1777").
+        type: str
+      tmpfs_options:
+        description:
+          - More options of a V(tmpfs), as words or dictionaries, for example V(exec) or V(uid=1000). It has V(nosuid), V(nodev) and
+            V(noexec)
+            unless their opposites are given.
+        type: list
+        elements: raw
+  tmpfs:
+    description:
+      - Paths to mount an empty file system in memory on, as a list of C(path[:options]), or a dictionary of paths and options.
+      - Options are V(size), V(mode), V(uid), V(gid), V(nr_inodes), and flags such as V(ro) or V(exec). Without their opposites it has
+        V(nosuid),
+        V(nodev) and V(noexec).
+    type: raw
+  capabilities:
+    description:
+      - Capabilities to add to the default ones, such as V(NET_ADMIN), or V(ALL). The case does not count, nor C(CAP_) before a name.
+    type: list
+    elements: str
+    aliases: [cap_add]
+  cap_drop:
+    description:
+      - Capabilities that the container does not get, or V(ALL). What is also in O(capabilities) it gets.
+    type: list
+    elements: str
+  privileged:
+    description:
+      - Whether the container may do what root on the host may do. It has all capabilities and devices, no seccomp profile, and can write
+        to the
+        files of the kernel.
+    type: bool
+  security_opts:
+    description:
+      - Options of security, as C(key=value) or C(key:value).
+      - V(seccomp=unconfined) means no profile, and C(seccomp=PATH) that of a file on the target, in Docker's format or that of the runtime
+        specification. The default, V(seccomp=builtin), is a profile like Docker's.
+      - V(no-new-privileges) keeps programs from gaining rights, for example by set-user-id bits.
+      - C(apparmor=PROFILE) names a loaded profile of AppArmor. The default is none, or what the host's policy says.
+      - C(label=type:TYPE), C(label=user:USER), C(label=role:ROLE) and C(label=level:LEVEL) make a label of SELinux; files get no label.
+      - V(systempaths=unconfined) shows the files of the kernel that are hidden or read-only by default. C(unmask=PATH:PATH) does so for
+        some
+        (patterns are allowed), and V(unmask=ALL) for all. C(mask=PATH:PATH) hides more.
+    type: list
+    aliases: [security_opt]
+    elements: str
+  devices:
+    description:
+      - Devices of the host, as C(source[:target][:rwm]). All devices in a directory are added. The name of a CDI device is allowed, too.
+      - Their numbers are those that they have when the container is made.
+    type: list
+    aliases: [device]
+    elements: str
+  device_cgroup_rules:
+    description:
+      - Rules of the control group that allow devices, such as V(c 42:* rmw).
+    type: list
+    aliases: [device_cgroup_rule]
+    elements: str
+  cdi_devices:
+    description:
+      - Devices that files in C(/etc/cdi) or C(/var/run/cdi) on the target describe, by their full names, such as V(vendor.com/class=name).
+      - Files in YAML need the Python library C(yaml) on the target; JSON needs none.
+    type: list
+    elements: str
+  gpus:
+    description:
+      - Graphics processors of NVIDIA, by index or UUID, or V(all). Short for O(cdi_devices) of the kind C(nvidia.com/gpu).
+    type: list
+    elements: str
+  device_requests:
+    description:
+      - Docker's requests of devices. They are the same as O(cdi_devices) and O(gpus), which are simpler.
+    type: list
+    elements: dict
+    suboptions:
+      driver:
+        description:
+          - V(cdi) for names of CDI devices in O(device_requests[].device_ids), V(nvidia) or nothing for graphics processors.
+        type: str
+      device_ids:
+        description:
+          - Names or numbers of devices.
+        type: list
+        elements: str
+      count:
+        description:
+          - How many graphics processors; V(-1) means all.
+        type: int
+      capabilities:
+        description:
+          - What the devices must be able to do. It is not used.
+        type: list
+        elements: list
+      options:
+        description:
+          - CDI has none, so it must be empty.
+        type: dict
+  groups:
+    description:
+      - Additional groups of the process, by name or id. Names are looked up in the image.
+    type: list
+    aliases: [group_add]
+    elements: str
+  umask:
+    description:
+      - The mask of file modes of the process, in octal digits; put it in quotes.
+    type: raw
+  ipc_mode:
+    description:
+      - The namespace of shared memory, semaphores and message queues. V(private) is its own one, V(shareable) one that other containers
+        can use, V(host) that of the host, and V(none) its own one without C(/dev/shm).
+      - C(container:NAME) is that of another container, which must be V(shareable) and run. Each start uses the one that the other container
+        has then. If that was started again or made anew, the next task of this container with O(state=started) starts it again, as with
+        O(network_mode).
+    type: str
+    aliases: [ipc]
+  pid_mode:
+    description:
+      - The namespace of processes. V(private) is its own one, V(host) that of the host, and C(container:NAME) that of another container, as
+        with O(ipc_mode). When the first process of that one ends, so do all in its namespace.
+    type: str
+    aliases: [pid]
+  uts:
+    description:
+      - The namespace of host and domain name. V(private) is its own one, V(host) that of the host, and C(container:NAME) that of another
+        container, as with O(ipc_mode). With another than its own, O(hostname) and O(domainname) cannot be set.
+    type: str
+  cgroupns_mode:
+    description:
+      - Whether the container sees the control groups of the V(host), or its own as the root. The default is V(private) with control
+        groups of version 2.
+    type: str
+    aliases: [cgroupns]
+    choices: [host, private]
+  cgroup_parent:
+    description:
+      - The control group that the container's group is made in, for example V(/batch). Where systemd manages the groups, it is a slice,
+        such as
+        V(batch.slice). The group stays when the container goes.
+    type: str
+  userns_mode:
+    description:
+      - The namespace of users, which is that of the V(host). Others cannot be had yet.
+    type: str
+    aliases: [userns]
+    choices: [host]
+  init:
+    description:
+      - Whether an init program runs first in the container, which passes on signals and reaps processes. It is one of the target, from a
+        package such as
+        C(catatonit) or C(tini), and must be linked statically.
+    type: bool
+  init_binary:
+    description:
+      - The path of the init program on the target. It implies O(init=true).
+    type: str
+    aliases: [init_path]
+  systemd:
+    description:
+      - With V(always) the container gets what systemd needs to run in it. It has a writable control group, a file system in memory on
+        C(/run),
+        C(/run/lock), C(/tmp) and C(/var/log/journal), and is asked to stop with C(SIGRTMIN+3).
+      - With V(true) it gets that if its command is C(/sbin/init) or C(systemd).
+    type: str
+    choices: ["false", "true", "always"]
+  env_file:
+    description:
+      - Files on the target with environment variables, one C(NAME=value) a line. They replace those of the image; O(env) replaces them.
+      - The values become a part of the container and are seen in results, as those of O(env) are. Use O(secrets) for what must not be seen.
+    type: list
+    elements: path
+  annotations:
+    description:
+      - Annotations of the runtime specification, for runtimes that read them.
+    type: dict
+    aliases: [annotation]
+  secrets:
+    description:
+      - Files in C(/run/secrets) of the container, which are only in memory there.
+      - The contents appear in no result, diff, log, argument, or record. On the target they are kept in files for root only, in the
+        container's
+        directory, so that the container can start again after a reboot. They are removed with the container.
+      - A new content takes a new container.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - The name of the file.
+        type: str
+        required: true
+      content:
+        description:
+          - What is in it.
+        type: str
+        required: true
+      mode:
+        description:
+          - The mode, in octal digits; put it in quotes. The default is V("0444").
+        type: raw
+      owner:
+        description:
+          - The owner, as in O(user). The default is root.
+        type: str
+  files:
+    description:
+      - Files that are written into the container when it is made, before its first start. Missing directories are made.
+      - They are compared by what the task gives, not by what the container has made of them. A diff has the digests of their contents.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+          - The absolute path in the container.
+        type: str
+        required: true
+      content:
+        description:
+          - What is in it.
+        type: str
+        required: true
+      mode:
+        description:
+          - The mode, in octal digits; put it in quotes. The default is V("0444").
+        type: raw
+      owner:
+        description:
+          - The owner, as in O(user). The default is root.
+        type: str
   tty:
     description:
       - Whether the container has a terminal.
@@ -219,11 +540,12 @@ options:
       - A port that a program of the host or another container has is an error, in check mode, too.
     type: list
     elements: str
-    aliases: [ports, publish]
+    aliases: [ports, publish, published]
   publish_all_ports:
     description:
       - Whether all of O(exposed_ports), and those that the image exposes, are published, at ports that are chosen.
     type: bool
+    aliases: [publish_all]
   exposed_ports:
     description:
       - Ports that the container listens at, as C(PORT[/PROTOCOL]), or ranges of them. They are added to those of the image. Nothing but
@@ -248,21 +570,26 @@ options:
       - An empty list means the default.
     type: list
     elements: str
+    aliases: [dns]
   dns_search_domains:
     description:
       - Search domains for C(/etc/resolv.conf). V(.) alone means none.
     type: list
     elements: str
+    aliases: [dns_search]
   dns_opts:
     description:
       - Options for C(/etc/resolv.conf).
     type: list
     elements: str
+    aliases: [dns_option]
   etc_hosts:
     description:
       - More lines of C(/etc/hosts), as a dictionary of names and addresses. The address V(host-gateway) stands for that of the host in the
         container's first network.
+      - They change while the container runs.
     type: dict
+    aliases: [add_hosts]
   log_driver:
     description:
       - V(json-file) keeps the output in a file in the format of Docker, V(none) throws it away.
@@ -272,11 +599,158 @@ options:
   log_options:
     description:
       - Options for the log. V(max-size) is the size at which a file is rotated, for example V(10m); V(max-file) how many files are kept.
+      - They change while the container runs; a change shows with the next line of output.
     type: dict
+    aliases: [log_opt]
   runtime:
     description:
       - The OCI runtime, as a name (V(runc), V(crun)) or an absolute path.
       - A container whose O(runtime) is not set gets V(runc).
+    type: str
+  cpus:
+    description:
+      - How many processors the container may use, such as V(0.5); it is a limit of time, on whichever processor. V(0) means no limit.
+      - It is another way to write O(cpu_quota) for a O(cpu_period) of 100000. Giving both is an error; a container that was made with them
+        gets O(cpus) in their place.
+    type: float
+  cpu_period:
+    description:
+      - The period for O(cpu_quota), in microseconds, from V(1000) to V(1000000). V(0) means the kernel's default, 100000.
+    type: int
+  cpu_quota:
+    description:
+      - The time on processors that the container may use in each O(cpu_period), in microseconds. V(0) or V(-1) mean no limit.
+    type: int
+  cpu_shares:
+    description:
+      - The weight of the container among others that want the same processor, from V(2) to V(262144). V(0) means the default, 1024.
+    type: int
+  cpuset_cpus:
+    description:
+      - The processors that the container may use, such as V(0-2,4). An empty string means all.
+    type: str
+  cpuset_mems:
+    description:
+      - The memory nodes that the container may use, such as V(0). An empty string means all.
+    type: str
+  memory:
+    description:
+      - The most memory that the container may use, such as V(512m); at least V(6m). V(0) or V(unlimited) mean no limit.
+      - The limit of a running container is not set below what it uses now, apart from caches of files. Then the task fails and changes nothing.
+    type: str
+  memory_reservation:
+    description:
+      - The memory that the container keeps when the host runs short. V(0) means none. It cannot be more than O(memory).
+    type: str
+  memory_swap:
+    description:
+      - The most memory and swap space together. V(-1) or V(unlimited) mean no limit for swap space.
+      - The default is twice O(memory), which V(0) means, too. The same as O(memory) means no swap space.
+      - It has no effect where the kernel does not limit swap space. A warning says so.
+    type: str
+  memory_swappiness:
+    description:
+      - How readily the kernel swaps, from V(0) to V(100). V(-1) means as on the host.
+      - It has no effect with version 2 of the control groups. A warning says so.
+    type: int
+  oom_killer:
+    description:
+      - Whether processes wait when the container has no more memory, and are not killed. It has the name and the meaning that it has in
+        docker_container.
+      - It has no effect with version 2 of the control groups. A warning says so.
+    type: bool
+    aliases: [oom_kill_disable]
+  oom_score_adj:
+    description:
+      - How soon the kernel kills processes of this container when the host has no more memory, from V(-1000) (never) to V(1000) (first).
+    type: int
+  pids_limit:
+    description:
+      - How many processes and threads the container may have. V(0) or V(-1) mean no limit.
+    type: int
+  blkio_weight:
+    description:
+      - The weight of the container among others that want the same disk, from V(10) to V(1000). V(0) means the default.
+      - It has no effect if the kernel of the target weighs no disks. A warning says so.
+    type: int
+  device_read_bps:
+    description:
+      - How much the container reads from devices, in bytes a second.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+          - The path of a disk on the target, such as V(/dev/sda). The kernel limits whole disks only.
+        type: str
+        required: true
+      rate:
+        description:
+          - The bytes a second, such as V(10m).
+        type: str
+        required: true
+  device_write_bps:
+    description:
+      - How much the container writes to devices, in bytes a second.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+          - The path of a disk on the target, such as V(/dev/sda). The kernel limits whole disks only.
+        type: str
+        required: true
+      rate:
+        description:
+          - The bytes a second, such as V(10m).
+        type: str
+        required: true
+  device_read_iops:
+    description:
+      - How much the container reads from devices, in operations a second.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+          - The path of a disk on the target, such as V(/dev/sda). The kernel limits whole disks only.
+        type: str
+        required: true
+      rate:
+        description:
+          - The operations a second.
+        type: int
+        required: true
+  device_write_iops:
+    description:
+      - How much the container writes to devices, in operations a second.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+          - The path of a disk on the target, such as V(/dev/sda). The kernel limits whole disks only.
+        type: str
+        required: true
+      rate:
+        description:
+          - The operations a second.
+        type: int
+        required: true
+  ulimits:
+    description:
+      - Limits of each process, as C(name:soft[:hard]), such as V(nofile:1024:4096). V(-1) means no limit. The manual page of getrlimit describes them.
+    type: list
+    elements: str
+    aliases: [ulimit]
+  sysctls:
+    description:
+      - Parameters of the kernel for this container, as a dictionary. Only those can be set that a container has of its own.
+    type: dict
+    aliases: [sysctl]
+  shm_size:
+    description:
+      - The size of C(/dev/shm), such as V(256m). The default, which V(0) means, too, is 64 MiB.
     type: str
   stop_signal:
     description:
@@ -286,6 +760,77 @@ options:
     description:
       - Seconds between O(stop_signal) and C(SIGKILL). A container whose O(stop_timeout) is not set gets 10 seconds.
     type: int
+  restart_policy:
+    description:
+      - Whether the container is started again when it has ended, and after a reboot. V(always) and V(unless-stopped) mean whatever its exit
+        status was, V(on-failure) only if that was not 0, at most O(restart_retries) times.
+      - A container that a task, or C(on_failure=stop) of its health check, has stopped stays stopped with every policy, also across a
+        reboot, until a task starts it. (Docker starts one with V(always) again at a boot, which undoes what a task has asked for.)
+      - The engine V(embedded) starts it after O(restart_delay), which doubles with each start. With the engine V(containerd) the daemon does
+        it if its restart monitor can do what is asked for; it looks every 10 seconds. Otherwise, and always with a health check or with
+        O(restart_delay), a process of this collection does it as with the engine V(embedded).
+      - The first container with a policy or a health check installs what starts such containers after a boot. With systemd that is a
+        unit, C(fleet-containers.service). Without systemd have the host run the file C(libexec/restore) below O(data_root) at its start.
+    type: str
+    choices: ["no", "on-failure", always, unless-stopped]
+  restart_retries:
+    description:
+      - How often O(restart_policy=on-failure) starts the container, counted from the last start by a task. V(0) means that there is no limit.
+    type: int
+  restart_delay:
+    description:
+      - How long to wait before the container is started again, as V(500ms), V(2s) or V(1m30s). It doubles with each start, up to
+        O(restart_max_delay), and begins anew when the container has run for 10 seconds. Without it, V(100ms).
+    type: str
+  restart_max_delay:
+    description:
+      - The longest O(restart_delay). Without it, V(1m).
+    type: str
+  healthcheck:
+    description:
+      - How to find out whether the container is healthy. The result is in C(State.Health) of the returned container.
+      - Keys that are not given are those of the image's C(HEALTHCHECK). Without C(test), and without C(test_cli_compatible), there is no check.
+    type: dict
+    suboptions:
+      test:
+        description:
+          - The command, which runs in the container as its user, with its environment and in its working directory. The exit status 0
+            means healthy. When it ends, all processes that it has started and that hold its output end with it.
+          - A string, and a list that begins with V(CMD-SHELL), is for C(/bin/sh -c) of the container. A list that begins with V(CMD) has the
+            words of a command. V([NONE]) means that there is no check, also where the image has one.
+        type: raw
+      interval:
+        description:
+          - The time between the end of a check and the next one, as V(30s) or V(1m30s). Without it, V(30s).
+        type: str
+      timeout:
+        description:
+          - How long a check may take. One that takes longer has failed. Without it, V(30s).
+        type: str
+      retries:
+        description:
+          - How many checks in a row must fail to make the container unhealthy. Without it, V(3).
+        type: int
+      start_period:
+        description:
+          - For this time after the start of the container, checks that fail do not count.
+        type: str
+      start_interval:
+        description:
+          - The time between checks in C(start_period), until one succeeds. Without it, V(5s).
+        type: str
+      on_failure:
+        description:
+          - What to do with a container that turns unhealthy. V(none) leaves it. V(kill) kills it, then O(restart_policy) says what follows.
+            V(restart) stops it by O(stop_signal) and O(stop_timeout) and starts it again, whatever O(restart_policy) says. V(stop) stops
+            it, and it stays stopped.
+        type: str
+        choices: [none, kill, restart, stop]
+      test_cli_compatible:
+        description:
+          - Take C(test) from the image if it is not given.
+        type: bool
+        default: false
   force_kill:
     description:
       - Stop the container with C(SIGKILL) at once.
@@ -328,6 +873,14 @@ options:
       - With O(state=started), stop and start a container that exists already. Works with O(name) alone.
     type: bool
     default: false
+    aliases: [force_restart]
+  update_in_place:
+    description:
+      - Whether a container is changed without a new one where that is possible. The
+        R(table of options,ansible_collections.fleet.containerd.docsite.guide_container_options) tells where.
+      - With V(false) each change makes a new container.
+    type: bool
+    default: true
   adopt:
     description:
       - Allow this module to replace a container that it did not make, for example one of C(nerdctl) or C(ctr).
@@ -337,8 +890,9 @@ options:
     description:
       - How single options are compared, as a dictionary of option names and V(strict), V(ignore) or V(allow_more_present).
         The name V(*) stands for all options.
-      - By default lists are compared in order. C(env), C(labels), C(volumes), O(networks), O(published_ports), O(exposed_ports), O(dns_opts) and
-        O(etc_hosts) may have more than the task asks for.
+      - By default most dictionaries, and most lists whose order does not matter, may have more than the task asks for. The
+        R(table of options,ansible_collections.fleet.containerd.docsite.guide_container_options) tells it for each.
+      - Aliases of options are names of options here, too.
     type: dict
 seealso:
   - module: fleet.containerd.containerd_container_info
@@ -357,6 +911,8 @@ EXAMPLES = r"""
       NGINX_PORT: "80"
     volumes:
       - /srv/www:/usr/share/nginx/html:ro
+    memory: 256m
+    pids_limit: 100
 
 - name: Run a database at an address that stays, which other containers of the network find as db
   fleet.containerd.containerd_container:
@@ -378,6 +934,22 @@ EXAMPLES = r"""
 
 - ansible.builtin.debug:
     var: job.container.Output
+
+- name: Run a job with few rights, and with its password in memory only
+  fleet.containerd.containerd_container:
+    name: backup
+    image: registry.example.com/team/app:1.4
+    command: ["./manage", "backup"]
+    detach: false
+    read_only: true
+    tmpfs: [/tmp]
+    cap_drop: [ALL]
+    security_opts: [no-new-privileges]
+    secrets:
+      - name: db_password
+        content: "{{ db_password }}"
+        mode: "0400"
+        owner: "1000"
 
 - name: Restart a container
   fleet.containerd.containerd_container:
@@ -431,11 +1003,11 @@ from ..module_utils.argument_specs.containerd_container import SPEC
 from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
-from ..module_utils.resources.container.resource import ContainerResource
+from ..module_utils.resources.container.resource import ContainerResource, in_check_mode
 
 
 def main() -> None:
-    run(ContainerResource(), SPEC, cache, opened)
+    run(ContainerResource(), SPEC, cache, opened, in_check_mode=in_check_mode)
 
 
 if __name__ == "__main__":

@@ -353,3 +353,18 @@ def test_killed_at_calls(front: Networked, act: str) -> None:
     front.container("web", state="absent")
     wrong += [f"at last: {left}" for left in front.left() if left]
     assert not wrong, "\n".join(wrong)
+
+
+def test_a_container_that_is_started_again_has_its_ports_again(site: Networked) -> None:
+    """By its supervisor: the hook runs at each start."""
+    made = site.web(published_ports=["8080:80"], restart_policy="on-failure", restart_delay="100ms")
+    before = pid_of(made)
+    os.kill(before, signal.SIGKILL)
+    deadline = time.monotonic() + 30
+    while not 0 < int(site.facts("web")["State"]["Pid"]) != before:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert site.page(f"http://{HOST}:8080/", outside=True) == HELLO
+    assert site.facts("web")["RestartCount"] == 1
+    site.container("web", state="absent")
+    assert site.left() == NOTHING

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pathlib
@@ -12,6 +13,7 @@ import time
 import typing as t
 
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
+from ansible_collections.fleet.containerd.tests.support.cgroups import limits_of
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, symlink, tar_of
 from ansible_collections.fleet.containerd.tests.support.own_host import own_host
@@ -171,18 +173,41 @@ def test_stopping(site: Site, host: t.Any, busybox: str) -> None:
 def test_crun(embedded_site: EmbeddedSite, busybox: str) -> None:
     options: t.Dict[str, t.Any] = {"image": busybox, "runtime": "crun"}
     done, kept, terminal, again, gone = embedded_site.play(
-        job("job", "echo from crun; exit 0", **options),
+        job("job", "echo from crun; sha256sum </run/secrets/key", secrets=[{"name": "key", "content": "hush-hush"}], **options),
         container("kept", command=["sleep", "1000"], stop_signal="KILL", **options),
         job("terminal", "tty", tty=True, **options),
         container("kept", command=["sleep", "1000"], stop_signal="KILL", **options),
         container("kept", state="absent"),
         under=WITHOUT_UNIFIED,
     ).results
-    assert done.value("container")["Output"] == "from crun\n"
+    digest = hashlib.sha256(b"hush-hush").hexdigest()
+    assert done.value("container")["Output"] == f"from crun\n{digest}  -\n"
     assert kept.value("container")["HostConfig"]["Runtime"] == "crun"
     assert terminal.value("container")["Output"].startswith("/dev/")
     assert not again.changed
     assert gone.changed
+
+
+def test_limits_with_crun(embedded_site: EmbeddedSite, busybox: str) -> None:
+    options: t.Dict[str, t.Any] = {"image": busybox, "runtime": "crun", "command": ["sleep", "1000"], "stop_signal": "KILL"}
+    made, changed, freed = embedded_site.play(
+        container("web", memory="64m", pids_limit=50, **options),
+        container("web", memory="128m", memory_swap="128m", pids_limit=60, **options),
+        container("web", pids_limit=-1, memory="256m", memory_swap="256m", ignore_errors=True, **options),
+        under=WITHOUT_UNIFIED,
+    ).results
+    number = made.value("container")["State"]["Pid"]
+    assert made.value("container")["HostConfig"]["Memory"] == 64 << 20
+    assert changed.actions == ["update memory, pids_limit of container web"]
+    asked: t.Dict[str, t.Any] = {"memory": 128 << 20, "memory_swap": 128 << 20, "pids": 60}
+    if freed.failed:
+        # crun 1.8 writes -1, which the kernel does not take for "no limit". Then nothing changes.
+        assert freed.msg.startswith("the runtime cannot update the container: ")
+        assert freed.msg.endswith("; with update_in_place=false a new container is made")
+        assert not freed.changed
+    else:
+        asked = {"memory": 256 << 20, "memory_swap": 256 << 20, "pids": None}
+    assert limits_of(number, *asked) == asked
 
 
 def test_an_image_that_could_write_to_the_host_is_refused(
@@ -216,7 +241,7 @@ def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layou
         "registry.example.com/team": f"{registry.address}/examples",
         "/srv/www": str(tmp_path),
     }
-    web, database, job, show, restart, remove = examples_of("containerd_container", replace)
+    web, database, job, show, backup, restart, remove = examples_of("containerd_container", replace)
     network = task("containerd_network", name="back", ipam_config=[{"subnet": "172.30.8.0/24"}])
     with own_host(tmp_path / "host") as own:
         embedded_site.converge(network, under=own.under)
@@ -226,5 +251,6 @@ def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layou
         assert not again.changed
         assert shown.value("job.container.Output") == "migrate: done\n"
         assert restarted.actions == ["stop container web", "start container web"]
+        embedded_site.converge(backup, variables={"db_password": "hush"}, under=own.under)
         embedded_site.converge(remove, under=own.under)
         embedded_site.play(task("containerd_container", name="database", state="absent"), under=own.under)

@@ -88,6 +88,11 @@ def test_volumes_of_a_container_alone(volumes: Volumes) -> None:
 
 
 @TWO
+def test_as_mounts(volumes: Volumes) -> None:
+    stories.as_mounts(volumes)
+
+
+@TWO
 def test_force(volumes: Volumes) -> None:
     stories.force(volumes)
 

@@ -27,6 +27,8 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 RELEASES = {"1.6": "bookworm", "1.7": "trixie", "2.1": "sid"}
 _PLUGINS = ("aufs", "btrfs", "devmapper", "zfs", "blockfile", "erofs")
 _START_SECONDS = 30.0
+#: The plugin that is its restart monitor, where it has another name than at first.
+_MONITOR = {"2.1": "io.containerd.monitor.container.v1.restart"}
 
 
 def binaries(version: str) -> pathlib.Path:
@@ -51,6 +53,8 @@ class Daemon:
         self.bin = binaries(version)
         self.root, self.state, self.address = base / "root", base / "state", str(base / "containerd.sock")
         self.log = base / "log"
+        #: How often its restart monitor looks.
+        self.monitor_seconds = 1
         #: A command that starts it, such as nsenter.
         self.under: t.Sequence[str] = ()
         self._process: t.Optional[subprocess.Popen[bytes]] = None
@@ -77,6 +81,8 @@ disabled_plugins = [{cri}{", ".join(json.dumps(name) for name in snapshotters)}]
   path = "{self.base}/opt"
 [plugins."io.containerd.nri.v1.nri"]
   disable = true
+[plugins."{_MONITOR.get(self.version, "io.containerd.internal.v1.restart")}"]
+  interval = "{self.monitor_seconds}s"
 """
         if not self.collects:
             text += '[plugins."io.containerd.gc.v1.scheduler"]\n  mutation_threshold = 0\n  startup_delay = "1h"\n'

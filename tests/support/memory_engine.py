@@ -265,6 +265,7 @@ class MemoryEngine:
         self.images = MemoryImages(self._space, self.collect, self._image_moved)
         self.containers = MemoryContainers(self, self._space)
         self.tasks = self._space.tasks
+        self.tasks.directory = self.container_path
         self._snapshotter = MemorySnapshotter(self.world, self._space, self._lease_item)
 
     def snapshotter(self, name: str = "") -> MemorySnapshotter:

@@ -17,10 +17,12 @@ import typing as t
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import (
     PAUSED,
+    RESTARTING,
     RUNNING,
     STOPPED,
     Container,
     Mount,
+    Supervision,
     TaskIO,
     TaskState,
 )
@@ -30,8 +32,10 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     NotFound,
     Unavailable,
 )
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.supervision import mark_asked
 
 _KILL = 9
+_NONE = Supervision()
 _HARMLESS = (0, 17, 18, 23, 28)  # nothing, CHLD, CONT, URG, WINCH
 
 
@@ -57,12 +61,22 @@ class MemoryTasks:
     """TaskService."""
 
     def __init__(self) -> None:
+        #: The directory of a container, which the engine knows.
+        self.directory: t.Callable[[str], str] = lambda container_id: ""
+        #: What the supervisor of each container was told, and what health checks have found (for tests to set).
+        self.supervised: t.Dict[str, Supervision] = {}
+        self.healths: t.Dict[str, t.Dict[str, t.Any]] = {}
         self._tasks: t.Dict[str, TaskState] = {}
         self._changed = threading.Condition(threading.RLock())
-        self._next_pid = 1000
+        # No process of this machine can have such a number.
+        self._next_pid = 1 << 22
+        #: For tests: the limits that updates set, and the memory that a container uses, by its id.
+        self.limits: t.Dict[str, t.Dict[str, t.Any]] = {}
+        self.memory: t.Dict[str, int] = {}
 
-    def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
+    def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, supervision: Supervision = _NONE) -> TaskState:
         with self._changed:
+            self.supervised[container.id] = supervision
             if container.id in self._tasks:
                 raise AlreadyExists(f"the container {container.id[:12]} has a task already")
             self._next_pid += 1
@@ -70,6 +84,15 @@ class MemoryTasks:
             printed, status = _played(list(container.spec.get("process", {}).get("args", ())))
             self.say(container.id, printed)
             return state if status is None else self.finish(container.id, status)
+
+    def supervise(self, container: Container, io: TaskIO, supervision: Supervision) -> None:
+        self.supervised[container.id] = supervision
+
+    def give_up(self, container_id: str) -> None:
+        mark_asked(self.directory(container_id))
+
+    def health(self, container_id: str) -> t.Mapping[str, t.Any]:
+        return self.healths.get(container_id, {})
 
     def find_runtime(self, binary: str) -> str:
         return binary
@@ -131,6 +154,16 @@ class MemoryTasks:
                 state = self.finish(container_id, 128 + _KILL)
             del self._tasks[container_id]
             return state._replace(status=STOPPED)
+
+    def update(self, container: Container, resources: t.Mapping[str, t.Any]) -> None:
+        with self._changed:
+            self._in(container.id, RUNNING, PAUSED, RESTARTING)
+            wanted = (resources.get("memory") or {}).get("limit", -1)
+            if 0 < wanted < self.memory.get(container.id, 0):
+                raise FailedPrecondition(f"memory: the container uses more than {wanted} bytes")
+            mine = self.limits.setdefault(container.id, {})
+            for section, values in resources.items():
+                mine[section] = {**mine.get(section, {}), **values}
 
     def pause(self, container_id: str) -> None:
         self._set(self._in(container_id, RUNNING)._replace(status=PAUSED))

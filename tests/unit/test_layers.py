@@ -119,7 +119,7 @@ def test_what_outlives_a_module_imports_exactly_what_is_shipped_with_it() -> Non
 
 def test_what_outlives_a_module_loads_alone(tmp_path: pathlib.Path) -> None:
     archive = tmp_path / "ctr.pyz"
-    archive.write_bytes(install.payload())
+    archive.write_bytes(install.payload(list(install._sources(install.MODULES))))
     script = "import sys; sys.path.insert(0, sys.argv[1]); import fleet.libexec.shim as it; print(callable(it.main), 'ansible' in sys.modules)"
     command = [install.interpreter(), "-I", "-S", "-E", "-c", script, str(archive)]
     # starts: (the machine's Python)

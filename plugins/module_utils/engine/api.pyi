@@ -32,6 +32,7 @@ A container lives
         mounts = snapshotter.prepare(container_id, chain_id)
         engine.containers.create(container)                     # the record; its name is taken from here on
     engine.tasks.start(container, mounts, io)                   # the process; the record stays after its end
+    engine.tasks.update(container, resources)                   # other limits, while it runs
     engine.tasks.wait(container_id)
     engine.tasks.delete(container_id)                           # its last state, once
     engine.containers.delete(container_id)                      # and its directory (container_dir), with the log and the volumes
@@ -54,6 +55,7 @@ from .models import (
     LayerTarget,
     Mount,
     SnapshotInfo,
+    Supervision,
     TaskIO,
     TaskState,
 )
@@ -207,8 +209,24 @@ class ContainerStore(t.Protocol):
 class TaskService(t.Protocol):
     """Running containers. A task belongs to one container and has its id."""
 
-    def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
-        """Make and start the container's task. AlreadyExists when there is one, even a stopped one. A failure leaves no task."""
+    def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, supervision: Supervision = ...) -> TaskState:
+        """Make and start the container's task. AlreadyExists when there is one, even a stopped one. A failure leaves no task.
+        A start by a supervisor (restarts) takes the place of the task that has ended.
+
+        From here on it is supervised, until give_up(), an end that needs no start, or delete().
+        """
+
+    def supervise(self, container: Container, io: TaskIO, supervision: Supervision) -> None:
+        """Change the supervision of a container, also while it runs. Its counters stay. io: as it was started with.
+
+        One that runs alone (TaskState) gets a supervisor again.
+        """
+
+    def give_up(self, container_id: str) -> None:
+        """The next end of the task is its last one, and no boot starts it again. Nothing happens to what runs. No error without a task."""
+
+    def health(self, container_id: str) -> t.Mapping[str, t.Any]:
+        """What the health check has found, as docker has it: Status, FailingStreak, Log; empty without one."""
 
     def find_runtime(self, binary: str) -> str:
         """The path of the runtime, as start() would find it; empty if it cannot be known. NotFound tells what to install."""
@@ -228,6 +246,12 @@ class TaskService(t.Protocol):
 
     def pause(self, container_id: str) -> None: ...
     def resume(self, container_id: str) -> None: ...
+    def update(self, container: Container, resources: t.Mapping[str, t.Any]) -> None:
+        """Change the limits of what runs. resources: as in linux.resources; what it does not name stays.
+
+        container: with the specification for the next start, also by a supervisor; its record is not written. NotFound;
+        FailedPrecondition when it does not run or uses more memory than it would have. After an error, limits may have changed.
+        """
 
 class Engine(t.Protocol):
     """One namespace of one engine. kind is embedded or containerd."""
@@ -266,8 +290,11 @@ class Engine(t.Protocol):
     def places(self, snapshotter: str = "") -> t.Tuple[str, str]:
         """The directories of blobs and layers, existing or not; empty if they are not on this host."""
 
+    def container_path(self, container_id: str) -> str:
+        """Our directory for the log and files of a container, existing or not."""
+
     def container_dir(self, container_id: str) -> str:
-        """Our directory for the log and files of a container; made on first use, removed with the container."""
+        """The same; made on first use, removed with the container."""
 
     def lock(self, name: str, wait: t.Optional[float] = None) -> t.ContextManager[None]:
         """Serialise with our other processes that change the object called name (in this namespace).

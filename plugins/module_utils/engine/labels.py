@@ -32,8 +32,13 @@ LIMIT = 4096
 OURS = "fleet.containerd/"
 #: For a container in a recreation: its future or former name, instead of NAME.
 STAGE = OURS + "stage"
+#: Before the name of another container whose namespaces a container uses.
+USES = OURS + "uses."
 #: Extension: the canonical desired state of a container.
 DESIRED = "fleet.containerd.desired"
+
+# Containers (containerd's restart monitor): how often it has started one.
+RESTART_COUNT = "containerd.io/restart.count"
 
 # Content and snapshots (containerd's garbage collector).
 GC_REF_CONTENT = "containerd.io/gc.ref.content."

@@ -17,8 +17,12 @@ VIEW, ACTIVE, COMMITTED = "view", "active", "committed"
 #: Below the directory of a container: the volumes that it has alone; and the file that says which volumes it uses (volume/users.py).
 VOLUMES, VOLUMES_FILE = "volumes", "volumes.json"
 
-# Task status (containerd task.Status).
-CREATED, RUNNING, STOPPED, PAUSED = "created", "running", "stopped", "paused"
+# Task status (containerd task.Status). RESTARTING: the task has ended, and its supervisor is about to start it again.
+CREATED, RUNNING, STOPPED, PAUSED, RESTARTING = "created", "running", "stopped", "paused", "restarting"
+#: Below the directory of a container: somebody asked for its end, so no supervisor starts it again.
+ASKED = "stopped"
+#: Beside it: why its supervisor could not start it again.
+START_ERROR = "start.error"
 
 
 class ContentInfo(t.NamedTuple):
@@ -124,8 +128,52 @@ class TaskIO(t.NamedTuple):
     log_max_files: int = 1
 
 
+class HealthCheck(t.NamedTuple):
+    """How a container is asked for its health. process: the process of an exec, as in the runtime spec. Times are in seconds.
+
+    on_failure: what follows when it turns unhealthy: none, kill, restart or stop.
+    """
+
+    process: t.Mapping[str, t.Any]
+    interval: float = 30.0
+    timeout: float = 30.0
+    retries: int = 3
+    start_period: float = 0.0
+    start_interval: float = 5.0
+    on_failure: str = "none"
+
+
+class Supervision(t.NamedTuple):
+    """How a container is looked after while nobody of us is there.
+
+    policy: no, always, unless-stopped, or on-failure (at most retries times; 0: no limit). delay: seconds before the first start, which
+    double with each, up to max_delay, unless it ran for a while; 0.0: as the engine does it. restarts, waited: the number of starts by
+    supervisors so far, and the last delay. stop_signal, stop_timeout: how on_failure stops it. mounts: something has to be mounted on the
+    host before each start.
+    """
+
+    policy: str = "no"
+    retries: int = 0
+    delay: float = 0.0
+    max_delay: float = 0.0
+    health: t.Optional[HealthCheck] = None
+    stop_signal: int = 15
+    stop_timeout: float = 10.0
+    restarts: int = 0
+    waited: float = 0.0
+    mounts: bool = False
+
+    @property
+    def wanted(self) -> bool:
+        return self.policy != "no" or self.health is not None
+
+
 class TaskState(t.NamedTuple):
-    """The task of a container. exit_status: 128 + signal if a signal ended it. Unknown times are 0.0."""
+    """The task of a container. exit_status: 128 + signal if a signal ended it. Unknown times are 0.0.
+
+    restarts: how often its supervisor has started it since somebody asked for that. error: why the last of these starts failed.
+    alone: it runs, and its supervisor was killed.
+    """
 
     container_id: str
     status: str
@@ -135,3 +183,6 @@ class TaskState(t.NamedTuple):
     exited_at: float = 0.0
     oom_killed: bool = False
     log_path: str = ""
+    restarts: int = 0
+    error: str = ""
+    alone: bool = False

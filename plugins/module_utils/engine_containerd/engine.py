@@ -55,7 +55,8 @@ class ContainerdEngine:
         self._state_root = check_absolute("state_root", state_root)
         self._rpc = Channel(path, namespace)
         self._leases = Leases(self._place, lambda: begin(self._rpc, self._place.leases), lambda name: end(self._rpc, name))
-        self.container_dir, self.lock, self.interrupted = self._place.container_dir, self._place.lock, self._place.interrupted
+        self.container_path, self.container_dir = self._place.container_path, self._place.container_dir
+        self.lock, self.interrupted = self._place.lock, self._place.interrupted
         self.content = ContentProxy(self._rpc, self._collect, lambda: self._root(_CONTENT, "content"))
         self.images = ImageProxy(self._rpc, self._settle, self._end_dead_leases)
         self.containers = ContainerProxy(self._rpc, self._place.removing, self.lease)

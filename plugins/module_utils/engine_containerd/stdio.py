@@ -17,21 +17,26 @@ import typing as t
 from ..engine.models import TaskIO
 from ..errors import FailedPrecondition, from_os_error
 from ..runtime.detached import ENVIRONMENT, set_apart, start_to_stay
+from ..runtime.processes import parent_of
 
 _LATE_SECONDS = 0.2
 _READY_SECONDS = 10.0
 
 
 class Stdio:
-    """uris: the fields of a CreateTaskRequest. Call attach() after the task is made. spare: the file for the exit status on a full disk."""
+    """uris: the fields of a CreateTaskRequest. Call attach() after the task is made. spare: the file for the exit status on a full disk.
 
-    def __init__(self, data_root: str, directory: str, spare: str, io: TaskIO) -> None:
+    restarts, waited: see Supervision.
+    """
+
+    def __init__(self, data_root: str, directory: str, spare: str, io: TaskIO, restarts: int, waited: float) -> None:
         self._data_root, self._directory, self._spare, self._io = data_root, directory, spare, io
+        self._counters = restarts, waited
         self._fds: t.List[int] = []
         self.uris: t.Dict[str, str] = {}
 
     def __enter__(self) -> Stdio:
-        from ..libexec.install import log_uri
+        from ..libexec.install import log_code, log_uri
 
         io = self._io
         try:
@@ -45,7 +50,7 @@ class Stdio:
                 return self
         except OSError as error:
             raise from_os_error(error, f"making the pipes of a container in {self._directory}") from error
-        uri = log_uri(self._data_root, *self._arguments(_LATE_SECONDS if io.terminal else 0))
+        uri = log_uri(log_code(self._data_root, *self._arguments(*self._counters)))
         self.uris.update(stdout=uri, stderr="" if io.terminal else uri)
         return self
 
@@ -53,9 +58,17 @@ class Stdio:
         for fd in self._fds:
             os.close(fd)
 
-    def _arguments(self, late: float) -> t.Tuple[t.Any, ...]:
+    def _arguments(self, restarts: int, waited: float) -> t.Tuple[t.Any, ...]:
         """The arguments of the log writer."""
-        return self._directory, self._io.log_path, self._io.log_max_size, self._io.log_max_files, self._spare, late
+        io = self._io
+        late = _LATE_SECONDS if io.terminal or io.stdin else 0
+        return self._directory, io.log_path, io.log_max_size, io.log_max_files, self._spare, late, restarts, waited
+
+    def lasting_uri(self) -> str:
+        """The URI for starts that nobody of us makes."""
+        from ..libexec.install import lasting_log_code, log_uri
+
+        return log_uri(lasting_log_code(self._data_root, *self._arguments(0, 0.0)))
 
     def _fifo(self, name: str) -> str:
         path = os.path.join(self._directory, name)
@@ -87,14 +100,12 @@ class Stdio:
     def _start(self, container_id: str, pid: int, fds: t.Sequence[int]) -> subprocess.Popen[bytes]:
         from ..libexec.install import interpreter, log_code
 
-        with open(f"/proc/{pid}/stat", "rb") as stream:
-            shim = int(stream.read().rpartition(b")")[2].split()[1])
         return subprocess.Popen(
-            [interpreter(), "-ISEc", log_code(self._data_root, *self._arguments(_LATE_SECONDS), *fds)],
+            [interpreter(), "-ISEc", log_code(self._data_root, *self._arguments(*self._counters), *fds)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            cwd=f"/proc/{shim}/cwd",
+            cwd=f"/proc/{parent_of(pid)}/cwd",
             env={**ENVIRONMENT, "CONTAINER_ID": container_id},
             start_new_session=True,
             pass_fds=fds,

@@ -38,7 +38,8 @@ class EmbeddedEngine:
         self._default_snapshotter = snapshotter
         self._moved = False
         self._leases = Leases(self._place, self._begin_lease, self._end_lease)
-        self.container_dir, self.lock, self.interrupted = self._place.container_dir, self._place.lock, self._place.interrupted
+        self.container_path, self.container_dir = self._place.container_path, self._place.container_dir
+        self.lock, self.interrupted = self._place.lock, self._place.interrupted
         self._database = Database(os.path.join(self.data_root, "metadata.db"))
         self.content = ContentStore(os.path.join(self.data_root, "content"), self._database, namespace, self._lease_item)
         self.images = ImageRecords(self._database, namespace, self._settle, self.collect, self._image_moved)

@@ -5,10 +5,23 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import time
 import typing as t
 
-from ..engine.models import CREATED, PAUSED, RUNNING, STOPPED, Container, Mount, TaskIO, TaskState
+from ..engine.models import (
+    CREATED,
+    PAUSED,
+    RESTARTING,
+    RUNNING,
+    STOPPED,
+    Container,
+    Mount,
+    Supervision,
+    TaskIO,
+    TaskState,
+)
 from ..engine_host.place import Place
 from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, Unavailable, printable
 from ..hostfs.atomic import make_dir
@@ -16,16 +29,22 @@ from ..hostfs.lock import locked
 from ..hostfs.remove import remove_tree, sweep
 from ..runtime import remains
 from ..runtime.bundle import Bundle
-from ..runtime.launch import Launch
+from ..runtime.launch import Launch, start_apart
+from ..runtime.memory import check_limit
 from ..runtime.processes import Process, arguments_of, began, boot_id, boot_time, frozen, with_argument
 from ..runtime.runc import RuntimeProgram, failure, find_binary, last_message
+from ..runtime.supervision import mark_asked, results, tell, wake, wanted
 from ..runtime.task_record import Ending, TaskRecord
 from ..runtime_spec.cgroups import made_by_systemd, remove_parents
 
 _UNKNOWN = 255
+#: What the shim records where it could not start a container again.
+_NOT_STARTED = 128
 _START_SECONDS = 60.0
 _RECORD_SECONDS = 10.0
 _KILL = 9
+_LOOK_SECONDS = 0.02
+_NONE = Supervision()
 #: What the shim answers, and which of its arguments, from the bundle on, is the log.
 _STARTED, _LOG = b"started\n", 3
 _ANSWERS = {
@@ -38,7 +57,7 @@ class EmbeddedTasks:
     """TaskService (engine/api.pyi) for one namespace."""
 
     def __init__(self, namespace: str, data_root: str, state_root: str, place: Place) -> None:
-        self._data_root, self._place = data_root, place
+        self._data_root, self._place, self._state_root = data_root, place, state_root
         self._state = os.path.join(state_root, namespace)
         self._runtime_root = os.path.join(state_root, "runc", namespace)
 
@@ -54,30 +73,35 @@ class EmbeddedTasks:
 
     # Starting
 
-    def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO) -> TaskState:
+    def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, supervision: Supervision = _NONE) -> TaskState:
         with contextlib.suppress(NotFound):
-            raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {self.state(container.id).status}")
+            if not supervision.restarts:
+                status = self.state(container.id).status
+                raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {status}")
         runtime = RuntimeProgram(container.runtime.binary, self._runtime_root, made_by_systemd(container.spec))
         sweep(self._state)
         self._clean(container.id)
-        self._place.container_dir(container.id)
+        self._tell(container, supervision, runtime)
         try:
             make_dir(self._state)
             # Nobody may remove the parent control groups meanwhile.
             with locked(self._state, "the state directory", shared=True):
-                self._run(container, runtime, rootfs, io)
+                self._run(container, runtime, rootfs, io, supervision)
             return self.state(container.id)
         except EngineError:
             self._clean(container.id)
             raise
 
-    def _run(self, container: Container, runtime: RuntimeProgram, rootfs: t.Sequence[Mount], io: TaskIO) -> None:
+    def _run(
+        self, container: Container, runtime: RuntimeProgram, rootfs: t.Sequence[Mount], io: TaskIO, asked: Supervision
+    ) -> None:
         """Make the bundle, and have a shim start the container; wait until that is done."""
         from ..libexec.install import command
 
         bundle, how = self._bundle(container.id), "terminal" if io.terminal else "stdin" if io.stdin else ""
         log = [io.log_path, str(io.log_max_size), str(io.log_max_files)]
-        arguments = [bundle.path, self._place.container_path(container.id), container.id, *log, how, *runtime.command]
+        counters = str(asked.restarts), str(asked.waited)
+        arguments = [bundle.path, self._place.container_path(container.id), container.id, *log, how, *counters, *runtime.command]
         with Launch(container.id, command(self._data_root, "shim"), arguments) as launch:
             make_dir(self._runtime_root)
             bundle.make(container.spec, rootfs, runtime.binary)
@@ -87,6 +111,60 @@ class EmbeddedTasks:
             if message:
                 raise failure("start", message)
             raise Unavailable(_ANSWERS.get(answer, "the shim ended before the container was made"))
+
+    # Supervising
+
+    def _results(self, container_id: str) -> str:
+        """The file with what the health check has found: in memory, since it is written often."""
+        return os.path.join(self._bundle(container_id).path, "health.json")
+
+    def _tell(self, container: Container, asked: Supervision, runtime: RuntimeProgram) -> None:
+        directory = self._place.container_dir(container.id)
+        more = {"state-root": self._state_root}
+        if asked.wanted:
+            from ..libexec.starter import command
+
+            more["again"] = "\t".join(command(self._data_root, "again", directory))
+        tell(directory, asked, runtime.command, self._results(container.id), more)
+
+    def supervise(self, container: Container, io: TaskIO, supervision: Supervision) -> None:
+        runtime = RuntimeProgram(container.runtime.binary, self._runtime_root, made_by_systemd(container.spec))
+        self._tell(container, supervision, runtime)
+        with contextlib.suppress(NotFound):
+            if self.state(container.id).alone:
+                self._watch(container.id)
+                return
+        self._wake(container.id)
+
+    def _watch(self, container_id: str) -> None:
+        """Have a supervisor for a container whose shim was killed."""
+        from ..libexec.install import command
+
+        init, (spare, path), bundle = self._record(container_id).init, self._files(container_id), self._bundle(container_id).path
+        place = [
+            self._place.container_path(container_id),
+            container_id,
+            path,
+            spare,
+            str(init.pid),
+            str(init.started),
+            bundle,
+            "",
+        ]
+        words = [*command(self._data_root, "watch"), *place]
+        start_apart(f"fleet-watch-{container_id}", f"Supervisor of the container {container_id}", words)
+
+    def give_up(self, container_id: str) -> None:
+        mark_asked(self._place.container_path(container_id))
+        self._wake(container_id)
+
+    def _wake(self, container_id: str) -> None:
+        record = TaskRecord.read(*self._files(container_id))
+        if record and record.boot == boot_id():
+            wake(record.shim)
+
+    def health(self, container_id: str) -> t.Mapping[str, t.Any]:
+        return results(self._results(container_id))
 
     # Looking
 
@@ -123,11 +201,26 @@ class EmbeddedTasks:
         if record.ending is None and record.boot == boot_id():
             if record.init.alive:
                 status = CREATED if not record.started_at else PAUSED if frozen(record.init.pid) else RUNNING
-                return TaskState(container_id, status, record.init.pid, 0, record.started_at, 0.0, False, record.log)
+                alone = wanted(self._place.container_path(container_id)) and not record.shim.alive
+                known = (record.started_at, 0.0, False, record.log, record.restarts, "", alone)
+                return TaskState(container_id, status, record.init.pid, 0, *known)
             # It has just ended, and the shim is about to record how.
-            record.shim.wait(_RECORD_SECONDS)
-            record = self._known(container_id) or record
-        return _stopped(container_id, record)
+            record, before = self._later(container_id, record), record
+            if record.ending is None and record != before:
+                return self.state(container_id)
+        # The shim removes the runtime's log before each start.
+        failed = record.restarts and record.ending and record.ending.exit_status == _NOT_STARTED
+        message = last_message(os.path.join(self._bundle(container_id).path, "runtime.log")) if failed else ""
+        return _ended(container_id, record, str(failure("start", message)) if message else "")
+
+    def _later(self, container_id: str, record: TaskRecord) -> TaskRecord:
+        """The record that follows this one; the same one if none comes."""
+        deadline = time.monotonic() + _RECORD_SECONDS
+        while True:
+            gone = record.shim.wait(_LOOK_SECONDS)
+            found = self._known(container_id) or record
+            if gone or found != record or time.monotonic() >= deadline:
+                return found
 
     def list(self) -> t.List[TaskState]:
         try:
@@ -142,19 +235,24 @@ class EmbeddedTasks:
         return found
 
     def wait(self, container_id: str, timeout: t.Optional[float] = None) -> TaskState:
-        state = self.state(container_id)
-        if state.status == STOPPED:
-            return state
-        record = self._record(container_id)
-        if not record.init.wait(timeout):
-            raise Unavailable(f"the container {container_id[:12]} has not ended within {timeout:g} s")
-        return self.state(container_id)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            state = self.state(container_id)
+            if state.status == STOPPED:
+                return state
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                raise Unavailable(f"the container {container_id[:12]} has not ended within {timeout:g} s")
+            if state.status == RESTARTING:
+                time.sleep(_LOOK_SECONDS)
+            else:
+                self._record(container_id).init.wait(left)
 
     # Changing
 
     def signal(self, container_id: str, signal: int) -> None:
         record, state = self._record(container_id), self.state(container_id)
-        if state.status == STOPPED:
+        if state.status in (STOPPED, RESTARTING):
             raise FailedPrecondition(f"the container {container_id[:12]} does not run")
         if not record.init.signal(signal):
             raise FailedPrecondition(f"the container {container_id[:12]} does not run")
@@ -171,6 +269,19 @@ class EmbeddedTasks:
             raise FailedPrecondition(f"the container {container_id[:12]} cannot {verb}: it is {state.status}")
         self._runtime(record).run(verb, container_id)
 
+    def update(self, container: Container, resources: t.Mapping[str, t.Any]) -> None:
+        record, state = self._record(container.id), self.state(container.id)
+        if state.status == STOPPED:
+            raise FailedPrecondition(f"the container {container.id[:12]} does not run")
+        if state.pid:
+            check_limit(state.pid, resources)
+        # Its supervisor may start it again at any moment.
+        self._bundle(container.id).configure(container.spec)
+        if state.pid:
+            # crun reads no standard input by the name of -.
+            words = ("update", "--resources", "/dev/stdin", container.id)
+            self._runtime(record).run(*words, input=json.dumps(resources).encode())
+
     def delete(self, container_id: str, force: bool = False) -> TaskState:
         try:
             state = self.state(container_id)
@@ -178,7 +289,7 @@ class EmbeddedTasks:
             if force:
                 self._clean(container_id)
             raise
-        if state.status in (RUNNING, PAUSED) and not force:
+        if state.status in (RUNNING, PAUSED, RESTARTING) and not force:
             raise FailedPrecondition(f"the container {container_id[:12]} is {state.status}: stop it first")
         self._clean(container_id)
         return state._replace(status=STOPPED)
@@ -202,8 +313,14 @@ class EmbeddedTasks:
 
     def _end(self, container_id: str, bundle: Bundle, state: str) -> None:
         """End the processes, by ourselves if the runtime does not (it may be missing, or its state damaged)."""
-        record, config = TaskRecord.read(*self._files(container_id)), os.path.join(bundle.path, "config.json")
+        files, config = self._files(container_id), os.path.join(bundle.path, "config.json")
+        record = TaskRecord.read(*files)
         bundle.give_up()
+        if record and record.boot == boot_id() and not record.init.alive and bundle.path in arguments_of(record.shim.pid):
+            # Perhaps its supervisor is about to start it again.
+            wake(record.shim)
+            record.shim.wait(_RECORD_SECONDS)
+            record = TaskRecord.read(*files)
         if record is None:
             shims = _end_makers(bundle)
         else:
@@ -233,7 +350,7 @@ def _shims(bundle: str) -> t.Iterator[t.Tuple[Process, t.List[str]]]:
     """The shim of a bundle, and its arguments from the bundle on (libexec/shim.py)."""
     from ..libexec.install import COMMAND
 
-    return ((one, words[words.index(bundle) :]) for one, words in with_argument(bundle) if COMMAND in words)
+    return ((one, words[words.index(bundle) :]) for one, words in with_argument(bundle) if COMMAND in words and "shim" in words)
 
 
 def _end_makers(bundle: Bundle) -> t.List[Process]:
@@ -254,12 +371,12 @@ def _runtimes(bundle: Bundle) -> t.List[Process]:
     return [process for process, words in with_argument(bundle.path) if "--pid-file" in words]
 
 
-def _stopped(container_id: str, record: TaskRecord) -> TaskState:
-    """The state of a stopped task. An end that no process saw (a killed shim, a reboot) has the status 255, as in containerd."""
+def _ended(container_id: str, record: TaskRecord, error: str) -> TaskState:
+    """The state of a task that does not run. An end that no process saw (a killed shim, a reboot) has the status 255, as in containerd."""
     ended = record.ending
     if ended is None:
         rebooted = record.boot not in ("", boot_id())
         ended = Ending(_UNKNOWN, max(record.started_at, boot_time()) if rebooted else 0.0, False)
-    return TaskState(
-        container_id, STOPPED, 0, ended.exit_status, record.started_at, ended.exited_at, ended.oom_killed, record.log
-    )
+    again = record.restarting and record.boot == boot_id() and record.shim.alive
+    known = (record.started_at, ended.exited_at, ended.oom_killed, record.log, record.restarts)
+    return TaskState(container_id, RESTARTING if again else STOPPED, 0, ended.exit_status, *known, error)

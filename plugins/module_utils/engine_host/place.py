@@ -44,6 +44,15 @@ def check_absolute(option: str, path: str) -> str:
     return os.path.normpath(path)
 
 
+def owners(data_root: str) -> t.Iterator[t.Tuple[str, str]]:
+    """The directories below containers/, one an engine that was ever used, and the socket of each daemon; empty for the embedded one."""
+    top = os.path.join(data_root, "containers")
+    for name in sorted(os.listdir(top)) if os.path.isdir(top) else []:
+        owner = os.fsdecode(read_file(os.path.join(top, name, _MARK)) or b"")
+        if owner:
+            yield os.path.join(top, name), owner.partition(" ")[2]
+
+
 def sync(directories: t.Iterable[str]) -> None:
     """Write back the file systems of those directories that exist."""
     from ..hostfs.syscalls import syncfs
@@ -122,6 +131,7 @@ class Place:
         First the volumes get a name that marks them as doomed. Otherwise a directory with volumes and no record is never swept:
         the records may be lost, or not be available yet. If they are kept, the file that says that the container uses them gets it.
         """
+        from ..hostfs.mounts import unmount_below
         from ..hostfs.remove import DOOMED, rename_then_remove
 
         path = self.container_path(container_id)
@@ -139,6 +149,8 @@ class Place:
             raise
         self.rest = True
         for one in [os.path.join(path, name) for name in os.listdir(path) if name != VOLUMES] if keep else [path]:
+            # What it shared with other containers.
+            unmount_below(one)
             rename_then_remove(one)
         self.rest = False
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat
 import typing as t
 
-from ..errors import EngineError, InvalidArgument, NotFound, from_os_error, printable
+from ..errors import InvalidArgument, NotFound, from_os_error, printable
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -110,33 +109,6 @@ def remove_file(path: str) -> None:
                 os.unlink(one)
     except OSError as error:
         raise from_os_error(error, f"removing {path}") from error
-
-
-def change_in_place(path: str, change: t.Callable[[bytes], bytes], limit: int) -> None:
-    """Change a file that is mounted elsewhere, and so must stay the same file. Fine when it is gone.
-
-    change: gets what is there, but for what comes after limit bytes and one more. EngineError for what is no file.
-    """
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise from_os_error(error, f"opening {path}") from error
-    with open(fd, "r+b", buffering=0) as stream:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise EngineError(f"{path} is not a file")
-        try:
-            old = stream.read(limit + 1)
-            new = change(old)
-            if new != old:
-                # Who is killed before the last call leaves empty lines, and not the end of what was there.
-                whole, done = new.ljust(len(old), b"\n"), 0
-                while done < len(whole):
-                    done += os.pwrite(fd, whole[done:], done)
-                os.ftruncate(fd, len(new))
-        except OSError as error:
-            raise from_os_error(error, f"writing {path}") from error
 
 
 def _opened(directory: str, parent: t.Optional[int]) -> t.ContextManager[int]:

@@ -72,6 +72,15 @@ def _embedded(options: EngineOptions) -> Engine:
     return EmbeddedEngine(options.namespace, options.data_root, options.state_root, options.snapshotter)
 
 
+def used_engines(data_root: str) -> t.Iterator[t.Tuple[EngineOptions, str]]:
+    """The engines that were ever used with this data_root, and the directory of each one's containers, by namespace."""
+    from ..engine_host.place import owners
+
+    for directory, address in owners(data_root):
+        options = EngineOptions("embedded", data_root=data_root)
+        yield options._replace(engine="containerd", address=address) if address else options, directory
+
+
 def kept_by_embedded(options: EngineOptions, kind: str, name: str) -> str:
     """Why a container that the chosen engine (kind) does not have is not simply absent; empty if it is absent.
 

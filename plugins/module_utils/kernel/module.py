@@ -20,6 +20,8 @@ from .converge import Facts, Resource, converge
 from .interrupt import Interrupted, interruptible
 
 EngineOf = t.Callable[[t.Mapping[str, t.Any]], t.ContextManager[t.Any]]
+#: The parameters as check mode takes them.
+Checked = t.Callable[[t.Mapping[str, t.Any]], t.Mapping[str, t.Any]]
 #: Finds the secret values in the parameters whose options are not secret themselves.
 Secrets = t.Callable[[t.Mapping[str, t.Any]], t.Iterable[str]]
 _INTERPRETERS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/bin/python")
@@ -161,12 +163,14 @@ def run(
     cache: Cache,
     engine_of: EngineOf = no_engine,
     secrets: t.Optional[Secrets] = None,
+    in_check_mode: t.Optional[Checked] = None,
 ) -> None:
     """Run a module that manages a resource. engine_of: kernel.engines.opened if it needs an engine."""
     module = _module(spec, secrets)
+    params = in_check_mode(module.params) if in_check_mode and module.check_mode else module.params
     try:
-        with interruptible(), engine_of(module.params) as engine:
-            outcome = converge(resource, module.params, engine, module.check_mode)
+        with interruptible(), engine_of(params) as engine:
+            outcome = converge(resource, params, engine, module.check_mode)
     except (EngineError, Interrupted) as error:
         _fail(module, error)
     except OSError as error:

@@ -51,6 +51,45 @@ def ticks(pid: int) -> int:
         return 0
 
 
+def send(pid: int, started: int, number: int) -> None:
+    """Send a signal to the process that started then (in ticks), and never to another one with its number."""
+    fd = -1
+    try:
+        fd = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        # An older kernel or Python; or it has ended.
+        pass
+    try:
+        if ticks(pid) == started:
+            if fd >= 0:
+                import _signal
+
+                _signal.pidfd_send_signal(fd, number)
+            else:
+                os.kill(pid, number)
+    except ProcessLookupError:
+        pass
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def control_file(pid: int, controller: str, first: str, second: str) -> str:
+    """A file of the control group of a process: first where the controller is of version 1, else second; empty without a group."""
+    try:
+        with open(f"/proc/{pid}/cgroup", encoding="utf-8") as stream:
+            lines = [line.rstrip("\n").split(":", 2) for line in stream]
+    except OSError:
+        return ""
+    for _number, controllers, path in lines:
+        if controller in controllers.split(","):
+            return f"/sys/fs/cgroup/{controller}{path}/{first}"
+    for number, _controllers, path in lines:
+        if number == "0":
+            return f"/sys/fs/cgroup{path}/{second}"
+    return ""
+
+
 class Memory:
     """Counts the processes of a control group that were killed for memory.
 

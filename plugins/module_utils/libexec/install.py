@@ -17,15 +17,15 @@ import time
 import typing as t
 import urllib.parse
 
-from ..errors import EngineError
+from ..errors import EngineError, from_os_error
 from ..hostfs.atomic import make_dir, write_file
 from ..hostfs.remove import remove_tree
 from ..runtime import json_log
 from ..runtime.processes import arguments_of
-from . import ends, life, log, main, shim, state
+from . import ends, health, keep, life, log, main, shim, state, watch
 
 #: Everything that the verbs need, in the same rooms as here.
-MODULES = (ends, json_log, life, log, main, shim, state)
+MODULES = (ends, health, json_log, keep, life, log, main, shim, state, watch)
 _ROOT = "fleet"
 #: Run with -c rather than as a zipapp's __main__: runpy and what it imports would stay in memory.
 COMMAND = f"import sys;sys.path.insert(0,sys.argv[1]);from {_ROOT}.libexec.main import main;main(sys.argv[2:])"
@@ -59,7 +59,7 @@ def _bytecode(source: str, name: str) -> bytes:
     return importlib.util.MAGIC_NUMBER + (1).to_bytes(4, "little") + bytes(8) + marshal.dumps(code)
 
 
-def payload(modules: t.Sequence[t.Any] = MODULES) -> bytes:
+def payload(sources: t.Sequence[t.Tuple[str, str]]) -> bytes:
     """The zip file: stored, sorted, with fixed dates, so that the same sources give the same bytes on the same Python.
 
     It has bytecode, since compiling takes 6 ms of each container's start, and memory that the shim would keep.
@@ -68,7 +68,7 @@ def payload(modules: t.Sequence[t.Any] = MODULES) -> bytes:
     import zipfile
 
     files: t.Dict[str, t.Union[str, bytes]] = {"__main__.py": _MAIN}
-    for name, source in _sources(modules):
+    for name, source in sources:
         files[f"{name}.py"] = source
         files[f"{name}.pyc"] = _bytecode(source, name)
     out = io.BytesIO()
@@ -79,20 +79,37 @@ def payload(modules: t.Sequence[t.Any] = MODULES) -> bytes:
 
 
 def install(data_root: str, modules: t.Sequence[t.Any] = MODULES) -> str:
-    """The path of the file with these modules, which is written if it is missing. The digest covers names, sources and the version of the
-    bytecode."""
+    """The path of the file with these modules, which is written if it is missing."""
+    return put(data_root, list(_sources(modules)))
+
+
+def put(data_root: str, sources: t.Sequence[t.Tuple[str, str]]) -> str:
+    """As install(), of names and sources. The digest covers them and the version of the bytecode."""
     digest = hashlib.sha256(importlib.util.MAGIC_NUMBER)
-    for name, source in _sources(modules):
+    for name, source in sources:
         digest.update(f"{name}\0{source}\0".encode())
     directory = os.path.join(data_root, "libexec", digest.hexdigest())
     path = os.path.join(directory, "ctr.pyz")
     if not os.path.exists(path):
         make_dir(directory)
-        write_file(path, payload(modules), 0o555)
+        write_file(path, payload(sources), 0o555)
         # Somebody else may do the same just now.
         with contextlib.suppress(FileNotFoundError):
             _remove_others(os.path.dirname(directory), digest.hexdigest())
     return path
+
+
+def link(data_root: str, name: str, path: str) -> str:
+    """Have a link with a path that stays to such a file. Returns the link's path."""
+    stays = os.path.join(data_root, "libexec", name)
+    try:
+        if not os.path.islink(stays) or os.readlink(stays) != path:
+            new = f"{stays}.{os.urandom(4).hex()}"
+            os.symlink(path, new)
+            os.replace(new, stays)
+    except OSError as error:
+        raise from_os_error(error, f"writing {stays}") from error
+    return stays
 
 
 def _remove_others(directory: str, own: str) -> None:
@@ -101,7 +118,9 @@ def _remove_others(directory: str, own: str) -> None:
     found = list(os.scandir(directory))
     # What a link leads to is the hook that containers name.
     kept = {own, *(os.path.basename(os.path.dirname(os.readlink(entry.path))) for entry in found if entry.is_symlink())}
-    old = [one.name for one in found if not one.is_symlink() and one.name not in kept and one.stat().st_mtime < before]
+    old = [
+        one.name for one in found if one.is_dir(follow_symlinks=False) and one.name not in kept and one.stat().st_mtime < before
+    ]
     if old:
         running = "\n".join(" ".join(arguments_of(int(name))) for name in os.listdir("/proc") if name.isdigit())
         for name in old:
@@ -130,6 +149,14 @@ def log_code(data_root: str, *arguments: t.Any) -> str:
     return f"import sys;sys.path.insert(0,{install(data_root)!r});from {_ROOT}.libexec.main import main;{call}"
 
 
-def log_uri(data_root: str, *arguments: t.Any) -> str:
+def lasting_log_code(data_root: str, *arguments: t.Any) -> str:
+    """As log_code(), for starts in months, by the release of then. What runs has its file among its arguments, which keeps that."""
+    stays = link(data_root, "ctr.pyz", install(data_root))
+    words = ["log", *map(str, arguments)]
+    start = f'os.execv(sys.executable,[sys.executable,"-I","-S","-E","-c",{COMMAND!r},os.readlink({stays!r}),*{words!r}])'
+    return f"import os,sys;{start}"
+
+
+def log_uri(code: str) -> str:
     """The URI that makes containerd's shim start a log writer. It has one query pair, since the order of pairs is not kept."""
-    return f"binary://{interpreter()}?-ISEc={urllib.parse.quote(log_code(data_root, *arguments), safe='')}"
+    return f"binary://{interpreter()}?-ISEc={urllib.parse.quote(code, safe='')}"

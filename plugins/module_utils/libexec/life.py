@@ -14,7 +14,8 @@ from _signal import SIG_DFL, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGXFSZ, signal
 from select import POLLERR, POLLHUP, POLLIN, poll
 
 from ..runtime.json_log import Log
-from .ends import Memory, ticks, watch
+from .ends import Memory, control_file, ticks, watch
+from .keep import Keeper
 
 _CHUNK = 64 * 1024
 _DRAIN_SECONDS = 2.0
@@ -34,6 +35,7 @@ class Life:
 
     def __init__(self, bundle: str, command: list[str], io: str, log: Log) -> None:
         self._bundle, self._log = bundle, log
+        self._runtime = command
         self._command = [*command, "--log", f"{bundle}/runtime.log", "--log-format", "json"]
         self._command += ["run", "--detach", "--bundle", bundle, "--pid-file", f"{bundle}/init.pid"]
         self._io = io
@@ -66,12 +68,31 @@ class Life:
                 os.close(fd)
         if not self._made():
             return False
-        self._memory = Memory(memory_events(self.pid))
+        self._memory = Memory(control_file(self.pid, "memory", "memory.oom_control", "memory.events"))
         return True
 
-    def _spawn(self, command: list[str], *stdio: int) -> None:
+    def clear(self, container_id: str) -> None:
+        """Remove what the runtime keeps of a container that has ended; its hooks give back its networks."""
+        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            pid = self._spawn([*self._runtime, "delete", "--force", container_id], null, null, null)
+            while os.waitpid(-1, 0)[0] != pid:
+                continue
+        except OSError:
+            # The next start tells what is wrong.
+            pass
+        finally:
+            os.close(null)
+        for name in ("init.pid", "runtime.log", "console.sock"):
+            try:
+                os.unlink(f"{self._bundle}/{name}")
+            except FileNotFoundError:
+                continue
+
+    def _spawn(self, command: list[str], *stdio: int) -> int:
         # posix_spawn would be a bit faster, but the container would ignore signals of the C library (32, 33).
-        if os.fork() == 0:
+        pid = os.fork()
+        if pid == 0:
             try:
                 for number in _IGNORED:
                     signal(number, SIG_DFL)
@@ -81,6 +102,7 @@ class Life:
                 os.execve(command[0], command, {"PATH": os.environ.get("PATH", "")})
             finally:
                 os._exit(127)
+        return pid
 
     def _spawn_with_console(self, null: int, container_id: str) -> int:
         """Returns the console's master, which the runtime sends over a socket (SCM_RIGHTS); -1 when it ends without sending one."""
@@ -127,8 +149,8 @@ class Life:
         self.started = time.time() - (uptime - self.ticks / os.sysconf("SC_CLK_TCK") if self.ticks else 0.0)
         return status == 0 and self.pid > 0
 
-    def last(self) -> None:
-        """Copy output to the log until the first process has ended and all of its output has come.
+    def last(self, keeper: Keeper) -> None:
+        """Copy output to the log until the first process has ended and all of its output has come. The keeper looks after it meanwhile.
 
         At its end its parent may still be a process of the runtime (crun's create has two), which ends soon; then it is our child.
         """
@@ -141,21 +163,25 @@ class Life:
         if self.status < 0:
             end = watch(self.pid)
             poller.register(end, POLLIN)
+            keeper.begin(self.pid, poller)
         else:
             deadline = time.monotonic() + _DRAIN_SECONDS
         while self._streams or self.status < 0:
-            left = max(0.0, deadline - time.monotonic()) if deadline else None
-            if left and self.status < 0:
+            left = max(0.0, deadline - time.monotonic()) if deadline else keeper.seconds()
+            if left and deadline and self.status < 0:
                 left = min(left, _SOON)
             events = poller.poll(None if left is None else left * 1000)
+            keeper.work([fd for fd, _event in events])
             for fd, _event in events:
                 if fd == self._memory.fd:
                     self._memory.look()
                 elif fd == end:
                     self._memory.close()
                     poller.unregister(end)
+                    os.close(end)
+                    keeper.over()
                     deadline = time.monotonic() + _STATUS_SECONDS
-                elif not self._copy(fd):
+                elif fd in self._streams and not self._copy(fd):
                     poller.unregister(fd)
                     os.close(fd)
                     del self._streams[fd]
@@ -167,9 +193,16 @@ class Life:
                 self._reap_orphans()
             if deadline and not events and time.monotonic() >= deadline:
                 break
+        self.close()
         self._log.finish()
         self.oom_kills = self._memory.close()
         self.status = exit_status(self.status if self.status >= 0 else _UNKNOWN)
+
+    def close(self) -> None:
+        """Give up the standard input, and what late output would come through."""
+        for fd in [*self._streams, *([self._kept] if self._kept >= 0 else [])]:
+            os.close(fd)
+        self._streams, self._kept = {}, -1
 
     def _copy(self, fd: int) -> bool:
         """One read; False at the end of the stream."""
@@ -221,19 +254,3 @@ def init_pid(bundle: str) -> int:
 def exit_status(status: int) -> int:
     """The exit status; by convention 128 + signal if a signal ended the process."""
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-
-
-def memory_events(pid: int) -> str:
-    """The file that counts the processes killed for memory in the control group of a process; empty without one."""
-    try:
-        with open(f"/proc/{pid}/cgroup", encoding="utf-8") as stream:
-            lines = [line.rstrip("\n").split(":", 2) for line in stream]
-    except OSError:
-        return ""
-    for _number, controllers, path in lines:
-        if "memory" in controllers.split(","):
-            return f"/sys/fs/cgroup/memory{path}/memory.oom_control"
-    for number, _controllers, path in lines:
-        if number == "0":
-            return f"/sys/fs/cgroup{path}/memory.events"
-    return ""

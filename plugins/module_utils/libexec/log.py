@@ -4,18 +4,20 @@
 
 It has the container's output on the descriptors 3 and 4, and the bundle as its working directory. It writes the json-file log.
 After the container's end it asks the shim for the exit status and records it, since a daemon that was down at that moment
-forgets it (1.7 and 2.x). Like our shim it stays in memory, so it imports next to nothing.
+forgets it (1.7 and 2.x). Where the daemon does not supervise the container it does that, too (keep.py): a program of ours makes the
+next task, which gets a log writer of its own. Like our shim it stays in memory, so it imports next to nothing.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from _signal import SIG_DFL, SIGTERM, set_wakeup_fd, signal
+from _signal import SIG_DFL, SIGTERM, signal
 from select import POLLHUP, POLLIN, poll
 
 from ..runtime.json_log import Log
-from .ends import Memory, poststop, raise_priority, watch
+from .ends import Memory, poststop, raise_priority, ticks, watch
+from .keep import Keeper
 from .state import beginning, ending, write
 
 TYPE_CHECKING = False
@@ -30,37 +32,54 @@ _LOOK_MS = 10
 
 def main(arguments: list[str]) -> int:
     """arguments: the directory for state.json, the log, its max size, how many files, a file that is written where state.json cannot be,
-    the seconds below, and descriptors, where they are not 3, 4 and 5.
+    the seconds below, how often a supervisor has started the container, its last delay, and descriptors, where they are not 3, 4 and 5.
 
     late: 0, or how long to wait for output that the shim still carries to us when the container has ended (seconds): from a
     console, or through FIFOs. What is later than that is still written, until the task is deleted.
     """
-    directory, path, size, files, spare, seconds, *descriptors = arguments
+    directory, path, size, files, spare, seconds, restarts, waited, *descriptors = arguments
     late, fds = float(seconds), [int(fd) for fd in descriptors] or _DESCRIPTORS
-    log = Log(path, int(size), int(files))
-    known = beginning(path, time.time())
-    stop = wake_on_sigterm()
+    for fd in fds:
+        # Checks and programs of ours must not hold them.
+        os.set_inheritable(fd, False)
+    log, container_id, began = Log(path, int(size), int(files)), os.environ.get("CONTAINER_ID", ""), time.monotonic()
+    me = os.getpid()
+    known = f'{beginning(path, time.time())},"shim":[{me},{ticks(me)}],"restarts":{int(restarts)}'
+    keeper = Keeper((directory,), container_id, int(restarts), float(waited))
     record(f"{{{known}}}\n", directory, spare, durable=False)
     os.close(fds[2])
     raise_priority()
     streams = {fds[0]: "stdout", fds[1]: "stderr"}
     init = Init()
-    over = copy(log, stop, streams, init, late)
+    over = copy(log, keeper, streams, init, late)
     log.finish()
     # From here on only late output could be lost.
     if not late:
-        signal(SIGTERM, SIG_DFL)
         # The shim that has sent SIGTERM meanwhile keeps a lock until we end (at most 12 s), which its answer needs.
-        over = over and not terminated(stop)
-    ended = wait_for_end(os.environ.get("CONTAINER_ID", "")) if over else None
+        signal(SIGTERM, SIG_DFL)
+        keeper.woken()
+        over = over and not keeper.down
+    ended = wait_for_end(container_id) if over else None
+    keeper.listen()
     if ended:
+        status, up = ended[0], time.monotonic() - began
         end = ending(*ended, init.memory.kills, log.dropped)
-        record(f"{{{known},{end}}}\n", directory, spare)
+        delay = keeper.delay(status, up)
+        record(f"{{{known},{end}{_next(keeper, delay)}}}\n", directory, spare)
+        if delay >= 0:
+            if keeper.hand_over(delay, status):
+                return 0
+            record(f"{{{known},{end}{_next(keeper, -1.0)}}}\n", directory, spare)
         poststop(".")
         if late:
-            copy(log, stop, streams, Init(-2), 0)
+            copy(log, keeper, streams, Init(-2), 0)
             log.finish()
     return 0
+
+
+def _next(keeper: Keeper, delay: float) -> str:
+    """The members of the JSON object about what follows an end."""
+    return ',"restarting":true' if delay >= 0 else ',"asked":true' if keeper.asked() else ',"asked":false'
 
 
 def record(text: str, directory: str, spare: str, durable: bool = True) -> None:
@@ -73,65 +92,56 @@ def record(text: str, directory: str, spare: str, durable: bool = True) -> None:
         write(text, f"{directory}/state.json", spare, durable)
 
 
-def wake_on_sigterm() -> int:
-    """A descriptor to poll for SIGTERM. The shim sends it when the task is deleted; output in the pipes is still written."""
-    reader, writer = os.pipe()
-    for fd in (reader, writer):
-        os.set_blocking(fd, False)
-    set_wakeup_fd(writer)
-    signal(SIGTERM, lambda number, frame: None)
-    return reader
-
-
-def terminated(stop: int) -> bool:
-    """Whether SIGTERM has come."""
-    try:
-        return bool(os.read(stop, 1))
-    except BlockingIOError:
-        return False
-
-
 class Init:
     """The init process. fd: becomes readable at its end; -1 before it exists, -2 if it will not exist."""
 
     def __init__(self, fd: int = -1) -> None:
         self.fd, self.memory = fd, Memory("")
 
-    def look(self, poller: t.Any) -> None:
+    def look(self, poller: t.Any, keeper: Keeper) -> None:
         if self.fd == -1:
-            self.fd = init_end()
+            pid = init_pid()
+            try:
+                self.fd = watch(pid) if pid else -1
+            except OSError:
+                return
             if self.fd >= 0:
                 poller.register(self.fd, POLLIN)
                 self.memory = Memory(memory_events())
                 self.memory.watch(poller)
+                keeper.begin(pid, poller)
 
 
-def copy(log: Log, stop: int, streams: dict[int, str], init: Init, late: float) -> bool:
-    """Copy output to the log until the container's init process has ended (True), or stop is readable or the streams end (False).
+def copy(log: Log, keeper: Keeper, streams: dict[int, str], init: Init, late: float) -> bool:
+    """Copy output to the log until the container's init process has ended (True), or the task is deleted (False).
 
-    The shim keeps the pipes open until the task is deleted, so their end does not tell that the container has ended.
+    The shim keeps the pipes open until the task is deleted, so their end does not tell that the container has ended; and a container
+    may close them, or its shim the FIFOs, before that.
     """
     poller = poll()
-    poller.register(stop, POLLIN)
+    poller.register(keeper.fd, POLLIN)
     left = dict(streams)
     for fd in left:
         os.set_blocking(fd, False)
         poller.register(fd, POLLIN | POLLHUP)
-    init.look(poller)
-    while left:
-        events = [fd for fd, _event in poller.poll(_LOOK_MS if init.fd == -1 else None)]
-        init.look(poller)
+    init.look(poller, keeper)
+    while left or init.fd >= 0:
+        seconds = keeper.seconds()
+        wait = _LOOK_MS if init.fd == -1 else seconds * 1000 if seconds is not None else None
+        events = [fd for fd, _event in poller.poll(wait)]
+        init.look(poller, keeper)
         if init.memory.fd in events:
             init.memory.look()
+        keeper.work(events)
         # Check for the end before reading the pipes, so that no output from before the end is missed.
-        over = stop in events or init.fd in events
+        over = keeper.down or init.fd in events
         for fd in [fd for fd in left if over or fd in events]:
             if not drain(fd, left[fd], log):
                 poller.unregister(fd)
                 del left[fd]
         if over:
             init.memory.close()
-            poller.unregister(stop if stop in events else init.fd)
+            keeper.over()
             wait_for_more(poller, left, log, late)
             return init.fd in events
     return False
@@ -158,13 +168,13 @@ def drain(fd: int, name: str, log: Log) -> bool:
         log.feed(name, data)
 
 
-def init_end() -> int:
-    """A descriptor that becomes readable when the container's init process ends; -1 before it exists."""
+def init_pid() -> int:
+    """The container's init process; 0 before it exists."""
     try:
         with open("init.pid", encoding="ascii") as stream:
-            return watch(int(stream.read()))
+            return int(stream.read())
     except (OSError, ValueError):
-        return -1
+        return 0
 
 
 def shim_address() -> tuple[str, int]:

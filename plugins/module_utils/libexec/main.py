@@ -13,6 +13,7 @@ import sys
 VERBS = {
     "log": "write the log of a task of containerd's",
     "shim": "hold a container of the embedded engine",
+    "watch": "supervise a container whose shim or log writer was killed",
 }
 
 

@@ -17,33 +17,29 @@ from _thread import start_new_thread
 
 from ..runtime.json_log import Log, escape
 from .ends import poststop, raise_priority, ticks
+from .keep import NOT_STARTED, Keeper
 from .life import Life
 from .state import beginning, ending, settle, write
-
-#: The mark of a wanted end: in the container's directory after a stop, in the bundle after a removal.
-_ASKED = "stopped"
 
 
 def main(arguments: list[str]) -> int:
     """arguments: a socket to whoever starts the container, bundle, the container's directory and id, log file, its max size, how many
-    files, how it talks (life.py), and the command of the runtime.
+    files, how it talks (life.py), how often a supervisor has started it, its last delay, and the command of the runtime.
     """
-    control, bundle, directory, container_id, path, size, files, io, *command = arguments
+    control, bundle, directory, container_id, path, size, files, io, restarts, waited, *command = arguments
     starter = int(control)
     # The runtime must not inherit it: the module must notice our end even while the runtime runs.
     os.set_inheritable(starter, False)
     # End of file: the container was not made after all, or the module was killed.
     if not os.read(starter, 1):
         return 0
-    log = Log(path, int(size), int(files))
-    life = Life(bundle, command, io, log)
+    keeper = Keeper((directory, bundle), container_id, int(restarts), float(waited))
+    run = Run(bundle, directory, keeper, io, path, Log(path, int(size), int(files)), command)
     # The answer tells what happened; a closed socket without an answer means that we died.
-    if not life.begin(container_id):
+    if not run.begin():
         answer(starter, b"failed\n")
         return 1
-    known = f"{beginning(path, life.started)},{processes(life, command[0], '--systemd-cgroup' in command)}"
-    files_of_state = f"{directory}/state.json", f"{bundle}/state.json"
-    written = write(f"{{{known}}}\n", *files_of_state, durable=False)
+    written = run.record(durable=False)
     answer(starter, b"started\n" if written else b"unwritten\n")
     raise_priority()
     try:
@@ -51,12 +47,55 @@ def main(arguments: list[str]) -> int:
         start_new_thread(settle, (written,))
     except RuntimeError:  # no more threads
         settle(written)
-    life.last()
-    asked = "true" if any(os.path.lexists(f"{place}/{_ASKED}") for place in (directory, bundle)) else "false"
-    end = ending(life.status, time.time(), life.oom_kills, log.dropped)
-    write(f'{{{known},{end},"asked":{asked}}}\n', *files_of_state)
+    while run.last():
+        run.begin()
     poststop(bundle)
     return 0
+
+
+class Run:
+    """The runs of a container, one after another."""
+
+    def __init__(self, bundle: str, directory: str, keeper: Keeper, io: str, path: str, log: Log, command: list[str]) -> None:
+        self._bundle, self._directory, self._keeper, self._id = bundle, directory, keeper, keeper.container_id
+        self._io, self._path, self._log, self._command = io, path, log, command
+        self._life = Life(bundle, command, io, log)
+        self._known, self._began, self._runs, self._again = "", 0.0, False, False
+
+    def begin(self) -> bool:
+        """Start the container. False when that fails."""
+        life = self._life = Life(self._bundle, self._command, self._io, self._log)
+        self._began = time.monotonic()
+        self._runs = life.begin(self._id)
+        facts = processes(life, self._command[0], "--systemd-cgroup" in self._command)
+        self._known = f'{beginning(self._path, life.started)},{facts},"restarts":{self._keeper.restarts}'
+        return self._runs
+
+    def record(self, more: str = "", durable: bool = True) -> str:
+        return write(f"{{{self._known}{more}}}\n", f"{self._directory}/state.json", f"{self._bundle}/state.json", durable)
+
+    def last(self) -> bool:
+        """The rest of a run. True when the container is to be started again, now."""
+        life, keeper = self._life, self._keeper
+        status = NOT_STARTED
+        if self._runs:
+            if self._again:
+                self.record()
+            life.last(keeper)
+            status = life.status
+        life.close()
+        delay = keeper.delay(status, time.monotonic() - self._began)
+        end = f",{ending(status, time.time(), life.oom_kills, self._log.dropped)}"
+        if delay >= 0:
+            self.record(f'{end},"restarting":true')
+            if keeper.wait(delay, status):
+                life.clear(self._id)
+                keeper.start()
+                self._again = True
+                return True
+        asked = "true" if keeper.asked() else "false"
+        self.record(f'{end},"asked":{asked}')
+        return False
 
 
 def answer(starter: int, text: bytes) -> None:

@@ -15,7 +15,7 @@ def write(text: str, path: str, spare: str, durable: bool = True) -> str:
     """
     for place in (path, spare):
         try:
-            _replace(place, text, durable)
+            replace(place, text, durable)
             if place == path:
                 _unlink(spare)
             return place
@@ -24,7 +24,8 @@ def write(text: str, path: str, spare: str, durable: bool = True) -> str:
     return ""
 
 
-def _replace(path: str, text: str, durable: bool) -> None:
+def replace(path: str, text: str, durable: bool) -> None:
+    """Write a file atomically. OSError."""
     fd = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         data = text.encode()

@@ -14,14 +14,13 @@ import os
 import re
 import typing as t
 
-from ..errors import EngineError, InvalidArgument, printable
-from ..hostfs.atomic import change_in_place, make_dir, read_file, remove_file, write_file
+from ..errors import EngineError, InvalidArgument, NotFound, printable
+from ..hostfs.atomic import make_dir, read_file, remove_file, write_file
+from ..hostfs.edit import edit, with_part
 from ..hostfs.lock import locked
 from .places import STATE_DIR
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,252}"
-#: Of a hosts file: a container could let its own grow.
-_LIMIT = 1024 * 1024
 _SUFFIX = ".json"
 
 
@@ -105,16 +104,5 @@ class Names:
 
 def rewrite(path: str, network: str, lines: t.Sequence[str]) -> None:
     """Replace the part of a hosts file that is about this network. Fine when the file is gone: so is its container."""
-    begin, end = (f"# {sign}fleet.containerd {network}\n".encode() for sign in ("begin ", "end "))
-
-    def change(old: bytes) -> bytes:
-        if len(old) > _LIMIT:
-            raise EngineError(f"{path} has more than {_LIMIT} bytes: the names of the network are not written to it")
-        head, found, rest = old.partition(begin)
-        tail = rest.partition(end)[2] if found else b""
-        if head and not head.endswith(b"\n"):
-            head += b"\n"
-        part = begin + "".join(f"{line}\n" for line in lines).encode() + end if lines else b""
-        return head + part + tail
-
-    change_in_place(path, change, _LIMIT)
+    with contextlib.suppress(NotFound):
+        edit(path, lambda old: with_part(old, network, lines))

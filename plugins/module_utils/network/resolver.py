@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
-from ..hostfs.atomic import change_in_place
+from ..errors import NotFound
+from ..hostfs.edit import edit
 
 _HOST = "/etc/resolv.conf"
 #: What systemd-resolved was told; its own file names only itself.
@@ -46,7 +48,8 @@ class Resolver(t.NamedTuple):
     def write(self) -> None:
         """Have what the host says now in the file, which may be mounted already: so it is written in place. Fine when it is gone."""
         text = self.text()
-        change_in_place(self.path, lambda old: text, _LIMIT)
+        with contextlib.suppress(NotFound):
+            edit(self.path, lambda old: text)
 
 
 def _of_host(all_of_it: bool) -> str:

@@ -18,3 +18,11 @@ def parse_size(value: object, option: str) -> int:
     if not found:
         raise InvalidArgument(f"{option}: {printable(value, 60)!r} is not a size (examples: 512, 64k, 10m, 1.5g)")
     return int(float(found.group(1)) * 1024 ** _POWER[found.group(2).lower()])
+
+
+def size_text(size: int) -> str:
+    """A size in the shortest form that parse_size() reads exactly."""
+    for letter in reversed("kmgtp"):
+        if size and size % 1024 ** _POWER[letter] == 0:
+            return f"{size // 1024 ** _POWER[letter]}{letter}"
+    return str(size)

@@ -105,6 +105,7 @@ containerd.services.tasks.v1.PauseTaskRequest container_id:1:s
 containerd.services.tasks.v1.ResumeTaskRequest container_id:1:s
 containerd.services.tasks.v1.StartRequest container_id:1:s exec_id:2:s
 containerd.services.tasks.v1.StartResponse pid:1:u
+containerd.services.tasks.v1.UpdateTaskRequest container_id:1:s resources:2:m=google.protobuf.Any
 containerd.services.tasks.v1.WaitRequest container_id:1:s exec_id:2:s
 containerd.services.tasks.v1.WaitResponse exit_status:1:u exited_at:2:m=google.protobuf.Timestamp
 containerd.types.Descriptor media_type:1:s digest:2:s size:3:i annotations:5:%s
@@ -183,5 +184,6 @@ containerd.services.tasks.v1.Tasks/List containerd.services.tasks.v1.ListTasksRe
 containerd.services.tasks.v1.Tasks/Pause containerd.services.tasks.v1.PauseTaskRequest google.protobuf.Empty u
 containerd.services.tasks.v1.Tasks/Resume containerd.services.tasks.v1.ResumeTaskRequest google.protobuf.Empty u
 containerd.services.tasks.v1.Tasks/Start containerd.services.tasks.v1.StartRequest containerd.services.tasks.v1.StartResponse u
+containerd.services.tasks.v1.Tasks/Update containerd.services.tasks.v1.UpdateTaskRequest google.protobuf.Empty u
 containerd.services.tasks.v1.Tasks/Wait containerd.services.tasks.v1.WaitRequest containerd.services.tasks.v1.WaitResponse u
 """

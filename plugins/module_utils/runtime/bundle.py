@@ -32,9 +32,13 @@ class Bundle:
         """Write config.json and mount the root file system. runtime: the binary that will make the container."""
         make_dir(self.rootfs)
         os.symlink(runtime, os.path.join(self.path, _RUNTIME))
-        write_file(os.path.join(self.path, "config.json"), json.dumps(spec).encode(), durable=False)
+        self.configure(spec)
         for entry in mounts:
             host_mounts.mount(entry.type, entry.source, self.rootfs, entry.options)
+
+    def configure(self, spec: t.Mapping[str, t.Any]) -> None:
+        """Write config.json, also for the next start from this bundle."""
+        write_file(os.path.join(self.path, "config.json"), json.dumps(spec).encode(), durable=False)
 
     def give_up(self) -> None:
         """Tell the shim that the coming end is wanted. A full disk must not prevent a removal."""

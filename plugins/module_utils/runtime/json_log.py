@@ -23,9 +23,19 @@ def escape(data: bytes) -> str:
     return data.decode("utf-8", "replace").translate(_ESCAPES)
 
 
+def timestamp(now: int) -> str:
+    """RFC 3339, of nanoseconds since the epoch."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now % 10**9:09d}Z"
+
+
 def rotated(path: str, number: int) -> str:
     """The name of a rotated file; larger numbers are older."""
     return f"{path}.{number}" if number else path
+
+
+def rotation(path: str) -> str:
+    """The file with the size and number of files of a log that were changed after its start: two numbers."""
+    return f"{path}.rotation"
 
 
 class Log:
@@ -33,6 +43,8 @@ class Log:
 
     def __init__(self, path: str, max_size: int, max_files: int) -> None:
         self._path, self._max_size, self._max_files = path, max_size, max(1, max_files)
+        self._rotation = rotation(path)
+        self._looked: tuple[int, ...] = ()
         self._partial: dict[str, bytes] = {}
         self._fd = -1
         self._size = 0
@@ -68,8 +80,8 @@ class Log:
     def _write(self, stream: str, pieces: list[bytes]) -> None:
         if not self._path or not pieces:
             return
-        now = time.time_ns()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now // 10**9)) + f".{now % 10**9:09d}Z"
+        self._look()
+        stamp = timestamp(time.time_ns())
         for piece in pieces:
             text = f'{{"log":"{escape(piece)}","stream":"{stream}","time":"{stamp}"}}\n'.encode()
             try:
@@ -81,6 +93,25 @@ class Log:
                 self._size += os.write(self._fd, text)
             except OSError:
                 self.dropped += 1
+
+    def _look(self) -> None:
+        """Take over a change of the rotation. What cannot be read is being written."""
+        try:
+            found = os.stat(self._rotation)
+            looked = (found.st_mtime_ns, found.st_size, found.st_ino)
+            if looked == self._looked:
+                return
+            self._looked = looked
+            with open(self._rotation, encoding="ascii") as stream:
+                size, files = map(int, stream.read(64).split())
+        except (OSError, ValueError):
+            return
+        for number in range(files, self._max_files):
+            try:
+                os.unlink(rotated(self._path, number))
+            except OSError:
+                continue
+        self._max_size, self._max_files = size, max(1, files)
 
     def _rotate(self) -> None:
         os.close(self._fd)

@@ -71,6 +71,27 @@ class Launch:
             return b""
 
 
+def start_apart(name: str, description: str, command: t.Sequence[str]) -> None:
+    """Start a process that outlives us, in its own control group. FailedPrecondition."""
+    null = subprocess.DEVNULL
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=null,
+            stdout=null,
+            stderr=null,
+            cwd="/",
+            env=ENVIRONMENT,
+            start_new_session=True,
+            preexec_fn=start_to_stay,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise FailedPrecondition(f"{description} cannot be started: {error}") from error
+    # Avoid a warning when this object is collected.
+    process.returncode = 0
+    set_apart(process.pid, name, description)
+
+
 def _in_child() -> None:
     """Runs before execve. These settings survive it, so the shim needs no ctypes."""
     libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

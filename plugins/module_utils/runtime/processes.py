@@ -50,6 +50,15 @@ def start_time(pid: int) -> int:
     return 0 if fields[0] in (b"Z", b"X") else int(fields[19])
 
 
+def parent_of(pid: int) -> int:
+    """Its parent; 0 for a missing process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            return int(stream.read().rpartition(b")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
 def control_groups(pid: int, naming: str = "") -> t.Dict[str, str]:
     """The groups of a process: by controller of version 1; under the empty name that of version 2. Empty after its end.
 

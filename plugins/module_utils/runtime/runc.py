@@ -124,6 +124,11 @@ _MEANINGS: t.Tuple[t.Tuple[str, t.Type[EngineError], str], ...] = (
         NotFound,
         "it does not run",
     ),
+    (
+        r"unable to set memory limit|memory\.limit_in_bytes.*busy",
+        FailedPrecondition,
+        "memory: the container uses more than that now",
+    ),
     (r"cannot pause|cannot resume|container not paused|container not running or created", FailedPrecondition, "{all}"),
     (r"operation not permitted|permission denied", PermissionDenied, "{all}"),
     (r"systemd not running", Unimplemented, "{all}"),
@@ -138,7 +143,8 @@ def failure(verb: str, text: str) -> EngineError:
         if found:
             names = {key: printable(value, 200) for key, value in found.groupdict().items() if value}
             return kind(words.format(all=_tail(message), **names))
-    return FailedPrecondition(f"the runtime cannot {verb} the container: {_tail(message)}")
+    advice = "; with update_in_place=false a new container is made" if verb == "update" else ""
+    return FailedPrecondition(f"the runtime cannot {verb} the container: {_tail(message)}{advice}")
 
 
 def _tail(message: str) -> str:

@@ -26,7 +26,8 @@ class Ending(t.NamedTuple):
 class TaskRecord(t.NamedTuple):
     """A task: its boot, processes, OCI runtime, log, start time and end. Unknown values are empty.
 
-    systemd: the runtime asks systemd for the control groups.
+    systemd: the runtime asks systemd for the control groups. shim: the process that supervises it, with either engine. restarts: how
+    often that has started it. restarting: it has ended, and is about to be started again.
     """
 
     boot: str = ""
@@ -37,6 +38,8 @@ class TaskRecord(t.NamedTuple):
     log: str = ""
     started_at: float = 0.0
     ending: t.Optional[Ending] = None
+    restarts: int = 0
+    restarting: bool = False
 
     @classmethod
     def read(cls, *paths: str) -> t.Optional[TaskRecord]:
@@ -53,7 +56,19 @@ class TaskRecord(t.NamedTuple):
         if None in processes or not all(isinstance(text, str) for text in texts) or not _is_number(started):
             return None
         init, shim = t.cast(t.List[Process], processes)
-        return cls(texts[0], init, shim, texts[1], found.get("systemd") is True, texts[2], float(started), _ending(found))
+        restarts: t.Any = found.get("restarts", 0)
+        return cls(
+            texts[0],
+            init,
+            shim,
+            texts[1],
+            found.get("systemd") is True,
+            texts[2],
+            float(started),
+            _ending(found),
+            int(restarts) if _is_number(restarts) else 0,
+            found.get("restarting") is True,
+        )
 
 
 def _ending(found: t.Mapping[str, t.Any]) -> t.Optional[Ending]:

@@ -25,11 +25,34 @@ class HostFacts(t.NamedTuple):
 
 def host_facts() -> HostFacts:
     """The facts of this machine. Hybrid hierarchies count as version 1, as for runc."""
-    return HostFacts(2 if _unified() else 1, systemd_runs(), limits(), oom_score_adj())
+    return HostFacts(version(), systemd_runs(), limits(), oom_score_adj())
+
+
+def version() -> int:
+    """The version of the control groups, 1 or 2."""
+    return 2 if _unified() else 1
 
 
 def _unified() -> bool:
     return os.path.exists(os.path.join(_ROOT, "cgroup.controllers"))
+
+
+def limits_swap() -> bool:
+    """Whether the kernel can limit swap space. Version 2 shows that in no file of its first group."""
+    if not _unified():
+        return os.path.exists(f"{_ROOT}/memory/memory.memsw.limit_in_bytes")
+    with open("/proc/cmdline", encoding="utf-8") as stream:
+        return os.path.exists("/proc/swaps") and "swapaccount=0" not in stream.read().split()
+
+
+def weighs_disks() -> bool:
+    """Whether the kernel has a scheduler of disks with weights: CFQ or BFQ; in version 2 BFQ or the cost model."""
+    if not _unified():
+        with contextlib.suppress(OSError):
+            return any(name.startswith(("blkio.bfq.", "blkio.leaf_weight")) for name in os.listdir(f"{_ROOT}/blkio"))
+        return False
+    below = (f"{entry.path}/io.bfq.weight" for entry in os.scandir(_ROOT) if entry.is_dir(follow_symlinks=False))
+    return os.path.exists(f"{_ROOT}/io.cost.qos") or any(map(os.path.exists, below))
 
 
 def systemd_runs() -> bool:

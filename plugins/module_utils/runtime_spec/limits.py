@@ -33,6 +33,8 @@ _LIMITS: t.Dict[str, t.Tuple[int, int]] = {
     "RTTIME": (_UNLIMITED, _UNLIMITED),
     "STACK": (8 << 20, _UNLIMITED),
 }
+#: All that a process can have.
+NAMES = {*_LIMITS, "LOCKS", "SIGPENDING"}
 
 
 class Limit(t.NamedTuple):
@@ -102,6 +104,18 @@ def limit_this_process() -> None:
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (soft, hard))
 
 
+def highest(name: str) -> int:
+    """The highest value that this process may give to others; -1: no limit."""
+    most = _number("/proc/sys/fs/nr_open") if name == "NOFILE" else 0
+    own = _UNLIMITED if _may_raise() or name == "LOCKS" else resource.getrlimit(getattr(resource, f"RLIMIT_{name}"))[1]
+    return min(most, own) if most and own != _UNLIMITED else most or own
+
+
 def rlimits(given: t.Sequence[Limit]) -> t.List[t.Dict[str, t.Any]]:
-    """process.rlimits of the runtime specification, where the largest number means no limit."""
-    return [{"type": f"RLIMIT_{one.name}", "soft": one.soft % 2**64, "hard": one.hard % 2**64} for one in given]
+    """process.rlimits of the runtime specification."""
+    return [in_specification(f"RLIMIT_{one.name}", one.soft, one.hard) for one in given]
+
+
+def in_specification(kind: str, soft: int, hard: int) -> t.Dict[str, t.Any]:
+    """One of process.rlimits; there, the largest number means no limit."""
+    return {"type": kind, "soft": soft % 2**64, "hard": hard % 2**64}

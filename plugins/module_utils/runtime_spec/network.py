@@ -26,8 +26,8 @@ def join_network(spec: t.Mapping[str, t.Any], path: str) -> None:
     linux["namespaces"] = [*others, {"type": "network", "path": path}]
 
 
-def hosts_file(hostname: str, more: t.Optional[t.Mapping[str, str]] = None) -> bytes:
+def hosts_file(hostname: str) -> bytes:
     """hostname: empty where it belongs to an address of a network, which is written there by whoever attaches."""
     names = f"localhost {hostname}" if hostname not in ("localhost", "") else "localhost"
     lines = [f"127.0.0.1\t{names}", "::1\tlocalhost ip6-localhost ip6-loopback"]
-    return "".join(f"{line}\n" for line in [*lines, *(f"{address}\t{name}" for name, address in (more or {}).items())]).encode()
+    return "".join(f"{line}\n" for line in lines).encode()

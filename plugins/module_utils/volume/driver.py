@@ -60,6 +60,10 @@ class Driver(t.NamedTuple):
             raise InvalidArgument("driver_options: o: nfs needs the address of the server, as addr=192.0.2.1")
         return cls(kind, device, words)
 
+    @property
+    def mounted(self) -> bool:
+        return self.kind not in ("", "bind")
+
     def place(self, namespace: str, name: str, state_root: str) -> str:
         """Where the link _data leads; empty for none."""
         if not self.kind:
@@ -75,7 +79,7 @@ class Driver(t.NamedTuple):
     def ready(self, name: str, data: str) -> None:
         """Mount it, if it has to be, and is not."""
         self.check(name)
-        if self.kind in ("", "bind"):
+        if not self.mounted:
             return
         point = os.readlink(data)
         if point in mount_points(point):
@@ -88,7 +92,7 @@ class Driver(t.NamedTuple):
 
     def release(self, data: str) -> None:
         """Unmount it."""
-        if self.kind not in ("", "bind") and os.path.islink(data):
+        if self.mounted and os.path.islink(data):
             point = os.readlink(data)
             unmount(point, lazy=True)
             try:

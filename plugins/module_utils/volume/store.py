@@ -55,6 +55,11 @@ class Volume(t.NamedTuple):
     def driver(self) -> Driver:
         return Driver.of(self.options)
 
+    @property
+    def mounted(self) -> bool:
+        """Whether it has to be mounted before a start."""
+        return not self.problem and self.driver.mounted
+
     def stat(self) -> t.Optional[os.stat_result]:
         """That of its directory; None where it is not there, as with one that is not mounted yet."""
         try:

@@ -243,6 +243,28 @@ def a_job_that_is_cleaned_up_leaves_none(volumes: Volumes) -> None:
     volumes.converge(volumes.volume("data", state="absent"))
 
 
+def as_mounts(volumes: Volumes) -> None:
+    """The other option, with the same volumes."""
+    mounts: t.List[Options] = [
+        {"source": "data", "target": "/data"},
+        {"source": "plain", "target": "/x", "type": "volume", "no_copy": True, "read_only": True},
+        {"target": "/own"},
+    ]
+    made = volumes.converge(volumes.container("web", mounts=mounts))
+    assert made.actions[-4:-1] == ["create volume data", "create volume plain", "create container web"]
+    found = {one["Destination"]: (one["Type"], one["RW"]) for one in made.value("container")["Mounts"]}
+    assert found == {"/data": ("volume", True), "/x": ("volume", False), "/own": ("volume", True)}
+    assert os.listdir(volumes.data("data")) == ["seed"]
+    said = volumes.refused(volumes.volume("plain", state="absent"))
+    assert "is used by containers: web:" in said
+    twice = volumes.container("web", mounts=mounts, volumes=["data:/data"])
+    assert volumes.run(twice, failing=True).msg.startswith("mounts: /data is a target of volumes, too")
+    volumes.run(volumes.container("web", state="absent", keep_volumes=False))
+    assert [one["Name"] for one in volumes.run(volumes.info()).value("volumes")] == ["data", "plain"]
+    for name in ("data", "plain"):
+        volumes.run(volumes.volume(name, state="absent"))
+
+
 def force(volumes: Volumes) -> None:
     """Not under what runs; containers that do not run start with a new volume."""
     volumes.run(volumes.container("web", volumes=["data:/data"]))

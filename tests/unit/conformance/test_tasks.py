@@ -37,10 +37,13 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
 from ansible_collections.fleet.containerd.plugins.module_utils.layers.diff_apply import apply_layer
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.steps import stop
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.values import Stop
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.json_log import rotation
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.logs import read as read_log
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import arguments_of
+from ansible_collections.fleet.containerd.tests.support.cgroups import limits_of
 from ansible_collections.fleet.containerd.tests.support.images import busybox_layer
 from ansible_collections.fleet.containerd.tests.support.specs import busybox_spec
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 if t.TYPE_CHECKING:
     from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
@@ -97,17 +100,6 @@ def box(engine: Engine, harness: t.Any) -> t.Iterator[Box]:
     found = Box(engine, harness)
     yield found
     found.close()
-
-
-def until(check: t.Callable[[], t.Any], seconds: float = 10.0) -> t.Any:
-    """Wait until something is true; it is given back."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = check()
-        if found:
-            return found
-        time.sleep(0.05)
-    raise AssertionError("it did not come true in time")
 
 
 def test_a_task_goes_through_its_life(box: Box) -> None:
@@ -299,6 +291,81 @@ def test_a_paused_task_can_be_stopped_and_deleted(box: Box) -> None:
     assert box.engine.tasks.state(stopped.id).exit_status == 5
     box.engine.tasks.delete(deleted.id, force=True)
     assert time.monotonic() - started < 30
+
+
+def test_limits_change_while_it_runs(box: Box) -> None:
+    made, names = box.run("sleep", "1000"), ("memory", "memory_swap", "pids", "quota", "period", "shares", "cpus")
+    pid, tasks = box.engine.tasks.state(made.id).pid, box.engine.tasks
+    before = limits_of(pid, *names)
+    few = {"memory": {"limit": 64 << 20, "swap": 128 << 20}, "pids": {"limit": 50}}
+    tasks.update(made, {**few, "cpu": {"quota": 50000, "period": 100000, "cpus": "0"}})
+    now = {"memory": 64 << 20, "memory_swap": 128 << 20, "pids": 50, "quota": 50000, "period": 100000, "cpus": 0}
+    assert limits_of(pid, *names) == {**before, **now}
+    tasks.update(made, {"pids": {"limit": 40}})
+    assert limits_of(pid, *names) == {**before, **now, "pids": 40}
+    more = {"memory": {"limit": 256 << 20, "swap": 256 << 20}, "cpu": {"shares": 512}}
+    tasks.update(made, more)
+    grown = {"memory": 256 << 20, "memory_swap": 256 << 20, "shares": 512}
+    assert limits_of(pid, *names) == {**before, **now, "pids": 40, **grown}
+    tasks.pause(made.id)
+    free = {"memory": {"limit": -1, "swap": -1}, "pids": {"limit": -1}}
+    tasks.update(made, {**free, "cpu": {"quota": -1, "period": 100000, "shares": 1024, "cpus": str(before["cpus"])}})
+    assert limits_of(pid, *names) == before
+    tasks.resume(made.id)
+    tasks.signal(made.id, signal.SIGKILL)
+    tasks.wait(made.id, 10)
+    with pytest.raises(FailedPrecondition):
+        tasks.update(made, few)
+    tasks.delete(made.id)
+    with pytest.raises(NotFound):
+        tasks.update(made, few)
+
+
+_MEMORY = "dd if=/dev/zero of=/dev/shm/x bs=1M count=40; dd if=/dev/zero of=/cached bs=1M count=60 conv=fsync; echo done; exec sleep 1000"
+
+
+def test_no_process_is_killed_for_a_new_limit(box: Box) -> None:
+    made = box.run("sh", "-c", _MEMORY)
+    until(lambda: "done" in box.output(made))
+    pid = box.engine.tasks.state(made.id).pid
+    with pytest.raises(FailedPrecondition, match="^memory: the container uses [0-9]+m now, so it cannot be limited to 20m"):
+        box.engine.tasks.update(made, {"memory": {"limit": 20 << 20, "swap": 20 << 20}})
+    assert limits_of(pid, "memory") == {"memory": None}
+    # The kernel takes away what it has only cached of files.
+    box.engine.tasks.update(made, {"memory": {"limit": 60 << 20, "swap": 60 << 20}})
+    assert limits_of(pid, "memory") == {"memory": 60 << 20}
+    assert box.engine.tasks.state(made.id).status == RUNNING
+
+
+def test_a_next_start_by_whoever_holds_it_has_the_new_limits(box: Box) -> None:
+    made = box.run("sleep", "1000")
+    changed = made._replace(spec={**made.spec, "annotations": {"changed": "yes"}})
+    box.engine.tasks.update(changed, {"pids": {"limit": 50}})
+    if isinstance(box.engine, EmbeddedEngine):
+        # A daemon makes a bundle from the record.
+        (config,) = pathlib.Path(box.engine._state_root).rglob("config.json")
+        assert json.loads(config.read_text())["annotations"] == {"changed": "yes"}
+
+
+def test_the_rotation_changes_while_it_runs(box: Box) -> None:
+    made = box.run(
+        "sh", "-c", "i=0; while read -r line; do echo $i$line; i=$((i+1)); done", stdin=True, log_max_size=400, log_max_files=5
+    )
+    path = pathlib.Path(box.log(made))
+    with open(f"/proc/{box.engine.tasks.state(made.id).pid}/fd/0", "w") as stream:
+
+        def say(lines: int) -> None:
+            stream.write(("x" * 50 + "\n") * lines)
+            stream.flush()
+
+        say(20)
+        until(lambda: "19x" in box.output(made))
+        assert len(list(path.parent.glob("out.log.?"))) == 4
+        pathlib.Path(rotation(str(path))).write_text("100000 2\n")
+        say(30)
+        until(lambda: "49x" in box.output(made))
+    assert [one.name for one in sorted(path.parent.glob("out.log*"))] == ["out.log", "out.log.1", "out.log.rotation"]
+    assert path.stat().st_size > 3000
 
 
 def test_the_log_is_json_and_rotates(box: Box) -> None:

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ...errors import EngineError
+from ...errors import EngineError, InvalidArgument
 from ...kernel.field import IGNORE, STRICT, Change, Field, compare, ignored
-from ..image.pull import has_to_be_pulled, pull_title
+from ..image.pull import ASSUMED, has_to_be_pulled, pull_title
 from ..image.values import FoundImage
 from .options.network import with_mode
 from .options.row import Live
@@ -35,7 +35,7 @@ def differences(want: WantedContainer, have: FoundContainer) -> Differences:
     before = load(stored["given"])
     made = effective(before, stored["defaults"])
     given = with_mode(want.given, made, want.modes)
-    values = effective({**before, **given}, stored["defaults"])
+    values = effective({**before, **given}, _defaults(want, have, stored))
     also = [row.option for row in ROWS if row.said_by in given and given[row.said_by] == made[row.said_by]]
     options = list(dict.fromkeys([*given, *also]))
     had = there(have.container, made, options) if have.container is not None else made
@@ -47,11 +47,39 @@ def differences(want: WantedContainer, have: FoundContainer) -> Differences:
             field = field._replace(mode=STRICT)
         fields.append(field)
     found = compare(fields, gets, had)
-    live = [change for change in found if BY_OPTION[change.field.option].live is not Live.NEVER]
+    live = [change for change in found if _in_place(want, have, change)]
     image = image_change(want, have)
     changes = [change for change in found if change not in live] + ([image] if image else [])
     reset = [one for one in reset_by(want, have) if one.field.option not in given] if changes else []
     return Differences(changes, live, reset)
+
+
+def _in_place(want: WantedContainer, have: FoundContainer, change: Change) -> bool:
+    row = BY_OPTION[change.field.option]
+    stays = have.container is None or row.stays(have.container, change.after)
+    return want.in_place and row.live is not Live.NEVER and stays
+
+
+def _defaults(want: WantedContainer, have: FoundContainer, stored: t.Mapping[str, t.Any]) -> t.Any:
+    """Those of the image that values are added to. Another image is a difference itself, unless that is ignored."""
+    view = have.image.view if have.image and ignored("image", want.modes) and not want.compare_with_own else None
+    return image_defaults(view.image_config) if view else stored["defaults"]
+
+
+def check_labels(want: WantedContainer, have: FoundContainer) -> None:
+    """InvalidArgument if the image has labels that the task does not give, and all labels are compared."""
+    if want.modes.get("labels", want.modes.get("*")) != STRICT:
+        return
+    image = have.image if have.image and have.image.view else None
+    if image is None and have.stored is None:
+        image = coming(want, have)
+    if image and image.view:
+        labels = image_defaults(image.view.image_config)["labels"]
+    else:
+        labels = have.stored["defaults"]["labels"] if have.stored else {}
+    more = sorted(set(labels) - set(want.given.get("labels", ())))
+    if more:
+        raise InvalidArgument(f"image_label_mismatch: fail: the image has labels that the task does not give: {', '.join(more)}")
 
 
 def reset_by(want: WantedContainer, have: FoundContainer) -> t.List[Change]:
@@ -100,6 +128,8 @@ def image_change(want: WantedContainer, have: FoundContainer) -> t.Optional[Chan
             return None
         return Change(Field("image"), before, {"id": str(want.image.image_id)})
     name = str(want.image.reference.record) if want.image.reference else ""
+    if want.image.pull == ASSUMED:
+        return Change(Field("image"), before, {"name": name, "digest": "unknown"})
     digest = _wanted_digest(want, have, stored)
     same_image = digest in (stored["target"], stored["manifest"], "")
     if same_image and (stored["name"] == name or not want.strict_name):

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
 from ...engine import labels as L
@@ -13,6 +14,9 @@ from ...kernel.engines import EngineOptions, kept_by_embedded
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
+
+#: Below the directory of a container, while it is changed in place (live.py).
+MARK = "updating"
 
 
 def find_container(engine: Engine, name: str) -> t.Optional[Container]:
@@ -36,6 +40,10 @@ def task_of(engine: Engine, container: t.Optional[Container]) -> t.Optional[Task
         return engine.tasks.state(container.id) if container else None
     except NotFound:
         return None
+
+
+def mark_of(engine: Engine, container: Container) -> str:
+    return os.path.join(engine.container_path(container.id), MARK)
 
 
 def elsewhere_or_warning(options: EngineOptions, engine: Engine, name: str) -> t.Tuple[str, str]:

@@ -13,6 +13,7 @@ from ...errors import EngineError, FailedPrecondition, NotFound, Unavailable, pr
 from ...kernel.converge import Facts
 from ...kernel.interrupt import Interrupted, check, guarded
 from . import networks, steps
+from .options.streams import log_path
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -245,4 +246,4 @@ def output_of(engine: Engine, container: Container) -> str:
     """The output of the container."""
     from ...runtime.logs import read
 
-    return read(steps.log_path(engine, container.id)).decode("utf-8", "replace")
+    return read(log_path(engine.container_dir(container.id), container.id)).decode("utf-8", "replace")

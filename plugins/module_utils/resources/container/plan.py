@@ -13,7 +13,7 @@ from ...errors import FailedPrecondition, InvalidArgument
 from ...kernel.converge import Plan, Step
 from ...kernel.field import render
 from ..image.pull import pull_steps, warnings_of
-from . import networks, steps, volumes
+from . import joined, networks, steps, volumes
 from .differences import differences
 from .jobs import Job, start_service
 from .options.row import Host
@@ -36,7 +36,7 @@ class Planner:
         self.job = Job(engine, want)
         self.differ = differences(want, have)
         #: Why what runs has to be started again; empty if it has not.
-        self.astray = networks.astray(engine, want, have)
+        self.astray = joined.astray(engine, want, have)
         self.warnings: t.List[str] = []
         #: Why a new container is needed; empty if it is not.
         self.because: t.List[str] = []
@@ -67,6 +67,8 @@ class Planner:
             self.warnings.extend(warnings_of(self.want.image, self.have.image))
         if makes:
             look_at(self.host, self.want.given)
+        else:
+            look_at(self.host, self.want.given, [change.field.option for change in self.differ.live])
         self._look_at_networks(makes)
 
     def _look_at_networks(self, makes: bool) -> None:
@@ -89,8 +91,8 @@ class Planner:
             self._warn_users("has none then")
 
     def _warn_users(self, what: str) -> None:
-        for name in networks.users(self.engine, self.want.name):
-            self.warnings.append(f"the container {name} uses the network of {self.want.name}, and {what}")
+        for name, kinds in joined.users(self.engine, self.want.name):
+            self.warnings.append(f"the container {name} uses namespaces of {self.want.name} ({', '.join(kinds)}), and {what}")
 
     def _pull(self) -> t.List[Step]:
         if self.want.image is None:
@@ -222,17 +224,22 @@ class Planner:
         """Live updates and the run state of a container that stays."""
         want, engine, have = self.want, self.engine, self.have
         found: t.List[Step] = []
-        if self.differ.live:
+        if self.differ.live or have.torn:
+            from .live import Update
+
+            update = Update(engine, container, want, self.differ.live)
+            update.check()
             options = ", ".join(sorted(change.field.option for change in self.differ.live))
-            found.append(
-                Step(
-                    f"update {options} of container {want.name}",
-                    lambda: steps.update(engine, container, want, self.differ.live),
-                )
-            )
-        found += self._state_steps(container)
+            again = f"complete the interrupted update of container {want.name}"
+            found.append(Step(f"update {options} of container {want.name}" if options else again, update.run))
+        if have.task and have.task.alone and want.state != "stopped" and not want.restart:
+            # Whoever killed its supervisor has not asked for its end.
+            title = f"supervise container {want.name} again"
+            found.append(Step(title, lambda: steps.supervise(engine, engine.containers.get(container.id))))
+        changed = self._state_steps(container)
+        found += changed
         before, after = render(self.differ.live)
-        if found[1 if self.differ.live else 0 :]:
+        if changed:
             before, after = {**before, "state": _state(have)}, {**after, "state": _wanted_state(want, have)}
         return Plan(found, before, after)
 

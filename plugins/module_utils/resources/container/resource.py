@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import typing as t
 
 from ...engine import labels as L
@@ -14,12 +15,11 @@ from ...kernel.converge import Facts, Plan
 from ...kernel.engines import EngineOptions
 from ...network.places import Places
 from ..image.find import find_image
-from ..image.pull import wanted_image
-from .differences import with_digest
-from .find import elsewhere_or_warning, find_container, leftovers, task_of
-from .networks import resolved
+from ..image.pull import ASSUMED, wanted_image
+from .differences import check_labels, with_digest
+from .find import elsewhere_or_warning, find_container, leftovers, mark_of, task_of
 from .options.life import STOP, stop_of
-from .options.table import comparison_modes, parse_given
+from .options.table import comparison_modes, known, parse_given
 from .values import FoundContainer, WantedContainer, check_name
 
 if t.TYPE_CHECKING:
@@ -34,13 +34,13 @@ class ContainerResource:
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedContainer:
         name, state, options = check_name(params["name"]), params["state"], EngineOptions.of(params)
-        keeps = params["keep_volumes"]
+        keeps = params["keep_volumes"] and not params["cleanup"]
         if state == "absent":
             return WantedContainer(name, state, options, stop_of(parse_given(params, STOP), params["force_kill"]), keeps)
         if params["cleanup"] and params["detach"]:
             raise InvalidArgument("cleanup: needs detach=false")
         check_wait(params)
-        given = parse_given(params)
+        given = known(engine, name, parse_given(params))
         return WantedContainer(
             name,
             state,
@@ -48,10 +48,13 @@ class ContainerResource:
             stop_of(given, params["force_kill"]),
             keeps,
             Places(params["cni_conf_dir"], bin_dirs=tuple(params["cni_bin_dir"])).checked(),
-            resolved(engine, name, given),
-            comparison_modes(params["comparisons"] or {}, _OTHER_COMPARED),
+            given,
+            _modes(params["comparisons"]),
             wanted_image(params, "image") if params["image"] else None,
             strict_name=params["image_name_mismatch"] == "recreate",
+            strict_labels=params["image_label_mismatch"] == "fail",
+            compare_with_own=params["image_comparison"] == "current-image",
+            in_place=params["update_in_place"],
             **{name: params[name] for name in ("detach", "wait_timeout", "cleanup", "recreate", "restart", "adopt")},
         )
 
@@ -62,7 +65,8 @@ class ContainerResource:
         task, left = task_of(engine, container), leftovers(engine, want.name)
         if container and stored is not None and task and task.status == STOPPED and want.leaves_nothing:
             return FoundContainer(None, None, None, image, (container, *left))
-        return FoundContainer(container, task, stored, image, left)
+        torn = container is not None and stored is not None and os.path.exists(mark_of(engine, container))
+        return FoundContainer(container, task, stored, image, left, torn)
 
     def lock(self, want: WantedContainer, engine: Engine) -> t.ContextManager[t.Any]:
         from .jobs import NameLock
@@ -72,6 +76,8 @@ class ContainerResource:
     def plan(self, want: WantedContainer, have: FoundContainer, engine: Engine) -> Plan:
         from .plan import Planner
 
+        if want.strict_labels and want.image:
+            check_labels(want, have)
         planner = Planner(engine, want, have)
         if have.container is None:
             elsewhere, warning = elsewhere_or_warning(want.engine, engine, want.name)
@@ -89,6 +95,26 @@ class ContainerResource:
         if have.container is None and isinstance(plan.after, dict):
             return plan._replace(after=functools.partial(with_digest, want, plan.after))
         return plan
+
+
+def in_check_mode(params: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
+    """There, pull_check_mode_behavior decides what asking for a newer image means."""
+    pull = {"image_not_present": "missing", "always": ASSUMED}.get(params["pull_check_mode_behavior"])
+    return {**params, "pull": pull} if pull and params["pull"] in ("always", "newer", True) else params
+
+
+def _modes(given: t.Optional[t.Mapping[str, t.Any]]) -> t.Dict[str, str]:
+    """The option comparisons, without aliases."""
+    if not given:
+        return {}
+    from ...argument_specs.containerd_container import SPEC
+
+    options: t.Any = SPEC["argument_spec"]
+    aliases = {alias: name for name, option in options.items() for alias in option.get("aliases", ())}
+    found = {aliases.get(name, name): mode for name, mode in given.items()}
+    if len(found) < len(given):
+        raise InvalidArgument(f"comparisons: {', '.join(sorted(given))}: two of these are names of one option")
+    return comparison_modes(found, _OTHER_COMPARED)
 
 
 def _facts(planner: Planner, end: FoundContainer) -> Facts:

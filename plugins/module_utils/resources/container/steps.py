@@ -5,36 +5,31 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
 import typing as t
 
 from ...engine import labels as L
-from ...engine.models import CREATED, PAUSED, STOPPED, Container
+from ...engine.models import ASKED, CREATED, PAUSED, RESTARTING, STOPPED, Container
 from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
-from ...kernel.field import outcome
 from ..image.find import find_image
 from . import networks, volumes
+from .find import task_of
 from .options.life import Stop, stopping
+from .options.others import others
 from .options.row import Draft, Values
-from .options.streams import task_io
-from .options.table import dump, dump_effective, effective, image_defaults, load, render, there, values_of
+from .options.streams import log_path, task_io
+from .options.supervision import supervision_of
+from .options.table import dump, dump_effective, effective, image_defaults, values_of
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
-    from ...engine.models import Image
+    from ...engine.models import Image, Supervision, TaskIO
     from ...image.inspect import ImageView
-    from ...kernel.field import Change
     from .values import WantedContainer
 
 SCHEMA = 1
 _KILL = 9
 _KILL_SECONDS = 30.0
-
-
-def log_path(engine: Engine, container_id: str) -> str:
-    """The path of a container's log."""
-    return os.path.join(engine.container_dir(container_id), f"{container_id}-json.log")
 
 
 def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Optional[Container] = None) -> Container:
@@ -60,11 +55,13 @@ def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Opti
             with rootfs.opened(mounts, directory) as root:
                 context = networks.context_of(engine, container_id, values, directory, want.name, want.places)
                 context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root)
-                draft = drafted(engine.namespace, context, _labels(engine, want, old is not None))
+                draft = drafted(engine.namespace, context, _labels(engine, want, values, old is not None))
+                _write_inside(draft, root)
             if old:
                 networks.inherit(draft, old, want)
             networks.settle(draft, directory, want.engine.data_root)
-            if draft.connected:
+            _keep_secrets(draft, directory, want.engine.data_root)
+            if draft.connected or draft.secrets:
                 networks.install(want.engine.data_root)
             for path, text in draft.files.items():
                 write_file(path, text, 0o644)
@@ -88,13 +85,29 @@ def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Opti
     return container
 
 
-def _labels(engine: Engine, want: WantedContainer, stage: bool) -> t.Dict[str, str]:
-    """The labels for nerdctl that no option gives."""
+def _keep_secrets(draft: Draft, directory: str, data_root: str) -> None:
+    if draft.secrets:
+        from .kept import keep
+
+        keep(draft, directory, data_root)
+
+
+def _write_inside(draft: Draft, root: int) -> None:
+    if draft.inside:
+        from ...hostfs.write_inside import write_inside
+
+        for one in draft.inside:
+            write_inside(root, one.path, one.content, one.mode, (one.uid, one.gid))
+
+
+def _labels(engine: Engine, want: WantedContainer, values: Values, stage: bool) -> t.Dict[str, str]:
+    """The labels for nerdctl that no option gives, and those by which others find who uses them."""
     return {
         L.STAGE if stage else L.NAME: want.name,
         L.NAMESPACE: engine.namespace,
         L.PLATFORM: str(want.image.platform) if want.image else "",
         L.EXTRA_HOSTS: "[]",
+        **{L.USES + name: "true" for name in others(values).values()},
     }
 
 
@@ -114,34 +127,66 @@ def _stored(given: Values, values: Values, record: Image, view: ImageView) -> t.
     }
 
 
-def start(engine: Engine, container: Container) -> None:
-    """Start it, after removing the task of an earlier run."""
+def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int, float]] = None) -> None:
+    """Start it, after removing the task of an earlier run. counters: those of a supervisor, which starts it (Supervision)."""
+    from . import kept, shared
+    from .options.mounts import make_sources
+
     with contextlib.suppress(NotFound):
         state = engine.tasks.state(container.id)
-        if state.status not in (STOPPED, CREATED):
+        if state.status not in (STOPPED, CREATED, RESTARTING):
             return
-        engine.tasks.delete(container.id, force=True)
-    _mark_stopped(engine, container, False)
-    io = task_io(container.spec, values_of(container), log_path(engine, container.id))
+        if not counters or not counters[0]:
+            engine.tasks.delete(container.id, force=True)
+    _forget_mark(engine, container)
+    # An update may have come between the plan and us.
+    container = engine.containers.get(container.id)
+    values = values_of(container)
+    make_sources(values)
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
     volumes.prepare(engine, container, mounts)
     container = networks.prepare(engine, container)
+    kept.prepare(container)
+    container = shared.prepare(engine, container)
+    asked = supervision_of(container.spec, values)._replace(mounts=volumes.have_mounts(engine, container))
+    if counters:
+        asked = asked._replace(restarts=counters[0], waited=counters[1])
+    else:
+        _have_starter(engine, asked)
     try:
-        engine.tasks.start(container, mounts, io)
+        engine.tasks.start(container, mounts, _io(engine, container, values), asked)
     except EngineError as error:
         # It may run: somebody else was faster, or the answer was lost.
         networks.release(container, unused=True)
-        raise networks.explained(container, error) from error
+        with contextlib.suppress(EngineError):
+            if task_of(engine, container) is None:
+                shared.release(engine, container)
+        raise kept.explained(container, networks.explained(container, error)) from error
+
+
+def _io(engine: Engine, container: Container, values: Values) -> TaskIO:
+    return task_io(container.spec, values, log_path(engine.container_dir(container.id), container.id))
+
+
+def _have_starter(engine: Engine, asked: Supervision) -> None:
+    """Have what starts containers while no task is there."""
+    if asked.wanted:
+        from .starting import install
+
+        install(engine.data_root)
 
 
 def halt(engine: Engine, container: Container) -> None:
     """Undo a start: kill the container. One that has ended by itself keeps its exit status."""
+    from . import shared
+
     with contextlib.suppress(NotFound):
         if engine.tasks.state(container.id).status == STOPPED:
             return
     with contextlib.suppress(NotFound):
         engine.tasks.delete(container.id, force=True)
     networks.release(container)
+    shared.release(engine, container)
 
 
 def stop(engine: Engine, container: Container, how: Stop) -> None:
@@ -149,8 +194,11 @@ def stop(engine: Engine, container: Container, how: Stop) -> None:
 
     Its addresses and ports do not: another container may want them.
     """
+    from . import shared
+
     _stop(engine, container, how)
     networks.release(container)
+    shared.release(engine, container)
 
 
 def _stop(engine: Engine, container: Container, how: Stop) -> None:
@@ -158,7 +206,7 @@ def _stop(engine: Engine, container: Container, how: Stop) -> None:
     try:
         if engine.tasks.state(container.id).status == STOPPED:
             return
-        _mark_stopped(engine, container, True)
+        engine.tasks.give_up(container.id)
         if not how.kill:
             _signal(engine, container.id, number)
             with contextlib.suppress(Unavailable):
@@ -188,7 +236,7 @@ def start_again(engine: Engine, container: Container, how: Stop) -> None:
 
 
 def _mark(engine: Engine, container: Container) -> str:
-    return os.path.join(engine.container_dir(container.id), "stopped")
+    return os.path.join(engine.container_dir(container.id), ASKED)
 
 
 def was_stopped(engine: Engine, container: Container) -> bool:
@@ -196,14 +244,10 @@ def was_stopped(engine: Engine, container: Container) -> bool:
     return L.DESIRED in container.extensions and os.path.exists(_mark(engine, container))
 
 
-def _mark_stopped(engine: Engine, container: Container, stopped: bool) -> None:
-    """Record that a stop was asked for. A full disk must not prevent the stop."""
-    if L.DESIRED not in container.extensions:
-        return
-    with contextlib.suppress(OSError):
-        if stopped:
-            os.close(os.open(_mark(engine, container), os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
-        else:
+def _forget_mark(engine: Engine, container: Container) -> None:
+    """Whoever starts it wants it to run."""
+    if L.DESIRED in container.extensions:
+        with contextlib.suppress(OSError):
             os.unlink(_mark(engine, container))
 
 
@@ -254,20 +298,9 @@ def _rename(engine: Engine, container: Container, add: t.Mapping[str, str], drop
     engine.containers.update(container._replace(labels={**labels, **add}), ["labels"])
 
 
-def update(engine: Engine, container: Container, want: WantedContainer, changes: t.Sequence[Change]) -> None:
-    """Change options that need no new container: in the specification and the record."""
-    stored = dict(container.extensions[L.DESIRED])
-    options = [change.field.option for change in changes]
-    # As JSON, since a later release may have stored options that have no row here.
-    given = {**stored["given"], **dump({option: want.given[option] for option in options if option in want.given})}
-    values = effective(load(given), stored["defaults"])
-    stored.update(given=given, effective={**stored["effective"], **dump_effective(values)})
-    draft = Draft(copy.deepcopy(dict(container.spec)), container.labels, container.runtime)
-    values = {**there(container, values, values), **{change.field.option: outcome(change) for change in changes}}
-    context = networks.context_of(engine, container.id, values, engine.container_dir(container.id), want.name, want.places)
-    render(draft, options, context)
-    if networks.changes(changes):
-        networks.change(engine, container, draft, context)
-    fields = ["labels", "extensions", *(["spec"] if draft.spec != container.spec else [])]
-    extensions = {**container.extensions, L.DESIRED: stored}
-    engine.containers.update(container._replace(spec=draft.spec, labels=draft.labels, extensions=extensions), fields)
+def supervise(engine: Engine, container: Container) -> None:
+    """Tell its supervisor what is asked for; have one again if it was killed."""
+    values = values_of(container)
+    asked = supervision_of(container.spec, values)._replace(mounts=volumes.have_mounts(engine, container))
+    _have_starter(engine, asked)
+    engine.tasks.supervise(container, _io(engine, container, values), asked)

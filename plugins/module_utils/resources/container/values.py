@@ -19,8 +19,11 @@ _NAME_LIMIT = 76
 class WantedContainer(t.NamedTuple):
     """places: of networks. given: the values of the options in the task (options/). modes: how they are compared. image: None without one.
 
-    keep_volumes: a container that is removed leaves those that it had alone. strict_name: an image with another name is another image.
-    wait_timeout: seconds that a job (detach is False) may take.
+    keep_volumes: a container that is removed leaves those that it had alone.
+    strict_name: an image with another name is another image. wait_timeout: seconds that a job (detach is False) may take.
+    in_place: options change without a new container where they can.
+    strict_labels: labels of the image that are not given are an error, if labels are compared strictly.
+    compare_with_own: when they are compared, values are added to those of the container's own image.
     """
 
     name: str
@@ -33,12 +36,15 @@ class WantedContainer(t.NamedTuple):
     modes: t.Mapping[str, str] = {}
     image: t.Optional[WantedImage] = None
     strict_name: bool = False
+    strict_labels: bool = False
+    compare_with_own: bool = False
     detach: bool = True
     wait_timeout: t.Optional[float] = None
     cleanup: bool = False
     recreate: bool = False
     restart: bool = False
     adopt: bool = False
+    in_place: bool = True
 
     @property
     def job(self) -> bool:
@@ -54,7 +60,8 @@ class WantedContainer(t.NamedTuple):
 class FoundContainer(t.NamedTuple):
     """container: None without one. stored: the values that it was made with (None: another tool made it).
 
-    image: the wanted image in the store. leftovers: containers that an interrupted recreation left.
+    image: the wanted image in the store. leftovers: containers that an interrupted recreation left. torn: a change of it was
+    interrupted.
     """
 
     container: t.Optional[Container]
@@ -62,6 +69,7 @@ class FoundContainer(t.NamedTuple):
     stored: t.Optional[t.Mapping[str, t.Any]]
     image: t.Optional[FoundImage]
     leftovers: t.Tuple[Container, ...] = ()
+    torn: bool = False
 
     @property
     def running(self) -> bool:

@@ -112,6 +112,13 @@ def named(engine: Engine, container: Container) -> t.Dict[str, str]:
     }
 
 
+def have_mounts(engine: Engine, container: Container) -> bool:
+    """Whether one of its volumes has to be mounted before a start."""
+    store = _store(engine)
+    found = [store.get(name) for name in set(named(engine, container).values())]
+    return any(one is not None and one.mounted for one in found)
+
+
 def prepare(engine: Engine, container: Container, mounts: t.Sequence[Mount]) -> None:
     """Before a start: have the volumes, mounted where they have to be, and before the first start filled from the image.
 
@@ -192,7 +199,7 @@ def release(engine: Engine, container: Container) -> None:
     store, users = _store(engine), None
     for name in sorted(set(named(engine, container).values())):
         volume = store.get(name)
-        if volume is not None and volume.options and not volume.problem:
+        if volume is not None and volume.mounted:
             users = users or find(store.data_root, store.namespace)
             if not [one for one in users.of(name) if one.id != container.id]:
                 volume.driver.release(volume.data)

@@ -22,6 +22,11 @@ if t.TYPE_CHECKING:
     from ...registry.options import RegistryOptions
 
 
+#: What pull is in a check that takes it that the registry has another image.
+ASSUMED = "assumed"
+_DOCKERS_WORDS: t.Mapping[t.Any, str] = {True: "always", False: "missing"}
+
+
 def wanted_image(params: t.Mapping[str, t.Any], option: str) -> WantedImage:
     """The wanted image. With pull always or newer the registry is asked (HEAD) here, so that check mode knows the answer too."""
     options = registry_options(params)
@@ -39,7 +44,7 @@ def parse_wanted(params: t.Mapping[str, t.Any], option: str) -> WantedImage:
     return WantedImage(
         *parse_name(params, option),
         *parse_platforms(params.get("platform")),
-        params["pull"],
+        _DOCKERS_WORDS.get(params["pull"], params["pull"]),
         params.get("snapshotter") or "",
         params.get("unpack") is not False,
         params.get("pinned"),
@@ -62,6 +67,8 @@ def pull_reason(want: WantedImage, have: t.Optional[FoundImage]) -> str:
     """Why the image has to be pulled; empty if the present one is as wanted."""
     if have is None:
         return "it is not there"
+    if want.pull == ASSUMED:
+        return "the registry is not asked, and may have another one"
     if want.remote and want.remote.digest != have.record.target.digest:
         return f"the registry has {want.remote.digest[:19]}, here is {have.record.target.digest[:19]}"
     return pin_problem(want, have) or (f"damaged or incomplete: {have.missing[0]}" if have.missing else "")

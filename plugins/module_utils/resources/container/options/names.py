@@ -10,6 +10,7 @@ import re
 import typing as t
 
 from ....engine import labels as L
+from ....engine.models import Container
 from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, Field
 from ....runtime_spec.mounts import bind_files
@@ -20,6 +21,8 @@ if t.TYPE_CHECKING:
     from ....network.connected import Connected
 
 HOST_GATEWAY = "host-gateway"
+#: Below the container's directory: its /etc/hosts. The part of it with the lines of etc_hosts; no network can have that name.
+_FILE, _PART = "hosts", "(etc_hosts)"
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}"
 
 
@@ -71,16 +74,18 @@ def hostname_of(connected: Connected) -> str:
 
 def follow(spec: t.Dict[str, t.Any], values: Values, connected: Connected) -> None:
     """Have the host name of another container whose network is used now, unless there is one of its own."""
-    if values.get("hostname") is None:
+    if values.get("hostname") is None and "hostname" in spec:
         before, spec["hostname"] = spec.get("hostname"), hostname_of(connected)
         if f"HOSTNAME={before}" in spec["process"]["env"]:
             add_env(spec, {"HOSTNAME": spec["hostname"]})
 
 
 def _hostname(draft: Draft, value: t.Optional[str], context: Context) -> None:
-    """In the network of the host or of another container it is the name there, as in Docker: it belongs to the addresses."""
+    """In the network of the host or of another container it is the name there, as in Docker: it belongs to the addresses. So it is with
+    the host's names (uts).
+    """
     own = hostname_of(context.joined) if context.joined else context.container_id[:12]
-    own = os.uname().nodename if context.values["network_mode"].of_host else own
+    own = os.uname().nodename if context.values["network_mode"].of_host or context.values["uts"] == "host" else own
     draft.spec["hostname"] = draft.labels[L.HOSTNAME] = value or own
     add_env(draft.spec, {"HOSTNAME": draft.spec["hostname"]})
 
@@ -106,6 +111,7 @@ def hosts_and_resolver(draft: Draft, context: Context, theirs: t.Mapping[str, st
     """Mount /etc/hosts and /etc/resolv.conf. theirs: those of the host, or of the container whose network it uses; they are mounted where
     nothing else is asked for. Without a network the image's own resolv.conf stays.
     """
+    from ....hostfs.edit import with_part
     from ....network.resolver import Resolver
     from ....runtime_spec.network import HOSTS, RESOLVER, hosts_file
 
@@ -113,10 +119,9 @@ def hosts_and_resolver(draft: Draft, context: Context, theirs: t.Mapping[str, st
     asked = [tuple(values[option]) for option in ("dns_servers", "dns_search_domains", "dns_opts")]
     files = dict(theirs)
     if values["etc_hosts"] or HOSTS not in files:
-        gateway = gateway_for(values, context.gateway)
-        more = {name: gateway if one == HOST_GATEWAY else one for name, one in values["etc_hosts"].items()}
-        files[HOSTS] = os.path.join(context.directory, "hosts")
-        draft.files[files[HOSTS]] = hosts_file("" if connected else draft.spec["hostname"], more)
+        files[HOSTS] = os.path.join(context.directory, _FILE)
+        own = hosts_file("" if connected else draft.spec["hostname"])
+        draft.files[files[HOSTS]] = with_part(own, _PART, _lines(values, context))
     if any(asked) or connected or values["network_mode"].path:
         files[RESOLVER] = os.path.join(context.directory, "resolv.conf")
         resolver = Resolver(files[RESOLVER], *asked)
@@ -124,7 +129,34 @@ def hosts_and_resolver(draft: Draft, context: Context, theirs: t.Mapping[str, st
         if draft.connected:
             draft.connected = draft.connected._replace(resolver=resolver)
     bind_files(draft.spec, files)
-    hosts = json.dumps([f"{name}:{one}" for name, one in values["etc_hosts"].items()])
+    _label(draft, values["etc_hosts"])
+
+
+def _lines(values: Values, context: Context) -> t.List[str]:
+    gateway = gateway_for(values, context.gateway)
+    return [f"{gateway if one == HOST_GATEWAY else one}\t{name}" for name, one in values["etc_hosts"].items()]
+
+
+def _etc_hosts(draft: Draft, value: t.Mapping[str, str], context: Context) -> None:
+    """Of a container that stays. Else hosts_and_resolver() does it."""
+    from ....hostfs.edit import with_part
+
+    if context.root < 0:
+        lines = _lines(context.values, context)
+        draft.edits[os.path.join(context.directory, _FILE)] = lambda old: with_part(old, _PART, lines)
+        _label(draft, value)
+
+
+def _has_its_own(container: Container, value: t.Mapping[str, str]) -> bool:
+    """Whether it has a hosts file of its own, and would have one with this value: without, it has that of the network that it shares."""
+    linux = container.spec.get("linux") or {}
+    alone = {"type": "network"} in (linux.get("namespaces") or [])
+    sources = [str(one.get("source", "")) for one in container.spec.get("mounts") or () if one.get("destination") == "/etc/hosts"]
+    return any(one.endswith(f"/{container.id}/{_FILE}") for one in sources) and (alone or bool(value))
+
+
+def _label(draft: Draft, value: t.Mapping[str, str]) -> None:
+    hosts = json.dumps([f"{name}:{one}" for name, one in value.items()])
     draft.labels[L.EXTRA_HOSTS] = hosts if len(hosts) + len(L.EXTRA_HOSTS) <= L.LIMIT else "[]"
 
 
@@ -158,8 +190,9 @@ ROWS = (
         Field("etc_hosts", "dict", MORE),
         parse_etc_hosts,
         fixed({}),
-        nothing,
-        Live.NEVER,
+        _etc_hosts,
+        Live.FILES,
         {"HostConfig.ExtraHosts": lambda seen: [f"{name}:{one}" for name, one in (seen.values.get("etc_hosts") or {}).items()]},
+        stays=_has_its_own,
     ),
 )

@@ -66,6 +66,11 @@ def published_of(values: Values) -> t.List[Published]:
     return found
 
 
+def publishing(values: Values) -> str:
+    """The option that asks for ports of the host; empty if none does."""
+    return next((option for option in ("published_ports", "publish_all_ports") if values[option]), "")
+
+
 def _at(ports: t.Iterable[Published], default: t.Optional[str]) -> t.List[Published]:
     """Where they are published: what names no address at the default one. 0.0.0.0 is everywhere, IPv6 too."""
     from ....network.subnets import parse_address

@@ -15,6 +15,9 @@ from ....runtime_spec.volumes import Volume, parse_volume
 from ..volumes import declared, is_declared, name_of
 from .row import Context, Draft, Host, Live, Row, Seen, Value, Values, fixed, parse_flag
 
+if t.TYPE_CHECKING:
+    from ....runtime_spec.mount_points import MountPoint
+
 _SELINUX = "/sys/fs/selinux/enforce"
 _PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 
@@ -43,18 +46,26 @@ def _read_only(draft: Draft, value: bool, context: Context) -> None:
     draft.spec["root"]["readonly"] = value
 
 
+def all_volumes(values: Values) -> t.List[Volume]:
+    """Those of both options."""
+    mounts = [one for one in values.get("mounts") or () if one.of_volume]
+    return [*(values.get("volumes") or ()), *(Volume(one.source, one.target, one.options) for one in mounts)]
+
+
 def named_volumes(values: Values) -> t.List[str]:
     """The names of the volumes that a container with these values uses."""
-    return sorted({volume.source for volume in values.get("volumes") or () if volume.named})
+    return sorted({volume.source for volume in all_volumes(values) if volume.named})
 
 
 def _volumes(draft: Draft, value: t.Sequence[Volume], context: Context) -> None:
     """The volumes of the task, and those that the image declares."""
     from ....runtime.rootfs import check_targets
 
-    check_targets(context.root, value)
-    made = declared(context.root, context.image_volumes, value, context.directory)
-    named = [volume for volume in value if volume.named]
+    given = all_volumes(context.values)
+    check_targets(context.root, given)
+    covered = [Volume(one.source, one.target) for one in context.values.get("mounts") or () if one.source]
+    made = declared(context.root, context.image_volumes, [*given, *covered], context.directory)
+    named = [volume for volume in given if volume.named]
     if named or made:
         from ....volume.store import Store
         from ....volume.users import User
@@ -64,8 +75,7 @@ def _volumes(draft: Draft, value: t.Sequence[Volume], context: Context) -> None:
         fill = tuple(volume.target for volume in named if "nocopy" not in volume.options)
         draft.files[path] = User(path, context.name, tuple(names), fill).text()
         named = [volume._replace(source=store.data(volume.source)) for volume in named]
-    found = [*(volume for volume in value if volume.of_host), *named, *made]
-    bind_volumes(draft.spec, found)
+    bind_volumes(draft.spec, [*(volume for volume in given if volume.of_host), *named, *made])
 
 
 def _mounts(seen: Seen) -> t.List[t.Dict[str, t.Any]]:
@@ -75,9 +85,22 @@ def _mounts(seen: Seen) -> t.List[t.Dict[str, t.Any]]:
     volumes = seen.values.get("volumes")
     if volumes is not None:
         given = {(volume.source, volume.target) for volume in volumes}
+        given |= {(one.source, one.target) for one in seen.values.get("mounts") or ()}
         there = [(one, (name_of(one["source"]) or one["source"], one["destination"])) for one in found]
         found = [one for one, place in there if place in given or is_declared(one, seen.container.id)]
-    return [_mount(mount) for mount in found]
+    others = [one for one in seen.values.get("mounts") or () if not (one.binds or one.of_volume)]
+    return [*(_mount(mount) for mount in found), *map(_other, others)]
+
+
+def _other(point: MountPoint) -> t.Dict[str, t.Any]:
+    return {
+        "Type": point.kind,
+        "Source": point.source,
+        "Destination": point.target,
+        "Mode": "",
+        "RW": not point.read_only,
+        "Propagation": "",
+    }
 
 
 def _mount(mount: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:

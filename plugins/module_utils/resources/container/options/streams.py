@@ -31,6 +31,11 @@ def parse_log_options(value: Value, option: str) -> t.Dict[str, t.Any]:
     return known
 
 
+def log_path(directory: str, container_id: str) -> str:
+    """The path of a container's log."""
+    return f"{directory}/{container_id}-json.log"
+
+
 def task_io(spec: t.Mapping[str, t.Any], values: Values, log_path: str) -> TaskIO:
     """The input and output of a start."""
     log = values.get("log_options") or _LOG_OPTIONS
@@ -41,6 +46,15 @@ def task_io(spec: t.Mapping[str, t.Any], values: Values, log_path: str) -> TaskI
         log_max_size=int(log["max-size"]),
         log_max_files=int(log["max-file"]),
     )
+
+
+def _rotation(draft: Draft, value: t.Mapping[str, t.Any], context: Context) -> None:
+    """A start tells it to the log's writer, which looks at this file for changes."""
+    from ....runtime.json_log import rotation
+
+    if context.root < 0 and context.values["log_driver"] != "none":
+        path = rotation(log_path(context.directory, context.container_id))
+        draft.edits[path] = lambda old: b"%d %d\n" % (value["max-size"], value["max-file"])
 
 
 def _tty(draft: Draft, value: bool, context: Context) -> None:
@@ -78,8 +92,8 @@ ROWS = (
         Field("log_options", "dict"),
         parse_log_options,
         fixed(_LOG_OPTIONS),
-        nothing,
-        Live.NEVER,
+        _rotation,
+        Live.FILES,
         {"HostConfig.LogConfig.Config": _log_options_seen},
     ),
 )

@@ -13,34 +13,75 @@ from ....engine.labels import DESIRED
 from ....engine.models import Container
 from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, STRICT, Field
-from . import life, names, network, ports, process, record, storage, streams
+from . import (
+    devices,
+    init,
+    inside,
+    kernel,
+    life,
+    limits,
+    mounts,
+    names,
+    namespaces,
+    network,
+    ports,
+    process,
+    record,
+    security,
+    storage,
+    streams,
+    supervision,
+)
 from .record import own_labels
 from .row import Context, Defaults, Draft, Host, Row, Seen, Value, Values, stored
+
+if t.TYPE_CHECKING:
+    from ....engine.api import Engine
 
 #: In the order of rendering: later rows may read what earlier rows wrote.
 ROWS: t.Tuple[Row, ...] = (
     *(*names.ROWS, *network.ROWS, *ports.ROWS),
-    *(*streams.ROWS, *storage.ROWS, *record.ROWS, *life.ROWS, *process.ROWS),
+    *(*namespaces.ROWS, *streams.ROWS, *storage.ROWS, *mounts.ROWS, *security.ROWS, *limits.ROWS, *kernel.ROWS),
+    *(*record.ROWS, *life.ROWS, *supervision.ROWS, *process.ROWS, *devices.ROWS, *process.COMMAND, *init.ROWS, *inside.ROWS),
 )
 
 BY_OPTION: t.Mapping[str, Row] = {row.option: row for row in ROWS}
 
 
 def parse_given(params: t.Mapping[str, Value], options: t.Collection[str] = BY_OPTION) -> t.Dict[str, Value]:
-    """The values of the options that the task gives."""
-    return {
+    """The values of the options that the task gives. Raises an error for those that contradict each other."""
+    given = {
         row.option: row.parse(params[row.option], row.option)
         for row in ROWS
         if row.option in options and params.get(row.option) is not None
     }
+    for topic in (limits, kernel):
+        topic.check_together(given)
+    return given
 
 
-def look_at(host: Host, given: Values) -> None:
+def known(engine: Engine, own: str, given: Values) -> t.Dict[str, Value]:
+    """The values that are given, with what only the engine knows. own: the name of the container."""
+    return {option: BY_OPTION[option].known(engine, own, value) for option, value in given.items()}
+
+
+def look_at(host: Host, given: Values, options: t.Collection[str] = BY_OPTION) -> None:
     """Check that the host has what a container with these given values needs. A missing thing is an error at once, in every mode:
     before an image is pulled, and before an old container is stopped in vain.
     """
-    for row in ROWS:
-        row.host(host, given.get(row.option))
+    for option in options:
+        BY_OPTION[option].host(host._replace(given=given), given.get(option))
+
+
+def merged(before: Values, given: Values) -> t.Dict[str, Value]:
+    """The given values of a container that was made with those before, and gets these. Raises an error if they contradict each other."""
+    gone = {other for option in given for other in limits.REPLACED.get(option, ())}
+    found = {**{option: value for option, value in before.items() if option not in gone}, **given}
+    try:
+        limits.check_together(found)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"{error} (what the task does not give is as the container has it)") from error
+    return found
 
 
 def effective(given: Values, defaults: Defaults) -> t.Dict[str, Value]:
@@ -49,8 +90,8 @@ def effective(given: Values, defaults: Defaults) -> t.Dict[str, Value]:
 
 
 def settings(given: Values) -> t.Dict[str, Value]:
-    """The options of networks, names and ports of a container with these given values: all that no image decides about."""
-    return {row.option: row.value(given, {}) for row in (*names.ROWS, *network.ROWS, *ports.ROWS)}
+    """The options of names, networks, ports and namespaces of a container with these given values: all that no image decides about."""
+    return {row.option: row.value(given, {}) for row in (*names.ROWS, *network.ROWS, *ports.ROWS, *namespaces.ROWS)}
 
 
 def dump(values: Values) -> t.Dict[str, t.Any]:
@@ -113,6 +154,7 @@ def image_defaults(config: t.Any) -> t.Dict[str, t.Any]:
         "cmd": list(config.cmd),
         "entrypoint": list(config.entrypoint),
         "exposed_ports": list(config.exposed_ports),
+        "healthcheck": supervision.health_of_image(config.healthcheck),
         "env": dict(item.partition("=")[::2] for item in config.env if "=" in item[1:]),
         "labels": own_labels(config.labels),
         "stop_signal": config.stop_signal,

@@ -113,7 +113,18 @@ class Ground:
         self.program.write_text(_RUNTIME.format(python=sys.executable) + runtime)
         self.program.chmod(0o755)
         ours, theirs = socket.socketpair()
-        arguments = [str(theirs.fileno()), str(self.bundle), str(self.directory), "some-id", str(self.log), "0", "1", io]
+        arguments = [
+            str(theirs.fileno()),
+            str(self.bundle),
+            str(self.directory),
+            "some-id",
+            str(self.log),
+            "0",
+            "1",
+            io,
+            "0",
+            "0.0",
+        ]
         process = subprocess.Popen(
             [sys.executable, "-c", _SHIM.format(before=before), *arguments, str(self.program), "--systemd-cgroup"],
             env={"PYTHONPATH": str(COLLECTIONS), "PATH": "/bin"},

@@ -6,21 +6,23 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+import shutil
+import tempfile
 import typing as t
 
 import pytest
 import yaml
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container, TaskIO
-from ansible_collections.fleet.containerd.plugins.module_utils.kernel.engines import EngineOptions
-from ansible_collections.fleet.containerd.plugins.module_utils.kernel.field import Change, Field
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import steps
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options import table
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.row import Live, Row, fixed
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import live, steps
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options import init, table
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.row import Live, Row
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.streams import task_io
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.values import WantedContainer
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec import cdi as runtime_spec_cdi
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.cgroups import host_facts
 from ansible_collections.fleet.containerd.plugins.modules import containerd_container
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult, task
 from ansible_collections.fleet.containerd.tests.support.images import Layout, small_image
@@ -33,6 +35,7 @@ CONFIG: t.Dict[str, t.Any] = {
     "Entrypoint": ["sh"],
     "ExposedPorts": {"70/tcp": {}},
     "Env": ["PATH=/bin", "HOSTNAME=image", "A=image"],
+    "Healthcheck": {"Test": ["CMD-SHELL", "of image"], "Retries": 7},
     "Labels": {"from": "image"},
     "StopSignal": "SIGQUIT",
     "User": "user",
@@ -66,6 +69,36 @@ def volume(container: Container) -> t.Any:
     return [one for one in container.spec["mounts"] if one["source"] == "/usr"]
 
 
+def limit(section: str, name: str) -> t.Callable[[Container], t.Any]:
+    return lambda one: one.spec["linux"]["resources"].get(section, {}).get(name)
+
+
+def shm(container: Container) -> t.Any:
+    (found,) = (one for one in container.spec["mounts"] if one["destination"] == "/dev/shm")
+    return found
+
+
+def disk() -> t.Tuple[str, int, int]:
+    """A whole disk of this machine: path, major and minor number."""
+    for path in sorted(pathlib.Path("/sys/block").iterdir()):
+        if pathlib.Path("/dev", path.name).is_block_device():
+            major, minor = (path / "dev").read_text().split(":")
+            return f"/dev/{path.name}", int(major), int(minor)
+    raise AssertionError("this machine has no disk")
+
+
+def rated(option: str, rate: t.Union[str, int], read: int, name: str, fact: str) -> Case:
+    path, major, minor = disk()
+    return Case(
+        [{"path": path, "rate": rate}],
+        [{"path": path, "rate": 5}],
+        f"HostConfig.{fact}",
+        ([{"Path": path, "Rate": read}], [{"Path": path, "Rate": 5}], []),
+        limit("blockIO", name),
+        [{"major": major, "minor": minor, "rate": read}],
+    )
+
+
 def namespaces(container: Container) -> t.Set[str]:
     return {one["type"] for one in container.spec["linux"]["namespaces"]}
 
@@ -95,6 +128,28 @@ def resolver(word: str) -> t.Callable[[Container], t.Any]:
     ]
 
 
+def of_spec(key: str) -> t.Callable[[Container], t.Any]:
+    return lambda container: container.spec[key]
+
+
+def cdi(name: str) -> t.List[t.Dict[str, t.Any]]:
+    """In the shape of docker inspect."""
+    return [{"Driver": "cdi", "DeviceIDs": [name]}]
+
+
+def secrets_of(container: Container) -> t.Dict[str, bytes]:
+    """What its hook finds on the host."""
+    place = pathlib.Path(container.spec["hooks"]["createRuntime"][0]["args"][-1])
+    index = json.loads((place / "index.json").read_text())["index"]
+    return {one["name"]: (place / one["file"]).read_bytes() for one in index}
+
+
+#: What tests/unit has on the host for them (fixture place).
+PLACE = pathlib.Path(tempfile.gettempdir(), f"fleet-rows-{os.getpid()}")
+ENV_FILES = [str(PLACE / name) for name in ("one.env", "two.env")]
+INITS = [str(PLACE / name) for name in ("init-one", "init-two")]
+OWN_CGROUPNS = "private" if host_facts().cgroup == 2 else "host"
+OTHER_CGROUPNS = "host" if OWN_CGROUPNS == "private" else "private"
 ENV = ["PATH=/bin", "HOSTNAME=image", "HOME=/tmp"]
 BIND = {"destination": "/a", "type": "bind", "source": "/usr", "options": ["rbind", "ro", "rprivate"]}
 CASES: t.Dict[str, Case] = {
@@ -220,8 +275,79 @@ CASES: t.Dict[str, Case] = {
         lambda one: [line for line in file_of(one, "/etc/hosts").splitlines() if line.endswith("\tdb")],
         ["192.0.2.1\tdb"],
     ),
+    "blkio_weight": Case(300, 0, "HostConfig.BlkioWeight", (300, 0, 0), stored("blkio_weight"), 300),
+    "cpu_period": Case(50000, 0, "HostConfig.CpuPeriod", (50000, 0, 0), limit("cpu", "period"), 50000),
+    "cpu_quota": Case(50000, -1, "HostConfig.CpuQuota", (50000, 0, 0), limit("cpu", "quota"), 50000),
+    "cpu_shares": Case(512, 0, "HostConfig.CpuShares", (512, 0, 0), limit("cpu", "shares"), 512),
+    "cpus": Case(0.5, 0.25, "HostConfig.NanoCpus", (500000000, 250000000, 0), limit("cpu", "quota"), 50000),
+    "cpuset_cpus": Case("0, 0-0", "", "HostConfig.CpusetCpus", ("0", "", ""), limit("cpu", "cpus"), "0"),
+    "cpuset_mems": Case("0-0", "", "HostConfig.CpusetMems", ("0", "", ""), limit("cpu", "mems"), "0"),
+    "device_read_bps": rated("device_read_bps", "1k", 1024, "throttleReadBpsDevice", "BlkioDeviceReadBps"),
+    "device_read_iops": rated("device_read_iops", 7, 7, "throttleReadIOPSDevice", "BlkioDeviceReadIOps"),
+    "device_write_bps": rated("device_write_bps", "2m", 2 << 20, "throttleWriteBpsDevice", "BlkioDeviceWriteBps"),
+    "device_write_iops": rated("device_write_iops", 9, 9, "throttleWriteIOPSDevice", "BlkioDeviceWriteIOps"),
+    "memory": Case("64m", "unlimited", "HostConfig.Memory", (64 << 20, 0, 0), limit("memory", "limit"), 64 << 20),
+    "memory_reservation": Case("8m", 0, "HostConfig.MemoryReservation", (8 << 20, 0, 0), limit("memory", "reservation"), 8 << 20),
+    "memory_swap": Case("unlimited", 0, "HostConfig.MemorySwap", (-1, 0, 0), stored("memory_swap"), -1),
+    "memory_swappiness": Case(0, 60, "HostConfig.MemorySwappiness", (0, 60, None), stored("memory_swappiness"), 0),
+    "oom_killer": Case(True, False, "HostConfig.OomKillDisable", (True, False, False), stored("oom_killer"), True),
+    "oom_score_adj": Case(-500, 7, "HostConfig.OomScoreAdj", (-500, 7, 0), process("oomScoreAdj"), -500),
+    "pids_limit": Case(50, 0, "HostConfig.PidsLimit", (50, None, None), limit("pids", "limit"), 50),
+    "shm_size": Case(
+        "1m", "2m", "HostConfig.ShmSize", (1 << 20, 2 << 20, 64 << 20), lambda one: shm(one)["options"][-1], f"size={1 << 20}"
+    ),
+    "sysctls": Case(
+        {"net.core.somaxconn": 99},
+        {"net.core.somaxconn": "98"},
+        "HostConfig.Sysctls",
+        ({"net.core.somaxconn": "99"}, {"net.core.somaxconn": "98"}, {}),
+        lambda one: one.spec["linux"].get("sysctl", {}).get("net.core.somaxconn"),
+        "99",
+    ),
+    "ulimits": Case(
+        ["nofile:10:20", "core:-1"],
+        ["nofile:11"],
+        "HostConfig.Ulimits",
+        (
+            [{"Name": "nofile", "Soft": 10, "Hard": 20}, {"Name": "core", "Soft": -1, "Hard": -1}],
+            [{"Name": "nofile", "Soft": 11, "Hard": 11}],
+            [],
+        ),
+        lambda one: process("rlimits")(one)[-2:],
+        [
+            {"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20},
+            {"type": "RLIMIT_CORE", "soft": 2**64 - 1, "hard": 2**64 - 1},
+        ],
+    ),
     "read_only": Case(
         True, False, "HostConfig.ReadonlyRootfs", (True, False, False), lambda one: one.spec["root"]["readonly"], True
+    ),
+    "restart_policy": Case(
+        "on-failure",
+        "always",
+        "HostConfig.RestartPolicy.Name",
+        ("on-failure", "always", "no"),
+        stored("restart_policy"),
+        "on-failure",
+    ),
+    "restart_retries": Case(5, 0, "HostConfig.RestartPolicy.MaximumRetryCount", (5, 0, 0), stored("restart_retries"), 5),
+    "restart_delay": Case(
+        "500ms", "1m30s", "Containerd.RestartDelay", ("500ms", "1m30s", None), stored("restart_delay"), 500 * 10**6
+    ),
+    "restart_max_delay": Case(
+        "2s", "1.5m", "Containerd.RestartMaxDelay", ("2s", "1m30s", None), stored("restart_max_delay"), 2 * 10**9
+    ),
+    "healthcheck": Case(
+        {"test": ["CMD", "true"], "interval": "1s"},
+        {"test": "exit 1", "retries": 1},
+        "Config.Healthcheck",
+        (
+            {"Test": ["CMD", "true"], "Interval": 10**9, "Retries": 7},
+            {"Test": ["CMD-SHELL", "exit 1"], "Interval": 10**9, "Retries": 1},
+            {"Test": ["CMD-SHELL", "of image"], "Retries": 7},
+        ),
+        stored("healthcheck"),
+        {"test": ["CMD", "true"], "interval": 10**9, "retries": 7},
     ),
     "runtime": Case("crun", "/bin/r", "HostConfig.Runtime", ("crun", "/bin/r", "runc"), lambda one: one.runtime.binary, "crun"),
     "stop_signal": Case("KILL", 2, "Config.StopSignal", ("SIGKILL", "SIGINT", "SIGQUIT"), stored("stop_signal"), 9),
@@ -229,8 +355,203 @@ CASES: t.Dict[str, Case] = {
     "tty": Case(True, False, "Config.Tty", (True, False, False), process("terminal"), True),
     "user": Case("0", "9:8", "Config.User", ("0", "9:8", "user"), lambda one: process("user")(one)["uid"], 0),
     "volumes": Case(["/usr:/a:ro"], ["/usr:/b"], "HostConfig.Binds", (["/usr:/a:ro"], ["/usr:/b"], []), volume, [BIND]),
+    "annotations": Case(
+        {"a.b": "1"},
+        {"a.b": "2"},
+        "HostConfig.Annotations",
+        ({"a.b": "1"}, {"a.b": "2"}, {}),
+        of_spec("annotations"),
+        {"a.b": "1"},
+    ),
+    "capabilities": Case(
+        ["net_admin"],
+        ["CAP_SYS_TIME"],
+        "HostConfig.CapAdd",
+        (["NET_ADMIN"], ["SYS_TIME"], None),
+        lambda one: "CAP_NET_ADMIN" in process("capabilities")(one)["bounding"],
+        True,
+    ),
+    "cap_drop": Case(
+        ["ALL"],
+        ["CHOWN"],
+        "HostConfig.CapDrop",
+        (["ALL"], ["CHOWN"], None),
+        lambda one: process("capabilities")(one)["bounding"],
+        [],
+    ),
+    "cdi_devices": Case(
+        ["example.com/class=one"],
+        ["example.com/class=two"],
+        "HostConfig.DeviceRequests",
+        (cdi("example.com/class=one"), cdi("example.com/class=two"), []),
+        lambda one: [value for value in process("env")(one) if value.startswith("CDI=")],
+        ["CDI=one"],
+    ),
+    "cgroup_parent": Case(
+        "/batch/a",
+        "b",
+        "HostConfig.CgroupParent",
+        ("/batch/a", "b", ""),
+        lambda one: one.spec["linux"]["cgroupsPath"].rpartition("/")[0],
+        "/batch/a",
+    ),
+    "cgroupns_mode": Case(
+        OTHER_CGROUPNS,
+        OWN_CGROUPNS,
+        "HostConfig.CgroupnsMode",
+        (OTHER_CGROUPNS, OWN_CGROUPNS, OWN_CGROUPNS),
+        lambda one: "private" if "cgroup" in namespaces(one) else "host",
+        OTHER_CGROUPNS,
+    ),
+    "device_cgroup_rules": Case(
+        ["c 42:* mr"],
+        ["a *:* rwm"],
+        "HostConfig.DeviceCgroupRules",
+        (["c 42:* rm"], ["a *:* rwm"], []),
+        lambda one: one.spec["linux"]["resources"]["devices"][1:],
+        [{"allow": True, "type": "c", "major": 42, "access": "rm"}],
+    ),
+    "device_requests": Case(
+        [{"driver": "cdi", "device_ids": ["example.com/class=one"]}],
+        [{"driver": "nvidia", "count": 1}],
+        "HostConfig.DeviceRequests",
+        (cdi("example.com/class=one"), cdi("nvidia.com/gpu=0"), []),
+        lambda one: [value for value in process("env")(one) if value.startswith("CDI=")],
+        ["CDI=one"],
+    ),
+    "devices": Case(
+        ["/dev/null:/dev/nothing:mr"],
+        ["/dev/zero"],
+        "HostConfig.Devices",
+        (
+            [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/nothing", "CgroupPermissions": "rm"}],
+            [{"PathOnHost": "/dev/zero", "PathInContainer": "/dev/zero", "CgroupPermissions": "rwm"}],
+            [],
+        ),
+        lambda one: [(node["path"], node["major"], node["minor"]) for node in one.spec["linux"].get("devices", ())],
+        [("/dev/nothing", 1, 3)],
+    ),
+    "env_file": Case(
+        [ENV_FILES[0]],
+        [ENV_FILES[1]],
+        "Containerd.EnvFile",
+        (["A", "FILE"], ["FILE"], []),
+        process("env"),
+        [*ENV, "A=file", "FILE=one=1"],
+    ),
+    "files": Case(
+        [{"path": "/etc/new/app.conf", "content": "a=1", "mode": "0600", "owner": "user"}],
+        [{"path": "/etc/new/app.conf", "content": "a=2"}],
+        "Containerd.Files",
+        (["/etc/new/app.conf"], ["/etc/new/app.conf"], []),
+        lambda one: stored("files")(one)["/etc/new/app.conf"]["mode"],
+        0o600,
+    ),
+    "gpus": Case(
+        ["all"],
+        ["0"],
+        "HostConfig.DeviceRequests",
+        (cdi("nvidia.com/gpu=all"), cdi("nvidia.com/gpu=0"), []),
+        lambda one: [value for value in process("env")(one) if value.startswith("CDI=")],
+        ["CDI=all"],
+    ),
+    "groups": Case(
+        ["user", "50"],
+        ["60"],
+        "HostConfig.GroupAdd",
+        (["50", "user"], ["60"], None),
+        lambda one: process("user")(one)["additionalGids"],
+        [50, 1000, 2000],
+    ),
+    "init": Case(True, False, "HostConfig.Init", (True, False, False), lambda one: process("args")(one)[0], "/sbin/docker-init"),
+    "init_binary": Case(
+        INITS[0],
+        INITS[1],
+        "Containerd.InitBinary",
+        (*INITS, ""),
+        lambda one: [mount["source"] for mount in one.spec["mounts"] if mount["destination"] == "/sbin/docker-init"],
+        [INITS[0]],
+    ),
+    "ipc_mode": Case(
+        "host", "none", "HostConfig.IpcMode", ("host", "none", "private"), lambda one: "ipc" in namespaces(one), False
+    ),
+    "mounts": Case(
+        [{"type": "bind", "source": "/usr", "target": "/a", "read_only": True, "read_only_non_recursive": True}],
+        [{"type": "tmpfs", "target": "/b", "tmpfs_size": "1m"}],
+        "HostConfig.Mounts",
+        (
+            [{"Type": "bind", "Source": "/usr", "Target": "/a", "ReadOnly": True}],
+            [{"Type": "tmpfs", "Source": "", "Target": "/b", "ReadOnly": False}],
+            [],
+        ),
+        volume,
+        [BIND],
+    ),
+    "pid_mode": Case("host", "private", "HostConfig.PidMode", ("host", "", ""), lambda one: "pid" in namespaces(one), False),
+    "privileged": Case(
+        True, False, "HostConfig.Privileged", (True, False, False), lambda one: one.spec["linux"]["maskedPaths"], []
+    ),
+    "secrets": Case(
+        [{"name": "key", "content": "hush"}],
+        [{"name": "key", "content": "other"}],
+        "Containerd.Secrets",
+        (["key"], ["key"], []),
+        secrets_of,
+        {"key": b"hush"},
+    ),
+    "security_opts": Case(
+        ["no-new-privileges:true", "seccomp=unconfined"],
+        ["systempaths:unconfined"],
+        "HostConfig.SecurityOpt",
+        (["no-new-privileges", "seccomp=unconfined"], ["systempaths=unconfined"], None),
+        lambda one: (process("noNewPrivileges")(one), "seccomp" in one.spec["linux"]),
+        (True, False),
+    ),
+    "systemd": Case(
+        "always",
+        "true",
+        "Containerd.Systemd",
+        ("always", "true", "false"),
+        lambda one: [mount["type"] for mount in one.spec["mounts"] if mount["destination"] == "/run"],
+        ["tmpfs"],
+    ),
+    "tmpfs": Case(
+        ["/t:size=1k,exec"],
+        {"/t": "mode=700"},
+        "HostConfig.Tmpfs",
+        ({"/t": "exec,nodev,nosuid,size=1024"}, {"/t": "mode=700,nodev,noexec,nosuid"}, None),
+        lambda one: [mount["options"] for mount in one.spec["mounts"] if mount["destination"] == "/t"],
+        [["exec", "nodev", "nosuid", "size=1024"]],
+    ),
+    "umask": Case("027", 0o77, "Containerd.Umask", ("0027", "0077", "0022"), lambda one: process("user")(one)["umask"], 0o27),
+    "uts": Case("host", "private", "HostConfig.UTSMode", ("host", "", ""), lambda one: "uts" in namespaces(one), False),
     "working_dir": Case("/etc", "/new//x/", "Config.WorkingDir", ("/etc", "/new/x", "/tmp"), process("cwd"), "/etc"),
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def place() -> t.Iterator[None]:
+    """Files of the host that values name: variables, init programs, descriptions of devices."""
+    PLACE.mkdir()
+    pathlib.Path(ENV_FILES[0]).write_text("# a comment\n\nFILE=one=1\n A=file\n")
+    pathlib.Path(ENV_FILES[1]).write_text("FILE=two\n")
+    for path in INITS:
+        # starts: busybox (which is linked statically)
+        shutil.copy(shutil.which("busybox") or "", path)
+    devices = [{"name": name, "containerEdits": {"env": [f"CDI={name}"]}} for name in ("one", "two")]
+    gpus = [{"name": name, "containerEdits": {"env": [f"CDI={name}"]}} for name in ("all", "0")]
+    for kind, found in {"example.com/class": devices, "nvidia.com/gpu": gpus}.items():
+        (PLACE / f"{kind.replace('/', '-')}.json").write_text(json.dumps({"cdiVersion": "0.6.0", "kind": kind, "devices": found}))
+    yield
+    shutil.rmtree(PLACE)
+
+
+@pytest.fixture(autouse=True)
+def found_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host of these tests has its descriptions of devices and its init programs in that directory."""
+    monkeypatch.setattr(runtime_spec_cdi.Registry.__init__, "__defaults__", ([str(PLACE)],))
+    monkeypatch.setattr(init, "_SEARCH", (str(PLACE),))
+    monkeypatch.setattr(init, "_PROGRAMS", ("init-one",))
 
 
 @pytest.fixture
@@ -266,8 +587,7 @@ def test_every_row_has_every_column(row: Row) -> None:
         callable(column) for column in (row.parse, row.base.of, row.base.join, row.render, row.field.show, *row.facts.values())
     )
     assert row.facts
-    # What update() serves; limits, supervisors and files of what runs come with the first options that need them.
-    assert row.live in (Live.NEVER, Live.RECORD, Live.NETWORKS)
+    assert row.live in live.SERVED
     assert row.option in CASES, "give it a row in the table above"
 
 
@@ -277,8 +597,9 @@ def test_an_option_is_in_one_place() -> None:
     others = [path for path in resources.glob("*.py") if path.name != "info.py"]
     others += (resources.parent.parent / "kernel").glob("*.py")
     for path in others:
-        # labels is a field of a record, too.
-        named = [row.option for row in table.ROWS if f'"{row.option}"' in path.read_text() and row.option != "labels"]
+        # labels is a field of a record, too, and mounts one of a specification.
+        options = [row.option for row in table.ROWS if row.option not in ("labels", "mounts")]
+        named = [option for option in options if f'"{option}"' in path.read_text()]
         assert not named, path.name
     documented = yaml.safe_load(containerd_container.DOCUMENTATION)["options"]
     assert set(table.BY_OPTION) <= set(documented)
@@ -354,6 +675,13 @@ def test_only_a_start_needs_the_runtime(site: MemorySite, image: str, monkeypatc
     assert words not in present.result.get("warnings", [])
 
 
+def test_sysctls_of_interfaces_that_only_the_container_has(site: MemorySite, image: str) -> None:
+    made = site.play(asked(sysctls={"net.ipv4.conf.eth7.forwarding": 1, "net.ipv6.neigh.eth7.retrans_time_ms": 500})).last
+    assert at(made, "HostConfig.Sysctls") == {"net.ipv4.conf.eth7.forwarding": "1", "net.ipv6.neigh.eth7.retrans_time_ms": "500"}
+    refused = site.play(asked(sysctls={"net.ipv4.conf.eth7.forwards": 1}), failing=True).last
+    assert refused.msg == "sysctls: the kernel of the target has no net.ipv4.conf.eth7.forwards"
+
+
 def test_input_and_output_of_a_start() -> None:
     values = {"interactive": True, "log_driver": "json-file", "log_options": {"max-size": 5, "max-file": 2}}
     spec = {"process": {"terminal": True}}
@@ -368,26 +696,6 @@ def test_what_a_live_change_leaves(site: MemorySite, image: str, mode: str) -> N
     changed = site.play(asked(labels={"b": "2"}, comparisons={"labels": mode})).last
     more = {"a": "1"} if mode == "allow_more_present" else {}
     assert at(changed, "Config.Labels") == {"from": "image", "b": "2", **more}
-
-
-def test_a_live_change_writes_the_specification_too(site: MemorySite, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a row that is none yet: a limit."""
-
-    def render(draft: t.Any, value: int, context: t.Any) -> None:
-        draft.spec["linux"]["resources"]["pids"] = {"limit": value}
-
-    row = Row(Field("limit"), lambda value, option: int(value), fixed(None), render, Live.LIMITS, {"Limit": lambda seen: 0})
-    site.play(asked())
-    monkeypatch.setattr(table, "ROWS", (*table.ROWS, row))
-    monkeypatch.setitem(t.cast(t.Dict[str, Row], table.BY_OPTION), "limit", row)
-    before = record(site)
-    want = WantedContainer("row", "started", EngineOptions(), given={"limit": 5})
-    steps.update(site.memory, before, want, [Change(row.field, None, 5)])
-    after = record(site)
-    assert after.spec["linux"]["resources"]["pids"] == {"limit": 5}
-    assert "pids" not in before.spec["linux"]["resources"]
-    assert after.extensions["fleet.containerd.desired"]["given"] == {"limit": 5}
-    assert after.labels == before.labels
 
 
 def test_a_live_change_keeps_the_options_of_a_later_release(site: MemorySite, image: str) -> None:

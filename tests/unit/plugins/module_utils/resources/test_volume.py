@@ -51,6 +51,10 @@ def test_a_job_that_is_cleaned_up_leaves_none(volumes: Volumes) -> None:
     stories.a_job_that_is_cleaned_up_leaves_none(volumes)
 
 
+def test_as_mounts(volumes: Volumes) -> None:
+    stories.as_mounts(volumes)
+
+
 def test_force(volumes: Volumes) -> None:
     stories.force(volumes)
 

@@ -20,10 +20,11 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import syscalls
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.signals import parse_signal, signal_name
-from ansible_collections.fleet.containerd.plugins.module_utils.oci.sizes import parse_size
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.sizes import parse_size, size_text
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.rootfs import check_rootfs, check_working_dir
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.runc import RuntimeProgram, failure, version_warnings
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.base import DEFAULT_CAPABILITIES, base
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.base import base
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.capabilities import DEFAULT_CAPABILITIES
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.cgroups import (
     HostFacts,
     cgroups_path,
@@ -132,8 +133,8 @@ def root(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
         ("", User(0, 0, (0,), "/root")),
         ("web", User(33, 34, (34, 50, 60), "/srv")),
         ("33", User(33, 34, (34, 50, 60), "/srv")),
-        ("web:extra", User(33, 50, (), "/srv")),
-        ("1234:5", User(1234, 5, (), "")),
+        ("web:extra", User(33, 50, (50,), "/srv")),
+        ("1234:5", User(1234, 5, (5,), "")),
         ("1234", User(1234, 0, (0,), "")),
     ],
 )
@@ -286,12 +287,24 @@ def test_spec_of_user_environment_and_volumes() -> None:
         ("container with given ID already exists", AlreadyExists, "of that id"),
         ("container does not exist", NotFound, "does not run"),
         ("a: b: c: d: e", FailedPrecondition, "c: d: e"),
+        (
+            'level=error msg="unable to set memory limit to 20971520 (current usage: 42348544, peak usage: 43712512)"',
+            FailedPrecondition,
+            "memory: the container uses more than that now",
+        ),
+        ("writing file `memory.limit_in_bytes`: Device or resource busy", FailedPrecondition, "memory: the container uses more"),
     ],
 )
 def test_what_a_runtime_says(message: str, kind: t.Type[Exception], words: str) -> None:
     error = failure("create", message)
     assert error.__class__ is kind
     assert words in str(error)
+
+
+def test_sizes_as_people_write_them() -> None:
+    texts = {0: "0", 1023: "1023", 1024: "1k", 1536: "1536", 3 << 19: "1536k", 64 << 20: "64m", 5 << 30: "5g", 1 << 50: "1p"}
+    assert {size: size_text(size) for size in texts} == texts
+    assert [parse_size(text, "x") for text in texts.values()] == list(texts)
 
 
 def test_old_runc_is_warned_of() -> None:

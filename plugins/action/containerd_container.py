@@ -1,0 +1,12 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""containerd_container: its module, unless the task has options of docker_container that are not here."""
+
+from __future__ import annotations
+
+from ..plugin_utils.options_of_docker import WithoutDocker
+
+
+class ActionModule(WithoutDocker):
+    """The default action of a module, for options that the module has."""

@@ -1,0 +1,201 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Start containers while no task is there: for a log writer (libexec/log.py), and after a boot. docs/adr/0040.
+
+It runs from a file of its own (starting.py), by the system's Python, without Ansible.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+import typing as t
+
+from ...engine import labels as L
+from ...engine.models import ASKED, RESTARTING, START_ERROR, STOPPED
+from ...errors import EngineError, NotFound, Unavailable, printable
+from ...hostfs.atomic import read_file, write_file
+from ...kernel.engines import EngineOptions, open_engine, used_engines
+from ...libexec.keep import NOT_STARTED, Keeper, read
+from ...libexec.state import beginning, write
+from ...runtime.processes import Process, boot_id
+from . import steps
+
+if t.TYPE_CHECKING:
+    from ...engine.api import Engine
+    from ...engine.models import Container
+
+#: How long to wait before those that failed are tried again after a boot (seconds): networks may come late.
+_TURNS = (2.0, 5.0, 10.0, 20.0, 0.0)
+_DAEMON_SECONDS = 60.0
+
+
+class Place(t.NamedTuple):
+    """Where a container is kept. directory: its own."""
+
+    options: EngineOptions
+    directory: str
+
+    @property
+    def container_id(self) -> str:
+        return os.path.basename(self.directory)
+
+
+def main(arguments: t.Sequence[str]) -> None:
+    """arguments: again, the directory of a container, the number of this start and the last delay; or restore and data_root."""
+    verb, path, *rest = arguments
+    try:
+        failed = _again(path, int(rest[0]), float(rest[1])) if verb == "again" else restore(path)
+    except EngineError as error:
+        failed = [str(error)]
+    for line in failed:
+        sys.stderr.write(f"{printable(line, 2000)}\n")
+    sys.exit(1 if failed else 0)
+
+
+def _again(directory: str, restarts: int, waited: float) -> t.List[str]:
+    """Start a container that has ended, and, as long as that fails and is wanted, try again. Why it failed; nothing when it was done."""
+    place = next((one for one in _places(directory.rsplit("/containers/", 1)[0]) if one.directory == directory), None)
+    if place is None:
+        return []
+    keeper = Keeper((directory,), place.container_id, restarts, waited)
+    while True:
+        try:
+            with contextlib.closing(open_engine(place.options)) as engine:
+                _start(engine, place, lambda container: _attempt(engine, container, directory, keeper))
+            return []
+        except EngineError as problem:
+            delay = keeper.delay(NOT_STARTED, 0.0)
+            if delay < 0 or not keeper.wait(delay, NOT_STARTED):
+                # Only what we have written ourselves: somebody else may have started it.
+                if _known(directory).get("shim") == _me():
+                    _record(directory, keeper, {"restarting": False})
+                return [str(problem)]
+            keeper.start()
+
+
+def _attempt(engine: Engine, container: Container, directory: str, keeper: Keeper) -> None:
+    """Start it. We are its supervisor until it runs, and tell why it does not."""
+    _record(directory, keeper, {"restarting": True})
+    try:
+        steps.start(engine, container, (keeper.restarts, keeper.waited))
+    except EngineError as problem:
+        with contextlib.suppress(EngineError):
+            write_file(os.path.join(directory, START_ERROR), str(problem).encode(), durable=False)
+        ended = {"exit_status": NOT_STARTED, "exited_at": time.time(), "oom_killed": False, "dropped": 0}
+        _record(directory, keeper, {**ended, "restarting": True})
+        raise
+
+
+def _me() -> t.List[int]:
+    return list(Process.of(os.getpid()))
+
+
+def _known(directory: str) -> t.Dict[str, t.Any]:
+    try:
+        found = json.loads(read_file(os.path.join(directory, "state.json")) or b"null")
+    except (EngineError, ValueError):
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def _record(directory: str, keeper: Keeper, changes: t.Mapping[str, t.Any]) -> None:
+    """Change the state of the task, which no supervisor of the usual kind does now."""
+    path = os.path.join(directory, "state.json")
+    log = os.path.join(directory, f"{os.path.basename(directory)}-json.log")
+    known = {**json.loads(f"{{{beginning(log, 0.0)}}}"), **_known(directory)}
+    known.update(boot=boot_id(), shim=_me(), restarts=keeper.restarts, **changes)
+    write(json.dumps(known) + "\n", path, f"{path}.spare")
+
+
+def _start(engine: Engine, place: Place, start: t.Callable[[Container], t.Any]) -> None:
+    """Start it, if nobody else has, and nobody has asked for its end."""
+    try:
+        container = engine.containers.get(place.container_id)
+    except NotFound:
+        return
+    name = container.labels.get(L.NAME)
+    if not name:
+        # A recreation was interrupted: the next task finds out which of the two is wanted.
+        return
+    with engine.lock(f"container {name}"):
+        with contextlib.suppress(NotFound):
+            if engine.tasks.state(container.id).status not in (STOPPED, RESTARTING):
+                return
+        if not os.path.lexists(os.path.join(place.directory, ASKED)):
+            start(container)
+
+
+def restore(data_root: str) -> t.List[str]:
+    """Start the containers that are to run after a boot. Why some could not be started, a line each."""
+    left = [one for one in _places(data_root) if read(one.directory).get("policy", "no") != "no"]
+    failed: t.List[str] = []
+    for turn, seconds in enumerate(_TURNS):
+        failed, again = [], []
+        for place in left:
+            try:
+                _restore(place, turn == 0)
+            except EngineError as error:
+                failed.append(f"the container {place.container_id[:12]} cannot be started: {error}")
+                again.append(place)
+        left = again
+        if not left:
+            break
+        time.sleep(seconds)
+    return failed
+
+
+def _restore(place: Place, first: bool) -> None:
+    options = place.options
+    deadline = time.monotonic() + (_DAEMON_SECONDS if first and options.engine == "containerd" else 0.0)
+    while not os.path.exists(options.address) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    with contextlib.closing(open_engine(options)) as engine:
+        _start(engine, place, lambda container: _start_after_boot(engine, container, place))
+
+
+def _start_after_boot(engine: Engine, container: Container, place: Place) -> None:
+    if _is_to_run(engine, place):
+        steps.start(engine, container, (0, 0.0))
+
+
+def _is_to_run(engine: Engine, place: Place) -> bool:
+    """Whether its policy has it run, now that nothing of it does."""
+    asked = read(place.directory)
+    try:
+        state = engine.tasks.state(place.container_id)
+    except NotFound:
+        # It was never started, or a task was about to start it.
+        return False
+    if state.status != STOPPED:
+        # Its supervisor is there.
+        return False
+    if asked.get("policy") in ("always", "unless-stopped"):
+        return True
+    retries = int(asked.get("retries", "0"))
+    return asked.get("policy") == "on-failure" and state.exit_status != 0 and (not retries or state.restarts < retries)
+
+
+def _places(data_root: str) -> t.Iterator[Place]:
+    """The containers of all engines and namespaces that have something to be supervised for."""
+    for options, directory in used_engines(data_root):
+        for namespace in _names(directory):
+            for name in _names(os.path.join(directory, namespace)):
+                path = os.path.join(directory, namespace, name)
+                asked = read(path)
+                if asked:
+                    yield Place(
+                        options._replace(namespace=namespace, state_root=asked.get("state-root", options.state_root)), path
+                    )
+
+
+def _names(directory: str) -> t.List[str]:
+    try:
+        return sorted(name for name in os.listdir(directory) if not name.startswith("."))
+    except OSError as error:
+        if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            return []
+        raise Unavailable(f"reading {directory}: {error.strerror}") from error
