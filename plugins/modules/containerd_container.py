@@ -665,7 +665,7 @@ undone:
   returned: on failure
   type: list
   elements: str
-  sample: ["give the name web to the new container", "stop the old container web", "create container web anew (image changed)"]
+  sample: ["stop the old container web, as both publish the port 8080/tcp of the host", "create container web anew (image changed)"]
 status:
   description: The exit status; 128 plus the number of the signal if a signal ended the container.
   returned: with O(detach=false), and when a container ended as soon as it was started

@@ -24,7 +24,11 @@ if t.TYPE_CHECKING:
     from ...engine.api import Engine
 
 #: The advice when something could not be removed.
-_REST = "Remove what prevents it (lsattr shows immutable files); the next run of this task removes the rest"
+REST = "Remove what prevents it (lsattr shows immutable files); the next run of this task removes the rest"
+
+
+def _nothing() -> None:
+    """Before a start that needs nothing else."""
 
 
 class Planner:
@@ -44,6 +48,8 @@ class Planner:
     def plan(self) -> Plan:
         want, have = self.want, self.have
         sweep = [self._sweep(left) for left in have.leftovers]
+        if have.nameless and have.container and want.state != "absent":
+            sweep.insert(0, self._take_name(have.container))
         if want.state == "absent":
             if have.container is None:
                 return Plan(sweep)
@@ -107,28 +113,34 @@ class Planner:
 
         return Step(title, run, lambda: steps.remove_by_id(engine, container_id), partial=True)
 
-    def _start(self, get: t.Callable[[], Container]) -> Step:
-        """The start settles: later failures do not undo it or the steps before."""
-        engine, name, job = self.engine, self.want.name, self.job
-        title = f"start container {name}"
-        if self.want.detach:
-            return Step(
-                title,
-                lambda: start_service(engine, name, get()),
-                lambda: steps.halt(engine, get()),
-                partial=True,
-                settles=True,
-            )
+    def start(self, get: t.Callable[[], Container], first: t.Callable[[], None] = _nothing) -> Step:
+        """The start of a job settles: later failures do not undo it or the steps before. first: called right before it."""
+        job = self.job
+
+        def run() -> None:
+            first()
+            job.begin(get())
+
         return Step(
-            title,
-            lambda: job.begin(get()),
+            f"start container {self.want.name}",
+            run,
             lambda: job.take_back(get()),
             partial=True,
             settles=True,
             abandon=lambda: job.abandon(get()),
         )
 
-    def _wait_steps(self, get: t.Callable[[], Container]) -> t.List[Step]:
+    def begin(self, get: t.Callable[[], Container], first: t.Callable[[], None] = _nothing, where: str = "") -> t.List[Step]:
+        """The start of a service, which has to prove itself. where: the rest of the title."""
+        engine, name = self.engine, self.want.name
+
+        def run() -> None:
+            first()
+            start_service(engine, name, get())
+
+        return [Step(f"start container {name}{where}", run, lambda: steps.halt(engine, get()), partial=True)]
+
+    def wait_steps(self, get: t.Callable[[], Container]) -> t.List[Step]:
         """The steps of detach=false: wait and clean up."""
         name, job = self.want.name, self.job
         found = [
@@ -140,11 +152,11 @@ class Planner:
             )
         ]
         if self.want.cleanup:
-            found.append(Step(f"remove container {name}", lambda: steps.remove(self.engine, get()), spare=_REST))
+            found.append(Step(f"remove container {name}", lambda: steps.remove(self.engine, get()), spare=REST))
         return found
 
     def _run_steps(self, get: t.Callable[[], Container]) -> t.List[Step]:
-        return [self._start(get), *([] if self.want.detach else self._wait_steps(get))]
+        return self.begin(get) if self.want.detach else [self.start(get), *self.wait_steps(get)]
 
     def _create(self) -> Plan:
         want = self.want
@@ -158,52 +170,33 @@ class Planner:
 
     def _recreate(self, old: Container) -> Plan:
         """Make the new one beside the old one, swap the names, and remove the old one when the new one runs."""
-        want, engine = self.want, self.engine
+        from . import beside
+        from .recreation import Recreation
+
+        want = self.want
         because = sorted(change.field.option for change in self.differ.changes)
         self.because = because or ["recreate" if want.recreate else "adopt"]
         made: t.List[Container] = []
-        was_running = self.have.running
+        was_running = self.have.running or self.have.to_run
         found = self._pull()
         title = f"create container {want.name} anew ({', '.join(self.because)}{' changed' if self.differ.changes else ''})"
         if self.differ.reset:
             names = sorted(change.field.option for change in self.differ.reset)
             title += f"; not asked for any more and reset to the image's default: {', '.join(names)}"
         found.append(self._make(title, made, old))
-        if was_running:
-            found.append(
-                Step(
-                    f"stop the old container {want.name}",
-                    lambda: steps.stop(engine, old, want.stop),
-                    lambda: steps.start_again(engine, old, want.stop),
-                    partial=True,
-                )
-            )
-        found.append(
-            Step(
-                f"give the name {want.name} to the new container",
-                lambda: steps.swap(engine, want.name, old, made[0]),
-                lambda: steps.swap(engine, want.name, made[0], old),
-                partial=True,
-            )
-        )
-        if want.state == "started" or (want.state == "present" and was_running):
-            found.append(self._start(lambda: made[0]))
-        # The new one is in service. If parts of the old one cannot be removed (an immutable log), a later run does it.
-        found.append(
-            Step(
-                f"remove the old container {old.id[:12]}",
-                lambda: steps.remove(engine, old),
-                spare=f"The new container is in service. {_REST}",
-            )
-        )
+        recreation = Recreation(self, old, made)
         if want.job:
-            found += self._wait_steps(lambda: made[0])
+            found += recreation.job()
+        elif want.state == "started" or (want.state == "present" and was_running):
+            found += recreation.service(beside.conflict(want, old, self.have.stored))
+        else:
+            found += recreation.idle()
         before, after = render(self.differ.changes + self.differ.live + self.differ.reset)
         return Plan(
             found,
             {"state": _state(self.have), **before},
             {"state": _wanted_state(want, self.have), **after},
-            undone=f"the old container {want.name} is back" + (" and runs" if was_running else ""),
+            undone=recreation.undone,
         )
 
     def _change(self, container: Container) -> Plan:
@@ -233,10 +226,12 @@ class Planner:
         want, engine, have = self.want, self.engine, self.have
         stop = Step(
             f"stop container {want.name}" + (f", as {self.astray}" if self.astray else ""),
-            lambda: steps.stop(engine, container, want.stop),
+            lambda: steps.stop_for_good(engine, container, want.stop),
         )
         if want.state == "stopped":
-            return [stop] if have.running else []
+            return [stop] if have.running else [self._forget(container)] if have.to_run else []
+        if want.state == "present" and have.to_run:
+            return self.begin(lambda: container, where=", which an interrupted task has stopped")
         if want.state != "started":
             return []
         if want.restart or self.astray:
@@ -244,10 +239,14 @@ class Planner:
         if have.running:
             if want.detach:
                 return []
-            return self._wait_steps(lambda: container)
+            return self.wait_steps(lambda: container)
         if not want.detach and self._is_done(container):
             return []
         return self._run_steps(lambda: container)
+
+    def _forget(self, container: Container) -> Step:
+        title = f"leave container {self.want.name} stopped, as an interrupted task has"
+        return Step(title, lambda: steps.forget_intent(self.engine, container))
 
     def _is_done(self, container: Container) -> bool:
         task = self.have.task
@@ -270,7 +269,15 @@ class Planner:
         """Remove a leftover. A failure does not stop the other steps, unless the task asks for the removal."""
         absent = self.want.state == "absent"
         step = self._remove(container, f"remove container {_name(container)}, left by an interrupted run")
-        return step._replace(alone=absent, spare="" if absent else _REST)
+        return step._replace(alone=absent, spare="" if absent else REST)
+
+    def _take_name(self, container: Container) -> Step:
+        """Complete a swap of names, after which the new container is in service."""
+        name = self.want.name
+        return Step(
+            f"give the name {name} to the container {container.id[:12]}, as an interrupted task was about to",
+            lambda: steps.take_name(self.engine, name, container),
+        )
 
     def _remove(self, container: Container, title: str, stop: bool = False) -> Step:
         def run() -> None:
@@ -291,7 +298,7 @@ def _state(have: FoundContainer) -> str:
 
 def _wanted_state(want: WantedContainer, have: FoundContainer) -> str:
     if want.state == "present":
-        return "running" if have.running else "created"
+        return "running" if have.running or have.to_run else "created"
     if want.cleanup:
         return "ended and removed"
     return {"started": "running" if want.detach else "stopped", "stopped": "stopped"}[want.state]

@@ -17,10 +17,11 @@ from ...network.places import Places
 from ..image.find import find_image
 from ..image.pull import ASSUMED, wanted_image
 from .differences import check_labels, with_digest
-from .find import elsewhere_or_warning, find_container, leftovers, mark_of, task_of
+from .find import elsewhere_or_warning, find_container, heir, leftovers, mark_of, named, task_of
 from .networks import resolved
 from .options.life import STOP, stop_of
 from .options.table import comparison_modes, parse_given
+from .steps import was_stopped
 from .values import FoundContainer, WantedContainer, check_name
 
 if t.TYPE_CHECKING:
@@ -58,14 +59,18 @@ class ContainerResource:
         )
 
     def observe(self, want: WantedContainer, engine: Engine) -> FoundContainer:
-        container = find_container(engine, want.name)
+        container, left = find_container(engine, want.name), leftovers(engine, want.name)
+        chosen = heir(left) if container is None else None
+        if chosen:
+            container, left = named(chosen, want.name), tuple(one for one in left if one.id != chosen.id)
         stored = container.extensions.get(L.DESIRED) if container else None
         image = find_image(want.image, engine) if want.image else None
-        task, left = task_of(engine, container), leftovers(engine, want.name)
+        task = task_of(engine, container)
         if container and stored is not None and task and task.status == STOPPED and want.leaves_nothing:
             return FoundContainer(None, None, None, image, (container, *left))
         torn = container is not None and stored is not None and os.path.exists(mark_of(engine, container))
-        return FoundContainer(container, task, stored, image, left, torn)
+        have = FoundContainer(container, task, stored, image, left, torn, chosen is not None)
+        return have._replace(to_run=_was_to_run(engine, have))
 
     def lock(self, want: WantedContainer, engine: Engine) -> t.ContextManager[t.Any]:
         from .jobs import NameLock
@@ -100,6 +105,12 @@ def in_check_mode(params: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
     """There, pull_check_mode_behavior decides what asking for a newer image means."""
     pull = {"image_not_present": "missing", "always": ASSUMED}.get(params["pull_check_mode_behavior"])
     return {**params, "pull": pull} if pull and params["pull"] in ("always", "newer", True) else params
+
+
+def _was_to_run(engine: Engine, have: FoundContainer) -> bool:
+    """The label alone does not tell it: a task may have been killed before it stopped the container."""
+    container = have.container
+    return bool(container and L.TO_RUN in container.labels and not have.running and was_stopped(engine, container))
 
 
 def _modes(given: t.Optional[t.Mapping[str, t.Any]]) -> t.Dict[str, str]:

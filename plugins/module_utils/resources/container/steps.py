@@ -118,6 +118,8 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
     _forget_mark(engine, container)
     # An update may have come between the plan and us.
     container = engine.containers.get(container.id)
+    if L.TO_RUN in container.labels:
+        container = _rename(engine, container, {}, L.TO_RUN)
     values = values_of(container)
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
     volumes.fill(engine, container, mounts)
@@ -164,6 +166,13 @@ def stop(engine: Engine, container: Container, how: Stop) -> None:
     """
     _stop(engine, container, how)
     networks.release(container)
+
+
+def stop_for_good(engine: Engine, container: Container, how: Stop) -> None:
+    """The same, where nobody wants it to run afterwards."""
+    stop(engine, container, how)
+    if L.TO_RUN in container.labels:
+        forget_intent(engine, container)
 
 
 def _stop(engine: Engine, container: Container, how: Stop) -> None:
@@ -248,18 +257,34 @@ def _known(engine: Engine, container_id: str) -> bool:
 
 
 def swap(engine: Engine, name: str, old: Container, new: Container) -> None:
-    """Give the name of one container to another, and take its addresses and ports from it: it may have ended without giving them back.
-
-    After a kill in between, the next run removes both leftovers.
-    """
-    networks.release(old)
-    _rename(engine, old, {L.STAGE: name}, L.NAME)
-    _rename(engine, new, {L.NAME: name}, L.STAGE)
+    """Give the name of one container to another. After a kill in between, the next run completes it (resource.py)."""
+    _rename(engine, old, {L.STAGE: name, L.ROLE: L.FORMER}, L.NAME)
+    take_name(engine, name, new)
 
 
-def _rename(engine: Engine, container: Container, add: t.Mapping[str, str], drop: str) -> None:
-    labels = {key: value for key, value in engine.containers.get(container.id).labels.items() if key != drop}
-    engine.containers.update(container._replace(labels={**labels, **add}), ["labels"])
+def swap_back(engine: Engine, name: str, old: Container, new: Container) -> None:
+    """Undo it, also where it has failed half-way."""
+    _rename(engine, new, {L.STAGE: name}, L.NAME)
+    take_name(engine, name, old)
+
+
+def take_name(engine: Engine, name: str, container: Container) -> None:
+    """Give a container a name that no other has."""
+    _rename(engine, container, {L.NAME: name}, L.STAGE, L.ROLE)
+
+
+def intend(engine: Engine, container: Container) -> None:
+    """Note that a container, which is about to be stopped, is to run again if there will be no new one."""
+    _rename(engine, container, {L.TO_RUN: "yes"})
+
+
+def forget_intent(engine: Engine, container: Container) -> None:
+    _rename(engine, container, {}, L.TO_RUN)
+
+
+def _rename(engine: Engine, container: Container, add: t.Mapping[str, str], *drop: str) -> Container:
+    labels = {key: value for key, value in engine.containers.get(container.id).labels.items() if key not in drop}
+    return engine.containers.update(container._replace(labels={**labels, **add}), ["labels"])
 
 
 def supervise(engine: Engine, container: Container) -> None:

@@ -59,7 +59,8 @@ class FoundContainer(t.NamedTuple):
     """container: None without one. stored: the values that it was made with (None: another tool made it).
 
     image: the wanted image in the store. leftovers: containers that an interrupted recreation left. torn: a change of it was
-    interrupted.
+    interrupted. nameless: an interrupted recreation was about to give it the name. to_run: it does not run, only because such a
+    recreation has stopped it.
     """
 
     container: t.Optional[Container]
@@ -68,6 +69,8 @@ class FoundContainer(t.NamedTuple):
     image: t.Optional[FoundImage]
     leftovers: t.Tuple[Container, ...] = ()
     torn: bool = False
+    nameless: bool = False
+    to_run: bool = False
 
     @property
     def running(self) -> bool:

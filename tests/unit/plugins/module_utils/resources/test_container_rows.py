@@ -404,9 +404,9 @@ def test_the_life_of_an_option(site: MemorySite, image: str, option: str) -> Non
         assert changed.value("recreated_because") == [option]
         assert changed.actions == [
             f"create container row anew ({option} changed)",
-            "stop the old container row",
+            "start container row beside the old one",
             "give the name row to the new container",
-            "start container row",
+            "stop the old container row",
             f"remove the old container {old[:12]}",
         ]
     else:
