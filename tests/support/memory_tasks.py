@@ -17,6 +17,7 @@ import typing as t
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import (
     PAUSED,
+    RESTARTING,
     RUNNING,
     STOPPED,
     Container,

@@ -31,7 +31,6 @@ _UP_SECONDS = 10.0
 _FIRST, _MOST = 0.1, 60.0
 #: How often the mark is looked for while waiting: not everybody who waits is told of it.
 _LOOK_SECONDS = 0.5
-_FOR_EVER = 1e9
 
 
 def read(directory: str) -> dict[str, str]:
@@ -198,18 +197,16 @@ class Keeper:
         self.restarts += 1
         self._anew = False
 
-    def wait(self, seconds: float, status: int, fds: tuple[int, ...] = ()) -> bool:
-        """Wait, until one of the descriptors can be read. False as soon as it is not to be started any more."""
+    def wait(self, seconds: float, status: int) -> bool:
+        """False as soon as it is not to be started any more."""
         poller = poll()
-        for fd in (self.fd, *fds):
-            poller.register(fd, POLLIN)
+        poller.register(self.fd, POLLIN)
         end = time.monotonic() + seconds
         while self._again(status):
             left = min(_LOOK_SECONDS, max(0.0, end - time.monotonic()))
-            found = [fd for fd, _event in poller.poll(left * 1000)]
-            if self.fd in found:
+            if poller.poll(left * 1000):
                 self.woken()
-            elif found or time.monotonic() >= end:
+            elif time.monotonic() >= end:
                 return True
         return False
 
@@ -232,5 +229,11 @@ class Keeper:
             finally:
                 os._exit(127)
         # It tries as often as it has to. When containerd's shim goes with the task, that tells us to end.
-        self.wait(_FOR_EVER, status, (watch(pid),))
-        return self.down or os.waitpid(pid, 0)[1] == 0
+        poller = poll()
+        for fd in (self.fd, watch(pid)):
+            poller.register(fd, POLLIN)
+        while not self.down:
+            if self.fd not in [fd for fd, _event in poller.poll()]:
+                return os.waitpid(pid, 0)[1] == 0
+            self.woken()
+        return True

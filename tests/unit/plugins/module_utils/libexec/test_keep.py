@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import Inv
 from ansible_collections.fleet.containerd.plugins.module_utils.libexec.keep import read
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.supervision import mark_asked, results, tell
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 _ASK = """
 import json, sys, time
@@ -39,6 +41,13 @@ keeper, began = Keeper((sys.argv[1],), "some-id"), time.monotonic()
 keeper.delay(1, 0.0)
 print("waits", flush=True)
 print(keeper.wait(float(sys.argv[2]), 1), keeper.down, time.monotonic() - began < float(sys.argv[2]))
+"""
+_HAND_OVER = """
+import sys
+from ansible_collections.fleet.containerd.plugins.module_utils.libexec.keep import Keeper
+keeper = Keeper((sys.argv[1],), "some-id")
+keeper.delay(1, 0.0)
+print(keeper.hand_over(0.0, 1), keeper.down)
 """
 Runs = t.Sequence[t.Tuple[int, float]]
 
@@ -104,6 +113,27 @@ def test_a_delay_ends_early(tmp_path: pathlib.Path, how: str) -> None:
         if how != "mark, untold":
             process.send_signal(signal.SIGTERM if how == "host" else signal.SIGHUP)
         assert process.stdout.readline().split() == ["False", str(how == "host"), "True"]
+
+
+def test_who_has_handed_over_ends_when_it_is_told(tmp_path: pathlib.Path) -> None:
+    """containerd's shim, which goes with the old task, waits for that; also when the next start is not wanted any more."""
+    more = {"again": f"{shutil.which('sleep')}\t60"}
+    tell(str(tmp_path), Supervision("always"), ["runc"], "/h", more)
+    with start(_HAND_OVER, tmp_path) as process:
+        children = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        until(lambda: children.read_text().split())
+        (child,) = map(int, children.read_text().split())
+        try:
+            until(lambda: b"sleep" in pathlib.Path(f"/proc/{child}/cmdline").read_bytes())
+            tell(str(tmp_path), Supervision("no"), ["runc"], "/h", more)
+            process.send_signal(signal.SIGHUP)
+            process.send_signal(signal.SIGTERM)
+            # The program has our standard output, too.
+            process.wait(10)
+            assert process.stdout
+            assert process.stdout.readline() == "True True\n"
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_what_a_supervisor_is_told(tmp_path: pathlib.Path) -> None:

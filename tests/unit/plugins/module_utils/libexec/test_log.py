@@ -49,7 +49,7 @@ def test_it_asks_nothing_of_a_shim_that_waits_for_its_end(tmp_path: pathlib.Path
     bundle, pipes = tmp_path / "bundle", [os.pipe() for _name in ("stdout", "stderr", "ready")]
     bundle.mkdir()
     fds = [pipes[0][0], pipes[1][0], pipes[2][1]]
-    arguments = [str(tmp_path), str(tmp_path / "log"), "0", "1", str(tmp_path / "spare"), "0", *map(str, fds)]
+    arguments = [str(tmp_path), str(tmp_path / "log"), "0", "1", str(tmp_path / "spare"), "0", "0", "0.0", *map(str, fds)]
     command = [sys.executable, "-c", _LOG, *arguments]
     with socket.socket(socket.AF_UNIX) as shim, subprocess.Popen(["sleep", "60"]) as init:
         shim.bind(str(tmp_path / "socket"))

@@ -316,7 +316,7 @@ CASES: t.Dict[str, Case] = {
         "Config.Healthcheck",
         (
             {"Test": ["CMD", "true"], "Interval": 10**9, "Retries": 7},
-            {"Test": ["CMD-SHELL", "exit 1"], "Retries": 1},
+            {"Test": ["CMD-SHELL", "exit 1"], "Interval": 10**9, "Retries": 1},
             {"Test": ["CMD-SHELL", "of image"], "Retries": 7},
         ),
         stored("healthcheck"),

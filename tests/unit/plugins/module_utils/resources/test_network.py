@@ -839,7 +839,7 @@ def test_containers_of_nerdctl_are_members_too(site: Site) -> None:
     gone = f"default-{'a' * 64}"
     Chain(conflist, site.host).attach(Attachment(gone, site.world.namespace(f"fleet-{gone}")))
     assert gone not in site.fails("net", state="absent")
-    netns.remove(str(site.world.directory / "fleet-default-abc"))
+    netns.remove(str(site.world.directory / f"fleet-{gone}"))
     # After a reboot only the reservation is left, and nobody is a member.
     netns.remove(namespace)
     while any(name.startswith("veth") for name in site.links()):
