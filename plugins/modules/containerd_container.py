@@ -42,11 +42,14 @@ options:
   state:
     description:
       - V(present) makes sure that the container exists as asked, running or not.
-      - V(started) makes sure that it exists as asked and runs.
+      - V(started) makes sure that it exists as asked and runs. O(ready) tells how a start is proved. When a new container takes the place of
+        one that runs, that one goes only when the new one has proved itself; else the task fails, and the old one runs as before.
+      - V(healthy) is V(started), and waits until the health check of the container says so, also when it runs already. The task fails when
+        the container turns unhealthy, and after O(healthy_wait_timeout).
       - V(stopped) makes sure that it exists as asked and does not run.
       - V(absent) stops and removes it. Only O(name), O(force_kill), O(stop_timeout) and O(stop_signal) are used.
     type: str
-    choices: [absent, present, started, stopped]
+    choices: [absent, present, started, stopped, healthy]
     default: started
   image:
     description:
@@ -527,6 +530,67 @@ options:
           - Take C(test) from the image if it is not given.
         type: bool
         default: false
+  ready:
+    description:
+      - How a container that this task starts, with O(state=started) or O(state=healthy), proves that it serves. All that is given must be so at
+        the same time, within C(timeout). A container that ends before that, or that its O(restart_policy) starts again, is not ready.
+      - If it is not ready, the task fails with its exit status and the last lines of its log, and undoes its changes. After a new container was
+        to take the place of an old one, the old one runs, and the message says so.
+      - Without it, an end within a moment (0.2 seconds) after the start with an exit status other than 0 is a failure, and so is one after which
+        its O(restart_policy) starts it again. C(for=0) alone asks for nothing.
+      - A container that runs already is not asked. Connections are made in the network of the container, so no port has to be published.
+    type: dict
+    suboptions:
+      for:
+        description:
+          - How many seconds it has to run.
+        type: float
+      tcp:
+        description:
+          - The port at which it has to accept connections, at one of its own addresses (at a loopback address if it has none), or
+            C(HOST:PORT), as seen from inside.
+        type: str
+      http:
+        description:
+          - What it has to answer, in plain HTTP, at one of its own addresses.
+        type: dict
+        suboptions:
+          port:
+            description:
+              - The port.
+            type: int
+            default: 80
+          path:
+            description:
+              - The path, with a query if it needs one.
+            type: str
+            default: /
+          status:
+            description:
+              - The status codes that are right. Without it, those from 200 to 399.
+            type: list
+            elements: int
+      command:
+        description:
+          - The words of a command in the container, which has to end with the exit status 0.
+        type: list
+        elements: str
+      health:
+        description:
+          - Whether its health check has to say that it is healthy.
+        type: bool
+        default: false
+      timeout:
+        description:
+          - How many seconds all of this may take.
+        type: float
+        default: 60
+  healthy_wait_timeout:
+    description:
+      - With O(state=healthy), how many seconds it may take until the container is healthy. V(0) and less mean no limit.
+      - If O(ready) allows more time, that counts.
+    type: float
+    default: 300
   force_kill:
     description:
       - Stop the container with C(SIGKILL) at once.

@@ -166,6 +166,12 @@ class EmbeddedTasks:
     def health(self, container_id: str) -> t.Mapping[str, t.Any]:
         return results(self._results(container_id))
 
+    def exec(self, container: Container, process: t.Mapping[str, t.Any], timeout: float) -> t.Tuple[int, bytes]:
+        from ..libexec.once import run_once
+
+        runtime = RuntimeProgram(container.runtime.binary, self._runtime_root, made_by_systemd(container.spec))
+        return run_once(runtime.command, container.id, process, self._bundle(container.id).path, timeout)
+
     # Looking
 
     def find_runtime(self, binary: str) -> str:

@@ -173,8 +173,12 @@ def _networks(directory: ConfDir) -> Networks:
 
 
 def inherit(draft: Draft, old: Container, want: WantedContainer) -> None:
-    """A new container is where containerd_network has connected the old one to, unless it is to be nowhere but where the task says."""
+    """A new container is where containerd_network has connected the old one to, unless it is to be nowhere but where the task says. The
+    old one has the names, until they are swapped.
+    """
     before, stored = kept(old), old.extensions.get(L.DESIRED)
+    if draft.connected:
+        draft.connected = draft.connected._replace(silent=True)
     if draft.connected and before and stored:
         made = effective(load(stored["given"]), stored["defaults"])
         modes = {one.option: one.mode for one in fields_for(want.given, want.modes)}
@@ -301,6 +305,19 @@ def release(container: Container, unused: bool = False) -> None:
         with contextlib.suppress(NotFound), held(hook_of(container).networks) as now:
             if not (unused and in_use(now.pin)):
                 _detach(now)
+
+
+def tell_names(container: Container, silent: bool) -> None:
+    """Have the other members of its networks find it by its names, or not."""
+    connected = kept(container)
+    if connected and connected.silent is not silent:
+        from ...network.connected import held, keep
+        from ...network.container import Connection
+
+        path = hook_of(container).networks
+        with contextlib.suppress(NotFound), held(path) as now:
+            keep(path, now._replace(silent=silent))
+            Connection(now._replace(silent=silent)).tell()
 
 
 def _detach(connected: Connected) -> None:

@@ -14,10 +14,10 @@ from ...kernel.converge import Plan, Step
 from ...kernel.field import render
 from ..image.pull import pull_steps, warnings_of
 from . import networks, steps
-from .differences import differences
+from .differences import coming, differences
 from .jobs import Job, start_service
 from .options.row import Host
-from .options.table import look_at, shown
+from .options.table import effective, image_defaults, load, look_at, shown
 from .values import FoundContainer, WantedContainer
 
 if t.TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Planner:
         self.warnings: t.List[str] = []
         #: Why a new container is needed; empty if it is not.
         self.because: t.List[str] = []
+        self.starts = False
         self.host = Host(engine, want.state == "started", self.warnings, [])
 
     def plan(self) -> Plan:
@@ -64,6 +65,8 @@ class Planner:
         else:
             made = self._change(have.container)
         self._look(have.container is None or bool(self.because))
+        if want.ready and want.ready.health and want.state == "started":
+            self._check_health(have.container is None or bool(self.because))
         return made._replace(steps=[*sweep, *made.steps], warnings=self.warnings)
 
     def _look(self, makes: bool) -> None:
@@ -75,6 +78,18 @@ class Planner:
         else:
             look_at(self.host, self.want.given, [change.field.option for change in self.differ.live])
         self._look_at_networks(makes)
+
+    def _check_health(self, makes: bool) -> None:
+        """That there is a health check which can prove it."""
+        from .ready import check_healthy
+
+        want, have = self.want, self.have
+        image = (coming(want, have) or have.image) if makes else None
+        stored = have.stored or {"given": {}, "defaults": None}
+        defaults = image_defaults(image.view.image_config) if image and image.view else stored["defaults"]
+        if defaults is not None:
+            given = want.given if makes else {**load(stored["given"]), **want.given}
+            check_healthy(effective(given, defaults), "state: healthy" if want.healthy else "ready.health")
 
     def _look_at_networks(self, makes: bool) -> None:
         """What they ask of the host; and who shares those of a container that ends."""
@@ -132,13 +147,33 @@ class Planner:
 
     def begin(self, get: t.Callable[[], Container], first: t.Callable[[], None] = _nothing, where: str = "") -> t.List[Step]:
         """The start of a service, which has to prove itself. where: the rest of the title."""
-        engine, name = self.engine, self.want.name
+        engine, name, ready = self.engine, self.want.name, self.want.ready
 
         def run() -> None:
             first()
-            start_service(engine, name, get())
+            start_service(engine, name, get(), ready is None)
 
-        return [Step(f"start container {name}{where}", run, lambda: steps.halt(engine, get()), partial=True)]
+        found = [Step(f"start container {name}{where}", run, lambda: steps.halt(engine, get()), partial=True)]
+        self.starts = True
+        if ready and ready.asks:
+            from .ready import Proof
+
+            proves = "healthy" if self.want.healthy else "ready"
+            found.append(Step(f"wait until container {name} is {proves}", lambda: Proof(engine, name, get(), ready).wait()))
+        return found
+
+    def unhealthy(self, end: FoundContainer) -> str:
+        """Why the container is not healthy that the task has not started, if it has to be. It waits for that."""
+        if not (self.want.healthy and end.container and end.running) or self.starts:
+            return ""
+        from .ready import Proof, only_health
+
+        restarts = end.task.restarts if end.task else 0
+        try:
+            Proof(self.engine, self.want.name, end.container, only_health(self.want.ready), restarts).wait()
+        except FailedPrecondition as error:
+            return str(error)
+        return ""
 
     def wait_steps(self, get: t.Callable[[], Container]) -> t.List[Step]:
         """The steps of detach=false: wait and clean up."""

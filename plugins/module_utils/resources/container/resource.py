@@ -27,6 +27,7 @@ from .values import FoundContainer, WantedContainer, check_name
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
     from .plan import Planner
+    from .ready import Ready
 
 _OTHER_COMPARED = ("image",)
 
@@ -41,10 +42,11 @@ class ContainerResource:
         if params["cleanup"] and params["detach"]:
             raise InvalidArgument("cleanup: needs detach=false")
         check_wait(params)
+        ready, healthy = _ready(params), state == "healthy"
         given = parse_given(params)
         return WantedContainer(
             name,
-            state,
+            "started" if healthy else state,
             options,
             stop_of(given, params["force_kill"]),
             Places(params["cni_conf_dir"], bin_dirs=tuple(params["cni_bin_dir"])).checked(),
@@ -55,6 +57,8 @@ class ContainerResource:
             strict_labels=params["image_label_mismatch"] == "fail",
             compare_with_own=params["image_comparison"] == "current-image",
             in_place=params["update_in_place"],
+            ready=ready,
+            healthy=healthy,
             **{name: params[name] for name in ("detach", "wait_timeout", "cleanup", "recreate", "restart", "adopt")},
         )
 
@@ -113,6 +117,15 @@ def _was_to_run(engine: Engine, have: FoundContainer) -> bool:
     return bool(container and L.TO_RUN in container.labels and not have.running and was_stopped(engine, container))
 
 
+def _ready(params: t.Mapping[str, t.Any]) -> t.Optional[Ready]:
+    limit = params["healthy_wait_timeout"]
+    if params["ready"] is None and params["state"] != "healthy" and limit == limit:
+        return None
+    from .ready import ready_of
+
+    return ready_of(params)
+
+
 def _modes(given: t.Optional[t.Mapping[str, t.Any]]) -> t.Dict[str, str]:
     """The option comparisons, without aliases."""
     if not given:
@@ -142,7 +155,7 @@ def _facts(planner: Planner, end: FoundContainer) -> Facts:
 
             out.update(status=end.task.exit_status)
             out["container"]["Output"] = output_of(engine, end.container)
-    return Facts(out)
+    return Facts(out, failure=planner.unhealthy(end))
 
 
 def check_wait(params: t.Mapping[str, t.Any]) -> None:

@@ -260,6 +260,7 @@ def swap(engine: Engine, name: str, old: Container, new: Container) -> None:
     """Give the name of one container to another. After a kill in between, the next run completes it (resource.py)."""
     _rename(engine, old, {L.STAGE: name, L.ROLE: L.FORMER}, L.NAME)
     take_name(engine, name, new)
+    networks.tell_names(old, silent=True)
 
 
 def swap_back(engine: Engine, name: str, old: Container, new: Container) -> None:
@@ -269,7 +270,8 @@ def swap_back(engine: Engine, name: str, old: Container, new: Container) -> None
 
 
 def take_name(engine: Engine, name: str, container: Container) -> None:
-    """Give a container a name that no other has."""
+    """Give a container a name that no other has, also in its networks."""
+    networks.tell_names(container, silent=False)
     _rename(engine, container, {L.NAME: name}, L.STAGE, L.ROLE)
 
 

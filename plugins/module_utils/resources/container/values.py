@@ -13,6 +13,9 @@ from ...network.places import Places
 from ..image.values import FoundImage, WantedImage
 from .options.life import Stop
 
+if t.TYPE_CHECKING:
+    from .ready import Ready
+
 _NAME_LIMIT = 76
 
 
@@ -20,7 +23,8 @@ class WantedContainer(t.NamedTuple):
     """places: of networks. given: the values of the options in the task (options/). modes: how they are compared. image: None without one.
 
     strict_name: an image with another name is another image. wait_timeout: seconds that a job (detach is False) may take.
-    in_place: options change without a new container where they can.
+    in_place: options change without a new container where they can. ready: how a start proves itself. healthy: what runs already has to be
+    healthy, too.
     strict_labels: labels of the image that are not given are an error, if labels are compared strictly.
     compare_with_own: when they are compared, values are added to those of the container's own image.
     """
@@ -43,6 +47,8 @@ class WantedContainer(t.NamedTuple):
     restart: bool = False
     adopt: bool = False
     in_place: bool = True
+    ready: t.Optional[Ready] = None
+    healthy: bool = False
 
     @property
     def job(self) -> bool:

@@ -1,0 +1,159 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A service is replaced without an interruption, and stays when the new release is no good."""
+
+from __future__ import annotations
+
+import threading
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.tests.support.networked import WEB, Networked, address, pid_of
+
+KIND = "containerd_container"
+#: It ends by SIGTERM at once, and begins to serve after a while.
+SLOW = "trap 'exit 0' TERM; mkdir -p /www; echo {page} >/www/index.html; sleep {after}; httpd -p 80 -h /www; while :; do sleep 0.05; done"
+TWO = pytest.mark.parametrize("networked_site", ["", "2.1"], ids=["embedded", "containerd-2.1"], indirect=True)
+
+
+def slow(page: str, after: float = 0.0, **options: t.Any) -> t.Dict[str, t.Any]:
+    return {"command": ["sh", "-c", SLOW.format(page=page, after=after)], "stop_signal": "TERM", "network_mode": "bridge", **options}
+
+
+class Client(threading.Thread):
+    """Asks for a page over and over, in a container, by the name of the service."""
+
+    def __init__(self, site: Networked, pid: int) -> None:
+        super().__init__(daemon=True)
+        self._site, self._pid, self._over = site, pid, threading.Event()
+        self.pages: t.List[str] = []
+
+    def run(self) -> None:
+        while not self._over.is_set():
+            # A connection that the old one has accepted as it was told to end is lost: whoever asks then asks again.
+            found = (self._site.inside(self._pid, "wget", "-T", "3", "-qO-", "http://web/") for _turn in range(2))
+            self.pages.append(next(filter(None, found), ""))
+
+    def __enter__(self) -> Client:
+        self.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._over.set()
+        self.join()
+
+
+@TWO
+def test_a_page_is_there_all_the_time(networked_site: Networked) -> None:
+    """The new container serves before the old one goes, although it takes a second to begin, and others find it by its name then."""
+    site = networked_site
+    site.network("back", "10.88.1.0/24")
+    ready, net = {"http": {"path": "/index.html"}}, {"networks": [{"name": "back", "aliases": ["db"]}]}
+    client = site.container("client", **site.page_options("client"), networks=[{"name": "back"}])
+    first = site.web("web", **{**slow("one"), **net}, ready=ready)
+    assert site.page(f"http://{address(first, 'back')}/") == "one"
+    with Client(site, pid_of(client)) as asking:
+        second = site.web("web", **{**slow("two", 1), **net}, ready=ready)
+        time.sleep(0.3)
+    assert second["actions"][1:-1] == [
+        "start container web beside the old one",
+        "wait until container web is ready",
+        "give the name web to the new container",
+        "stop the old container web",
+    ]
+    assert set(asking.pages) == {"one", "two"}
+    assert asking.pages == sorted(asking.pages)
+    assert len(asking.pages) > 3
+    assert site.page(f"http://{address(second, 'back')}/") == "two"
+    assert site.inside(pid_of(client), "wget", "-T", "3", "-qO-", "http://db/") == "two"
+    assert not site.web("web", **{**slow("two", 1), **net}, ready=ready)["changed"]
+    for name in ("web", "client"):
+        site.container(name, state="absent")
+
+
+def test_what_proves_a_start(networked_site: Networked) -> None:
+    """Each kind, in the network and the namespaces of the container; and what is said when it is not so."""
+    site = networked_site
+    wrong: t.List[t.Tuple[t.Dict[str, t.Any], str]] = [
+        ({"tcp": "81"}, "tcp 81: Connection refused"),
+        ({"tcp": "127.0.0.1:81"}, "tcp 127.0.0.1:81: Connection refused"),
+        ({"http": {"path": "/nothing?a=b"}}, "http 80/nothing?a=b: the status is 404"),
+        ({"http": {"status": [204, 301]}}, "http 80/: the status is 200"),
+        ({"command": ["test", "-e", "/nothing"]}, "command test: exit status 1"),
+        ({"command": ["sh", "-c", "echo no; exit 7"]}, "command sh: exit status 7 (no)"),
+        ({"command": ["sleep", "100"]}, "command sleep: it has not ended"),
+    ]
+    right: t.List[t.Dict[str, t.Any]] = [
+        {"tcp": "80", "http": {}, "command": ["test", "-e", "/www/index.html"], "for": 0.5},
+        {"tcp": "127.0.0.1:80", "http": {"status": [200]}},
+    ]
+    net = {"network_mode": "bridge"}
+    old = site.web("web", **net)
+    for number, (ready, problem) in enumerate(wrong):
+        failed = site.web("web", failing=True, env={"A": str(number)}, ready={**ready, "timeout": 3}, **net)
+        assert failed["msg"] == f"the container web is not ready after 3 s: {problem}; it printed nothing; the old container web still runs"
+        assert (failed["failed_action"], failed.get("changed", False)) == ("wait until container web is ready", False)
+    assert site.page(f"http://{address(old)}/") == "hello from web"
+    assert site.facts("web")["Id"] == old["container"]["Id"]
+    for number, ready in enumerate(right):
+        done = site.web("web", env={"A": str(number)}, ready=ready, **net)
+        assert done["recreated_because"] == ["env"]
+    alone = site.web("alone", network_mode="none", ready={"tcp": "80", "http": {}})
+    assert alone["container"]["State"]["Running"]
+    ended = site.web("web", failing=True, command=["sh", "-c", "sleep 0.5; echo no database; exit 4"], ready={"tcp": "80"}, **net)
+    assert ended["msg"] == (
+        "the container web ended before it was ready: exit status 4; the old container web still runs\n"
+        "The last that it printed:\nno database"
+    )
+    assert ended["status"] == 4
+    for name in ("web", "alone"):
+        site.container(name, state="absent")
+
+
+@TWO
+def test_with_a_port_of_the_host_the_old_one_ends_first(networked_site: Networked) -> None:
+    site = networked_site
+    options: t.Dict[str, t.Any] = {"published_ports": ["8080:80"], "ready": {"http": {}, "timeout": 20}}
+    old = site.web("web", **options)
+    assert site.page("http://127.0.0.1:8080/", outside=False) or site.page("http://10.77.0.1:8080/")
+    broken = ["sh", "-c", "echo cannot bind; exit 3"]
+    failed = site.web("web", failing=True, command=broken, **options)
+    assert failed["msg"] == (
+        "the container web ended before it was ready: exit status 3; the old container web is back and runs\n"
+        "The last that it printed:\ncannot bind"
+    )
+    assert failed["undone"][1] == "stop the old container web, as both publish the port 8080/tcp of the host"
+    now = site.facts("web")
+    assert (now["Id"], now["State"]["Running"]) == (old["container"]["Id"], True)
+    assert site.page(f"http://{now['NetworkSettings']['Networks']['bridge']['IPAddress']}/") == "hello from web"
+    again = site.web("web", **options)
+    assert not again["changed"]
+    new = site.web("web", **options, command=[*WEB[:2], WEB[2].replace("hello", "bye")])
+    assert new["actions"][1:4] == [
+        "stop the old container web, as both publish the port 8080/tcp of the host",
+        "start container web",
+        "wait until container web is ready",
+    ]
+    assert site.page(f"http://{address(new)}/") == "bye from web"
+    site.container("web", state="absent")
+
+
+def test_healthy(networked_site: Networked) -> None:
+    site = networked_site
+    check = {"test": "test -e /tmp/good", "interval": "100ms", "start_interval": "100ms", "retries": 2, "start_period": "10s"}
+    good = ["sh", "-c", "sleep 0.5; touch /tmp/good; exec sleep 1000"]
+    made = site.web("web", command=good, healthcheck=check, state="healthy")
+    assert made["container"]["State"]["Health"]["Status"] == "healthy"
+    assert not site.web("web", command=good, healthcheck=check, state="healthy")["changed"]
+    bad = ["sh", "-c", "echo no database; exec sleep 1000"]
+    short = {**check, "start_period": "0s"}
+    failed = site.web("web", failing=True, command=bad, healthcheck=short, state="healthy")
+    assert failed["msg"] == "the container web is unhealthy; the old container web still runs\nThe last that it printed:\nno database"
+    assert failed["container"]["State"]["Health"]["Status"] == "unhealthy"
+    assert site.facts("web")["Id"] == made["container"]["Id"]
+    late = site.web("web", failing=True, command=bad, healthcheck=check, state="healthy", healthy_wait_timeout=1)
+    assert late["msg"].startswith("the container web is not ready after 1 s: its health check says starting; the old")
+    site.container("web", state="absent")
