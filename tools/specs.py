@@ -22,9 +22,9 @@ FRAGMENTS = ROOT / "plugins" / "doc_fragments"
 SPECS = ROOT / "plugins" / "module_utils" / "argument_specs"
 #: Options that come from the environment of the task when they are not set.
 ENVIRONMENT = {"address": "CONTAINERD_ADDRESS", "namespace": "CONTAINERD_NAMESPACE"}
-#: Options that are secrets, and options that only look so to ansible-core by their names.
-SECRETS = {"header", "password", "token", "src_password", "src_token"}
-PUBLIC = {"keys", "secret_keys"}
+#: Options that are secrets (or suboptions, with the names of their options), and options that only look so to ansible-core by their names.
+SECRETS = {"header", "password", "token", "src_password", "src_token", "secrets.content"}
+PUBLIC = {"keys", "secret_keys", "secrets"}
 KEYS = ("type", "elements", "choices", "default", "required", "aliases")
 HEADER = """# Copyright (c) 2026, fleet.containerd contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
@@ -71,16 +71,17 @@ class Fragment(t.NamedTuple):
 
 
 def argument(name: str, option: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
-    """One entry of an argument spec."""
+    """One entry of an argument spec. name: of a suboption with that of its option, option.suboption."""
     found: t.Dict[str, t.Any] = {key: option[key] for key in KEYS if key in option}
-    if name in SECRETS:
+    last = name.rpartition(".")[2]
+    if SECRETS & {name, last}:
         found["no_log"] = True
-    if name in PUBLIC:
+    if PUBLIC & {name, last}:
         found["no_log"] = False
     if name in ENVIRONMENT:
         found["variable"] = ENVIRONMENT[name]
     if "suboptions" in option:
-        found["options"] = {sub: argument(sub, value) for sub, value in option["suboptions"].items()}
+        found["options"] = {sub: argument(f"{name}.{sub}", value) for sub, value in option["suboptions"].items()}
     return found
 
 

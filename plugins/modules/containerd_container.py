@@ -153,6 +153,293 @@ options:
     description:
       - Whether the root file system is read-only.
     type: bool
+  mounts:
+    description:
+      - File systems to mount, each a dictionary. A directory or file of the host can also be given in O(volumes), in one line.
+    type: list
+    elements: dict
+    suboptions:
+      target:
+        description:
+          - The path in the container.
+        type: str
+        required: true
+      source:
+        description:
+          - With V(bind) a path of the host, with V(image) the name of a stored image. A V(tmpfs) has none.
+        type: str
+      type:
+        description:
+          - V(bind) mounts a directory or file of the host.
+          - V(tmpfs) is empty and in memory. It goes when the container stops.
+          - V(image) mounts the files of an image, read-only. The image must be there, and its files stay while the container exists.
+          - V(volume) is not there yet.
+        type: str
+        choices: [bind, tmpfs, image, volume]
+        default: volume
+      read_only:
+        description:
+          - Whether it is read-only. With V(bind), so is what is mounted below the source, from Linux 5.12 and with a runtime that can do
+            it.
+        type: bool
+      read_only_non_recursive:
+        description:
+          - With O(mounts[].read_only), leave what is mounted below the source as it is.
+        type: bool
+      read_only_force_recursive:
+        description:
+          - With O(mounts[].read_only), fail where what is mounted below the source cannot be made read-only.
+        type: bool
+      non_recursive:
+        description:
+          - Do not mount what is mounted below the source.
+        type: bool
+      propagation:
+        description:
+          - The propagation of mounts between host and container, with V(bind). The default is V(rprivate).
+        type: str
+        choices: [private, rprivate, shared, rshared, slave, rslave]
+      create_mountpoint:
+        description:
+          - With V(bind), make the source at a start if it is missing, as a directory of root.
+        type: bool
+      tmpfs_size:
+        description:
+          - The size of a V(tmpfs), for example V(64m). The default is that of the kernel, half of the memory.
+        type: str
+      tmpfs_mode:
+        description:
+          - The mode of a V(tmpfs), in octal digits. The default is V("1777").
+        type: str
+      tmpfs_options:
+        description:
+          - More options of a V(tmpfs), as words or dictionaries, for example V(exec) or V(uid=1000). It has V(nosuid), V(nodev) and
+            V(noexec)
+            unless their opposites are given.
+        type: list
+        elements: raw
+  tmpfs:
+    description:
+      - Paths to mount an empty file system in memory on, as a list of C(path[:options]), or a dictionary of paths and options.
+      - Options are V(size), V(mode), V(uid), V(gid), V(nr_inodes), and flags such as V(ro) or V(exec). Without their opposites it has
+        V(nosuid),
+        V(nodev) and V(noexec).
+    type: raw
+  capabilities:
+    description:
+      - Capabilities to add to the default ones, such as V(NET_ADMIN), or V(ALL). The case does not count, nor C(CAP_) before a name.
+    type: list
+    elements: str
+    aliases: [cap_add]
+  cap_drop:
+    description:
+      - Capabilities that the container does not get, or V(ALL). What is also in O(capabilities) it gets.
+    type: list
+    elements: str
+  privileged:
+    description:
+      - Whether the container may do what root on the host may do. It has all capabilities and devices, no seccomp profile, and can write
+        to the
+        files of the kernel.
+    type: bool
+  security_opts:
+    description:
+      - Options of security, as C(key=value) or C(key:value).
+      - V(seccomp=unconfined) means no profile, and C(seccomp=PATH) that of a file on the target, in Docker's format or that of the runtime
+        specification. The default, V(seccomp=builtin), is a profile like Docker's.
+      - V(no-new-privileges) keeps programs from gaining rights, for example by set-user-id bits.
+      - C(apparmor=PROFILE) names a loaded profile of AppArmor. The default is none, or what the host's policy says.
+      - C(label=type:TYPE), C(label=user:USER), C(label=role:ROLE) and C(label=level:LEVEL) make a label of SELinux; files get no label.
+      - V(systempaths=unconfined) shows the files of the kernel that are hidden or read-only by default. C(unmask=PATH:PATH) does so for
+        some
+        (patterns are allowed), and V(unmask=ALL) for all. C(mask=PATH:PATH) hides more.
+    type: list
+    aliases: [security_opt]
+    elements: str
+  devices:
+    description:
+      - Devices of the host, as C(source[:target][:rwm]). All devices in a directory are added. The name of a CDI device is allowed, too.
+      - Their numbers are those that they have when the container is made.
+    type: list
+    aliases: [device]
+    elements: str
+  device_cgroup_rules:
+    description:
+      - Rules of the control group that allow devices, such as V(c 42:* rmw).
+    type: list
+    aliases: [device_cgroup_rule]
+    elements: str
+  cdi_devices:
+    description:
+      - Devices that files in C(/etc/cdi) or C(/var/run/cdi) on the target describe, by their full names, such as V(vendor.com/class=name).
+      - Files in YAML need the Python library C(yaml) on the target; JSON needs none.
+    type: list
+    elements: str
+  gpus:
+    description:
+      - Graphics processors of NVIDIA, by index or UUID, or V(all). Short for O(cdi_devices) of the kind C(nvidia.com/gpu).
+    type: list
+    elements: str
+  device_requests:
+    description:
+      - Docker's requests of devices. They are the same as O(cdi_devices) and O(gpus), which are simpler.
+    type: list
+    elements: dict
+    suboptions:
+      driver:
+        description:
+          - V(cdi) for names of CDI devices in O(device_requests[].device_ids), V(nvidia) or nothing for graphics processors.
+        type: str
+      device_ids:
+        description:
+          - Names or numbers of devices.
+        type: list
+        elements: str
+      count:
+        description:
+          - How many graphics processors; V(-1) means all.
+        type: int
+      capabilities:
+        description:
+          - What the devices must be able to do. It is not used.
+        type: list
+        elements: list
+      options:
+        description:
+          - CDI has none, so it must be empty.
+        type: dict
+  groups:
+    description:
+      - Additional groups of the process, by name or id. Names are looked up in the image.
+    type: list
+    aliases: [group_add]
+    elements: str
+  umask:
+    description:
+      - The mask of file modes of the process, in octal digits; put it in quotes.
+    type: raw
+  ipc_mode:
+    description:
+      - The namespace of shared memory, semaphores and message queues. V(private) is its own one, V(shareable) one that other containers
+        can use, V(host) that of the host, and V(none) its own one without C(/dev/shm).
+      - C(container:NAME) is that of another container, which must be V(shareable) and run. Each start uses the one that the other container
+        has then. If that was started again or made anew, the next task of this container with O(state=started) starts it again, as with
+        O(network_mode).
+    type: str
+    aliases: [ipc]
+  pid_mode:
+    description:
+      - The namespace of processes. V(private) is its own one, V(host) that of the host, and C(container:NAME) that of another container, as
+        with O(ipc_mode). When the first process of that one ends, so do all in its namespace.
+    type: str
+    aliases: [pid]
+  uts:
+    description:
+      - The namespace of host and domain name. V(private) is its own one, V(host) that of the host, and C(container:NAME) that of another
+        container, as with O(ipc_mode). With another than its own, O(hostname) and O(domainname) cannot be set.
+    type: str
+  cgroupns_mode:
+    description:
+      - Whether the container sees the control groups of the V(host), or its own as the root. The default is V(private) with control
+        groups of version 2.
+    type: str
+    aliases: [cgroupns]
+    choices: [host, private]
+  cgroup_parent:
+    description:
+      - The control group that the container's group is made in, for example V(/batch). Where systemd manages the groups, it is a slice,
+        such as
+        V(batch.slice). The group stays when the container goes.
+    type: str
+  userns_mode:
+    description:
+      - The namespace of users, which is that of the V(host). Others cannot be had yet.
+    type: str
+    aliases: [userns]
+    choices: [host]
+  init:
+    description:
+      - Whether an init program runs first in the container, which passes on signals and reaps processes. It is one of the target, from a
+        package such as
+        C(catatonit) or C(tini), and must be linked statically.
+    type: bool
+  init_binary:
+    description:
+      - The path of the init program on the target. It implies O(init=true).
+    type: str
+    aliases: [init_path]
+  systemd:
+    description:
+      - With V(always) the container gets what systemd needs to run in it. It has a writable control group, a file system in memory on
+        C(/run),
+        C(/run/lock), C(/tmp) and C(/var/log/journal), and is asked to stop with C(SIGRTMIN+3).
+      - With V(true) it gets that if its command is C(/sbin/init) or C(systemd).
+    type: str
+    choices: ["false", "true", "always"]
+  env_file:
+    description:
+      - Files on the target with environment variables, one C(NAME=value) a line. They replace those of the image; O(env) replaces them.
+      - The values become a part of the container and are seen in results, as those of O(env) are. Use O(secrets) for what must not be seen.
+    type: list
+    elements: path
+  annotations:
+    description:
+      - Annotations of the runtime specification, for runtimes that read them.
+    type: dict
+    aliases: [annotation]
+  secrets:
+    description:
+      - Files in C(/run/secrets) of the container, which are only in memory there.
+      - The contents appear in no result, diff, log, argument, or record. On the target they are kept in files for root only, in the
+        container's
+        directory, so that the container can start again after a reboot. They are removed with the container.
+      - A new content takes a new container.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - The name of the file.
+        type: str
+        required: true
+      content:
+        description:
+          - What is in it.
+        type: str
+        required: true
+      mode:
+        description:
+          - The mode, in octal digits; put it in quotes. The default is V("0444").
+        type: raw
+      owner:
+        description:
+          - The owner, as in O(user). The default is root.
+        type: str
+  files:
+    description:
+      - Files that are written into the container when it is made, before its first start. Missing directories are made.
+      - They are compared by what the task gives, not by what the container has made of them. A diff has the digests of their contents.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description:
+          - The absolute path in the container.
+        type: str
+        required: true
+      content:
+        description:
+          - What is in it.
+        type: str
+        required: true
+      mode:
+        description:
+          - The mode, in octal digits; put it in quotes. The default is V("0444").
+        type: raw
+      owner:
+        description:
+          - The owner, as in O(user). The default is root.
+        type: str
   tty:
     description:
       - Whether the container has a terminal.
@@ -694,6 +981,22 @@ EXAMPLES = r"""
 
 - ansible.builtin.debug:
     var: job.container.Output
+
+- name: Run a job with few rights, and with its password in memory only
+  fleet.containerd.containerd_container:
+    name: backup
+    image: registry.example.com/team/app:1.4
+    command: ["./manage", "backup"]
+    detach: false
+    read_only: true
+    tmpfs: [/tmp]
+    cap_drop: [ALL]
+    security_opts: [no-new-privileges]
+    secrets:
+      - name: db_password
+        content: "{{ db_password }}"
+        mode: "0400"
+        owner: "1000"
 
 - name: Restart a container
   fleet.containerd.containerd_container:

@@ -178,12 +178,12 @@ def test_the_network_of_another_container(host: Host) -> None:
     assert not host.web("pod", network_mode=f"container:{web['container']['Id']}", **options)["changed"]
     # Started again.
     warned = host.site.container("web", restart=True)
-    assert "the container pod uses the network of web, and is to be started again" in warnings(warned)
+    assert "the container pod uses namespaces of web (network), and is to be started again" in warnings(warned)
     assert pod()["actions"] == restarted
     # Made anew: without a new pod.
     new = host.web(networks=[{"name": "front", "aliases": ["www"]}], env={"A": "1"})
     assert new["recreated_because"] == ["env"]
-    assert "the container pod uses the network of web, and is to be started again" in warnings(new)
+    assert "the container pod uses namespaces of web (network), and is to be started again" in warnings(new)
     second = pod()
     assert second["actions"] == restarted
     assert second["container"]["Id"] == first["container"]["Id"]
@@ -197,11 +197,11 @@ def test_the_network_of_another_container(host: Host) -> None:
     os.kill(int(host.site.facts("web")["State"]["Pid"]), signal.SIGKILL)
     time.sleep(0.5)
     warned = host.site.container("web", state="started")
-    assert "the container pod uses the network of web, and is to be started again" in warnings(warned)
+    assert "the container pod uses namespaces of web (network), and is to be started again" in warnings(warned)
     assert host.site.container("pod", state="started")["actions"] == restarted
     # Not there.
     stopped = host.site.container("web", state="stopped")
-    assert "the container pod uses the network of web, and has none then" in warnings(stopped)
+    assert "the container pod uses namespaces of web (network), and has none then" in warnings(stopped)
     words = "network_mode: container:web: the container web does not run: start it first"
     assert host.refused("pod", network_mode="container:web", **options) == words
     host.site.container("pod", state="stopped")
@@ -209,7 +209,7 @@ def test_the_network_of_another_container(host: Host) -> None:
     host.web(networks=[{"name": "front", "aliases": ["www"]}], env={"A": "1"})
     assert pod()["actions"] == ["start container pod"]
     gone = host.site.container("web", state="absent")
-    assert "the container pod uses the network of web, and has none then" in warnings(gone)
+    assert "the container pod uses namespaces of web (network), and has none then" in warnings(gone)
     assert (
         host.refused("pod", network_mode="container:web", **options) == "network_mode: container:web: there is no such container"
     )

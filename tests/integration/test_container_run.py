@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pathlib
@@ -172,14 +173,15 @@ def test_stopping(site: Site, host: t.Any, busybox: str) -> None:
 def test_crun(embedded_site: EmbeddedSite, busybox: str) -> None:
     options: t.Dict[str, t.Any] = {"image": busybox, "runtime": "crun"}
     done, kept, terminal, again, gone = embedded_site.play(
-        job("job", "echo from crun; exit 0", **options),
+        job("job", "echo from crun; sha256sum </run/secrets/key", secrets=[{"name": "key", "content": "hush-hush"}], **options),
         container("kept", command=["sleep", "1000"], stop_signal="KILL", **options),
         job("terminal", "tty", tty=True, **options),
         container("kept", command=["sleep", "1000"], stop_signal="KILL", **options),
         container("kept", state="absent"),
         under=WITHOUT_UNIFIED,
     ).results
-    assert done.value("container")["Output"] == "from crun\n"
+    digest = hashlib.sha256(b"hush-hush").hexdigest()
+    assert done.value("container")["Output"] == f"from crun\n{digest}  -\n"
     assert kept.value("container")["HostConfig"]["Runtime"] == "crun"
     assert terminal.value("container")["Output"].startswith("/dev/")
     assert not again.changed
@@ -239,7 +241,7 @@ def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layou
         "registry.example.com/team": f"{registry.address}/examples",
         "/srv/www": str(tmp_path),
     }
-    web, database, job, show, restart, remove = examples_of("containerd_container", replace)
+    web, database, job, show, backup, restart, remove = examples_of("containerd_container", replace)
     network = task("containerd_network", name="back", ipam_config=[{"subnet": "172.30.8.0/24"}])
     with own_host(tmp_path / "host") as own:
         embedded_site.converge(network, under=own.under)
@@ -249,5 +251,6 @@ def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layou
         assert not again.changed
         assert shown.value("job.container.Output") == "migrate: done\n"
         assert restarted.actions == ["stop container web", "start container web"]
+        embedded_site.converge(backup, variables={"db_password": "hush"}, under=own.under)
         embedded_site.converge(remove, under=own.under)
         embedded_site.play(task("containerd_container", name="database", state="absent"), under=own.under)

@@ -55,6 +55,9 @@ def operations(image: str) -> t.Dict[str, Operation]:
     sleeping = {"name": "web", "image": image, "command": ["sleep", "1000"], "stop_signal": "KILL"}
     job = {"name": "job", "image": image, "command": ["true"], "detach": False, "cleanup": True}
     gone = {"name": "web", "state": "absent"}
+    giver = {**sleeping, "name": "giver", "ipc_mode": "shareable"}
+    taker = {**sleeping, "ipc_mode": "container:giver", "pid_mode": "container:giver"}
+    taker.update(secrets=[{"name": "key", "content": "hush-hush"}], files=[{"path": "/new/file", "content": "text"}])
     return {
         "a removal": Operation([("containerd_container", sleeping)], ("containerd_container", gone)),
         "a recreation": Operation(
@@ -63,6 +66,12 @@ def operations(image: str) -> t.Dict[str, Operation]:
         "a job": Operation([("containerd_container", gone)], ("containerd_container", job)),
         "the removal of an image": Operation(
             [("containerd_image", {"name": image})], ("containerd_image", {"name": image, "state": "absent"}), images=False
+        ),
+        # The last one, since the other container stays.
+        "a recreation of what uses another one": Operation(
+            [("containerd_container", giver), ("containerd_container", taker)],
+            ("containerd_container", {**taker, "env": {"A": "b"}}),
+            containers=2,
         ),
     }
 

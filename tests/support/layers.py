@@ -67,7 +67,7 @@ ARROWS: t.Dict[str, t.Set[str]] = {
 }
 PLUGINS = ("modules", "action", "connection", "inventory", "lookup", "plugin_utils")
 ANSIBLE_ROOMS = {"kernel", "resources", *PLUGINS}
-LIBRARIES = {"google", "grpc", "isal", "pyroute2", "requests", "tomlkit", "urllib3", "zstandard"}
+LIBRARIES = {"google", "grpc", "isal", "pyroute2", "requests", "tomlkit", "urllib3", "yaml", "zstandard"}
 FILE_LINES, FUNCTION_LINES, MODULE_LINES = 450, 60, 45
 
 

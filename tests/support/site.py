@@ -122,6 +122,20 @@ class Site:
             assert f"sha256:{hashlib.sha256(self.blob_path(digest).read_bytes()).hexdigest()}" == digest
         return found
 
+    def container_directory(self, result: t.Mapping[str, t.Any]) -> pathlib.Path:
+        """The directory of a container that a task has returned."""
+        (found,) = self.data.glob(f"containers/*/{self.namespace}/{result['container']['Id']}")
+        return found
+
+    def leftovers_of_mounts(self) -> t.List[str]:
+        """What is mounted in directories of containers."""
+        return [point for point in mounts_below(self.data) if "/containers/" in point]
+
+    def collect(self) -> None:
+        """Garbage goes now."""
+        with self.engine() as engine:
+            engine.collect()
+
     def snapshots(self) -> t.List[t.Any]:
         with self.engine() as engine:
             return t.cast(t.List[t.Any], engine.snapshotter().walk())
@@ -157,7 +171,7 @@ class Site:
         directories = self.data.glob(f"containers/*/{self.namespace}/*")
         found += [f"directory {path}" for path in directories if path.name not in ids]
         found += [f"{len(self.shims())} shims for {len(ids)} containers"] * (len(self.shims()) > len(ids))
-        found += [f"mount {point}" for point in mounts_below(self.data)]
+        found += [f"mount {point}" for point in mounts_below(self.data) if not ids & set(point.split("/"))]
         return found + [f"cgroup {path}" for path in self.cgroups() if path.name not in ids]
 
     def remove_containers(self) -> None:

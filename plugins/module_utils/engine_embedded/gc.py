@@ -102,9 +102,9 @@ def _graph(query: Query, namespace: str, ended: str) -> t.Tuple[t.Dict[Node, t.L
             roots.append(node)
     for (target,) in query("SELECT target FROM images WHERE namespace=?", namespace):
         roots.append(("content", json.loads(target)["digest"]))
-    for (text,) in query("SELECT record FROM containers WHERE namespace=?", namespace):
+    for text, labels in query("SELECT record, labels FROM containers WHERE namespace=?", namespace):
         record = json.loads(text)
-        roots.append((f"snapshots/{record['snapshotter']}", record["snapshot_key"]))
+        roots += [(f"snapshots/{record['snapshotter']}", record["snapshot_key"]), *_references(json.loads(labels))]
     for kind, key in query("SELECT kind, key FROM lease_items WHERE namespace=? AND lease!=?", namespace, ended):
         roots.append((kind, key))
     return edges, roots

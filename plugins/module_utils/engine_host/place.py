@@ -131,6 +131,7 @@ class Place:
         First the volumes get a name that marks them as doomed. Otherwise a directory with volumes and no record is never swept:
         the records may be lost, or not be available yet.
         """
+        from ..hostfs.mounts import unmount_below
         from ..hostfs.remove import DOOMED, rename_then_remove
 
         path = self.container_path(container_id)
@@ -145,6 +146,8 @@ class Place:
             _rename(doomed, volumes)
             raise
         self.rest = True
+        # What it shared with other containers.
+        unmount_below(path)
         rename_then_remove(path)
         self.rest = False
 

@@ -13,17 +13,23 @@ from . import syscalls
 
 #: The kernel's limit (path_resolution(7)).
 _LINKS = 40
+_TRIES = 8
 
 
 def open_inside(root_fd: int, path: str, flags: int) -> int:
     """A new file descriptor with O_CLOEXEC. Raises OSError."""
     raw = os.fsencode(path)
-    try:
-        return syscalls.openat2(root_fd, raw.lstrip(b"/") or b".", flags, syscalls.RESOLVE_IN_ROOT)
-    except OSError as error:
-        # ENOSYS: before Linux 5.6. EPERM: a sandbox that does not know the system call.
-        if error.errno not in (errno.ENOSYS, errno.EPERM):
-            raise
+    for _try in range(_TRIES):
+        try:
+            return syscalls.openat2(root_fd, raw.lstrip(b"/") or b".", flags, syscalls.RESOLVE_IN_ROOT)
+        except OSError as error:
+            # EAGAIN: something was mounted or renamed on this host while a .. was followed.
+            if error.errno == errno.EAGAIN:
+                continue
+            # ENOSYS: before Linux 5.6. EPERM: a sandbox that does not know the system call.
+            if error.errno not in (errno.ENOSYS, errno.EPERM):
+                raise
+            break
     return _Walk(root_fd).open(raw, flags)
 
 

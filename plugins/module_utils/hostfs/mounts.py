@@ -48,6 +48,10 @@ def mount(kind: str, source: str, target: str, options: t.Iterable[str] = ()) ->
         raise from_os_error(error, f"mounting {kind or 'bind'} on {target}") from error
 
 
+def mount_tmpfs(target: str, options: t.Iterable[str]) -> None:
+    mount("tmpfs", "tmpfs", target, options)
+
+
 def _mount_from_below(kind: str, source: str, target: str, flags: int, options: t.Sequence[str]) -> None:
     """Mount an overlay of very many layers. The kernel takes one page of options, so the lower directories are named relative to
     their common parent. A child process does it, since it has to change its working directory.
@@ -109,3 +113,9 @@ def mount_points(below: str = "/") -> t.List[str]:
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
         points = [_OCTAL.sub(lambda m: chr(int(m.group(1), 8)), line.split(" ", 5)[4]) for line in lines]
     return [p for p in points if p + "/" == prefix or p.startswith(prefix)]
+
+
+def unmount_below(directory: str) -> None:
+    """Unmount everything at or below a directory, at once or as soon as nobody uses it any more."""
+    for point in reversed(mount_points(directory)):
+        unmount(point, lazy=True)

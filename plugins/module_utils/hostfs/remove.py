@@ -154,7 +154,7 @@ def set_aside_strangers(directory: str, known: t.Collection[str], keep: t.Callab
     The next sweep() removes them. That may take long; this is short, so it can be done under a lock. keep(path) tells whether an
     unknown entry stays. Returns False when some could not be renamed, which is no error for the caller's own work.
     """
-    from .mounts import mount_points, unmount
+    from .mounts import unmount_below
 
     clean = True
     for name in _names(directory).difference(known):
@@ -163,8 +163,7 @@ def set_aside_strangers(directory: str, known: t.Collection[str], keep: t.Callab
         try:
             if not doomed and keep(path):
                 continue
-            for point in reversed(mount_points(path)):
-                unmount(point, lazy=True)
+            unmount_below(path)
             if not doomed:
                 os.rename(path, _doomed(path))
         except FileNotFoundError:

@@ -13,7 +13,7 @@ import os
 import typing as t
 
 from .. import errors
-from ..hostfs import atomic, edit, lock, mounts, syscalls
+from ..hostfs import atomic, edit, inside, lock, mounts, syscalls
 from ..network import (
     attachment,
     chain,
@@ -42,17 +42,16 @@ from ..network import (
     subnets,
     sysctl,
 )
-from . import hook, install
+from . import hook, install, secret_files
 
 MODULES = (
-    *(errors, atomic, edit, lock, mounts, syscalls, hook, attachment, chain, conflist, connected, conntrack, container, drivers),
+    *(errors, atomic, edit, inside, lock, mounts, syscalls, hook, secret_files),
+    *(attachment, chain, conflist, connected, conntrack, container, drivers),
     *(external, ipam, iptables, links, meta, names, netlink, netns, nftables, places, ports, programs, resolver, result, rules),
     *(ruleset, strangers, subnets, sysctl),
 )
 _LINK = "hook.pyz"
-_COMMAND = (
-    "import sys,posix;sys.path.insert(0,posix.readlink(sys.argv[1]));from fleet.libexec.hook import main;main(sys.argv[2:])"
-)
+_COMMAND = "import sys,posix;sys.path.insert(0,posix.readlink(sys.argv[1]));from fleet.libexec.{} import main;main(sys.argv[2:])"
 #: A runtime gives a hook no environment of its own.
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -66,10 +65,27 @@ def install_hook(data_root: str) -> None:
     install.link(data_root, _LINK, install.install(data_root, MODULES))
 
 
-def hooks(data_root: str, networks: str) -> t.Dict[str, t.Any]:
-    """The hooks of a specification. networks: the path of networks.json."""
-    start = [install.interpreter(), "-I", "-S", "-E", "-c", _COMMAND, link_path(data_root)]
-    return {
-        moment: [{"path": start[0], "args": [*start, moment, networks], "env": [_PATH], "timeout": 120}]
-        for moment in ("createRuntime", "poststop")
-    }
+Hooks = t.Dict[str, t.List[t.Dict[str, t.Any]]]
+
+
+def _hook(data_root: str, module: str, *arguments: str) -> t.List[t.Dict[str, t.Any]]:
+    start = [install.interpreter(), "-I", "-S", "-E", "-c", _COMMAND.format(module), link_path(data_root)]
+    return [{"path": start[0], "args": [*start, *arguments], "env": [_PATH], "timeout": 120}]
+
+
+def hooks(data_root: str, networks: str) -> Hooks:
+    """The hooks of networks. networks: the path of networks.json."""
+    return {moment: _hook(data_root, "hook", moment, networks) for moment in ("createRuntime", "poststop")}
+
+
+def secret_hooks(data_root: str, directory: str) -> Hooks:
+    """The hook that gives a container the secrets in a directory."""
+    return {"createRuntime": _hook(data_root, "secret_files", directory)}
+
+
+def add_hooks(spec: t.Dict[str, t.Any], ours: Hooks) -> None:
+    """Put hooks before those of a specification, and instead of those that end with the same argument."""
+    there = spec.setdefault("hooks", {})
+    for moment, new in ours.items():
+        last = {one["args"][-1] for one in new}
+        there[moment] = [*new, *(one for one in there.get(moment) or () if (one.get("args") or [""])[-1] not in last)]

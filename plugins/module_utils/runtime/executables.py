@@ -6,11 +6,16 @@ from __future__ import annotations
 
 import os
 import stat
+import struct
 import typing as t
 
 from ..errors import InvalidArgument, printable
 
 _LINKS = 40
+#: PT_INTERP (elf(5)): what loads the libraries of a program.
+_INTERPRETER = 3
+#: More bytes than the program headers of any program have.
+_TABLE = 1 << 20
 #: Mounted by the runtime, so their content is not in the image.
 _MOUNTED = ("/dev", "/proc", "/sys", "/run")
 
@@ -64,3 +69,21 @@ def _mode(root_fd: int, path: str, over: t.Collection[str]) -> t.Optional[int]:
         todo += [one for one in target.split("/") if one not in ("", ".")][::-1]
         done = [] if target.startswith("/") else done
     return mode
+
+
+def is_static(path: str) -> bool:
+    """Whether a program of the host is an ELF file that needs no other one to run (no program header PT_INTERP)."""
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(64)
+            if len(head) < 52 or head[:4] != b"\x7fELF":
+                return False
+            wide, order = head[4] == 2, "<" if head[5] == 1 else ">"
+            offset = struct.unpack_from(f"{order}Q" if wide else f"{order}I", head, 32 if wide else 28)[0]
+            size, count = struct.unpack_from(f"{order}HH", head, 54 if wide else 42)
+            stream.seek(offset)
+            table = stream.read(min(size * count, _TABLE))
+    except (OSError, ValueError, struct.error):
+        return False
+    kinds = [struct.unpack_from(f"{order}I", table, place)[0] for place in range(0, len(table) - 3, max(size, 4))]
+    return bool(kinds) and _INTERPRETER not in kinds

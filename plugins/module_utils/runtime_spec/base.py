@@ -7,22 +7,21 @@ OCI runtime-spec 1.0.2, config.md and config-linux.md. Defaults are those of Doc
 
 from __future__ import annotations
 
+import os
 import typing as t
 
+from .capabilities import DEFAULT_CAPABILITIES
 from .cgroups import HostFacts, cgroups_path
 from .limits import rlimits
 from .mounts import mount
 from .seccomp import default_profile
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_CAPABILITIES = (
-    "AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID SYS_CHROOT"
-)
-DEFAULT_CAPABILITIES = tuple(f"CAP_{name}" for name in _CAPABILITIES.split())
 _MASKED = (
     "/proc/acpi /proc/asound /proc/interrupts /proc/kcore /proc/keys /proc/latency_stats /proc/timer_list /proc/timer_stats "
     "/proc/sched_debug /proc/scsi /sys/firmware /sys/devices/virtual/powercap"
 ).split()
+_CPU = "/sys/devices/system/cpu"
 _READ_ONLY = "/proc/bus /proc/fs /proc/irq /proc/sys /proc/sysrq-trigger".split()
 
 
@@ -39,11 +38,17 @@ def base(container_id: str, namespace: str, host: HostFacts) -> t.Dict[str, t.An
             "namespaces": _namespaces(host),
             "cgroupsPath": cgroups_path(namespace, container_id, host),
             "resources": {"devices": [{"allow": False, "access": "rwm"}]},
-            "maskedPaths": list(_MASKED),
+            "maskedPaths": [*_MASKED, *_temperatures()],
             "readonlyPaths": list(_READ_ONLY),
             "seccomp": default_profile(DEFAULT_CAPABILITIES),
         },
     }
+
+
+def _temperatures() -> t.List[str]:
+    """What tells when the processor is throttled, by which a program can guess what others do."""
+    found = [f"{_CPU}/{name}/thermal_throttle" for name in os.listdir(_CPU) if name[:3] == "cpu" and name[3:].isdigit()]
+    return sorted(filter(os.path.isdir, found))
 
 
 def _process(host: HostFacts) -> t.Dict[str, t.Any]:

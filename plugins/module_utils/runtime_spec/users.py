@@ -88,6 +88,23 @@ def resolve_user(root_fd: int, text: str, option: str = "user") -> User:
                 number = _id(entry[2])
         if number is None:
             raise InvalidArgument(f"{option}: the image has no group {printable(group, 80)!r} in its /etc/group")
-        return User(uid, number, (), home)
+        return User(uid, number, (number,), home)
     members = {_id(entry[2]) for entry in groups if len(entry) > 3 and name in entry[3].split(",") and _id(entry[2]) >= 0}
     return User(uid, gid, tuple(sorted(members | {gid})), home)
+
+
+def resolve_groups(root_fd: int, texts: t.Iterable[str], option: str = "groups") -> t.List[int]:
+    """The ids of groups, by name or number, in the root file system at root_fd. InvalidArgument names option and value."""
+    by_name: t.Optional[t.Dict[str, int]] = None
+    found = []
+    for text in texts:
+        number = _number(text, "group id", option)
+        if number is None:
+            if by_name is None:
+                lines = list(_lines(read_inside(root_fd, "etc/group"), 3))
+                by_name = {entry[0]: _id(entry[2]) for entry in reversed(lines)}
+            number = by_name.get(text, -1)
+        if number < 0:
+            raise InvalidArgument(f"{option}: the image has no group {printable(text, 80)!r} in its /etc/group")
+        found.append(number)
+    return found

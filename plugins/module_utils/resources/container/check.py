@@ -12,10 +12,12 @@ from ...errors import InvalidArgument, NotFound, PermissionDenied, Unimplemented
 from .differences import coming
 from .draft import drafted
 from .networks import context_of
+from .options.mounts import made_sources
 from .options.process import unseen as unseen_of
 from .options.record import find_runtime
 from .options.row import Host
-from .options.table import effective, image_defaults
+from .options.table import effective, image_defaults, values_of
+from .shared import is_memory
 from .volumes import is_declared
 
 if t.TYPE_CHECKING:
@@ -41,7 +43,7 @@ class Outlook:
     def _start(self, container: Container) -> None:
         for mount in container.spec.get("mounts") or ():
             source = str(mount.get("source", ""))
-            by_the_user = mount.get("type") == "bind" and source.startswith("/") and not is_declared(mount, container.id)
+            by_the_user = mount.get("type") == "bind" and source.startswith("/") and not _is_made(mount, container)
             if by_the_user and not os.path.exists(source):
                 raise InvalidArgument(f"the volume's source {source} is not there")
         find_runtime(self._host, container.runtime.binary)
@@ -82,3 +84,9 @@ class Outlook:
             return stack.enter_context(opened(target.mounts(), tempfile.gettempdir()))
         except (NotFound, Unimplemented, PermissionDenied):
             return -1
+
+
+def _is_made(mount: t.Mapping[str, t.Any], container: Container) -> bool:
+    """Whether the start makes the source of a mount."""
+    made = made_sources(values_of(container))
+    return is_declared(mount, container.id) or is_memory(mount) or mount.get("source") in made

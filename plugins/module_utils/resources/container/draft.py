@@ -10,6 +10,7 @@ from ...engine.models import Runtime
 from ...runtime import rootfs
 from ...runtime_spec.base import base
 from ...runtime_spec.cgroups import host_facts
+from ...runtime_spec.mount_points import arrange
 from .options.row import Context, Draft
 from .options.table import ROWS, render
 
@@ -19,4 +20,5 @@ def drafted(namespace: str, context: Context, labels: t.Mapping[str, str]) -> Dr
     rootfs.check_rootfs(context.root)
     draft = Draft(base(context.container_id, namespace, host_facts()), labels, Runtime())
     render(draft, [row.option for row in ROWS], context)
+    arrange(draft.spec)
     return draft

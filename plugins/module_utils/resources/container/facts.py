@@ -26,7 +26,7 @@ def container_facts(engine: Engine, container: Container, task: t.Optional[TaskS
     image = stored.get("image") or {}
     told = facts(Seen(container, values_of(container), bool(task and task.status in (RUNNING, PAUSED))))
     told["Config"]["Image"] = container.image
-    told["HostConfig"].update(CgroupParent="")
+    told["HostConfig"].update(UsernsMode="")
     return {
         **told,
         "Id": container.id,

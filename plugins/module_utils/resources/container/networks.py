@@ -13,23 +13,27 @@ import typing as t
 
 from ...engine import labels as L
 from ...engine.models import PAUSED, RUNNING
-from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, printable
+from ...errors import EngineError, FailedPrecondition, NotFound, printable
 from ...network.places import Places
-from .find import find_container, task_of
+from ...runtime_spec.namespaces import path_of
+from .find import task_of
+from .joined import joined
 from .options.names import follow
-from .options.network import NetworkMode, connected_of, joined_id, mode_of, numbered, with_added, with_name
-from .options.network_seen import DEFAULT, NETWORKS_FILE, Hook, hook_of, kept, namespace_of
+from .options.network import connected_of, mode_of, numbered, with_added
+from .options.network_seen import DEFAULT, NETWORKS_FILE, Hook, hook_of, kept
+from .options.others import other_id
 from .options.row import Context, Draft, Live, Values
 from .options.table import BY_OPTION, effective, fields_for, load, values_of
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
-    from ...engine.models import Container, TaskState
+    from ...engine.models import Container
     from ...kernel.field import Change
     from ...network.conflist import ConfDir, Conflist
     from ...network.connected import Connected
     from ...network.networks import Networks
-    from .values import FoundContainer, WantedContainer
+    from .layers import Layers
+    from .values import WantedContainer
 
 #: Beside the file of the hook: why it failed.
 _ERROR = ".error"
@@ -40,103 +44,47 @@ _ADDRESSES = ((L.IP, 4), (L.IP6, 6))
 def context_of(engine: Engine, container_id: str, values: Values, directory: str, name: str, places: Places) -> Context:
     """With what a row may look at on the host."""
     mode, places = mode_of(values), places._replace(namespace=engine.namespace)
-    joined = joined_by(engine, mode).connected if mode.container else None
+    connected = joined(engine, values, ["network"])[0].connected if mode.container else None
 
     def look() -> str:
         """Asked where a name needs it."""
         return gateway(places, mode.network)
 
-    return Context(container_id, values, directory, name, engine.namespace, places, joined, look)
+    def layers(image: str) -> Layers:
+        """Asked where one is mounted."""
+        from .layers import layers_of
 
+        return layers_of(engine, image)
 
-def resolved(engine: Engine, own: str, given: Values) -> Values:
-    """The options of a task, with the name of another container where they have its id. own: the name of this one."""
-    mode = mode_of(given)
-    other = find_container(engine, mode.container) if mode.container else None
-    name = other.labels.get(L.NAME) if other else None
-    if own in (mode.container, name):
-        raise InvalidArgument(f"network_mode: {printable(mode.name, 200)} is the container itself: give the name of another one")
-    return with_name(given, name) if name else given
+    def used_id(kind: str) -> str:
+        """Asked where such a namespace of another container is used."""
+        (one,) = joined(engine, values, [kind])
+        return one.container.id if one.container else ""
 
-
-class Joined(t.NamedTuple):
-    """The network namespace that a container uses, of another one or of the host. mode: as the task says it. name: what has it; path: where
-    it is; connected: the networks of the other container.
-    """
-
-    mode: str
-    name: str
-    path: str
-    connected: t.Optional[Connected] = None
-
-    def check(self) -> None:
-        """FailedPrecondition when it is not there."""
-        from ...network import netns
-
-        if not netns.is_namespace(self.path):
-            missing = "does not run: start it first" if self.connected else "is not there"
-            raise FailedPrecondition(f"network_mode: {self.mode}: {self.name} {missing}")
-
-    def used_by(self, task: TaskState) -> bool:
-        """Whether what runs is in it, and not in one that was there before."""
-        try:
-            return os.path.samestat(os.stat(f"/proc/{task.pid}/ns/net"), os.stat(self.path))
-        except OSError:
-            return False
-
-
-def joined_by(engine: Engine, mode: NetworkMode) -> Joined:
-    """What a container joins that has this mode. InvalidArgument for another container that has nothing to join."""
-    told = printable(mode.name, 200)
-    if mode.path:
-        return Joined(told, "the network namespace", mode.path)
-    name, other = printable(mode.container, 100), find_container(engine, mode.container)
-    if other is None:
-        raise InvalidArgument(f"network_mode: {told}: there is no such container")
-    connected = kept(other)
-    if connected is None:
-        raise InvalidArgument(f"network_mode: {told}: the container is in no network of its own: give network_mode as it has it")
-    return Joined(told, f"the container {name}", connected.pin, connected)
+    return Context(container_id, values, directory, name, engine.namespace, places, connected, look, layers, used_id)
 
 
 def rejoined(engine: Engine, container: Container) -> Container:
     """The container, in the network of the other one that its mode names: that may have been made anew. FailedPrecondition if there is
     nothing to join.
     """
-    mode = mode_of(values_of(container))
-    if not (mode.container or mode.path):
+    other = next(iter(joined(engine, values_of(container), ["network"])), None)
+    if other is None:
         return container
-    joined = joined_by(engine, mode)
-    joined.check()
-    if joined.path == namespace_of(container) or joined.connected is None:
+    other.check()
+    if other.path == path_of(container.spec, "network") or other.connected is None:
         return container
     spec = copy.deepcopy(dict(container.spec))
-    follow(spec, values_of(container), joined.connected)
-    before, now = engine.container_dir(joined_id(container)), os.path.dirname(joined.connected.hosts)
+    follow(spec, values_of(container), other.connected)
+    before, now = engine.container_path(other_id(container.spec, "network")), os.path.dirname(other.connected.hosts)
     for one in spec["linux"]["namespaces"]:
         if one["type"] == "network":
-            one["path"] = joined.path
+            one["path"] = other.path
     for mount in spec.get("mounts") or ():
         directory, name = os.path.split(str(mount.get("source") or ""))
         if directory == before:
             mount["source"] = os.path.join(now, name)
     return engine.containers.update(container._replace(spec=spec), ["spec"])
-
-
-def astray(engine: Engine, want: WantedContainer, have: FoundContainer) -> str:
-    """Why a container that runs has to be started again: what it joined is there no more, or has another namespace by now. Empty if not."""
-    mode = mode_of({**values_of(have.container), **want.given}) if have.container else NetworkMode(DEFAULT)
-    if not (have.task and have.running and want.state == "started" and want.detach and (mode.container or mode.path)):
-        return ""
-    joined = joined_by(engine, mode)
-    return "" if joined.used_by(have.task) else f"{joined.name} has another network namespace by now"
-
-
-def users(engine: Engine, name: str) -> t.List[str]:
-    """The containers that run in the network of another one."""
-    there = engine.containers.list({L.NETWORKS: json.dumps([f"container:{name}"])})
-    tasks = ((one, task_of(engine, one)) for one in there)
-    return sorted(one.labels.get(L.NAME) or one.id[:12] for one, task in tasks if task and task.status in (RUNNING, PAUSED))
 
 
 def gateway(places: Places, network: str) -> str:
@@ -189,12 +137,12 @@ def settle(draft: Draft, directory: str, data_root: str, before: t.Optional[Conn
     """Choose what is to be chosen, as it was before where it was, and have the hook in the specification."""
     if draft.connected is None:
         return
-    from ...libexec.hooks import hooks
+    from ...libexec.hooks import add_hooks, hooks
 
     connected = draft.connected = _chosen(_as_before(draft.connected, before))
     path = os.path.join(directory, NETWORKS_FILE)
     draft.files[path] = json.dumps(connected.to_json()).encode()
-    draft.spec["hooks"] = hooks(data_root, path)
+    add_hooks(draft.spec, hooks(data_root, path))
     ports = json.dumps(
         [
             {

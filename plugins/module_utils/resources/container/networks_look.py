@@ -1,6 +1,8 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a container asks of the host's networks, looked at before anything is changed: they are there, and nobody else has what it wants."""
+"""What a container asks of the host's networks and of other containers, looked at before anything is changed: that is there, and nobody
+else has what it wants.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ import typing as t
 
 from ...engine.models import Container
 from ...errors import AlreadyExists, InvalidArgument, NotFound, printable
-from .networks import default_or, gateway, joined_by
+from .joined import joined
+from .networks import default_or, gateway
 from .options.names import gateway_for
 from .options.network import check_without, endpoints_after, endpoints_of, mode_of, option_of
 from .options.network_seen import kept
@@ -56,11 +59,9 @@ class Look:
 
     def _check(self, values: Values, endpoints: t.Sequence[Endpoint], ports: t.Sequence[Published]) -> None:
         check_without(values, self._want.given)
-        mode = mode_of(values)
-        if mode.container or mode.path:
-            joined = joined_by(self._host.engine, mode)
+        for one in joined(self._host.engine, values):
             if self._runs:
-                joined.check()
+                one.check()
         for endpoint in endpoints:
             try:
                 conflist = default_or(self._places, endpoint.network)

@@ -13,7 +13,7 @@ from ...errors import FailedPrecondition, InvalidArgument
 from ...kernel.converge import Plan, Step
 from ...kernel.field import render
 from ..image.pull import pull_steps, warnings_of
-from . import networks, steps
+from . import joined, networks, steps
 from .differences import coming, differences
 from .jobs import Job, start_service
 from .options.row import Host
@@ -39,7 +39,7 @@ class Planner:
         self.job = Job(engine, want)
         self.differ = differences(want, have)
         #: Why what runs has to be started again; empty if it has not.
-        self.astray = networks.astray(engine, want, have)
+        self.astray = joined.astray(engine, want, have)
         self.warnings: t.List[str] = []
         #: Why a new container is needed; empty if it is not.
         self.because: t.List[str] = []
@@ -111,8 +111,8 @@ class Planner:
             self._warn_users("has none then")
 
     def _warn_users(self, what: str) -> None:
-        for name in networks.users(self.engine, self.want.name):
-            self.warnings.append(f"the container {name} uses the network of {self.want.name}, and {what}")
+        for name, kinds in joined.users(self.engine, self.want.name):
+            self.warnings.append(f"the container {name} uses namespaces of {self.want.name} ({', '.join(kinds)}), and {what}")
 
     def _pull(self) -> t.List[Step]:
         if self.want.image is None:

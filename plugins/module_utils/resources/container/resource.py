@@ -18,9 +18,8 @@ from ..image.find import find_image
 from ..image.pull import ASSUMED, wanted_image
 from .differences import check_labels, with_digest
 from .find import elsewhere_or_warning, find_container, heir, leftovers, mark_of, named, task_of
-from .networks import resolved
 from .options.life import STOP, stop_of
-from .options.table import comparison_modes, parse_given
+from .options.table import comparison_modes, known, parse_given
 from .steps import was_stopped
 from .values import FoundContainer, WantedContainer, check_name
 
@@ -43,14 +42,14 @@ class ContainerResource:
             raise InvalidArgument("cleanup: needs detach=false")
         check_wait(params)
         ready, healthy = _ready(params), state == "healthy"
-        given = parse_given(params)
+        given = known(engine, name, parse_given(params))
         return WantedContainer(
             name,
             "started" if healthy else state,
             options,
             stop_of(given, params["force_kill"]),
             Places(params["cni_conf_dir"], bin_dirs=tuple(params["cni_bin_dir"])).checked(),
-            resolved(engine, name, given),
+            given,
             _modes(params["comparisons"]),
             wanted_image(params, "image") if params["image"] else None,
             strict_name=params["image_name_mismatch"] == "recreate",

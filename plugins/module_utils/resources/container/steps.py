@@ -13,8 +13,10 @@ from ...engine.models import ASKED, CREATED, PAUSED, RESTARTING, STOPPED, Contai
 from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from ..image.find import find_image
 from . import networks, volumes
+from .find import task_of
 from .options.life import Stop, stopping
-from .options.row import Values
+from .options.others import others
+from .options.row import Draft, Values
 from .options.streams import log_path, task_io
 from .options.supervision import supervision_of
 from .options.table import dump, dump_effective, effective, image_defaults, values_of
@@ -53,11 +55,13 @@ def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Opti
             with rootfs.opened(mounts, directory) as root:
                 context = networks.context_of(engine, container_id, values, directory, want.name, want.places)
                 context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root)
-                draft = drafted(engine.namespace, context, _labels(engine, want, old is not None))
+                draft = drafted(engine.namespace, context, _labels(engine, want, values, old is not None))
+                _write_inside(draft, root)
             if old:
                 networks.inherit(draft, old, want)
             networks.settle(draft, directory, want.engine.data_root)
-            if draft.connected:
+            _keep_secrets(draft, directory, want.engine.data_root)
+            if draft.connected or draft.secrets:
                 networks.install(want.engine.data_root)
             for path, text in draft.files.items():
                 write_file(path, text, 0o644)
@@ -81,13 +85,29 @@ def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Opti
     return container
 
 
-def _labels(engine: Engine, want: WantedContainer, stage: bool) -> t.Dict[str, str]:
-    """The labels for nerdctl that no option gives."""
+def _keep_secrets(draft: Draft, directory: str, data_root: str) -> None:
+    if draft.secrets:
+        from .kept import keep
+
+        keep(draft, directory, data_root)
+
+
+def _write_inside(draft: Draft, root: int) -> None:
+    if draft.inside:
+        from ...hostfs.write_inside import write_inside
+
+        for one in draft.inside:
+            write_inside(root, one.path, one.content, one.mode, (one.uid, one.gid))
+
+
+def _labels(engine: Engine, want: WantedContainer, values: Values, stage: bool) -> t.Dict[str, str]:
+    """The labels for nerdctl that no option gives, and those by which others find who uses them."""
     return {
         L.STAGE if stage else L.NAME: want.name,
         L.NAMESPACE: engine.namespace,
         L.PLATFORM: str(want.image.platform) if want.image else "",
         L.EXTRA_HOSTS: "[]",
+        **{L.USES + name: "true" for name in others(values).values()},
     }
 
 
@@ -109,6 +129,9 @@ def _stored(given: Values, values: Values, record: Image, view: ImageView) -> t.
 
 def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int, float]] = None) -> None:
     """Start it, after removing the task of an earlier run. counters: those of a supervisor, which starts it (Supervision)."""
+    from . import kept, shared
+    from .options.mounts import make_sources
+
     with contextlib.suppress(NotFound):
         state = engine.tasks.state(container.id)
         if state.status not in (STOPPED, CREATED, RESTARTING):
@@ -121,9 +144,12 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
     if L.TO_RUN in container.labels:
         container = _rename(engine, container, {}, L.TO_RUN)
     values = values_of(container)
+    make_sources(values)
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
     volumes.fill(engine, container, mounts)
     container = networks.prepare(engine, container)
+    kept.prepare(container)
+    container = shared.prepare(engine, container)
     asked = supervision_of(container.spec, values)
     if counters:
         asked = asked._replace(restarts=counters[0], waited=counters[1])
@@ -134,7 +160,10 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
     except EngineError as error:
         # It may run: somebody else was faster, or the answer was lost.
         networks.release(container, unused=True)
-        raise networks.explained(container, error) from error
+        with contextlib.suppress(EngineError):
+            if task_of(engine, container) is None:
+                shared.release(engine, container)
+        raise kept.explained(container, networks.explained(container, error)) from error
 
 
 def _io(engine: Engine, container: Container, values: Values) -> TaskIO:
@@ -151,12 +180,15 @@ def _have_starter(engine: Engine, asked: Supervision) -> None:
 
 def halt(engine: Engine, container: Container) -> None:
     """Undo a start: kill the container. One that has ended by itself keeps its exit status."""
+    from . import shared
+
     with contextlib.suppress(NotFound):
         if engine.tasks.state(container.id).status == STOPPED:
             return
     with contextlib.suppress(NotFound):
         engine.tasks.delete(container.id, force=True)
     networks.release(container)
+    shared.release(engine, container)
 
 
 def stop(engine: Engine, container: Container, how: Stop) -> None:
@@ -164,8 +196,11 @@ def stop(engine: Engine, container: Container, how: Stop) -> None:
 
     Its addresses and ports do not: another container may want them.
     """
+    from . import shared
+
     _stop(engine, container, how)
     networks.release(container)
+    shared.release(engine, container)
 
 
 def stop_for_good(engine: Engine, container: Container, how: Stop) -> None:

@@ -51,10 +51,12 @@ def parse_sysctls(value: Value, option: str) -> t.Dict[str, str]:
 
 def check_together(values: Values) -> None:
     """What the options of a task say together. Raises an error that names both."""
-    sysctls, mode = values.get("sysctls") or {}, values.get("network_mode")
+    sysctls = values.get("sysctls") or {}
     for name in sysctls:
-        if mode and mode.of_host and name.startswith("net."):
-            raise InvalidArgument(f"sysctls: {name} would be that of the host, since network_mode is host")
+        option = "network_mode" if name.startswith("net.") else "uts" if name == "kernel.domainname" else "ipc_mode"
+        mode = values.get(option)
+        if getattr(mode, "name", mode) == "host":
+            raise InvalidArgument(f"sysctls: {name} would be that of the host, since {option} is host")
     if "kernel.domainname" in sysctls and values.get("domainname"):
         raise InvalidArgument(f"domainname: {values['domainname']} and sysctls: kernel.domainname say the same: give one of them")
 
@@ -94,7 +96,14 @@ def _shm_size(draft: Draft, value: int, _context: Context) -> None:
             mount["options"] = [one for one in mount["options"] if not one.startswith("size=")] + [f"size={value}"]
 
 
+def memory_size(values: Values) -> int:
+    """Of the memory that a container shares with others, in bytes."""
+    return int(values["shm_size"])
+
+
 def _shm_seen(seen: Seen) -> int:
+    if seen.values.get("ipc_mode") == "shareable":
+        return memory_size(seen.values)
     options = [
         one for mount in seen.spec.get("mounts") or () if mount.get("destination") == _SHM for one in mount.get("options") or ()
     ]

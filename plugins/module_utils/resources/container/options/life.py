@@ -8,6 +8,7 @@ import typing as t
 
 from ....kernel.field import Field
 from ....oci.signals import parse_signal, signal_name
+from .init import stop_signal_of
 from .row import Base, Live, Row, Value, Values, bad, fixed, nothing
 
 _TERM, _SECONDS = 15, 10
@@ -45,7 +46,11 @@ ROWS = (
     Row(
         Field("stop_signal"),
         parse_signal,
-        Base(lambda defaults, given: parse_signal(defaults["stop_signal"] or _TERM, "stop_signal")),
+        Base(
+            lambda defaults, given: (
+                stop_signal_of(defaults, given) or parse_signal(defaults["stop_signal"] or _TERM, "stop_signal")
+            )
+        ),
         nothing,
         Live.RECORD,
         {"Config.StopSignal": lambda seen: signal_name(seen.values.get("stop_signal") or _TERM)},

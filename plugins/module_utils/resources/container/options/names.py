@@ -74,16 +74,18 @@ def hostname_of(connected: Connected) -> str:
 
 def follow(spec: t.Dict[str, t.Any], values: Values, connected: Connected) -> None:
     """Have the host name of another container whose network is used now, unless there is one of its own."""
-    if values.get("hostname") is None:
+    if values.get("hostname") is None and "hostname" in spec:
         before, spec["hostname"] = spec.get("hostname"), hostname_of(connected)
         if f"HOSTNAME={before}" in spec["process"]["env"]:
             add_env(spec, {"HOSTNAME": spec["hostname"]})
 
 
 def _hostname(draft: Draft, value: t.Optional[str], context: Context) -> None:
-    """In the network of the host or of another container it is the name there, as in Docker: it belongs to the addresses."""
+    """In the network of the host or of another container it is the name there, as in Docker: it belongs to the addresses. So it is with
+    the host's names (uts).
+    """
     own = hostname_of(context.joined) if context.joined else context.container_id[:12]
-    own = os.uname().nodename if context.values["network_mode"].of_host else own
+    own = os.uname().nodename if context.values["network_mode"].of_host or context.values["uts"] == "host" else own
     draft.spec["hostname"] = draft.labels[L.HOSTNAME] = value or own
     add_env(draft.spec, {"HOSTNAME": draft.spec["hostname"]})
 

@@ -15,7 +15,8 @@ from ....engine.models import Container
 from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, STRICT, Change, Field, ignored, outcome
 from .names import hosts_and_resolver, names_of
-from .network_seen import DEFAULT, FACTS, kept, namespace_of
+from .network_seen import DEFAULT, FACTS, kept
+from .others import container_of, mode_with, named, other_id
 from .ports import published_of, show_ports
 from .row import Base, Context, Defaults, Draft, Live, Row, Seen, Value, Values, bad, fixed, nothing, parse_text
 
@@ -45,7 +46,7 @@ class NetworkMode(t.NamedTuple):
     @property
     def container(self) -> str:
         """The name of the container whose network it uses; empty for none."""
-        return self.name.partition(":")[2] if self.name.startswith("container:") else ""
+        return container_of(self.name)
 
     @property
     def path(self) -> str:
@@ -213,11 +214,6 @@ def _network_mode(draft: Draft, value: NetworkMode, context: Context) -> None:
     draft.labels[L.NETWORKS] = json.dumps(used)
 
 
-def joined_id(container: Container) -> str:
-    """The id of the container whose network it uses."""
-    return os.path.basename(namespace_of(container)).rpartition("-")[2]
-
-
 def mode_of(values: Values) -> NetworkMode:
     return values.get("network_mode") or NetworkMode(DEFAULT)
 
@@ -227,11 +223,6 @@ def with_mode(given: Values, made: Values, modes: t.Mapping[str, str]) -> Values
     if "network_mode" in given or not given.get("networks") or made["network_mode"].network or ignored("network_mode", modes):
         return given
     return {**given, "network_mode": _mode_of({}, given)}
-
-
-def with_name(given: Values, name: str) -> Values:
-    """With another name of the container whose network is used."""
-    return {**given, "network_mode": NetworkMode(f"container:{name}")}
 
 
 def option_of(values: Values, network: str) -> str:
@@ -265,7 +256,7 @@ def _network_mode_seen(seen: Seen) -> str:
     """Of another container the id, as docker has it."""
     if "network_mode" in seen.values:
         mode: NetworkMode = seen.values["network_mode"]
-        return f"container:{joined_id(seen.container)}" if mode.container else mode.name
+        return mode_with(other_id(seen.spec, "network")) if mode.container else mode.name
     namespaces = (seen.spec.get("linux") or {}).get("namespaces") or ()
     return "none" if any(one.get("type") == "network" for one in namespaces) else "host"
 
@@ -308,6 +299,7 @@ ROWS = (
         {"HostConfig.NetworkMode": _network_mode_seen},
         dump=_name,
         load=NetworkMode,
+        known=lambda engine, own, mode: NetworkMode(named(engine, own, "network_mode", mode.name)),
     ),
     Row(
         Field("networks", "list", MORE, _show_networks),

@@ -8,6 +8,7 @@ import typing as t
 
 from ....engine.models import Container
 from ....errors import DataLoss
+from ....runtime_spec.namespaces import path_of
 from .row import Seen
 
 if t.TYPE_CHECKING:
@@ -56,12 +57,6 @@ def kept(container: Container) -> t.Optional[Connected]:
         return Connected.of(raw) if raw is not None else None
     except DataLoss:
         return None
-
-
-def namespace_of(container: Container) -> str:
-    """The path of the network namespace that it uses; empty where it has its own, or none."""
-    namespaces = (container.spec.get("linux") or {}).get("namespaces") or ()
-    return next((str(one.get("path") or "") for one in namespaces if one.get("type") == "network"), "")
 
 
 def networks_seen(seen: Seen) -> t.Dict[str, t.Any]:
@@ -114,7 +109,7 @@ def _of_default(key: str, nothing_there: t.Any) -> t.Callable[[Seen], t.Any]:
 def sandbox(seen: Seen) -> str:
     """The path of its network namespace; empty where it has none that can be entered."""
     connected = kept(seen.container)
-    path = connected.pin if connected else namespace_of(seen.container)
+    path = connected.pin if connected else path_of(seen.spec, "network")
     if not (seen.runs and path):
         return ""
     from ....network import netns

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import shlex
 import typing as t
 
@@ -21,12 +22,19 @@ from .row import (
     Seen,
     Value,
     Values,
-    added_to_image,
     bad,
+    fixed,
+    nothing,
     of_image,
+    parse_absolute,
     parse_text,
     parse_text_map,
 )
+
+#: Where an init program is in the container, as in Docker (init.py).
+INIT = "/sbin/docker-init"
+_ENV_FILE = 1 << 20
+_UMASK = 0o022
 
 
 def parse_words(value: Value, option: str) -> t.List[str]:
@@ -61,17 +69,61 @@ def parse_user(value: Value, option: str) -> str:
     return text
 
 
-def parse_absolute(value: Value, option: str) -> str:
-    """An absolute path, without a trailing slash and doubled ones."""
-    text = parse_text(value, option)
-    if not text.startswith("/"):
-        raise bad(option, value, "an absolute path")
-    return "/" + "/".join(part for part in text.split("/") if part not in ("", "."))
+def parse_groups(value: Value, option: str) -> t.List[str]:
+    """Names or numbers."""
+    for one in value:
+        if not str(one) or any(c.isspace() or c in ":,\x00" for c in str(one)):
+            raise bad(option, one, "the name or the id of a group")
+    return sorted({str(one) for one in value})
+
+
+def parse_umask(value: Value, option: str) -> int:
+    """An octal number as text, or the number that YAML made of it."""
+    text = f"{value:o}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if not re.fullmatch(r"0?[0-7]{1,3}", text):
+        raise bad(option, value, "an octal mask such as 0022; put it in quotes")
+    return int(text, 8)
+
+
+def _text(data: bytes, what: str) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidArgument(f"{what} is not in UTF-8") from error
+
+
+def parse_env_files(value: Value, option: str) -> t.Dict[str, str]:
+    """The variables in files of the target; later files win. A line is NAME=value, and one that begins with # is a comment."""
+    found: t.Dict[str, str] = {}
+    for path in value:
+        try:
+            with open(path, "rb") as stream:
+                data = stream.read(_ENV_FILE + 1)
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise InvalidArgument(f"{option}: {printable(path, 200)} cannot be read on the target: {why}") from error
+        if len(data) > _ENV_FILE:
+            raise InvalidArgument(f"{option}: {printable(path, 200)} is larger than {_ENV_FILE} bytes")
+        for number, line in enumerate(_text(data, f"{option}: {printable(path, 200)}").split("\n"), 1):
+            text = line.strip()
+            if text and not text.startswith("#"):
+                name, equals, item = text.partition("=")
+                if not equals or not name or "\x00" in text:
+                    raise InvalidArgument(f"{option}: line {number} of {printable(path, 200)} is not NAME=value")
+                found[name.rstrip()] = item
+    return found
 
 
 def _image_command(defaults: Defaults, given: Values) -> t.List[str]:
     """As in Docker, a given entry point drops the image's command."""
     return [] if given.get("entrypoint") else list(defaults["cmd"])
+
+
+def words_of(defaults: Defaults, given: Values) -> t.List[str]:
+    """Entry point and command of a container with these given values."""
+    entrypoint = given.get("entrypoint")
+    first = list(defaults["entrypoint"] if entrypoint is None else entrypoint)
+    return [*first, *(given.get("command") or _image_command(defaults, given))]
 
 
 def command_line(values: Values, image: str) -> t.Tuple[str, ...]:
@@ -96,6 +148,17 @@ def _user(draft: Draft, value: str, context: Context) -> None:
     run_as(draft.spec, resolve_user(context.root, value))
 
 
+def _groups(draft: Draft, value: t.Sequence[str], context: Context) -> None:
+    from ....runtime_spec.users import resolve_groups
+
+    user = draft.process["user"]
+    user["additionalGids"] = sorted({*user["additionalGids"], *resolve_groups(context.root, value)})
+
+
+def _umask(draft: Draft, value: int, context: Context) -> None:
+    draft.process["user"]["umask"] = value
+
+
 def _working_dir(draft: Draft, value: str, context: Context) -> None:
     from ....runtime.rootfs import check_working_dir
 
@@ -116,12 +179,18 @@ def _command(draft: Draft, value: t.Sequence[str], context: Context) -> None:
     from ....runtime.executables import check_command
 
     args = draft.process["args"] = list(command_line(context.values, context.image))
-    targets = [volume.target for volume in context.values["volumes"]]
+    targets = [one["destination"] for one in draft.spec["mounts"]]
     check_command(context.root, args[0], env_of(draft.spec, "PATH"), draft.process["cwd"], targets)
 
 
 def _args(seen: Seen) -> t.List[str]:
-    return list(seen.process.get("args") or [])
+    """Without an init program before them, as in Docker."""
+    args = list(seen.process.get("args") or [])
+    return args[2:] if args[:2] == [INIT, "--"] else args
+
+
+def _octal(value: int) -> str:
+    return f"{value:04o}"
 
 
 def _user_seen(seen: Seen) -> str:
@@ -132,6 +201,22 @@ def _user_seen(seen: Seen) -> str:
 ROWS = (
     Row(Field("user"), parse_user, of_image("user"), _user, Live.NEVER, {"Config.User": _user_seen}),
     Row(
+        Field("groups", "set", MORE),
+        parse_groups,
+        fixed([]),
+        _groups,
+        Live.NEVER,
+        {"HostConfig.GroupAdd": lambda seen: seen.values.get("groups") or None},
+    ),
+    Row(
+        Field("umask", show=_octal),
+        parse_umask,
+        fixed(_UMASK),
+        _umask,
+        Live.NEVER,
+        {"Containerd.Umask": lambda seen: _octal((seen.process.get("user") or {}).get("umask", _UMASK))},
+    ),
+    Row(
         Field("working_dir"),
         parse_absolute,
         Base(lambda defaults, given: posixpath.normpath("/" + defaults["working_dir"].lstrip("/"))),
@@ -140,13 +225,29 @@ ROWS = (
         {"Config.WorkingDir": lambda seen: seen.process.get("cwd", "")},
     ),
     Row(
+        Field("env_file", "dict", MORE),
+        parse_env_files,
+        fixed({}),
+        nothing,
+        Live.NEVER,
+        {"Containerd.EnvFile": lambda seen: sorted(seen.values.get("env_file") or {})},
+    ),
+    Row(
         Field("env", "dict", MORE),
         parse_env,
-        added_to_image("env"),
+        # Those of a file win over the image's, and those of the task over both.
+        Base(
+            lambda defaults, given: {**defaults["env"], **(given.get("env_file") or {})},
+            lambda base, value, given: {**base, **value},
+        ),
         _env,
         Live.NEVER,
         {"Config.Env": lambda seen: list(seen.process.get("env") or [])},
     ),
+)
+
+#: They come after all that may bring the command along.
+COMMAND = (
     Row(
         Field("entrypoint", "list"),
         parse_words,

@@ -61,6 +61,17 @@ def _labels_there(container: Container, value: t.Mapping[str, str]) -> t.Dict[st
     return own_labels(container.labels)
 
 
+def parse_annotations(value: Value, option: str) -> t.Dict[str, str]:
+    found = parse_text_map(value, option)
+    if "" in found:
+        raise bad(option, "", "the name of an annotation")
+    return found
+
+
+def _annotations(draft: Draft, value: t.Mapping[str, str], context: Context) -> None:
+    draft.spec["annotations"] = dict(value)
+
+
 def _runtime(draft: Draft, value: str, context: Context) -> None:
     draft.runtime = Runtime(binary=value)
 
@@ -74,6 +85,14 @@ ROWS = (
         Live.RECORD,
         {"Config.Labels": lambda seen: own_labels(seen.container.labels)},
         there=_labels_there,
+    ),
+    Row(
+        Field("annotations", "dict", MORE),
+        parse_annotations,
+        fixed({}),
+        _annotations,
+        Live.NEVER,
+        {"HostConfig.Annotations": lambda seen: dict(seen.spec.get("annotations") or {})},
     ),
     Row(
         Field("runtime"),

@@ -16,6 +16,7 @@ if t.TYPE_CHECKING:
     from ....engine.api import Engine
     from ....hostfs.edit import Edit
     from ....network.connected import Connected
+    from ..layers import Layers
 
 Value = t.Any
 #: The defaults that a container gets from its image (table.image_defaults).
@@ -40,10 +41,21 @@ class Live(enum.Enum):
     NETWORKS = "in place, in its networks"
 
 
+class Inside(t.NamedTuple):
+    """A file that is made in a container. path: in the container; for a secret its name."""
+
+    path: str
+    content: bytes
+    mode: int
+    uid: int
+    gid: int
+
+
 class Draft:
     """A container that is being made: rows write into it. files: the contents of files in the container's directory, by path.
 
     edits: for a container that stays, what becomes of such files. connected: its networks, if it has some of its own.
+    inside: files for its root file system. secrets: for /run/secrets.
     """
 
     def __init__(self, spec: t.Dict[str, t.Any], labels: t.Mapping[str, str], runtime: Runtime) -> None:
@@ -51,10 +63,17 @@ class Draft:
         self.files: t.Dict[str, bytes] = {}
         self.edits: t.Dict[str, Edit] = {}
         self.connected: t.Optional[Connected] = None
+        self.inside: t.List[Inside] = []
+        self.secrets: t.List[Inside] = []
 
     @property
     def process(self) -> t.Dict[str, t.Any]:
         return t.cast(t.Dict[str, t.Any], self.spec["process"])
+
+
+def nowhere(_image: str) -> Layers:
+    """For a change of a container that stays: that mounts no other images."""
+    raise AssertionError("no images are mounted into a container that stays")
 
 
 class Context(t.NamedTuple):
@@ -62,7 +81,8 @@ class Context(t.NamedTuple):
 
     image: the image's name for messages; image_volumes: the paths that it declares; root: a descriptor of its files (-1: a change
     of a container that stays). name, namespace: the container's. places: of networks. joined: those of another container, if it uses them.
-    gateway: tells the address of the host in its first network.
+    gateway: tells the address of the host in its first network. layers: those of a stored image that is mounted into it.
+    other_id: tells the id of the container whose namespace of a kind it uses.
     """
 
     container_id: str
@@ -73,6 +93,8 @@ class Context(t.NamedTuple):
     places: Places = Places()
     joined: t.Optional[Connected] = None
     gateway: t.Callable[[], str] = lambda: ""
+    layers: t.Callable[[str], Layers] = nowhere
+    other_id: t.Callable[[str], str] = lambda kind: ""
     image: str = ""
     image_volumes: t.Collection[str] = ()
     root: int = -1
@@ -81,13 +103,14 @@ class Context(t.NamedTuple):
 class Host(t.NamedTuple):
     """The target, which rows look at before anything is changed. starts: whether the container is to be started.
 
-    Rows add to warnings, and to unseen what only the run will show ("check mode cannot tell ...").
+    Rows add to warnings, and to unseen what only the run will show ("check mode cannot tell ..."). given: all values in the task.
     """
 
     engine: Engine
     starts: bool
     warnings: t.List[str]
     unseen: t.List[str]
+    given: Values = {}
 
 
 class Seen(t.NamedTuple):
@@ -137,7 +160,8 @@ class Row(t.NamedTuple):
     the value: all of what is compared then; values are those of all options, made those that the container was made with.
     stays(container, value): whether it can be changed to this value in place, where that is not so for all. host: checks that the target
     has what a value needs (None: not given). said_by: another option that says a part of the same: it is compared, too, where a task
-    gives that one.
+    gives that one. known(engine, own, value): a value that is given as it is stored, where only the engine knows that; own: the name of
+    the container.
     """
 
     field: Field
@@ -153,6 +177,7 @@ class Row(t.NamedTuple):
     stays: t.Callable[[Container, Value], bool] = lambda container, value: True
     host: t.Callable[[Host, t.Optional[Value]], None] = nothing
     said_by: str = ""
+    known: t.Callable[[Engine, str, Value], Value] = lambda engine, own, value: value
 
     @property
     def option(self) -> str:
@@ -199,3 +224,19 @@ def parse_text_map(value: Value, option: str) -> t.Dict[str, str]:
             )
         parse_text(str(key) + item, option)
     return {str(key): item for key, item in value.items()}
+
+
+def parse_absolute(value: Value, option: str) -> str:
+    """An absolute path, without a trailing slash and doubled ones."""
+    text = parse_text(value, option)
+    if not text.startswith("/"):
+        raise bad(option, value, "an absolute path")
+    return "/" + "/".join(part for part in text.split("/") if part not in ("", "."))
+
+
+def parse_absolute_file(value: Value, option: str) -> str:
+    """The same for a file in a container: below /, and without .. in it."""
+    path = parse_absolute(value, option)
+    if path == "/" or ".." in path.split("/"):
+        raise bad(option, value, "the absolute path of a file")
+    return path

@@ -14,6 +14,9 @@ from ....runtime_spec.volumes import Volume, parse_volume
 from ..volumes import declared, is_declared
 from .row import Context, Draft, Host, Live, Row, Seen, Value, fixed, parse_flag
 
+if t.TYPE_CHECKING:
+    from ....runtime_spec.mount_points import MountPoint
+
 _SELINUX = "/sys/fs/selinux/enforce"
 _PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 
@@ -57,8 +60,21 @@ def _mounts(seen: Seen) -> t.List[t.Dict[str, t.Any]]:
     found = [mount for mount in mounts if "bind" in str(mount.get("type")) or "rbind" in (mount.get("options") or [])]
     if volumes is not None:
         given = {(volume.source, volume.target) for volume in volumes}
+        given |= {(one.source, one.target) for one in seen.values.get("mounts") or ()}
         found = [one for one in found if (one["source"], one["destination"]) in given or is_declared(one, container_id)]
-    return [_mount(mount, container_id) for mount in found]
+    others = [one for one in seen.values.get("mounts") or () if not one.binds]
+    return [*(_mount(mount, container_id) for mount in found), *map(_other, others)]
+
+
+def _other(point: MountPoint) -> t.Dict[str, t.Any]:
+    return {
+        "Type": point.kind,
+        "Source": point.source,
+        "Destination": point.target,
+        "Mode": "",
+        "RW": not point.read_only,
+        "Propagation": "",
+    }
 
 
 def _mount(mount: t.Mapping[str, t.Any], container_id: str) -> t.Dict[str, t.Any]:

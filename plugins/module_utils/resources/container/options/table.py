@@ -13,15 +13,36 @@ from ....engine.labels import DESIRED
 from ....engine.models import Container
 from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, STRICT, Field
-from . import kernel, life, limits, names, network, ports, process, record, storage, streams, supervision
+from . import (
+    devices,
+    init,
+    inside,
+    kernel,
+    life,
+    limits,
+    mounts,
+    names,
+    namespaces,
+    network,
+    ports,
+    process,
+    record,
+    security,
+    storage,
+    streams,
+    supervision,
+)
 from .record import own_labels
 from .row import Context, Defaults, Draft, Host, Row, Seen, Value, Values, stored
+
+if t.TYPE_CHECKING:
+    from ....engine.api import Engine
 
 #: In the order of rendering: later rows may read what earlier rows wrote.
 ROWS: t.Tuple[Row, ...] = (
     *(*names.ROWS, *network.ROWS, *ports.ROWS),
-    *(*streams.ROWS, *storage.ROWS, *limits.ROWS, *kernel.ROWS),
-    *(*record.ROWS, *life.ROWS, *supervision.ROWS, *process.ROWS),
+    *(*namespaces.ROWS, *streams.ROWS, *storage.ROWS, *mounts.ROWS, *security.ROWS, *limits.ROWS, *kernel.ROWS),
+    *(*record.ROWS, *life.ROWS, *supervision.ROWS, *process.ROWS, *devices.ROWS, *process.COMMAND, *init.ROWS, *inside.ROWS),
 )
 
 BY_OPTION: t.Mapping[str, Row] = {row.option: row for row in ROWS}
@@ -39,12 +60,17 @@ def parse_given(params: t.Mapping[str, Value], options: t.Collection[str] = BY_O
     return given
 
 
+def known(engine: Engine, own: str, given: Values) -> t.Dict[str, Value]:
+    """The values that are given, with what only the engine knows. own: the name of the container."""
+    return {option: BY_OPTION[option].known(engine, own, value) for option, value in given.items()}
+
+
 def look_at(host: Host, given: Values, options: t.Collection[str] = BY_OPTION) -> None:
     """Check that the host has what a container with these given values needs. A missing thing is an error at once, in every mode:
     before an image is pulled, and before an old container is stopped in vain.
     """
     for option in options:
-        BY_OPTION[option].host(host, given.get(option))
+        BY_OPTION[option].host(host._replace(given=given), given.get(option))
 
 
 def merged(before: Values, given: Values) -> t.Dict[str, Value]:
@@ -64,8 +90,8 @@ def effective(given: Values, defaults: Defaults) -> t.Dict[str, Value]:
 
 
 def settings(given: Values) -> t.Dict[str, Value]:
-    """The options of networks, names and ports of a container with these given values: all that no image decides about."""
-    return {row.option: row.value(given, {}) for row in (*names.ROWS, *network.ROWS, *ports.ROWS)}
+    """The options of names, networks, ports and namespaces of a container with these given values: all that no image decides about."""
+    return {row.option: row.value(given, {}) for row in (*names.ROWS, *network.ROWS, *ports.ROWS, *namespaces.ROWS)}
 
 
 def dump(values: Values) -> t.Dict[str, t.Any]:

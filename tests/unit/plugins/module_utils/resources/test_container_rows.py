@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
+import shutil
+import tempfile
 import typing as t
 
 import pytest
@@ -15,9 +18,11 @@ import yaml
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container, TaskIO
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import live, steps
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options import table
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options import init, table
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.row import Live, Row
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.streams import task_io
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec import cdi as runtime_spec_cdi
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.cgroups import host_facts
 from ansible_collections.fleet.containerd.plugins.modules import containerd_container
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult, task
 from ansible_collections.fleet.containerd.tests.support.images import Layout, small_image
@@ -123,6 +128,28 @@ def resolver(word: str) -> t.Callable[[Container], t.Any]:
     ]
 
 
+def of_spec(key: str) -> t.Callable[[Container], t.Any]:
+    return lambda container: container.spec[key]
+
+
+def cdi(name: str) -> t.List[t.Dict[str, t.Any]]:
+    """In the shape of docker inspect."""
+    return [{"Driver": "cdi", "DeviceIDs": [name]}]
+
+
+def secrets_of(container: Container) -> t.Dict[str, bytes]:
+    """What its hook finds on the host."""
+    place = pathlib.Path(container.spec["hooks"]["createRuntime"][0]["args"][-1])
+    index = json.loads((place / "index.json").read_text())["index"]
+    return {one["name"]: (place / one["file"]).read_bytes() for one in index}
+
+
+#: What tests/unit has on the host for them (fixture place).
+PLACE = pathlib.Path(tempfile.gettempdir(), f"fleet-rows-{os.getpid()}")
+ENV_FILES = [str(PLACE / name) for name in ("one.env", "two.env")]
+INITS = [str(PLACE / name) for name in ("init-one", "init-two")]
+OWN_CGROUPNS = "private" if host_facts().cgroup == 2 else "host"
+OTHER_CGROUPNS = "host" if OWN_CGROUPNS == "private" else "private"
 ENV = ["PATH=/bin", "HOSTNAME=image", "HOME=/tmp"]
 BIND = {"destination": "/a", "type": "bind", "source": "/usr", "options": ["rbind", "ro", "rprivate"]}
 CASES: t.Dict[str, Case] = {
@@ -328,8 +355,203 @@ CASES: t.Dict[str, Case] = {
     "tty": Case(True, False, "Config.Tty", (True, False, False), process("terminal"), True),
     "user": Case("0", "9:8", "Config.User", ("0", "9:8", "user"), lambda one: process("user")(one)["uid"], 0),
     "volumes": Case(["/usr:/a:ro"], ["/usr:/b"], "HostConfig.Binds", (["/usr:/a:ro"], ["/usr:/b"], []), volume, [BIND]),
+    "annotations": Case(
+        {"a.b": "1"},
+        {"a.b": "2"},
+        "HostConfig.Annotations",
+        ({"a.b": "1"}, {"a.b": "2"}, {}),
+        of_spec("annotations"),
+        {"a.b": "1"},
+    ),
+    "capabilities": Case(
+        ["net_admin"],
+        ["CAP_SYS_TIME"],
+        "HostConfig.CapAdd",
+        (["NET_ADMIN"], ["SYS_TIME"], None),
+        lambda one: "CAP_NET_ADMIN" in process("capabilities")(one)["bounding"],
+        True,
+    ),
+    "cap_drop": Case(
+        ["ALL"],
+        ["CHOWN"],
+        "HostConfig.CapDrop",
+        (["ALL"], ["CHOWN"], None),
+        lambda one: process("capabilities")(one)["bounding"],
+        [],
+    ),
+    "cdi_devices": Case(
+        ["example.com/class=one"],
+        ["example.com/class=two"],
+        "HostConfig.DeviceRequests",
+        (cdi("example.com/class=one"), cdi("example.com/class=two"), []),
+        lambda one: [value for value in process("env")(one) if value.startswith("CDI=")],
+        ["CDI=one"],
+    ),
+    "cgroup_parent": Case(
+        "/batch/a",
+        "b",
+        "HostConfig.CgroupParent",
+        ("/batch/a", "b", ""),
+        lambda one: one.spec["linux"]["cgroupsPath"].rpartition("/")[0],
+        "/batch/a",
+    ),
+    "cgroupns_mode": Case(
+        OTHER_CGROUPNS,
+        OWN_CGROUPNS,
+        "HostConfig.CgroupnsMode",
+        (OTHER_CGROUPNS, OWN_CGROUPNS, OWN_CGROUPNS),
+        lambda one: "private" if "cgroup" in namespaces(one) else "host",
+        OTHER_CGROUPNS,
+    ),
+    "device_cgroup_rules": Case(
+        ["c 42:* mr"],
+        ["a *:* rwm"],
+        "HostConfig.DeviceCgroupRules",
+        (["c 42:* rm"], ["a *:* rwm"], []),
+        lambda one: one.spec["linux"]["resources"]["devices"][1:],
+        [{"allow": True, "type": "c", "major": 42, "access": "rm"}],
+    ),
+    "device_requests": Case(
+        [{"driver": "cdi", "device_ids": ["example.com/class=one"]}],
+        [{"driver": "nvidia", "count": 1}],
+        "HostConfig.DeviceRequests",
+        (cdi("example.com/class=one"), cdi("nvidia.com/gpu=0"), []),
+        lambda one: [value for value in process("env")(one) if value.startswith("CDI=")],
+        ["CDI=one"],
+    ),
+    "devices": Case(
+        ["/dev/null:/dev/nothing:mr"],
+        ["/dev/zero"],
+        "HostConfig.Devices",
+        (
+            [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/nothing", "CgroupPermissions": "rm"}],
+            [{"PathOnHost": "/dev/zero", "PathInContainer": "/dev/zero", "CgroupPermissions": "rwm"}],
+            [],
+        ),
+        lambda one: [(node["path"], node["major"], node["minor"]) for node in one.spec["linux"].get("devices", ())],
+        [("/dev/nothing", 1, 3)],
+    ),
+    "env_file": Case(
+        [ENV_FILES[0]],
+        [ENV_FILES[1]],
+        "Containerd.EnvFile",
+        (["A", "FILE"], ["FILE"], []),
+        process("env"),
+        [*ENV, "A=file", "FILE=one=1"],
+    ),
+    "files": Case(
+        [{"path": "/etc/new/app.conf", "content": "a=1", "mode": "0600", "owner": "user"}],
+        [{"path": "/etc/new/app.conf", "content": "a=2"}],
+        "Containerd.Files",
+        (["/etc/new/app.conf"], ["/etc/new/app.conf"], []),
+        lambda one: stored("files")(one)["/etc/new/app.conf"]["mode"],
+        0o600,
+    ),
+    "gpus": Case(
+        ["all"],
+        ["0"],
+        "HostConfig.DeviceRequests",
+        (cdi("nvidia.com/gpu=all"), cdi("nvidia.com/gpu=0"), []),
+        lambda one: [value for value in process("env")(one) if value.startswith("CDI=")],
+        ["CDI=all"],
+    ),
+    "groups": Case(
+        ["user", "50"],
+        ["60"],
+        "HostConfig.GroupAdd",
+        (["50", "user"], ["60"], None),
+        lambda one: process("user")(one)["additionalGids"],
+        [50, 1000, 2000],
+    ),
+    "init": Case(True, False, "HostConfig.Init", (True, False, False), lambda one: process("args")(one)[0], "/sbin/docker-init"),
+    "init_binary": Case(
+        INITS[0],
+        INITS[1],
+        "Containerd.InitBinary",
+        (*INITS, ""),
+        lambda one: [mount["source"] for mount in one.spec["mounts"] if mount["destination"] == "/sbin/docker-init"],
+        [INITS[0]],
+    ),
+    "ipc_mode": Case(
+        "host", "none", "HostConfig.IpcMode", ("host", "none", "private"), lambda one: "ipc" in namespaces(one), False
+    ),
+    "mounts": Case(
+        [{"type": "bind", "source": "/usr", "target": "/a", "read_only": True, "read_only_non_recursive": True}],
+        [{"type": "tmpfs", "target": "/b", "tmpfs_size": "1m"}],
+        "HostConfig.Mounts",
+        (
+            [{"Type": "bind", "Source": "/usr", "Target": "/a", "ReadOnly": True}],
+            [{"Type": "tmpfs", "Source": "", "Target": "/b", "ReadOnly": False}],
+            [],
+        ),
+        volume,
+        [BIND],
+    ),
+    "pid_mode": Case("host", "private", "HostConfig.PidMode", ("host", "", ""), lambda one: "pid" in namespaces(one), False),
+    "privileged": Case(
+        True, False, "HostConfig.Privileged", (True, False, False), lambda one: one.spec["linux"]["maskedPaths"], []
+    ),
+    "secrets": Case(
+        [{"name": "key", "content": "hush"}],
+        [{"name": "key", "content": "other"}],
+        "Containerd.Secrets",
+        (["key"], ["key"], []),
+        secrets_of,
+        {"key": b"hush"},
+    ),
+    "security_opts": Case(
+        ["no-new-privileges:true", "seccomp=unconfined"],
+        ["systempaths:unconfined"],
+        "HostConfig.SecurityOpt",
+        (["no-new-privileges", "seccomp=unconfined"], ["systempaths=unconfined"], None),
+        lambda one: (process("noNewPrivileges")(one), "seccomp" in one.spec["linux"]),
+        (True, False),
+    ),
+    "systemd": Case(
+        "always",
+        "true",
+        "Containerd.Systemd",
+        ("always", "true", "false"),
+        lambda one: [mount["type"] for mount in one.spec["mounts"] if mount["destination"] == "/run"],
+        ["tmpfs"],
+    ),
+    "tmpfs": Case(
+        ["/t:size=1k,exec"],
+        {"/t": "mode=700"},
+        "HostConfig.Tmpfs",
+        ({"/t": "exec,nodev,nosuid,size=1024"}, {"/t": "mode=700,nodev,noexec,nosuid"}, None),
+        lambda one: [mount["options"] for mount in one.spec["mounts"] if mount["destination"] == "/t"],
+        [["exec", "nodev", "nosuid", "size=1024"]],
+    ),
+    "umask": Case("027", 0o77, "Containerd.Umask", ("0027", "0077", "0022"), lambda one: process("user")(one)["umask"], 0o27),
+    "uts": Case("host", "private", "HostConfig.UTSMode", ("host", "", ""), lambda one: "uts" in namespaces(one), False),
     "working_dir": Case("/etc", "/new//x/", "Config.WorkingDir", ("/etc", "/new/x", "/tmp"), process("cwd"), "/etc"),
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def place() -> t.Iterator[None]:
+    """Files of the host that values name: variables, init programs, descriptions of devices."""
+    PLACE.mkdir()
+    pathlib.Path(ENV_FILES[0]).write_text("# a comment\n\nFILE=one=1\n A=file\n")
+    pathlib.Path(ENV_FILES[1]).write_text("FILE=two\n")
+    for path in INITS:
+        # starts: busybox (which is linked statically)
+        shutil.copy(shutil.which("busybox") or "", path)
+    devices = [{"name": name, "containerEdits": {"env": [f"CDI={name}"]}} for name in ("one", "two")]
+    gpus = [{"name": name, "containerEdits": {"env": [f"CDI={name}"]}} for name in ("all", "0")]
+    for kind, found in {"example.com/class": devices, "nvidia.com/gpu": gpus}.items():
+        (PLACE / f"{kind.replace('/', '-')}.json").write_text(json.dumps({"cdiVersion": "0.6.0", "kind": kind, "devices": found}))
+    yield
+    shutil.rmtree(PLACE)
+
+
+@pytest.fixture(autouse=True)
+def found_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host of these tests has its descriptions of devices and its init programs in that directory."""
+    monkeypatch.setattr(runtime_spec_cdi.Registry.__init__, "__defaults__", ([str(PLACE)],))
+    monkeypatch.setattr(init, "_SEARCH", (str(PLACE),))
+    monkeypatch.setattr(init, "_PROGRAMS", ("init-one",))
 
 
 @pytest.fixture
@@ -375,8 +597,9 @@ def test_an_option_is_in_one_place() -> None:
     others = [path for path in resources.glob("*.py") if path.name != "info.py"]
     others += (resources.parent.parent / "kernel").glob("*.py")
     for path in others:
-        # labels is a field of a record, too.
-        named = [row.option for row in table.ROWS if f'"{row.option}"' in path.read_text() and row.option != "labels"]
+        # labels is a field of a record, too, and mounts one of a specification.
+        options = [row.option for row in table.ROWS if row.option not in ("labels", "mounts")]
+        named = [option for option in options if f'"{option}"' in path.read_text()]
         assert not named, path.name
     documented = yaml.safe_load(containerd_container.DOCUMENTATION)["options"]
     assert set(table.BY_OPTION) <= set(documented)

@@ -24,7 +24,8 @@ from ansible_collections.fleet.containerd.plugins.module_utils.oci.signals impor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.sizes import parse_size, size_text
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.rootfs import check_rootfs, check_working_dir
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.runc import RuntimeProgram, failure, version_warnings
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.base import DEFAULT_CAPABILITIES, base
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.base import base
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.capabilities import DEFAULT_CAPABILITIES
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.cgroups import (
     HostFacts,
     cgroups_path,
@@ -122,8 +123,8 @@ def root(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_pa
         ("", User(0, 0, (0,), "/root")),
         ("web", User(33, 34, (34, 50, 60), "/srv")),
         ("33", User(33, 34, (34, 50, 60), "/srv")),
-        ("web:extra", User(33, 50, (), "/srv")),
-        ("1234:5", User(1234, 5, (), "")),
+        ("web:extra", User(33, 50, (50,), "/srv")),
+        ("1234:5", User(1234, 5, (5,), "")),
         ("1234", User(1234, 0, (0,), "")),
     ],
 )

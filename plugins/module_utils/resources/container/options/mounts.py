@@ -1,0 +1,167 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Mounts other than volumes: binds with all their options, temporary file systems, images."""
+
+from __future__ import annotations
+
+import os
+import typing as t
+
+from ....errors import FailedPrecondition, InvalidArgument, printable
+from ....kernel.field import MORE, Field
+from ....runtime_spec.volumes import Volume
+from .row import Context, Draft, Host, Live, Row, Seen, Value, Values, fixed
+
+if t.TYPE_CHECKING:
+    from ....runtime_spec.mount_points import MountPoint
+
+#: The first kernel with mount_setattr(2), which makes everything below read-only.
+_RECURSIVE = (5, 12)
+
+
+def parse_mounts(value: Value, option: str) -> t.List[MountPoint]:
+    from ....runtime_spec.mount_points import parse_mount
+
+    return _once([parse_mount(one, option) for one in value], option)
+
+
+def parse_all_tmpfs(value: Value, option: str) -> t.List[MountPoint]:
+    """A list of path[:options], one of them, or a dictionary of paths and options."""
+    if isinstance(value, dict):
+        value = [f"{path}:{options}" if options else path for path, options in value.items()]
+    if isinstance(value, str):
+        value = [value]
+    if not isinstance(value, (list, tuple)):
+        raise InvalidArgument(f"{option}: {printable(value, 200)!r} is not a list of path[:options]")
+    from ....runtime_spec.mount_points import parse_tmpfs
+
+    return _once([parse_tmpfs(one, option) for one in value], option)
+
+
+def _once(points: t.List[MountPoint], option: str) -> t.List[MountPoint]:
+    targets = [one.target for one in points]
+    for target in targets:
+        if targets.count(target) > 1:
+            raise InvalidArgument(f"{option}: {printable(target, 200)} is the target of two mounts")
+    return points
+
+
+def recursive() -> bool:
+    """Whether the kernel can make a mount read-only with all that is mounted below it."""
+    from ....runtime_spec.seccomp_profile import kernel
+
+    return kernel() >= _RECURSIVE
+
+
+def _check_mounts(host: Host, value: t.Optional[t.Sequence[MountPoint]]) -> None:
+    for point in value or ():
+        if point.binds and not point.create and not os.path.exists(point.source):
+            raise InvalidArgument(
+                f"mounts: the source {printable(point.source, 200)} is not there on the target: create it first, or set create_mountpoint"
+            )
+        if point.force and not recursive():
+            raise FailedPrecondition(
+                f"mounts: read_only_force_recursive ({printable(point.target, 200)}) needs Linux {'.'.join(map(str, _RECURSIVE))} or later"
+            )
+
+
+def _taken(values: Values, option: str) -> t.Dict[str, str]:
+    """The targets of the other options."""
+    return {one.target: other for other in ("volumes", "mounts", "tmpfs") if other != option for one in values[other]}
+
+
+def _mounts(draft: Draft, value: t.Sequence[MountPoint], context: Context) -> None:
+    if not value:
+        return
+    from ....runtime.rootfs import check_targets
+    from ....runtime_spec.mount_points import add_mount
+
+    taken = _taken(context.values, "mounts")
+    for point in value:
+        if point.target in taken:
+            raise InvalidArgument(f"mounts: {printable(point.target, 200)} is a target of {taken[point.target]}, too")
+    binds = [Volume(one.source, one.target) for one in value if one.binds and not (one.create and not os.path.exists(one.source))]
+    check_targets(context.root, binds)
+    for number, point in enumerate(value):
+        if point.of_image:
+            layers = context.layers(point.source)
+            draft.spec["mounts"].append(layers.mount(point.target))
+            draft.labels[layers.label(number)] = layers.name
+        else:
+            add_mount(draft.spec, point, recursive())
+
+
+def _tmpfs(draft: Draft, value: t.Sequence[MountPoint], context: Context) -> None:
+    from ....runtime_spec.mount_points import add_mount
+
+    taken = _taken({**context.values, "mounts": ()}, "tmpfs")
+    for point in value:
+        if point.target in taken:
+            raise InvalidArgument(f"tmpfs: {printable(point.target, 200)} is a target of {taken[point.target]}, too")
+        add_mount(draft.spec, point, True)
+
+
+def _dump(value: t.Sequence[MountPoint]) -> t.List[t.Dict[str, t.Any]]:
+    return [one.to_json() for one in value]
+
+
+def _load(found: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[MountPoint]:
+    if not found:
+        return []
+    from ....runtime_spec.mount_points import MountPoint
+
+    return [MountPoint.of_json(one) for one in found]
+
+
+def _shown(value: t.Sequence[MountPoint]) -> t.List[t.Dict[str, t.Any]]:
+    """Only what says something."""
+    return [{key: item for key, item in one.to_json().items() if item not in ("", False)} for one in value]
+
+
+def _mounts_seen(seen: Seen) -> t.List[t.Dict[str, t.Any]]:
+    return [
+        {"Type": one.kind, "Source": one.source, "Target": one.target, "ReadOnly": one.read_only}
+        for one in seen.values.get("mounts") or ()
+    ]
+
+
+def made_sources(values: Values) -> t.List[str]:
+    """The directories that a start makes if they are missing: those of binds with create_mountpoint."""
+    return [one.source for one in values.get("mounts") or () if one.binds and one.create]
+
+
+def make_sources(values: Values) -> None:
+    from ....hostfs.atomic import make_dir
+
+    for path in made_sources(values):
+        if not os.path.exists(path):
+            make_dir(path, 0o755)
+
+
+def _text(point: MountPoint) -> str:
+    return f"{point.target}:{','.join(point.options)}"
+
+
+ROWS = (
+    Row(
+        Field("mounts", "set", MORE, _shown),
+        parse_mounts,
+        fixed([]),
+        _mounts,
+        Live.NEVER,
+        {"HostConfig.Mounts": _mounts_seen},
+        dump=_dump,
+        load=_load,
+        host=_check_mounts,
+    ),
+    Row(
+        Field("tmpfs", "set", MORE, lambda value: [_text(one) for one in value]),
+        parse_all_tmpfs,
+        fixed([]),
+        _tmpfs,
+        Live.NEVER,
+        {"HostConfig.Tmpfs": lambda seen: {one.target: ",".join(one.options) for one in seen.values.get("tmpfs") or ()} or None},
+        dump=_dump,
+        load=_load,
+    ),
+)
