@@ -46,10 +46,17 @@ options:
         one that runs, that one goes only when the new one has proved itself; else the task fails, and the old one runs as before.
       - V(healthy) is V(started), and waits until the health check of the container says so, also when it runs already. The task fails when
         the container turns unhealthy, and after O(healthy_wait_timeout).
+      - V(staged) prepares what V(started) would do by a new container, and does not touch what runs. It pulls and unpacks the image, does all
+        checks and makes the new container, which is not started. The next task with the same options and O(state=started) takes it, so that
+        switching takes moments. It stays until it is taken, another one is staged, or the container is removed.
+      - V(previous) brings back what the container was before a task has replaced it, which is the same image, by its digest, with the same options.
+        The image is kept for that, also when its tag is moved or removed. Of the task, O(name), O(ready), O(force_kill), O(stop_timeout),
+        O(stop_signal) and how to reach the registry are used, and O(files) and O(secrets), which have to be given as they were if there were
+        some. A container that has failed or crashed is not what is brought back, and what was brought back stays.
       - V(stopped) makes sure that it exists as asked and does not run.
       - V(absent) stops and removes it. Only O(name), O(force_kill), O(stop_timeout) and O(stop_signal) are used.
     type: str
-    choices: [absent, present, started, stopped, healthy]
+    choices: [absent, present, started, stopped, healthy, staged, previous]
     default: started
   image:
     description:
@@ -1026,6 +1033,10 @@ container:
     Id: 3f4e0c6ef5f4c6a4b1b5a0d1f9a3b9b2f7a0c5d4e3f2a1b0c9d8e7f6a5b4c3d2
     Name: /web
     State: {"Status": "running", "Running": true, "Pid": 4711, "ExitCode": 0}
+staged:
+  description: The container that was prepared, as RV(container).
+  returned: with O(state=staged), when there is one
+  type: dict
 undone:
   description:
     - Those of RV(actions) that were undone, because a later one failed. The task is changed if some were done and not undone.

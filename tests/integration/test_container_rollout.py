@@ -20,7 +20,12 @@ TWO = pytest.mark.parametrize("networked_site", ["", "2.1"], ids=["embedded", "c
 
 
 def slow(page: str, after: float = 0.0, **options: t.Any) -> t.Dict[str, t.Any]:
-    return {"command": ["sh", "-c", SLOW.format(page=page, after=after)], "stop_signal": "TERM", "network_mode": "bridge", **options}
+    return {
+        "command": ["sh", "-c", SLOW.format(page=page, after=after)],
+        "stop_signal": "TERM",
+        "network_mode": "bridge",
+        **options,
+    }
 
 
 class Client(threading.Thread):
@@ -99,7 +104,10 @@ def test_what_proves_a_start(networked_site: Networked) -> None:
     old = site.web("web", **net)
     for number, (ready, problem) in enumerate(wrong):
         failed = site.web("web", failing=True, env={"A": str(number)}, ready={**ready, "timeout": 3}, **net)
-        assert failed["msg"] == f"the container web is not ready after 3 s: {problem}; it printed nothing; the old container web still runs"
+        assert (
+            failed["msg"]
+            == f"the container web is not ready after 3 s: {problem}; it printed nothing; the old container web still runs"
+        )
         assert (failed["failed_action"], failed.get("changed", False)) == ("wait until container web is ready", False)
     assert site.page(f"http://{address(old)}/") == "hello from web"
     assert site.facts("web")["Id"] == old["container"]["Id"]
@@ -156,7 +164,10 @@ def test_healthy(networked_site: Networked) -> None:
     bad = ["sh", "-c", "echo no database; exec sleep 1000"]
     short = {**check, "start_period": "0s"}
     failed = site.web("web", failing=True, command=bad, healthcheck=short, state="healthy")
-    assert failed["msg"] == "the container web is unhealthy; the old container web still runs\nThe last that it printed:\nno database"
+    assert (
+        failed["msg"]
+        == "the container web is unhealthy; the old container web still runs\nThe last that it printed:\nno database"
+    )
     assert failed["container"]["State"]["Health"]["Status"] == "unhealthy"
     assert site.facts("web")["Id"] == made["container"]["Id"]
     late = site.web("web", failing=True, command=bad, healthcheck=check, state="healthy", healthy_wait_timeout=1)

@@ -203,7 +203,11 @@ SPEC = {
         },
         'security_opts': {'type': 'list', 'elements': 'str', 'aliases': ['security_opt']},
         'shm_size': {'type': 'str'},
-        'state': {'type': 'str', 'choices': ['absent', 'present', 'started', 'stopped', 'healthy'], 'default': 'started'},
+        'state': {
+            'type': 'str',
+            'choices': ['absent', 'present', 'started', 'stopped', 'healthy', 'staged', 'previous'],
+            'default': 'started',
+        },
         'stop_signal': {'type': 'str'},
         'stop_timeout': {'type': 'int'},
         'sysctls': {'type': 'dict', 'aliases': ['sysctl']},

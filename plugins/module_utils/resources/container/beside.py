@@ -34,6 +34,7 @@ def conflict(want: WantedContainer, old: Container, stored: t.Optional[t.Mapping
         or _namespace(before, after)
         or _addresses(want, stored, connected.endpoints if connected else (), endpoints_of(after))
         or _files(before, want.given)
+        or _devices(before, want.given)
     )
 
 
@@ -76,12 +77,23 @@ def _addresses(
 
 
 def _files(before: Values, given: Values) -> str:
-    for one in given.get("volumes") or ():
-        for other in before.get("volumes") or ():
-            both = "ro" not in (*one.options, *other.options)
-            if both and (_below(one.source, other.source) or _below(other.source, one.source)):
-                return f"both may write to {one.source}"
+    """Bind mounts of directories and files that both may write to."""
+    for one in _written(given):
+        for other in _written(before):
+            if _below(one, other) or _below(other, one):
+                return f"both may write to {one}"
     return ""
+
+
+def _written(values: Values) -> t.List[str]:
+    volumes = [one.source for one in values.get("volumes") or () if "ro" not in one.options]
+    return volumes + [one.source for one in values.get("mounts") or () if one.binds and not one.read_only]
+
+
+def _devices(before: Values, given: Values) -> str:
+    """Who has one open may keep others out."""
+    shared = {one.source for one in given.get("devices") or ()} & {one.source for one in before.get("devices") or ()}
+    return f"both have the device {min(shared)}" if shared else ""
 
 
 def _below(path: str, directory: str) -> bool:

@@ -48,6 +48,10 @@ def heir(left: t.Sequence[Container]) -> t.Optional[Container]:
     return (new or former)[0] if former else None
 
 
+def is_staged(container: Container) -> bool:
+    return container.labels.get(L.ROLE) == L.STAGED
+
+
 def task_of(engine: Engine, container: t.Optional[Container]) -> t.Optional[TaskState]:
     try:
         return engine.tasks.state(container.id) if container else None

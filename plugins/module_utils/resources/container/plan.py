@@ -11,7 +11,7 @@ from ...engine import labels as L
 from ...engine.models import STOPPED, Container
 from ...errors import FailedPrecondition, InvalidArgument
 from ...kernel.converge import Plan, Step
-from ...kernel.field import render
+from ...kernel.field import MORE, STRICT, render
 from ..image.pull import pull_steps, warnings_of
 from . import joined, networks, steps
 from .differences import coming, differences
@@ -53,12 +53,15 @@ class Planner:
             sweep.insert(0, self._take_name(have.container))
         if want.state == "absent":
             if have.container is None:
-                return Plan(sweep)
+                return Plan(sweep + [self._unstage(one) for one in have.staged])
             found = [self._remove(have.container, f"remove container {want.name}", stop=True)]
+            sweep += [self._unstage(one) for one in have.staged]
             self._warn_users("has none then")
             before = {"exists": True, "state": _state(have)}
             return Plan(found + sweep, before, {"exists": False}, warnings=self.warnings)
-        if have.container is None:
+        if want.state == "staged":
+            made = self._stage()
+        elif have.container is None:
             made = self._create()
         elif want.recreate or self.differ.changes or self._adopts():
             made = self._recreate(have.container)
@@ -105,7 +108,8 @@ class Planner:
                 look.at_new()
             else:
                 look.at_old(stays, live)
-        if starts or (want.state == "started" and want.restart) or (have.running and makes and want.state != "stopped"):
+        anew = have.running and makes and want.state not in ("stopped", "staged")
+        if starts or (want.state == "started" and want.restart) or anew:
             self._warn_users("is to be started again")
         elif have.running and want.state == "stopped":
             self._warn_users("has none then")
@@ -119,14 +123,61 @@ class Planner:
             raise InvalidArgument(f"image: needed to create the container {self.want.name}")
         return pull_steps(self.want.image, self.have.image, self.engine, self.warnings)
 
-    def _make(self, title: str, made: t.List[Container], old: t.Optional[Container] = None) -> Step:
-        """The step that makes the new container, which it puts into made."""
+    def _make(self, title: str, made: t.List[Container], old: t.Optional[Container] = None) -> t.List[Step]:
+        """The steps that make the new container, which they put into made: a pull, or, if one is staged, nothing but to take that."""
         engine, want, container_id = self.engine, self.want, secrets.token_hex(32)
+        previous = self._kept()
+        ready = next((one for one in self.have.staged if self._fits(one)), None)
+        found = [self._unstage(one) for one in self.have.staged if one is not ready]
+        if ready:
+            title, staged = f"{title}: take the staged one, {ready.id[:12]}", ready
+
+            def take() -> None:
+                taken = steps.take_staged(engine, staged, previous)
+                made.append(taken)
+                if old is None:
+                    steps.take_name(engine, want.name, taken)
+
+            return [*found, Step(title, take, lambda: steps.remove_by_id(engine, staged.id), partial=True)]
 
         def run() -> None:
-            made.append(steps.create(engine, want, container_id, old))
+            made.append(steps.create(engine, want, container_id, old, previous))
 
-        return Step(title, run, lambda: steps.remove_by_id(engine, container_id), partial=True)
+        return [*found, *self._pull(), Step(title, run, lambda: steps.remove_by_id(engine, container_id), partial=True)]
+
+    def _kept(self) -> t.Mapping[str, t.Any]:
+        """What the new container keeps of the one before it."""
+        if self.have.container is None:
+            return {}
+        from .previous import BACK, kept_by
+
+        return BACK if self.want.previous else kept_by(self.engine, self.have)
+
+    def _fits(self, staged: Container) -> bool:
+        """Whether a staged container is what would be made."""
+        have = self.have._replace(container=staged, task=None, stored=staged.extensions.get(L.DESIRED))
+        if have.stored is None or set(have.stored["given"]) != set(self.want.given):
+            return False
+        # Networks to which the one before is connected are more than the task gives.
+        differ = differences(self.want._replace(modes={"*": STRICT, "networks": MORE}), have)
+        return not (differ.changes or differ.live)
+
+    def _unstage(self, staged: Container) -> Step:
+        return self._remove(staged, f"remove the staged container {staged.id[:12]}")
+
+    def _stage(self) -> Plan:
+        """Make the container that a later task is to start, if that would need a new one."""
+        want, have, made = self.want, self.have, t.cast(t.List[Container], [])
+        if have.container and not (want.recreate or self.differ.changes or self._adopts()):
+            return Plan([], {"staged": bool(have.staged)}, {"staged": bool(have.staged)})
+        self._because()
+        before, after = render(self.differ.changes + self.differ.live + self.differ.reset)
+        if any(map(self._fits, have.staged)):
+            return Plan([], {"staged": True, **before}, {"staged": True, **after})
+        found = self._make(f"stage container {want.name}{self._reason()}", made, have.container)
+        return Plan(
+            found, {"staged": bool(have.staged), **before}, {"staged": True, **after, **({} if have.container else _shown(want))}
+        )
 
     def start(self, get: t.Callable[[], Container], first: t.Callable[[], None] = _nothing) -> Step:
         """The start of a job settles: later failures do not undo it or the steps before. first: called right before it."""
@@ -196,8 +247,7 @@ class Planner:
     def _create(self) -> Plan:
         want = self.want
         made: t.List[Container] = []
-        found = self._pull()
-        found.append(self._make(f"create container {want.name}", made))
+        found = self._make(f"create container {want.name}", made)
         if want.state == "started":
             found += self._run_steps(lambda: made[0])
         after = {"exists": not want.cleanup, "state": _wanted_state(want, self.have), **_shown(want)}
@@ -209,16 +259,10 @@ class Planner:
         from .recreation import Recreation
 
         want = self.want
-        because = sorted(change.field.option for change in self.differ.changes)
-        self.because = because or ["recreate" if want.recreate else "adopt"]
+        self._because()
         made: t.List[Container] = []
         was_running = self.have.running or self.have.to_run
-        found = self._pull()
-        title = f"create container {want.name} anew ({', '.join(self.because)}{' changed' if self.differ.changes else ''})"
-        if self.differ.reset:
-            names = sorted(change.field.option for change in self.differ.reset)
-            title += f"; not asked for any more and reset to the image's default: {', '.join(names)}"
-        found.append(self._make(title, made, old))
+        found = self._make(f"create container {want.name} anew{self._reason()}", made, old)
         recreation = Recreation(self, old, made)
         if want.job:
             found += recreation.job()
@@ -233,6 +277,23 @@ class Planner:
             {"state": _wanted_state(want, self.have), **after},
             undone=recreation.undone,
         )
+
+    def _because(self) -> None:
+        changes = sorted(change.field.option for change in self.differ.changes)
+        self.because = [] if self.have.container is None else ["previous"] if self.want.previous else changes
+        if self.have.container and not self.because:
+            self.because = ["recreate" if self.want.recreate else "adopt"]
+
+    def _reason(self) -> str:
+        """Why there is a new container, and what is lost by it, for a title."""
+        if not self.because:
+            return ""
+        changed = " changed" if self.differ.changes and not self.want.previous else ""
+        title = f" ({', '.join(self.because)}{changed})"
+        if self.differ.reset and not self.want.previous:
+            names = sorted(change.field.option for change in self.differ.reset)
+            title += f"; not asked for any more and reset to the image's default: {', '.join(names)}"
+        return title
 
     def _change(self, container: Container) -> Plan:
         """Live updates and the run state of a container that stays."""

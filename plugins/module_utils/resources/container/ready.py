@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -73,7 +74,7 @@ def ready_of(params: t.Mapping[str, t.Any]) -> t.Optional[Ready]:
     if (given is not None or healthy) and not params["detach"]:
         raise InvalidArgument(f"{'state: healthy' if healthy else 'ready'}: needs detach=true: with detach=false the end counts")
     limit = params["healthy_wait_timeout"]
-    if limit != limit:
+    if math.isnan(limit):
         raise bad("healthy_wait_timeout", limit, "a number of seconds")
     if given is None:
         return Ready(health=True, timeout=limit if limit > 0 else None) if healthy else None
@@ -154,7 +155,9 @@ class Proof:
                 return
             left = self._deadline - time.monotonic()
             if left <= 0:
-                raise failed(engine, container, state, f"the container {self._name} is not ready after {ready.timeout:g} s: {problem}")
+                raise failed(
+                    engine, container, state, f"the container {self._name} is not ready after {ready.timeout:g} s: {problem}"
+                )
             with contextlib.suppress(Unavailable, NotFound):
                 engine.tasks.wait(container.id, min(_LOOK, left))
 

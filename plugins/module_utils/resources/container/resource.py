@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import typing as t
 
@@ -17,7 +18,7 @@ from ...network.places import Places
 from ..image.find import find_image
 from ..image.pull import ASSUMED, wanted_image
 from .differences import check_labels, with_digest
-from .find import elsewhere_or_warning, find_container, heir, leftovers, mark_of, named, task_of
+from .find import elsewhere_or_warning, find_container, heir, is_staged, leftovers, mark_of, named, task_of
 from .options.life import STOP, stop_of
 from .options.table import comparison_modes, known, parse_given
 from .steps import was_stopped
@@ -38,6 +39,8 @@ class ContainerResource:
         name, state, options = check_name(params["name"]), params["state"], EngineOptions.of(params)
         if state == "absent":
             return WantedContainer(name, state, options, stop_of(parse_given(params, STOP), params["force_kill"]))
+        if state == "previous":
+            return _previous(params, engine, WantedContainer(name, state, options, ready=_ready(params)))
         if params["cleanup"] and params["detach"]:
             raise InvalidArgument("cleanup: needs detach=false")
         check_wait(params)
@@ -62,7 +65,8 @@ class ContainerResource:
         )
 
     def observe(self, want: WantedContainer, engine: Engine) -> FoundContainer:
-        container, left = find_container(engine, want.name), leftovers(engine, want.name)
+        container, kept = find_container(engine, want.name), leftovers(engine, want.name)
+        left, staged = tuple(one for one in kept if not is_staged(one)), tuple(filter(is_staged, kept))
         chosen = heir(left) if container is None else None
         if chosen:
             container, left = named(chosen, want.name), tuple(one for one in left if one.id != chosen.id)
@@ -72,7 +76,7 @@ class ContainerResource:
         if container and stored is not None and task and task.status == STOPPED and want.leaves_nothing:
             return FoundContainer(None, None, None, image, (container, *left))
         torn = container is not None and stored is not None and os.path.exists(mark_of(engine, container))
-        have = FoundContainer(container, task, stored, image, left, torn, chosen is not None)
+        have = FoundContainer(container, task, stored, image, left, torn, chosen is not None, staged)
         return have._replace(to_run=_was_to_run(engine, have))
 
     def lock(self, want: WantedContainer, engine: Engine) -> t.ContextManager[t.Any]:
@@ -110,6 +114,14 @@ def in_check_mode(params: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
     return {**params, "pull": pull} if pull and params["pull"] in ("always", "newer", True) else params
 
 
+def _previous(params: t.Mapping[str, t.Any], engine: Engine, want: WantedContainer) -> WantedContainer:
+    from .previous import wanted_again
+
+    places = Places(params["cni_conf_dir"], bin_dirs=tuple(params["cni_bin_dir"])).checked()
+    stop = stop_of(parse_given(params, STOP), params["force_kill"])
+    return wanted_again(params, engine, want._replace(stop=stop, places=places))
+
+
 def _was_to_run(engine: Engine, have: FoundContainer) -> bool:
     """The label alone does not tell it: a task may have been killed before it stopped the container."""
     container = have.container
@@ -117,8 +129,7 @@ def _was_to_run(engine: Engine, have: FoundContainer) -> bool:
 
 
 def _ready(params: t.Mapping[str, t.Any]) -> t.Optional[Ready]:
-    limit = params["healthy_wait_timeout"]
-    if params["ready"] is None and params["state"] != "healthy" and limit == limit:
+    if params["ready"] is None and params["state"] != "healthy" and not math.isnan(params["healthy_wait_timeout"]):
         return None
     from .ready import ready_of
 
@@ -147,6 +158,8 @@ def _facts(planner: Planner, end: FoundContainer) -> Facts:
     if told:
         return told._replace(result={**because, **told.result})
     out: t.Dict[str, t.Any] = {**because, "container": {}}
+    if want.state == "staged" and end.staged:
+        out["staged"] = container_facts(engine, end.staged[0], None)
     if end.container and want.state != "absent":
         out["container"] = container_facts(engine, end.container, end.task)
         if want.job and end.task and end.task.status == STOPPED:

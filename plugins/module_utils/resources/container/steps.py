@@ -28,12 +28,23 @@ if t.TYPE_CHECKING:
     from .values import WantedContainer
 
 SCHEMA = 1
+#: The blobs of an image with this label of a container are not collected, and neither are its layers, which they name.
+_PIN = f"{L.GC_REF_CONTENT}previous"
+_NOTHING: t.Mapping[str, t.Any] = {}
 _KILL = 9
 _KILL_SECONDS = 30.0
 
 
-def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Optional[Container] = None) -> Container:
-    """Make the record and the snapshot, without a start. old: the one that has the name yet, until a swap. A failure leaves nothing."""
+def create(
+    engine: Engine,
+    want: WantedContainer,
+    container_id: str,
+    old: t.Optional[Container] = None,
+    previous: t.Mapping[str, t.Any] = _NOTHING,
+) -> Container:
+    """Make the record and the snapshot, without a start. old: the one that has the name yet, until a swap. previous: what it keeps of that.
+    A failure leaves nothing.
+    """
     from ...hostfs.atomic import write_file
     from ...hostfs.remove import remove_tree
     from ...runtime import rootfs
@@ -55,7 +66,7 @@ def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Opti
             with rootfs.opened(mounts, directory) as root:
                 context = networks.context_of(engine, container_id, values, directory, want.name, want.places)
                 context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root)
-                draft = drafted(engine.namespace, context, _labels(engine, want, values, old is not None))
+                draft = drafted(engine.namespace, context, _labels(engine, want, values, old is not None, previous))
                 _write_inside(draft, root)
             if old:
                 networks.inherit(draft, old, want)
@@ -73,7 +84,7 @@ def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Opti
                 snapshot_key=container_id,
                 labels=draft.labels,
                 runtime=draft.runtime,
-                extensions={L.DESIRED: _stored(want.given, values, found.record, found.view)},
+                extensions={L.DESIRED: _stored(want.given, values, found.record, found.view), **_extension(previous)},
             )
             container = engine.containers.create(container)
             made = True
@@ -100,10 +111,24 @@ def _write_inside(draft: Draft, root: int) -> None:
             write_inside(root, one.path, one.content, one.mode, (one.uid, one.gid))
 
 
-def _labels(engine: Engine, want: WantedContainer, values: Values, stage: bool) -> t.Dict[str, str]:
-    """The labels for nerdctl that no option gives, and those by which others find who uses them."""
+def kept_labels(previous: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
+    """What keeps the image of the container before (previous.py)."""
+    return {_PIN: previous["image"]["descriptor"]["digest"]} if "image" in previous else {}
+
+
+def _extension(previous: t.Mapping[str, t.Any]) -> t.Dict[str, t.Mapping[str, t.Any]]:
+    return {L.PREVIOUS: previous} if previous else {}
+
+
+def _labels(
+    engine: Engine, want: WantedContainer, values: Values, stage: bool, previous: t.Mapping[str, t.Any]
+) -> t.Dict[str, str]:
+    """The labels for nerdctl that no option gives, those by which others find who uses them, and what keeps other things."""
+    staged = want.state == "staged"
     return {
-        L.STAGE if stage else L.NAME: want.name,
+        L.STAGE if stage or staged else L.NAME: want.name,
+        **({L.ROLE: L.STAGED} if staged else {}),
+        **kept_labels(previous),
         L.NAMESPACE: engine.namespace,
         L.PLATFORM: str(want.image.platform) if want.image else "",
         L.EXTRA_HOSTS: "[]",
@@ -120,6 +145,7 @@ def _stored(given: Values, values: Values, record: Image, view: ImageView) -> t.
         "effective": dump_effective(values),
         "image": {
             "name": record.name,
+            "descriptor": record.target.to_json(),
             "target": str(record.target.digest),
             "manifest": str(view.manifest.digest),
             "config": str(view.config.digest),
@@ -308,6 +334,13 @@ def take_name(engine: Engine, name: str, container: Container) -> None:
     """Give a container a name that no other has, also in its networks."""
     networks.tell_names(container, silent=False)
     _rename(engine, container, {L.NAME: name}, L.STAGE, L.ROLE)
+
+
+def take_staged(engine: Engine, container: Container, previous: t.Mapping[str, t.Any]) -> Container:
+    """A staged container becomes one that is in the making."""
+    container = _rename(engine, container, kept_labels(previous), L.ROLE)
+    extensions = {**container.extensions, **_extension(previous)}
+    return engine.containers.update(container._replace(extensions=extensions), ["extensions"])
 
 
 def intend(engine: Engine, container: Container) -> None:

@@ -24,7 +24,7 @@ class WantedContainer(t.NamedTuple):
 
     strict_name: an image with another name is another image. wait_timeout: seconds that a job (detach is False) may take.
     in_place: options change without a new container where they can. ready: how a start proves itself. healthy: what runs already has to be
-    healthy, too.
+    healthy, too. previous: this is what the container was before.
     strict_labels: labels of the image that are not given are an error, if labels are compared strictly.
     compare_with_own: when they are compared, values are added to those of the container's own image.
     """
@@ -49,6 +49,7 @@ class WantedContainer(t.NamedTuple):
     in_place: bool = True
     ready: t.Optional[Ready] = None
     healthy: bool = False
+    previous: bool = False
 
     @property
     def job(self) -> bool:
@@ -66,7 +67,7 @@ class FoundContainer(t.NamedTuple):
 
     image: the wanted image in the store. leftovers: containers that an interrupted recreation left. torn: a change of it was
     interrupted. nameless: an interrupted recreation was about to give it the name. to_run: it does not run, only because such a
-    recreation has stopped it.
+    recreation has stopped it. staged: those that were made for a later task.
     """
 
     container: t.Optional[Container]
@@ -76,6 +77,7 @@ class FoundContainer(t.NamedTuple):
     leftovers: t.Tuple[Container, ...] = ()
     torn: bool = False
     nameless: bool = False
+    staged: t.Tuple[Container, ...] = ()
     to_run: bool = False
 
     @property

@@ -95,7 +95,11 @@ def test_a_job_has_nothing_to_prove(site: MemorySite, busybox: str) -> None:
         (["sleep", "1000"], {"for": 0.2}, ""),
         (["sh", "-c", "echo bye; exit 3"], {"for": 0}, ""),
         (["true"], {"for": 1}, "ended before it was ready: exit status 0; it printed nothing"),
-        (["sh", "-c", "echo bye; exit 3"], {"for": 1}, "ended before it was ready: exit status 3\nThe last that it printed:\nbye"),
+        (
+            ["sh", "-c", "echo bye; exit 3"],
+            {"for": 1},
+            "ended before it was ready: exit status 3\nThe last that it printed:\nbye",
+        ),
         (
             ["sleep", "1000"],
             {"command": ["sh", "-c", "echo not yet; exit 1"], "timeout": 0.3},

@@ -54,6 +54,10 @@ def at(site: MemorySite, name: str = "app") -> t.Any:
         ({"mac_address": "02:00:00:00:00:01"}, "both have the same address in the network bridge"),
         ({"volumes": ["/usr/share:/data"]}, "both may write to /usr/share"),
         ({"volumes": ["/usr/share:/data:ro"]}, ""),
+        ({"mounts": [{"type": "bind", "source": "/usr/share", "target": "/data"}]}, "both may write to /usr/share"),
+        ({"mounts": [{"type": "bind", "source": "/usr/share", "target": "/data", "read_only": True}]}, ""),
+        ({"mounts": [{"type": "tmpfs", "target": "/data"}]}, ""),
+        ({"devices": ["/dev/zero"]}, "both have the device /dev/zero"),
     ],
     ids=str,
 )
