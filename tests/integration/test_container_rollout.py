@@ -5,13 +5,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import pathlib
+import sys
 import threading
 import time
 import typing as t
+import urllib.request
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.labels import NAME
+from ansible_collections.fleet.containerd.plugins.module_utils.network import netns
+from ansible_collections.fleet.containerd.tests.support import ansible
+from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
+from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.networked import WEB, Networked, address, pid_of
+from ansible_collections.fleet.containerd.tests.support.registry import Registry
+from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, EmbeddedSite, Site, finished, new_namespace
 
 KIND = "containerd_container"
 #: It ends by SIGTERM at once, and begins to serve after a while.
@@ -173,3 +185,98 @@ def test_healthy(networked_site: Networked) -> None:
     late = site.web("web", failing=True, command=bad, healthcheck=check, state="healthy", healthy_wait_timeout=1)
     assert late["msg"].startswith("the container web is not ready after 1 s: its health check says starting; the old")
     site.container("web", state="absent")
+
+
+def release(number: int, layout: Layout, registry: Registry) -> str:
+    """Push another image under the same name."""
+    registry.push(layout.path, busybox_image(layout, Labels={"release": str(number)}), "rollout", "1")
+    return f"{registry.address}/rollout:1"
+
+
+def test_staged_and_previous(site: Site, modules: Modules, registry: Registry, layout: Layout) -> None:
+    """A release is staged and switched to; the one before it is back after its tag has moved and all unused images are gone."""
+    image = release(1, layout, registry)
+    options = {**site.defaults, "name": "web", "stop_signal": "KILL"}
+    serve = {**options, "image": image, "command": ["sleep", "1000"], "pull": "always"}
+    first = modules.run(KIND, **serve)["container"]
+    release(2, layout, registry)
+    staged = modules.run(KIND, **serve, env={"A": "1"}, state="staged")
+    assert staged["recreated_because"] == ["env", "image"]
+    assert staged["container"]["State"]["Pid"] == first["State"]["Pid"]
+    assert not modules.run(KIND, **serve, env={"A": "1"}, state="staged")["changed"]
+    second = modules.run(KIND, **serve, env={"A": "1"})
+    assert second["container"]["Id"] == staged["staged"]["Id"]
+    assert second["container"]["Config"]["Labels"]["release"] == "2"
+    assert not any("pull" in one for one in second["actions"])
+    modules.run("containerd_image", **site.defaults, name=image, state="absent", force=True)
+    with site.engine() as engine:
+        engine.collect()
+    if isinstance(site, DaemonSite):
+        site.collect()
+    predicted = modules.run(KIND, **options, state="previous", _ansible_check_mode=True)
+    back = modules.run(KIND, **options, state="previous")
+    assert predicted["actions"] == back["actions"]
+    assert back["actions"][0] == "create container web anew (previous)"
+    assert (back["container"]["Image"], back["container"]["Config"]["Labels"]["release"]) == (first["Image"], "1")
+    assert "A=1" not in back["container"]["Config"]["Env"]
+    assert not modules.run(KIND, **options, state="previous")["changed"]
+    assert len(site.shims()) == (1 if isinstance(site, EmbeddedSite) else 2)
+    with site.engine() as engine:
+        assert len(engine.containers.list()) == 1
+
+
+#: How many hosts, and how many at a time.
+_HOSTS, _SERIAL = 10, 2
+_PLAY = """
+- hosts: fleet
+  gather_facts: false
+  serial: {serial}
+  max_fail_percentage: 0
+  tasks:
+    - fleet.containerd.containerd_container:
+        name: web
+        image: {image}
+        command: {command}
+        engine: embedded
+        network_mode: none
+        namespace: "{{{{ namespace }}}}"
+        data_root: "{{{{ root }}}}/data"
+        state_root: "{{{{ root }}}}/state"
+        stop_signal: KILL
+        ready: {ready}
+"""
+
+
+def test_a_bad_release_stops_at_the_first_batch(tmp_path: pathlib.Path, registry: Registry, busybox: str) -> None:
+    """Ten hosts: two try the release and keep what they had, eight never hear of it, and all ten serve."""
+    with contextlib.ExitStack() as stack:
+        sites = [stack.enter_context(finished(EmbeddedSite(tmp_path / f"h{one}", new_namespace()))) for one in range(_HOSTS)]
+        inventory = {
+            f"h{number}": {
+                "ansible_connection": "local",
+                "ansible_python_interpreter": sys.executable,
+                "root": str(tmp_path / f"h{number}"),
+                "namespace": site.namespace,
+            }
+            for number, site in enumerate(sites)
+        }
+        hosts = tmp_path / "hosts.json"
+        hosts.write_text(json.dumps({"fleet": {"hosts": inventory}}))
+
+        def roll_out(command: t.List[str], ready: str, failing: bool = False) -> ansible.Play:
+            play = tmp_path / "play.yml"
+            play.write_text(_PLAY.format(serial=_SERIAL, image=busybox, command=json.dumps(command), ready=ready))
+            return ansible.play(play, failing=failing, arguments=["-i", str(hosts)])
+
+        good = roll_out(WEB, "{http: {}, timeout: 120}")
+        assert [one.changed for one in good.results] == [True] * _HOSTS
+        bad = roll_out(["sh", "-c", "echo no database; sleep 0.3; exit 1"], '{tcp: "80", timeout: 120}', failing=True)
+        said = "the container web ended before it was ready: exit status 1; the old container web still runs\n"
+        assert [one.msg for one in bad.results] == [f"{said}The last that it printed:\nno database"] * _SERIAL
+        for site in sites:
+            with site.engine() as engine:
+                (container,) = engine.containers.list({NAME: "web"})
+                assert engine.containers.list() == [container]
+                pid = engine.tasks.state(container.id).pid
+            with netns.entered(f"/proc/{pid}/ns/net"):
+                assert b"hello from" in urllib.request.urlopen("http://127.0.0.1/", timeout=10).read()

@@ -28,8 +28,9 @@ if t.TYPE_CHECKING:
     from .values import WantedContainer
 
 SCHEMA = 1
-#: The blobs of an image with this label of a container are not collected, and neither are its layers, which they name.
-_PIN = f"{L.GC_REF_CONTENT}previous"
+#: Blobs that these labels of a container name are not collected, and neither are the layers that they name: its own image, so that state=
+#: previous can have it after a tag has moved, and that of the container before.
+_PIN, _PIN_PREVIOUS = f"{L.GC_REF_CONTENT}image", f"{L.GC_REF_CONTENT}previous"
 _NOTHING: t.Mapping[str, t.Any] = {}
 _KILL = 9
 _KILL_SECONDS = 30.0
@@ -82,7 +83,7 @@ def create(
                 spec=draft.spec,
                 snapshotter=store.name,
                 snapshot_key=container_id,
-                labels=draft.labels,
+                labels={**draft.labels, _PIN: str(found.record.target.digest)},
                 runtime=draft.runtime,
                 extensions={L.DESIRED: _stored(want.given, values, found.record, found.view), **_extension(previous)},
             )
@@ -113,7 +114,7 @@ def _write_inside(draft: Draft, root: int) -> None:
 
 def kept_labels(previous: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
     """What keeps the image of the container before (previous.py)."""
-    return {_PIN: previous["image"]["descriptor"]["digest"]} if "image" in previous else {}
+    return {_PIN_PREVIOUS: previous["image"]["descriptor"]["digest"]} if "image" in previous else {}
 
 
 def _extension(previous: t.Mapping[str, t.Any]) -> t.Dict[str, t.Mapping[str, t.Any]]:

@@ -87,7 +87,10 @@ def test_a_staged_one_that_is_no_good_goes(site: MemorySite, busybox: str) -> No
     bad: Options = {"image": busybox, "command": ["sh", "-c", "exit 3"]}
     site.play(container("app", state="staged", **bad))
     failed = site.play(container("app", ignore_errors=True, **bad)).last
-    assert failed.msg == "the container app ended as soon as it was started: exit status 3; it printed nothing; the old container app still runs"
+    assert (
+        failed.msg
+        == "the container app ended as soon as it was started: exit status 3; it printed nothing; the old container app still runs"
+    )
     assert [one.id for one in site.memory.containers.list()] == [old]
 
 
@@ -110,8 +113,9 @@ def test_what_it_was_before_is_back(site: MemorySite, registry: FakeRegistry, la
     second = site.play(container("app", image=busybox, pull="always", env={"A": "1"}, **RUNS)).last
     assert second.value("recreated_because") == ["env", "image"]
     site.play(task("containerd_image", name=busybox, state="absent", force=True))
-    registry.close()
+    asked = len(registry.seen)
     (back,) = site.converge(container("app", state="previous"))
+    assert len(registry.seen) == asked
     assert back.actions[:2] == ["create container app anew (previous)", "start container app beside the old one"]
     assert back.value("recreated_because") == ["previous"]
     diff = back.value("diff")
