@@ -2,6 +2,7 @@
 # make check: the fast loop. make test: everything, as CI runs it. make demo, make bench: see README.md and CONTRIBUTING.md.
 PYTHON := .venv/bin/python
 ATTACKS := $(addprefix tests/integration/test_,hostile_layers.py hostile_registries.py full_disk.py pull_interrupted.py killed_at_each_call.py container_networks_life.py)
+ATTACKS += $(addprefix tests/integration/test_,container_limits.py supervision.py)
 ATTACKS += tests/unit/plugins/module_utils/network/test_container.py
 .PHONY: help setup check test attacks fuzz demo bench vm generate clean
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import pathlib
@@ -23,8 +24,10 @@ from ansible_collections.fleet.containerd.plugins.module_utils.resources.contain
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.find import find_container
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.life import Stop
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import boot_id
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.resources import limit, resources_of
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult, task
 from ansible_collections.fleet.containerd.tests.support.attack import FULL
+from ansible_collections.fleet.containerd.tests.support.cgroups import limits_of
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tests.support.leftovers import processes_with, unmount_below
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
@@ -172,6 +175,23 @@ def test_a_policy_changes_while_the_container_runs(site: Site, busybox: str) -> 
     until(site, "web", lambda one: one.status == RESTARTING)
     site.play(container("web", busybox, restart_policy="no", state="present", **{**options, "restart_delay": "30s"}))
     until(site, "web", lambda one: one.status == STOPPED, 5)
+
+
+def test_limits_change_while_it_waits_for_its_next_start(site: Site, busybox: str) -> None:
+    """The shim starts it from the bundle, the others from the record."""
+    site.play(container("web", busybox, restart_policy="always", restart_delay="1500ms", memory="64m", stop_signal="KILL"))
+    before = state(site, "web")
+    kill(before)
+    until(site, "web", lambda one: one.status == RESTARTING)
+    with site.engine() as engine:
+        (found,) = engine.containers.list()
+        spec = copy.deepcopy(dict(found.spec))
+        limit(spec, "memory", limit=96 << 20, swap=192 << 20)
+        engine.tasks.update(found._replace(spec=spec), resources_of(spec))
+        engine.containers.update(found._replace(spec=spec), ["spec"])
+        assert engine.tasks.state(found.id).status == RESTARTING
+    after = until(site, "web", lambda one: one.status == RUNNING and one.pid != before.pid)
+    assert limits_of(after.pid, "memory") == {"memory": 96 << 20}
 
 
 def test_the_monitor_of_the_daemon_is_told_live(site: Site, busybox: str) -> None:

@@ -89,10 +89,7 @@ class Update:
         options = {change.field.option for change in changes}
         asked = dump({option: want.given[option] for option in options | _agreed(want) if option in want.given})
         # As JSON, since a later release may have stored options that have no row here.
-        more = {
-            option: {**stored["given"][option], **asked[option]} for option in _added_to(changes) if option in stored["given"]
-        }
-        given = merged(stored["given"], {**asked, **more})
+        given = merged(stored["given"], {**asked, **dump(_added_to(changes))})
         values = effective(load(given), stored["defaults"])
         stored.update(given=given, effective={**stored["effective"], **dump_effective(values)})
         self._stored = stored
@@ -173,10 +170,10 @@ def _agreed(want: WantedContainer) -> t.Set[str]:
     return {option for option in asked if BY_OPTION[option].live is Live.LIMITS}
 
 
-def _added_to(changes: t.Iterable[Change]) -> t.List[str]:
-    """The dictionaries that keep what nobody asks for any more."""
-    fields = [change.field for change in changes if change.field.kind == "dict" and change.field.mode == MORE]
-    return [field.option for field in fields if BY_OPTION[field.option].there is as_stored]
+def _added_to(changes: t.Iterable[Change]) -> t.Dict[str, t.Any]:
+    """The values of the dictionaries that keep what nobody asks for any more."""
+    kept = [change for change in changes if change.field.kind == "dict" and change.field.mode == MORE]
+    return {one.field.option: outcome(one) for one in kept if BY_OPTION[one.field.option].there is as_stored}
 
 
 def _done(step: t.Callable[[], None]) -> bool:

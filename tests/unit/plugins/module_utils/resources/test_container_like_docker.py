@@ -95,6 +95,22 @@ def test_which_image_values_are_compared_with(site: MemorySite, releases: Releas
     assert "RELEASE=2" in default.value("container")["Config"]["Env"]
 
 
+def test_what_changes_in_place_follows_the_image_that_values_are_compared_with(site: MemorySite, releases: Releases) -> None:
+    def pushed(interval: int) -> None:
+        releases.push(Healthcheck={"Test": ["CMD", "true"], "Interval": interval, "Retries": 4})
+        site.play(task("containerd_image", name=releases.name, pull="always"))
+
+    check = {"test_cli_compatible": True, "timeout": "5s"}
+    asked = container("app", image=releases.name, comparisons={"image": "ignore"}, healthcheck=check, **RUNS)
+    pushed(10**9)
+    site.play(asked)
+    pushed(2 * 10**9)
+    (changed,) = site.converge(asked)
+    assert changed.actions == ["update healthcheck of container app"]
+    seen = changed.value("container")["Config"]["Healthcheck"]
+    assert seen == {"Test": ["CMD", "true"], "Interval": 2 * 10**9, "Timeout": 5 * 10**9, "Retries": 4}
+
+
 def test_labels_of_the_image(site: MemorySite, releases: Releases) -> None:
     def asked(name: str, mode: str = "strict", mismatch: str = "fail", **labels: str) -> t.Dict[str, t.Any]:
         options: Options = {"image": releases.name, "labels": labels, "comparisons": {"labels": mode}, **RUNS}
