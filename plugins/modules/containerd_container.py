@@ -879,6 +879,25 @@ options:
           - How many seconds all of this may take.
         type: float
         default: 60
+  paused:
+    description:
+      - Whether all processes of a container that runs are frozen. It is paused after O(ready) is proved. If it is not set, a paused container
+        stays paused, and counts as one that runs.
+    type: bool
+  auto_remove:
+    description:
+      - Remove the container when it has ended, whoever ended it, with everything that O(state=absent) removes. Whoever watches it does that,
+        without a task and without a daemon of this collection; what a shutdown of the host has ended is removed at the next boot, and
+        what is left nevertheless by the next task.
+      - With O(detach=false) the task returns RV(status) and C(container.Output) first.
+      - It cannot be combined with a O(restart_policy).
+    type: bool
+    aliases: [rm, remove]
+  removal_wait_timeout:
+    description:
+      - When a container is removed, how many seconds to wait until its task, its snapshot and its network namespace are gone. Then the task
+        fails. Without it, the word of the engine counts.
+    type: float
   healthy_wait_timeout:
     description:
       - With O(state=healthy), how many seconds it may take until the container is healthy. V(0) and less mean no limit.

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pathlib
+import signal
 import sys
 import threading
 import time
@@ -17,13 +19,17 @@ import urllib.request
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.labels import NAME
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Supervision, TaskIO
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound
 from ansible_collections.fleet.containerd.plugins.module_utils.network import netns
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.find import find_container
 from ansible_collections.fleet.containerd.tests.support import ansible
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.networked import WEB, Networked, address, pid_of
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, EmbeddedSite, Site, finished, new_namespace
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 KIND = "containerd_container"
 #: It ends by SIGTERM at once, and begins to serve after a while.
@@ -220,7 +226,7 @@ def test_staged_and_previous(site: Site, modules: Modules, registry: Registry, l
     assert (back["container"]["Image"], back["container"]["Config"]["Labels"]["release"]) == (first["Image"], "1")
     assert "A=1" not in back["container"]["Config"]["Env"]
     assert not modules.run(KIND, **options, state="previous")["changed"]
-    assert len(site.shims()) == (1 if isinstance(site, EmbeddedSite) else 2)
+    assert len(site.shims()) == 1
     with site.engine() as engine:
         assert len(engine.containers.list()) == 1
 
@@ -280,3 +286,80 @@ def test_a_bad_release_stops_at_the_first_batch(tmp_path: pathlib.Path, registry
                 pid = engine.tasks.state(container.id).pid
             with netns.entered(f"/proc/{pid}/ns/net"):
                 assert b"hello from" in urllib.request.urlopen("http://127.0.0.1/", timeout=10).read()
+
+
+def test_one_that_goes_by_itself(site: Site, modules: Modules, busybox: str) -> None:
+    """Whoever watches it removes it when it ends, also one that is stopped, and a job when its task is killed."""
+    options = {**site.defaults, "image": busybox, "auto_remove": True, "stop_signal": "KILL"}
+    ends = modules.run(KIND, **options, name="ends", command=["sh", "-c", "sleep 0.5; exit 3"])
+    assert ends["container"]["HostConfig"]["AutoRemove"] is True
+    modules.run(KIND, **options, name="stays", command=["sleep", "1000"])
+    modules.run(KIND, **options, name="console", command=["sleep", "1"], tty=True)
+    gone(site, "ends", "console")
+    stopped = modules.run(KIND, **site.defaults, name="stays", state="stopped", stop_signal="KILL")
+    assert stopped["changed"]
+    gone(site, "stays")
+    job = modules.run(KIND, **options, name="job", detach=False, command=["sh", "-c", "echo done"])
+    assert (job["status"], job["container"]["Output"]) == (0, "done\n")
+    gone(site, "job")
+
+    def kill(pid: int) -> None:
+        until(lambda: status(site, "job") == "running")
+        os.kill(pid, signal.SIGKILL)
+
+    modules.meanwhile(kill, KIND, **options, name="job", detach=False, command=["sleep", "1000"])
+    gone(site, "job")
+    late = modules.run(KIND, **{**options, "auto_remove": False}, name="late", command=["sleep", "1000"])
+    assert modules.run(KIND, **options, name="late")["actions"] == ["update auto_remove of container late"]
+    os.kill(late["container"]["State"]["Pid"], signal.SIGKILL)
+    gone(site, "late")
+    assert site.leftovers() == []
+
+
+def test_what_died_is_started_again(site: Site, modules: Modules, busybox: str) -> None:
+    """Its process was killed; its task is gone; it was made and never started; its files are gone."""
+    options = {**site.defaults, "name": "web", "image": busybox, "command": ["sleep", "1000"], "stop_signal": "KILL"}
+    made = modules.run(KIND, **options)["container"]
+    os.kill(made["State"]["Pid"], signal.SIGKILL)
+    until(lambda: status(site, "web") == "stopped")
+    assert modules.run(KIND, **options)["actions"] == ["start container web"]
+    with site.engine() as engine:
+        engine.tasks.delete(made["Id"], force=True)
+    assert modules.run(KIND, **options)["actions"] == ["start container web"]
+    with site.engine() as engine:
+        engine.tasks.delete(made["Id"], force=True)
+        engine.snapshotter().remove(made["Id"])
+    mended = modules.run(KIND, **options)
+    assert mended["recreated_because"] == ["damaged"]
+    assert mended["container"]["State"]["Running"]
+    if isinstance(site, DaemonSite):
+        half_made(site, mended["container"]["Id"])
+        assert status(site, "web") == "created"
+        assert modules.run(KIND, **options)["actions"] == ["start container web"]
+        half_made(site, mended["container"]["Id"])
+    assert modules.run(KIND, **site.defaults, name="web", state="absent", stop_signal="KILL")["changed"]
+    assert site.leftovers() == []
+
+
+def half_made(site: DaemonSite, container_id: str) -> None:
+    """As a task that is killed between the two calls of a start leaves it."""
+    with site.engine() as engine:
+        engine.tasks.delete(container_id, force=True)
+        container = engine.containers.get(container_id)
+        mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
+        engine.tasks._create(container_id, mounts, TaskIO(), Supervision())
+
+
+def status(site: Site, name: str) -> str:
+    """Empty when it is not there."""
+    with site.engine() as engine:
+        container = find_container(engine, name)
+        try:
+            return str(engine.tasks.state(container.id).status) if container else ""
+        except NotFound:
+            return "none"
+
+
+def gone(site: Site, *names: str) -> None:
+    for name in names:
+        until(lambda name=name: status(site, name) == "", 60)  # type: ignore[misc]  # mypy infers no type of a default

@@ -148,7 +148,7 @@ class Supervision(t.NamedTuple):
 
     policy: no, always, unless-stopped, or on-failure (at most retries times; 0: no limit). delay: seconds before the first start, which
     double with each, up to max_delay, unless it ran for a while; 0.0: as the engine does it. restarts, waited: the number of starts by
-    supervisors so far, and the last delay. stop_signal, stop_timeout: how on_failure stops it.
+    supervisors so far, and the last delay. stop_signal, stop_timeout: how on_failure stops it. remove: it goes when it has ended.
     """
 
     policy: str = "no"
@@ -160,10 +160,11 @@ class Supervision(t.NamedTuple):
     stop_timeout: float = 10.0
     restarts: int = 0
     waited: float = 0.0
+    remove: bool = False
 
     @property
     def wanted(self) -> bool:
-        return self.policy != "no" or self.health is not None
+        return self.policy != "no" or self.health is not None or self.remove
 
 
 class TaskState(t.NamedTuple):

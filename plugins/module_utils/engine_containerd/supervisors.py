@@ -92,6 +92,8 @@ class Supervisors:
             from ..libexec.starter import command
 
             more["again"] = "\t".join(command(self._data_root, "again", directory))
+            if asked.remove:
+                more["remove"] = "\t".join(command(self._data_root, "remove", directory))
         if asked.health:
             make_dir(os.path.dirname(results))
             runtime = self.runtime_of(container)

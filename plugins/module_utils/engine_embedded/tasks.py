@@ -125,6 +125,8 @@ class EmbeddedTasks:
             from ..libexec.starter import command
 
             more["again"] = "\t".join(command(self._data_root, "again", directory))
+            if asked.remove:
+                more["remove"] = "\t".join(command(self._data_root, "remove", directory))
         tell(directory, asked, runtime.command, self._results(container.id), more)
 
     def supervise(self, container: Container, io: TaskIO, supervision: Supervision) -> None:

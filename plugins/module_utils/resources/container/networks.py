@@ -255,6 +255,11 @@ def release(container: Container, unused: bool = False) -> None:
                 _detach(now)
 
 
+def are_known(container: Container) -> bool:
+    """False where it has networks of its own, and what is kept of them is gone or damaged."""
+    return not hook_of(container).networks or kept(container) is not None
+
+
 def tell_names(container: Container, silent: bool) -> None:
     """Have the other members of its networks find it by its names, or not."""
     connected = kept(container)

@@ -8,7 +8,7 @@ import secrets
 import typing as t
 
 from ...engine import labels as L
-from ...engine.models import STOPPED, Container
+from ...engine.models import PAUSED, STOPPED, Container
 from ...errors import FailedPrecondition, InvalidArgument
 from ...kernel.converge import Plan, Step
 from ...kernel.field import MORE, STRICT, render
@@ -17,7 +17,7 @@ from . import joined, networks, steps
 from .differences import coming, differences
 from .jobs import Job, start_service
 from .options.row import Host
-from .options.table import effective, image_defaults, load, look_at, shown
+from .options.table import effective, image_defaults, load, look_at, shown, values_of
 from .values import FoundContainer, WantedContainer
 
 if t.TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Planner:
             made = self._stage()
         elif have.container is None:
             made = self._create()
-        elif want.recreate or self.differ.changes or self._adopts():
+        elif want.recreate or self.differ.changes or self._adopts() or self._damage():
             made = self._recreate(have.container)
         else:
             made = self._change(have.container)
@@ -211,6 +211,8 @@ class Planner:
 
             proves = "healthy" if self.want.healthy else "ready"
             found.append(Step(f"wait until container {name} is {proves}", lambda: Proof(engine, name, get(), ready).wait()))
+        if self.want.paused:
+            found.append(Step(f"pause container {name}", lambda: engine.tasks.pause(get().id)))
         return found
 
     def unhealthy(self, end: FoundContainer) -> str:
@@ -282,7 +284,7 @@ class Planner:
         changes = sorted(change.field.option for change in self.differ.changes)
         self.because = [] if self.have.container is None else ["previous"] if self.want.previous else changes
         if self.have.container and not self.because:
-            self.because = ["recreate" if self.want.recreate else "adopt"]
+            self.because = ["recreate" if self.want.recreate else "adopt" if self.have.stored is None else "damaged"]
 
     def _reason(self) -> str:
         """Why there is a new container, and what is lost by it, for a title."""
@@ -329,16 +331,23 @@ class Planner:
         if want.state == "present" and have.to_run:
             return self.begin(lambda: container, where=", which an interrupted task has stopped")
         if want.state != "started":
-            return []
+            return self._pause_steps(container) if have.running else []
         if want.restart or self.astray:
             return ([stop] if have.running else []) + self._run_steps(lambda: container)
         if have.running:
-            if want.detach:
-                return []
-            return self.wait_steps(lambda: container)
+            return self._pause_steps(container) if want.detach else self.wait_steps(lambda: container)
         if not want.detach and self._is_done(container):
             return []
         return self._run_steps(lambda: container)
+
+    def _pause_steps(self, container: Container) -> t.List[Step]:
+        """Those for a container that runs."""
+        name, tasks, status = self.want.name, self.engine.tasks, self.have.task.status if self.have.task else ""
+        if self.want.paused and status != PAUSED:
+            return [Step(f"pause container {name}", lambda: tasks.pause(container.id))]
+        if self.want.paused is False and status == PAUSED:
+            return [Step(f"resume container {name}", lambda: tasks.resume(container.id))]
+        return []
 
     def _forget(self, container: Container) -> Step:
         title = f"leave container {self.want.name} stopped, as an interrupted task has"
@@ -361,10 +370,21 @@ class Planner:
             )
         return True
 
+    def _damage(self) -> bool:
+        """Whether a container that is about to be started cannot be: what it is made of has been removed by others."""
+        have, container = self.have, self.have.container
+        if container is None or have.running or self.want.state != "started" or have.stored is None or self.want.image is None:
+            return False
+        if not self.want.detach and self._is_done(container):
+            return False
+        return steps.is_damaged(self.engine, container)
+
     def _sweep(self, container: Container) -> Step:
         """Remove a leftover. A failure does not stop the other steps, unless the task asks for the removal."""
         absent = self.want.state == "absent"
-        step = self._remove(container, f"remove container {_name(container)}, left by an interrupted run")
+        goes = values_of(container).get("auto_remove") and L.NAME in container.labels
+        why = "which has ended" if goes else "left by an interrupted run"
+        step = self._remove(container, f"remove container {_name(container)}, {why}")
         return step._replace(alone=absent, spare="" if absent else REST)
 
     def _take_name(self, container: Container) -> Step:
@@ -380,6 +400,8 @@ class Planner:
             if stop:
                 steps.stop(self.engine, container, self.want.stop)
             steps.remove(self.engine, container)
+            if self.want.removal is not None:
+                steps.check_gone(self.engine, container, self.want.removal)
 
         return Step(title, run)
 
@@ -393,6 +415,8 @@ def _state(have: FoundContainer) -> str:
 
 
 def _wanted_state(want: WantedContainer, have: FoundContainer) -> str:
+    if want.paused and (want.state == "started" or have.running):
+        return "paused"
     if want.state == "present":
         return "running" if have.running or have.to_run else "created"
     if want.cleanup:

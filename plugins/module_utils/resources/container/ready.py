@@ -24,8 +24,8 @@ from .options.supervision import supervision_of
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
 
-#: The time between two looks, and the longest that one question may take (seconds).
-_LOOK, _ANSWER = 0.1, 5.0
+#: The time between two looks, the longest that a question may take, and what a command has at least (seconds).
+_LOOK, _ANSWER, _LEAST = 0.1, 5.0, 1.0
 _PORTS = range(1, 65536)
 _LOOPBACK = ("127.0.0.1", "::1")
 
@@ -202,7 +202,7 @@ class Proof:
             return ""
         process = {**(self._container.spec.get("process") or {}), "terminal": False, "args": list(command)}
         try:
-            status, output = self._engine.tasks.exec(self._container, process, max(_LOOK, self._deadline - time.monotonic()))
+            status, output = self._engine.tasks.exec(self._container, process, max(_LEAST, self._deadline - time.monotonic()))
         except FailedPrecondition as error:
             # It has ended: the next look tells how.
             return str(error)

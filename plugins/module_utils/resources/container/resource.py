@@ -38,13 +38,15 @@ class ContainerResource:
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedContainer:
         name, state, options = check_name(params["name"]), params["state"], EngineOptions.of(params)
         if state == "absent":
-            return WantedContainer(name, state, options, stop_of(parse_given(params, STOP), params["force_kill"]))
+            stop = stop_of(parse_given(params, STOP), params["force_kill"])
+            return WantedContainer(name, state, options, stop, removal=_removal(params))
         if state == "previous":
             return _previous(params, engine, WantedContainer(name, state, options, ready=_ready(params)))
         if params["cleanup"] and params["detach"]:
             raise InvalidArgument("cleanup: needs detach=false")
         check_wait(params)
         ready, healthy = _ready(params), state == "healthy"
+        check_paused(params)
         given = known(engine, name, parse_given(params))
         return WantedContainer(
             name,
@@ -61,7 +63,9 @@ class ContainerResource:
             in_place=params["update_in_place"],
             ready=ready,
             healthy=healthy,
-            **{name: params[name] for name in ("detach", "wait_timeout", "cleanup", "recreate", "restart", "adopt")},
+            cleanup=params["cleanup"] or bool(given.get("auto_remove") and not params["detach"]),
+            removal=_removal(params),
+            **{name: params[name] for name in ("detach", "wait_timeout", "recreate", "restart", "adopt", "paused")},
         )
 
     def observe(self, want: WantedContainer, engine: Engine) -> FoundContainer:
@@ -73,7 +77,8 @@ class ContainerResource:
         stored = container.extensions.get(L.DESIRED) if container else None
         image = find_image(want.image, engine) if want.image else None
         task = task_of(engine, container)
-        if container and stored is not None and task and task.status == STOPPED and want.leaves_nothing:
+        goes = want.leaves_nothing or (stored or {}).get("given", {}).get("auto_remove")
+        if container and stored is not None and task and task.status == STOPPED and goes:
             return FoundContainer(None, None, None, image, (container, *left))
         torn = container is not None and stored is not None and os.path.exists(mark_of(engine, container))
         have = FoundContainer(container, task, stored, image, left, torn, chosen is not None, staged)
@@ -168,6 +173,18 @@ def _facts(planner: Planner, end: FoundContainer) -> Facts:
             out.update(status=end.task.exit_status)
             out["container"]["Output"] = output_of(engine, end.container)
     return Facts(out, failure=planner.unhealthy(end))
+
+
+def check_paused(params: t.Mapping[str, t.Any]) -> None:
+    if params["paused"] and not (params["state"] in ("started", "present", "healthy") and params["detach"]):
+        raise InvalidArgument(f"paused: true needs a container that runs: state={params['state']}, detach={params['detach']}")
+
+
+def _removal(params: t.Mapping[str, t.Any]) -> t.Optional[float]:
+    limit: t.Optional[float] = params["removal_wait_timeout"]
+    if limit is not None and not 0 <= limit < float("inf"):
+        raise InvalidArgument(f"removal_wait_timeout: {limit:g} is not a number of seconds")
+    return limit
 
 
 def check_wait(params: t.Mapping[str, t.Any]) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import typing as t
 
 from ...engine import labels as L
@@ -299,23 +300,53 @@ def remove(engine: Engine, container: Container) -> None:
         with contextlib.suppress(NotFound):
             engine.containers.delete(container.id)
     finally:
-        if not _known(engine, container.id):
+        if not _there(engine.containers.get, container.id):
             with contextlib.suppress(NotFound):
                 engine.snapshotter(container.snapshotter).remove(container.snapshot_key)
+
+
+def check_gone(engine: Engine, container: Container, seconds: float) -> None:
+    """Unavailable if a removed container is not gone within that time: its task, its snapshot, or its network namespace."""
+    deadline = time.monotonic() + seconds
+    while True:
+        left = [what for what, is_there in _parts(engine, container).items() if is_there()]
+        if not left:
+            return
+        if time.monotonic() >= deadline:
+            raise Unavailable(
+                f"removal_wait_timeout: after {seconds:g} s there is still the {' and the '.join(left)} of the container"
+            )
+        time.sleep(0.1)
+
+
+def _parts(engine: Engine, container: Container) -> t.Dict[str, t.Callable[[], bool]]:
+    store = engine.snapshotter(container.snapshotter)
+    connected = networks.kept(container)
+    pin = connected.pin if connected else ""
+    return {
+        "task": lambda: _there(engine.tasks.state, container.id),
+        "snapshot": lambda: _there(store.stat, container.snapshot_key),
+        "network namespace": lambda: bool(pin) and os.path.lexists(pin),
+    }
+
+
+def _there(look: t.Callable[[str], t.Any], key: str) -> bool:
+    try:
+        look(key)
+    except NotFound:
+        return False
+    return True
+
+
+def is_damaged(engine: Engine, container: Container) -> bool:
+    """Whether its files, or what it is to find its networks by, were removed by others."""
+    return not (_there(engine.snapshotter(container.snapshotter).stat, container.snapshot_key) and networks.are_known(container))
 
 
 def remove_by_id(engine: Engine, container_id: str) -> None:
     """Undo create(), even where an interruption came before it returned."""
     with contextlib.suppress(NotFound):
         remove(engine, engine.containers.get(container_id))
-
-
-def _known(engine: Engine, container_id: str) -> bool:
-    try:
-        engine.containers.get(container_id)
-    except NotFound:
-        return False
-    return True
 
 
 def swap(engine: Engine, name: str, old: Container, new: Container) -> None:

@@ -24,7 +24,8 @@ class WantedContainer(t.NamedTuple):
 
     strict_name: an image with another name is another image. wait_timeout: seconds that a job (detach is False) may take.
     in_place: options change without a new container where they can. ready: how a start proves itself. healthy: what runs already has to be
-    healthy, too. previous: this is what the container was before.
+    healthy, too. previous: this is what the container was before. paused:
+    None as it is. removal: seconds within which a removed container has to be gone; None: whatever the engine says counts.
     strict_labels: labels of the image that are not given are an error, if labels are compared strictly.
     compare_with_own: when they are compared, values are added to those of the container's own image.
     """
@@ -50,6 +51,8 @@ class WantedContainer(t.NamedTuple):
     ready: t.Optional[Ready] = None
     healthy: bool = False
     previous: bool = False
+    paused: t.Optional[bool] = None
+    removal: t.Optional[float] = None
 
     @property
     def job(self) -> bool:

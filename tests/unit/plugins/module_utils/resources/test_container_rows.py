@@ -322,6 +322,7 @@ CASES: t.Dict[str, Case] = {
     "read_only": Case(
         True, False, "HostConfig.ReadonlyRootfs", (True, False, False), lambda one: one.spec["root"]["readonly"], True
     ),
+    "auto_remove": Case(True, False, "HostConfig.AutoRemove", (True, False, False), stored("auto_remove"), True),
     "restart_policy": Case(
         "on-failure",
         "always",
