@@ -1024,6 +1024,45 @@ EXAMPLES = r"""
         mode: "0400"
         owner: "1000"
 
+- name: Replace a service by a new release when that answers
+  fleet.containerd.containerd_container:
+    name: shop
+    image: docker.io/library/nginx:1.27
+    env:
+      RELEASE: "2"
+    networks:
+      - name: back
+    ready:
+      http:
+        path: /
+      timeout: 30
+
+- name: Prepare the next release without touching what runs
+  fleet.containerd.containerd_container:
+    name: shop
+    image: docker.io/library/nginx:1.27
+    env:
+      RELEASE: "3"
+    networks:
+      - name: back
+    state: staged
+
+- name: Switch to it
+  fleet.containerd.containerd_container:
+    name: shop
+    image: docker.io/library/nginx:1.27
+    env:
+      RELEASE: "3"
+    networks:
+      - name: back
+    ready:
+      tcp: "80"
+
+- name: Take it back
+  fleet.containerd.containerd_container:
+    name: shop
+    state: previous
+
 - name: Restart a container
   fleet.containerd.containerd_container:
     name: web
