@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import signal
 import sys
 import threading
@@ -23,7 +24,9 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine.models imp
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound
 from ansible_collections.fleet.containerd.plugins.module_utils.network import netns
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.find import find_container
+from ansible_collections.fleet.containerd.tests.integration.test_killed_at_each_call import CALLS
 from ansible_collections.fleet.containerd.tests.support import ansible
+from ansible_collections.fleet.containerd.tests.support.attack import FULL
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.networked import WEB, Networked, address, pid_of
@@ -339,6 +342,31 @@ def test_what_died_is_started_again(site: Site, modules: Modules, busybox: str) 
         half_made(site, mended["container"]["Id"])
     assert modules.run(KIND, **site.defaults, name="web", state="absent", stop_signal="KILL")["changed"]
     assert site.leftovers() == []
+
+
+@pytest.mark.timeout(3000 if FULL else 300)
+@pytest.mark.parametrize("backend", ["embedded", "containerd-2.1"], indirect=True)
+@pytest.mark.parametrize("more", [{}, {"network_mode": "host"}], ids=["beside", "in-turn"])
+def test_killed_while_it_is_replaced(site: Site, modules: Modules, busybox: str, more: t.Dict[str, t.Any]) -> None:
+    """At any call that changes something. Beside each other, one runs all the time; and state=present, too, has one run in the end."""
+    options = {**site.defaults, "name": "web", "image": busybox, "command": ["sleep", "1000"], "stop_signal": "KILL", **more}
+    wanted = {**options, "state": "present", "env": {"A": "1"}, "ready": {"command": ["true"]}}
+    modules.run(KIND, **options)
+    calls = [line for line in modules.killed_at(CALLS, 0, KIND, **wanted) if not line.startswith("write(1,")]
+    moments, choose = range(1, len(calls) + 1), random.Random(9)
+    for number in moments if FULL else sorted(choose.sample(moments, 6)):
+        modules.run(KIND, **site.defaults, name="web", state="absent", stop_signal="KILL")
+        modules.run(KIND, **options)
+        killed = modules.killed_at(CALLS, number, KIND, **wanted)
+        where = f"killed at call {number} of {len(calls)}: {killed[-2][:120] if killed[1:] else ''}"
+        with site.engine() as engine:
+            assert more or any(one.status == "running" for one in engine.tasks.list()), where
+        done = modules.run(KIND, **wanted)
+        assert done["container"]["State"]["Running"], where
+        assert "A=1" in done["container"]["Config"]["Env"], where
+        assert site.strays() == [], where
+        with site.engine() as engine:
+            assert len(engine.containers.list()) == 1, where
 
 
 def half_made(site: DaemonSite, container_id: str) -> None:

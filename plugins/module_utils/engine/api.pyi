@@ -230,7 +230,7 @@ class TaskService(t.Protocol):
 
     def exec(self, container: Container, process: t.Mapping[str, t.Any], timeout: float) -> t.Tuple[int, bytes]:
         """Run a process in a container that runs: as in the runtime spec. Its exit status (-1: it did not end within timeout seconds, so
-        it was ended) and the beginning of its output. What it has left in its session is ended.
+        it was ended) and the beginning of its output. What it has left in its session is ended. NotFound, FailedPrecondition.
         """
 
     def find_runtime(self, binary: str) -> str:

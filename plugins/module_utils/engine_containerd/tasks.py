@@ -190,6 +190,7 @@ class TaskProxy:
     def exec(self, container: Container, process: t.Mapping[str, t.Any], timeout: float) -> t.Tuple[int, bytes]:
         from ..libexec.once import run_once
 
+        self._in(container.id, RUNNING)
         return run_once(
             self._supervisors.runtime_of(container), container.id, process, self._place.container_dir(container.id), timeout
         )

@@ -171,6 +171,9 @@ class EmbeddedTasks:
     def exec(self, container: Container, process: t.Mapping[str, t.Any], timeout: float) -> t.Tuple[int, bytes]:
         from ..libexec.once import run_once
 
+        status = self.state(container.id).status
+        if status != RUNNING:
+            raise FailedPrecondition(f"the container {container.id[:12]} is {status}")
         runtime = RuntimeProgram(container.runtime.binary, self._runtime_root, made_by_systemd(container.spec))
         return run_once(runtime.command, container.id, process, self._bundle(container.id).path, timeout)
 
