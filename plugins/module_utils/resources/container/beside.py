@@ -87,7 +87,7 @@ def _files(before: Values, given: Values) -> str:
 
 def _written(values: Values) -> t.List[str]:
     volumes = [one.source for one in values.get("volumes") or () if "ro" not in one.options]
-    return volumes + [one.source for one in values.get("mounts") or () if one.binds and not one.read_only]
+    return volumes + [one.source for one in values.get("mounts") or () if one.source and not (one.of_image or one.read_only)]
 
 
 def _devices(before: Values, given: Values) -> str:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import select
@@ -224,7 +225,7 @@ class Proof:
 
     def _asked(self, state: TaskState, host: str, what: str, ask: t.Callable[[str], str]) -> str:
         """Ask the addresses of the container, in its network, until one answers well. The first problem."""
-        problems = [_in_network_of(state.pid, lambda one=one: ask(one)) for one in ([host] if host else self._addresses())]
+        problems = [_in_network_of(state.pid, functools.partial(ask, one)) for one in ([host] if host else self._addresses())]
         return "" if "" in problems else f"{what}: {problems[0]}"
 
     def _addresses(self) -> t.Sequence[str]:

@@ -15,6 +15,7 @@ from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound
 from ..image.find import find_image
 from . import networks, volumes
 from .find import task_of
+from .options import network_seen
 from .options.life import Stop, stopping
 from .options.others import others
 from .options.row import Draft, Values
@@ -321,7 +322,7 @@ def check_gone(engine: Engine, container: Container, seconds: float) -> None:
 
 def _parts(engine: Engine, container: Container) -> t.Dict[str, t.Callable[[], bool]]:
     store = engine.snapshotter(container.snapshotter)
-    connected = networks.kept(container)
+    connected = network_seen.kept(container)
     pin = connected.pin if connected else ""
     return {
         "task": lambda: _there(engine.tasks.state, container.id),
