@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import typing as t
 
-from ...kernel.field import STRICT
-from .options.network import endpoints_of, mode_of
+from .options.devices import devices_of
+from .options.mounts import written_of
+from .options.network import mode_of, same_addresses
 from .options.network_seen import kept
 from .options.ports import published_of
 from .options.table import effective, fields_for, load, settings, values_of
@@ -32,9 +33,9 @@ def conflict(want: WantedContainer, old: Container, stored: t.Optional[t.Mapping
     return (
         _ports(connected.ports if connected else (), [one for one in published_of(after) if one.host_port])
         or _namespace(before, after)
-        or _addresses(want, stored, connected.endpoints if connected else (), endpoints_of(after))
+        or _addresses(want, stored, connected.endpoints if connected else ())
         or _files(before, want.given)
-        or _devices(before, want.given)
+        or _devices(devices_of(before) & devices_of(want.given))
     )
 
 
@@ -58,42 +59,25 @@ def _namespace(before: Values, after: Values) -> str:
     return ""
 
 
-def _addresses(
-    want: WantedContainer, stored: t.Mapping[str, t.Any], before: t.Sequence[Endpoint], after: t.Sequence[Endpoint]
-) -> str:
-    """before: also the networks that containerd_network has connected the old one to, which the new one inherits."""
-    fixed = [one for one in before if one.ips or one.mac]
-    if not fixed:
-        return ""
-    made = {one.network for one in endpoints_of(effective(load(stored["given"]), stored["defaults"]))}
-    strict = {one.option: one.mode for one in fields_for(want.given, want.modes)}["networks"] == STRICT
-    wanted = {one.network: one for one in after}
-    for one in fixed:
-        inherited = None if one.network in made or strict else one
-        other = wanted.get(one.network, inherited)
-        if other and (set(one.ips) & set(other.ips) or (one.mac and one.mac == other.mac)):
-            return f"both have the same address in the network {one.network}"
-    return ""
+def _addresses(want: WantedContainer, stored: t.Mapping[str, t.Any], before: t.Sequence[Endpoint]) -> str:
+    modes = {one.option: one.mode for one in fields_for(want.given, want.modes)}
+    made = effective(load(stored["given"]), stored["defaults"])
+    network = next(iter(same_addresses(before, made, settings(want.given), modes)), "")
+    return f"both have the same address in the network {network}" if network else ""
+
+
+def _devices(both: t.AbstractSet[str]) -> str:
+    """Who has one open may keep others out."""
+    return f"both have the device {min(both)}" if both else ""
 
 
 def _files(before: Values, given: Values) -> str:
     """Bind mounts of directories and files that both may write to."""
-    for one in _written(given):
-        for other in _written(before):
+    for one in written_of(given):
+        for other in written_of(before):
             if _below(one, other) or _below(other, one):
                 return f"both may write to {one}"
     return ""
-
-
-def _written(values: Values) -> t.List[str]:
-    volumes = [one.source for one in values.get("volumes") or () if "ro" not in one.options]
-    return volumes + [one.source for one in values.get("mounts") or () if one.source and not (one.of_image or one.read_only)]
-
-
-def _devices(before: Values, given: Values) -> str:
-    """Who has one open may keep others out."""
-    shared = {one.source for one in given.get("devices") or ()} & {one.source for one in before.get("devices") or ()}
-    return f"both have the device {min(shared)}" if shared else ""
 
 
 def _below(path: str, directory: str) -> bool:

@@ -11,12 +11,14 @@ from ...engine import labels as L
 from ...engine.models import PAUSED, STOPPED, Container
 from ...errors import FailedPrecondition, InvalidArgument
 from ...kernel.converge import Plan, Step
-from ...kernel.field import MORE, STRICT, render
+from ...kernel.field import render
 from ..image.pull import pull_steps, warnings_of
 from . import joined, networks, steps
 from .differences import coming, differences
 from .jobs import Job, start_service
+from .options.network import EXACTLY
 from .options.row import Host
+from .options.supervision import goes_by_itself
 from .options.table import effective, image_defaults, load, look_at, shown, values_of
 from .values import FoundContainer, WantedContainer
 
@@ -158,8 +160,7 @@ class Planner:
         have = self.have._replace(container=staged, task=None, stored=staged.extensions.get(L.DESIRED))
         if have.stored is None or set(have.stored["given"]) != set(self.want.given):
             return False
-        # Networks to which the one before is connected are more than the task gives.
-        differ = differences(self.want._replace(modes={"*": STRICT, "networks": MORE}), have)
+        differ = differences(self.want._replace(modes=EXACTLY), have)
         return not (differ.changes or differ.live)
 
     def _unstage(self, staged: Container) -> Step:
@@ -265,6 +266,8 @@ class Planner:
         made: t.List[Container] = []
         was_running = self.have.running or self.have.to_run
         found = self._make(f"create container {want.name} anew{self._reason()}", made, old)
+        if self.have.to_run:
+            found[-1] = self._starting_again(found[-1], old)
         recreation = Recreation(self, old, made)
         if want.job:
             found += recreation.job()
@@ -279,6 +282,16 @@ class Planner:
             {"state": _wanted_state(want, self.have), **after},
             undone=recreation.undone,
         )
+
+    def _starting_again(self, make: Step, old: Container) -> Step:
+        """An interrupted task has stopped the old one: it runs again when there is no new one."""
+
+        def undo() -> None:
+            if make.undo:
+                make.undo()
+            steps.start(self.engine, old)
+
+        return make._replace(undo=undo)
 
     def _because(self) -> None:
         changes = sorted(change.field.option for change in self.differ.changes)
@@ -382,7 +395,7 @@ class Planner:
     def _sweep(self, container: Container) -> Step:
         """Remove a leftover. A failure does not stop the other steps, unless the task asks for the removal."""
         absent = self.want.state == "absent"
-        goes = values_of(container).get("auto_remove") and L.NAME in container.labels
+        goes = goes_by_itself(values_of(container)) and L.NAME in container.labels
         why = "which has ended" if goes else "left by an interrupted run"
         step = self._remove(container, f"remove container {_name(container)}, {why}")
         return step._replace(alone=absent, spare="" if absent else REST)

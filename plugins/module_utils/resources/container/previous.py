@@ -13,6 +13,7 @@ from ...oci.descriptor import Descriptor
 from ...oci.reference import Reference
 from ..image.pull import wanted_image
 from .find import find_container
+from .options.inside import DIGESTS
 from .options.table import load, parse_given
 from .steps import was_stopped
 
@@ -22,8 +23,6 @@ if t.TYPE_CHECKING:
 
 #: What a container has that state=previous has made: it is what was asked for.
 BACK: t.Mapping[str, t.Any] = {"back": True}
-#: Options of which only digests are kept.
-_DIGESTS = ("files", "secrets")
 
 
 def kept_by(engine: Engine, have: FoundContainer) -> t.Mapping[str, t.Any]:
@@ -32,9 +31,9 @@ def kept_by(engine: Engine, have: FoundContainer) -> t.Mapping[str, t.Any]:
     if old is None:
         return {}
     failed = task is None or task.status == RESTARTING or (task.status == STOPPED and task.exit_status)
-    if have.stored is None or (failed and not was_stopped(engine, old)):
+    image = (have.stored or {}).get("image") or {}
+    if have.stored is None or "descriptor" not in image or (failed and not was_stopped(engine, old)):
         return old.extensions.get(L.PREVIOUS) or {}
-    image = have.stored["image"]
     return {
         "given": have.stored["given"],
         "image": {"name": image["name"], "descriptor": image["descriptor"], "platform": old.labels.get(L.PLATFORM)},
@@ -51,8 +50,8 @@ def wanted_again(params: t.Mapping[str, t.Any], engine: Engine, want: WantedCont
     if previous == BACK:
         return want._replace(state="started")
     image, given = previous["image"], load(previous["given"])
-    own = parse_given(params, [option for option in _DIGESTS if given.get(option)])
-    for option in _DIGESTS:
+    own = parse_given(params, [option for option in DIGESTS if given.get(option)])
+    for option in DIGESTS:
         if given.get(option) and own.get(option) != given[option]:
             raise FailedPrecondition(f"state: previous: {option}: only digests are kept of those before: give them as they were")
     descriptor = Descriptor.from_json(image["descriptor"], "the image before")

@@ -26,7 +26,9 @@ class Recreation:
         self._planner, self._engine, self._want = planner, planner.engine, planner.want
         self._old, self._made, self._runs = old, made, planner.have.running
         #: What a failure leaves, before the new one has the name.
-        self.undone = f"the old container {self._want.name} is back" + (" and runs" if self._runs else "")
+        self.undone = f"the old container {self._want.name} is back"
+        if self._runs or planner.have.to_run:
+            self.undone += " and runs"
 
     def _new(self) -> Container:
         return self._made[0]

@@ -20,6 +20,7 @@ from ..image.pull import ASSUMED, wanted_image
 from .differences import check_labels, with_digest
 from .find import elsewhere_or_warning, find_container, heir, is_staged, leftovers, mark_of, named, task_of
 from .options.life import STOP, stop_of
+from .options.supervision import goes_by_itself
 from .options.table import comparison_modes, known, parse_given
 from .steps import was_stopped
 from .values import FoundContainer, WantedContainer, check_name
@@ -63,7 +64,7 @@ class ContainerResource:
             in_place=params["update_in_place"],
             ready=ready,
             healthy=healthy,
-            cleanup=params["cleanup"] or bool(given.get("auto_remove") and not params["detach"]),
+            cleanup=params["cleanup"] or (goes_by_itself(given) and not params["detach"]),
             removal=_removal(params),
             **{name: params[name] for name in ("detach", "wait_timeout", "recreate", "restart", "adopt", "paused")},
         )
@@ -77,7 +78,7 @@ class ContainerResource:
         stored = container.extensions.get(L.DESIRED) if container else None
         image = find_image(want.image, engine) if want.image else None
         task = task_of(engine, container)
-        goes = want.leaves_nothing or (stored or {}).get("given", {}).get("auto_remove")
+        goes = want.leaves_nothing or goes_by_itself((stored or {}).get("given", {}))
         if container and stored is not None and task and task.status == STOPPED and goes:
             return FoundContainer(None, None, None, image, (container, *left))
         torn = container is not None and stored is not None and os.path.exists(mark_of(engine, container))

@@ -119,14 +119,19 @@ def supervision_of(spec: t.Mapping[str, t.Any], values: Values) -> Supervision:
         health=_health_check(spec.get("process") or {}, values.get("healthcheck")),
         stop_signal=signal,
         stop_timeout=timeout,
-        remove=bool(values.get("auto_remove")),
+        remove=goes_by_itself(values),
     )
+
+
+def goes_by_itself(values: Values) -> bool:
+    """Whether a container is removed when it has ended. values: also as they are stored."""
+    return bool(values.get("auto_remove"))
 
 
 def check_together(values: Values) -> None:
     """InvalidArgument for options that contradict each other."""
     policy = values.get("restart_policy") or _NO
-    if values.get("auto_remove") and policy != _NO:
+    if goes_by_itself(values) and policy != _NO:
         raise InvalidArgument(
             f"auto_remove: true and restart_policy: {policy}: a container that goes when it has ended is not started again"
         )

@@ -238,6 +238,19 @@ def test_stopped_on_purpose_it_stays_stopped(site: MemorySite, busybox: str) -> 
     assert not site.play(container("app", state="present")).last.changed
 
 
+def test_what_an_interrupted_task_has_stopped_runs_again_after_a_failure(site: MemorySite, busybox: str) -> None:
+    site.play(container("app", image=busybox, **RUNS))
+    steps.intend(site.memory, at(site))
+    steps.stop(site.memory, at(site), steps.Stop())
+    broken: Options = {"image": busybox, "command": ["sh", "-c", "exit 3"]}
+    failed = site.play(container("app", ignore_errors=True, **broken)).last
+    said = "the container app ended as soon as it was started: exit status 3; it printed nothing"
+    assert failed.msg == f"{said}; the old container app is back and runs"
+    assert site.task_of("app").status == "running"
+    assert not site.play(container("app", image=busybox, **RUNS)).last.changed
+    assert TO_RUN not in at(site).labels
+
+
 def test_an_old_one_that_cannot_be_stopped_is_a_warning(site: MemorySite, busybox: str, monkeypatch: pytest.MonkeyPatch) -> None:
     old = site.play(container("app", image=busybox, **RUNS)).last.value("container")["Id"]
     signal = site.memory.tasks.signal

@@ -658,6 +658,7 @@ def test_labels_that_nerdctl_reads(site: MemorySite, image: str) -> None:
     site.play(asked(labels={"a": "1"}, network_mode="host", hostname="two"))
     assert dict(record(site).labels) == {
         "a": "1",
+        "containerd.io/gc.ref.content.image": record(site).extensions[DESIRED]["image"]["target"],
         "from": "image",
         "nerdctl/extraHosts": "[]",
         "nerdctl/hostname": "two",
