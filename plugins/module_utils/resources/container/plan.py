@@ -4,19 +4,18 @@
 
 from __future__ import annotations
 
-import secrets
 import typing as t
 
 from ...engine import labels as L
 from ...engine.models import PAUSED, STOPPED, Container
-from ...errors import FailedPrecondition, InvalidArgument
+from ...errors import FailedPrecondition
 from ...kernel.converge import Plan, Step
 from ...kernel.field import render
-from ..image.pull import pull_steps, warnings_of
+from ..image.pull import warnings_of
 from . import joined, networks, steps
 from .differences import coming, differences
 from .jobs import Job, start_service
-from .options.network import EXACTLY
+from .making import Making
 from .options.row import Host
 from .options.supervision import goes_by_itself
 from .options.table import effective, image_defaults, load, look_at, shown, values_of
@@ -55,9 +54,9 @@ class Planner:
             sweep.insert(0, self._take_name(have.container))
         if want.state == "absent":
             if have.container is None:
-                return Plan(sweep + [self._unstage(one) for one in have.staged])
-            found = [self._remove(have.container, f"remove container {want.name}", stop=True)]
-            sweep += [self._unstage(one) for one in have.staged]
+                return Plan(sweep + [Making(self).unstage(one) for one in have.staged])
+            found = [self.remove(have.container, f"remove container {want.name}", stop=True)]
+            sweep += [Making(self).unstage(one) for one in have.staged]
             self._warn_users("has none then")
             before = {"exists": True, "state": _state(have)}
             return Plan(found + sweep, before, {"exists": False}, warnings=self.warnings)
@@ -120,52 +119,6 @@ class Planner:
         for name, kinds in joined.users(self.engine, self.want.name):
             self.warnings.append(f"the container {name} uses namespaces of {self.want.name} ({', '.join(kinds)}), and {what}")
 
-    def _pull(self) -> t.List[Step]:
-        if self.want.image is None:
-            raise InvalidArgument(f"image: needed to create the container {self.want.name}")
-        return pull_steps(self.want.image, self.have.image, self.engine, self.warnings)
-
-    def _make(self, title: str, made: t.List[Container], old: t.Optional[Container] = None) -> t.List[Step]:
-        """The steps that make the new container, which they put into made: a pull, or, if one is staged, nothing but to take that."""
-        engine, want, container_id = self.engine, self.want, secrets.token_hex(32)
-        previous = self._kept()
-        ready = next((one for one in self.have.staged if self._fits(one)), None)
-        found = [self._unstage(one) for one in self.have.staged if one is not ready]
-        if ready:
-            title, staged = f"{title}: take the staged one, {ready.id[:12]}", ready
-
-            def take() -> None:
-                taken = steps.take_staged(engine, staged, previous)
-                made.append(taken)
-                if old is None:
-                    steps.take_name(engine, want.name, taken)
-
-            return [*found, Step(title, take, lambda: steps.remove_by_id(engine, staged.id), partial=True)]
-
-        def run() -> None:
-            made.append(steps.create(engine, want, container_id, old, previous))
-
-        return [*found, *self._pull(), Step(title, run, lambda: steps.remove_by_id(engine, container_id), partial=True)]
-
-    def _kept(self) -> t.Mapping[str, t.Any]:
-        """What the new container keeps of the one before it."""
-        if self.have.container is None:
-            return {}
-        from .previous import BACK, kept_by
-
-        return BACK if self.want.previous else kept_by(self.engine, self.have)
-
-    def _fits(self, staged: Container) -> bool:
-        """Whether a staged container is what would be made."""
-        have = self.have._replace(container=staged, task=None, stored=staged.extensions.get(L.DESIRED))
-        if have.stored is None or set(have.stored["given"]) != set(self.want.given):
-            return False
-        differ = differences(self.want._replace(modes=EXACTLY), have)
-        return not (differ.changes or differ.live)
-
-    def _unstage(self, staged: Container) -> Step:
-        return self._remove(staged, f"remove the staged container {staged.id[:12]}")
-
     def _stage(self) -> Plan:
         """Make the container that a later task is to start, if that would need a new one."""
         want, have, made = self.want, self.have, t.cast(t.List[Container], [])
@@ -173,9 +126,9 @@ class Planner:
             return Plan([], {"staged": bool(have.staged)}, {"staged": bool(have.staged)})
         self._because()
         before, after = render(self.differ.changes + self.differ.live + self.differ.reset)
-        if any(map(self._fits, have.staged)):
+        if any(map(Making(self).fits, have.staged)):
             return Plan([], {"staged": True, **before}, {"staged": True, **after})
-        found = self._make(f"stage container {want.name}{self._reason()}", made, have.container)
+        found = Making(self).steps(f"stage container {want.name}{self._reason()}", made, have.container)
         return Plan(
             found, {"staged": bool(have.staged), **before}, {"staged": True, **after, **({} if have.container else _shown(want))}
         )
@@ -250,7 +203,7 @@ class Planner:
     def _create(self) -> Plan:
         want = self.want
         made: t.List[Container] = []
-        found = self._make(f"create container {want.name}", made)
+        found = Making(self).steps(f"create container {want.name}", made)
         if want.state == "started":
             found += self._run_steps(lambda: made[0])
         after = {"exists": not want.cleanup, "state": _wanted_state(want, self.have), **_shown(want)}
@@ -265,7 +218,7 @@ class Planner:
         self._because()
         made: t.List[Container] = []
         was_running = self.have.running or self.have.to_run
-        found = self._make(f"create container {want.name} anew{self._reason()}", made, old)
+        found = Making(self).steps(f"create container {want.name} anew{self._reason()}", made, old)
         if self.have.to_run:
             found[-1] = self._starting_again(found[-1], old)
         recreation = Recreation(self, old, made)
@@ -397,7 +350,7 @@ class Planner:
         absent = self.want.state == "absent"
         goes = goes_by_itself(values_of(container)) and L.NAME in container.labels
         why = "which has ended" if goes else "left by an interrupted run"
-        step = self._remove(container, f"remove container {_name(container)}, {why}")
+        step = self.remove(container, f"remove container {_name(container)}, {why}")
         return step._replace(alone=absent, spare="" if absent else REST)
 
     def _take_name(self, container: Container) -> Step:
@@ -408,7 +361,7 @@ class Planner:
             lambda: steps.take_name(self.engine, name, container),
         )
 
-    def _remove(self, container: Container, title: str, stop: bool = False) -> Step:
+    def remove(self, container: Container, title: str, stop: bool = False) -> Step:
         def run() -> None:
             if stop:
                 steps.stop(self.engine, container, self.want.stop)

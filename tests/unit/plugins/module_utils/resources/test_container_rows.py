@@ -15,6 +15,7 @@ import typing as t
 import pytest
 import yaml
 
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.labels import DESIRED
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container, TaskIO
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import live, steps
