@@ -42,11 +42,21 @@ options:
   state:
     description:
       - V(present) makes sure that the container exists as asked, running or not.
-      - V(started) makes sure that it exists as asked and runs.
+      - V(started) makes sure that it exists as asked and runs. O(ready) tells how a start is proved. When a new container takes the place of
+        one that runs, that one goes only when the new one has proved itself; else the task fails, and the old one runs as before.
+      - V(healthy) is V(started), and waits until the health check of the container says so, also when it runs already. The task fails when
+        the container turns unhealthy, and after O(healthy_wait_timeout).
+      - V(staged) prepares what V(started) would do by a new container, and does not touch what runs. It pulls and unpacks the image, does all
+        checks and makes the new container, which is not started. The next task with the same options and O(state=started) takes it, so that
+        switching takes moments. It stays until it is taken, another one is staged, or the container is removed.
+      - V(previous) brings back what the container was before a task has replaced it, which is the same image, by its digest, with the same options.
+        The image is kept for that, also when its tag is moved or removed. Of the task, O(name), O(ready), O(force_kill), O(stop_timeout),
+        O(stop_signal) and how to reach the registry are used, and O(files) and O(secrets), which have to be given as they were if there were
+        some. A container that has failed or crashed is not what is brought back, and what was brought back stays.
       - V(stopped) makes sure that it exists as asked and does not run.
       - V(absent) stops and removes it. Only O(name), O(force_kill), O(stop_timeout), O(stop_signal) and O(keep_volumes) are used.
     type: str
-    choices: [absent, present, started, stopped]
+    choices: [absent, present, started, stopped, healthy, staged, previous]
     default: started
   image:
     description:
@@ -831,6 +841,86 @@ options:
           - Take C(test) from the image if it is not given.
         type: bool
         default: false
+  ready:
+    description:
+      - How a container that this task starts, with O(state=started) or O(state=healthy), proves that it serves. All that is given must be so at
+        the same time, within C(timeout). A container that ends before that, or that its O(restart_policy) starts again, is not ready.
+      - If it is not ready, the task fails with its exit status and the last lines of its log, and undoes its changes. After a new container was
+        to take the place of an old one, the old one runs, and the message says so.
+      - Without it, an end within a moment (0.2 seconds) after the start with an exit status other than 0 is a failure, and so is one after which
+        its O(restart_policy) starts it again. C(for=0) alone asks for nothing.
+      - A container that runs already is not asked. Connections are made in the network of the container, so no port has to be published.
+    type: dict
+    suboptions:
+      for:
+        description:
+          - How many seconds it has to run.
+        type: float
+      tcp:
+        description:
+          - The port at which it has to accept connections, at one of its own addresses (at a loopback address if it has none), or
+            C(HOST:PORT), as seen from inside.
+        type: str
+      http:
+        description:
+          - What it has to answer, in plain HTTP, at one of its own addresses.
+        type: dict
+        suboptions:
+          port:
+            description:
+              - The port.
+            type: int
+            default: 80
+          path:
+            description:
+              - The path, with a query if it needs one.
+            type: str
+            default: /
+          status:
+            description:
+              - The status codes that are right. Without it, those from 200 to 399.
+            type: list
+            elements: int
+      command:
+        description:
+          - The words of a command in the container, which has to end with the exit status 0.
+        type: list
+        elements: str
+      health:
+        description:
+          - Whether its health check has to say that it is healthy.
+        type: bool
+        default: false
+      timeout:
+        description:
+          - How many seconds all of this may take.
+        type: float
+        default: 60
+  paused:
+    description:
+      - Whether all processes of a container that runs are frozen. It is paused after O(ready) is proved. If it is not set, a paused container
+        stays paused, and counts as one that runs.
+    type: bool
+  auto_remove:
+    description:
+      - Remove the container when it has ended, whoever ended it, with everything that O(state=absent) removes. Whoever watches it does that,
+        without a task and without a daemon of this collection; what a shutdown of the host has ended is removed at the next boot, and
+        what is left nevertheless by the next task.
+      - With O(detach=false) the task returns RV(status) and C(container.Output) first.
+      - It cannot be combined with a O(restart_policy).
+    type: bool
+    aliases: [rm, remove]
+  removal_wait_timeout:
+    description:
+      - When a container is removed, how many seconds to wait until its task, its snapshot and its network namespace are gone. Then the task
+        fails. Without it, the word of the engine counts.
+    type: float
+  healthy_wait_timeout:
+    description:
+      - With O(state=healthy), how many seconds it may take until the container is healthy. V(0) and less mean no limit.
+      - If O(ready) allows more time, that counts.
+    type: float
+    default: 300
   force_kill:
     description:
       - Stop the container with C(SIGKILL) at once.
@@ -951,6 +1041,45 @@ EXAMPLES = r"""
         mode: "0400"
         owner: "1000"
 
+- name: Replace a service by a new release when that answers
+  fleet.containerd.containerd_container:
+    name: shop
+    image: docker.io/library/nginx:1.27
+    env:
+      RELEASE: "2"
+    networks:
+      - name: back
+    ready:
+      http:
+        path: /
+      timeout: 30
+
+- name: Prepare the next release without touching what runs
+  fleet.containerd.containerd_container:
+    name: shop
+    image: docker.io/library/nginx:1.27
+    env:
+      RELEASE: "3"
+    networks:
+      - name: back
+    state: staged
+
+- name: Switch to it
+  fleet.containerd.containerd_container:
+    name: shop
+    image: docker.io/library/nginx:1.27
+    env:
+      RELEASE: "3"
+    networks:
+      - name: back
+    ready:
+      tcp: "80"
+
+- name: Take it back
+  fleet.containerd.containerd_container:
+    name: shop
+    state: previous
+
 - name: Restart a container
   fleet.containerd.containerd_container:
     name: web
@@ -979,13 +1108,17 @@ container:
     Id: 3f4e0c6ef5f4c6a4b1b5a0d1f9a3b9b2f7a0c5d4e3f2a1b0c9d8e7f6a5b4c3d2
     Name: /web
     State: {"Status": "running", "Running": true, "Pid": 4711, "ExitCode": 0}
+staged:
+  description: The container that was prepared, as RV(container).
+  returned: with O(state=staged), when there is one
+  type: dict
 undone:
   description:
     - Those of RV(actions) that were undone, because a later one failed. The task is changed if some were done and not undone.
   returned: on failure
   type: list
   elements: str
-  sample: ["give the name web to the new container", "stop the old container web", "create container web anew (image changed)"]
+  sample: ["stop the old container web, as both publish the port 8080/tcp of the host", "create container web anew (image changed)"]
 status:
   description: The exit status; 128 plus the number of the signal if a signal ended the container.
   returned: with O(detach=false), and when a container ended as soon as it was started

@@ -233,7 +233,8 @@ def test_an_image_that_could_write_to_the_host_is_refused(
 
 def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layout, tmp_path: pathlib.Path) -> None:
     script = tar_of([Entry("manage", b'#!/bin/sh\necho "$1: done"\n', mode=0o755)])
-    server = busybox_image(layout, Cmd=["sleep", "1000"], StopSignal="SIGKILL")
+    serves = "mkdir -p /www; echo hello >/www/index.html; exec httpd -f -p 80 -h /www"
+    server = busybox_image(layout, Cmd=["sh", "-c", serves], StopSignal="SIGKILL")
     registry.push(layout.path, server, "examples/nginx", "1.27")
     registry.push(layout.path, busybox_image(layout, [script]), "examples/app", "1.4")
     replace = {
@@ -241,7 +242,7 @@ def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layou
         "registry.example.com/team": f"{registry.address}/examples",
         "/srv/www": str(tmp_path),
     }
-    web, database, job, show, backup, restart, remove = examples_of("containerd_container", replace)
+    web, database, job, show, backup, shop, stage, switch, back, restart, remove = examples_of("containerd_container", replace)
     network = task("containerd_network", name="back", ipam_config=[{"subnet": "172.30.8.0/24"}])
     with own_host(tmp_path / "host") as own:
         embedded_site.converge(network, under=own.under)
@@ -252,5 +253,13 @@ def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layou
         assert shown.value("job.container.Output") == "migrate: done\n"
         assert restarted.actions == ["stop container web", "start container web"]
         embedded_site.converge(backup, variables={"db_password": "hush"}, under=own.under)
+        releases = []
+        for one in (shop, stage, switch, back):
+            releases += embedded_site.converge(one, under=own.under)
+        assert [f"RELEASE={number}" for number in "2232"] == [
+            next(one for one in result.value("container")["Config"]["Env"] if one.startswith("RELEASE=")) for result in releases
+        ]
         embedded_site.converge(remove, under=own.under)
-        embedded_site.play(task("containerd_container", name="database", state="absent"), under=own.under)
+        embedded_site.play(
+            *(task("containerd_container", name=name, state="absent") for name in ("database", "shop")), under=own.under
+        )

@@ -306,6 +306,7 @@ class MemoryEngine:
             space.leased = {item for item in space.leased if item[0] in space.leases}
             todo: t.List[Node] = [("content", image.target.digest) for image in space.images.values()]
             todo += [(f"snapshots/{one.snapshotter}", one.snapshot_key) for one in space.containers.values()]
+            todo += [node for one in space.containers.values() for node in _named(one.labels)]
             todo += [node for _lease, node in space.leased]
             todo += [("content", digest) for digest, info in space.content.items() if L.GC_ROOT in info.labels]
             todo += [(store, key) for key, info in space.snapshots.items() if L.GC_ROOT in info.labels]
@@ -324,11 +325,7 @@ class MemoryEngine:
             parent = self._space.snapshots[node[1]].parent if node[1] in self._space.snapshots else ""
             yield from [(node[0], parent)] if parent else []
         elif node[1] in self._space.content:
-            for key, value in self._space.content[Digest(node[1])].labels.items():
-                if key.startswith(L.GC_REF_CONTENT) or key == L.GC_REF_CONTENT.rstrip("."):
-                    yield ("content", value)
-                elif key.startswith(L.GC_REF_SNAPSHOT):
-                    yield (f"snapshots/{key[len(L.GC_REF_SNAPSHOT) :].partition('/')[0]}", value)
+            yield from _named(self._space.content[Digest(node[1])].labels)
 
     @property
     def data_root(self) -> str:
@@ -352,6 +349,15 @@ class MemoryEngine:
 
     def close(self) -> None:
         """The World outlives its engines."""
+
+
+def _named(labels: t.Mapping[str, str]) -> t.Iterator[Node]:
+    """What labels keep."""
+    for key, value in labels.items():
+        if key.startswith(L.GC_REF_CONTENT) or key == L.GC_REF_CONTENT.rstrip("."):
+            yield ("content", value)
+        elif key.startswith(L.GC_REF_SNAPSHOT):
+            yield (f"snapshots/{key[len(L.GC_REF_SNAPSHOT) :].partition('/')[0]}", value)
 
 
 def extract(data: bytes, root: str) -> None:

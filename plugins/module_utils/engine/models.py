@@ -149,7 +149,7 @@ class Supervision(t.NamedTuple):
     policy: no, always, unless-stopped, or on-failure (at most retries times; 0: no limit). delay: seconds before the first start, which
     double with each, up to max_delay, unless it ran for a while; 0.0: as the engine does it. restarts, waited: the number of starts by
     supervisors so far, and the last delay. stop_signal, stop_timeout: how on_failure stops it. mounts: something has to be mounted on the
-    host before each start.
+    host before each start. remove: it goes when it has ended.
     """
 
     policy: str = "no"
@@ -162,10 +162,11 @@ class Supervision(t.NamedTuple):
     restarts: int = 0
     waited: float = 0.0
     mounts: bool = False
+    remove: bool = False
 
     @property
     def wanted(self) -> bool:
-        return self.policy != "no" or self.health is not None
+        return self.policy != "no" or self.health is not None or self.remove
 
 
 class TaskState(t.NamedTuple):

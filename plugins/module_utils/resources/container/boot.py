@@ -1,6 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Start containers while no task is there: for a log writer (libexec/log.py), and after a boot. docs/adr/0040.
+"""Start containers while no task is there: for a log writer (libexec/log.py), and after a boot. docs/adr/0040. Remove those that are to go
+when they have ended. docs/adr/0045.
 
 It runs from a file of its own (starting.py), by the system's Python, without Ansible.
 """
@@ -47,10 +48,15 @@ class Place(t.NamedTuple):
 
 
 def main(arguments: t.Sequence[str]) -> None:
-    """arguments: again, the directory of a container, the number of this start and the last delay; or restore and data_root."""
+    """arguments: again, the directory of a container, the number of this start and the last delay; or restore and data_root; or remove and
+    the directory.
+    """
     verb, path, *rest = arguments
     try:
-        failed = _again(path, int(rest[0]), float(rest[1])) if verb == "again" else restore(path)
+        if verb == "again":
+            failed = _again(path, int(rest[0]), float(rest[1]))
+        else:
+            failed = remove_ended(path) if verb == "remove" else restore(path)
     except EngineError as error:
         failed = [str(error)]
     for line in failed:
@@ -60,7 +66,7 @@ def main(arguments: t.Sequence[str]) -> None:
 
 def _again(directory: str, restarts: int, waited: float) -> t.List[str]:
     """Start a container that has ended, and, as long as that fails and is wanted, try again. Why it failed; nothing when it was done."""
-    place = next((one for one in _places(directory.rsplit("/containers/", 1)[0]) if one.directory == directory), None)
+    place = _place(directory)
     if place is None:
         return []
     keeper = Keeper((directory,), place.container_id, restarts, waited)
@@ -77,6 +83,35 @@ def _again(directory: str, restarts: int, waited: float) -> t.List[str]:
                     _record(directory, keeper, {"restarting": False})
                 return [str(problem)]
             keeper.start()
+
+
+def _place(directory: str) -> t.Optional[Place]:
+    """None when it is gone, or nothing is asked for."""
+    return next((one for one in _places(directory.rsplit("/containers/", 1)[0]) if one.directory == directory), None)
+
+
+def remove_ended(directory: str) -> t.List[str]:
+    """Remove a container with auto_remove that has ended. Nothing to tell: what fails raises an error, and the next task removes it."""
+    place = _place(directory)
+    if place:
+        with contextlib.closing(open_engine(place.options)) as engine:
+            _remove(engine, place)
+    return []
+
+
+def _remove(engine: Engine, place: Place) -> None:
+    """A task that waits for its end still reads what it printed, so it comes first; and it may have been started again."""
+    try:
+        container = engine.containers.get(place.container_id)
+    except NotFound:
+        return
+    name = container.labels.get(L.NAME)
+    if not name:
+        return
+    with engine.lock(f"job {name}"), engine.lock(f"container {name}"), contextlib.suppress(NotFound):
+        container = engine.containers.get(container.id)
+        if engine.tasks.state(container.id).status == STOPPED and "remove" in read(place.directory):
+            steps.remove(engine, container)
 
 
 def _attempt(engine: Engine, container: Container, directory: str, keeper: Keeper) -> None:
@@ -151,7 +186,8 @@ def _asked(place: Place) -> bool:
 
 def restore(data_root: str) -> t.List[str]:
     """Start the containers that are to run after a boot. Why some could not be started, a line each."""
-    left = [one for one in _places(data_root) if read(one.directory).get("policy", "no") != "no"]
+    asked = {one: read(one.directory) for one in _places(data_root)}
+    left = [one for one, found in asked.items() if found.get("policy", "no") != "no" or "remove" in found]
     failed: t.List[str] = []
     due: t.Set[str] = set()
     for turn, seconds in enumerate(_TURNS):
@@ -175,7 +211,10 @@ def _restore(place: Place, first: bool, due: t.Set[str]) -> None:
     while not os.path.exists(options.address) and time.monotonic() < deadline:
         time.sleep(0.2)
     with contextlib.closing(open_engine(options)) as engine:
-        _start(engine, place, lambda container: _start_after_boot(engine, container, place, due))
+        if "remove" in read(place.directory):
+            _remove(engine, place)
+        else:
+            _start(engine, place, lambda container: _start_after_boot(engine, container, place, due))
 
 
 def _start_after_boot(engine: Engine, container: Container, place: Place, due: t.Set[str]) -> None:

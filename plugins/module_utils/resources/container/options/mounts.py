@@ -139,6 +139,12 @@ def make_sources(values: Values) -> None:
             make_dir(path, 0o755)
 
 
+def written_of(values: Values) -> t.List[str]:
+    """The directories and files of the host, and the volumes, that a container may write to."""
+    volumes = [one.source for one in values.get("volumes") or () if one.source and "ro" not in one.options]
+    return volumes + [one.source for one in values.get("mounts") or () if one.source and not (one.of_image or one.read_only)]
+
+
 def _text(point: MountPoint) -> str:
     return f"{point.target}:{','.join(point.options)}"
 

@@ -55,7 +55,7 @@ def parse_given(params: t.Mapping[str, Value], options: t.Collection[str] = BY_O
         for row in ROWS
         if row.option in options and params.get(row.option) is not None
     }
-    for topic in (limits, kernel):
+    for topic in (limits, kernel, supervision):
         topic.check_together(given)
     return given
 
@@ -79,6 +79,7 @@ def merged(before: Values, given: Values) -> t.Dict[str, Value]:
     found = {**{option: value for option, value in before.items() if option not in gone}, **given}
     try:
         limits.check_together(found)
+        supervision.check_together(found)
     except InvalidArgument as error:
         raise InvalidArgument(f"{error} (what the task does not give is as the container has it)") from error
     return found

@@ -241,13 +241,9 @@ def test_a_start_that_fails_gives_the_old_container_back(site: MemorySite, busyb
     monkeypatch.setattr(site.memory.tasks, "start", refuse)
     wanted = {**RUNS, "command": ["sleep", "1001"]}
     failed = site.play(container("app", image=busybox, ignore_errors=True, **wanted)).last
-    assert failed.msg == "the runtime refuses; the old container app is back and runs"
-    assert failed.value("failed_action") == "start container app"
-    assert failed.value("undone") == [
-        "give the name app to the new container",
-        "stop the old container app",
-        "create container app anew (command changed)",
-    ]
+    assert failed.msg == "the runtime refuses; the old container app still runs"
+    assert failed.value("failed_action") == "start container app beside the old one"
+    assert failed.value("undone") == ["create container app anew (command changed)"]
     assert not failed.changed
     (left,) = site.memory.containers.list()
     assert left.id == old.value("container")["Id"]
@@ -332,7 +328,7 @@ def test_what_cannot_be_removed_of_the_old_one_is_a_warning(
     with monkeypatch.context() as patch:
         patch.setattr(site.memory.containers, "delete", refuse)
         new = site.play(container("web", **options)).last
-        assert new.actions[-1] == "start container web"
+        assert new.actions[-1] == "stop the old container web"
         assert new.value("container")["State"]["Running"]
         (warning,) = [line for line in new.value("warnings") if "CVE" not in line]
         assert f"remove the old container {old['Id'][:12]}: removing the log: Operation not permitted" in warning

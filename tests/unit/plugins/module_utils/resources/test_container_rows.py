@@ -15,6 +15,7 @@ import typing as t
 import pytest
 import yaml
 
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.labels import DESIRED
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container, TaskIO
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import live, steps
@@ -322,6 +323,7 @@ CASES: t.Dict[str, Case] = {
     "read_only": Case(
         True, False, "HostConfig.ReadonlyRootfs", (True, False, False), lambda one: one.spec["root"]["readonly"], True
     ),
+    "auto_remove": Case(True, False, "HostConfig.AutoRemove", (True, False, False), stored("auto_remove"), True),
     "restart_policy": Case(
         "on-failure",
         "always",
@@ -627,9 +629,9 @@ def test_the_life_of_an_option(site: MemorySite, image: str, option: str) -> Non
         assert changed.value("recreated_because") == [option]
         assert changed.actions == [
             f"create container row anew ({option} changed)",
-            "stop the old container row",
+            "start container row beside the old one",
             "give the name row to the new container",
-            "start container row",
+            "stop the old container row",
             f"remove the old container {old[:12]}",
         ]
     else:
@@ -657,6 +659,7 @@ def test_labels_that_nerdctl_reads(site: MemorySite, image: str) -> None:
     site.play(asked(labels={"a": "1"}, network_mode="host", hostname="two"))
     assert dict(record(site).labels) == {
         "a": "1",
+        "containerd.io/gc.ref.content.image": record(site).extensions[DESIRED]["image"]["target"],
         "from": "image",
         "nerdctl/extraHosts": "[]",
         "nerdctl/hostname": "two",
