@@ -46,7 +46,7 @@ class Making:
         return [step(name) for name in (volumes.missing(engine, names) if names else [])]
 
     def steps(self, title: str, made: t.List[Container], old: t.Optional[Container] = None) -> t.List[Step]:
-        """The steps that make the new container, which they put into made: a pull, volumes; or, if one is staged, nothing but to take that."""
+        """The steps that make the new container, which they put into made: a pull and volumes; if one is staged, nothing but to take it."""
         engine, want, container_id = self._engine, self._want, secrets.token_hex(32)
         previous = self._kept()
         ready = next((one for one in self._have.staged if self.fits(one)), None)
