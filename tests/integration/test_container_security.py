@@ -351,7 +351,10 @@ def test_where_a_secret_is(site: Site, busybox: str) -> None:
     word = f"hush-{secrets.token_hex(16)}"
     options = {"name": "keeper", "image": busybox, **RUNS, "command": ["sh", "-c", "cp /run/secrets/key /tmp/k; exec sleep 1000"]}
     given = [{"name": "key", "content": word, "owner": "user", "mode": "0400"}]
-    (made,) = site.converge(task("containerd_container", **options, secrets=given), diff=True, arguments=["-vvv"])
+    first = site.play(task("containerd_container", **options, secrets=given), diff=True, arguments=["-vvv"])
+    assert "module_args" in first.output
+    assert word not in first.output
+    made = first.last
     container = made.value("container")
     assert made.value("diff")["after"]["secrets"] == {"key": "(secret)"}
     assert word not in json.dumps(made.result)
@@ -370,11 +373,14 @@ def test_where_a_secret_is(site: Site, busybox: str) -> None:
                 assert word.encode() not in (process / name).read_bytes(), process
 
     other = [{**given[0], "content": f"{word}-new"}]
-    restarted, changed = site.play(
+    second = site.play(
         task("containerd_container", **options, secrets=given, restart=True),
         task("containerd_container", **options, secrets=other),
         diff=True,
-    ).results
+        arguments=["-vvv"],
+    )
+    assert word not in second.output
+    restarted, changed = second.results
     assert restarted.actions == ["stop container keeper", "start container keeper"]
     assert changed.value("recreated_because") == ["secrets"]
     assert changed.value("diff")["after"]["secrets"] == "(secret, changed)"

@@ -246,6 +246,8 @@ WRONG: t.List[t.Tuple[str, str, t.Any, t.Dict[str, t.Any]]] = [
     ("container", "sysctls", {"net.core.somaxconn": True}, {}),
     ("container", "sysctls", {"net.no.such": 1}, {"image": IMAGE}),
     ("container", "sysctls", {"net.core.somaxconn": 1}, {"network_mode": "host"}),
+    ("container", "sysctls", {"fs.mqueue.msg_max": 20}, {"ipc_mode": "host"}),
+    ("container", "sysctls", {"kernel.domainname": "x"}, {"uts": "host"}),
     ("container", "shm_size", "small", {}),
     ("container", "update_in_place", "perhaps", {}),
     ("container", "runtime", "bin/runc", {}),

@@ -143,6 +143,10 @@ def make_sources(values: Values) -> None:
             make_dir(path, 0o755)
 
 
+def _text(point: MountPoint) -> str:
+    return f"{point.target}:{','.join(point.options)}"
+
+
 ROWS = (
     Row(
         Field("mounts", "set", MORE, _shown),
@@ -166,7 +170,3 @@ ROWS = (
         load=_load,
     ),
 )
-
-
-def _text(point: MountPoint) -> str:
-    return f"{point.target}:{','.join(point.options)}"
