@@ -438,6 +438,7 @@ def ipc_of(site: Site, name: str) -> str:
 def test_a_reboot(site: Site, busybox: str) -> None:
     """Who has a policy comes back, unless somebody had stopped it, or it had ended as it should. Who uses another one waits for that."""
     user = {"restart_policy": "always", "restart_delay": "100ms", "stop_timeout": 0, "ipc_mode": "container:delayed"}
+    memory = {"type": "tmpfs", "device": "tmpfs"}
     (always,) = site.play(
         container("always", busybox, restart_policy="always", stop_timeout=0),
         container("checked", busybox, restart_policy="on-failure", healthcheck={**LOOKS, "test": "true"}, stop_timeout=0),
@@ -449,6 +450,8 @@ def test_a_reboot(site: Site, busybox: str) -> None:
         container("by-monitor", busybox, restart_policy="always", stop_timeout=0),
         container("ended", busybox, "true", restart_policy="on-failure"),
         container("plain", busybox, stop_timeout=0),
+        task("containerd_volume", name="memory", driver_options=memory, state_root=str(site.state)),
+        container("mounted", busybox, "mkdir /m/x; sleep 1000", restart_policy="always", volumes=["memory:/m"], stop_timeout=0),
         container("pending", busybox, "sleep 0.3; exit 1", restart_policy="on-failure", restart_delay="60s"),
         container("by-monitor", state="stopped"),
         container("stopped", state="stopped"),
@@ -469,6 +472,9 @@ def test_a_reboot(site: Site, busybox: str) -> None:
     until(site, "pending", lambda one: one.started_at > went)
     assert [state(site, name).status for name in ("stopped", "by-monitor", "ended", "plain")] == [STOPPED] * 4
     assert ipc_of(site, "user") == ipc_of(site, "delayed")
+    # What its volume is was mounted before.
+    mount = site.state / "volumes" / site.namespace / "memory"
+    until(site, "mounted", lambda one: one.status == RUNNING and os.path.ismount(mount) and (mount / "x").exists())
     # It is supervised as before.
     before = state(site, "delayed")
     kill(before)

@@ -205,8 +205,16 @@ def test_a_device_that_is_not_there(host: Host, tmp_path: pathlib.Path) -> None:
     (tmp_path / "pages").mkdir()
     host.volume("pages", driver_options=options)
     (tmp_path / "pages").rmdir()
-    failed = host.container("web", failing=True, command=["sleep", "1000"], volumes=["pages:/p"])
-    assert said in failed["msg"]
+    options = {"command": ["sleep", "1000"], "volumes": ["pages:/p"]}
+    for check in (True, False):
+        failed = host.container("web", failing=True, **options, _ansible_check_mode=check)
+        assert (failed["msg"], failed.get("actions", [])) == (said, [])
+    (tmp_path / "pages").mkdir()
+    host.container("web", **options, state="present")
+    (tmp_path / "pages").rmdir()
+    for check in (True, False):
+        assert said in host.container("web", failing=True, **options, _ansible_check_mode=check)["msg"]
+    host.container("web", state="absent")
     host.volume("pages", state="absent")
 
 
