@@ -103,6 +103,8 @@ notes:
 seealso:
   - module: fleet.containerd.containerd_volume_info
   - module: fleet.containerd.containerd_container
+  - ref: ansible_collections.fleet.containerd.docsite.guide_volumes
+    description: The guide to volumes
 """
 
 EXAMPLES = r"""
