@@ -85,7 +85,7 @@ class Planner:
 
     def _check_health(self, makes: bool) -> None:
         """That there is a health check which can prove it."""
-        from .ready import check_healthy
+        from .options.ready import check_healthy
 
         want, have = self.want, self.have
         image = (coming(want, have) or have.image) if makes else None
@@ -161,7 +161,7 @@ class Planner:
         found = [Step(f"start container {name}{where}", run, lambda: steps.halt(engine, get()), partial=True)]
         self.starts = True
         if ready and ready.asks:
-            from .ready import Proof
+            from .proof import Proof
 
             proves = "healthy" if self.want.healthy else "ready"
             found.append(Step(f"wait until container {name} is {proves}", lambda: Proof(engine, name, get(), ready).wait()))
@@ -173,7 +173,8 @@ class Planner:
         """Why the container is not healthy that the task has not started, if it has to be. It waits for that."""
         if not (self.want.healthy and end.container and end.running) or self.starts:
             return ""
-        from .ready import Proof, only_health
+        from .options.ready import only_health
+        from .proof import Proof
 
         restarts = end.task.restarts if end.task else 0
         try:
