@@ -436,7 +436,9 @@ def ipc_of(site: Site, name: str) -> str:
 
 
 def test_a_reboot(site: Site, busybox: str) -> None:
-    """Who has a policy comes back, unless somebody had stopped it, or it had ended as it should. Who uses another one waits for that."""
+    """Who has a policy comes back, unless somebody had stopped it, or it had ended as it should. Who uses another one waits for that. What
+    is to go when it has ended goes.
+    """
     user = {"restart_policy": "always", "restart_delay": "100ms", "stop_timeout": 0, "ipc_mode": "container:delayed"}
     (always,) = site.play(
         container("always", busybox, restart_policy="always", stop_timeout=0),
@@ -449,6 +451,7 @@ def test_a_reboot(site: Site, busybox: str) -> None:
         container("by-monitor", busybox, restart_policy="always", stop_timeout=0),
         container("ended", busybox, "true", restart_policy="on-failure"),
         container("plain", busybox, stop_timeout=0),
+        container("goes", busybox, auto_remove=True, stop_timeout=0),
         container("pending", busybox, "sleep 0.3; exit 1", restart_policy="on-failure", restart_delay="60s"),
         container("by-monitor", state="stopped"),
         container("stopped", state="stopped"),
@@ -469,6 +472,8 @@ def test_a_reboot(site: Site, busybox: str) -> None:
     until(site, "pending", lambda one: one.started_at > went)
     assert [state(site, name).status for name in ("stopped", "by-monitor", "ended", "plain")] == [STOPPED] * 4
     assert ipc_of(site, "user") == ipc_of(site, "delayed")
+    with site.engine() as engine:
+        assert find_container(engine, "goes") is None
     # It is supervised as before.
     before = state(site, "delayed")
     kill(before)
