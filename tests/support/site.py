@@ -20,7 +20,8 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.e
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.jobs import container_lock
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.steps import remove
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.life import Stop
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.steps import remove, stop
 from ansible_collections.fleet.containerd.tests.support import ansible, trees
 from ansible_collections.fleet.containerd.tests.support.containerds import Daemon
 from ansible_collections.fleet.containerd.tests.support.leftovers import clean_up, mounts_below, processes_with
@@ -183,6 +184,7 @@ class Site:
                 name = container.labels.get(NAME) or container.labels.get(STAGE)
                 assert name, container.labels
                 with container_lock(engine, name):
+                    stop(engine, container, Stop(kill=True))
                     remove(engine, container)
 
     def remove_images(self) -> None:
