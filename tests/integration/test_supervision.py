@@ -436,7 +436,9 @@ def ipc_of(site: Site, name: str) -> str:
 
 
 def test_a_reboot(site: Site, busybox: str) -> None:
-    """Who has a policy comes back, unless somebody had stopped it, or it had ended as it should. Who uses another one waits for that."""
+    """Who has a policy comes back, unless somebody had stopped it, or it had ended as it should. Who uses another one waits for that. What
+    is to go when it has ended goes.
+    """
     user = {"restart_policy": "always", "restart_delay": "100ms", "stop_timeout": 0, "ipc_mode": "container:delayed"}
     memory = {"type": "tmpfs", "device": "tmpfs"}
     (always,) = site.play(
@@ -452,6 +454,7 @@ def test_a_reboot(site: Site, busybox: str) -> None:
         container("plain", busybox, stop_timeout=0),
         task("containerd_volume", name="memory", driver_options=memory, state_root=str(site.state)),
         container("mounted", busybox, "mkdir /m/x; sleep 1000", restart_policy="always", volumes=["memory:/m"], stop_timeout=0),
+        container("goes", busybox, auto_remove=True, stop_timeout=0),
         container("pending", busybox, "sleep 0.3; exit 1", restart_policy="on-failure", restart_delay="60s"),
         container("by-monitor", state="stopped"),
         container("stopped", state="stopped"),
@@ -475,6 +478,8 @@ def test_a_reboot(site: Site, busybox: str) -> None:
     # What its volume is was mounted before.
     mount = site.state / "volumes" / site.namespace / "memory"
     until(site, "mounted", lambda one: one.status == RUNNING and os.path.ismount(mount) and (mount / "x").exists())
+    with site.engine() as engine:
+        assert find_container(engine, "goes") is None
     # It is supervised as before.
     before = state(site, "delayed")
     kill(before)

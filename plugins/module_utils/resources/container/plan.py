@@ -15,7 +15,6 @@ from ..image.pull import warnings_of
 from . import joined, networks, steps
 from .differences import coming, differences
 from .jobs import Job, start_service
-from .making import Making
 from .options.row import Host
 from .options.supervision import goes_by_itself
 from .options.table import effective, image_defaults, load, look_at, shown, values_of
@@ -23,6 +22,7 @@ from .values import FoundContainer, WantedContainer
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
+    from .making import Making
 
 #: The advice when something could not be removed.
 REST = "Remove what prevents it (lsattr shows immutable files); the next run of this task removes the rest"
@@ -54,9 +54,9 @@ class Planner:
             sweep.insert(0, self._take_name(have.container))
         if want.state == "absent":
             if have.container is None:
-                return Plan(sweep + [Making(self).unstage(one) for one in have.staged])
+                return Plan(sweep + [self._making().unstage(one) for one in have.staged])
             found = [self.remove(have.container, f"remove container {want.name}", stop=True)]
-            sweep += [Making(self).unstage(one) for one in have.staged]
+            sweep += [self._making().unstage(one) for one in have.staged]
             self._warn_users("has none then")
             before = {"exists": True, "state": _state(have)}
             return Plan(found + sweep, before, {"exists": False}, warnings=self.warnings)
@@ -85,7 +85,7 @@ class Planner:
 
     def _check_health(self, makes: bool) -> None:
         """That there is a health check which can prove it."""
-        from .ready import check_healthy
+        from .options.ready import check_healthy
 
         want, have = self.want, self.have
         image = (coming(want, have) or have.image) if makes else None
@@ -126,12 +126,17 @@ class Planner:
             return Plan([], {"staged": bool(have.staged)}, {"staged": bool(have.staged)})
         self._because()
         before, after = render(self.differ.changes + self.differ.live + self.differ.reset)
-        if any(map(Making(self).fits, have.staged)):
+        if any(map(self._making().fits, have.staged)):
             return Plan([], {"staged": True, **before}, {"staged": True, **after})
-        found = Making(self).steps(f"stage container {want.name}{self._reason()}", made, have.container)
+        found = self._making().steps(f"stage container {want.name}{self._reason()}", made, have.container)
         return Plan(
             found, {"staged": bool(have.staged), **before}, {"staged": True, **after, **({} if have.container else _shown(want))}
         )
+
+    def _making(self) -> Making:
+        from .making import Making
+
+        return Making(self)
 
     def start(self, get: t.Callable[[], Container], first: t.Callable[[], None] = _nothing) -> Step:
         """The start of a job settles: later failures do not undo it or the steps before. first: called right before it."""
@@ -161,7 +166,7 @@ class Planner:
         found = [Step(f"start container {name}{where}", run, lambda: steps.halt(engine, get()), partial=True)]
         self.starts = True
         if ready and ready.asks:
-            from .ready import Proof
+            from .proof import Proof
 
             proves = "healthy" if self.want.healthy else "ready"
             found.append(Step(f"wait until container {name} is {proves}", lambda: Proof(engine, name, get(), ready).wait()))
@@ -173,7 +178,8 @@ class Planner:
         """Why the container is not healthy that the task has not started, if it has to be. It waits for that."""
         if not (self.want.healthy and end.container and end.running) or self.starts:
             return ""
-        from .ready import Proof, only_health
+        from .options.ready import only_health
+        from .proof import Proof
 
         restarts = end.task.restarts if end.task else 0
         try:
@@ -203,7 +209,7 @@ class Planner:
     def _create(self) -> Plan:
         want = self.want
         made: t.List[Container] = []
-        found = Making(self).steps(f"create container {want.name}", made)
+        found = self._making().steps(f"create container {want.name}", made)
         if want.state == "started":
             found += self._run_steps(lambda: made[0])
         after = {"exists": not want.cleanup, "state": _wanted_state(want, self.have), **_shown(want)}
@@ -218,7 +224,7 @@ class Planner:
         self._because()
         made: t.List[Container] = []
         was_running = self.have.running or self.have.to_run
-        found = Making(self).steps(f"create container {want.name} anew{self._reason()}", made, old)
+        found = self._making().steps(f"create container {want.name} anew{self._reason()}", made, old)
         if self.have.to_run:
             found[-1] = self._starting_again(found[-1], old)
         recreation = Recreation(self, old, made)

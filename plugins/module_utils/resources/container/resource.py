@@ -27,8 +27,8 @@ from .values import FoundContainer, WantedContainer, check_name
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
+    from .options.ready import Ready
     from .plan import Planner
-    from .ready import Ready
 
 _OTHER_COMPARED = ("image",)
 
@@ -139,7 +139,7 @@ def _was_to_run(engine: Engine, have: FoundContainer) -> bool:
 def _ready(params: t.Mapping[str, t.Any]) -> t.Optional[Ready]:
     if params["ready"] is None and params["state"] != "healthy" and not math.isnan(params["healthy_wait_timeout"]):
         return None
-    from .ready import ready_of
+    from .options.ready import ready_of
 
     return ready_of(params)
 

@@ -14,7 +14,7 @@ from ..image.values import FoundImage, WantedImage
 from .options.life import Stop
 
 if t.TYPE_CHECKING:
-    from .ready import Ready
+    from .options.ready import Ready
 
 _NAME_LIMIT = 76
 
