@@ -44,7 +44,7 @@ options:
       - V(present) makes sure that the container exists as asked, running or not.
       - V(started) makes sure that it exists as asked and runs.
       - V(stopped) makes sure that it exists as asked and does not run.
-      - V(absent) stops and removes it. Only O(name), O(force_kill), O(stop_timeout) and O(stop_signal) are used.
+      - V(absent) stops and removes it. Only O(name), O(force_kill), O(stop_timeout), O(stop_signal) and O(keep_volumes) are used.
     type: str
     choices: [absent, present, started, stopped]
     default: started
@@ -136,16 +136,28 @@ options:
     aliases: [label]
   volumes:
     description:
-      - Directories and files of the host to mount, as C(source:target[:options]).
-      - Options, separated by commas, are V(ro), V(rw), V(z), V(Z), and one of the propagation modes
+      - What to mount, as C([source:]target[:options]).
+      - A source that is an absolute path is a directory or a file of the host.
+      - A source that is a name is a volume (M(fleet.containerd.containerd_volume)). It is made when it is missing, and outlives the
+        container. When it is empty as the container starts for the first time, it gets what the image has at the target, owner and mode
+        of the directory included, unless the option V(nocopy) is given.
+      - A target without a source is a volume that the container has alone. So is each volume that the image declares, and that is not
+        given here. They are filled from the image, and survive restarts. A container that is made anew gets new ones.
+        O(keep_volumes) tells what happens to the old ones.
+      - Options, separated by commas, are V(ro), V(rw), V(z), V(Z), V(nocopy), and one of the propagation modes
         V(private), V(rprivate), V(shared), V(rshared), V(slave), V(rslave).
       - V(z) and V(Z) are accepted, but change no label. SELinux does not confine these containers, so they need no label.
         Where SELinux is on, a warning says so.
-      - For a volume that the image declares, and that is not given here, each container gets its own directory, filled from the image.
-        It survives restarts, and is removed with the container, also when the container is replaced by a new one.
     type: list
     elements: str
     aliases: [volume]
+  keep_volumes:
+    description:
+      - Whether the volumes that a container has alone stay when it is removed, with O(state=absent) or since a new one takes its place.
+        M(fleet.containerd.containerd_volume_info) shows them, and M(fleet.containerd.containerd_volume) removes them.
+      - Those of a container that O(cleanup) removes never stay. Named volumes always stay.
+    type: bool
+    default: true
   read_only:
     description:
       - Whether the root file system is read-only.
@@ -163,17 +175,22 @@ options:
         required: true
       source:
         description:
-          - With V(bind) a path of the host, with V(image) the name of a stored image. A V(tmpfs) has none.
+          - With V(bind) a path of the host, with V(image) the name of a stored image, with V(volume) the name of a volume; without one it
+            is a volume that the container has alone. A V(tmpfs) has none.
         type: str
       type:
         description:
           - V(bind) mounts a directory or file of the host.
           - V(tmpfs) is empty and in memory. It goes when the container stops.
           - V(image) mounts the files of an image, read-only. The image must be there, and its files stay while the container exists.
-          - V(volume) is not there yet.
+          - V(volume) mounts a volume, as O(volumes) does.
         type: str
         choices: [bind, tmpfs, image, volume]
         default: volume
+      no_copy:
+        description:
+          - With V(volume), leave an empty volume empty, whatever the image has at O(mounts[].target).
+        type: bool
       read_only:
         description:
           - Whether it is read-only. With V(bind), so is what is mounted below the source, from Linux 5.12 and with a runtime that can do

@@ -23,6 +23,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine import lab
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import (
     ACTIVE,
     COMMITTED,
+    VOLUMES,
     Container,
     Image,
     Labels,
@@ -237,12 +238,20 @@ class MemoryContainers:
         self._space.containers[container.id] = changed._replace(updated_at=time.time())
         return self._space.containers[container.id]
 
-    def delete(self, container_id: str) -> None:
+    def delete(self, container_id: str, keep_volumes: bool = False) -> None:
         self.get(container_id)
         if any(task.container_id == container_id for task in self._space.tasks.list()):
             raise FailedPrecondition(f"the container {container_id[:12]} has a task")
         del self._space.containers[container_id]
-        shutil.rmtree(self._engine.container_path(container_id), ignore_errors=True)
+        path = self._engine.container_path(container_id)
+        keep = keep_volumes and os.path.isdir(os.path.join(path, VOLUMES))
+        for name in os.listdir(path) if os.path.isdir(path) else ():
+            if not (keep and name == VOLUMES):
+                shutil.rmtree(os.path.join(path, name)) if os.path.isdir(os.path.join(path, name)) else os.unlink(
+                    os.path.join(path, name)
+                )
+        if not keep:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 class MemoryEngine:
@@ -329,7 +338,7 @@ class MemoryEngine:
         return "", self.world.directory
 
     def container_path(self, container_id: str) -> str:
-        return os.path.join(self.world.directory, "containers", self.namespace, container_id)
+        return os.path.join(self.world.directory, "containers", "memory", self.namespace, container_id)
 
     def container_dir(self, container_id: str) -> str:
         os.makedirs(self.container_path(container_id), exist_ok=True)

@@ -203,8 +203,8 @@ class ContainerStore(t.Protocol):
     def update(self, container: Container, fields: t.Sequence[str]) -> Container:
         """Replace the fields named (labels, spec, extensions, image); NotFound; InvalidArgument for others."""
 
-    def delete(self, container_id: str) -> None:
-        """NotFound; FailedPrecondition while it has a task."""
+    def delete(self, container_id: str, keep_volumes: bool = False) -> None:
+        """NotFound; FailedPrecondition while it has a task. keep_volumes: of its directory, the volumes stay."""
 
 class TaskService(t.Protocol):
     """Running containers. A task belongs to one container and has its id."""

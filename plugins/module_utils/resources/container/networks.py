@@ -61,7 +61,8 @@ def context_of(engine: Engine, container_id: str, values: Values, directory: str
         (one,) = joined(engine, values, [kind])
         return one.container.id if one.container else ""
 
-    return Context(container_id, values, directory, name, engine.namespace, places, connected, look, layers, used_id)
+    known = Context(container_id, values, directory, name, engine.namespace, places, connected, look, layers, used_id)
+    return known._replace(data_root=engine.data_root)
 
 
 def rejoined(engine: Engine, container: Container) -> Container:

@@ -13,10 +13,11 @@ from ...errors import FailedPrecondition, InvalidArgument
 from ...kernel.converge import Plan, Step
 from ...kernel.field import render
 from ..image.pull import pull_steps, warnings_of
-from . import joined, networks, steps
+from . import joined, networks, steps, volumes
 from .differences import differences
 from .jobs import Job, start_service
 from .options.row import Host
+from .options.storage import named_volumes
 from .options.table import look_at, shown
 from .values import FoundContainer, WantedContainer
 
@@ -98,6 +99,19 @@ class Planner:
             raise InvalidArgument(f"image: needed to create the container {self.want.name}")
         return pull_steps(self.want.image, self.have.image, self.engine, self.warnings)
 
+    def _create_volumes(self) -> t.List[Step]:
+        engine, names = self.engine, named_volumes(self.want.given)
+
+        def step(name: str) -> Step:
+            return Step(
+                f"create volume {name}",
+                lambda: volumes.create(engine, name),
+                lambda: volumes.take_back(engine, name),
+                partial=True,
+            )
+
+        return [step(name) for name in (volumes.missing(engine, names) if names else [])]
+
     def _make(self, title: str, made: t.List[Container], old: t.Optional[Container] = None) -> Step:
         """The step that makes the new container, which it puts into made."""
         engine, want, container_id = self.engine, self.want, secrets.token_hex(32)
@@ -149,7 +163,7 @@ class Planner:
     def _create(self) -> Plan:
         want = self.want
         made: t.List[Container] = []
-        found = self._pull()
+        found = [*self._pull(), *self._create_volumes()]
         found.append(self._make(f"create container {want.name}", made))
         if want.state == "started":
             found += self._run_steps(lambda: made[0])
@@ -163,7 +177,7 @@ class Planner:
         self.because = because or ["recreate" if want.recreate else "adopt"]
         made: t.List[Container] = []
         was_running = self.have.running
-        found = self._pull()
+        found = [*self._pull(), *self._create_volumes()]
         title = f"create container {want.name} anew ({', '.join(self.because)}{' changed' if self.differ.changes else ''})"
         if self.differ.reset:
             names = sorted(change.field.option for change in self.differ.reset)
@@ -192,7 +206,7 @@ class Planner:
         found.append(
             Step(
                 f"remove the old container {old.id[:12]}",
-                lambda: steps.remove(engine, old),
+                lambda: steps.remove(engine, old, want.keep_volumes),
                 spare=f"The new container is in service. {_REST}",
             )
         )
@@ -276,7 +290,7 @@ class Planner:
         def run() -> None:
             if stop:
                 steps.stop(self.engine, container, self.want.stop)
-            steps.remove(self.engine, container)
+            steps.remove(self.engine, container, self.want.keep_volumes)
 
         return Step(title, run)
 

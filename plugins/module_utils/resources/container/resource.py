@@ -34,8 +34,9 @@ class ContainerResource:
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedContainer:
         name, state, options = check_name(params["name"]), params["state"], EngineOptions.of(params)
+        keeps = params["keep_volumes"] and not params["cleanup"]
         if state == "absent":
-            return WantedContainer(name, state, options, stop_of(parse_given(params, STOP), params["force_kill"]))
+            return WantedContainer(name, state, options, stop_of(parse_given(params, STOP), params["force_kill"]), keeps)
         if params["cleanup"] and params["detach"]:
             raise InvalidArgument("cleanup: needs detach=false")
         check_wait(params)
@@ -45,6 +46,7 @@ class ContainerResource:
             state,
             options,
             stop_of(given, params["force_kill"]),
+            keeps,
             Places(params["cni_conf_dir"], bin_dirs=tuple(params["cni_bin_dir"])).checked(),
             given,
             _modes(params["comparisons"]),

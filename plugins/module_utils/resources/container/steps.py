@@ -144,11 +144,11 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
     values = values_of(container)
     make_sources(values)
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
-    volumes.fill(engine, container, mounts)
+    volumes.prepare(engine, container, mounts)
     container = networks.prepare(engine, container)
     kept.prepare(container)
     container = shared.prepare(engine, container)
-    asked = supervision_of(container.spec, values)
+    asked = supervision_of(container.spec, values)._replace(mounts=volumes.have_mounts(engine, container))
     if counters:
         asked = asked._replace(restarts=counters[0], waited=counters[1])
     else:
@@ -251,8 +251,8 @@ def _forget_mark(engine: Engine, container: Container) -> None:
             os.unlink(_mark(engine, container))
 
 
-def remove(engine: Engine, container: Container) -> None:
-    """Remove task, record and snapshot; missing ones are no error.
+def remove(engine: Engine, container: Container, keep_volumes: bool = False) -> None:
+    """Remove task, record and snapshot; missing ones are no error. keep_volumes: those that it has alone stay.
 
     A file that cannot be removed (an immutable log) does not keep the rest: after the record, the snapshot is removed too.
     """
@@ -261,7 +261,8 @@ def remove(engine: Engine, container: Container) -> None:
     networks.release(container)
     try:
         with contextlib.suppress(NotFound):
-            engine.containers.delete(container.id)
+            engine.containers.delete(container.id, keep_volumes)
+        volumes.release(engine, container)
     finally:
         if not _known(engine, container.id):
             with contextlib.suppress(NotFound):
@@ -300,6 +301,6 @@ def _rename(engine: Engine, container: Container, add: t.Mapping[str, str], drop
 def supervise(engine: Engine, container: Container) -> None:
     """Tell its supervisor what is asked for; have one again if it was killed."""
     values = values_of(container)
-    asked = supervision_of(container.spec, values)
+    asked = supervision_of(container.spec, values)._replace(mounts=volumes.have_mounts(engine, container))
     _have_starter(engine, asked)
     engine.tasks.supervise(container, _io(engine, container, values), asked)

@@ -19,6 +19,7 @@ _NAME_LIMIT = 76
 class WantedContainer(t.NamedTuple):
     """places: of networks. given: the values of the options in the task (options/). modes: how they are compared. image: None without one.
 
+    keep_volumes: a container that is removed leaves those that it had alone.
     strict_name: an image with another name is another image. wait_timeout: seconds that a job (detach is False) may take.
     in_place: options change without a new container where they can.
     strict_labels: labels of the image that are not given are an error, if labels are compared strictly.
@@ -29,6 +30,7 @@ class WantedContainer(t.NamedTuple):
     state: str
     engine: EngineOptions
     stop: Stop = Stop()
+    keep_volumes: bool = True
     places: Places = Places()
     given: t.Mapping[str, t.Any] = {}
     modes: t.Mapping[str, str] = {}

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mounts other than volumes: binds with all their options, temporary file systems, images."""
+"""Mounts as dictionaries: binds with all their options, temporary file systems, images, volumes."""
 
 from __future__ import annotations
 
@@ -83,11 +83,12 @@ def _mounts(draft: Draft, value: t.Sequence[MountPoint], context: Context) -> No
     binds = [Volume(one.source, one.target) for one in value if one.binds and not (one.create and not os.path.exists(one.source))]
     check_targets(context.root, binds)
     for number, point in enumerate(value):
+        # Volumes are rendered with those of the other option.
         if point.of_image:
             layers = context.layers(point.source)
             draft.spec["mounts"].append(layers.mount(point.target))
             draft.labels[layers.label(number)] = layers.name
-        else:
+        elif not point.of_volume:
             add_mount(draft.spec, point, recursive())
 
 

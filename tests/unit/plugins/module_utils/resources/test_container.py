@@ -299,10 +299,10 @@ def test_what_an_interrupted_recreation_left_goes(site: MemorySite, busybox: str
     word = f"remove container {rest.id[:12]}, left by an interrupted run"
     delete = site.memory.containers.delete
 
-    def refuse(container_id: str) -> None:
+    def refuse(container_id: str, keep_volumes: bool = False) -> None:
         if container_id == rest.id:
             raise FailedPrecondition("Operation not permitted")
-        delete(container_id)
+        delete(container_id, keep_volumes)
 
     with monkeypatch.context() as patch:
         patch.setattr(site.memory.containers, "delete", refuse)
@@ -323,10 +323,10 @@ def test_what_cannot_be_removed_of_the_old_one_is_a_warning(
     old = site.play(container("web", image=busybox, **RUNS)).last.value("container")
     delete = site.memory.containers.delete
 
-    def refuse(container_id: str) -> None:
+    def refuse(container_id: str, keep_volumes: bool = False) -> None:
         if container_id == old["Id"]:
             raise FailedPrecondition("removing the log: Operation not permitted")
-        delete(container_id)
+        delete(container_id, keep_volumes)
 
     options: Options = {"image": busybox, "stop_signal": "KILL", "command": ["sleep", "1001"]}
     with monkeypatch.context() as patch:
@@ -370,7 +370,7 @@ def test_the_volumes_of_an_image(site: MemorySite, registry: FakeRegistry, layou
     (seed / "file").write_text("changed")
     site.play(container("one", restart=True))
     assert (seed / "file").read_text() == "changed"
-    site.play(container("one", state="absent"))
+    site.play(container("one", state="absent", keep_volumes=False))
     assert not seed.exists()
 
 
