@@ -10,7 +10,7 @@ import typing as t
 
 from ...engine import labels as L
 from ...engine.models import STOPPED
-from ...errors import FailedPrecondition, InvalidArgument
+from ...errors import FailedPrecondition, InvalidArgument, printable
 from ...kernel.converge import Facts, Plan
 from ...kernel.engines import EngineOptions
 from ...network.places import Places
@@ -18,7 +18,7 @@ from ..image.find import find_image
 from ..image.pull import ASSUMED, wanted_image
 from .differences import check_labels, with_digest
 from .find import elsewhere_or_warning, find_container, leftovers, mark_of, task_of
-from .options.life import STOP, stop_of
+from .options.life import STOP, kill_of, stop_of
 from .options.table import comparison_modes, known, parse_given
 from .values import FoundContainer, WantedContainer, check_name
 
@@ -36,7 +36,7 @@ class ContainerResource:
         name, state, options = check_name(params["name"]), params["state"], EngineOptions.of(params)
         keeps = params["keep_volumes"] and not params["cleanup"]
         if state == "absent":
-            return WantedContainer(name, state, options, stop_of(parse_given(params, STOP), params["force_kill"]), keeps)
+            return WantedContainer(name, state, options, stop_of(parse_given(params, STOP), kill_of(params)), keeps)
         if params["cleanup"] and params["detach"]:
             raise InvalidArgument("cleanup: needs detach=false")
         check_wait(params)
@@ -45,7 +45,7 @@ class ContainerResource:
             name,
             state,
             options,
-            stop_of(given, params["force_kill"]),
+            stop_of(given, kill_of(params)),
             keeps,
             Places(params["cni_conf_dir"], bin_dirs=tuple(params["cni_bin_dir"])).checked(),
             given,
@@ -55,7 +55,10 @@ class ContainerResource:
             strict_labels=params["image_label_mismatch"] == "fail",
             compare_with_own=params["image_comparison"] == "current-image",
             in_place=params["update_in_place"],
-            **{name: params[name] for name in ("detach", "wait_timeout", "cleanup", "recreate", "restart", "adopt")},
+            **{
+                name: params[name]
+                for name in ("detach", "wait_timeout", "output_logs", "cleanup", "recreate", "restart", "adopt")
+            },
         )
 
     def observe(self, want: WantedContainer, engine: Engine) -> FoundContainer:
@@ -123,7 +126,8 @@ def _facts(planner: Planner, end: FoundContainer) -> Facts:
     because = {"recreated_because": planner.because} if planner.because else {}
     want, engine, told = planner.want, planner.engine, planner.job.told
     if told:
-        return told._replace(result={**because, **told.result})
+        warnings = [_printed(want.name, told.result["container"]["Output"])] if want.output_logs else []
+        return told._replace(result={**because, **told.result}, warnings=warnings)
     out: t.Dict[str, t.Any] = {**because, "container": {}}
     if end.container and want.state != "absent":
         out["container"] = container_facts(engine, end.container, end.task)
@@ -133,6 +137,13 @@ def _facts(planner: Planner, end: FoundContainer) -> Facts:
             out.update(status=end.task.exit_status)
             out["container"]["Output"] = output_of(engine, end.container)
     return Facts(out)
+
+
+def _printed(name: str, output: str) -> str:
+    """What a job has printed, for people who look at the play."""
+    lines = output.replace("\r", "").rstrip("\n").split("\n")
+    text = "\n".join(printable(line, len(line)) for line in lines)
+    return f"the container {name} printed:\n{text}" if text.strip() else f"the container {name} printed nothing"
 
 
 def check_wait(params: t.Mapping[str, t.Any]) -> None:

@@ -20,7 +20,8 @@ class WantedContainer(t.NamedTuple):
     """places: of networks. given: the values of the options in the task (options/). modes: how they are compared. image: None without one.
 
     keep_volumes: a container that is removed leaves those that it had alone.
-    strict_name: an image with another name is another image. wait_timeout: seconds that a job (detach is False) may take.
+    strict_name: an image with another name is another image. wait_timeout: seconds that a job (detach is False) may take;
+    output_logs: warn of what it has printed.
     in_place: options change without a new container where they can.
     strict_labels: labels of the image that are not given are an error, if labels are compared strictly.
     compare_with_own: when they are compared, values are added to those of the container's own image.
@@ -40,6 +41,7 @@ class WantedContainer(t.NamedTuple):
     compare_with_own: bool = False
     detach: bool = True
     wait_timeout: t.Optional[float] = None
+    output_logs: bool = False
     cleanup: bool = False
     recreate: bool = False
     restart: bool = False

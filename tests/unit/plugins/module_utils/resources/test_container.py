@@ -413,6 +413,9 @@ def test_stopping(site: MemorySite, busybox: str, monkeypatch: pytest.MonkeyPatc
         ({"stop_signal": "USR1"}, {}, [10], 138),
         ({"stop_signal": "USR1"}, {"stop_signal": "2"}, [2], 130),
         ({"stop_signal": "USR1"}, {"force_kill": True}, [9], 137),
+        ({"stop_signal": "USR1"}, {"force_kill": True, "kill_signal": "SIGINT"}, [2], 130),
+        ({"stop_signal": "USR1"}, {"force_kill": True, "kill_signal": 12, "stop_signal": "INT"}, [12, 9], 137),
+        ({"stop_signal": "USR1"}, {"kill_signal": "INT"}, [10], 138),
         ({"stop_timeout": 300}, {"stop_timeout": 0}, [15, 9], 137),
     ]
     for number, (made, options, signals, status) in enumerate(rows):
