@@ -624,6 +624,10 @@ def test_an_option_is_in_one_place() -> None:
 
 @pytest.mark.parametrize("option", sorted(CASES))
 def test_the_life_of_an_option(site: MemorySite, image: str, option: str) -> None:
+    """I1: an option that a task does not give is not compared, also where the image or the container has another value than the default.
+
+    I2: one that is not given any more is told when a container is made anew. (Empty values: test_container_options.py.)
+    """
     case, row = CASES[option], table.BY_OPTION[option]
     first, second, base = case.seen
     for other in case.others:
@@ -718,7 +722,11 @@ def test_what_a_live_change_leaves(site: MemorySite, image: str, mode: str) -> N
 
 
 def test_a_live_change_keeps_the_options_of_a_later_release(site: MemorySite, image: str) -> None:
-    """That release compares with them, and starts with them."""
+    """That release compares with them, and starts with them.
+
+    I35: what is stored has a number of its form, and what another release has stored there stays. (All tests of containers run
+    with each release of containerd that is supported, and with more than one runtime.)
+    """
     site.play(asked(stop_timeout=1))
     made = record(site)
     stored = made.extensions["fleet.containerd.desired"]
