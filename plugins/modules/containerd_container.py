@@ -54,7 +54,8 @@ options:
         O(stop_signal) and how to reach the registry are used, and O(files) and O(secrets), which have to be given as they were if there were
         some. A container that has failed or crashed is not what is brought back, and what was brought back stays.
       - V(stopped) makes sure that it exists as asked and does not run.
-      - V(absent) stops and removes it. Only O(name), O(force_kill), O(stop_timeout), O(stop_signal) and O(keep_volumes) are used.
+      - V(absent) stops and removes it. Only O(name), O(force_kill), O(kill_signal), O(stop_timeout),
+        O(stop_signal) and O(keep_volumes) are used.
     type: str
     choices: [absent, present, started, stopped, healthy, staged, previous]
     default: started
@@ -161,6 +162,15 @@ options:
     type: list
     elements: str
     aliases: [volume]
+  volumes_from:
+    description:
+      - Other containers whose volumes this one gets, as C(NAME[:ro|rw]), also those that they have alone and what they have from the
+        host, at the same targets. O(volumes), O(mounts) and O(tmpfs) come before them at a target, and later containers before earlier ones.
+      - They are those that the other container has when this one is made. When it has others by the time of a later task, that task makes
+        this one anew. When it has gone meanwhile, this one stays as it is.
+      - The volumes that the other container had alone stay when it is removed, whatever O(keep_volumes) says, while this one has them.
+    type: list
+    elements: str
   keep_volumes:
     description:
       - Whether the volumes that a container has alone stay when it is removed, with O(state=absent) or since a new one takes its place.
@@ -923,10 +933,15 @@ options:
     default: 300
   force_kill:
     description:
-      - Stop the container with C(SIGKILL) at once.
+      - Stop the container with C(SIGKILL) at once, or with O(kill_signal).
     type: bool
     default: false
     aliases: [forcekill]
+  kill_signal:
+    description:
+      - The signal that O(force_kill) sends, as a name or number. The default is C(SIGKILL). Without O(force_kill) it does nothing.
+      - A container that has not ended O(stop_timeout) later gets C(SIGKILL).
+    type: str
   detach:
     description:
       - With V(false) and O(state=started) the task waits until the container has ended, returns RV(status) and C(container.Output),
@@ -947,6 +962,12 @@ options:
         task fails and returns the output so far.
       - The default is no limit.
     type: float
+  output_logs:
+    description:
+      - With O(detach=false), show what the container has printed as a warning. C(container.Output) has it in any case.
+      - It does nothing with O(detach=true), nor with O(log_driver=none).
+    type: bool
+    default: false
   cleanup:
     description:
       - With O(detach=false), remove the container after it has ended, so that each task runs it.

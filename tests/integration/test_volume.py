@@ -90,6 +90,11 @@ def test_volumes_of_a_container_alone(volumes: Volumes) -> None:
 
 
 @TWO
+def test_volumes_of_another_container(volumes: Volumes, tmp_path: pathlib.Path) -> None:
+    stories.volumes_of_another_container(volumes, tmp_path)
+
+
+@TWO
 def test_as_mounts(volumes: Volumes) -> None:
     stories.as_mounts(volumes)
 
@@ -125,6 +130,27 @@ def test_what_processes_see(host: Host) -> None:
     for name in ("data", "out"):
         assert host.volume(name, state="absent")["changed"]
     assert not host.data("data").parent.exists()
+
+
+@TWO
+def test_what_processes_see_of_volumes_of_others(host: Host, tmp_path: pathlib.Path) -> None:
+    """The same files, at once; with :ro nothing can be written, also where the other container writes."""
+    (tmp_path / "page").write_text("of the host\n")
+    given = ["data:/data", "/own", f"{tmp_path}:/host:ro"]
+    host.container("giver", command=["sh", "-c", "echo line > /data/line; touch /own/end; exec sleep 1000"], volumes=given)
+    script = "until test -e /own/end; do sleep 0.05; done; cat /data/line /own/more /host/page; touch /data/x /own/x 2>&1 | grep -c Read-only"
+    said = host.job("reader", script, volumes_from=["giver:ro"])
+    assert said == ["line", "of the image", "of the host", "2"]
+    assert host.job(
+        "writer", "echo more >> /data/line; cat /data/line; touch /host/x 2>&1 | grep -c Read-only", volumes_from=["giver"]
+    ) == [
+        "line",
+        "more",
+        "1",
+    ]
+    host.container("giver", state="absent", keep_volumes=False)
+    assert (host.data("data") / "line").read_text() == "line\nmore\n"
+    host.volume("data", state="absent")
 
 
 def test_a_tool_of_others_has_it_mounted(host: Host) -> None:

@@ -265,6 +265,60 @@ def as_mounts(volumes: Volumes) -> None:
         volumes.run(volumes.volume(name, state="absent"))
 
 
+def volumes_of_another_container(volumes: Volumes, host: pathlib.Path) -> None:
+    """volumes_from: what the other one has when this one is made, also alone, and before its first start."""
+    data = ["data:/data", "/own", f"{host}:/host"]
+    giver = volumes.container("giver", state="present", volumes=data)
+    volumes.run(giver)
+    taker = volumes.container("taker", volumes_from=["giver:ro"], volumes=["plain:/host"])
+    made = volumes.converge(taker)
+    found = {one["Destination"]: (one["Source"], one["RW"]) for one in made.value("container")["Mounts"]}
+    own = pathlib.Path(found["/own"][0])
+    assert found == {
+        "/data": (str(volumes.data("data")), False),
+        "/own": (str(own), False),
+        "/host": (str(volumes.data("plain")), True),
+    }
+    assert (own / "more").read_text() == "of the image\n"
+    assert made.value("container")["HostConfig"]["VolumesFrom"] == ["giver:ro"]
+    # What the giver has is there with it, as if it had been started.
+    assert os.listdir(volumes.data("data")) == ["seed"]
+    volumes.run(volumes.container("giver", volumes=data))
+    assert not volumes.run(taker).changed
+    says = "is used by containers: giver, taker:"
+    assert says in volumes.refused(volumes.volume("data", state="absent"))
+
+    third = volumes.container("third", volumes_from=["taker:rw", "giver"])
+    through = volumes.converge(third)
+    mounts = {one["Destination"]: one["RW"] for one in through.value("container")["Mounts"]}
+    # The later container comes before the earlier one.
+    assert mounts == {"/data": True, "/own": True, "/host": True}
+    assert {one["Source"] for one in through.value("container")["Mounts"]} == {str(volumes.data("data")), str(own), str(host)}
+    volumes.run(volumes.container("third", state="absent"))
+
+    anew = volumes.run(volumes.container("giver", volumes=data, env={"A": "b"}, keep_volumes=False))
+    assert anew.value("recreated_because") == ["env"]
+    # The old container's volume stays, since another one has it.
+    assert os.listdir(own) == ["more"]
+    follows = volumes.converge(taker)
+    assert follows.value("recreated_because") == ["volumes_from"]
+    (now,) = (one["Source"] for one in follows.value("container")["Mounts"] if one["Destination"] == "/own")
+    assert now != str(own)
+    diff = follows.value("diff")
+    assert [diff[side]["volumes_from"]["giver:ro"]["/own"] for side in ("before", "after")] == [str(own), now]
+
+    volumes.run(volumes.container("giver", state="absent", keep_volumes=False))
+    assert os.listdir(now) == ["more"]
+    assert not volumes.run(taker).changed
+    said = volumes.refused(volumes.container("taker", volumes_from=["giver:ro"], env={"A": "b"}))
+    assert said == "volumes_from: there is no container giver: make it first"
+    without = volumes.converge(volumes.container("taker", volumes_from=[]))
+    assert without.value("recreated_because") == ["volumes_from"]
+    volumes.run(volumes.container("taker", state="absent"))
+    for one in volumes.run(volumes.info(dangling=True)).value("volumes"):
+        volumes.run(volumes.volume(one["Name"], state="absent"))
+
+
 def force(volumes: Volumes) -> None:
     """Not under what runs; containers that do not run start with a new volume."""
     volumes.run(volumes.container("web", volumes=["data:/data"]))

@@ -18,7 +18,7 @@ from .options.record import find_runtime
 from .options.row import Host
 from .options.table import effective, image_defaults, values_of
 from .shared import is_memory
-from .volumes import check_named, is_declared, named
+from .volumes import check_named, named, owner
 
 if t.TYPE_CHECKING:
     from ...engine.models import Container
@@ -92,4 +92,4 @@ class Outlook:
 def _is_made(mount: t.Mapping[str, t.Any], container: Container) -> bool:
     """Whether the start makes the source of a mount."""
     made = made_sources(values_of(container))
-    return is_declared(mount, container.id) or is_memory(mount) or mount.get("source") in made
+    return bool(owner(mount)) or is_memory(mount) or mount.get("source") in made

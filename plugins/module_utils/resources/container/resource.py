@@ -11,7 +11,7 @@ import typing as t
 
 from ...engine import labels as L
 from ...engine.models import STOPPED
-from ...errors import FailedPrecondition, InvalidArgument
+from ...errors import FailedPrecondition, InvalidArgument, printable
 from ...kernel.converge import Facts, Plan
 from ...kernel.engines import EngineOptions
 from ...network.places import Places
@@ -19,7 +19,7 @@ from ..image.find import find_image
 from ..image.pull import ASSUMED, wanted_image
 from .differences import check_labels, with_digest
 from .find import elsewhere_or_warning, find_container, heir, is_staged, leftovers, mark_of, named, task_of
-from .options.life import STOP, stop_of
+from .options.life import STOP, kill_of, stop_of
 from .options.supervision import goes_by_itself
 from .options.table import comparison_modes, known, parse_given
 from .steps import was_stopped
@@ -40,7 +40,7 @@ class ContainerResource:
         name, state, options = check_name(params["name"]), params["state"], EngineOptions.of(params)
         keeps = params["keep_volumes"] and not params["cleanup"]
         if state == "absent":
-            stop = stop_of(parse_given(params, STOP), params["force_kill"])
+            stop = stop_of(parse_given(params, STOP), kill_of(params))
             return WantedContainer(name, state, options, stop, keeps, removal=_removal(params))
         if state == "previous":
             return _previous(params, engine, WantedContainer(name, state, options, keep_volumes=keeps, ready=_ready(params)))
@@ -54,7 +54,7 @@ class ContainerResource:
             name,
             "started" if healthy else state,
             options,
-            stop_of(given, params["force_kill"]),
+            stop_of(given, kill_of(params)),
             keeps,
             Places(params["cni_conf_dir"], bin_dirs=tuple(params["cni_bin_dir"])).checked(),
             given,
@@ -68,7 +68,9 @@ class ContainerResource:
             healthy=healthy,
             cleanup=params["cleanup"] or (goes_by_itself(given) and not params["detach"]),
             removal=_removal(params),
-            **{name: params[name] for name in ("detach", "wait_timeout", "recreate", "restart", "adopt", "paused")},
+            **{
+                name: params[name] for name in ("detach", "wait_timeout", "output_logs", "recreate", "restart", "adopt", "paused")
+            },
         )
 
     def observe(self, want: WantedContainer, engine: Engine) -> FoundContainer:
@@ -164,7 +166,8 @@ def _facts(planner: Planner, end: FoundContainer) -> Facts:
     because = {"recreated_because": planner.because} if planner.because else {}
     want, engine, told = planner.want, planner.engine, planner.job.told
     if told:
-        return told._replace(result={**because, **told.result})
+        warnings = [_printed(want.name, told.result["container"]["Output"])] if want.output_logs else []
+        return told._replace(result={**because, **told.result}, warnings=warnings)
     out: t.Dict[str, t.Any] = {**because, "container": {}}
     if want.state == "staged" and end.staged:
         out["staged"] = container_facts(engine, end.staged[0], None)
@@ -188,6 +191,13 @@ def _removal(params: t.Mapping[str, t.Any]) -> t.Optional[float]:
     if limit is not None and not 0 <= limit < float("inf"):
         raise InvalidArgument(f"removal_wait_timeout: {limit:g} is not a number of seconds")
     return limit
+
+
+def _printed(name: str, output: str) -> str:
+    """What a job has printed, for people who look at the play."""
+    lines = output.replace("\r", "").rstrip("\n").split("\n")
+    text = "\n".join(printable(line, len(line)) for line in lines)
+    return f"the container {name} printed:\n{text}" if text.strip() else f"the container {name} printed nothing"
 
 
 def check_wait(params: t.Mapping[str, t.Any]) -> None:

@@ -245,7 +245,7 @@ def _stop(engine: Engine, container: Container, how: Stop) -> None:
         if engine.tasks.state(container.id).status == STOPPED:
             return
         engine.tasks.give_up(container.id)
-        if not how.kill:
+        if number != _KILL:
             _signal(engine, container.id, number)
             with contextlib.suppress(Unavailable):
                 engine.tasks.wait(container.id, timeout)
@@ -290,7 +290,7 @@ def _forget_mark(engine: Engine, container: Container) -> None:
 
 
 def remove(engine: Engine, container: Container, keep_volumes: bool = False) -> None:
-    """Remove task, record and snapshot; missing ones are no error. keep_volumes: those that it has alone stay.
+    """Remove task, record and snapshot; missing ones are no error. keep_volumes: those that it has alone stay, as do those that others use.
 
     A file that cannot be removed (an immutable log) does not keep the rest: after the record, the snapshot is removed too.
     """
@@ -299,7 +299,7 @@ def remove(engine: Engine, container: Container, keep_volumes: bool = False) -> 
     networks.release(container)
     try:
         with contextlib.suppress(NotFound):
-            engine.containers.delete(container.id, keep_volumes)
+            engine.containers.delete(container.id, keep_volumes or volumes.shared(engine, container))
         volumes.release(engine, container)
     finally:
         if not _there(engine.containers.get, container.id):

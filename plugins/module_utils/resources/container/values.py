@@ -23,7 +23,8 @@ class WantedContainer(t.NamedTuple):
     """places: of networks. given: the values of the options in the task (options/). modes: how they are compared. image: None without one.
 
     keep_volumes: a container that is removed leaves those that it had alone.
-    strict_name: an image with another name is another image. wait_timeout: seconds that a job (detach is False) may take.
+    strict_name: an image with another name is another image. wait_timeout: seconds that a job (detach is False) may take;
+    output_logs: warn of what it has printed.
     in_place: options change without a new container where they can. ready: how a start proves itself. healthy: what runs already has to be
     healthy, too. previous: this is what the container was before. paused:
     None as it is. removal: seconds within which a removed container has to be gone; None: whatever the engine says counts.
@@ -45,6 +46,7 @@ class WantedContainer(t.NamedTuple):
     compare_with_own: bool = False
     detach: bool = True
     wait_timeout: t.Optional[float] = None
+    output_logs: bool = False
     cleanup: bool = False
     recreate: bool = False
     restart: bool = False

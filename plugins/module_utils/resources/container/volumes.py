@@ -10,7 +10,7 @@ import stat
 import typing as t
 
 from ...engine.models import VOLUMES, VOLUMES_FILE
-from ...errors import from_os_error
+from ...errors import NotFound, from_os_error
 from ...oci.volume_name import anonymous, anonymous_name
 from ...runtime_spec.volumes import Volume
 
@@ -56,8 +56,15 @@ def _is_directory(root_fd: int, path: str) -> bool:
 
 def is_declared(mount: t.Mapping[str, t.Any], container_id: str) -> bool:
     """Whether a mount of a container's spec is such a volume."""
-    directory, _slash, _number = str(mount.get("source")).rpartition("/")
-    return directory.endswith(f"/{container_id}/{VOLUMES}")
+    return owner(mount) == container_id
+
+
+def owner(mount: t.Mapping[str, t.Any]) -> str:
+    """The id of the container that has alone, or had, what is mounted; empty for anything else."""
+    above, _slash, last = str(mount.get("source")).rpartition("/")
+    directory, _slash, name = above.rpartition("/")
+    container_id = os.path.basename(directory)
+    return container_id if name == VOLUMES and anonymous(anonymous_name(container_id, last)) else ""
 
 
 def name_of(path: str) -> str:
@@ -66,8 +73,8 @@ def name_of(path: str) -> str:
     directory, _slash, name = above.rpartition("/")
     if last == DATA:
         return name if f"/{VOLUMES}/" in f"{directory}/" else ""
-    container_id = os.path.basename(directory)
-    return anonymous_name(container_id, last) if name == VOLUMES and anonymous(anonymous_name(container_id, last)) else ""
+    container_id = owner({"source": path})
+    return anonymous_name(container_id, last) if container_id else ""
 
 
 def missing(engine: Engine, names: t.Iterable[str]) -> t.List[str]:
@@ -131,8 +138,12 @@ def have_mounts(engine: Engine, container: Container) -> bool:
 def prepare(engine: Engine, container: Container, mounts: t.Sequence[Mount]) -> None:
     """Before a start: have the volumes, mounted where they have to be, and before the first start filled from the image.
 
-    Each volume of the container alone is complete, or missing and made by the next start.
+    Each volume of the container alone is complete, or missing and made by the next start: its own, or that of a container that has it
+    from this one.
     """
+    lent = [mount for mount in container.spec.get("mounts") or () if owner(mount) not in ("", container.id)]
+    for other in sorted({owner(mount) for mount in lent if not os.path.isdir(mount["source"])}):
+        _prepare_of(engine, other)
     wanted = [mount for mount in container.spec.get("mounts") or () if is_declared(mount, container.id)]
     places = named(engine, container)
     if wanted or places:
@@ -141,10 +152,15 @@ def prepare(engine: Engine, container: Container, mounts: t.Sequence[Mount]) -> 
     fills = _ready(engine, container, places) if places else {}
     if not missing and not fills:
         return
+    from ...hostfs.lock import locked
     from ...runtime import rootfs
 
-    with rootfs.opened(mounts, engine.container_dir(container.id)) as root:
+    directory = engine.container_dir(container.id)
+    with locked(directory, f"the volumes of {container.id[:12]}"), rootfs.opened(mounts, directory) as root:
         for mount in missing:
+            if os.path.isdir(mount["source"]):
+                # A container that has it from this one was faster.
+                continue
             try:
                 _fill(root, mount["destination"], mount["source"])
             except OSError as error:
@@ -153,6 +169,25 @@ def prepare(engine: Engine, container: Container, mounts: t.Sequence[Mount]) -> 
             _fill_named(root, path, volume)
     if fills:
         _filled(engine, container)
+
+
+def _prepare_of(engine: Engine, container_id: str) -> None:
+    """Have the volumes of another container, which has not been started yet. One that is gone has left what it had."""
+    with contextlib.suppress(NotFound):
+        other = engine.containers.get(container_id)
+        prepare(engine, other, engine.snapshotter(other.snapshotter).mounts(other.snapshot_key))
+
+
+def shared(engine: Engine, container: Container) -> bool:
+    """Whether others have the volumes that were this container's alone."""
+    mounts = container.spec.get("mounts") or ()
+    own = [name_of(mount["source"]) for mount in mounts if is_declared(mount, container.id)]
+    if not own:
+        return False
+    from ...volume.users import find
+
+    users = find(engine.data_root, engine.namespace)
+    return any(user.id != container.id for name in own for user in users.of(name))
 
 
 def _ready(engine: Engine, container: Container, places: t.Mapping[str, str]) -> t.Dict[str, StoredVolume]:

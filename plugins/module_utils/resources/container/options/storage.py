@@ -14,8 +14,10 @@ from ....runtime_spec.mounts import bind_volumes
 from ....runtime_spec.volumes import Volume, parse_volume
 from ..volumes import check_named, declared, is_declared, name_of
 from .row import Context, Draft, Host, Live, Row, Seen, Value, Values, fixed, parse_flag
+from .volumes_from import borrowed
 
 if t.TYPE_CHECKING:
+    from ....engine.models import Container
     from ....runtime_spec.mount_points import MountPoint
 
 _SELINUX = "/sys/fs/selinux/enforce"
@@ -61,36 +63,47 @@ def named_volumes(values: Values) -> t.List[str]:
 
 
 def _volumes(draft: Draft, value: t.Sequence[Volume], context: Context) -> None:
-    """The volumes of the task, and those that the image declares."""
+    """The volumes of the task, those of other containers, and those that the image declares."""
     from ....runtime.rootfs import check_targets
 
-    given = all_volumes(context.values)
+    given, lent = all_volumes(context.values), borrowed(context.values)
     check_targets(context.root, given)
     covered = [Volume(one.source, one.target) for one in context.values.get("mounts") or () if one.source]
+    covered += [Volume(one["source"], one["destination"]) for one in lent]
     made = declared(context.root, context.image_volumes, [*given, *covered], context.directory)
     named = [volume for volume in given if volume.named]
-    if named or made:
+    others = [name_of(one["source"]) for one in lent]
+    if named or made or any(others):
         from ....volume.store import Store
         from ....volume.users import User
 
         store, path = Store(context.data_root, context.namespace), os.path.join(context.directory, VOLUMES_FILE)
-        names = [*named_volumes(context.values), *(name_of(volume.source) for volume in made)]
+        names = sorted({*named_volumes(context.values), *(name_of(volume.source) for volume in made), *filter(None, others)})
         fill = tuple(volume.target for volume in named if "nocopy" not in volume.options)
         draft.files[path] = User(path, context.name, tuple(names), fill).text()
         named = [volume._replace(source=store.data(volume.source)) for volume in named]
     bind_volumes(draft.spec, [*(volume for volume in given if volume.of_host), *named, *made])
+    draft.spec["mounts"].extend(lent)
+
+
+def mounted(container: Container, values: Values) -> t.List[t.Mapping[str, t.Any]]:
+    """Volumes and what is mounted from the host, as in the specification; for another tool's container (no values), all bind mounts."""
+    mounts = container.spec.get("mounts") or []
+    found = [mount for mount in mounts if "bind" in str(mount.get("type")) or "rbind" in (mount.get("options") or [])]
+    if values.get("volumes") is None:
+        return found
+    given = {(one.source, one.target) for option in ("volumes", "mounts") for one in values.get(option) or ()}
+    given |= {_place(one) for one in borrowed(values)}
+    return [one for one in found if _place(one) in given or is_declared(one, container.id)]
+
+
+def _place(mount: t.Mapping[str, t.Any]) -> t.Tuple[str, str]:
+    return name_of(mount["source"]) or mount["source"], mount["destination"]
 
 
 def _mounts(seen: Seen) -> t.List[t.Dict[str, t.Any]]:
-    """The volumes; for another tool's container, all bind mounts."""
-    mounts = seen.spec.get("mounts") or []
-    found = [mount for mount in mounts if "bind" in str(mount.get("type")) or "rbind" in (mount.get("options") or [])]
-    volumes = seen.values.get("volumes")
-    if volumes is not None:
-        given = {(volume.source, volume.target) for volume in volumes}
-        given |= {(one.source, one.target) for one in seen.values.get("mounts") or ()}
-        there = [(one, (name_of(one["source"]) or one["source"], one["destination"])) for one in found]
-        found = [one for one, place in there if place in given or is_declared(one, seen.container.id)]
+    """The volumes, and the other mounts of the task."""
+    found = mounted(seen.container, seen.values)
     others = [one for one in seen.values.get("mounts") or () if not (one.binds or one.of_volume)]
     return [*(_mount(mount) for mount in found), *map(_other, others)]
 

@@ -31,6 +31,7 @@ from . import (
     storage,
     streams,
     supervision,
+    volumes_from,
 )
 from .record import own_labels
 from .row import Context, Defaults, Draft, Host, Row, Seen, Value, Values, stored
@@ -41,7 +42,16 @@ if t.TYPE_CHECKING:
 #: In the order of rendering: later rows may read what earlier rows wrote.
 ROWS: t.Tuple[Row, ...] = (
     *(*names.ROWS, *network.ROWS, *ports.ROWS),
-    *(*namespaces.ROWS, *streams.ROWS, *storage.ROWS, *mounts.ROWS, *security.ROWS, *limits.ROWS, *kernel.ROWS),
+    *(
+        *namespaces.ROWS,
+        *streams.ROWS,
+        *storage.ROWS,
+        *volumes_from.ROWS,
+        *mounts.ROWS,
+        *security.ROWS,
+        *limits.ROWS,
+        *kernel.ROWS,
+    ),
     *(*record.ROWS, *life.ROWS, *supervision.ROWS, *process.ROWS, *devices.ROWS, *process.COMMAND, *init.ROWS, *inside.ROWS),
 )
 

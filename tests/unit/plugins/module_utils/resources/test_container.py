@@ -177,6 +177,7 @@ def test_an_index_that_moves_for_other_platforms_only(site: MemorySite, registry
 
 
 def test_image_name_mismatch(site: MemorySite, registry: FakeRegistry, layout: Layout) -> None:
+    """I12: the same image by another name is no difference, unless that is asked for."""
     for tag in ("1", "alias"):
         registry.push(layout.path, small_image(layout), "named", tag)
     name, alias = f"{registry.address}/named:1", f"{registry.address}/named:alias"
@@ -349,6 +350,7 @@ def test_an_image_that_could_write_to_the_host_is_refused(site: MemorySite, regi
 
 
 def test_the_volumes_of_an_image(site: MemorySite, registry: FakeRegistry, layout: Layout, tmp_path: pathlib.Path) -> None:
+    """I27: the volumes that an image declares are the base, and no difference to what a task gives."""
     files = tar_of([Entry("seed/file", b"from the image"), Entry("file", b"stays a file")])
     volumes: t.Dict[str, t.Any] = {path: {} for path in ("/seed", "/new//one/", "/file", "/covered", "/", "/proc/x")}
     registry.push(layout.path, small_image(layout, [files], Volumes=volumes), "volumes", "1")
@@ -409,6 +411,9 @@ def test_stopping(site: MemorySite, busybox: str, monkeypatch: pytest.MonkeyPatc
         ({"stop_signal": "USR1"}, {}, [10], 138),
         ({"stop_signal": "USR1"}, {"stop_signal": "2"}, [2], 130),
         ({"stop_signal": "USR1"}, {"force_kill": True}, [9], 137),
+        ({"stop_signal": "USR1"}, {"force_kill": True, "kill_signal": "SIGINT"}, [2], 130),
+        ({"stop_signal": "USR1"}, {"force_kill": True, "kill_signal": 12, "stop_signal": "INT"}, [12, 9], 137),
+        ({"stop_signal": "USR1"}, {"kill_signal": "INT"}, [10], 138),
         ({"stop_timeout": 300}, {"stop_timeout": 0}, [15, 9], 137),
     ]
     for number, (made, options, signals, status) in enumerate(rows):

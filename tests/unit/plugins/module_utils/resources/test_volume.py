@@ -51,6 +51,10 @@ def test_a_job_that_is_cleaned_up_leaves_none(volumes: Volumes) -> None:
     stories.a_job_that_is_cleaned_up_leaves_none(volumes)
 
 
+def test_volumes_of_another_container(volumes: Volumes, tmp_path: pathlib.Path) -> None:
+    stories.volumes_of_another_container(volumes, tmp_path)
+
+
 def test_as_mounts(volumes: Volumes) -> None:
     stories.as_mounts(volumes)
 
