@@ -12,6 +12,7 @@ from ....kernel.field import MORE, Field
 from ....runtime_spec.volumes import Volume
 from ..volumes import check_named
 from .row import Context, Draft, Host, Live, Row, Seen, Value, Values, fixed
+from .volumes_from import borrowed
 
 if t.TYPE_CHECKING:
     from ....runtime_spec.mount_points import MountPoint
@@ -146,6 +147,7 @@ def make_sources(values: Values) -> None:
 def written_of(values: Values) -> t.List[str]:
     """The directories and files of the host, and the volumes, that a container may write to."""
     volumes = [one.source for one in values.get("volumes") or () if one.source and "ro" not in one.options]
+    volumes += [one["source"] for one in borrowed(values) if "ro" not in one["options"]]
     return volumes + [one.source for one in values.get("mounts") or () if one.source and not (one.of_image or one.read_only)]
 
 
