@@ -54,7 +54,8 @@ options:
       - C(type) V(tmpfs), V(nfs), V(nfs4), V(ext4), V(xfs) or V(btrfs) is a file system. It is mounted when the first container that has
         the volume starts, and unmounted when the last such container, or the volume, is removed. All containers see the same one. A
         V(tmpfs) can have a size (C(size=64m)); a directory of the host cannot.
-      - After a reboot it is mounted when a task starts such a container. Until then none of them can start.
+      - After a reboot it is mounted when such a container is started by a task, or by what starts those with a
+        O(fleet.containerd.containerd_container#module:restart_policy). Until then C(nerdctl) and C(ctr) cannot start them.
       - It must not have a password in it, since it is kept and shown.
     type: dict
   labels:
@@ -102,6 +103,8 @@ notes:
 seealso:
   - module: fleet.containerd.containerd_volume_info
   - module: fleet.containerd.containerd_container
+  - ref: ansible_collections.fleet.containerd.docsite.guide_volumes
+    description: The guide to volumes
 """
 
 EXAMPLES = r"""

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import pathlib
 import random
+import signal
 import subprocess
 import typing as t
 
 import pytest
 import yaml
 
-from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mount_points
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mount_points, unmount
 from ansible_collections.fleet.containerd.tests.support.ansible import task
 from ansible_collections.fleet.containerd.tests.support.attack import FULL
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
@@ -25,6 +26,7 @@ from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
 from ansible_collections.fleet.containerd.tests.support.stories import volume as stories
 from ansible_collections.fleet.containerd.tests.support.stories.volume import Volumes
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 Result = t.Dict[str, t.Any]
 TWO = pytest.mark.parametrize("backend", ["embedded", "containerd-2.1"], indirect=True)
@@ -154,8 +156,8 @@ def test_what_processes_see_of_volumes_of_others(host: Host, tmp_path: pathlib.P
 def test_a_tool_of_others_has_it_mounted(host: Host) -> None:
     """A process is known by its mounts, whatever has made them."""
     host.volume("data")
-    # starts: unshare, sh, mount, sleep
     command = f"mount --bind {host.data('data')} /mnt && echo ready && exec sleep 100"
+    # starts: sh, mount, sleep
     other = subprocess.Popen(["unshare", "-m", "sh", "-c", command], stdout=subprocess.PIPE)
     try:
         assert other.stdout
@@ -195,6 +197,30 @@ def test_file_systems_that_are_mounted(host: Host, tmp_path: pathlib.Path) -> No
     assert (tmp_path / "pages" / "page").exists()
 
 
+@pytest.mark.parametrize("backend", ["containerd-1.7", "containerd-2.1"], indirect=True)
+def test_what_has_to_be_mounted_is_not_left_to_the_daemon(host: Host, tmp_path: pathlib.Path) -> None:
+    """Its restart monitor would start the container without the mount, as after a reboot: ours mounts it first."""
+    options = {"type": "tmpfs", "device": "tmpfs"}
+    host.volume("memory", driver_options=options, state_root=str(tmp_path / "run"))
+    script = "mkdir /m/x; exec sleep 1000"
+    made = host.container("web", command=["sh", "-c", script], volumes=["memory:/m"], restart_policy="always")
+    first, container_id = made["container"]["State"]["Pid"], made["container"]["Id"]
+    point = os.readlink(host.data("memory"))
+    until(lambda: os.path.exists(f"{point}/x"))
+    unmount(point, lazy=True)
+    os.kill(first, signal.SIGKILL)
+
+    def restarted() -> bool:
+        with host.site.engine() as engine:
+            task = engine.tasks.state(container_id)
+        return bool(task.pid and task.pid != first and os.path.exists(f"{point}/x"))
+
+    until(restarted, 30)
+    assert mount_points(point) == [point]
+    host.container("web", state="absent")
+    host.volume("memory", state="absent")
+
+
 @TWO
 def test_a_device_that_is_not_there(host: Host, tmp_path: pathlib.Path) -> None:
     options = {"type": "none", "o": "bind", "device": str(tmp_path / "pages")}
@@ -205,8 +231,16 @@ def test_a_device_that_is_not_there(host: Host, tmp_path: pathlib.Path) -> None:
     (tmp_path / "pages").mkdir()
     host.volume("pages", driver_options=options)
     (tmp_path / "pages").rmdir()
-    failed = host.container("web", failing=True, command=["sleep", "1000"], volumes=["pages:/p"])
-    assert said in failed["msg"]
+    options = {"command": ["sleep", "1000"], "volumes": ["pages:/p"]}
+    for check in (True, False):
+        failed = host.container("web", failing=True, **options, _ansible_check_mode=check)
+        assert (failed["msg"], failed.get("actions", [])) == (said, [])
+    (tmp_path / "pages").mkdir()
+    host.container("web", **options, state="present")
+    (tmp_path / "pages").rmdir()
+    for check in (True, False):
+        assert said in host.container("web", failing=True, **options, _ansible_check_mode=check)["msg"]
+    host.container("web", state="absent")
     host.volume("pages", state="absent")
 
 
@@ -215,7 +249,6 @@ def test_something_is_mounted_in_it(host: Host) -> None:
     host.volume("data")
     inside = host.data("data") / "disk"
     inside.mkdir()
-    # starts: mount, umount
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(inside)], check=True)
     try:
         (inside / "precious").write_text("x")

@@ -8,6 +8,7 @@ does not start, rather than writing beside it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import typing as t
@@ -95,11 +96,10 @@ class Driver(t.NamedTuple):
         if self.mounted and os.path.islink(data):
             point = os.readlink(data)
             unmount(point, lazy=True)
-            try:
-                os.rmdir(point)
-            except OSError:
-                # It was never mounted, or something else is there by now.
-                return
+            # With the directories that ready() has made, when nothing else is there.
+            with contextlib.suppress(OSError):
+                for path in (point, os.path.dirname(point), os.path.dirname(os.path.dirname(point))):
+                    os.rmdir(path)
 
 
 def _resolved(word: str) -> str:

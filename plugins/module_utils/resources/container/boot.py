@@ -31,6 +31,8 @@ if t.TYPE_CHECKING:
 #: How long to wait before those that failed are tried again after a boot (seconds): networks may come late.
 _TURNS = (2.0, 5.0, 10.0, 20.0, 0.0)
 _DAEMON_SECONDS = 60.0
+#: How often somebody who waits for the lock on a name looks whether the container's end is wanted.
+_LOOK_SECONDS = 0.2
 
 
 class Place(t.NamedTuple):
@@ -79,6 +81,11 @@ def _again(directory: str, restarts: int, waited: float) -> t.List[str]:
 
 def _attempt(engine: Engine, container: Container, directory: str, keeper: Keeper) -> None:
     """Start it. We are its supervisor until it runs, and tell why it does not."""
+    try:
+        engine.tasks.state(container.id)
+    except NotFound:
+        # A task has taken its start back.
+        return
     _record(directory, keeper, {"restarting": True})
     try:
         steps.start(engine, container, (keeper.restarts, keeper.waited))
@@ -113,20 +120,33 @@ def _record(directory: str, keeper: Keeper, changes: t.Mapping[str, t.Any]) -> N
 
 def _start(engine: Engine, place: Place, start: t.Callable[[Container], t.Any]) -> None:
     """Start it, if nobody else has, and nobody has asked for its end."""
-    try:
-        container = engine.containers.get(place.container_id)
-    except NotFound:
-        return
-    name = container.labels.get(L.NAME)
-    if not name:
-        # A recreation was interrupted: the next task finds out which of the two is wanted.
-        return
-    with engine.lock(f"container {name}"):
+    with contextlib.ExitStack() as held:
+        try:
+            name = engine.containers.get(place.container_id).labels.get(L.NAME)
+            # Without a name a recreation was interrupted: the next task finds out which of the two is wanted.
+            if not name or not _lock(engine, place, name, held):
+                return
+            container = engine.containers.get(place.container_id)
+        except NotFound:
+            return
         with contextlib.suppress(NotFound):
             if engine.tasks.state(container.id).status not in (STOPPED, RESTARTING):
                 return
-        if not os.path.lexists(os.path.join(place.directory, ASKED)):
+        if not _asked(place):
             start(container)
+
+
+def _lock(engine: Engine, place: Place, name: str, held: contextlib.ExitStack) -> bool:
+    """Take the lock on its name. False if somebody has asked for its end: who does may have the lock, and wait for us."""
+    while not _asked(place):
+        with contextlib.suppress(Unavailable):
+            held.enter_context(engine.lock(f"container {name}", _LOOK_SECONDS))
+            return True
+    return False
+
+
+def _asked(place: Place) -> bool:
+    return os.path.lexists(os.path.join(place.directory, ASKED))
 
 
 def restore(data_root: str) -> t.List[str]:

@@ -119,6 +119,15 @@ def named(engine: Engine, container: Container) -> t.Dict[str, str]:
     }
 
 
+def check_named(engine: Engine, names: t.Iterable[str]) -> None:
+    """What these volumes need of the host, those that are there already. NotFound; DataLoss."""
+    from ...volume.store import check
+
+    store = _store(engine)
+    for volume in filter(None, map(store.get, names)):
+        check(volume).driver.check(volume.name)
+
+
 def have_mounts(engine: Engine, container: Container) -> bool:
     """Whether one of its volumes has to be mounted before a start."""
     store = _store(engine)

@@ -14,9 +14,9 @@ from ...errors import InvalidArgument, printable
 from ...oci.volume_name import anonymous, check_name
 from ...volume.driver import Driver
 from ...volume.store import Store
+from ..labels import labels_of, text_of
 from .values import WantedVolume
 
-_RESERVED = ("nerdctl/", "fleet.containerd/")
 _NAMESPACE = re.compile(r"[A-Za-z0-9]+(?:[._-][A-Za-z0-9]+)*\Z")
 _LARGEST = 2**32 - 2
 
@@ -24,7 +24,7 @@ _LARGEST = 2**32 - 2
 def desired(params: t.Mapping[str, t.Any]) -> WantedVolume:
     """InvalidArgument names option and value."""
     name, present = check_name(params["name"], "name"), params["state"] == "present"
-    labels = None if params["labels"] is None else _labels(params["labels"])
+    labels = None if params["labels"] is None else labels_of(params["labels"])
     options = None if params["driver_options"] is None else _options(params["driver_options"])
     want = WantedVolume(
         name,
@@ -64,21 +64,8 @@ def store_of(params: t.Mapping[str, t.Any]) -> Store:
     return Store(data_root, namespace)
 
 
-def _labels(given: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
-    for key, value in given.items():
-        if key.startswith(_RESERVED):
-            raise InvalidArgument(f"labels: {printable(key, 80)} is not for playbooks: nerdctl and this collection use it")
-        if isinstance(value, (dict, list)):
-            raise InvalidArgument(f"labels: {printable(key, 80)}: {printable(value, 80)} is no text")
-    return {key: _text(value) for key, value in given.items()}
-
-
-def _text(value: t.Any) -> str:
-    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def _options(given: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
-    found = {str(key): _text(value) for key, value in given.items()}
+    found = {str(key): text_of(value) for key, value in given.items()}
     Driver.of(found)
     return {key: value for key, value in found.items() if value}
 

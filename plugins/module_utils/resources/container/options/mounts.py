@@ -10,6 +10,7 @@ import typing as t
 from ....errors import FailedPrecondition, InvalidArgument, printable
 from ....kernel.field import MORE, Field
 from ....runtime_spec.volumes import Volume
+from ..volumes import check_named
 from .row import Context, Draft, Host, Live, Row, Seen, Value, Values, fixed
 
 if t.TYPE_CHECKING:
@@ -54,6 +55,9 @@ def recursive() -> bool:
 
 
 def _check_mounts(host: Host, value: t.Optional[t.Sequence[MountPoint]]) -> None:
+    named = [point.source for point in value or () if point.of_volume and point.source]
+    if named:
+        check_named(host.engine, named)
     for point in value or ():
         if point.binds and not point.create and not os.path.exists(point.source):
             raise InvalidArgument(

@@ -12,7 +12,7 @@ from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, Field
 from ....runtime_spec.mounts import bind_volumes
 from ....runtime_spec.volumes import Volume, parse_volume
-from ..volumes import declared, is_declared, name_of
+from ..volumes import check_named, declared, is_declared, name_of
 from .row import Context, Draft, Host, Live, Row, Seen, Value, Values, fixed, parse_flag
 from .volumes_from import borrowed
 
@@ -37,6 +37,9 @@ def check_sources(host: Host, volumes: t.Optional[t.Sequence[Volume]]) -> None:
     for volume in volumes or ():
         if volume.of_host and not os.path.exists(volume.source):
             raise InvalidArgument(f"volumes: the source {volume.source} is not there on the target: create it first")
+    named = sorted({volume.source for volume in volumes or () if volume.named})
+    if named:
+        check_named(host.engine, named)
     labelled = [volume.target for volume in volumes or () if {"z", "Z"} & set(volume.options)]
     if labelled and os.path.exists(_SELINUX):
         host.warnings.append(
