@@ -21,14 +21,14 @@ from ansible_collections.fleet.containerd.tests.support.networked import Network
 PLAYBOOK = pathlib.Path(__file__).with_name("playbooks") / "web_server_for_docker.yml"
 THEIRS, OURS = "community.docker.docker_", "fleet.containerd.containerd_"
 #: What stands for the programs of the images. The database adds a line at each start, and serves its files.
-POSTGRES = """#!/bin/sh
+POSTGRES = b"""#!/bin/sh
 echo "started with $* for $POSTGRES_DB" >>"$PGDATA/log"
 exec httpd -f -p 5432 -h "$PGDATA"
 """
-READY = """#!/bin/sh
+READY = b"""#!/bin/sh
 exec wget -q -O /dev/null http://127.0.0.1:5432/log
 """
-NGINX = """#!/bin/sh
+NGINX = b"""#!/bin/sh
 exec httpd -f -p 80 -h /usr/share/nginx/html
 """
 DATA = "/var/lib/postgresql/data"
@@ -49,7 +49,7 @@ def images(layout: Layout) -> None:
         ),
     }  # fmt: skip
     for name, (files, config, env) in programs.items():
-        more = tar_of([Entry(path, text.encode(), mode=0o755) for path, text in files.items()])
+        more = tar_of([Entry(path, text, mode=0o755) for path, text in files.items()])
         path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         layout.tag(busybox_image(layout, [more], **{**config, "Env": [path, *t.cast(t.List[str], env)]}), name)
 
