@@ -375,6 +375,27 @@ def test_killed_while_it_is_replaced(site: Site, modules: Modules, busybox: str,
             assert len(engine.containers.list()) == 1, where
 
 
+@pytest.mark.parametrize("backend", ["embedded", "containerd-2.1"], indirect=True)
+@pytest.mark.parametrize("more", [{}, {"network_mode": "host"}], ids=["beside", "in-turn"])
+def test_interrupted_while_it_waits(site: Site, modules: Modules, busybox: str, more: t.Dict[str, t.Any]) -> None:
+    options = {**site.defaults, "name": "web", "image": busybox, "command": ["sleep", "1000"], "stop_signal": "KILL", **more}
+    old = modules.run(KIND, **options)["container"]
+
+    def interrupt(pid: int) -> None:
+        with site.engine() as engine:
+            until(lambda: [one for one in engine.tasks.list() if one.status == "running" and one.container_id != old["Id"]], 60)
+        os.kill(pid, signal.SIGTERM)
+
+    failed = modules.meanwhile(interrupt, KIND, **options, env={"A": "1"}, ready={"command": ["false"], "timeout": 200})
+    back = "is back and runs" if more else "still runs"
+    assert failed["msg"] == f"the task was interrupted: SIGTERM came; the old container web {back}"
+    same = modules.run(KIND, **options)
+    assert (same["changed"], same["container"]["Id"], same["container"]["State"]["Running"]) == (False, old["Id"], True)
+    assert site.strays() == []
+    with site.engine() as engine:
+        assert len(engine.containers.list()) == 1
+
+
 def half_made(site: DaemonSite, container_id: str) -> None:
     """As a task that is killed between the two calls of a start leaves it."""
     with site.engine() as engine:
