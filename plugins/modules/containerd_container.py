@@ -42,11 +42,22 @@ options:
   state:
     description:
       - V(present) makes sure that the container exists as asked, running or not.
-      - V(started) makes sure that it exists as asked and runs.
+      - V(started) makes sure that it exists as asked and runs. O(ready) tells how a start is proved. When a new container takes the place of
+        one that runs, that one goes only when the new one has proved itself; else the task fails, and the old one runs as before.
+      - V(healthy) is V(started), and waits until the health check of the container says so, also when it runs already. The task fails when
+        the container turns unhealthy, and after O(healthy_wait_timeout).
+      - V(staged) prepares what V(started) would do by a new container, and does not touch what runs. It pulls and unpacks the image, does all
+        checks and makes the new container, which is not started. The next task with the same options and O(state=started) takes it, so that
+        switching takes moments. It stays until it is taken, another one is staged, or the container is removed.
+      - V(previous) brings back what the container was before a task has replaced it, which is the same image, by its digest, with the same options.
+        The image is kept for that, also when its tag is moved or removed. Of the task, O(name), O(ready), O(force_kill), O(stop_timeout),
+        O(stop_signal) and how to reach the registry are used, and O(files) and O(secrets), which have to be given as they were if there were
+        some. A container that has failed or crashed is not what is brought back, and what was brought back stays.
       - V(stopped) makes sure that it exists as asked and does not run.
-      - V(absent) stops and removes it. Only O(name), O(force_kill), O(stop_timeout) and O(stop_signal) are used.
+      - V(absent) stops and removes it. Only O(name), O(force_kill), O(kill_signal), O(stop_timeout),
+        O(stop_signal) and O(keep_volumes) are used.
     type: str
-    choices: [absent, present, started, stopped]
+    choices: [absent, present, started, stopped, healthy, staged, previous]
     default: started
   image:
     description:
@@ -136,16 +147,37 @@ options:
     aliases: [label]
   volumes:
     description:
-      - Directories and files of the host to mount, as C(source:target[:options]).
-      - Options, separated by commas, are V(ro), V(rw), V(z), V(Z), and one of the propagation modes
+      - What to mount, as C([source:]target[:options]).
+      - A source that is an absolute path is a directory or a file of the host.
+      - A source that is a name is a volume (M(fleet.containerd.containerd_volume)). It is made when it is missing, and outlives the
+        container. When it is empty as the container starts for the first time, it gets what the image has at the target, owner and mode
+        of the directory included, unless the option V(nocopy) is given.
+      - A target without a source is a volume that the container has alone. So is each volume that the image declares, and that is not
+        given here. They are filled from the image, and survive restarts. A container that is made anew gets new ones.
+        O(keep_volumes) tells what happens to the old ones.
+      - Options, separated by commas, are V(ro), V(rw), V(z), V(Z), V(nocopy), and one of the propagation modes
         V(private), V(rprivate), V(shared), V(rshared), V(slave), V(rslave).
       - V(z) and V(Z) are accepted, but change no label. SELinux does not confine these containers, so they need no label.
         Where SELinux is on, a warning says so.
-      - For a volume that the image declares, and that is not given here, each container gets its own directory, filled from the image.
-        It survives restarts, and is removed with the container, also when the container is replaced by a new one.
     type: list
     elements: str
     aliases: [volume]
+  volumes_from:
+    description:
+      - Other containers whose volumes this one gets, as C(NAME[:ro|rw]), also those that they have alone and what they have from the
+        host, at the same targets. O(volumes), O(mounts) and O(tmpfs) come before them at a target, and later containers before earlier ones.
+      - They are those that the other container has when this one is made. When it has others by the time of a later task, that task makes
+        this one anew. When it has gone meanwhile, this one stays as it is.
+      - The volumes that the other container had alone stay when it is removed, whatever O(keep_volumes) says, while this one has them.
+    type: list
+    elements: str
+  keep_volumes:
+    description:
+      - Whether the volumes that a container has alone stay when it is removed, with O(state=absent) or since a new one takes its place.
+        M(fleet.containerd.containerd_volume_info) shows them, and M(fleet.containerd.containerd_volume) removes them.
+      - Those of a container that O(cleanup) removes never stay. Named volumes always stay.
+    type: bool
+    default: true
   read_only:
     description:
       - Whether the root file system is read-only.
@@ -163,17 +195,22 @@ options:
         required: true
       source:
         description:
-          - With V(bind) a path of the host, with V(image) the name of a stored image. A V(tmpfs) has none.
+          - With V(bind) a path of the host, with V(image) the name of a stored image, with V(volume) the name of a volume; without one it
+            is a volume that the container has alone. A V(tmpfs) has none.
         type: str
       type:
         description:
           - V(bind) mounts a directory or file of the host.
           - V(tmpfs) is empty and in memory. It goes when the container stops.
           - V(image) mounts the files of an image, read-only. The image must be there, and its files stay while the container exists.
-          - V(volume) is not there yet.
+          - V(volume) mounts a volume, as O(volumes) does.
         type: str
         choices: [bind, tmpfs, image, volume]
         default: volume
+      no_copy:
+        description:
+          - With V(volume), leave an empty volume empty, whatever the image has at O(mounts[].target).
+        type: bool
       read_only:
         description:
           - Whether it is read-only. With V(bind), so is what is mounted below the source, from Linux 5.12 and with a runtime that can do
@@ -828,12 +865,97 @@ options:
           - Take C(test) from the image if it is not given.
         type: bool
         default: false
+  ready:
+    description:
+      - How a container that this task starts, with O(state=started) or O(state=healthy), proves that it serves. All that is given must be so at
+        the same time, within C(timeout). A container that ends before that, or that its O(restart_policy) starts again, is not ready.
+      - If it is not ready, the task fails with its exit status and the last lines of its log, and undoes its changes. After a new container was
+        to take the place of an old one, the old one runs, and the message says so.
+      - Without it, an end within a moment (0.2 seconds) after the start with an exit status other than 0 is a failure, and so is one after which
+        its O(restart_policy) starts it again. C(for=0) alone asks for nothing.
+      - A container that runs already is not asked. Connections are made in the network of the container, so no port has to be published.
+    type: dict
+    suboptions:
+      for:
+        description:
+          - How many seconds it has to run.
+        type: float
+      tcp:
+        description:
+          - The port at which it has to accept connections, at one of its own addresses (at a loopback address if it has none), or
+            C(HOST:PORT), as seen from inside.
+        type: str
+      http:
+        description:
+          - What it has to answer, in plain HTTP, at one of its own addresses.
+        type: dict
+        suboptions:
+          port:
+            description:
+              - The port.
+            type: int
+            default: 80
+          path:
+            description:
+              - The path, with a query if it needs one.
+            type: str
+            default: /
+          status:
+            description:
+              - The status codes that are right. Without it, those from 200 to 399.
+            type: list
+            elements: int
+      command:
+        description:
+          - The words of a command in the container, which has to end with the exit status 0.
+        type: list
+        elements: str
+      health:
+        description:
+          - Whether its health check has to say that it is healthy.
+        type: bool
+        default: false
+      timeout:
+        description:
+          - How many seconds all of this may take.
+        type: float
+        default: 60
+  paused:
+    description:
+      - Whether all processes of a container that runs are frozen. It is paused after O(ready) is proved. If it is not set, a paused container
+        stays paused, and counts as one that runs.
+    type: bool
+  auto_remove:
+    description:
+      - Remove the container when it has ended, whoever ended it, with everything that O(state=absent) removes. Whoever watches it does that,
+        without a task and without a daemon of this collection; what a shutdown of the host has ended is removed at the next boot, and
+        what is left nevertheless by the next task.
+      - With O(detach=false) the task returns RV(status) and C(container.Output) first.
+      - It cannot be combined with a O(restart_policy).
+    type: bool
+    aliases: [rm, remove]
+  removal_wait_timeout:
+    description:
+      - When a container is removed, how many seconds to wait until its task, its snapshot and its network namespace are gone. Then the task
+        fails. Without it, the word of the engine counts.
+    type: float
+  healthy_wait_timeout:
+    description:
+      - With O(state=healthy), how many seconds it may take until the container is healthy. V(0) and less mean no limit.
+      - If O(ready) allows more time, that counts.
+    type: float
+    default: 300
   force_kill:
     description:
-      - Stop the container with C(SIGKILL) at once.
+      - Stop the container with C(SIGKILL) at once, or with O(kill_signal).
     type: bool
     default: false
     aliases: [forcekill]
+  kill_signal:
+    description:
+      - The signal that O(force_kill) sends, as a name or number. The default is C(SIGKILL). Without O(force_kill) it does nothing.
+      - A container that has not ended O(stop_timeout) later gets C(SIGKILL).
+    type: str
   detach:
     description:
       - With V(false) and O(state=started) the task waits until the container has ended, returns RV(status) and C(container.Output),
@@ -854,6 +976,12 @@ options:
         task fails and returns the output so far.
       - The default is no limit.
     type: float
+  output_logs:
+    description:
+      - With O(detach=false), show what the container has printed as a warning. C(container.Output) has it in any case.
+      - It does nothing with O(detach=true), nor with O(log_driver=none).
+    type: bool
+    default: false
   cleanup:
     description:
       - With O(detach=false), remove the container after it has ended, so that each task runs it.
@@ -948,6 +1076,45 @@ EXAMPLES = r"""
         mode: "0400"
         owner: "1000"
 
+- name: Replace a service by a new release when that answers
+  fleet.containerd.containerd_container:
+    name: shop
+    image: docker.io/library/nginx:1.27
+    env:
+      RELEASE: "2"
+    networks:
+      - name: back
+    ready:
+      http:
+        path: /
+      timeout: 30
+
+- name: Prepare the next release without touching what runs
+  fleet.containerd.containerd_container:
+    name: shop
+    image: docker.io/library/nginx:1.27
+    env:
+      RELEASE: "3"
+    networks:
+      - name: back
+    state: staged
+
+- name: Switch to it
+  fleet.containerd.containerd_container:
+    name: shop
+    image: docker.io/library/nginx:1.27
+    env:
+      RELEASE: "3"
+    networks:
+      - name: back
+    ready:
+      tcp: "80"
+
+- name: Take it back
+  fleet.containerd.containerd_container:
+    name: shop
+    state: previous
+
 - name: Restart a container
   fleet.containerd.containerd_container:
     name: web
@@ -976,13 +1143,17 @@ container:
     Id: 3f4e0c6ef5f4c6a4b1b5a0d1f9a3b9b2f7a0c5d4e3f2a1b0c9d8e7f6a5b4c3d2
     Name: /web
     State: {"Status": "running", "Running": true, "Pid": 4711, "ExitCode": 0}
+staged:
+  description: The container that was prepared, as RV(container).
+  returned: with O(state=staged), when there is one
+  type: dict
 undone:
   description:
     - Those of RV(actions) that were undone, because a later one failed. The task is changed if some were done and not undone.
   returned: on failure
   type: list
   elements: str
-  sample: ["give the name web to the new container", "stop the old container web", "create container web anew (image changed)"]
+  sample: ["stop the old container web, as both publish the port 8080/tcp of the host", "create container web anew (image changed)"]
 status:
   description: The exit status; 128 plus the number of the signal if a signal ended the container.
   returned: with O(detach=false), and when a container ended as soon as it was started

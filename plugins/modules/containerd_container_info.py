@@ -28,6 +28,17 @@ options:
     description:
       - Show only containers that carry all these labels. An empty value stands for any value.
     type: dict
+  filters:
+    description:
+      - Show only containers that pass all of these filters, as a dictionary of what C(docker ps --filter) has. A value is a text or a list. Of
+        a list, one value is enough, but for V(label), which wants all.
+      - V(label) is a label as C(NAME) or C(NAME=VALUE), or a dictionary of them. V(name) is a regular expression that a part of the name
+        matches. V(id) is the beginning of an id.
+      - V(status) is C(created), C(running), C(paused), C(restarting), C(exited), C(dead) or C(unknown). V(exited) is the exit status of a
+        container that has ended. V(health) is C(starting), C(healthy), C(unhealthy) or C(none).
+      - V(image), or V(ancestor), is the image that the container was made from, by name, digest or id. V(network) is a network that
+        it is in, or its C(NetworkMode). V(volume) is a volume, or the path in the container or on the host of something that is mounted.
+    type: dict
 seealso:
   - module: fleet.containerd.containerd_container
 """
@@ -42,6 +53,14 @@ EXAMPLES = r"""
   fleet.containerd.containerd_container_info:
     labels:
       tier: frontend
+
+- name: Show the containers of two images that do not run
+  fleet.containerd.containerd_container_info:
+    filters:
+      status: [created, exited]
+      image:
+        - docker.io/library/nginx:1.27
+        - docker.io/library/redis:7
 """
 
 RETURN = r"""

@@ -15,6 +15,7 @@ import testinfra  # type: ignore[import-untyped]  # has no types
 from ansible_collections.fleet.containerd.tests.support import ansible
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, hand_made_layers
+from ansible_collections.fleet.containerd.tests.support.inside import Ground, prepared
 from ansible_collections.fleet.containerd.tests.support.modules import Modules, running_modules
 from ansible_collections.fleet.containerd.tests.support.networked import Networked, networked
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, running_registry
@@ -96,6 +97,13 @@ def module_server(tmp_path_factory: pytest.TempPathFactory) -> t.Iterator[Module
 def modules(module_server: Modules, tmp_path: pathlib.Path) -> Modules:
     """The modules without ansible-playbook, for tests that run them hundreds of times."""
     return module_server.writing_to(tmp_path / "result")
+
+
+@pytest.fixture
+def ground(tmp_path: pathlib.Path, registry: Registry, layout: Layout) -> t.Iterator[Ground]:
+    """What the host has for tests of what a process inside a container sees."""
+    with prepared(tmp_path, registry, layout) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

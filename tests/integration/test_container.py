@@ -104,9 +104,9 @@ def test_a_change_makes_the_container_anew(site: Site, host: t.Any, busybox: str
     assert second.value("recreated_because") == ["env"]
     assert second.actions == [
         "create container web anew (env changed); not asked for any more and reset to the image's default: labels",
-        "stop the old container web",
+        "start container web beside the old one",
         "give the name web to the new container",
-        "start container web",
+        "stop the old container web",
         f"remove the old container {old[:12]}",
     ]
     diff = second.value("diff")

@@ -48,6 +48,7 @@ def test_examples(embedded_site: EmbeddedSite, busybox: str) -> None:
         container("web", busybox, state="present"),
         container("front", busybox, state="present", labels={"tier": "frontend"}),
     )
-    one, labelled = embedded_site.play(*examples_of("containerd_container_info")).results
+    one, labelled, filtered = embedded_site.play(*examples_of("containerd_container_info")).results
     assert one.value("container")["Name"] == "/web"
     assert [found["Name"] for found in labelled.value("containers")] == ["/front"]
+    assert filtered.value("containers") == []

@@ -255,7 +255,7 @@ def test_an_old_container_that_cannot_be_removed(jobs: Jobs) -> None:
     subprocess.run(["chattr", "+i", log], check=True)
     try:
         new = jobs.modules.run(KIND, **web, command=["sleep", "1001"])
-        assert new["actions"][-1] == "start container web"
+        assert new["actions"][-1] == "stop the old container web"
         assert new["container"]["State"]["Running"]
         assert pathlib.Path(f"/proc/{new['container']['State']['Pid']}/cmdline").read_bytes() == b"sleep\x001001\x00"
         assert not pathlib.Path(f"/proc/{old['State']['Pid']}").exists()

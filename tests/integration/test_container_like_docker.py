@@ -84,7 +84,7 @@ def test_what_an_image_declares(site: Site, modules: Modules, image: str, tmp_pa
     found = [(path.stat().st_uid, path.stat().st_gid, stat.S_IMODE(path.stat().st_mode)) for path in (data, data / "seed")]
     assert found == [(1000, 2000, 0o750), (1000, 1000, 0o640)]
     for name in ("one", "two"):
-        modules.run("containerd_container", **site.defaults, name=name, state="absent")
+        modules.run("containerd_container", **site.defaults, name=name, state="absent", keep_volumes=False)
     assert not data.parent.parent.exists()
 
 

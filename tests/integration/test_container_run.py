@@ -48,8 +48,8 @@ def test_waiting_for_the_end(site: Site, busybox: str) -> None:
     assert done.value("container")["State"]["Status"] == "exited"
     again, restarted, failed, cleaned = site.play(
         job("ok", "echo to stdout; echo to stderr >&2", image=busybox),
-        job("ok", "echo to stdout; echo to stderr >&2", image=busybox, restart=True),
-        job("bad", "echo why; exit 3", image=busybox, ignore_errors=True),
+        job("ok", "echo to stdout; echo to stderr >&2", image=busybox, restart=True, output_logs=True),
+        job("bad", "printf 'why\\033[31m\\nso'; exit 3", image=busybox, ignore_errors=True, output_logs=True),
         job("clean", "echo gone", image=busybox, cleanup=True),
     ).results
     assert not again.changed
@@ -57,8 +57,13 @@ def test_waiting_for_the_end(site: Site, busybox: str) -> None:
     assert restarted.actions == ["start container ok", "wait for container ok to end"]
     assert failed.failed
     assert failed.changed
-    assert failed.msg == "the container bad ended: exit status 3\nThe last that it printed:\nwhy"
-    assert (failed.value("status"), failed.value("container")["Output"]) == (3, "why\n")
+    assert failed.msg == "the container bad ended: exit status 3\nThe last that it printed:\nwhy\\x1b[31m\nso"
+    assert (failed.value("status"), failed.value("container")["Output"]) == (3, "why\x1b[31m\nso")
+    (said,) = restarted.result["warnings"]
+    # A container that is started again adds to its log, as with Docker.
+    assert sorted(said.splitlines()) == ["the container ok printed:", *["to stderr"] * 2, *["to stdout"] * 2]
+    assert failed.result["warnings"][-1:] == ["the container bad printed:\nwhy\\x1b[31m\nso"]
+    assert "printed" not in json.dumps([one.result.get("warnings", []) for one in (done, cleaned)])
     assert cleaned.actions[-1] == "remove container clean"
     assert cleaned.value("container")["Output"] == "gone\n"
     with site.engine() as engine:
@@ -142,12 +147,13 @@ def test_stopping(site: Site, host: t.Any, busybox: str) -> None:
     def exit_code(result: t.Any) -> int:
         return int(result.value("container")["State"]["ExitCode"])
 
-    names = ("polite", "stubborn", "forced", "numbered")
+    names = ("polite", "stubborn", "forced", "numbered", "told")
     made = site.play(
         container("polite", **waits("USR1", stop_signal="USR1", stop_timeout=300)),
         container("stubborn", **waits("USR1", stop_timeout=1)),
         container("forced", **waits("USR1", stop_timeout=300)),
         container("numbered", **waits("INT", stop_timeout=300)),
+        container("told", **waits("USR2", stop_timeout=300)),
     ).results
     deadline = time.monotonic() + 60
     while not all("ready" in pathlib.Path(one.value("container")["LogPath"]).read_text() for one in made):
@@ -158,10 +164,11 @@ def test_stopping(site: Site, host: t.Any, busybox: str) -> None:
         container("polite", state="stopped"),
         container("stubborn", state="stopped"),
         container("forced", state="stopped", force_kill=True),
+        container("told", state="stopped", force_kill=True, kill_signal="USR2"),
         container("numbered", state="absent", stop_signal="2"),
     ).results
     seconds = time.monotonic() - started
-    assert [exit_code(one) for one in stopped[:3]] == [7, 137, 137]
+    assert [exit_code(one) for one in stopped[:4]] == [7, 137, 137, 7]
     # The one second of the stubborn one, and nobody's five minutes.
     assert 1 < seconds < 120
     for name, one in zip(names, made):
@@ -233,7 +240,8 @@ def test_an_image_that_could_write_to_the_host_is_refused(
 
 def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layout, tmp_path: pathlib.Path) -> None:
     script = tar_of([Entry("manage", b'#!/bin/sh\necho "$1: done"\n', mode=0o755)])
-    server = busybox_image(layout, Cmd=["sleep", "1000"], StopSignal="SIGKILL")
+    serves = "mkdir -p /www; echo hello >/www/index.html; exec httpd -f -p 80 -h /www"
+    server = busybox_image(layout, Cmd=["sh", "-c", serves], StopSignal="SIGKILL")
     registry.push(layout.path, server, "examples/nginx", "1.27")
     registry.push(layout.path, busybox_image(layout, [script]), "examples/app", "1.4")
     replace = {
@@ -241,7 +249,7 @@ def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layou
         "registry.example.com/team": f"{registry.address}/examples",
         "/srv/www": str(tmp_path),
     }
-    web, database, job, show, backup, restart, remove = examples_of("containerd_container", replace)
+    web, database, job, show, backup, shop, stage, switch, back, restart, remove = examples_of("containerd_container", replace)
     network = task("containerd_network", name="back", ipam_config=[{"subnet": "172.30.8.0/24"}])
     with own_host(tmp_path / "host") as own:
         embedded_site.converge(network, under=own.under)
@@ -252,5 +260,13 @@ def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layou
         assert shown.value("job.container.Output") == "migrate: done\n"
         assert restarted.actions == ["stop container web", "start container web"]
         embedded_site.converge(backup, variables={"db_password": "hush"}, under=own.under)
+        releases = []
+        for one in (shop, stage, switch, back):
+            releases += embedded_site.converge(one, under=own.under)
+        assert [f"RELEASE={number}" for number in "2232"] == [
+            next(one for one in result.value("container")["Config"]["Env"] if one.startswith("RELEASE=")) for result in releases
+        ]
         embedded_site.converge(remove, under=own.under)
-        embedded_site.play(task("containerd_container", name="database", state="absent"), under=own.under)
+        embedded_site.play(
+            *(task("containerd_container", name=name, state="absent") for name in ("database", "shop")), under=own.under
+        )

@@ -180,6 +180,7 @@ CASES: t.Dict[str, Case] = {
         {"volumes": ["HERE:/here"]}, "stat -c %u /here/read; cat /here/read; (: >/here/read) 2>&1; (: >/here/write) && echo written",
         "65534\nread\nsh: can't create /here/read: Permission denied\nwritten",
     ),
+    "a volume": Case({"volumes": ["data:/new/place"]}, "stat -c %u /new/place; echo v >/new/place/x && cat /new/place/x", "0\nv"),
     "memory": Case(
         {"tmpfs": ["/mem:uid=7,mode=700"], "shm_size": "2M", "ipc_mode": "shareable"},
         "stat -c '%u %a' /mem; echo x >/dev/shm/x && cat /dev/shm/x; df -k /dev/shm | sed -n 's/.* \\(2048\\) .*/\\1/p'", "7 700\nx\n2048",

@@ -23,6 +23,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine import lab
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import (
     ACTIVE,
     COMMITTED,
+    VOLUMES,
     Container,
     Image,
     Labels,
@@ -237,12 +238,20 @@ class MemoryContainers:
         self._space.containers[container.id] = changed._replace(updated_at=time.time())
         return self._space.containers[container.id]
 
-    def delete(self, container_id: str) -> None:
+    def delete(self, container_id: str, keep_volumes: bool = False) -> None:
         self.get(container_id)
         if any(task.container_id == container_id for task in self._space.tasks.list()):
             raise FailedPrecondition(f"the container {container_id[:12]} has a task")
         del self._space.containers[container_id]
-        shutil.rmtree(self._engine.container_path(container_id), ignore_errors=True)
+        path = self._engine.container_path(container_id)
+        keep = keep_volumes and os.path.isdir(os.path.join(path, VOLUMES))
+        for name in os.listdir(path) if os.path.isdir(path) else ():
+            if not (keep and name == VOLUMES):
+                shutil.rmtree(os.path.join(path, name)) if os.path.isdir(os.path.join(path, name)) else os.unlink(
+                    os.path.join(path, name)
+                )
+        if not keep:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 class MemoryEngine:
@@ -297,6 +306,7 @@ class MemoryEngine:
             space.leased = {item for item in space.leased if item[0] in space.leases}
             todo: t.List[Node] = [("content", image.target.digest) for image in space.images.values()]
             todo += [(f"snapshots/{one.snapshotter}", one.snapshot_key) for one in space.containers.values()]
+            todo += [node for one in space.containers.values() for node in _named(one.labels)]
             todo += [node for _lease, node in space.leased]
             todo += [("content", digest) for digest, info in space.content.items() if L.GC_ROOT in info.labels]
             todo += [(store, key) for key, info in space.snapshots.items() if L.GC_ROOT in info.labels]
@@ -315,11 +325,7 @@ class MemoryEngine:
             parent = self._space.snapshots[node[1]].parent if node[1] in self._space.snapshots else ""
             yield from [(node[0], parent)] if parent else []
         elif node[1] in self._space.content:
-            for key, value in self._space.content[Digest(node[1])].labels.items():
-                if key.startswith(L.GC_REF_CONTENT) or key == L.GC_REF_CONTENT.rstrip("."):
-                    yield ("content", value)
-                elif key.startswith(L.GC_REF_SNAPSHOT):
-                    yield (f"snapshots/{key[len(L.GC_REF_SNAPSHOT) :].partition('/')[0]}", value)
+            yield from _named(self._space.content[Digest(node[1])].labels)
 
     @property
     def data_root(self) -> str:
@@ -329,7 +335,7 @@ class MemoryEngine:
         return "", self.world.directory
 
     def container_path(self, container_id: str) -> str:
-        return os.path.join(self.world.directory, "containers", self.namespace, container_id)
+        return os.path.join(self.world.directory, "containers", "memory", self.namespace, container_id)
 
     def container_dir(self, container_id: str) -> str:
         os.makedirs(self.container_path(container_id), exist_ok=True)
@@ -343,6 +349,15 @@ class MemoryEngine:
 
     def close(self) -> None:
         """The World outlives its engines."""
+
+
+def _named(labels: t.Mapping[str, str]) -> t.Iterator[Node]:
+    """What labels keep."""
+    for key, value in labels.items():
+        if key.startswith(L.GC_REF_CONTENT) or key == L.GC_REF_CONTENT.rstrip("."):
+            yield ("content", value)
+        elif key.startswith(L.GC_REF_SNAPSHOT):
+            yield (f"snapshots/{key[len(L.GC_REF_SNAPSHOT) :].partition('/')[0]}", value)
 
 
 def extract(data: bytes, root: str) -> None:

@@ -16,6 +16,7 @@ import time
 import typing as t
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import (
+    CREATED,
     PAUSED,
     RESTARTING,
     RUNNING,
@@ -94,6 +95,11 @@ class MemoryTasks:
     def health(self, container_id: str) -> t.Mapping[str, t.Any]:
         return self.healths.get(container_id, {})
 
+    def exec(self, container: Container, process: t.Mapping[str, t.Any], timeout: float) -> t.Tuple[int, bytes]:
+        self._in(container.id, RUNNING)
+        printed, status = _played(list(process["args"]))
+        return (-1, b"it takes too long") if status is None else (status, printed.encode())
+
     def find_runtime(self, binary: str) -> str:
         return binary
 
@@ -118,7 +124,7 @@ class MemoryTasks:
 
     def finish(self, container_id: str, exit_status: int = 0, oom_killed: bool = False) -> TaskState:
         """For tests: the process ends."""
-        state = self._in(container_id, RUNNING, PAUSED)
+        state = self._in(container_id, CREATED, RUNNING, PAUSED)
         return self._set(
             state._replace(status=STOPPED, pid=0, exit_status=exit_status, exited_at=time.time(), oom_killed=oom_killed)
         )
@@ -134,7 +140,7 @@ class MemoryTasks:
             return [state for _id, state in sorted(self._tasks.items())]
 
     def signal(self, container_id: str, signal: int) -> None:
-        self._in(container_id, RUNNING, PAUSED)
+        self._in(container_id, CREATED, RUNNING, PAUSED)
         if signal not in _HARMLESS:
             self.finish(container_id, 128 + signal)
 

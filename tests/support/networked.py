@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import pathlib
@@ -138,8 +139,9 @@ class Networked:
             unmount_below(state)
             shutil.rmtree(state, ignore_errors=True)
         shutil.rmtree(f"/run/containerd/runc/{self.namespace}", ignore_errors=True)
-        for group in pathlib.Path("/sys/fs/cgroup").glob(f"**/{self.namespace}"):
-            for one in [*group.glob("*/"), group]:
+        # Not pathlib's: groups of others go meanwhile.
+        for group in glob.glob(f"/sys/fs/cgroup/**/{self.namespace}", recursive=True):
+            for one in [*pathlib.Path(group).glob("*/"), pathlib.Path(group)]:
                 with contextlib.suppress(OSError):
                     one.rmdir()
         for pin in self.path("/run/netns").iterdir():

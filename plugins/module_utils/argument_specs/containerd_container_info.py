@@ -10,6 +10,7 @@ from .engine import ENGINE
 SPEC = {
     'argument_spec': {
         **ENGINE,
+        'filters': {'type': 'dict'},
         'labels': {'type': 'dict'},
         'name': {'type': 'list', 'elements': 'str'},
     },

@@ -203,8 +203,8 @@ class ContainerStore(t.Protocol):
     def update(self, container: Container, fields: t.Sequence[str]) -> Container:
         """Replace the fields named (labels, spec, extensions, image); NotFound; InvalidArgument for others."""
 
-    def delete(self, container_id: str) -> None:
-        """NotFound; FailedPrecondition while it has a task."""
+    def delete(self, container_id: str, keep_volumes: bool = False) -> None:
+        """NotFound; FailedPrecondition while it has a task. keep_volumes: of its directory, the volumes stay."""
 
 class TaskService(t.Protocol):
     """Running containers. A task belongs to one container and has its id."""
@@ -227,6 +227,11 @@ class TaskService(t.Protocol):
 
     def health(self, container_id: str) -> t.Mapping[str, t.Any]:
         """What the health check has found, as docker has it: Status, FailingStreak, Log; empty without one."""
+
+    def exec(self, container: Container, process: t.Mapping[str, t.Any], timeout: float) -> t.Tuple[int, bytes]:
+        """Run a process in a container that runs: as in the runtime spec. Its exit status (-1: it did not end within timeout seconds, so
+        it was ended) and the beginning of its output. What it has left in its session is ended. NotFound, FailedPrecondition.
+        """
 
     def find_runtime(self, binary: str) -> str:
         """The path of the runtime, as start() would find it; empty if it cannot be known. NotFound tells what to install."""

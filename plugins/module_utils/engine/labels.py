@@ -32,10 +32,17 @@ LIMIT = 4096
 OURS = "fleet.containerd/"
 #: For a container in a recreation: its future or former name, instead of NAME.
 STAGE = OURS + "stage"
+#: With STAGE: a container that had the name until the new one got it, or one that was made for a later task.
+ROLE = OURS + "role"
+FORMER, STAGED = "former", "staged"
+#: For a container that a recreation stops: it ran, and runs again if there is no new one.
+TO_RUN = OURS + "to-run"
 #: Before the name of another container whose namespaces a container uses.
 USES = OURS + "uses."
 #: Extension: the canonical desired state of a container.
 DESIRED = "fleet.containerd.desired"
+#: Extension: the image and the options of the container before this one.
+PREVIOUS = "fleet.containerd.previous"
 
 # Containers (containerd's restart monitor): how often it has started one.
 RESTART_COUNT = "containerd.io/restart.count"

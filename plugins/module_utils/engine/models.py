@@ -14,8 +14,8 @@ Labels = t.Mapping[str, str]
 # Snapshot kinds (containerd core/snapshots: Kind).
 VIEW, ACTIVE, COMMITTED = "view", "active", "committed"
 
-#: Below the directory of a container: the volumes that its image declares.
-VOLUMES = "volumes"
+#: Below the directory of a container: the volumes that it has alone; and the file that says which volumes it uses (volume/users.py).
+VOLUMES, VOLUMES_FILE = "volumes", "volumes.json"
 
 # Task status (containerd task.Status). RESTARTING: the task has ended, and its supervisor is about to start it again.
 CREATED, RUNNING, STOPPED, PAUSED, RESTARTING = "created", "running", "stopped", "paused", "restarting"
@@ -148,7 +148,8 @@ class Supervision(t.NamedTuple):
 
     policy: no, always, unless-stopped, or on-failure (at most retries times; 0: no limit). delay: seconds before the first start, which
     double with each, up to max_delay, unless it ran for a while; 0.0: as the engine does it. restarts, waited: the number of starts by
-    supervisors so far, and the last delay. stop_signal, stop_timeout: how on_failure stops it.
+    supervisors so far, and the last delay. stop_signal, stop_timeout: how on_failure stops it. mounts: something has to be mounted on the
+    host before each start. remove: it goes when it has ended.
     """
 
     policy: str = "no"
@@ -160,10 +161,12 @@ class Supervision(t.NamedTuple):
     stop_timeout: float = 10.0
     restarts: int = 0
     waited: float = 0.0
+    mounts: bool = False
+    remove: bool = False
 
     @property
     def wanted(self) -> bool:
-        return self.policy != "no" or self.health is not None
+        return self.policy != "no" or self.health is not None or self.remove
 
 
 class TaskState(t.NamedTuple):

@@ -76,7 +76,7 @@ class ContainerProxy:
     def __init__(
         self,
         rpc: Channel,
-        removing: t.Callable[[str], t.ContextManager[None]],
+        removing: t.Callable[[str, bool], t.ContextManager[None]],
         making: t.Callable[[], t.ContextManager[t.Any]],
     ) -> None:
         self._rpc, self._removing, self.making = rpc, removing, making
@@ -137,13 +137,13 @@ class ContainerProxy:
         request = {"container": message, "update_mask": {"paths": list(fields)}}
         return _container(self._rpc.call("containers.v1.Containers/Update", request)["container"])
 
-    def delete(self, container_id: str) -> None:
+    def delete(self, container_id: str, keep_volumes: bool = False) -> None:
         """Check for a task first: the daemon would delete the record of a running container, which then nobody could reach."""
         self._get(container_id)
         try:
             self._rpc.call("tasks.v1.Tasks/Get", {"container_id": container_id})
         except NotFound:
-            with self._removing(container_id):
+            with self._removing(container_id, keep_volumes):
                 self._rpc.call("containers.v1.Containers/Delete", {"id": container_id})
             return
         raise FailedPrecondition(f"the container {container_id[:12]} has a task: stop it and delete the task first")

@@ -47,6 +47,7 @@ class Monitor:
             or asked.health
             or asked.delay
             or asked.max_delay
+            or asked.mounts
             or (stdin and not terminal)
         ):
             return False

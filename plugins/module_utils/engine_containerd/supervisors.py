@@ -87,18 +87,24 @@ class Supervisors:
         directory, results = self._directory(container.id), self.results(container.id)
         if self._by_monitor(container.id, io, asked):
             asked = asked._replace(policy="no")
-        more, runtime = {"state-root": self._state_root}, container.runtime.binary
+        more, runtime = {"state-root": self._state_root}, [""] * 0
         if asked.wanted:
             from ..libexec.starter import command
 
             more["again"] = "\t".join(command(self._data_root, "again", directory))
+            if asked.remove:
+                more["remove"] = "\t".join(command(self._data_root, "remove", directory))
         if asked.health:
-            from ..runtime.runc import find_binary
-
             make_dir(os.path.dirname(results))
-            runtime = self._find_runtime(runtime) or find_binary(runtime)
-        words = [runtime, "--root", self._runtime_root, *(["--systemd-cgroup"] if made_by_systemd(container.spec) else [])]
-        tell(directory, asked, words, results, more)
+            runtime = self.runtime_of(container)
+        tell(directory, asked, runtime, results, more)
+
+    def runtime_of(self, container: Container) -> t.List[str]:
+        """The command of its runtime up to the verb, with the state that containerd's shim has it keep."""
+        from ..runtime.runc import find_binary
+
+        binary = self._find_runtime(container.runtime.binary) or find_binary(container.runtime.binary)
+        return [binary, "--root", self._runtime_root, *(["--systemd-cgroup"] if made_by_systemd(container.spec) else [])]
 
     def watch(self, container_id: str, pid: int) -> None:
         """Have a supervisor for a container whose log writer was killed. pid: its first process, whose parent is containerd's shim."""

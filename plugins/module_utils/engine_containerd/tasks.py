@@ -187,6 +187,14 @@ class TaskProxy:
     def health(self, container_id: str) -> t.Mapping[str, t.Any]:
         return results(self._supervisors.results(container_id))
 
+    def exec(self, container: Container, process: t.Mapping[str, t.Any], timeout: float) -> t.Tuple[int, bytes]:
+        from ..libexec.once import run_once
+
+        self._in(container.id, RUNNING)
+        return run_once(
+            self._supervisors.runtime_of(container), container.id, process, self._place.container_dir(container.id), timeout
+        )
+
     # Our own records
 
     def _files(self, container_id: str) -> t.Tuple[str, str]:

@@ -95,7 +95,7 @@ class ContainerRecords:
         database: Database,
         namespace: str,
         has_task: t.Callable[[str], bool],
-        removing: t.Callable[[str], t.ContextManager[None]],
+        removing: t.Callable[[str, bool], t.ContextManager[None]],
         making: t.Callable[[], t.ContextManager[t.Any]],
     ) -> None:
         self._database, self._namespace, self._has_task, self._removing = database, namespace, has_task, removing
@@ -193,11 +193,11 @@ class ContainerRecords:
                 raise AlreadyExists(f"a container with the name {merged.labels.get(NAME)} exists already") from error
         return merged
 
-    def delete(self, container_id: str) -> None:
+    def delete(self, container_id: str, keep_volumes: bool = False) -> None:
         if self._has_task(container_id):
             raise FailedPrecondition(f"the container {container_id[:12]} has a task: stop it and delete the task first")
         self.get(container_id)
-        with self._removing(container_id), self._database.write() as connection:
+        with self._removing(container_id, keep_volumes), self._database.write() as connection:
             connection.execute("DELETE FROM containers WHERE namespace=? AND id=?", (self._namespace, container_id))
 
 

@@ -125,6 +125,8 @@ class EmbeddedTasks:
             from ..libexec.starter import command
 
             more["again"] = "\t".join(command(self._data_root, "again", directory))
+            if asked.remove:
+                more["remove"] = "\t".join(command(self._data_root, "remove", directory))
         tell(directory, asked, runtime.command, self._results(container.id), more)
 
     def supervise(self, container: Container, io: TaskIO, supervision: Supervision) -> None:
@@ -165,6 +167,15 @@ class EmbeddedTasks:
 
     def health(self, container_id: str) -> t.Mapping[str, t.Any]:
         return results(self._results(container_id))
+
+    def exec(self, container: Container, process: t.Mapping[str, t.Any], timeout: float) -> t.Tuple[int, bytes]:
+        from ..libexec.once import run_once
+
+        status = self.state(container.id).status
+        if status != RUNNING:
+            raise FailedPrecondition(f"the container {container.id[:12]} is {status}")
+        runtime = RuntimeProgram(container.runtime.binary, self._runtime_root, made_by_systemd(container.spec))
+        return run_once(runtime.command, container.id, process, self._bundle(container.id).path, timeout)
 
     # Looking
 

@@ -18,7 +18,7 @@ import os
 import re
 import typing as t
 
-from ..engine.models import VOLUMES
+from ..engine.models import VOLUMES, VOLUMES_FILE
 from ..errors import EngineError, InvalidArgument, NotFound, Unavailable, from_os_error, printable
 from ..hostfs.atomic import make_dir, read_file, write_file
 from ..hostfs.lock import abandoned, marked
@@ -125,30 +125,33 @@ class Place:
         make_dir(self._containers)
 
     @contextlib.contextmanager
-    def removing(self, container_id: str) -> t.Iterator[None]:
-        """A context for removing a container's record. It then removes the directory.
+    def removing(self, container_id: str, keep_volumes: bool = False) -> t.Iterator[None]:
+        """A context for removing a container's record. It then removes the directory, but for the volumes if they are to be kept.
 
         First the volumes get a name that marks them as doomed. Otherwise a directory with volumes and no record is never swept:
-        the records may be lost, or not be available yet.
+        the records may be lost, or not be available yet. If they are kept, the file that says that the container uses them gets it.
         """
         from ..hostfs.mounts import unmount_below
         from ..hostfs.remove import DOOMED, rename_then_remove
 
         path = self.container_path(container_id)
-        volumes, doomed = os.path.join(path, VOLUMES), os.path.join(path, DOOMED + VOLUMES)
-        _rename(volumes, doomed)
+        keep = keep_volumes and os.path.isdir(os.path.join(path, VOLUMES))
+        marked = VOLUMES_FILE if keep else VOLUMES
+        there, doomed = os.path.join(path, marked), os.path.join(path, DOOMED + marked)
+        _rename(there, doomed)
         try:
             yield
         except (NotFound, Unavailable):
             # The record is gone, or we do not know. If it is not, the next start takes the volumes back.
             raise
         except EngineError:
-            _rename(doomed, volumes)
+            _rename(doomed, there)
             raise
         self.rest = True
-        # What it shared with other containers.
-        unmount_below(path)
-        rename_then_remove(path)
+        for one in [os.path.join(path, name) for name in os.listdir(path) if name != VOLUMES] if keep else [path]:
+            # What it shared with other containers.
+            unmount_below(one)
+            rename_then_remove(one)
         self.rest = False
 
     def set_aside_strangers(self, known: t.Callable[[], t.Collection[str]]) -> bool:

@@ -132,20 +132,25 @@ def _doomed(path: str) -> str:
     return os.path.join(parent, f"{DOOMED}{name[:64]}-{secrets.token_hex(4)}")
 
 
+def doom(path: str) -> str:
+    """Take the name away, so that the next sweep() of the parent directory removes the tree. The new path; empty when it was absent."""
+    doomed = _doomed(path)
+    try:
+        os.rename(path, doomed)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise from_os_error(error, f"removing {path}") from error
+    return doomed
+
+
 def rename_then_remove(path: str) -> bool:
     """Take the name away at once, then remove the tree; False when it was absent.
 
     If we are killed in between, the next sweep() of the parent directory removes the rest.
     """
-    doomed = _doomed(path)
-    try:
-        os.rename(path, doomed)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise from_os_error(error, f"removing {path}") from error
-    remove_tree(doomed)
-    return True
+    doomed = doom(path)
+    return bool(doomed) and remove_tree(doomed)
 
 
 def set_aside_strangers(directory: str, known: t.Collection[str], keep: t.Callable[[str], bool]) -> bool:

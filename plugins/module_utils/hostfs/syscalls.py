@@ -22,9 +22,20 @@ _PR_SET_PDEATHSIG = 1
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1
 
 
+#: capabilities(7), for capable().
+CAP_SYS_PTRACE, CAP_SYS_RESOURCE = 19, 24
+
+
 @functools.cache
 def libc() -> t.Any:
     return ctypes.CDLL(None, use_errno=True)
+
+
+def capable(capability: int) -> bool:
+    """Whether this process has a capability, in its own user namespace (proc(5))."""
+    with open("/proc/self/status", encoding="utf-8") as stream:
+        sets = next((line.split()[1] for line in stream if line.startswith("CapEff:")), "0")
+    return bool(int(sets, 16) >> capability & 1)
 
 
 def _check(result: int, what: str) -> int:

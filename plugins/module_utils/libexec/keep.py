@@ -215,19 +215,9 @@ class Keeper:
         if not self.wait(seconds, status):
             return False
         self.start()
-        try:
-            pid = os.fork()
-        except OSError:
-            # No more processes.
+        pid = self._run([*self._settings["again"].split("\t"), str(self.restarts), str(self.waited)])
+        if not pid:
             return False
-        if pid == 0:
-            try:
-                # The task, and the shim that we may be a child of, go before the next one comes.
-                os.setsid()
-                command = [*self._settings["again"].split("\t"), str(self.restarts), str(self.waited)]
-                os.execve(command[0], command, {"PATH": os.environ.get("PATH", "")})
-            finally:
-                os._exit(127)
         # It tries as often as it has to. When containerd's shim goes with the task, that tells us to end.
         poller = poll()
         for fd in (self.fd, watch(pid)):
@@ -237,3 +227,23 @@ class Keeper:
                 return os.waitpid(pid, 0)[1] == 0
             self.woken()
         return True
+
+    def clean_up(self) -> None:
+        """Nothing is started any more: have a program of ours remove the container, if that is asked for. At a shutdown, the boot does."""
+        if "remove" in self._settings and not self.down:
+            self._run(self._settings["remove"].split("\t"))
+
+    def _run(self, command: list[str]) -> int:
+        """Have a program run that outlives us; its pid, or 0 if there may be no more processes."""
+        try:
+            pid = os.fork()
+        except OSError:
+            return 0
+        if pid == 0:
+            try:
+                # The task, and the shim that we may be a child of, go while it runs.
+                os.setsid()
+                os.execve(command[0], command, {"PATH": os.environ.get("PATH", "")})
+            finally:
+                os._exit(127)
+        return pid

@@ -72,6 +72,7 @@ def main(arguments: list[str]) -> int:
                 return 0
             record(f"{{{known},{end}{_next(keeper, -1.0)}}}\n", directory, spare)
         poststop(".")
+        keeper.clean_up()
         if late:
             copy(log, keeper, streams, Init(-2), 0)
             log.finish()

@@ -50,6 +50,7 @@ def main(arguments: list[str]) -> int:
     while run.last():
         run.begin()
     poststop(bundle)
+    keeper.clean_up()
     return 0
 
 

@@ -48,6 +48,7 @@ def main(arguments: list[str]) -> int:
         known["restarting"] = False
         write(json.dumps(known) + "\n", path, spare)
         poststop(bundle)
+        keeper.clean_up()
     return 0
 
 

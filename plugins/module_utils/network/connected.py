@@ -52,7 +52,7 @@ class Endpoint(t.NamedTuple):
 class Connected(t.NamedTuple):
     """container_id: unique on the host, so that networks can tell containers of all engines apart. names: its own, the first is its
     host name. endpoints: in their order; ports are published in the first network that can. resolver: its resolv.conf, if it has one of its
-    own.
+    own. silent: the other members of its networks do not get its names, since another container has them yet.
     """
 
     container_id: str
@@ -62,6 +62,7 @@ class Connected(t.NamedTuple):
     hosts: str = ""
     places: Places = Places()
     resolver: t.Optional[Resolver] = None
+    silent: bool = False
 
     def to_json(self) -> Document:
         return {
@@ -85,6 +86,7 @@ class Connected(t.NamedTuple):
                 document["hosts"],
                 Places(**{**places, "bin_dirs": tuple(places["bin_dirs"])}),
                 _resolver(document.get("resolver")),
+                bool(document.get("silent")),
             )
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, InvalidArgument) as error:
             raise DataLoss(f"what is kept of a container's networks cannot be read: {printable(error, 120)}") from error

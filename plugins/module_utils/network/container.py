@@ -65,11 +65,23 @@ class Connection:
 
     def connect(self, number: int) -> t.List[str]:
         """Attach to one of the networks, also while the container runs; problems as of up()."""
-        names = (*self._connected.names, *self._connected.endpoints[number].aliases)
-        member = Member(self._key(number), names, (), self._connected.hosts)
-        member.check()
+        self._member(number).check()
         result = Chain(self._conflist(number), self._host).attach(self._attachment(number))
-        return self._names(number).join(member._replace(addresses=tuple(str(one.ip) for one in result.addresses)))
+        return self._names(number).join(self._member(number, result))
+
+    def _member(self, number: int, result: t.Optional[Result] = None) -> Member:
+        names = (*self._connected.names, *self._connected.endpoints[number].aliases)
+        addresses = tuple(str(one.ip) for one in result.addresses) if result else ()
+        return Member(self._key(number), names, addresses, self._connected.hosts, self._connected.silent)
+
+    def tell(self) -> t.List[str]:
+        """Have the others know its names as they are by now; problems as of up()."""
+        problems, there = t.cast(t.List[str], []), self._connected.results()
+        for number, endpoint in enumerate(self._connected.endpoints):
+            result = there[endpoint.network]
+            with _told(problems):
+                problems += self._names(number).join(self._member(number, result)) if result else []
+        return problems
 
     def disconnect(self, number: int) -> t.List[str]:
         """Detach from one; problems as of down(). The network's file may be gone by now."""

@@ -25,12 +25,16 @@ _SUFFIX = ".json"
 
 
 class Member(t.NamedTuple):
-    """key: tells it from all others of its network. hosts: the file on the host that is its /etc/hosts; empty for none."""
+    """key: tells it from all others of its network. hosts: the file on the host that is its /etc/hosts; empty for none.
+
+    silent: others are not told its names.
+    """
 
     key: str
     names: t.Tuple[str, ...]
     addresses: t.Tuple[str, ...]
     hosts: str = ""
+    silent: bool = False
 
     def check(self) -> None:
         """InvalidArgument for a name that would be more than a name in a hosts file."""
@@ -74,8 +78,12 @@ class Names:
 
     def _tell(self) -> t.List[str]:
         members = self.members()
-        lines = [line for one in members for line in one.lines()]
-        return [problem for one in members for problem in self._write(one, lines if self._shared else one.lines())]
+        return [problem for one in members for problem in self._write(one, self._lines(one, members))]
+
+    def _lines(self, member: Member, members: t.Sequence[Member]) -> t.List[str]:
+        """What a member knows: itself, and the others that are not silent."""
+        known = [one for one in members if one.key == member.key or (self._shared and not one.silent)]
+        return [line for one in known for line in one.lines()]
 
     def _write(self, member: Member, lines: t.Sequence[str]) -> t.List[str]:
         if member.hosts:
@@ -88,10 +96,10 @@ class Names:
     def _read(self, path: str) -> t.Optional[Member]:
         raw = read_file(path)
         try:
-            key, names, addresses, hosts = json.loads(raw or b"null")
+            key, names, addresses, hosts, *silent = json.loads(raw or b"null")
         except (ValueError, TypeError):
             return None
-        return Member(key, tuple(names), tuple(addresses), hosts)
+        return Member(key, tuple(names), tuple(addresses), hosts, silent == [True])
 
     def _file(self, key: str) -> str:
         if "/" in key or "\0" in key or key.startswith("."):

@@ -15,6 +15,7 @@ import typing as t
 
 from ..errors import EngineError, Unavailable
 from ..hostfs.atomic import read_file
+from ..hostfs.syscalls import CAP_SYS_PTRACE, capable
 from .connected import Connected, Endpoint, alone, pinned
 from .container import Connection
 from .places import Places
@@ -63,17 +64,14 @@ def _inode(path: str) -> _Inode:
 
 
 def _namespaces() -> t.Set[_Inode]:
-    """Those of all processes; empty where some cannot be looked at (without CAP_SYS_PTRACE): they could be in any."""
+    """Those of all processes; empty where those of other users cannot be looked at: they could be in any."""
     found = set()
-    for name in os.listdir("/proc"):
-        # The first one is nobody's: it may be guarded better than all others.
-        if name.isdigit() and name != "1":
-            try:
-                found.add(_inode(f"/proc/{name}/ns/net"))
-            except PermissionError:
-                return set()
-            except OSError:
-                continue  # it has ended; a zombie is in none
+    if capable(CAP_SYS_PTRACE):
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                # It has ended, is a zombie, which is in none, or is guarded from root, too, and none of a container.
+                with contextlib.suppress(OSError):
+                    found.add(_inode(f"/proc/{name}/ns/net"))
     return found
 
 

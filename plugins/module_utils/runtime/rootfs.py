@@ -54,7 +54,7 @@ def check_rootfs(root_fd: int) -> None:
 
 
 def check_targets(root_fd: int, volumes: t.Sequence[Volume]) -> None:
-    """Raise InvalidArgument for a file of the host on a directory of the image, or the other way round."""
+    """Raise InvalidArgument for a file of the host on a directory of the image, or a directory or a volume on a file."""
     for volume in volumes:
         try:
             fd = open_inside(root_fd, volume.target, os.O_PATH)
@@ -65,8 +65,9 @@ def check_targets(root_fd: int, volumes: t.Sequence[Volume]) -> None:
         finally:
             os.close(fd)
         above = any(volume.target.startswith(other.target + "/") for other in volumes)
-        if directory != os.path.isdir(volume.source) and not above:
-            raise InvalidArgument(f"a file cannot be mounted on a directory, nor the other way round: {volume.source}")
+        if directory != (not volume.of_host or os.path.isdir(volume.source)) and not above:
+            what = volume.source or volume.target
+            raise InvalidArgument(f"a file cannot be mounted on a directory, nor the other way round: {what}")
 
 
 def check_working_dir(root_fd: int, path: str) -> None:

@@ -15,8 +15,9 @@ import contextlib
 import resource
 import typing as t
 
+from ..hostfs.syscalls import CAP_SYS_RESOURCE, capable
+
 _UNLIMITED = resource.RLIM_INFINITY
-_CAP_SYS_RESOURCE = 24
 _LIMITS: t.Dict[str, t.Tuple[int, int]] = {
     "AS": (_UNLIMITED, _UNLIMITED),
     "CORE": (0, _UNLIMITED),
@@ -73,11 +74,7 @@ def _may_raise() -> bool:
     with contextlib.suppress(FileNotFoundError), open("/proc/self/uid_map", encoding="ascii") as stream:
         if stream.read().split() != ["0", "0", str(2**32 - 1)]:
             return False
-    with open("/proc/self/status", encoding="utf-8") as stream:
-        for line in stream:
-            if line.startswith("CapEff:"):
-                return bool(int(line.split()[1], 16) >> _CAP_SYS_RESOURCE & 1)
-    return False
+    return capable(CAP_SYS_RESOURCE)
 
 
 def _number(path: str) -> int:

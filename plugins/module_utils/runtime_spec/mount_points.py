@@ -7,8 +7,9 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ..errors import InvalidArgument, Unimplemented, printable
+from ..errors import InvalidArgument, printable
 from ..oci.sizes import parse_size
+from ..oci.volume_name import check_name
 from .mounts import mount
 
 BIND, TMPFS, IMAGE, VOLUME = "bind", "tmpfs", "image", "volume"
@@ -18,7 +19,7 @@ _KEYS: t.Dict[str, t.Tuple[str, ...]] = {
     BIND: ("propagation", "create_mountpoint", "non_recursive", "read_only_non_recursive", "read_only_force_recursive"),
     TMPFS: ("tmpfs_size", "tmpfs_mode", "tmpfs_options"),
     IMAGE: ("subpath",),
-    VOLUME: ("no_copy", "subpath", "labels", "volume_driver", "volume_options"),
+    VOLUME: ("no_copy",),
 }
 _COMMON = ("target", "source", "type", "read_only")
 #: Docker's for a tmpfs. An option takes the place of its opposite.
@@ -29,7 +30,8 @@ _VALUES = {"size", "nr_inodes", "nr_blocks", "mode", "uid", "gid", "huge", "mpol
 
 
 class MountPoint(t.NamedTuple):
-    """kind: bind, tmpfs or image. source: a path of the host, or an image; empty for tmpfs. options: those of the specification.
+    """kind: bind, tmpfs, image or volume. source: a path of the host, an image, or a volume; empty for tmpfs, and for a volume of the
+    container alone. options: those of the specification, and nocopy.
 
     create: make the source, a directory, if it is missing. part: a path in an image. force: read-only all the way down, or an error.
     """
@@ -58,6 +60,10 @@ class MountPoint(t.NamedTuple):
         return self.kind == IMAGE
 
     @property
+    def of_volume(self) -> bool:
+        return self.kind == VOLUME
+
+    @property
     def read_only(self) -> bool:
         return "ro" in self.options
 
@@ -71,13 +77,12 @@ def parse_mount(value: t.Mapping[str, t.Any], option: str) -> MountPoint:
     for key in given:
         if key not in (*_COMMON, *_KEYS[kind]):
             raise InvalidArgument(f"{option}.{printable(key, 80)}: is not for a mount of type {kind} ({printable(target, 200)})")
-    if kind == VOLUME:
-        raise Unimplemented(
-            f"{option}.type: {kind} (on {printable(target, 200)}) cannot be had yet; so far there are bind, tmpfs and image"
-        )
     if kind == TMPFS:
         return _tmpfs(given, target, option)
     source = str(given.get("source") or "")
+    if kind == VOLUME:
+        words = [word for word, key in (("nocopy", "no_copy"), ("ro", "read_only")) if given.get(key)]
+        return MountPoint(kind, check_name(source, f"{option}.source") if source else "", target, tuple(words))
     if kind == IMAGE:
         part = str(given.get("subpath") or "").strip("/")
         if not source or ".." in part.split("/"):

@@ -24,7 +24,7 @@ def bind_files(spec: Spec, files: t.Mapping[str, str]) -> None:
 def bind_volumes(spec: Spec, volumes: t.Iterable[Volume]) -> None:
     """Bind volumes, those with short paths first, so that no volume hides another."""
     for volume in sorted(volumes, key=lambda one: one.target.count("/")):
-        options = [option for option in volume.options if option not in ("z", "Z")]
+        options = [option for option in volume.options if option not in ("z", "Z", "nocopy")]
         if not any(option.endswith(("private", "shared", "slave")) for option in options):
             options.append("rprivate")
         spec["mounts"].append(mount(volume.target, "bind", volume.source, " ".join(["rbind", *options])))

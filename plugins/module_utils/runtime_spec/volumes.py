@@ -1,19 +1,23 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Volumes: source:target[:options], as in docker run --volume. So far only host paths."""
+"""Volumes: [source:]target[:options], as in docker run --volume."""
 
 from __future__ import annotations
 
 import typing as t
 
-from ..errors import InvalidArgument, Unimplemented, printable
+from ..errors import InvalidArgument, printable
+from ..oci.volume_name import check_name
 
 _PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
-_KNOWN = ("ro", "rw", "z", "Z", *_PROPAGATION)
+_KNOWN = ("ro", "rw", "z", "Z", "nocopy", *_PROPAGATION)
 
 
 class Volume(t.NamedTuple):
-    """source and target: absolute, normalised paths. options: sorted, without rw, which is the default."""
+    """source: an absolute path of the host, the name of a volume, or empty for a volume of the container alone. target: an absolute path.
+
+    Both are normalised. options: sorted, without rw, which is the default.
+    """
 
     source: str
     target: str
@@ -27,7 +31,19 @@ class Volume(t.NamedTuple):
         return cls(value["source"], value["target"], tuple(value["options"]))
 
     def __str__(self) -> str:
-        return ":".join([self.source, self.target, *([",".join(self.options)] if self.options else [])])
+        return ":".join(part for part in (self.source, self.target, ",".join(self.options)) if part)
+
+    @property
+    def named(self) -> bool:
+        return not (self.anonymous or self.of_host)
+
+    @property
+    def anonymous(self) -> bool:
+        return not self.source
+
+    @property
+    def of_host(self) -> bool:
+        return self.source.startswith("/")
 
 
 def _normal(path: str) -> str:
@@ -37,15 +53,15 @@ def _normal(path: str) -> str:
 def parse_volume(text: object, option: str = "volumes") -> Volume:
     """Parse a volume. InvalidArgument names option and value."""
     parts = text.split(":") if isinstance(text, str) else []
-    if not 2 <= len(parts) <= 3 or not all(parts) or "\x00" in str(text):
-        raise InvalidArgument(f"{option}: {printable(text, 200)!r} is not a volume: expected source:target[:options]")
-    source, target = parts[0], parts[1]
-    if not source.startswith("/"):
-        if source.startswith((".", "~")):
-            raise InvalidArgument(f"{option}: the source of {printable(text, 200)!r} is not an absolute path")
-        raise Unimplemented(
-            f"{option}: {printable(text, 200)!r} names a volume; so far only directories and files of the host work"
+    if not 1 <= len(parts) <= 3 or not all(parts) or "\x00" in str(text):
+        raise InvalidArgument(f"{option}: {printable(text, 200)!r} is not a volume: expected [source:]target[:options]")
+    source, target = ("", parts[0]) if len(parts) == 1 else (parts[0], parts[1])
+    if source.startswith((".", "~")):
+        raise InvalidArgument(
+            f"{option}: the source of {printable(text, 200)!r} is neither an absolute path nor the name of a volume"
         )
+    if source and not source.startswith("/"):
+        check_name(source, f"{option}: {printable(text, 200)!r}")
     if not target.startswith("/") or _normal(target) == "/":
         raise InvalidArgument(f"{option}: the target of {printable(text, 200)!r} is not an absolute path below /")
     if ".." in source.split("/") or ".." in target.split("/"):
@@ -56,6 +72,10 @@ def parse_volume(text: object, option: str = "volumes") -> Volume:
             raise InvalidArgument(
                 f"{option}: {printable(text, 200)!r} has the unknown option {printable(item, 40)!r}; known are {', '.join(_KNOWN)}"
             )
+    if "nocopy" in options and source.startswith("/"):
+        raise InvalidArgument(
+            f"{option}: {printable(text, 200)!r}: nocopy is for named volumes, since nothing is copied into paths of the host"
+        )
     if {"ro", "rw"} <= set(options) or len(set(options) & set(_PROPAGATION)) > 1:
         raise InvalidArgument(f"{option}: the options of {printable(text, 200)!r} contradict each other")
-    return Volume(_normal(source), _normal(target), tuple(sorted(set(options) - {"rw"})))
+    return Volume(_normal(source) if source.startswith("/") else source, _normal(target), tuple(sorted(set(options) - {"rw"})))

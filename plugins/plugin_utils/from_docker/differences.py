@@ -94,9 +94,13 @@ CONTAINER: t.Mapping[str, Rule] = {
         instead="name the network bridge in networks, too, if the container is to be in it", needless=(True,)
     ),
     "purge_networks": Rule(instead="give comparisons: {networks: strict}", needless=(False,)),
-    "storage_opts": Rule(instead="a container has no quota of its own; put what grows into a volume with one", needless=({},)),
+    "storage_opts": Rule(
+        instead="a container has no quota of its own; put what grows into a volume that is a disk or a tmpfs (containerd_volume)",
+        needless=({},),
+    ),
     "volume_driver": Rule(
-        instead="there are no plugins for volumes; mount the file system, and give its path", needless=("local",)
+        instead="there are no plugins for volumes; give driver_options to the volume itself (containerd_volume)",
+        needless=("local",),
     ),
 }
 #: What to do instead of options in options.
@@ -104,6 +108,8 @@ SUBOPTIONS: t.Mapping[str, str] = {
     "networks.links": "give the other container aliases in this network",
     "networks.driver_opts": "networks have options here (containerd_network), single containers have none",
     "networks.gw_priority": "the first of the networks has the default route",
+    "mounts.labels": "give labels to the volume itself (containerd_volume)",
+    "mounts.subpath": "give the parts of a volume that containers share volumes of their own",
     "mounts.consistency": "it means something on a Mac only; leave it out",
     "mounts.volume_driver": CONTAINER["volume_driver"].instead,
     "mounts.volume_options": "give driver_options to the volume itself (containerd_volume)",

@@ -40,7 +40,7 @@ def containers(site: AnySite, busybox: str, directory: pathlib.Path) -> t.Dict[s
             env={"A": "1"},
             network_mode="none",
         ),
-        container("job", busybox, command=["true"], labels={"tier": "back"}, detach=False),
+        container("job", busybox, command=["true"], labels={"tier": "back"}, detach=False, network_mode="host"),
         container("idle", busybox, state="present", read_only=True, user="user"),
     ).results
     long_id = made[0].value("container")["Id"]
@@ -73,6 +73,28 @@ def containers(site: AnySite, busybox: str, directory: pathlib.Path) -> t.Dict[s
     assert web["HostConfig"]["Binds"] == [volume]
     assert web["HostConfig"]["NetworkMode"] == "none"
     assert web["Containerd"]["Namespace"] == site.namespace
+    image = {"status": ["running", "created"], "image": busybox}
+    filters: t.Sequence[t.Tuple[t.Dict[str, t.Any], t.Sequence[str]]] = [
+        ({"status": "running"}, ["/web"]),
+        ({"status": ["created", "exited"]}, ["/idle", "/job"]),
+        (image, ["/idle", "/web"]),
+        ({"ancestor": web["Image"]}, ["/idle", "/job", "/web"]),
+        ({"image": "nobody/nothing:1"}, []),
+        ({"label": ["tier=front", "tier"]}, ["/web"]),
+        ({"label": {"tier": ""}}, ["/job", "/web"]),
+        ({"name": "^(web|jo)"}, ["/job", "/web"]),
+        ({"id": [long_id[:5]]}, ["/web"]),
+        ({"exited": 0}, ["/job"]),
+        ({"exited": 1}, []),
+        ({"network": "host"}, ["/job"]),
+        ({"volume": "/v"}, ["/web"]),
+        ({"volume": str(directory), "health": "none"}, ["/web"]),
+        ({"health": "healthy"}, []),
+    ]
+    filtered = site.play(*(info(filters=one) for one, _names in filters), info(name=["web"], filters={"exited": 0})).results
+    for (one_filter, names), result in zip(filters, filtered):
+        assert [found["Name"] for found in result.value("containers")] == names, one_filter
+    assert (filtered[-1].value("container"), filtered[-1].value("exists")) == ({}, False)
     idle, job, _web = every.value("containers")
     assert idle["HostConfig"]["ReadonlyRootfs"] is True
     assert idle["Config"]["User"] == "user"

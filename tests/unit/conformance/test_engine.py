@@ -185,6 +185,19 @@ def test_the_directory_of_a_container(harness: Harness, engine: Engine) -> None:
     assert not os.path.exists(path)
 
 
+def test_the_volumes_in_the_directory_of_a_container_can_stay(engine: Engine) -> None:
+    record = engine.containers.create(container())
+    path = engine.container_dir(record.id)
+    os.makedirs(os.path.join(path, "volumes", "0"))
+    with open(os.path.join(path, "log"), "wb") as stream:
+        stream.write(b"line")
+    engine.containers.delete(record.id, keep_volumes=True)
+    assert os.listdir(path) == ["volumes"]
+    engine.containers.create(container())
+    engine.containers.delete(record.id)
+    assert not os.path.exists(path)
+
+
 def test_the_places_of_blobs_and_layers(harness: Harness, engine: Engine) -> None:
     store(engine, b"a blob")
     mounts = engine.snapshotter().prepare("key")

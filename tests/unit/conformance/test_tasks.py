@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import pathlib
@@ -319,6 +320,36 @@ def test_limits_change_while_it_runs(box: Box) -> None:
     tasks.delete(made.id)
     with pytest.raises(NotFound):
         tasks.update(made, few)
+
+
+def test_a_process_is_run_inside(box: Box) -> None:
+    made, tasks = box.run("sh", "-c", "echo mine >/tmp/file; exec sleep 1000"), box.engine.tasks
+    process = {**made.spec["process"], "cwd": "/tmp", "env": ["PATH=/bin", "A=b"]}  # in the container
+
+    def run(*words: str, seconds: float = 30) -> t.Tuple[int, bytes]:
+        return tasks.exec(made, {**process, "args": list(words)}, seconds)
+
+    until(lambda: run("cat", "file") == (0, b"mine\n"))
+    assert run("sh", "-c", "echo $A; echo $A >&2; exit 7") == (7, b"b\nb\n")
+    assert run("no-such-program")[0] > 0
+    # What it has left behind holds nobody up, and goes.
+    assert run("sh", "-c", "sleep 1001 & echo left") == (0, b"left\n")
+    began = time.monotonic()
+    assert run("sh", "-c", "sleep 1002; echo late", seconds=0.5)[0] == -1
+    assert time.monotonic() - began < 20
+    until(lambda: not [one for one in ("1001", "1002") if f"sleep {one}" in run("ps")[1].decode()])
+    assert not glob.glob(os.path.join(box.engine.container_dir(made.id), "once*"))
+    tasks.pause(made.id)
+    with pytest.raises(FailedPrecondition):
+        run("true")
+    tasks.resume(made.id)
+    tasks.signal(made.id, signal.SIGKILL)
+    tasks.wait(made.id, 10)
+    with pytest.raises(FailedPrecondition):
+        run("true")
+    tasks.delete(made.id)
+    with pytest.raises(NotFound):
+        run("true")
 
 
 _MEMORY = "dd if=/dev/zero of=/dev/shm/x bs=1M count=40; dd if=/dev/zero of=/cached bs=1M count=60 conv=fsync; echo done; exec sleep 1000"

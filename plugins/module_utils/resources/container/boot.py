@@ -1,6 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Start containers while no task is there: for a log writer (libexec/log.py), and after a boot. docs/adr/0040.
+"""Start containers while no task is there: for a log writer (libexec/log.py), and after a boot. docs/adr/0040. Remove those that are to go
+when they have ended. docs/adr/0045.
 
 It runs from a file of its own (starting.py), by the system's Python, without Ansible.
 """
@@ -31,6 +32,8 @@ if t.TYPE_CHECKING:
 #: How long to wait before those that failed are tried again after a boot (seconds): networks may come late.
 _TURNS = (2.0, 5.0, 10.0, 20.0, 0.0)
 _DAEMON_SECONDS = 60.0
+#: How often somebody who waits for the lock on a name looks whether the container's end is wanted.
+_LOOK_SECONDS = 0.2
 
 
 class Place(t.NamedTuple):
@@ -45,10 +48,15 @@ class Place(t.NamedTuple):
 
 
 def main(arguments: t.Sequence[str]) -> None:
-    """arguments: again, the directory of a container, the number of this start and the last delay; or restore and data_root."""
+    """arguments: again, the directory of a container, the number of this start and the last delay; or restore and data_root; or remove and
+    the directory.
+    """
     verb, path, *rest = arguments
     try:
-        failed = _again(path, int(rest[0]), float(rest[1])) if verb == "again" else restore(path)
+        if verb == "again":
+            failed = _again(path, int(rest[0]), float(rest[1]))
+        else:
+            failed = remove_ended(path) if verb == "remove" else restore(path)
     except EngineError as error:
         failed = [str(error)]
     for line in failed:
@@ -58,7 +66,7 @@ def main(arguments: t.Sequence[str]) -> None:
 
 def _again(directory: str, restarts: int, waited: float) -> t.List[str]:
     """Start a container that has ended, and, as long as that fails and is wanted, try again. Why it failed; nothing when it was done."""
-    place = next((one for one in _places(directory.rsplit("/containers/", 1)[0]) if one.directory == directory), None)
+    place = _place(directory)
     if place is None:
         return []
     keeper = Keeper((directory,), place.container_id, restarts, waited)
@@ -77,8 +85,42 @@ def _again(directory: str, restarts: int, waited: float) -> t.List[str]:
             keeper.start()
 
 
+def _place(directory: str) -> t.Optional[Place]:
+    """None when it is gone, or nothing is asked for."""
+    return next((one for one in _places(directory.rsplit("/containers/", 1)[0]) if one.directory == directory), None)
+
+
+def remove_ended(directory: str) -> t.List[str]:
+    """Remove a container with auto_remove that has ended. Nothing to tell: what fails raises an error, and the next task removes it."""
+    place = _place(directory)
+    if place:
+        with contextlib.closing(open_engine(place.options)) as engine:
+            _remove(engine, place)
+    return []
+
+
+def _remove(engine: Engine, place: Place) -> None:
+    """A task that waits for its end still reads what it printed, so it comes first; and it may have been started again."""
+    try:
+        container = engine.containers.get(place.container_id)
+    except NotFound:
+        return
+    name = container.labels.get(L.NAME)
+    if not name:
+        return
+    with engine.lock(f"job {name}"), engine.lock(f"container {name}"), contextlib.suppress(NotFound):
+        container = engine.containers.get(container.id)
+        if engine.tasks.state(container.id).status == STOPPED and "remove" in read(place.directory):
+            steps.remove(engine, container)
+
+
 def _attempt(engine: Engine, container: Container, directory: str, keeper: Keeper) -> None:
     """Start it. We are its supervisor until it runs, and tell why it does not."""
+    try:
+        engine.tasks.state(container.id)
+    except NotFound:
+        # A task has taken its start back.
+        return
     _record(directory, keeper, {"restarting": True})
     try:
         steps.start(engine, container, (keeper.restarts, keeper.waited))
@@ -113,25 +155,39 @@ def _record(directory: str, keeper: Keeper, changes: t.Mapping[str, t.Any]) -> N
 
 def _start(engine: Engine, place: Place, start: t.Callable[[Container], t.Any]) -> None:
     """Start it, if nobody else has, and nobody has asked for its end."""
-    try:
-        container = engine.containers.get(place.container_id)
-    except NotFound:
-        return
-    name = container.labels.get(L.NAME)
-    if not name:
-        # A recreation was interrupted: the next task finds out which of the two is wanted.
-        return
-    with engine.lock(f"container {name}"):
+    with contextlib.ExitStack() as held:
+        try:
+            name = engine.containers.get(place.container_id).labels.get(L.NAME)
+            # Without a name a recreation was interrupted: the next task finds out which of the two is wanted.
+            if not name or not _lock(engine, place, name, held):
+                return
+            container = engine.containers.get(place.container_id)
+        except NotFound:
+            return
         with contextlib.suppress(NotFound):
             if engine.tasks.state(container.id).status not in (STOPPED, RESTARTING):
                 return
-        if not os.path.lexists(os.path.join(place.directory, ASKED)):
+        if not _asked(place):
             start(container)
+
+
+def _lock(engine: Engine, place: Place, name: str, held: contextlib.ExitStack) -> bool:
+    """Take the lock on its name. False if somebody has asked for its end: who does may have the lock, and wait for us."""
+    while not _asked(place):
+        with contextlib.suppress(Unavailable):
+            held.enter_context(engine.lock(f"container {name}", _LOOK_SECONDS))
+            return True
+    return False
+
+
+def _asked(place: Place) -> bool:
+    return os.path.lexists(os.path.join(place.directory, ASKED))
 
 
 def restore(data_root: str) -> t.List[str]:
     """Start the containers that are to run after a boot. Why some could not be started, a line each."""
-    left = [one for one in _places(data_root) if read(one.directory).get("policy", "no") != "no"]
+    asked = {one: read(one.directory) for one in _places(data_root)}
+    left = [one for one, found in asked.items() if found.get("policy", "no") != "no" or "remove" in found]
     failed: t.List[str] = []
     due: t.Set[str] = set()
     for turn, seconds in enumerate(_TURNS):
@@ -155,7 +211,10 @@ def _restore(place: Place, first: bool, due: t.Set[str]) -> None:
     while not os.path.exists(options.address) and time.monotonic() < deadline:
         time.sleep(0.2)
     with contextlib.closing(open_engine(options)) as engine:
-        _start(engine, place, lambda container: _start_after_boot(engine, container, place, due))
+        if "remove" in read(place.directory):
+            _remove(engine, place)
+        else:
+            _start(engine, place, lambda container: _start_after_boot(engine, container, place, due))
 
 
 def _start_after_boot(engine: Engine, container: Container, place: Place, due: t.Set[str]) -> None:

@@ -20,7 +20,7 @@ from .options.row import Host
 from .options.table import effective, image_defaults, values_of
 from .shared import is_memory
 from .user_ranges import choose
-from .volumes import is_declared
+from .volumes import check_named, named, owner
 
 if t.TYPE_CHECKING:
     from ...engine.models import Container
@@ -43,9 +43,12 @@ class Outlook:
         return [*warnings, *([f"check mode cannot tell {' and '.join(host.unseen)}"] if host.unseen else [])]
 
     def _start(self, container: Container) -> None:
+        places = named(self._host.engine, container)
+        check_named(self._host.engine, set(places.values()))
         for mount in container.spec.get("mounts") or ():
             source = str(mount.get("source", ""))
-            by_the_user = mount.get("type") == "bind" and source.startswith("/") and not _is_made(mount, container)
+            made = mount.get("destination") in places or _is_made(mount, container)
+            by_the_user = mount.get("type") == "bind" and source.startswith("/") and not made
             if by_the_user and not os.path.exists(source):
                 raise InvalidArgument(f"the volume's source {source} is not there")
         find_runtime(self._host, container.runtime.binary)
@@ -92,4 +95,4 @@ class Outlook:
 def _is_made(mount: t.Mapping[str, t.Any], container: Container) -> bool:
     """Whether the start makes the source of a mount."""
     made = made_sources(values_of(container))
-    return is_declared(mount, container.id) or is_memory(mount) or mount.get("source") in made
+    return bool(owner(mount)) or is_memory(mount) or mount.get("source") in made

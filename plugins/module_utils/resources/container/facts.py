@@ -46,9 +46,16 @@ def container_facts(engine: Engine, container: Container, task: t.Optional[TaskS
             "Runtime": container.runtime.name,
             "ImageDigest": image.get("target") or "",
             "ManifestDigest": image.get("manifest") or "",
+            "PreviousImage": _previous(container),
             "ManagedByUs": bool(stored),
         },
     }
+
+
+def _previous(container: Container) -> str:
+    """The image that state=previous would bring back, with its digest; empty if there is none."""
+    image = (container.extensions.get(L.PREVIOUS) or {}).get("image")
+    return f"{image['name']}@{image['descriptor']['digest']}" if image else ""
 
 
 def _state(task: t.Optional[TaskState]) -> t.Dict[str, t.Any]:

@@ -35,6 +35,23 @@ def leftovers(engine: Engine, name: str) -> t.Tuple[Container, ...]:
     return tuple(engine.containers.list({L.STAGE: name}))
 
 
+def named(container: Container, name: str) -> Container:
+    """The container as it will be when it has got the name of the one before it."""
+    labels = {key: value for key, value in container.labels.items() if key not in (L.STAGE, L.ROLE)}
+    return container._replace(labels={**labels, L.NAME: name})
+
+
+def heir(left: t.Sequence[Container]) -> t.Optional[Container]:
+    """Which of these gets a name that none has, since a swap was interrupted: the new one, or the former if there is no other."""
+    former = [one for one in left if one.labels.get(L.ROLE) == L.FORMER]
+    new = [one for one in left if L.ROLE not in one.labels]
+    return (new or former)[0] if former else None
+
+
+def is_staged(container: Container) -> bool:
+    return container.labels.get(L.ROLE) == L.STAGED
+
+
 def task_of(engine: Engine, container: t.Optional[Container]) -> t.Optional[TaskState]:
     try:
         return engine.tasks.state(container.id) if container else None

@@ -12,6 +12,7 @@ from ...errors import Unavailable
 from ...kernel.converge import Facts
 from ...kernel.engines import EngineOptions
 from .facts import container_facts
+from .filters import parse_filters
 from .find import elsewhere_or_warning, find_container, task_of
 
 if t.TYPE_CHECKING:
@@ -23,7 +24,7 @@ _SHORTEST_ID = 4
 
 def container_info(params: t.Mapping[str, t.Any], engine: Engine) -> Facts:
     """The containers asked for, or all."""
-    wanted = params["name"]
+    wanted, tests = params["name"], parse_filters(params["filters"] or {})
     labels = {key: str(value) for key, value in (params["labels"] or {}).items()}
     found: t.Dict[str, Container] = {}
     absent = []
@@ -37,8 +38,9 @@ def container_info(params: t.Mapping[str, t.Any], engine: Engine) -> Facts:
             absent.append(name)
     warnings: t.List[str] = []
     facts = [container_facts(engine, container, _task(engine, container, warnings)) for container in found.values()]
-    facts.sort(key=lambda container: str(container["Name"]))
-    out: t.Dict[str, t.Any] = {"containers": facts, "exists": not absent}
+    facts = sorted((one for one in facts if all(test(one) for test in tests)), key=lambda one: str(one["Name"]))
+    exists = not absent and (wanted is None or len(facts) == len(found))
+    out: t.Dict[str, t.Any] = {"containers": facts, "exists": exists}
     options = EngineOptions.of(params)
     warnings += [hint for name in absent for hint in elsewhere_or_warning(options, engine, name) if hint]
     if wanted is not None and len(wanted) == 1:

@@ -8,7 +8,7 @@ import contextlib
 import time
 import typing as t
 
-from ...engine.models import STOPPED, Container, TaskState
+from ...engine.models import RESTARTING, STOPPED, Container, TaskState
 from ...errors import EngineError, FailedPrecondition, NotFound, Unavailable, printable
 from ...kernel.converge import Facts
 from ...kernel.interrupt import Interrupted, check, guarded
@@ -212,21 +212,34 @@ class Job:
         self.told = self.told._replace(failure=failure)
 
 
-def start_service(engine: Engine, name: str, container: Container) -> None:
-    """Start a service. FailedPrecondition when it ends at once with an exit status other than 0."""
-    from .facts import container_facts
-
+def start_service(engine: Engine, name: str, container: Container, watched: bool = True) -> None:
+    """Start a service. FailedPrecondition when it ends at once with an exit status other than 0, or is started again by then. watched:
+    whether anybody looks.
+    """
     steps.start(engine, container)
+    if not watched:
+        return
+    ended = "ended as soon as it was started"
     try:
         state = engine.tasks.wait(container.id, _GRACE_SECONDS)
     except Unavailable:
-        return
-    if not state.exit_status:
-        return
+        state = engine.tasks.state(container.id)
+        if state.status != RESTARTING and not state.restarts:
+            return
+        ended += ", and was started again"
+    if state.exit_status or state.status != STOPPED:
+        raise failed(engine, container, state, f"the container {name} {ended}")
+
+
+def failed(engine: Engine, container: Container, state: TaskState, words: str) -> FailedPrecondition:
+    """The error for a service that is not as it should be: with its exit status, if it has one, and what it printed last."""
+    from .facts import container_facts
+
     facts = container_facts(engine, container, state)
     facts["Output"] = output_of(engine, container)
-    message = f"the container {name} ended as soon as it was started: {_ended(state)}{last_words(facts['Output'])}"
-    raise FailedPrecondition(message, status=state.exit_status, container=facts)
+    over = state.status in (STOPPED, RESTARTING)
+    message = f"{words}{f': {_ended(state)}' if over else ''}{last_words(facts['Output'])}"
+    return FailedPrecondition(message, container=facts, **({"status": state.exit_status} if over else {}))
 
 
 def _ended(state: TaskState) -> str:

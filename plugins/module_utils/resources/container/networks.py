@@ -61,7 +61,8 @@ def context_of(engine: Engine, container_id: str, values: Values, directory: str
         (one,) = joined(engine, values, [kind])
         return one.container.id if one.container else ""
 
-    return Context(container_id, values, directory, name, engine.namespace, places, connected, look, layers, used_id)
+    known = Context(container_id, values, directory, name, engine.namespace, places, connected, look, layers, used_id)
+    return known._replace(data_root=engine.data_root)
 
 
 def rejoined(engine: Engine, container: Container) -> Container:
@@ -121,8 +122,12 @@ def _networks(directory: ConfDir) -> Networks:
 
 
 def inherit(draft: Draft, old: Container, want: WantedContainer) -> None:
-    """A new container is where containerd_network has connected the old one to, unless it is to be nowhere but where the task says."""
+    """A new container is where containerd_network has connected the old one to, unless it is to be nowhere but where the task says. The
+    old one has the names, until they are swapped.
+    """
     before, stored = kept(old), old.extensions.get(L.DESIRED)
+    if draft.connected:
+        draft.connected = draft.connected._replace(silent=True)
     if draft.connected and before and stored:
         made = effective(load(stored["given"]), stored["defaults"])
         modes = {one.option: one.mode for one in fields_for(want.given, want.modes)}
@@ -249,6 +254,24 @@ def release(container: Container, unused: bool = False) -> None:
         with contextlib.suppress(NotFound), held(hook_of(container).networks) as now:
             if not (unused and in_use(now.pin)):
                 _detach(now)
+
+
+def are_known(container: Container) -> bool:
+    """False where it has networks of its own, and what is kept of them is gone or damaged."""
+    return not hook_of(container).networks or kept(container) is not None
+
+
+def tell_names(container: Container, silent: bool) -> None:
+    """Have the other members of its networks find it by its names, or not."""
+    connected = kept(container)
+    if connected and connected.silent is not silent:
+        from ...network.connected import held, keep
+        from ...network.container import Connection
+
+        path = hook_of(container).networks
+        with contextlib.suppress(NotFound), held(path) as now:
+            keep(path, now._replace(silent=silent))
+            Connection(now._replace(silent=silent)).tell()
 
 
 def _detach(connected: Connected) -> None:

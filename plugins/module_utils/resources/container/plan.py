@@ -4,27 +4,32 @@
 
 from __future__ import annotations
 
-import secrets
 import typing as t
 
 from ...engine import labels as L
-from ...engine.models import STOPPED, Container
-from ...errors import FailedPrecondition, InvalidArgument
+from ...engine.models import PAUSED, STOPPED, Container
+from ...errors import FailedPrecondition
 from ...kernel.converge import Plan, Step
 from ...kernel.field import render
-from ..image.pull import pull_steps, warnings_of
+from ..image.pull import warnings_of
 from . import joined, networks, steps
-from .differences import differences
+from .differences import coming, differences
 from .jobs import Job, start_service
 from .options.row import Host
-from .options.table import look_at, shown
+from .options.supervision import goes_by_itself
+from .options.table import effective, image_defaults, load, look_at, shown, values_of
 from .values import FoundContainer, WantedContainer
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
+    from .making import Making
 
 #: The advice when something could not be removed.
-_REST = "Remove what prevents it (lsattr shows immutable files); the next run of this task removes the rest"
+REST = "Remove what prevents it (lsattr shows immutable files); the next run of this task removes the rest"
+
+
+def _nothing() -> None:
+    """Before a start that needs nothing else."""
 
 
 class Planner:
@@ -39,25 +44,33 @@ class Planner:
         self.warnings: t.List[str] = []
         #: Why a new container is needed; empty if it is not.
         self.because: t.List[str] = []
+        self.starts = False
         self.host = Host(engine, want.state == "started", self.warnings, [])
 
     def plan(self) -> Plan:
         want, have = self.want, self.have
         sweep = [self._sweep(left) for left in have.leftovers]
+        if have.nameless and have.container and want.state != "absent":
+            sweep.insert(0, self._take_name(have.container))
         if want.state == "absent":
             if have.container is None:
-                return Plan(sweep)
-            found = [self._remove(have.container, f"remove container {want.name}", stop=True)]
+                return Plan(sweep + [self._making().unstage(one) for one in have.staged])
+            found = [self.remove(have.container, f"remove container {want.name}", stop=True)]
+            sweep += [self._making().unstage(one) for one in have.staged]
             self._warn_users("has none then")
             before = {"exists": True, "state": _state(have)}
             return Plan(found + sweep, before, {"exists": False}, warnings=self.warnings)
-        if have.container is None:
+        if want.state == "staged":
+            made = self._stage()
+        elif have.container is None:
             made = self._create()
-        elif want.recreate or self.differ.changes or self._adopts():
+        elif want.recreate or self.differ.changes or self._adopts() or self._damage():
             made = self._recreate(have.container)
         else:
             made = self._change(have.container)
         self._look(have.container is None or bool(self.because))
+        if want.ready and want.ready.health and want.state == "started":
+            self._check_health(have.container is None or bool(self.because))
         return made._replace(steps=[*sweep, *made.steps], warnings=self.warnings)
 
     def _look(self, makes: bool) -> None:
@@ -69,6 +82,18 @@ class Planner:
         else:
             look_at(self.host, self.want.given, [change.field.option for change in self.differ.live])
         self._look_at_networks(makes)
+
+    def _check_health(self, makes: bool) -> None:
+        """That there is a health check which can prove it."""
+        from .options.ready import check_healthy
+
+        want, have = self.want, self.have
+        image = (coming(want, have) or have.image) if makes else None
+        stored = have.stored or {"given": {}, "defaults": None}
+        defaults = image_defaults(image.view.image_config) if image and image.view else stored["defaults"]
+        if defaults is not None:
+            given = want.given if makes else {**load(stored["given"]), **want.given}
+            check_healthy(effective(given, defaults), "state: healthy" if want.healthy else "ready.health")
 
     def _look_at_networks(self, makes: bool) -> None:
         """What they ask of the host; and who shares those of a container that ends."""
@@ -84,7 +109,8 @@ class Planner:
                 look.at_new()
             else:
                 look.at_old(stays, live)
-        if starts or (want.state == "started" and want.restart) or (have.running and makes and want.state != "stopped"):
+        anew = have.running and makes and want.state not in ("stopped", "staged")
+        if starts or (want.state == "started" and want.restart) or anew:
             self._warn_users("is to be started again")
         elif have.running and want.state == "stopped":
             self._warn_users("has none then")
@@ -93,42 +119,76 @@ class Planner:
         for name, kinds in joined.users(self.engine, self.want.name):
             self.warnings.append(f"the container {name} uses namespaces of {self.want.name} ({', '.join(kinds)}), and {what}")
 
-    def _pull(self) -> t.List[Step]:
-        if self.want.image is None:
-            raise InvalidArgument(f"image: needed to create the container {self.want.name}")
-        return pull_steps(self.want.image, self.have.image, self.engine, self.warnings)
+    def _stage(self) -> Plan:
+        """Make the container that a later task is to start, if that would need a new one."""
+        want, have, made = self.want, self.have, t.cast(t.List[Container], [])
+        if have.container and not (want.recreate or self.differ.changes or self._adopts()):
+            return Plan([], {"staged": bool(have.staged)}, {"staged": bool(have.staged)})
+        self._because()
+        before, after = render(self.differ.changes + self.differ.live + self.differ.reset)
+        if any(map(self._making().fits, have.staged)):
+            return Plan([], {"staged": True, **before}, {"staged": True, **after})
+        found = self._making().steps(f"stage container {want.name}{self._reason()}", made, have.container)
+        return Plan(
+            found, {"staged": bool(have.staged), **before}, {"staged": True, **after, **({} if have.container else _shown(want))}
+        )
 
-    def _make(self, title: str, made: t.List[Container], old: t.Optional[Container] = None) -> Step:
-        """The step that makes the new container, which it puts into made."""
-        engine, want, container_id = self.engine, self.want, secrets.token_hex(32)
+    def _making(self) -> Making:
+        from .making import Making
+
+        return Making(self)
+
+    def start(self, get: t.Callable[[], Container], first: t.Callable[[], None] = _nothing) -> Step:
+        """The start of a job settles: later failures do not undo it or the steps before. first: called right before it."""
+        job = self.job
 
         def run() -> None:
-            made.append(steps.create(engine, want, container_id, old))
+            first()
+            job.begin(get())
 
-        return Step(title, run, lambda: steps.remove_by_id(engine, container_id), partial=True)
-
-    def _start(self, get: t.Callable[[], Container]) -> Step:
-        """The start settles: later failures do not undo it or the steps before."""
-        engine, name, job = self.engine, self.want.name, self.job
-        title = f"start container {name}"
-        if self.want.detach:
-            return Step(
-                title,
-                lambda: start_service(engine, name, get()),
-                lambda: steps.halt(engine, get()),
-                partial=True,
-                settles=True,
-            )
         return Step(
-            title,
-            lambda: job.begin(get()),
+            f"start container {self.want.name}",
+            run,
             lambda: job.take_back(get()),
             partial=True,
             settles=True,
             abandon=lambda: job.abandon(get()),
         )
 
-    def _wait_steps(self, get: t.Callable[[], Container]) -> t.List[Step]:
+    def begin(self, get: t.Callable[[], Container], first: t.Callable[[], None] = _nothing, where: str = "") -> t.List[Step]:
+        """The start of a service, which has to prove itself. where: the rest of the title."""
+        engine, name, ready = self.engine, self.want.name, self.want.ready
+
+        def run() -> None:
+            first()
+            start_service(engine, name, get(), ready is None)
+
+        found = [Step(f"start container {name}{where}", run, lambda: steps.halt(engine, get()), partial=True)]
+        self.starts = True
+        if ready and ready.asks:
+            from .proof import Proof
+
+            proves = "healthy" if self.want.healthy else "ready"
+            found.append(Step(f"wait until container {name} is {proves}", lambda: Proof(engine, name, get(), ready).wait()))
+        if self.want.paused:
+            found.append(Step(f"pause container {name}", lambda: engine.tasks.pause(get().id)))
+        return found
+
+    def unhealthy(self, end: FoundContainer) -> str:
+        """Why the container is not healthy that the task has not started, if it has to be. It waits for that."""
+        if not (self.want.healthy and end.container and end.running) or self.starts:
+            return ""
+        from .options.ready import only_health
+        from .proof import Proof
+
+        restarts = end.task.restarts if end.task else 0
+        try:
+            Proof(self.engine, self.want.name, end.container, only_health(self.want.ready), restarts).wait()
+        except FailedPrecondition as error:
+            return str(error)
+        return ""
+
+    def wait_steps(self, get: t.Callable[[], Container]) -> t.List[Step]:
         """The steps of detach=false: wait and clean up."""
         name, job = self.want.name, self.job
         found = [
@@ -140,17 +200,16 @@ class Planner:
             )
         ]
         if self.want.cleanup:
-            found.append(Step(f"remove container {name}", lambda: steps.remove(self.engine, get()), spare=_REST))
+            found.append(Step(f"remove container {name}", lambda: steps.remove(self.engine, get()), spare=REST))
         return found
 
     def _run_steps(self, get: t.Callable[[], Container]) -> t.List[Step]:
-        return [self._start(get), *([] if self.want.detach else self._wait_steps(get))]
+        return self.begin(get) if self.want.detach else [self.start(get), *self.wait_steps(get)]
 
     def _create(self) -> Plan:
         want = self.want
         made: t.List[Container] = []
-        found = self._pull()
-        found.append(self._make(f"create container {want.name}", made))
+        found = self._making().steps(f"create container {want.name}", made)
         if want.state == "started":
             found += self._run_steps(lambda: made[0])
         after = {"exists": not want.cleanup, "state": _wanted_state(want, self.have), **_shown(want)}
@@ -158,53 +217,57 @@ class Planner:
 
     def _recreate(self, old: Container) -> Plan:
         """Make the new one beside the old one, swap the names, and remove the old one when the new one runs."""
-        want, engine = self.want, self.engine
-        because = sorted(change.field.option for change in self.differ.changes)
-        self.because = because or ["recreate" if want.recreate else "adopt"]
+        from . import beside
+        from .recreation import Recreation
+
+        want = self.want
+        self._because()
         made: t.List[Container] = []
-        was_running = self.have.running
-        found = self._pull()
-        title = f"create container {want.name} anew ({', '.join(self.because)}{' changed' if self.differ.changes else ''})"
-        if self.differ.reset:
-            names = sorted(change.field.option for change in self.differ.reset)
-            title += f"; not asked for any more and reset to the image's default: {', '.join(names)}"
-        found.append(self._make(title, made, old))
-        if was_running:
-            found.append(
-                Step(
-                    f"stop the old container {want.name}",
-                    lambda: steps.stop(engine, old, want.stop),
-                    lambda: steps.start_again(engine, old, want.stop),
-                    partial=True,
-                )
-            )
-        found.append(
-            Step(
-                f"give the name {want.name} to the new container",
-                lambda: steps.swap(engine, want.name, old, made[0]),
-                lambda: steps.swap(engine, want.name, made[0], old),
-                partial=True,
-            )
-        )
-        if want.state == "started" or (want.state == "present" and was_running):
-            found.append(self._start(lambda: made[0]))
-        # The new one is in service. If parts of the old one cannot be removed (an immutable log), a later run does it.
-        found.append(
-            Step(
-                f"remove the old container {old.id[:12]}",
-                lambda: steps.remove(engine, old),
-                spare=f"The new container is in service. {_REST}",
-            )
-        )
+        was_running = self.have.running or self.have.to_run
+        found = self._making().steps(f"create container {want.name} anew{self._reason()}", made, old)
+        if self.have.to_run:
+            found[-1] = self._starting_again(found[-1], old)
+        recreation = Recreation(self, old, made)
         if want.job:
-            found += self._wait_steps(lambda: made[0])
+            found += recreation.job()
+        elif want.state == "started" or (want.state == "present" and was_running):
+            found += recreation.service(beside.conflict(want, old, self.have.stored))
+        else:
+            found += recreation.idle()
         before, after = render(self.differ.changes + self.differ.live + self.differ.reset)
         return Plan(
             found,
             {"state": _state(self.have), **before},
             {"state": _wanted_state(want, self.have), **after},
-            undone=f"the old container {want.name} is back" + (" and runs" if was_running else ""),
+            undone=recreation.undone,
         )
+
+    def _starting_again(self, make: Step, old: Container) -> Step:
+        """An interrupted task has stopped the old one: it runs again when there is no new one."""
+
+        def undo() -> None:
+            if make.undo:
+                make.undo()
+            steps.start(self.engine, old)
+
+        return make._replace(undo=undo)
+
+    def _because(self) -> None:
+        changes = sorted(change.field.option for change in self.differ.changes)
+        self.because = [] if self.have.container is None else ["previous"] if self.want.previous else changes
+        if self.have.container and not self.because:
+            self.because = ["recreate" if self.want.recreate else "adopt" if self.have.stored is None else "damaged"]
+
+    def _reason(self) -> str:
+        """Why there is a new container, and what is lost by it, for a title."""
+        if not self.because:
+            return ""
+        changed = " changed" if self.differ.changes and not self.want.previous else ""
+        title = f" ({', '.join(self.because)}{changed})"
+        if self.differ.reset and not self.want.previous:
+            names = sorted(change.field.option for change in self.differ.reset)
+            title += f"; not asked for any more and reset to the image's default: {', '.join(names)}"
+        return title
 
     def _change(self, container: Container) -> Plan:
         """Live updates and the run state of a container that stays."""
@@ -233,21 +296,34 @@ class Planner:
         want, engine, have = self.want, self.engine, self.have
         stop = Step(
             f"stop container {want.name}" + (f", as {self.astray}" if self.astray else ""),
-            lambda: steps.stop(engine, container, want.stop),
+            lambda: steps.stop_for_good(engine, container, want.stop),
         )
         if want.state == "stopped":
-            return [stop] if have.running else []
+            return [stop] if have.running else [self._forget(container)] if have.to_run else []
+        if want.state == "present" and have.to_run:
+            return self.begin(lambda: container, where=", which an interrupted task has stopped")
         if want.state != "started":
-            return []
+            return self._pause_steps(container) if have.running else []
         if want.restart or self.astray:
             return ([stop] if have.running else []) + self._run_steps(lambda: container)
         if have.running:
-            if want.detach:
-                return []
-            return self._wait_steps(lambda: container)
+            return self._pause_steps(container) if want.detach else self.wait_steps(lambda: container)
         if not want.detach and self._is_done(container):
             return []
         return self._run_steps(lambda: container)
+
+    def _pause_steps(self, container: Container) -> t.List[Step]:
+        """Those for a container that runs."""
+        name, tasks, status = self.want.name, self.engine.tasks, self.have.task.status if self.have.task else ""
+        if self.want.paused and status != PAUSED:
+            return [Step(f"pause container {name}", lambda: tasks.pause(container.id))]
+        if self.want.paused is False and status == PAUSED:
+            return [Step(f"resume container {name}", lambda: tasks.resume(container.id))]
+        return []
+
+    def _forget(self, container: Container) -> Step:
+        title = f"leave container {self.want.name} stopped, as an interrupted task has"
+        return Step(title, lambda: steps.forget_intent(self.engine, container))
 
     def _is_done(self, container: Container) -> bool:
         task = self.have.task
@@ -266,17 +342,38 @@ class Planner:
             )
         return True
 
+    def _damage(self) -> bool:
+        """Whether a container that is about to be started cannot be: what it is made of has been removed by others."""
+        have, container = self.have, self.have.container
+        if container is None or have.running or self.want.state != "started" or have.stored is None or self.want.image is None:
+            return False
+        if not self.want.detach and self._is_done(container):
+            return False
+        return steps.is_damaged(self.engine, container)
+
     def _sweep(self, container: Container) -> Step:
         """Remove a leftover. A failure does not stop the other steps, unless the task asks for the removal."""
         absent = self.want.state == "absent"
-        step = self._remove(container, f"remove container {_name(container)}, left by an interrupted run")
-        return step._replace(alone=absent, spare="" if absent else _REST)
+        goes = goes_by_itself(values_of(container)) and L.NAME in container.labels
+        why = "which has ended" if goes else "left by an interrupted run"
+        step = self.remove(container, f"remove container {_name(container)}, {why}")
+        return step._replace(alone=absent, spare="" if absent else REST)
 
-    def _remove(self, container: Container, title: str, stop: bool = False) -> Step:
+    def _take_name(self, container: Container) -> Step:
+        """Complete a swap of names, after which the new container is in service."""
+        name = self.want.name
+        return Step(
+            f"give the name {name} to the container {container.id[:12]}, as an interrupted task was about to",
+            lambda: steps.take_name(self.engine, name, container),
+        )
+
+    def remove(self, container: Container, title: str, stop: bool = False) -> Step:
         def run() -> None:
             if stop:
                 steps.stop(self.engine, container, self.want.stop)
-            steps.remove(self.engine, container)
+            steps.remove(self.engine, container, self.want.keep_volumes)
+            if self.want.removal is not None:
+                steps.check_gone(self.engine, container, self.want.removal)
 
         return Step(title, run)
 
@@ -290,8 +387,10 @@ def _state(have: FoundContainer) -> str:
 
 
 def _wanted_state(want: WantedContainer, have: FoundContainer) -> str:
+    if want.paused and (want.state == "started" or have.running):
+        return "paused"
     if want.state == "present":
-        return "running" if have.running else "created"
+        return "running" if have.running or have.to_run else "created"
     if want.cleanup:
         return "ended and removed"
     return {"started": "running" if want.detach else "stopped", "stopped": "stopped"}[want.state]

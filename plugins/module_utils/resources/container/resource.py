@@ -5,25 +5,29 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import typing as t
 
 from ...engine import labels as L
 from ...engine.models import STOPPED
-from ...errors import FailedPrecondition, InvalidArgument
+from ...errors import FailedPrecondition, InvalidArgument, printable
 from ...kernel.converge import Facts, Plan
 from ...kernel.engines import EngineOptions
 from ...network.places import Places
 from ..image.find import find_image
 from ..image.pull import ASSUMED, wanted_image
 from .differences import check_labels, with_digest
-from .find import elsewhere_or_warning, find_container, leftovers, mark_of, task_of
-from .options.life import STOP, stop_of
+from .find import elsewhere_or_warning, find_container, heir, is_staged, leftovers, mark_of, named, task_of
+from .options.life import STOP, kill_of, stop_of
+from .options.supervision import goes_by_itself
 from .options.table import comparison_modes, known, parse_given
+from .steps import was_stopped
 from .values import FoundContainer, WantedContainer, check_name
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
+    from .options.ready import Ready
     from .plan import Planner
 
 _OTHER_COMPARED = ("image",)
@@ -34,17 +38,24 @@ class ContainerResource:
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedContainer:
         name, state, options = check_name(params["name"]), params["state"], EngineOptions.of(params)
+        keeps = params["keep_volumes"] and not params["cleanup"]
         if state == "absent":
-            return WantedContainer(name, state, options, stop_of(parse_given(params, STOP), params["force_kill"]))
+            stop = stop_of(parse_given(params, STOP), kill_of(params))
+            return WantedContainer(name, state, options, stop, keeps, removal=_removal(params))
+        if state == "previous":
+            return _previous(params, engine, WantedContainer(name, state, options, keep_volumes=keeps, ready=_ready(params)))
         if params["cleanup"] and params["detach"]:
             raise InvalidArgument("cleanup: needs detach=false")
         check_wait(params)
+        ready, healthy = _ready(params), state == "healthy"
+        check_paused(params)
         given = known(engine, name, parse_given(params))
         return WantedContainer(
             name,
-            state,
+            "started" if healthy else state,
             options,
-            stop_of(given, params["force_kill"]),
+            stop_of(given, kill_of(params)),
+            keeps,
             Places(params["cni_conf_dir"], bin_dirs=tuple(params["cni_bin_dir"])).checked(),
             given,
             _modes(params["comparisons"]),
@@ -53,18 +64,30 @@ class ContainerResource:
             strict_labels=params["image_label_mismatch"] == "fail",
             compare_with_own=params["image_comparison"] == "current-image",
             in_place=params["update_in_place"],
-            **{name: params[name] for name in ("detach", "wait_timeout", "cleanup", "recreate", "restart", "adopt")},
+            ready=ready,
+            healthy=healthy,
+            cleanup=params["cleanup"] or (goes_by_itself(given) and not params["detach"]),
+            removal=_removal(params),
+            **{
+                name: params[name] for name in ("detach", "wait_timeout", "output_logs", "recreate", "restart", "adopt", "paused")
+            },
         )
 
     def observe(self, want: WantedContainer, engine: Engine) -> FoundContainer:
-        container = find_container(engine, want.name)
+        container, kept = find_container(engine, want.name), leftovers(engine, want.name)
+        left, staged = tuple(one for one in kept if not is_staged(one)), tuple(filter(is_staged, kept))
+        chosen = heir(left) if container is None else None
+        if chosen:
+            container, left = named(chosen, want.name), tuple(one for one in left if one.id != chosen.id)
         stored = container.extensions.get(L.DESIRED) if container else None
         image = find_image(want.image, engine) if want.image else None
-        task, left = task_of(engine, container), leftovers(engine, want.name)
-        if container and stored is not None and task and task.status == STOPPED and want.leaves_nothing:
+        task = task_of(engine, container)
+        goes = want.leaves_nothing or goes_by_itself((stored or {}).get("given", {}))
+        if container and stored is not None and task and task.status == STOPPED and goes:
             return FoundContainer(None, None, None, image, (container, *left))
         torn = container is not None and stored is not None and os.path.exists(mark_of(engine, container))
-        return FoundContainer(container, task, stored, image, left, torn)
+        have = FoundContainer(container, task, stored, image, left, torn, chosen is not None, staged)
+        return have._replace(to_run=_was_to_run(engine, have))
 
     def lock(self, want: WantedContainer, engine: Engine) -> t.ContextManager[t.Any]:
         from .jobs import NameLock
@@ -101,6 +124,28 @@ def in_check_mode(params: t.Mapping[str, t.Any]) -> t.Mapping[str, t.Any]:
     return {**params, "pull": pull} if pull and params["pull"] in ("always", "newer", True) else params
 
 
+def _previous(params: t.Mapping[str, t.Any], engine: Engine, want: WantedContainer) -> WantedContainer:
+    from .previous import wanted_again
+
+    places = Places(params["cni_conf_dir"], bin_dirs=tuple(params["cni_bin_dir"])).checked()
+    stop = stop_of(parse_given(params, STOP), params["force_kill"])
+    return wanted_again(params, engine, want._replace(stop=stop, places=places))
+
+
+def _was_to_run(engine: Engine, have: FoundContainer) -> bool:
+    """The label alone does not tell it: a task may have been killed before it stopped the container."""
+    container = have.container
+    return bool(container and L.TO_RUN in container.labels and not have.running and was_stopped(engine, container))
+
+
+def _ready(params: t.Mapping[str, t.Any]) -> t.Optional[Ready]:
+    if params["ready"] is None and params["state"] != "healthy" and not math.isnan(params["healthy_wait_timeout"]):
+        return None
+    from .options.ready import ready_of
+
+    return ready_of(params)
+
+
 def _modes(given: t.Optional[t.Mapping[str, t.Any]]) -> t.Dict[str, str]:
     """The option comparisons, without aliases."""
     if not given:
@@ -121,8 +166,11 @@ def _facts(planner: Planner, end: FoundContainer) -> Facts:
     because = {"recreated_because": planner.because} if planner.because else {}
     want, engine, told = planner.want, planner.engine, planner.job.told
     if told:
-        return told._replace(result={**because, **told.result})
+        warnings = [_printed(want.name, told.result["container"]["Output"])] if want.output_logs else []
+        return told._replace(result={**because, **told.result}, warnings=warnings)
     out: t.Dict[str, t.Any] = {**because, "container": {}}
+    if want.state == "staged" and end.staged:
+        out["staged"] = container_facts(engine, end.staged[0], None)
     if end.container and want.state != "absent":
         out["container"] = container_facts(engine, end.container, end.task)
         if want.job and end.task and end.task.status == STOPPED:
@@ -130,7 +178,26 @@ def _facts(planner: Planner, end: FoundContainer) -> Facts:
 
             out.update(status=end.task.exit_status)
             out["container"]["Output"] = output_of(engine, end.container)
-    return Facts(out)
+    return Facts(out, failure=planner.unhealthy(end))
+
+
+def check_paused(params: t.Mapping[str, t.Any]) -> None:
+    if params["paused"] and not (params["state"] in ("started", "present", "healthy") and params["detach"]):
+        raise InvalidArgument(f"paused: true needs a container that runs: state={params['state']}, detach={params['detach']}")
+
+
+def _removal(params: t.Mapping[str, t.Any]) -> t.Optional[float]:
+    limit: t.Optional[float] = params["removal_wait_timeout"]
+    if limit is not None and not 0 <= limit < float("inf"):
+        raise InvalidArgument(f"removal_wait_timeout: {limit:g} is not a number of seconds")
+    return limit
+
+
+def _printed(name: str, output: str) -> str:
+    """What a job has printed, for people who look at the play."""
+    lines = output.replace("\r", "").rstrip("\n").split("\n")
+    text = "\n".join(printable(line, len(line)) for line in lines)
+    return f"the container {name} printed:\n{text}" if text.strip() else f"the container {name} printed nothing"
 
 
 def check_wait(params: t.Mapping[str, t.Any]) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 import typing as t
 
 from ...engine import labels as L
@@ -15,6 +16,7 @@ from ...runtime_spec.user_namespace import Mapping
 from ..image.find import find_image
 from . import networks, user_ranges, volumes
 from .find import task_of
+from .options import network_seen
 from .options.life import Stop, stopping
 from .options.namespaces import users_of
 from .options.others import others
@@ -30,12 +32,24 @@ if t.TYPE_CHECKING:
     from .values import WantedContainer
 
 SCHEMA = 1
+#: Blobs that these labels of a container name are not collected, and neither are the layers that they name: its own image, so that state=
+#: previous can have it after a tag has moved, and that of the container before.
+_PIN, _PIN_PREVIOUS = f"{L.GC_REF_CONTENT}image", f"{L.GC_REF_CONTENT}previous"
+_NOTHING: t.Mapping[str, t.Any] = {}
 _KILL = 9
 _KILL_SECONDS = 30.0
 
 
-def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Optional[Container] = None) -> Container:
-    """Make the record and the snapshot, without a start. old: the one that has the name yet, until a swap. A failure leaves nothing."""
+def create(
+    engine: Engine,
+    want: WantedContainer,
+    container_id: str,
+    old: t.Optional[Container] = None,
+    previous: t.Mapping[str, t.Any] = _NOTHING,
+) -> Container:
+    """Make the record and the snapshot, without a start. old: the one that has the name yet, until a swap. previous: what it keeps of that.
+    A failure leaves nothing.
+    """
     from ...hostfs.atomic import write_file
     from ...hostfs.remove import remove_tree
     from ...runtime import rootfs
@@ -59,7 +73,7 @@ def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Opti
             with rootfs.opened(mounts, directory) as root:
                 context = networks.context_of(engine, container_id, values, directory, want.name, want.places)
                 context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root, mapping=mapping)
-                draft = drafted(engine.namespace, context, _labels(engine, want, values, old is not None))
+                draft = drafted(engine.namespace, context, _labels(engine, want, values, old is not None, previous))
                 _write_inside(draft, root)
             if old:
                 networks.inherit(draft, old, want)
@@ -75,9 +89,9 @@ def create(engine: Engine, want: WantedContainer, container_id: str, old: t.Opti
                 spec=draft.spec,
                 snapshotter=store.name,
                 snapshot_key=container_id,
-                labels=draft.labels,
+                labels={**draft.labels, _PIN: str(found.record.target.digest)},
                 runtime=draft.runtime,
-                extensions={L.DESIRED: _stored(want.given, values, found.record, found.view)},
+                extensions={L.DESIRED: _stored(want.given, values, found.record, found.view), **_extension(previous)},
             )
             container = engine.containers.create(container)
             made = True
@@ -117,10 +131,24 @@ def _write_inside(draft: Draft, root: int) -> None:
             write_inside(root, one.path, one.content, one.mode, (one.uid, one.gid))
 
 
-def _labels(engine: Engine, want: WantedContainer, values: Values, stage: bool) -> t.Dict[str, str]:
-    """The labels for nerdctl that no option gives, and those by which others find who uses them."""
+def kept_labels(previous: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
+    """What keeps the image of the container before (previous.py)."""
+    return {_PIN_PREVIOUS: previous["image"]["descriptor"]["digest"]} if "image" in previous else {}
+
+
+def _extension(previous: t.Mapping[str, t.Any]) -> t.Dict[str, t.Mapping[str, t.Any]]:
+    return {L.PREVIOUS: previous} if previous else {}
+
+
+def _labels(
+    engine: Engine, want: WantedContainer, values: Values, stage: bool, previous: t.Mapping[str, t.Any]
+) -> t.Dict[str, str]:
+    """The labels for nerdctl that no option gives, those by which others find who uses them, and what keeps other things."""
+    staged = want.state == "staged"
     return {
-        L.STAGE if stage else L.NAME: want.name,
+        L.STAGE if stage or staged else L.NAME: want.name,
+        **({L.ROLE: L.STAGED} if staged else {}),
+        **kept_labels(previous),
         L.NAMESPACE: engine.namespace,
         L.PLATFORM: str(want.image.platform) if want.image else "",
         L.EXTRA_HOSTS: "[]",
@@ -137,6 +165,7 @@ def _stored(given: Values, values: Values, record: Image, view: ImageView) -> t.
         "effective": dump_effective(values),
         "image": {
             "name": record.name,
+            "descriptor": record.target.to_json(),
             "target": str(record.target.digest),
             "manifest": str(view.manifest.digest),
             "config": str(view.config.digest),
@@ -158,14 +187,16 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
     _forget_mark(engine, container)
     # An update may have come between the plan and us.
     container = engine.containers.get(container.id)
+    if L.TO_RUN in container.labels:
+        container = _rename(engine, container, {}, L.TO_RUN)
     values = values_of(container)
     make_sources(values)
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
-    volumes.fill(engine, container, mounts)
+    volumes.prepare(engine, container, mounts)
     container = networks.prepare(engine, container)
     kept.prepare(container)
     container = shared.prepare(engine, container)
-    asked = supervision_of(container.spec, values)
+    asked = supervision_of(container.spec, values)._replace(mounts=volumes.have_mounts(engine, container))
     if counters:
         asked = asked._replace(restarts=counters[0], waited=counters[1])
     else:
@@ -218,13 +249,20 @@ def stop(engine: Engine, container: Container, how: Stop) -> None:
     shared.release(engine, container)
 
 
+def stop_for_good(engine: Engine, container: Container, how: Stop) -> None:
+    """The same, where nobody wants it to run afterwards."""
+    stop(engine, container, how)
+    if L.TO_RUN in container.labels:
+        forget_intent(engine, container)
+
+
 def _stop(engine: Engine, container: Container, how: Stop) -> None:
     number, timeout = stopping(how, values_of(container))
     try:
         if engine.tasks.state(container.id).status == STOPPED:
             return
         engine.tasks.give_up(container.id)
-        if not how.kill:
+        if number != _KILL:
             _signal(engine, container.id, number)
             with contextlib.suppress(Unavailable):
                 engine.tasks.wait(container.id, timeout)
@@ -268,8 +306,8 @@ def _forget_mark(engine: Engine, container: Container) -> None:
             os.unlink(_mark(engine, container))
 
 
-def remove(engine: Engine, container: Container) -> None:
-    """Remove task, record and snapshot; missing ones are no error.
+def remove(engine: Engine, container: Container, keep_volumes: bool = False) -> None:
+    """Remove task, record and snapshot; missing ones are no error. keep_volumes: those that it has alone stay, as do those that others use.
 
     A file that cannot be removed (an immutable log) does not keep the rest: after the record, the snapshot is removed too.
     """
@@ -278,9 +316,10 @@ def remove(engine: Engine, container: Container) -> None:
     networks.release(container)
     try:
         with contextlib.suppress(NotFound):
-            engine.containers.delete(container.id)
+            engine.containers.delete(container.id, keep_volumes or volumes.shared(engine, container))
+        volumes.release(engine, container)
     finally:
-        if not _known(engine, container.id):
+        if not _there(engine.containers.get, container.id):
             with contextlib.suppress(NotFound):
                 engine.snapshotter(container.snapshotter).remove(container.snapshot_key)
             if Mapping.of(container.spec):
@@ -289,38 +328,93 @@ def remove(engine: Engine, container: Container) -> None:
                     engine.collect()
 
 
+def check_gone(engine: Engine, container: Container, seconds: float) -> None:
+    """Unavailable if a removed container is not gone within that time: its task, its snapshot, or its network namespace."""
+    deadline = time.monotonic() + seconds
+    while True:
+        left = [what for what, is_there in _parts(engine, container).items() if is_there()]
+        if not left:
+            return
+        if time.monotonic() >= deadline:
+            raise Unavailable(
+                f"removal_wait_timeout: after {seconds:g} s there is still the {' and the '.join(left)} of the container"
+            )
+        time.sleep(0.1)
+
+
+def _parts(engine: Engine, container: Container) -> t.Dict[str, t.Callable[[], bool]]:
+    store = engine.snapshotter(container.snapshotter)
+    connected = network_seen.kept(container)
+    pin = connected.pin if connected else ""
+    return {
+        "task": lambda: _there(engine.tasks.state, container.id),
+        "snapshot": lambda: _there(store.stat, container.snapshot_key),
+        "network namespace": lambda: bool(pin) and os.path.lexists(pin),
+    }
+
+
+def _there(look: t.Callable[[str], t.Any], key: str) -> bool:
+    try:
+        look(key)
+    except NotFound:
+        return False
+    return True
+
+
+def is_damaged(engine: Engine, container: Container) -> bool:
+    """Whether its files, or what it is to find its networks by, were removed by others."""
+    return not (_there(engine.snapshotter(container.snapshotter).stat, container.snapshot_key) and networks.are_known(container))
+
+
 def remove_by_id(engine: Engine, container_id: str) -> None:
     """Undo create(), even where an interruption came before it returned."""
     with contextlib.suppress(NotFound):
         remove(engine, engine.containers.get(container_id))
 
 
-def _known(engine: Engine, container_id: str) -> bool:
-    try:
-        engine.containers.get(container_id)
-    except NotFound:
-        return False
-    return True
-
-
 def swap(engine: Engine, name: str, old: Container, new: Container) -> None:
-    """Give the name of one container to another, and take its addresses and ports from it: it may have ended without giving them back.
-
-    After a kill in between, the next run removes both leftovers.
-    """
-    networks.release(old)
-    _rename(engine, old, {L.STAGE: name}, L.NAME)
-    _rename(engine, new, {L.NAME: name}, L.STAGE)
+    """Give the name of one container to another. After a kill in between, the next run completes it (resource.py)."""
+    _rename(engine, old, {L.STAGE: name, L.ROLE: L.FORMER}, L.NAME)
+    take_name(engine, name, new)
+    networks.tell_names(old, silent=True)
 
 
-def _rename(engine: Engine, container: Container, add: t.Mapping[str, str], drop: str) -> None:
-    labels = {key: value for key, value in engine.containers.get(container.id).labels.items() if key != drop}
-    engine.containers.update(container._replace(labels={**labels, **add}), ["labels"])
+def swap_back(engine: Engine, name: str, old: Container, new: Container) -> None:
+    """Undo it, also where it has failed half-way."""
+    _rename(engine, new, {L.STAGE: name}, L.NAME)
+    take_name(engine, name, old)
+
+
+def take_name(engine: Engine, name: str, container: Container) -> None:
+    """Give a container a name that no other has, also in its networks."""
+    networks.tell_names(container, silent=False)
+    _rename(engine, container, {L.NAME: name}, L.STAGE, L.ROLE)
+
+
+def take_staged(engine: Engine, container: Container, previous: t.Mapping[str, t.Any]) -> Container:
+    """A staged container becomes one that is in the making."""
+    container = _rename(engine, container, kept_labels(previous), L.ROLE)
+    extensions = {**container.extensions, **_extension(previous)}
+    return engine.containers.update(container._replace(extensions=extensions), ["extensions"])
+
+
+def intend(engine: Engine, container: Container) -> None:
+    """Note that a container, which is about to be stopped, is to run again if there will be no new one."""
+    _rename(engine, container, {L.TO_RUN: "yes"})
+
+
+def forget_intent(engine: Engine, container: Container) -> None:
+    _rename(engine, container, {}, L.TO_RUN)
+
+
+def _rename(engine: Engine, container: Container, add: t.Mapping[str, str], *drop: str) -> Container:
+    labels = {key: value for key, value in engine.containers.get(container.id).labels.items() if key not in drop}
+    return engine.containers.update(container._replace(labels={**labels, **add}), ["labels"])
 
 
 def supervise(engine: Engine, container: Container) -> None:
     """Tell its supervisor what is asked for; have one again if it was killed."""
     values = values_of(container)
-    asked = supervision_of(container.spec, values)
+    asked = supervision_of(container.spec, values)._replace(mounts=volumes.have_mounts(engine, container))
     _have_starter(engine, asked)
     engine.tasks.supervise(container, _io(engine, container, values), asked)

@@ -13,14 +13,21 @@ from ...network.places import Places
 from ..image.values import FoundImage, WantedImage
 from .options.life import Stop
 
+if t.TYPE_CHECKING:
+    from .options.ready import Ready
+
 _NAME_LIMIT = 76
 
 
 class WantedContainer(t.NamedTuple):
     """places: of networks. given: the values of the options in the task (options/). modes: how they are compared. image: None without one.
 
-    strict_name: an image with another name is another image. wait_timeout: seconds that a job (detach is False) may take.
-    in_place: options change without a new container where they can.
+    keep_volumes: a container that is removed leaves those that it had alone.
+    strict_name: an image with another name is another image. wait_timeout: seconds that a job (detach is False) may take;
+    output_logs: warn of what it has printed.
+    in_place: options change without a new container where they can. ready: how a start proves itself. healthy: what runs already has to be
+    healthy, too. previous: this is what the container was before. paused:
+    None as it is. removal: seconds within which a removed container has to be gone; None: whatever the engine says counts.
     strict_labels: labels of the image that are not given are an error, if labels are compared strictly.
     compare_with_own: when they are compared, values are added to those of the container's own image.
     """
@@ -29,6 +36,7 @@ class WantedContainer(t.NamedTuple):
     state: str
     engine: EngineOptions
     stop: Stop = Stop()
+    keep_volumes: bool = True
     places: Places = Places()
     given: t.Mapping[str, t.Any] = {}
     modes: t.Mapping[str, str] = {}
@@ -38,11 +46,17 @@ class WantedContainer(t.NamedTuple):
     compare_with_own: bool = False
     detach: bool = True
     wait_timeout: t.Optional[float] = None
+    output_logs: bool = False
     cleanup: bool = False
     recreate: bool = False
     restart: bool = False
     adopt: bool = False
     in_place: bool = True
+    ready: t.Optional[Ready] = None
+    healthy: bool = False
+    previous: bool = False
+    paused: t.Optional[bool] = None
+    removal: t.Optional[float] = None
 
     @property
     def job(self) -> bool:
@@ -59,7 +73,8 @@ class FoundContainer(t.NamedTuple):
     """container: None without one. stored: the values that it was made with (None: another tool made it).
 
     image: the wanted image in the store. leftovers: containers that an interrupted recreation left. torn: a change of it was
-    interrupted.
+    interrupted. nameless: an interrupted recreation was about to give it the name. to_run: it does not run, only because such a
+    recreation has stopped it. staged: those that were made for a later task.
     """
 
     container: t.Optional[Container]
@@ -68,6 +83,9 @@ class FoundContainer(t.NamedTuple):
     image: t.Optional[FoundImage]
     leftovers: t.Tuple[Container, ...] = ()
     torn: bool = False
+    nameless: bool = False
+    staged: t.Tuple[Container, ...] = ()
+    to_run: bool = False
 
     @property
     def running(self) -> bool:

@@ -18,6 +18,10 @@ if t.TYPE_CHECKING:
 
 def find_image(want: WantedImage, engine: Engine, records: t.Optional[t.Mapping[str, Image]] = None) -> t.Optional[FoundImage]:
     """The record, and what is missing; None without a record. records: all of the engine by name, if they are known."""
+    if want.kept:
+        found = _look(engine, want.kept, want)
+        if found.view:
+            return found
     try:
         if want.reference is None:
             record = _by_id(want, engine, engine.images.list() if records is None else list(records.values()))

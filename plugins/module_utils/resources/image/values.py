@@ -29,6 +29,7 @@ class WantedImage(t.NamedTuple):
     """reference, or image_id where an id was given. remote: what the registry says now, where pull asks it.
 
     platforms: for which the image has to be there (none: the target's); every: for all that it has. pinned: None leaves it as it is.
+    kept: an image that somebody else than a record keeps, for whom it is enough that it is complete.
     problem: why the registry could not be asked (pull: newer goes on with what is there). registry: gives whom to ask and to pull from.
     verify: reads all of an image, where that is wanted (image/verify.py, which only the tasks that want it are sent).
     """
@@ -45,6 +46,7 @@ class WantedImage(t.NamedTuple):
     remote: t.Optional[Descriptor] = None
     problem: t.Optional[EngineError] = None
     registry: t.Callable[[], Registry] = _nobody
+    kept: t.Optional[Image] = None
 
     @property
     def platform(self) -> Platform:

@@ -13,6 +13,7 @@ from ...network.definition import Network
 from ...network.places import Places
 from ...network.result import Document
 from ...network.subnets import Subnet
+from ..labels import labels_of, text_of
 from .values import WantedNetwork, WantedSubnet
 
 _PLAIN = ("driver", "internal", "mtu", "isolate", "masquerade")
@@ -38,7 +39,6 @@ _ONLY_BRIDGE = {
     "link": "driver_options: com.docker.network.bridge.name",
 }
 _RESERVED = ("default", "host", "none")
-_RESERVED_LABELS = ("nerdctl/", "fleet.containerd/")
 _FLAGS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -54,7 +54,7 @@ def desired(params: t.Mapping[str, t.Any]) -> WantedNetwork:
     document = _document(params, name) if params["conflist"] is not None else None
     settings = _settings(params)
     subnets = None if params["ipam_config"] is None else tuple(_subnet(one) for one in params["ipam_config"])
-    labels = None if params["labels"] is None else _labels(params["labels"])
+    labels = None if params["labels"] is None else labels_of(params["labels"])
     if params["enable_ipv6"] is False and any(one.network.version == 6 for one in subnets or ()):
         found = next(one for one in subnets or () if one.network.version == 6)
         raise InvalidArgument(f"enable_ipv6: false contradicts the subnet {found.network} of ipam_config")
@@ -131,7 +131,7 @@ def _settings(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
 
 
 def _option(field: str, key: str, value: t.Any) -> t.Any:
-    text = _text(value)
+    text = text_of(value)
     if field == "mtu":
         if not text.isdecimal():
             raise InvalidArgument(f"driver_options: {key}: {printable(text, 40)!r} is no number")
@@ -141,19 +141,6 @@ def _option(field: str, key: str, value: t.Any) -> t.Any:
             raise InvalidArgument(f"driver_options: {key}: {printable(text, 40)!r} is neither true nor false")
         return _FLAGS[text.lower()]
     return text
-
-
-def _labels(given: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
-    for key, value in given.items():
-        if key.startswith(_RESERVED_LABELS):
-            raise InvalidArgument(f"labels: {printable(key, 80)} is not for playbooks: nerdctl and this collection use it")
-        if isinstance(value, (dict, list)):
-            raise InvalidArgument(f"labels: {printable(key, 80)}: {printable(value, 80)} is no text")
-    return {key: _text(value) for key, value in given.items()}
-
-
-def _text(value: t.Any) -> str:
-    return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _subnet(given: t.Mapping[str, t.Any]) -> WantedSubnet:

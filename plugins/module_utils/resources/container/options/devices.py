@@ -8,7 +8,7 @@ import typing as t
 
 from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, Field
-from .row import Context, Draft, Host, Live, Row, Seen, Value, bad, fixed, nothing
+from .row import Context, Draft, Host, Live, Row, Seen, Value, Values, bad, fixed, nothing
 
 if t.TYPE_CHECKING:
     from ....runtime_spec.devices import Device, DeviceRule
@@ -171,6 +171,11 @@ def _cdi_row(option: str, parse: t.Callable[[Value, str], Value]) -> Row:
         {"HostConfig.DeviceRequests": _requests_seen},
         host=_checker(option),
     )
+
+
+def devices_of(values: Values) -> t.Set[str]:
+    """The devices of the host, and those of CDI, that a container has."""
+    return {one.source for one in values.get("devices") or ()}
 
 
 ROWS = (

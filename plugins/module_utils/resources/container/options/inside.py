@@ -23,6 +23,8 @@ PLACE = "/run/secrets"
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,252}"
 _MODE = 0o444
 _ROOT = "0:0"
+#: The options of which only digests are stored.
+DIGESTS = ("files", "secrets")
 _SPECIAL = ("/dev", "/proc", "/sys")
 
 

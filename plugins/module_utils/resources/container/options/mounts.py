@@ -1,6 +1,6 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Mounts other than volumes: binds with all their options, temporary file systems, images."""
+"""Mounts as dictionaries: binds with all their options, temporary file systems, images, volumes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import typing as t
 from ....errors import FailedPrecondition, InvalidArgument, printable
 from ....kernel.field import MORE, Field
 from ....runtime_spec.volumes import Volume
+from ..volumes import check_named
 from .row import Context, Draft, Host, Live, Row, Seen, Value, Values, fixed
+from .volumes_from import borrowed
 
 if t.TYPE_CHECKING:
     from ....runtime_spec.mount_points import MountPoint
@@ -54,6 +56,9 @@ def recursive() -> bool:
 
 
 def _check_mounts(host: Host, value: t.Optional[t.Sequence[MountPoint]]) -> None:
+    named = [point.source for point in value or () if point.of_volume and point.source]
+    if named:
+        check_named(host.engine, named)
     for point in value or ():
         if point.binds and not point.create and not os.path.exists(point.source):
             raise InvalidArgument(
@@ -83,11 +88,12 @@ def _mounts(draft: Draft, value: t.Sequence[MountPoint], context: Context) -> No
     binds = [Volume(one.source, one.target) for one in value if one.binds and not (one.create and not os.path.exists(one.source))]
     check_targets(context.root, binds)
     for number, point in enumerate(value):
+        # Volumes are rendered with those of the other option.
         if point.of_image:
             layers = context.layers(point.source)
             draft.spec["mounts"].append(layers.mount(point.target))
             draft.labels[layers.label(number)] = layers.name
-        else:
+        elif not point.of_volume:
             add_mount(draft.spec, point, recursive())
 
 
@@ -136,6 +142,13 @@ def make_sources(values: Values) -> None:
     for path in made_sources(values):
         if not os.path.exists(path):
             make_dir(path, 0o755)
+
+
+def written_of(values: Values) -> t.List[str]:
+    """The directories and files of the host, and the volumes, that a container may write to."""
+    volumes = [one.source for one in values.get("volumes") or () if one.source and "ro" not in one.options]
+    volumes += [one["source"] for one in borrowed(values) if "ro" not in one["options"]]
+    return volumes + [one.source for one in values.get("mounts") or () if one.source and not (one.of_image or one.read_only)]
 
 
 def _text(point: MountPoint) -> str:

@@ -34,6 +34,10 @@ _INSTEAD = {
 }
 
 
+#: The modes that compare a container with what would be made: networks to which the one before is connected are more than what is given.
+EXACTLY: t.Mapping[str, str] = {"*": STRICT, "networks": MORE}
+
+
 class NetworkMode(t.NamedTuple):
     """The network of a container. name: host, none, container:NAME (or its id), ns:PATH, or that of a network."""
 
@@ -151,6 +155,20 @@ def with_added(connected: Connected, before: Connected, made: Values, modes: t.M
     names = {one.network for one in (*endpoints_of(made), *connected.endpoints)}
     more = [one._replace(interface="") for one in before.endpoints if one.network not in names]
     return connected._replace(endpoints=tuple(numbered([*connected.endpoints, *more])))
+
+
+def same_addresses(before: t.Sequence[Endpoint], made: Values, after: Values, modes: t.Mapping[str, str]) -> t.List[str]:
+    """The networks in which a container and the one before it would both have the same static or hardware address. made: the values of
+    the one before; after: those of the new one, which inherits what with_added() gives it.
+    """
+    names, wanted = {one.network for one in endpoints_of(made)}, {one.network: one for one in endpoints_of(after)}
+    found = []
+    for one in before:
+        inherited = None if one.network in names or modes["networks"] == STRICT else one
+        other = wanted.get(one.network, inherited)
+        if other and (set(one.ips) & set(other.ips) or (one.mac and one.mac == other.mac)):
+            found.append(one.network)
+    return found
 
 
 def _filled(one: Endpoint, there: Endpoint) -> Endpoint:

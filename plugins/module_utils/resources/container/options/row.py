@@ -83,7 +83,7 @@ class Context(t.NamedTuple):
     image: the image's name for messages; image_volumes: the paths that it declares; root: a descriptor of its files (-1: a change
     of a container that stays). name, namespace: the container's. places: of networks. joined: those of another container, if it uses them.
     gateway: tells the address of the host in its first network. layers: those of a stored image that is mounted into it.
-    other_id: tells the id of the container whose namespace of a kind it uses.
+    other_id: tells the id of the container whose namespace of a kind it uses. data_root: below which the volumes are.
     mapping: its users, if it has a namespace of its own for them.
     """
 
@@ -101,6 +101,7 @@ class Context(t.NamedTuple):
     image: str = ""
     image_volumes: t.Collection[str] = ()
     root: int = -1
+    data_root: str = ""
 
 
 class Host(t.NamedTuple):

@@ -11,7 +11,7 @@ from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, Field
 from ....oci.durations import SECOND, parse_duration, show_duration
 from .life import Stop, stopping
-from .row import Base, Defaults, Live, Row, Seen, Value, Values, bad, fixed, nothing, parse_text
+from .row import Base, Defaults, Live, Row, Seen, Value, Values, bad, fixed, nothing, parse_flag, parse_text
 
 _NO = "no"
 _ALWAYS = ("always", "unless-stopped")
@@ -119,7 +119,22 @@ def supervision_of(spec: t.Mapping[str, t.Any], values: Values) -> Supervision:
         health=_health_check(spec.get("process") or {}, values.get("healthcheck")),
         stop_signal=signal,
         stop_timeout=timeout,
+        remove=goes_by_itself(values),
     )
+
+
+def goes_by_itself(values: Values) -> bool:
+    """Whether a container is removed when it has ended. values: also as they are stored."""
+    return bool(values.get("auto_remove"))
+
+
+def check_together(values: Values) -> None:
+    """InvalidArgument for options that contradict each other."""
+    policy = values.get("restart_policy") or _NO
+    if goes_by_itself(values) and policy != _NO:
+        raise InvalidArgument(
+            f"auto_remove: true and restart_policy: {policy}: a container that goes when it has ended is not started again"
+        )
 
 
 def _health_check(process: t.Mapping[str, t.Any], value: t.Optional[Value]) -> t.Optional[HealthCheck]:
@@ -153,6 +168,14 @@ def _delay(option: str) -> Row:
 
 
 ROWS = (
+    Row(
+        Field("auto_remove"),
+        parse_flag,
+        fixed(False),
+        nothing,
+        Live.SUPERVISOR,
+        {"HostConfig.AutoRemove": lambda seen: bool(seen.values.get("auto_remove"))},
+    ),
     Row(
         Field("restart_policy"),
         parse_text,

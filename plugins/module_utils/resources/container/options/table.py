@@ -31,6 +31,7 @@ from . import (
     storage,
     streams,
     supervision,
+    volumes_from,
 )
 from .record import own_labels
 from .row import Context, Defaults, Draft, Host, Row, Seen, Value, Values, stored
@@ -41,7 +42,16 @@ if t.TYPE_CHECKING:
 #: In the order of rendering: later rows may read what earlier rows wrote.
 ROWS: t.Tuple[Row, ...] = (
     *(*names.ROWS, *network.ROWS, *ports.ROWS),
-    *(*namespaces.ROWS, *streams.ROWS, *storage.ROWS, *mounts.ROWS, *security.ROWS, *limits.ROWS, *kernel.ROWS),
+    *(
+        *namespaces.ROWS,
+        *streams.ROWS,
+        *storage.ROWS,
+        *volumes_from.ROWS,
+        *mounts.ROWS,
+        *security.ROWS,
+        *limits.ROWS,
+        *kernel.ROWS,
+    ),
     *(*record.ROWS, *life.ROWS, *supervision.ROWS, *process.ROWS, *devices.ROWS, *process.COMMAND, *init.ROWS, *inside.ROWS),
 )
 
@@ -55,7 +65,7 @@ def parse_given(params: t.Mapping[str, Value], options: t.Collection[str] = BY_O
         for row in ROWS
         if row.option in options and params.get(row.option) is not None
     }
-    for topic in (limits, kernel, namespaces):
+    for topic in (limits, kernel, supervision, namespaces):
         topic.check_together(given)
     return given
 
@@ -79,6 +89,7 @@ def merged(before: Values, given: Values) -> t.Dict[str, Value]:
     found = {**{option: value for option, value in before.items() if option not in gone}, **given}
     try:
         limits.check_together(found)
+        supervision.check_together(found)
     except InvalidArgument as error:
         raise InvalidArgument(f"{error} (what the task does not give is as the container has it)") from error
     return found

@@ -168,6 +168,43 @@ def test_volumes_of_a_killed_removal_are_swept(tmp_path: pathlib.Path) -> None:
     assert list(directory.parent.iterdir()) == []
 
 
+def test_volumes_that_are_to_stay(opened: Open) -> None:
+    engine = opened()
+    volume = stored(engine)
+    for name in ("log", "volumes.json"):
+        (volume.parent.parent / name).touch()
+    engine.containers.create(Container("c" * 64, "none", {}, "", "", runtime=Runtime(binary="runc")))
+    engine.containers.delete("c" * 64, keep_volumes=True)
+    assert [path.name for path in volume.parent.parent.iterdir()] == ["volumes"]
+    assert (volume / "table").read_text() == "precious"
+    engine.containers.create(Container("d" * 64, "none", {}, "", "", runtime=Runtime(binary="runc")))
+    log = pathlib.Path(engine.container_dir("d" * 64), "log")
+    log.touch()
+    engine.containers.delete("d" * 64, keep_volumes=True)
+    assert not log.parent.exists()
+    engine.close()
+
+
+def test_a_removal_that_keeps_volumes_fails_or_is_killed(tmp_path: pathlib.Path) -> None:
+    """Until the record is gone the container uses them; afterwards it does not, although a killed run left its files."""
+    place = Place(str(tmp_path), "default")
+    directory = pathlib.Path(place.container_dir("x"))
+    (directory / "volumes" / "0").mkdir(parents=True)
+    (directory / "volumes.json").touch()
+    with pytest.raises(FailedPrecondition), place.removing("x", keep_volumes=True):
+        assert not (directory / "volumes.json").exists()
+        raise FailedPrecondition("no")
+    assert (directory / "volumes.json").exists()
+    pid = os.fork()
+    if not pid:
+        with place.removing("x", keep_volumes=True):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    place.set_aside_strangers(lambda: ())
+    assert place.sweep()
+    assert sorted(path.name for path in directory.iterdir()) == [".rm-volumes.json", "volumes"]
+
+
 def test_while_somebody_holds_a_lease_a_rest_waits(opened: Open) -> None:
     engine, other = opened(), opened()
     killed_at_work(opened, "container web")

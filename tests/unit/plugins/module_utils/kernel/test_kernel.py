@@ -112,6 +112,7 @@ class Number:
 
 
 def test_check_mode_tells_the_same_actions_and_does_nothing() -> None:
+    """I15: check mode writes nothing, by construction: only the steps of a plan do, and it carries out none."""
     state = [1]
     number = Number(state)
     told = converge(number, {"value": 3}, None, True)

@@ -46,6 +46,23 @@ def test_members_know_each_other_as_they_come_and_go(tmp_path: pathlib.Path) -> 
     assert names.members() == []
 
 
+def test_a_silent_member_knows_itself_and_others_do_not_know_it(tmp_path: pathlib.Path) -> None:
+    names = Names("front", str(tmp_path / "state"))
+    old, new, asks = (member(tmp_path, name, f"10.1.0.{number}") for number, name in enumerate(("old", "new", "asks"), 2))
+    for one in (old, asks, new._replace(silent=True)):
+        names.join(one)
+
+    def known(one: Member) -> set[str]:
+        return {word for line in pathlib.Path(one.hosts).read_text().splitlines()[2:-1] for word in line.split()[1:2]}
+
+    assert [known(one) for one in (old, asks, new)] == [{"old", "asks"}, {"old", "asks"}, {"old", "asks", "new"}]
+    names.join(new)
+    names.join(old._replace(silent=True))
+    assert [known(one) for one in (old, asks, new)] == [{"old", "asks", "new"}, {"asks", "new"}, {"asks", "new"}]
+    names.leave(old.key)
+    assert known(new) == {"asks", "new"}
+
+
 def test_networks_do_not_mix(tmp_path: pathlib.Path) -> None:
     one, other = Names("one", str(tmp_path / "state")), Names("other", str(tmp_path / "state"), shared=False)
     web, db = member(tmp_path, "web", "10.1.0.2"), member(tmp_path, "db", "10.1.0.3")

@@ -39,6 +39,7 @@ A = "sha256:" + "a" * 64
     ],
 )
 def test_reference(text: str, full: str, familiar: str) -> None:
+    """I13: a name of an image means the same in every spelling, in every module: there is one parser."""
     reference = Reference.parse(text)
     assert str(reference) == full
     assert reference.familiar == familiar

@@ -177,6 +177,7 @@ def test_an_index_that_moves_for_other_platforms_only(site: MemorySite, registry
 
 
 def test_image_name_mismatch(site: MemorySite, registry: FakeRegistry, layout: Layout) -> None:
+    """I12: the same image by another name is no difference, unless that is asked for."""
     for tag in ("1", "alias"):
         registry.push(layout.path, small_image(layout), "named", tag)
     name, alias = f"{registry.address}/named:1", f"{registry.address}/named:alias"
@@ -241,13 +242,9 @@ def test_a_start_that_fails_gives_the_old_container_back(site: MemorySite, busyb
     monkeypatch.setattr(site.memory.tasks, "start", refuse)
     wanted = {**RUNS, "command": ["sleep", "1001"]}
     failed = site.play(container("app", image=busybox, ignore_errors=True, **wanted)).last
-    assert failed.msg == "the runtime refuses; the old container app is back and runs"
-    assert failed.value("failed_action") == "start container app"
-    assert failed.value("undone") == [
-        "give the name app to the new container",
-        "stop the old container app",
-        "create container app anew (command changed)",
-    ]
+    assert failed.msg == "the runtime refuses; the old container app still runs"
+    assert failed.value("failed_action") == "start container app beside the old one"
+    assert failed.value("undone") == ["create container app anew (command changed)"]
     assert not failed.changed
     (left,) = site.memory.containers.list()
     assert left.id == old.value("container")["Id"]
@@ -299,10 +296,10 @@ def test_what_an_interrupted_recreation_left_goes(site: MemorySite, busybox: str
     word = f"remove container {rest.id[:12]}, left by an interrupted run"
     delete = site.memory.containers.delete
 
-    def refuse(container_id: str) -> None:
+    def refuse(container_id: str, keep_volumes: bool = False) -> None:
         if container_id == rest.id:
             raise FailedPrecondition("Operation not permitted")
-        delete(container_id)
+        delete(container_id, keep_volumes)
 
     with monkeypatch.context() as patch:
         patch.setattr(site.memory.containers, "delete", refuse)
@@ -323,16 +320,16 @@ def test_what_cannot_be_removed_of_the_old_one_is_a_warning(
     old = site.play(container("web", image=busybox, **RUNS)).last.value("container")
     delete = site.memory.containers.delete
 
-    def refuse(container_id: str) -> None:
+    def refuse(container_id: str, keep_volumes: bool = False) -> None:
         if container_id == old["Id"]:
             raise FailedPrecondition("removing the log: Operation not permitted")
-        delete(container_id)
+        delete(container_id, keep_volumes)
 
     options: Options = {"image": busybox, "stop_signal": "KILL", "command": ["sleep", "1001"]}
     with monkeypatch.context() as patch:
         patch.setattr(site.memory.containers, "delete", refuse)
         new = site.play(container("web", **options)).last
-        assert new.actions[-1] == "start container web"
+        assert new.actions[-1] == "stop the old container web"
         assert new.value("container")["State"]["Running"]
         (warning,) = [line for line in new.value("warnings") if "CVE" not in line]
         assert f"remove the old container {old['Id'][:12]}: removing the log: Operation not permitted" in warning
@@ -353,6 +350,7 @@ def test_an_image_that_could_write_to_the_host_is_refused(site: MemorySite, regi
 
 
 def test_the_volumes_of_an_image(site: MemorySite, registry: FakeRegistry, layout: Layout, tmp_path: pathlib.Path) -> None:
+    """I27: the volumes that an image declares are the base, and no difference to what a task gives."""
     files = tar_of([Entry("seed/file", b"from the image"), Entry("file", b"stays a file")])
     volumes: t.Dict[str, t.Any] = {path: {} for path in ("/seed", "/new//one/", "/file", "/covered", "/", "/proc/x")}
     registry.push(layout.path, small_image(layout, [files], Volumes=volumes), "volumes", "1")
@@ -370,7 +368,7 @@ def test_the_volumes_of_an_image(site: MemorySite, registry: FakeRegistry, layou
     (seed / "file").write_text("changed")
     site.play(container("one", restart=True))
     assert (seed / "file").read_text() == "changed"
-    site.play(container("one", state="absent"))
+    site.play(container("one", state="absent", keep_volumes=False))
     assert not seed.exists()
 
 
@@ -413,6 +411,9 @@ def test_stopping(site: MemorySite, busybox: str, monkeypatch: pytest.MonkeyPatc
         ({"stop_signal": "USR1"}, {}, [10], 138),
         ({"stop_signal": "USR1"}, {"stop_signal": "2"}, [2], 130),
         ({"stop_signal": "USR1"}, {"force_kill": True}, [9], 137),
+        ({"stop_signal": "USR1"}, {"force_kill": True, "kill_signal": "SIGINT"}, [2], 130),
+        ({"stop_signal": "USR1"}, {"force_kill": True, "kill_signal": 12, "stop_signal": "INT"}, [12, 9], 137),
+        ({"stop_signal": "USR1"}, {"kill_signal": "INT"}, [10], 138),
         ({"stop_timeout": 300}, {"stop_timeout": 0}, [15, 9], 137),
     ]
     for number, (made, options, signals, status) in enumerate(rows):

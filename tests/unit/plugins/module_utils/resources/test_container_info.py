@@ -25,6 +25,8 @@ def test_nothing_there_and_nothing_made(site: MemorySite) -> None:
 
 def test_containers(site: MemorySite, busybox: str, tmp_path: pathlib.Path) -> None:
     containers(site, busybox, tmp_path)
+    found = site.play(info(filters={"network": ["bridge", "back"]})).last.value("containers")
+    assert [one["Name"] for one in found] == ["/idle"]
 
 
 def test_what_others_have_made(site: MemorySite) -> None:

@@ -54,6 +54,8 @@ def test_pull_as_a_boolean(site: MemorySite, releases: Releases) -> None:
 
 @pytest.mark.parametrize("pull", ["always", True, "newer"])
 def test_what_check_mode_does_with_a_tag_that_may_have_moved(site: MemorySite, releases: Releases, pull: t.Any) -> None:
+    """I11: check mode tells of a pull what the run would do: it asks the registry. pull_check_mode_behavior has the other two answers."""
+
     def looked(behaviour: str) -> t.Tuple[t.List[str], int]:
         before = releases.requests()
         done = site.predict(container("app", image=releases.name, pull=pull, pull_check_mode_behavior=behaviour, **RUNS)).last
@@ -146,6 +148,7 @@ NAMES: t.Dict[str, t.Any] = {
 
 
 def test_names_of_both_peers_are_the_same_option(site: MemorySite, busybox: str) -> None:
+    """I33: the names of an option are one option: what was given by one is the same by another."""
     ours = {alias: name for name, option in SPEC["argument_spec"].items() for alias in option.get("aliases", ())}
     base: Options = {"image": busybox, **RUNS}
     theirs = site.play(container("app", **base, **NAMES)).last

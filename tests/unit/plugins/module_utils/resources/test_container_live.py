@@ -293,7 +293,10 @@ def in_vain(result: TaskResult) -> t.List[str]:
 
 
 def test_what_the_kernel_of_a_target_cannot_do(site: MemorySite, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A warning names what was asked for in vain; what was only a default is left out without one."""
+    """A warning names what was asked for in vain; what was only a default is left out without one.
+
+    I21: values that the kernel cannot have or show are compared as they were given, so they are no difference the next time.
+    """
     for name, value in (("limits_swap", False), ("weighs_disks", False), ("version", 2)):
         monkeypatch.setattr(cgroups, name, lambda value=value: value)
     quiet = site.play(asked(image, memory="64m")).last

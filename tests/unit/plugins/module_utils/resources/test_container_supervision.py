@@ -90,6 +90,10 @@ def test_what_the_engine_is_told() -> None:
 
 
 def test_a_change_reaches_the_supervisor_and_nothing_else(site: MemorySite, layout: Layout) -> None:
+    """I22: the check of the image is the base; taking away a check that is not there is no change.
+
+    I26: a policy and its count are compared as a pair: without a count is the same as with 0.
+    """
     image = "docker.io/library/kept:1"
     layout.tag(small_image(layout, Cmd=["sleep", "1000"]), image)
     site.play(task("containerd_image_load", path=str(layout.path)))
@@ -109,10 +113,10 @@ def test_a_change_reaches_the_supervisor_and_nothing_else(site: MemorySite, layo
     health = told[container.id].health
     assert health
     assert health.process["args"] == ["/bin/sh", "-c", "x"]
-    # A name of an option that is the same when the count is 0 and when it is not given (I26).
+    # A name of an option that is the same when the count is 0 and when it is not given.
     site.converge(asked(restart_retries=0))
     assert not site.play(asked(restart_policy="on-failure")).last.changed
-    # Taking away a check that is not there is no change (I22).
+    # Taking away a check that is not there is no change.
     site.converge(asked(healthcheck={"test": ["NONE"]}))
     assert not site.play(asked(healthcheck={})).last.changed
     assert site.task_of("kept").pid == pid

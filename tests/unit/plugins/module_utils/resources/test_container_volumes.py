@@ -50,7 +50,7 @@ def test_a_start_takes_back_what_a_killed_removal_gave_up(tmp_path: pathlib.Path
     (given_up / "table").write_text("precious")
     source = f"{directory}/volumes/0"
     container = Container("c" * 64, "none", {"mounts": [{"source": source, "destination": "/data"}]}, "", "")
-    container_volumes.fill(engine, container, [])
+    container_volumes.prepare(engine, container, [])
     assert pathlib.Path(source, "table").read_text() == "precious"
     engine.close()
 

@@ -22,6 +22,7 @@ from ansible_collections.fleet.containerd.tests.support.stories.image_load impor
 
 
 def test_docker_archives_round_trip(site: MemorySite, tmp_path: pathlib.Path) -> None:
+    """I32: an archive is loaded or written when the digests of its images differ, and not because somebody asked."""
     both_kinds_of_docker(site, small_layer(), tmp_path)
     a_round_trip(site, tmp_path)
 

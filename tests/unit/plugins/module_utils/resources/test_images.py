@@ -75,7 +75,10 @@ def ground(registry: Registry, tmp_path: pathlib.Path) -> t.Iterator[Ground]:
 
 
 def test_several_names_in_one_removal(ground: Ground) -> None:
-    """The id is deleted with the last name, whichever image of the task that is."""
+    """The id is deleted with the last name, whichever image of the task that is.
+
+    I31: a removal is changed when it has removed something, and the result says what.
+    """
     name, other = ground.push("one", ground.built("one")), ground.push("two", ground.built("two"))
     pulled = ground.pull(name, other)["images"]
     ground.modules.result("image_tag", name=name, repository=["x:1", "x:2"])

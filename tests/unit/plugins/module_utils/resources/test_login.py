@@ -53,6 +53,7 @@ def test_in_and_out(place: Place) -> None:
 
 
 def test_nothing_is_asked_and_written_when_all_is_there(place: Place, server: FakeRegistry) -> None:
+    """I30: a file with credentials is written when something in it differs, and keeps its mode, owner and place."""
     play([place.with_hosts(**place.right)])
     before, asked = trees.snapshot(place.base), len(server.seen)
     same = play([place.with_hosts(**place.right)]).last

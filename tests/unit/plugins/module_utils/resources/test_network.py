@@ -202,6 +202,7 @@ def test_a_network_comes_and_goes(site: Site) -> None:
 
 
 def test_an_automatic_subnet_stays(site: Site) -> None:
+    """I16: what was chosen automatically stays, and is compared with nothing."""
     ip(site.world.host, "route", "add", "10.4.1.0/24", "via", OUTSIDE)
     assert site.network("front").result["network"]["IPAM"]["Config"][0]["Subnet"] == "10.4.2.0/24"
     ip(site.world.host, "route", "del", "10.4.1.0/24", "via", OUTSIDE)
@@ -217,6 +218,7 @@ def test_an_automatic_subnet_stays(site: Site) -> None:
 
 
 def test_only_ipv6_is_only_ipv6(site: Site) -> None:
+    """I16: a network gets no subnet of IPv4 that nobody has asked for."""
     made = site.converge("six", ipam_config=[{"subnet": "fd00:6::/64"}]).result["network"]
     assert (made["EnableIPv4"], made["EnableIPv6"]) == (False, True)
     assert not site.network("six", enable_ipv6=True).changed
@@ -839,7 +841,7 @@ def test_containers_of_nerdctl_are_members_too(site: Site) -> None:
     gone = f"default-{'a' * 64}"
     Chain(conflist, site.host).attach(Attachment(gone, site.world.namespace(f"fleet-{gone}")))
     assert gone not in site.fails("net", state="absent")
-    netns.remove(str(site.world.directory / f"fleet-{gone}"))
+    assert netns.remove(str(site.world.directory / f"fleet-{gone}"))
     # After a reboot only the reservation is left, and nobody is a member.
     netns.remove(namespace)
     while any(name.startswith("veth") for name in site.links()):

@@ -17,7 +17,6 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     FailedPrecondition,
     InvalidArgument,
     NotFound,
-    Unimplemented,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import syscalls
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.signals import parse_signal, signal_name
@@ -78,7 +77,14 @@ def test_volume() -> None:
     "text",
     [
         "",
-        "/a",
+        "a",
+        "/",
+        "-a:/b",
+        "a b:/c",
+        "../a:/b",
+        "a/b:/c",
+        f"{'a' * 201}:/b",
+        "/a:/b:nocopy",
         "/a:",
         ":/b",
         "/a:/b:bad",
@@ -97,9 +103,13 @@ def test_bad_volume(text: t.Any) -> None:
         parse_volume(text)
 
 
-def test_named_volumes_say_that_they_come_later() -> None:
-    with pytest.raises(Unimplemented, match=r"^volumes: 'data:/x' names a volume"):
-        parse_volume("data:/x")
+def test_volumes_with_names_and_without() -> None:
+    named, own = parse_volume("my.data-1:/c//d:nocopy,ro"), parse_volume("/c/d/")
+    assert (named.source, named.target, named.options) == ("my.data-1", "/c/d", ("nocopy", "ro"))
+    assert (named.named, named.anonymous, named.of_host) == (True, False, False)
+    assert (own.source, own.target, own.named, own.anonymous, own.of_host) == ("", "/c/d", False, True, False)
+    assert [str(one) for one in (named, own)] == ["my.data-1:/c/d:nocopy,ro", "/c/d"]
+    assert [Volume.of_json(one.to_json()) for one in (named, own)] == [named, own]
 
 
 @pytest.fixture(params=["", "without openat2"])
