@@ -312,6 +312,10 @@ def volumes_of_another_container(volumes: Volumes, host: pathlib.Path) -> None:
     assert not volumes.run(taker).changed
     said = volumes.refused(volumes.container("taker", volumes_from=["giver:ro"], env={"A": "b"}))
     assert said == "volumes_from: there is no container giver: make it first"
+    os.rename(now, f"{now}-away")
+    gone = volumes.run(volumes.container("taker", restart=True), failing=True)
+    assert "is gone, which the container has from another one on /own: give it another one in its place" in gone.msg
+    os.rename(f"{now}-away", now)
     without = volumes.converge(volumes.container("taker", volumes_from=[]))
     assert without.value("recreated_because") == ["volumes_from"]
     volumes.run(volumes.container("taker", state="absent"))

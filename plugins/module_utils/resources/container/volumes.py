@@ -144,6 +144,12 @@ def prepare(engine: Engine, container: Container, mounts: t.Sequence[Mount]) -> 
     lent = [mount for mount in container.spec.get("mounts") or () if owner(mount) not in ("", container.id)]
     for other in sorted({owner(mount) for mount in lent if not os.path.isdir(mount["source"])}):
         _prepare_of(engine, other)
+    for mount in lent:
+        if not os.path.isdir(mount["source"]):
+            raise NotFound(
+                f"the volume {name_of(mount['source'])} is gone, which the container has from another one on {mount['destination']}: "
+                "give it another one in its place"
+            )
     wanted = [mount for mount in container.spec.get("mounts") or () if is_declared(mount, container.id)]
     places = named(engine, container)
     if wanted or places:
