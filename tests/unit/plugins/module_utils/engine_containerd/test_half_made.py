@@ -178,7 +178,7 @@ def test_a_log_writer_that_cannot_be_started(
     io = TaskIO(stdin=True, log_path=str(tmp_path / "log"))
     said = "log writer of the container 123 cannot be started"
     directories = (str(tmp_path), str(tmp_path), str(tmp_path / "spare"))
-    with pytest.raises(FailedPrecondition, match=said), stdio.Stdio(*directories, io) as made:
+    with pytest.raises(FailedPrecondition, match=said), stdio.Stdio(*directories, io, 0, 0.0) as made:
         made.attach("123", os.getpid())
 
 
