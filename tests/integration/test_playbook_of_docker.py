@@ -18,7 +18,7 @@ from ansible_collections.fleet.containerd.tests.support.images import Entry, Lay
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.networked import Networked, networked, pid_of
 
-PLAYBOOK = pathlib.Path(__file__).with_name("playbooks") / "web_server_for_docker.yml"
+PLAYBOOK = pathlib.Path(__file__).with_name("playbooks") / "web_server_for_docker.before"
 THEIRS, OURS = "community.docker.docker_", "fleet.containerd.containerd_"
 #: What stands for the programs of the images. The database adds a line at each start, and serves its files.
 POSTGRES = b"""#!/bin/sh
