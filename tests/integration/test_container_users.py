@@ -170,36 +170,61 @@ CASES: t.Dict[str, Case] = {
     "output of another user": Case({"user": "7:8"}, "echo a >/dev/stdout; id -u; id -g; cat /own/file", "a\n7\n8\ntext"),
     "files": Case(
         {"files": [{"path": "/new/below/file", "content": "text\n", "owner": "7:8", "mode": "0640"}]},
-        "stat -c '%u:%g %a' /new/below/file /new/below; cat /new/below/file", "7:8 640\n0:0 755\ntext",
+        "stat -c '%u:%g %a' /new/below/file /new/below; cat /new/below/file",
+        "7:8 640\n0:0 755\ntext",
     ),
     "secrets": Case(
         {"secrets": [{"name": "key", "content": "hush", "owner": "7:8", "mode": "0400"}], "user": "7:8"},
-        "stat -c '%u:%g %a' /run/secrets /run/secrets/*; wc -c </run/secrets/key", "0:0 755\n7:8 400\n4",
+        "stat -c '%u:%g %a' /run/secrets /run/secrets/*; wc -c </run/secrets/key",
+        "0:0 755\n7:8 400\n4",
     ),
     "a mount of the host": Case(
-        {"volumes": ["HERE:/here"]}, "stat -c %u /here/read; cat /here/read; (: >/here/read) 2>&1; (: >/here/write) && echo written",
+        {"volumes": ["HERE:/here"]},
+        "stat -c %u /here/read; cat /here/read; (: >/here/read) 2>&1; (: >/here/write) && echo written",
         "65534\nread\nsh: can't create /here/read: Permission denied\nwritten",
     ),
     "a volume": Case({"volumes": ["data:/new/place"]}, "stat -c %u /new/place; echo v >/new/place/x && cat /new/place/x", "0\nv"),
     "memory": Case(
         {"tmpfs": ["/mem:uid=7,mode=700"], "shm_size": "2M", "ipc_mode": "shareable"},
-        "stat -c '%u %a' /mem; echo x >/dev/shm/x && cat /dev/shm/x; df -k /dev/shm | sed -n 's/.* \\(2048\\) .*/\\1/p'", "7 700\nx\n2048",
+        "stat -c '%u %a' /mem; echo x >/dev/shm/x && cat /dev/shm/x; df -k /dev/shm | sed -n 's/.* \\(2048\\) .*/\\1/p'",
+        "7 700\nx\n2048",
     ),
-    "devices": Case({"devices": ["/dev/full"]}, "(echo x >/dev/full) 2>&1; echo y >/dev/null && head -c 3 /dev/zero | wc -c", "sh: write error: No space left on device\n3"),
+    "devices": Case(
+        {"devices": ["/dev/full"]},
+        "(echo x >/dev/full) 2>&1; echo y >/dev/null && head -c 3 /dev/zero | wc -c",
+        "sh: write error: No space left on device\n3",
+    ),
     "who is root": Case(
-        {"capabilities": ["SYS_ADMIN"]}, "mount -t tmpfs none /mnt2 2>&1; mkdir /m; mount -t tmpfs none /m && echo mounted; mknod /d c 1 3 2>&1",
+        {"capabilities": ["SYS_ADMIN"]},
+        "mount -t tmpfs none /mnt2 2>&1; mkdir /m; mount -t tmpfs none /m && echo mounted; mknod /d c 1 3 2>&1",
         "mount: mounting none on /mnt2 failed: No such file or directory\nmounted\nmknod: /d: Operation not permitted",
     ),
-    "its network": Case({"capabilities": ["NET_ADMIN"], "sysctls": {"net.ipv4.ip_forward": "1"}},
-        "ip link set lo mtu 1400 && cat /sys/class/net/lo/mtu /proc/sys/net/ipv4/ip_forward", "1400\n1"),
+    "its network": Case(
+        {"capabilities": ["NET_ADMIN"], "sysctls": {"net.ipv4.ip_forward": "1"}},
+        "ip link set lo mtu 1400 && cat /sys/class/net/lo/mtu /proc/sys/net/ipv4/ip_forward",
+        "1400\n1",
+    ),
     "no network": Case({"network_mode": "none"}, "ls /sys/class/net", "lo"),
-    "limits": Case({"memory": "64M", "ulimits": ["nofile:100:200"], "cpus": 0.5}, "ulimit -n; ulimit -Hn; cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null", "100\n200\n67108864"),
-    "read-only": Case({"read_only": True}, "(: >/x) 2>&1; echo v >/vol/x && cat /vol/x", "sh: can't create /x: Read-only file system\nv"),
+    "limits": Case(
+        {"memory": "64M", "ulimits": ["nofile:100:200"], "cpus": 0.5},
+        "ulimit -n; ulimit -Hn; cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null",
+        "100\n200\n67108864",
+    ),
+    "read-only": Case(
+        {"read_only": True}, "(: >/x) 2>&1; echo v >/vol/x && cat /vol/x", "sh: can't create /x: Read-only file system\nv"
+    ),
     "a console": Case({"tty": True}, "stat -c %u $(tty); echo x >$(tty)", "0\r\nx"),
-    "a program with capabilities": Case({"cap_drop": ["ALL"], "capabilities": ["NET_RAW"], "user": "7:8"},
-        "/busybox.raw sed -n 's/CapEff:[ \\t]*//p' /proc/self/status", f"{1 << 13:016x}"),
-    "more users": Case({"userns_mode": f"auto:size={2 * SIZE}", "user": f"{2 * SIZE - 1}"}, "cut -c1-34 /proc/self/uid_map; id -u", f"         0 {FIRST}     131072\n131071"),
-}  # fmt: skip
+    "a program with capabilities": Case(
+        {"cap_drop": ["ALL"], "capabilities": ["NET_RAW"], "user": "7:8"},
+        "/busybox.raw sed -n 's/CapEff:[ \\t]*//p' /proc/self/status",
+        f"{1 << 13:016x}",
+    ),
+    "more users": Case(
+        {"userns_mode": f"auto:size={2 * SIZE}", "user": f"{2 * SIZE - 1}"},
+        "cut -c1-34 /proc/self/uid_map; id -u",
+        f"         0 {FIRST}     131072\n131071",
+    ),
+}
 
 
 @two

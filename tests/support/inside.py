@@ -76,97 +76,222 @@ def bind(**more: t.Any) -> t.Dict[str, t.Any]:
 
 CASES: t.Dict[str, Case] = {
     # Nothing is asked for.
-    "capabilities by default": Case({}, status("CapInh", "CapEff", "CapBnd", "CapAmb"), "\n".join(
-        ["0" * 16, mask(DEFAULT.split()), mask(DEFAULT.split()), "0" * 16])),
+    "capabilities by default": Case(
+        {},
+        status("CapInh", "CapEff", "CapBnd", "CapAmb"),
+        "\n".join(["0" * 16, mask(DEFAULT.split()), mask(DEFAULT.split()), "0" * 16]),
+    ),
     "seccomp by default": Case(
-        {"capabilities": ["SYS_CHROOT"]}, status("Seccomp", "NoNewPrivs") + "unshare -U true 2>&1", "2\n0\nunshare: unshare(0x10000000): Operation not permitted"
+        {"capabilities": ["SYS_CHROOT"]},
+        status("Seccomp", "NoNewPrivs") + "unshare -U true 2>&1",
+        "2\n0\nunshare: unshare(0x10000000): Operation not permitted",
     ),
     "files of the kernel by default": Case(
-        {}, "stat -c %F /proc/keys; ls /sys/firmware; (echo 1 >/proc/sys/vm/swappiness) 2>&1; mkdir GROUP/x 2>&1 | sed 's/.*: //'",
+        {},
+        "stat -c %F /proc/keys; ls /sys/firmware; (echo 1 >/proc/sys/vm/swappiness) 2>&1; mkdir GROUP/x 2>&1 | sed 's/.*: //'",
         "character special file\nsh: can't create /proc/sys/vm/swappiness: Read-only file system\nRead-only file system",
     ),
     # Capabilities.
-    "cap_drop": Case({"cap_drop": ["mknod", "CHOWN"]}, EFFECTIVE, mask(one for one in DEFAULT.split() if one not in ("MKNOD", "CHOWN"))),
+    "cap_drop": Case(
+        {"cap_drop": ["mknod", "CHOWN"]}, EFFECTIVE, mask(one for one in DEFAULT.split() if one not in ("MKNOD", "CHOWN"))
+    ),
     "cap_drop all": Case({"cap_drop": ["ALL"], "capabilities": ["net_raw"]}, EFFECTIVE, mask(["NET_RAW"])),
     "capabilities all": Case({"capabilities": ["ALL"], "cap_drop": ["SYS_ADMIN"]}, EFFECTIVE, WITHOUT_ADMIN),
     "capabilities of a user": Case(
-        {"capabilities": ["NET_ADMIN"], "user": "user"}, status("CapEff", "CapBnd"), f"{'0' * 16}\n{mask([*DEFAULT.split(), 'NET_ADMIN'])}"
+        {"capabilities": ["NET_ADMIN"], "user": "user"},
+        status("CapEff", "CapBnd"),
+        f"{'0' * 16}\n{mask([*DEFAULT.split(), 'NET_ADMIN'])}",
     ),
-    "seccomp follows capabilities": Case({"capabilities": ["SYS_ADMIN"]}, "unshare -m mount -t tmpfs x /tmp && echo mounted", "mounted"),
+    "seccomp follows capabilities": Case(
+        {"capabilities": ["SYS_ADMIN"]}, "unshare -m mount -t tmpfs x /tmp && echo mounted", "mounted"
+    ),
     # Privileged.
     "privileged": Case(
         {"privileged": True},
-        status("CapEff", "Seccomp") + "mount -t tmpfs x /tmp && test -c /dev/kmsg && grep -c ' /proc/' /proc/self/mountinfo; test -w /proc/sys/vm && echo rw",
+        status("CapEff", "Seccomp")
+        + "mount -t tmpfs x /tmp && test -c /dev/kmsg && grep -c ' /proc/' /proc/self/mountinfo; test -w /proc/sys/vm && echo rw",
         f"{ALL_OF_HOST}\n0\n0\nrw",
     ),
-    "privileged, with devices": Case({"privileged": True}, "mknod /tmp/full c 1 7; echo x 2>&1 >/tmp/full", "sh: write error: No space left on device"),
-    "not privileged": Case({"privileged": False}, "test -e /dev/kmsg || echo none; mknod /d c 10 229; (: </d) 2>&1", "none\nsh: can't open /d: Operation not permitted"),
+    "privileged, with devices": Case(
+        {"privileged": True}, "mknod /tmp/full c 1 7; echo x 2>&1 >/tmp/full", "sh: write error: No space left on device"
+    ),
+    "not privileged": Case(
+        {"privileged": False},
+        "test -e /dev/kmsg || echo none; mknod /d c 10 229; (: </d) 2>&1",
+        "none\nsh: can't open /d: Operation not permitted",
+    ),
     # Other options of security.
     "seccomp of privileged": Case({"privileged": True, "security_opts": ["seccomp=builtin"]}, status("Seccomp"), "2"),
-    "seccomp=file": Case({"security_opts": ["seccomp=HERE/profile.json"]}, MKDIR,
-        "mkdir: can't create directory '/new': Input/output error\nrmdir: '/tmp/no': No such file or directory\nlinked"),
-    "seccomp=text": Case({"security_opts": [f"seccomp={json.dumps(NOMKDIR)}"], "cap_drop": ["CHOWN"]}, MKDIR,
-        "mkdir: can't create directory '/new': Input/output error\nrmdir: '/tmp/no': Input/output error\nlinked"),
-    "systempaths": Case({"security_opts": ["systempaths=unconfined"]}, "grep -c ' /proc/' /proc/self/mountinfo; ls -l /proc/keys | cut -c1", "0\n-"),
+    "seccomp=file": Case(
+        {"security_opts": ["seccomp=HERE/profile.json"]},
+        MKDIR,
+        "mkdir: can't create directory '/new': Input/output error\nrmdir: '/tmp/no': No such file or directory\nlinked",
+    ),
+    "seccomp=text": Case(
+        {"security_opts": [f"seccomp={json.dumps(NOMKDIR)}"], "cap_drop": ["CHOWN"]},
+        MKDIR,
+        "mkdir: can't create directory '/new': Input/output error\nrmdir: '/tmp/no': Input/output error\nlinked",
+    ),
+    "systempaths": Case(
+        {"security_opts": ["systempaths=unconfined"]},
+        "grep -c ' /proc/' /proc/self/mountinfo; ls -l /proc/keys | cut -c1",
+        "0\n-",
+    ),
     "mask": Case({"security_opts": ["mask=/etc:/data/seed"]}, "ls /etc; wc -c </data/seed", "0"),
-    "unmask": Case({"security_opts": ["unmask=/proc/k*:/proc/irq"]}, "ls -l /proc/keys | cut -c1; grep -c ' /proc/irq ' /proc/self/mountinfo; ls -l /proc/timer_list | cut -c1", "-\n0\nc"),
+    "unmask": Case(
+        {"security_opts": ["unmask=/proc/k*:/proc/irq"]},
+        "ls -l /proc/keys | cut -c1; grep -c ' /proc/irq ' /proc/self/mountinfo; ls -l /proc/timer_list | cut -c1",
+        "-\n0\nc",
+    ),
     # Devices.
     "devices": Case(
-        {"devices": ["/dev/fuse:/dev/other:r"]}, "stat -c '%t:%T %a' /dev/other; (: </dev/other) && echo read; (echo >/dev/other) 2>&1",
+        {"devices": ["/dev/fuse:/dev/other:r"]},
+        "stat -c '%t:%T %a' /dev/other; (: </dev/other) && echo read; (echo >/dev/other) 2>&1",
         f"a:e5 {os.stat('/dev/fuse').st_mode & 0o777:o}\nread\nsh: can't create /dev/other: Operation not permitted",
     ),
-    "devices in a directory": Case({"devices": ["HERE/devices:/dev/all"]}, "cd /dev/all; stat -c '%n %t:%T' * below/*", "below 0:0\none 1:3\nbelow/two 1:5"),
+    "devices in a directory": Case(
+        {"devices": ["HERE/devices:/dev/all"]}, "cd /dev/all; stat -c '%n %t:%T' * below/*", "below 0:0\none 1:3\nbelow/two 1:5"
+    ),
     "cdi_devices": Case(
-        {"cdi_devices": ["fleet.test/KIND=one"]}, "echo $CDI; stat -c %t:%T /dev/cdi; cat /cdi/file; id -G; test -e /dev/cdi-two || echo one", "one\n1:5\nin the tree\n0 4242\none"
+        {"cdi_devices": ["fleet.test/KIND=one"]},
+        "echo $CDI; stat -c %t:%T /dev/cdi; cat /cdi/file; id -G; test -e /dev/cdi-two || echo one",
+        "one\n1:5\nin the tree\n0 4242\none",
     ),
     "devices of CDI": Case({"devices": ["fleet.test/KIND=two"]}, "stat -c %t:%T /dev/cdi-two", "1:3"),
     # The process.
     "groups": Case({"groups": ["extra", "77"], "user": "user:user"}, "id -G", "1000 77 2000"),
     "groups by default": Case({"user": "user"}, status("Groups"), "1000 2000 "),
     "env_file": Case({"env_file": ["HERE/env", "HERE/env2"], "env": {"B": "task"}}, "echo $A-$B-$C", "one=1-task-three"),
-    "init": Case({"init": True}, "tr '\\0' ' ' </proc/1/cmdline; test $$ != 1 && echo second", "^/sbin/docker-init -- sh -c .* second"),
+    "init": Case(
+        {"init": True}, "tr '\\0' ' ' </proc/1/cmdline; test $$ != 1 && echo second", "^/sbin/docker-init -- sh -c .* second"
+    ),
     "systemd": Case(
-        {"systemd": "always"}, "grep -E ' (/run|/run/lock|/tmp|/var/log/journal) ' /proc/self/mountinfo | grep -c ' - tmpfs '; mkdir GROUP/x; echo $? $container",
+        {"systemd": "always"},
+        "grep -E ' (/run|/run/lock|/tmp|/var/log/journal) ' /proc/self/mountinfo | grep -c ' - tmpfs '; mkdir GROUP/x; echo $? $container",
         "4\n0 oci",
     ),
     # Namespaces.
-    "ipc_mode host": Case({"ipc_mode": "host"}, f"{NAMESPACE.format('ipc')}; ls /dev/shm | grep -c fleet-KIND", f"{own('ipc')}\n1"),
+    "ipc_mode host": Case(
+        {"ipc_mode": "host"}, f"{NAMESPACE.format('ipc')}; ls /dev/shm | grep -c fleet-KIND", f"{own('ipc')}\n1"
+    ),
     "ipc_mode private": Case({"ipc_mode": "private"}, NAMESPACE.format("ipc"), another("ipc")),
     "ipc_mode none": Case({"ipc_mode": "none"}, "grep -c /dev/shm /proc/self/mountinfo", "0"),
-    "ipc_mode shareable": Case({"ipc_mode": "shareable"}, "df -k /dev/shm | tail -n 1 | awk '{print $2}'; echo x >/dev/shm/x && stat -c %a /dev/shm", "65536\n1777"),
+    "ipc_mode shareable": Case(
+        {"ipc_mode": "shareable"},
+        "df -k /dev/shm | tail -n 1 | awk '{print $2}'; echo x >/dev/shm/x && stat -c %a /dev/shm",
+        "65536\n1777",
+    ),
     "uts host": Case({"uts": "host"}, f"{NAMESPACE.format('uts')}; hostname", f"{own('uts')}\n{os.uname().nodename}"),
     "uts private": Case({"uts": "private", "hostname": "box"}, f"{NAMESPACE.format('uts')}; hostname", f"{another('uts')}\nbox"),
-    "cgroupns_mode private": Case({"cgroupns_mode": "private"}, f"{NAMESPACE.format('cgroup')}; cut -d: -f3 /proc/self/cgroup | sort -u", f"{another('cgroup')}\n/"),
-    "cgroup_parent": Case({"cgroup_parent": "/fleet-KIND", "cgroupns_mode": "host"}, "sed -n 's/.*memory:/memory /p; s/^0::/memory /p' /proc/self/cgroup | head -n 1", "^memory /fleet-KIND/[0-9a-f]{64}"),
+    "cgroupns_mode private": Case(
+        {"cgroupns_mode": "private"},
+        f"{NAMESPACE.format('cgroup')}; cut -d: -f3 /proc/self/cgroup | sort -u",
+        f"{another('cgroup')}\n/",
+    ),
+    "cgroup_parent": Case(
+        {"cgroup_parent": "/fleet-KIND", "cgroupns_mode": "host"},
+        "sed -n 's/.*memory:/memory /p; s/^0::/memory /p' /proc/self/cgroup | head -n 1",
+        "^memory /fleet-KIND/[0-9a-f]{64}",
+    ),
     # Mounts.
-    "tmpfs": Case({"tmpfs": ["/t:size=8m,mode=700,uid=1000"]}, "df -k /t | tail -n 1 | awk '{print $2}'; stat -c '%a %u' /t; cp /bin/busybox /t; (/t/busybox true) 2>&1", "8192\n700 1000\nsh: /t/busybox: Permission denied"),
+    "tmpfs": Case(
+        {"tmpfs": ["/t:size=8m,mode=700,uid=1000"]},
+        "df -k /t | tail -n 1 | awk '{print $2}'; stat -c '%a %u' /t; cp /bin/busybox /t; (/t/busybox true) 2>&1",
+        "8192\n700 1000\nsh: /t/busybox: Permission denied",
+    ),
     "tmpfs with programs": Case({"tmpfs": {"/t": "exec"}}, "cp /bin/busybox /t; /t/busybox echo runs", "runs"),
     "tmpfs below a volume": Case({"tmpfs": ["/a/sub"], "volumes": ["HERE/tree:/a"]}, "ls /a/sub; cat /a/file", "in the tree"),
-    "mounts bind": Case({"mounts": [bind()]}, "cat /a/file /a/sub/deep; echo x >/a/written", "in the tree\nin what is mounted there"),
-    "mounts read_only": Case({"mounts": [bind(read_only=True)]}, "(echo x >/a/x; echo x >/a/sub/x) 2>&1 | grep -c Read-only", "2"),
-    "mounts read_only_non_recursive": Case({"mounts": [bind(read_only=True, read_only_non_recursive=True)]}, "(echo x >/a/x) 2>&1; echo x >/a/sub/y && echo ok", "sh: can't create /a/x: Read-only file system\nok"),
-    "mounts read_only_force_recursive": Case({"mounts": [bind(read_only=True, read_only_force_recursive=True)]}, "(echo x >/a/sub/x) 2>&1", "sh: can't create /a/sub/x: Read-only file system"),
+    "mounts bind": Case(
+        {"mounts": [bind()]}, "cat /a/file /a/sub/deep; echo x >/a/written", "in the tree\nin what is mounted there"
+    ),
+    "mounts read_only": Case(
+        {"mounts": [bind(read_only=True)]}, "(echo x >/a/x; echo x >/a/sub/x) 2>&1 | grep -c Read-only", "2"
+    ),
+    "mounts read_only_non_recursive": Case(
+        {"mounts": [bind(read_only=True, read_only_non_recursive=True)]},
+        "(echo x >/a/x) 2>&1; echo x >/a/sub/y && echo ok",
+        "sh: can't create /a/x: Read-only file system\nok",
+    ),
+    "mounts read_only_force_recursive": Case(
+        {"mounts": [bind(read_only=True, read_only_force_recursive=True)]},
+        "(echo x >/a/sub/x) 2>&1",
+        "sh: can't create /a/sub/x: Read-only file system",
+    ),
     "mounts non_recursive": Case({"mounts": [bind(non_recursive=True)]}, "ls /a/sub; cat /a/file", "in the tree"),
-    "mounts propagation": Case({"mounts": [bind(source="HERE/tree/sub", propagation="rslave")]}, "grep ' /a ' /proc/self/mountinfo | grep -c master:", "1"),
-    "mounts propagation to the host": Case({"mounts": [bind(source="HERE/tree/sub", propagation="rshared")], "capabilities": ["SYS_ADMIN"]}, "mkdir /a/in && mount -t tmpfs x /a/in && echo back >/a/in/file", ""),
-    "mounts create_mountpoint": Case({"mounts": [{"type": "bind", "source": "HERE/made/deep", "target": "/m", "create_mountpoint": True}]}, "stat -c '%a %u' /m", "755 0"),
-    "mounts tmpfs": Case({"mounts": [{"type": "tmpfs", "target": "/t", "tmpfs_size": "2m", "tmpfs_mode": "750", "tmpfs_options": ["uid=7", {"exec": None}]}]}, "df -k /t | tail -n 1 | awk '{print $2}'; stat -c '%a %u' /t; grep ' /t ' /proc/self/mountinfo | grep -c noexec", "2048\n750 7\n0"),
-    "mounts image": Case({"mounts": [{"type": "image", "source": "IMAGE", "target": "/i"}]}, "cat /i/data/seed; (echo x >/i/x) 2>&1; /i/bin/busybox echo runs", "from the image\nsh: can't create /i/x: Read-only file system\nruns"),
+    "mounts propagation": Case(
+        {"mounts": [bind(source="HERE/tree/sub", propagation="rslave")]},
+        "grep ' /a ' /proc/self/mountinfo | grep -c master:",
+        "1",
+    ),
+    "mounts propagation to the host": Case(
+        {"mounts": [bind(source="HERE/tree/sub", propagation="rshared")], "capabilities": ["SYS_ADMIN"]},
+        "mkdir /a/in && mount -t tmpfs x /a/in && echo back >/a/in/file",
+        "",
+    ),
+    "mounts create_mountpoint": Case(
+        {"mounts": [{"type": "bind", "source": "HERE/made/deep", "target": "/m", "create_mountpoint": True}]},
+        "stat -c '%a %u' /m",
+        "755 0",
+    ),
+    "mounts tmpfs": Case(
+        {
+            "mounts": [
+                {
+                    "type": "tmpfs",
+                    "target": "/t",
+                    "tmpfs_size": "2m",
+                    "tmpfs_mode": "750",
+                    "tmpfs_options": ["uid=7", {"exec": None}],
+                }
+            ]
+        },
+        "df -k /t | tail -n 1 | awk '{print $2}'; stat -c '%a %u' /t; grep ' /t ' /proc/self/mountinfo | grep -c noexec",
+        "2048\n750 7\n0",
+    ),
+    "mounts image": Case(
+        {"mounts": [{"type": "image", "source": "IMAGE", "target": "/i"}]},
+        "cat /i/data/seed; (echo x >/i/x) 2>&1; /i/bin/busybox echo runs",
+        "from the image\nsh: can't create /i/x: Read-only file system\nruns",
+    ),
     # Links in the image never lead out of it.
-    "files in a volume of the image": Case({"files": [{"path": "/vol/app.conf", "content": "ours"}]}, "cat /vol/app.conf; grep -c ' /vol ' /proc/self/mountinfo", "ours1"),
-    "a planted link": Case({"mounts": [bind(target="/out/b")], "tmpfs": ["/abs/t"], "files": [{"path": "/out/planted", "content": "x"}, {"path": "/abs/deep/planted", "content": "y"}]}, "cat /etc/b/file /etc/planted /etc/deep/planted; grep -c ' /etc/t ' /proc/self/mountinfo", "in the tree\nxy1"),
+    "files in a volume of the image": Case(
+        {"files": [{"path": "/vol/app.conf", "content": "ours"}]},
+        "cat /vol/app.conf; grep -c ' /vol ' /proc/self/mountinfo",
+        "ours1",
+    ),
+    "a planted link": Case(
+        {
+            "mounts": [bind(target="/out/b")],
+            "tmpfs": ["/abs/t"],
+            "files": [{"path": "/out/planted", "content": "x"}, {"path": "/abs/deep/planted", "content": "y"}],
+        },
+        "cat /etc/b/file /etc/planted /etc/deep/planted; grep -c ' /etc/t ' /proc/self/mountinfo",
+        "in the tree\nxy1",
+    ),
     # Files.
     "secrets": Case(
-        {"secrets": [{"name": "key", "content": "SECRET\n", "mode": "0400", "owner": "user"}, {"name": "other", "content": "unlikely"}], "user": "user"},
+        {
+            "secrets": [
+                {"name": "key", "content": "SECRET\n", "mode": "0400", "owner": "user"},
+                {"name": "other", "content": "unlikely"},
+            ],
+            "user": "user",
+        },
         "cd /run/secrets; sha256sum <key; stat -c '%n %a %u:%g' *; grep ' /run/secrets ' /proc/self/mountinfo | grep -c -- '- tmpfs'; (echo >key) 2>&1",
         "DIGEST\nkey 400 1000:1000\nother 444 0:0\n1\nsh: can't create key: Permission denied",
     ),
     "files": Case(
-        {"files": [{"path": "/new/dir/app.conf", "content": "a=1\n", "mode": "0640", "owner": "user:extra"}, {"path": "/data/seed", "content": "replaced\n"}], "read_only": True},
+        {
+            "files": [
+                {"path": "/new/dir/app.conf", "content": "a=1\n", "mode": "0640", "owner": "user:extra"},
+                {"path": "/data/seed", "content": "replaced\n"},
+            ],
+            "read_only": True,
+        },
         "cat /new/dir/app.conf /data/seed; stat -c '%a %u:%g' /new/dir /new/dir/app.conf /data/seed",
         "a=1\nreplaced\n755 0:0\n640 1000:2000\n444 0:0",
     ),
-}  # fmt: skip
+}
 
 
 class Ground(t.NamedTuple):

@@ -61,7 +61,7 @@ def main(arguments: t.Sequence[str]) -> None:
         failed = [str(error)]
     for line in failed:
         sys.stderr.write(f"{printable(line, 2000)}\n")
-    sys.exit(1 if failed else 0)
+    raise SystemExit(1 if failed else 0)
 
 
 def _again(directory: str, restarts: int, waited: float) -> t.List[str]:

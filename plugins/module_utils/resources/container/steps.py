@@ -35,7 +35,6 @@ SCHEMA = 1
 #: Blobs that these labels of a container name are not collected, and neither are the layers that they name: its own image, so that state=
 #: previous can have it after a tag has moved, and that of the container before.
 _PIN, _PIN_PREVIOUS = f"{L.GC_REF_CONTENT}image", f"{L.GC_REF_CONTENT}previous"
-_NOTHING: t.Mapping[str, t.Any] = {}
 _KILL = 9
 _KILL_SECONDS = 30.0
 
@@ -45,7 +44,7 @@ def create(
     want: WantedContainer,
     container_id: str,
     old: t.Optional[Container] = None,
-    previous: t.Mapping[str, t.Any] = _NOTHING,
+    previous: t.Optional[t.Mapping[str, t.Any]] = None,
 ) -> Container:
     """Make the record and the snapshot, without a start. old: the one that has the name yet, until a swap. previous: what it keeps of that.
     A failure leaves nothing.
@@ -73,7 +72,7 @@ def create(
             with rootfs.opened(mounts, directory) as root:
                 context = networks.context_of(engine, container_id, values, directory, want.name, want.places)
                 context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root, mapping=mapping)
-                draft = drafted(engine.namespace, context, _labels(engine, want, values, old is not None, previous))
+                draft = drafted(engine.namespace, context, _labels(engine, want, values, old is not None, previous or {}))
                 _write_inside(draft, root)
             if old:
                 networks.inherit(draft, old, want)
@@ -91,7 +90,7 @@ def create(
                 snapshot_key=container_id,
                 labels={**draft.labels, _PIN: str(found.record.target.digest)},
                 runtime=draft.runtime,
-                extensions={L.DESIRED: _stored(want.given, values, found.record, found.view), **_extension(previous)},
+                extensions={L.DESIRED: _stored(want.given, values, found.record, found.view), **_extension(previous or {})},
             )
             container = engine.containers.create(container)
             made = True
