@@ -190,7 +190,7 @@ def test_a_task_that_is_interrupted_while_others_are_at_work(jobs: Jobs, again: 
             container = find_container(engine, "job")
             assert container
             if again:
-                steps.stop(engine, container, Stop(kill=True))
+                steps.stop(engine, container, Stop(kill=signal.SIGKILL))
                 steps.start(engine, container)
             os.kill(pid, signal.SIGTERM)
             deadline = time.monotonic() + 60

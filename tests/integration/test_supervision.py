@@ -532,11 +532,11 @@ def test_many_starts_and_stops_leave_nothing(site: Site, busybox: str) -> None:
         (found,) = engine.containers.list()
         before: t.Dict[str, t.Any] = {}
         for turn in range(cycles):
-            steps.stop(engine, found, Stop(kill=True))
+            steps.stop(engine, found, Stop(kill=signal.SIGKILL))
             if turn == 4:
                 before = holds(site)
             steps.start(engine, found)
-        steps.stop(engine, found, Stop(kill=True))
+        steps.stop(engine, found, Stop(kill=signal.SIGKILL))
         after = holds(site)
         assert after.pop("files") ^ before.pop("files") == set()
         assert after == before

@@ -11,6 +11,7 @@ import os
 import pathlib
 import secrets
 import shutil
+import signal
 import subprocess
 import typing as t
 
@@ -184,7 +185,7 @@ class Site:
                 name = container.labels.get(NAME) or container.labels.get(STAGE)
                 assert name, container.labels
                 with container_lock(engine, name):
-                    stop(engine, container, Stop(kill=True))
+                    stop(engine, container, Stop(kill=signal.SIGKILL))
                     remove(engine, container)
 
     def remove_images(self) -> None:

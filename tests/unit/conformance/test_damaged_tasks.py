@@ -129,7 +129,7 @@ def test_what_ran_before_a_reboot(box: Box, tmp_path: pathlib.Path) -> None:
 def test_an_end_that_was_asked_for_is_told_from_a_crash(box: Box) -> None:
     stopped, crashed = (run_at_once(box, "sleep", "1000") for _turn in range(2))
     stopped = box.engine.containers.update(stopped._replace(extensions={L.DESIRED: {}}), ["extensions"])
-    steps.stop(box.engine, stopped, Stop(kill=True))
+    steps.stop(box.engine, stopped, Stop(kill=signal.SIGKILL))
     box.engine.tasks.signal(crashed.id, signal.SIGKILL)
     assert box.engine.tasks.wait(crashed.id, 10).exit_status == 137
     assert [json.loads(ours(box, one).read_text())["asked"] for one in (stopped, crashed)] == [True, False]
