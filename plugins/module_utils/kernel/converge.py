@@ -11,7 +11,7 @@ import contextlib
 import typing as t
 
 from ..errors import EngineError
-from .interrupt import Interrupted, check
+from .interrupt import Interrupted, check, settle
 
 
 class Step(t.NamedTuple):
@@ -128,6 +128,8 @@ class _Execution:
         try:
             for step in self._plan.steps:
                 self._step(step)
+            # A signal is answered by undoing all, or comes too late; nothing is in between.
+            settle()
             finished = True
         except (EngineError, Interrupted) as found:
             error = found

@@ -19,6 +19,8 @@ _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 _STDOUT = 1
 #: The signal that came. Python drops exceptions in hooks (after fork, in a destructor), so it is also kept here.
 _came: t.List[str] = []
+#: Has an element when all is done, and a signal comes too late.
+_settled: t.List[bool] = []
 
 
 class Interrupted(BaseException):
@@ -31,15 +33,20 @@ class Interrupted(BaseException):
 
 @contextlib.contextmanager
 def interruptible() -> t.Iterator[None]:
-    """In this context, a signal that would end the process raises Interrupted, but only once: the way out is not interrupted."""
+    """In this context, a signal that would end the process raises Interrupted, but only once: the way out is not interrupted. Nor is what
+    comes after settle().
+    """
 
     def interrupt(number: int, _frame: object) -> None:
+        if _settled:
+            return
         # Use a handler that does nothing: ignored signals would be ignored by the processes that we start, too.
         for one in before:
             signal.signal(one, lambda _number, _frame: None)
         _came.append(signal.Signals(number).name)
         raise Interrupted(f"{_came[0]} came")
 
+    _settled.clear()
     before = {one: signal.getsignal(one) for one in _SIGNALS if signal.getsignal(one) is not signal.SIG_IGN}
     for one in before:
         signal.signal(one, interrupt)
@@ -48,6 +55,11 @@ def interruptible() -> t.Iterator[None]:
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+def settle() -> None:
+    """All is done, and is not undone any more: from here on signals change nothing, so that the task tells what it has done."""
+    _settled.append(True)
 
 
 def check(reader: bool = False) -> None:

@@ -391,6 +391,37 @@ def test_a_signal_interrupts_once(tmp_path: pathlib.Path) -> None:
     assert said.read_text() == "the task was interrupted: SIGTERM came"
 
 
+class Late(Steps):
+    """A signal comes when all steps are done: to whoever looks at the outcome."""
+
+    def observe(self, want: None, engine: t.Any) -> None:
+        if "one" in self.events:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(0.01)
+
+
+def test_a_signal_that_comes_when_all_is_done_comes_too_late(tmp_path: pathlib.Path) -> None:
+    """An interrupted task has undone what it did; this one has not, so it tells that."""
+    said = tmp_path / "said"
+    pid = os.fork()
+    if not pid:
+        try:
+            late = Late()
+            late.plans = [late.step("one")]
+            with interruptible():
+                outcome = converge(late, {}, None, False)
+                # That was one task. Nothing has come for the next.
+                check()
+            with pytest.raises(Interrupted), interruptible():
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(10)
+            said.write_text(f"{outcome.changed} {outcome.actions} {late.events}")
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert said.read_text() == "True ['one'] ['lock', 'one', 'unlock']"
+
+
 def test_a_reader_that_is_gone_interrupts() -> None:
     reader, writer = os.pipe()
     pid = os.fork()
