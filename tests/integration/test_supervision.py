@@ -18,6 +18,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.module_utils.engine import labels as L
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import RESTARTING, RUNNING, STOPPED, TaskState
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import steps
@@ -435,6 +436,19 @@ def ipc_of(site: Site, name: str) -> str:
     return os.readlink(f"/proc/{state(site, name).pid}/ns/ipc")
 
 
+def interrupted_recreations(site: Site) -> str:
+    """The host goes when "replaced" was stopped for a new one, and "swapped" had no name any more, its new one not yet: that one's id."""
+    with site.engine() as engine:
+        old = find_container(engine, "replaced")
+        steps.intend(engine, old)
+        steps.stop(engine, old, Stop())
+        old, new = find_container(engine, "swapped"), find_container(engine, "new")
+        for one, labels in ((old, {L.STAGE: "swapped", L.ROLE: L.FORMER}), (new, {L.STAGE: "swapped"})):
+            kept = {key: value for key, value in one.labels.items() if key != L.NAME}
+            engine.containers.update(one._replace(labels={**kept, **labels}), ["labels"])
+    return new.id
+
+
 def test_a_reboot(site: Site, busybox: str) -> None:
     """Who has a policy comes back, unless somebody had stopped it, or it had ended as it should. Who uses another one waits for that. What
     is to go when it has ended goes.
@@ -458,9 +472,13 @@ def test_a_reboot(site: Site, busybox: str) -> None:
         container("pending", busybox, "sleep 0.3; exit 1", restart_policy="on-failure", restart_delay="60s"),
         container("by-monitor", state="stopped"),
         container("stopped", state="stopped"),
+        container("replaced", busybox, restart_policy="on-failure"),
+        container("swapped", busybox, restart_policy="always", stop_timeout=0),
+        container("new", busybox, restart_policy="always", stop_timeout=0),
     ).results[:1]
     until(site, "ended", lambda one: one.status == STOPPED)
     until(site, "pending", lambda one: one.status == RESTARTING)
+    new = interrupted_recreations(site)
     healthy(site, "checked", "healthy")
     went = time.time()
     power_off(site)
@@ -468,8 +486,10 @@ def test_a_reboot(site: Site, busybox: str) -> None:
     # starts: (the machine's Python)
     done = subprocess.run([str(site.data / "libexec" / "restore")], capture_output=True, text=True, check=False, env={})
     assert (done.returncode, done.stderr) == (0, "")
-    for name in ("always", "checked", "delayed", "user"):
+    for name in ("always", "checked", "delayed", "user", "replaced", "swapped"):
         until(site, name, lambda one: one.status == RUNNING)
+    with site.engine() as engine:
+        assert find_container(engine, "swapped").id == new
     healthy(site, "checked", "healthy")
     assert len(lines(always)) == 2
     until(site, "pending", lambda one: one.started_at > went)

@@ -24,6 +24,9 @@ from ...libexec.keep import NOT_STARTED, Keeper, read
 from ...libexec.state import beginning, write
 from ...runtime.processes import Process, boot_id
 from . import steps
+from .find import heir, leftovers
+from .options.supervision import supervision_of
+from .options.table import values_of
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -73,7 +76,7 @@ def _again(directory: str, restarts: int, waited: float) -> t.List[str]:
     while True:
         try:
             with contextlib.closing(open_engine(place.options)) as engine:
-                _start(engine, place, lambda container: _attempt(engine, container, directory, keeper))
+                _start(engine, place, lambda container: _attempt(engine, container, directory, keeper), lambda: _asked(place))
             return []
         except EngineError as problem:
             delay = keeper.delay(NOT_STARTED, 0.0)
@@ -87,7 +90,8 @@ def _again(directory: str, restarts: int, waited: float) -> t.List[str]:
 
 def _place(directory: str) -> t.Optional[Place]:
     """None when it is gone, or nothing is asked for."""
-    return next((one for one in _places(directory.rsplit("/containers/", 1)[0]) if one.directory == directory), None)
+    places = _places(directory.rsplit("/containers/", 1)[0])
+    return next((one for one in places if one.directory == directory and read(directory)), None)
 
 
 def remove_ended(directory: str) -> t.List[str]:
@@ -153,13 +157,13 @@ def _record(directory: str, keeper: Keeper, changes: t.Mapping[str, t.Any]) -> N
     write(json.dumps(known) + "\n", path, f"{path}.spare")
 
 
-def _start(engine: Engine, place: Place, start: t.Callable[[Container], t.Any]) -> None:
-    """Start it, if nobody else has, and nobody has asked for its end."""
+def _start(engine: Engine, place: Place, start: t.Callable[[Container], t.Any], asked: t.Callable[[], bool]) -> None:
+    """Start it, if nobody else has. asked: whether somebody has asked for its end."""
     with contextlib.ExitStack() as held:
         try:
             name = engine.containers.get(place.container_id).labels.get(L.NAME)
-            # Without a name a recreation was interrupted: the next task finds out which of the two is wanted.
-            if not name or not _lock(engine, place, name, held):
+            # Without a name a recreation was interrupted before the new one was proved.
+            if not name or not _lock(engine, name, held, asked):
                 return
             container = engine.containers.get(place.container_id)
         except NotFound:
@@ -167,13 +171,13 @@ def _start(engine: Engine, place: Place, start: t.Callable[[Container], t.Any]) 
         with contextlib.suppress(NotFound):
             if engine.tasks.state(container.id).status not in (STOPPED, RESTARTING):
                 return
-        if not _asked(place):
+        if not asked():
             start(container)
 
 
-def _lock(engine: Engine, place: Place, name: str, held: contextlib.ExitStack) -> bool:
-    """Take the lock on its name. False if somebody has asked for its end: who does may have the lock, and wait for us."""
-    while not _asked(place):
+def _lock(engine: Engine, name: str, held: contextlib.ExitStack, asked: t.Callable[[], bool]) -> bool:
+    """Take the lock on a name. False if somebody has asked for the end: who does may have the lock, and wait for us."""
+    while not asked():
         with contextlib.suppress(Unavailable):
             held.enter_context(engine.lock(f"container {name}", _LOOK_SECONDS))
             return True
@@ -187,14 +191,15 @@ def _asked(place: Place) -> bool:
 def restore(data_root: str) -> t.List[str]:
     """Start the containers that are to run after a boot. Why some could not be started, a line each."""
     asked = {one: read(one.directory) for one in _places(data_root)}
-    left = [one for one, found in asked.items() if found.get("policy", "no") != "no" or "remove" in found]
+    left = [one for one, found in asked.items() if _by_us(found) or (one.options.engine == "containerd" and not found)]
     failed: t.List[str] = []
     due: t.Set[str] = set()
-    for turn, seconds in enumerate(_TURNS):
+    deadline = time.monotonic() + _DAEMON_SECONDS
+    for seconds in _TURNS:
         failed, again = [], []
         for place in left:
             try:
-                _restore(place, turn == 0, due)
+                _restore(place, deadline, due)
             except EngineError as error:
                 failed.append(f"the container {place.container_id[:12]} cannot be started: {error}")
                 again.append(place)
@@ -205,36 +210,60 @@ def restore(data_root: str) -> t.List[str]:
     return failed
 
 
-def _restore(place: Place, first: bool, due: t.Set[str]) -> None:
+def _by_us(asked: t.Mapping[str, str]) -> bool:
+    return asked.get("policy", "no") != "no" or "remove" in asked
+
+
+def _restore(place: Place, deadline: float, due: t.Set[str]) -> None:
+    """Where the daemon's monitor starts containers (nothing is asked of us), it does not know of a recreation that was interrupted."""
     options = place.options
-    deadline = time.monotonic() + (_DAEMON_SECONDS if first and options.engine == "containerd" else 0.0)
-    while not os.path.exists(options.address) and time.monotonic() < deadline:
+    while options.engine == "containerd" and not os.path.exists(options.address) and time.monotonic() < deadline:
         time.sleep(0.2)
+    if not _by_us(read(place.directory)) and not os.path.exists(options.address):
+        return
     with contextlib.closing(open_engine(options)) as engine:
         if "remove" in read(place.directory):
             _remove(engine, place)
-        else:
-            _start(engine, place, lambda container: _start_after_boot(engine, container, place, due))
+            return
+        with contextlib.suppress(NotFound):
+            _name(engine, engine.containers.get(place.container_id))
+            stopped_for_new = L.TO_RUN in engine.containers.get(place.container_id).labels
+            asked = (lambda: False) if stopped_for_new else lambda: _asked(place)
+            _start(engine, place, lambda container: _start_after_boot(engine, container, place, due), asked)
+
+
+def _name(engine: Engine, container: Container) -> None:
+    """Complete a swap of names that the end of the host interrupted, if this is who gets the name."""
+    name = container.labels.get(L.STAGE)
+    if not name:
+        return
+    with engine.lock(f"container {name}"):
+        chosen = None if engine.containers.list({L.NAME: name}) else heir(leftovers(engine, name))
+        if chosen and chosen.id == container.id:
+            steps.take_name(engine, name, chosen)
 
 
 def _start_after_boot(engine: Engine, container: Container, place: Place, due: t.Set[str]) -> None:
     """due: the containers that were to run when an earlier start failed, which has left no task to ask."""
-    if container.id in due or _is_to_run(engine, place):
+    if container.id in due or _is_to_run(engine, container, place):
         due.add(container.id)
         steps.start(engine, container, (0, 0.0))
 
 
-def _is_to_run(engine: Engine, place: Place) -> bool:
+def _is_to_run(engine: Engine, container: Container, place: Place) -> bool:
     """Whether its policy has it run, now that nothing of it does."""
-    asked = read(place.directory)
     try:
-        state = engine.tasks.state(place.container_id)
+        state = engine.tasks.state(container.id)
     except NotFound:
         # It was never started, or a task was about to start it.
         return False
     if state.status != STOPPED:
         # Its supervisor is there.
         return False
+    if L.TO_RUN in container.labels:
+        # A task that was interrupted had stopped it for a new one.
+        return supervision_of(container.spec, values_of(container)).policy != "no"
+    asked = read(place.directory)
     if asked.get("policy") in ("always", "unless-stopped"):
         return True
     retries = int(asked.get("retries", "0"))
@@ -242,16 +271,13 @@ def _is_to_run(engine: Engine, place: Place) -> bool:
 
 
 def _places(data_root: str) -> t.Iterator[Place]:
-    """The containers of all engines and namespaces that have something to be supervised for."""
+    """The containers of all engines and namespaces."""
     for options, directory in used_engines(data_root):
         for namespace in _names(directory):
             for name in _names(os.path.join(directory, namespace)):
                 path = os.path.join(directory, namespace, name)
-                asked = read(path)
-                if asked:
-                    yield Place(
-                        options._replace(namespace=namespace, state_root=asked.get("state-root", options.state_root)), path
-                    )
+                state_root = read(path).get("state-root", options.state_root)
+                yield Place(options._replace(namespace=namespace, state_root=state_root), path)
 
 
 def _names(directory: str) -> t.List[str]:

@@ -145,12 +145,12 @@ def process(cwd: pathlib.Path, code: str, *options: str) -> t.Iterator[subproces
 
 
 def test_only_the_lost_shim_of_that_container_is_killed(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unfinished, "_SECONDS", 0.5)
     address = tmp_path / "containerd.sock"
     (tmp_path / "alias").symlink_to(tmp_path)
     asked: t.List[int] = []
 
-    def settled() -> bool:
+    def settled(seconds: float = 15.0) -> bool:
+        monkeypatch.setattr(unfinished, "_SECONDS", seconds)
         return settle(str(tmp_path / "alias" / "containerd.sock"), "ns", "web", lambda: asked.append(1))
 
     ours = ["-namespace", "ns", "-id", "web", "-address", str(address)]
@@ -166,7 +166,7 @@ def test_only_the_lost_shim_of_that_container_is_killed(tmp_path: pathlib.Path, 
         assert asked == []
         with process(tmp_path / "kept", _ALONE, *ours) as kept:
             # Somebody may still work on it: the daemon is asked, and nothing is killed.
-            assert not settled()
+            assert not settled(0.5)
             assert asked
             shutil.rmtree(tmp_path / "kept")
             assert settled()
@@ -176,7 +176,7 @@ def test_only_the_lost_shim_of_that_container_is_killed(tmp_path: pathlib.Path, 
             children = pathlib.Path(f"/proc/{shared.pid}/task/{shared.pid}/children")
             wait_until(lambda: any("sleep" in arguments_of(int(pid)) for pid in children.read_text().split()))
             shutil.rmtree(tmp_path / "shared")
-            assert not settled()
+            assert not settled(0.5)
             assert shared.poll() is None
         assert [one.poll() for one in bystanders] == [None] * 3
 
