@@ -49,7 +49,6 @@ def create(
     """Make the record and the snapshot, without a start. old: the one that has the name yet, until a swap. previous: what it keeps of that.
     A failure leaves nothing.
     """
-    from ...hostfs.atomic import write_file
     from ...hostfs.remove import remove_tree
     from ...runtime import rootfs
     from .draft import drafted
@@ -76,12 +75,7 @@ def create(
                 _write_inside(draft, root)
             if old:
                 networks.inherit(draft, old, want)
-            networks.settle(draft, directory, want.engine.data_root)
-            _keep_secrets(draft, directory, want.engine.data_root)
-            if draft.connected or draft.secrets:
-                networks.install(want.engine.data_root)
-            for path, text in draft.files.items():
-                write_file(path, text, 0o644)
+            _write_beside(draft, directory, want.engine.data_root)
             container = Container(
                 id=container_id,
                 image=found.record.name,
@@ -109,17 +103,25 @@ def _with_users(engine: Engine, store: Snapshotter, values: Values, parent: str)
         if mapping is None:
             yield None, parent
             return
-        from ...layers.mapped import mapped
+        from ...runtime.mapped import mapped
 
         with engine.lease():
             yield mapping, mapped(engine, store, parent, mapping)
 
 
-def _keep_secrets(draft: Draft, directory: str, data_root: str) -> None:
+def _write_beside(draft: Draft, directory: str, data_root: str) -> None:
+    """What a container has besides its record and its snapshot."""
+    from ...hostfs.atomic import write_file
+
+    networks.settle(draft, directory, data_root)
     if draft.secrets:
         from .kept import keep
 
         keep(draft, directory, data_root)
+    if draft.connected or draft.secrets:
+        networks.install(data_root)
+    for path, text in draft.files.items():
+        write_file(path, text, 0o644)
 
 
 def _write_inside(draft: Draft, root: int) -> None:

@@ -86,7 +86,7 @@ def _ranges(path: str, user: str, mode: str) -> t.List[Range]:
 
 
 def _free(path: str, ranges: t.Sequence[Range], taken: t.Sequence[Range], size: int, mode: str) -> int:
-    """None begins below its own size: an owner in an image would look like one on the host (layers/mapped.py)."""
+    """None begins below its own size: an owner in an image would look like one on the host (runtime/mapped.py)."""
     for first, count in sorted(ranges):
         at = max(first, size)
         for other, others in sorted(taken):

@@ -14,7 +14,7 @@ import struct
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import InvalidArgument
-from ansible_collections.fleet.containerd.plugins.module_utils.layers.mapped import map_owners
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.mapped import map_owners
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.user_namespace import Mapping
 from ansible_collections.fleet.containerd.tests.support.trees import snapshot
 

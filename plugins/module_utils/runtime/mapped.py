@@ -18,7 +18,7 @@ from ..errors import AlreadyExists, NotFound, from_os_error
 from ..hostfs import syscalls
 from ..hostfs.atomic import closing
 from ..hostfs.remove import remove_tree
-from ..runtime import rootfs
+from . import rootfs
 
 if t.TYPE_CHECKING:
     from ..engine.api import Engine, Snapshotter
