@@ -20,6 +20,7 @@ import time
 import typing as t
 
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS, HERE, offline
+from ansible_collections.fleet.containerd.tests.support.payloads import DIRECTORY
 
 
 class Modules:
@@ -174,6 +175,7 @@ class Modules:
 def running_modules(output: pathlib.Path, under: t.Sequence[str] = ()) -> t.Iterator[Modules]:
     """output: a file that may be written. under: a command that starts the modules, such as unshare."""
     environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    environment.update({name: value for name, value in os.environ.items() if name == DIRECTORY})
     command = [*under, sys.executable, "-P", str(HERE / "module_server.py")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment) as process:
         modules = Modules(process, output)
