@@ -117,6 +117,8 @@ def run(arguments: t.List[str], cwd: str, environment: t.Dict[str, str], output:
     os.environ.clear()
     os.environ.update(environment)
     random.seed()
+    # It ends soon, and has memory enough: no search for garbage.
+    gc.disable()
     if modules:
         modules.take_over()
     sys.argv = ["ansible-playbook", *arguments]
