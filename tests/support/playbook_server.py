@@ -32,6 +32,8 @@ _IMPORTS = (
     "ansible.executor.module_common",
     "ansible.executor.playbook_executor",
     "ansible.executor.task_executor",
+    "ansible.module_utils._internal._json._profiles._module_legacy_c2m",
+    "ansible.module_utils._internal._json._profiles._module_legacy_m2c",
     "ansible.plugins.action.normal",
     "ansible.plugins.callback.default",
     "ansible.plugins.connection.local",
@@ -109,6 +111,8 @@ def preload() -> None:
         importlib.import_module(name)
     for kind in _KINDS:
         list(vars(sys.modules["ansible.plugins.loader"])[f"{kind}_loader"].all(class_only=True))
+    # Looking a thousand times a second whether a task has ended takes a tenth of a processor.
+    vars(sys.modules["ansible.constants"])["DEFAULT_INTERNAL_POLL_INTERVAL"] = 0.005
     finder: t.Any = sys.modules["ansible.utils.collection_loader._collection_finder"]
     parse = finder._meta_yml_to_dict
     builtin = pathlib.Path(sys.modules["ansible"].__path__[0], "config", "ansible_builtin_runtime.yml").read_bytes()
