@@ -5,12 +5,13 @@
 
 Started as a script. A line of JSON on standard input is a run: kind (the module), arguments (JSON, as Ansible sends them), output (a
 file), uid, stop (whether the process waits for a SIGCONT first). The answer is a line with its process id, and when it has ended one
-with its exit status and the KiB of memory that it had at most.
+with its exit status and the KiB of memory that it had at most. Or it asks for another server: see move().
 """
 
 from __future__ import annotations
 
 import atexit
+import ctypes
 import gc
 import importlib
 import json
@@ -81,11 +82,27 @@ def end(status: int) -> None:
     os._exit(status)
 
 
+def move(host: int, requests: str, answers: str) -> None:
+    """Be a server of one's own from now on, which reads and writes named pipes, in the network and the mounts of a process."""
+    namespaces = [os.open(f"/proc/{host}/ns/{kind}", os.O_RDONLY) for kind in ("net", "mnt")]
+    os.dup2(os.open(requests, os.O_RDONLY), 0)
+    os.dup2(os.open(answers, os.O_WRONLY), 1)
+    for namespace in namespaces:
+        if ctypes.CDLL(None, use_errno=True).setns(namespace, 0):
+            raise OSError(ctypes.get_errno(), f"entering the namespaces of process {host}")
+        os.close(namespace)
+    print(os.getpid(), flush=True)
+
+
 def main() -> None:
     every = load()
     gc.freeze()
     for line in iter(sys.stdin.readline, ""):
         request = json.loads(line)
+        if "host" in request:
+            if not os.fork():
+                move(**request)
+            continue
         module = every[request.pop("kind")]
         pid = os.fork()
         if not pid:
