@@ -5,17 +5,30 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import shutil
+import tempfile
 import typing as t
 
 import pytest
 
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tests.support.leftovers import clean_up
+from ansible_collections.fleet.containerd.tests.support.payloads import DIRECTORY, build_once
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, make_ca, running_registry
 
 # What fails in a story is explained as what fails in a test.
 pytest.register_assert_rewrite("ansible_collections.fleet.containerd.tests.support.stories")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Programs for hosts are built once for all workers, which have the environment of this process."""
+    if DIRECTORY not in os.environ:
+        made = os.environ[DIRECTORY] = tempfile.mkdtemp(prefix="fleet-payloads-")
+        config.add_cleanup(lambda: shutil.rmtree(made))
+        config.add_cleanup(lambda: os.environ.pop(DIRECTORY))
+    build_once()
 
 
 def pytest_collection_modifyitems(items: t.List[pytest.Item]) -> None:

@@ -14,6 +14,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -105,11 +106,16 @@ disabled_plugins = [{cri}{", ".join(json.dumps(name) for name in snapshotters)}]
                 start_new_session=True,
             )
         deadline = time.monotonic() + _START_SECONDS
-        while self.ctr("version", check=False).returncode:
+        while not self._listens() or self.ctr("version", check=False).returncode:
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"containerd {self.version} does not start: {self.log.read_text()[-3000:]}")
             time.sleep(0.05)
         return self
+
+    def _listens(self) -> bool:
+        """A program that asks costs more than the daemon's start."""
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(self.address) == 0
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End the daemon alone; shims and containers go on."""

@@ -8,7 +8,9 @@ Nothing but the transport of ansible-playbook is left away.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -16,19 +18,19 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import typing as t
 
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS, HERE, offline
+from ansible_collections.fleet.containerd.tests.support.payloads import DIRECTORY
 
 
 class Modules:
     """Runs modules. Their result, and whatever else they print, goes to a file. peak: KiB of memory that the last one had at most."""
 
-    def __init__(self, process: subprocess.Popen[bytes], output: pathlib.Path) -> None:
-        assert process.stdin
-        assert process.stdout
-        self._process, self._requests, self._answers, self._output = process, process.stdin, process.stdout, output
+    def __init__(self, requests: t.IO[bytes], answers: t.IO[bytes], output: pathlib.Path) -> None:
+        self._requests, self._answers, self._output = requests, answers, output
         self.peak = 0
 
     def _start(self, kind: str, options: t.Mapping[str, t.Any], uid: int = 0, stop: bool = False) -> int:
@@ -153,12 +155,10 @@ class Modules:
                     raise
         return log.read_text(errors="replace").splitlines()
 
-    def close(self) -> None:
+    def close(self) -> bool:
+        """Have the server end. False when it does not."""
         self._requests.close()
-        try:
-            self._process.wait(10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
+        return bool(select.select([self._answers], [], [], 10)[0])
 
     def duration(self, kind: str, /, **options: t.Any) -> float:
         started = time.monotonic()
@@ -167,17 +167,50 @@ class Modules:
 
     def writing_to(self, output: pathlib.Path) -> Modules:
         """The same process, with the results in another file."""
-        return Modules(self._process, output)
+        return Modules(self._requests, self._answers, output)
+
+
+def _server(under: t.Sequence[str] = ()) -> subprocess.Popen[bytes]:
+    environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    environment.update({name: value for name, value in os.environ.items() if name == DIRECTORY})
+    command = [*under, sys.executable, "-P", str(HERE / "module_server.py")]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment)
 
 
 @contextlib.contextmanager
 def running_modules(output: pathlib.Path, under: t.Sequence[str] = ()) -> t.Iterator[Modules]:
     """output: a file that may be written. under: a command that starts the modules, such as unshare."""
-    environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
-    command = [*under, sys.executable, "-P", str(HERE / "module_server.py")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment) as process:
-        modules = Modules(process, output)
+    with _server(under) as process:
+        modules = Modules(t.cast(t.Any, process.stdin), t.cast(t.Any, process.stdout), output)
         try:
             yield modules
         finally:
-            modules.close()
+            if not modules.close():
+                process.kill()
+
+
+@functools.cache
+def _parent() -> subprocess.Popen[bytes]:
+    """The server that those of hosts are forked from."""
+    process = _server()
+    atexit.register(process.wait)
+    atexit.register(t.cast(t.Any, process.stdin).close)
+    return process
+
+
+@contextlib.contextmanager
+def modules_of_host(pid: int, output: pathlib.Path) -> t.Iterator[Modules]:
+    """In the network and the mounts of a process. Nothing is started and imported for it, which takes half a second."""
+    with tempfile.TemporaryDirectory(prefix="fleet-modules-") as directory:
+        pipes = {name: os.path.join(directory, name) for name in ("requests", "answers")}
+        for pipe in pipes.values():
+            os.mkfifo(pipe)
+        t.cast(t.Any, _parent().stdin).write(json.dumps({"host": pid, **pipes}).encode() + b"\n")
+        with open(pipes["requests"], "wb", buffering=0) as requests, open(pipes["answers"], "rb", buffering=0) as answers:
+            server = int(answers.readline())
+            modules = Modules(requests, answers, output)
+            try:
+                yield modules
+            finally:
+                if not modules.close():
+                    os.kill(server, signal.SIGKILL)

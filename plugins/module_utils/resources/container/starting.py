@@ -7,6 +7,7 @@ The file has boot.py and all that it imports: ansible-core has sent that, as boo
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.util
 import os
@@ -52,7 +53,7 @@ exec {command}
 
 def install(data_root: str) -> None:
     """Have the program of this release on the host, and the host's boot call it."""
-    link(data_root, LINK, put(data_root, list(_sources())))
+    link(data_root, LINK, put(data_root, sources()))
     script = os.path.join(data_root, "libexec", "restore")
     words = " ".join(map(shlex.quote, command(data_root, "restore", data_root)))
     _write(script, _SCRIPT.format(command=words), 0o755)
@@ -88,8 +89,13 @@ def _escaped(path: str) -> str:
     return path.replace("\\", "\\\\").replace("%", "%%").replace('"', '\\"').replace("$", "$$")
 
 
-def _sources() -> t.Iterator[t.Tuple[str, str]]:
+@functools.cache
+def sources() -> t.Sequence[t.Tuple[str, str]]:
     """The paths (without ending) and texts of boot.py and of what it imports, below the package fleet, and of the packages."""
+    return tuple(_sources())
+
+
+def _sources() -> t.Iterator[t.Tuple[str, str]]:
     root = boot.__name__.rsplit(".", 3)[0]
     pending, texts = [boot.__name__], {}
     while pending:
