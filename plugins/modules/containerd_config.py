@@ -311,8 +311,9 @@ backup_files:
   sample: ["/etc/containerd/config.toml.4711.2026-11-24@13:40:11~"]
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_config import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.config.resource import ConfigResource
 from ..module_utils.resources.config.values import secret_values

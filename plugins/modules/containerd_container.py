@@ -1167,8 +1167,9 @@ recreated_because:
   sample: ["env", "image"]
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_container import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.container.resource import ContainerResource, in_check_mode

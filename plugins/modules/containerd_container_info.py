@@ -86,8 +86,9 @@ containers:
       State: {"Status": "running", "Running": true, "Pid": 4711, "ExitCode": 0}
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_container_info import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run_query
 from ..module_utils.resources.container.info import container_info

@@ -330,8 +330,9 @@ diff:
       size: 70123456
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_image import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.image.resource import ImageResource

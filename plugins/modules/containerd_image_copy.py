@@ -167,8 +167,9 @@ copied:
     seconds: 2.5
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_image_copy import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.image.copy import ImageCopyResource
 

@@ -63,8 +63,9 @@ images:
       UsedBy: []
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_image_info import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run_query
 from ..module_utils.resources.image.info import image_info

@@ -189,8 +189,9 @@ sent:
   sample: 9728
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_image_load import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.image.load import ImageLoadResource

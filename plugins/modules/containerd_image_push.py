@@ -146,8 +146,9 @@ pushed:
     seconds: 2.5
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_image_push import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.image.push import ImagePushResource

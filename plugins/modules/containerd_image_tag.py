@@ -101,8 +101,9 @@ diff:
           digest: sha256:0a399eb16751829e1af26fea27b20c3ec28d7ab1fb72182879dcae1cca21206a
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_image_tag import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.image.tag import ImageTagResource

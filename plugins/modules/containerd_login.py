@@ -138,8 +138,9 @@ hosts_toml:
   sample: ["/etc/containerd/certs.d/docker.io/hosts.toml"]
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_login import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.registry.login import LoginResource
 

@@ -225,8 +225,9 @@ network:
     Containers: {}
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_network import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.network.resource import NetworkResource
 

@@ -68,8 +68,9 @@ networks:
         3f4e0c6ef5f4c6a4b1b5a0d1f9a3b9b2f7a0c5d4e3f2a1b0c9d8e7f6a5b4c3d2: {"Name": "web", "IPv4Address": "10.4.1.2/24"}
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_network_info import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run_query
 from ..module_utils.resources.network.info import network_info
 

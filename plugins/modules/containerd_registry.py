@@ -168,8 +168,9 @@ hosts:
       capabilities: [pull, resolve]
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_registry import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.registry.hosts import HostsResource
 

@@ -133,8 +133,9 @@ registries:
           returned: when C(hosts.toml) has it
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_registry_info import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run_query
 from ..module_utils.resources.registry.info import registry_info
 

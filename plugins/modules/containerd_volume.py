@@ -163,8 +163,9 @@ volume:
     Containerd: {"Namespace": "default", "Anonymous": false, "UsedBy": [], "Owner": 999, "Group": 999, "Mode": "0700"}
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_volume import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.volume.resource import VolumeResource
 

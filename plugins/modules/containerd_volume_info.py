@@ -80,8 +80,9 @@ volumes:
       Containerd: {"Anonymous": false, "UsedBy": [{"Id": "3f4e0c6ef5f4", "Name": "db", "Engine": "embedded"}]}
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_volume_info import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.module import run_query
 from ..module_utils.resources.volume.info import volume_info
 

@@ -10,7 +10,6 @@ from ..engine.labels import NAME
 from ..engine.models import Container, Labels, Runtime
 from ..errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, printable
 from ..rpc import protobuf
-from ..runtime_spec.cgroups import made_by_systemd
 from ..runtime_spec.user_namespace import Mapping
 from .values import Message, json_any, json_of, label_filter, seconds
 
@@ -60,6 +59,8 @@ def _binary(options: t.Optional[Message]) -> str:
 
 def _runtime(container: Container) -> t.Dict[str, t.Any]:
     """The runtime with its options: tasks and the restart monitor read them from the record."""
+    from ..runtime_spec.cgroups import made_by_systemd
+
     mapping = Mapping.of(container.spec)
     options = {
         "binary_name": "" if container.runtime.binary == "runc" else container.runtime.binary,

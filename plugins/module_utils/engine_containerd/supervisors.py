@@ -12,7 +12,6 @@ from ..engine_host.place import Place
 from ..hostfs.atomic import make_dir
 from ..runtime.processes import Process, parent_of
 from ..runtime.supervision import tell, wanted
-from ..runtime_spec.cgroups import made_by_systemd
 from .monitor import Monitor
 
 if t.TYPE_CHECKING:
@@ -102,6 +101,7 @@ class Supervisors:
     def runtime_of(self, container: Container) -> t.List[str]:
         """The command of its runtime up to the verb, with the state that containerd's shim has it keep."""
         from ..runtime.runc import find_binary
+        from ..runtime_spec.cgroups import made_by_systemd
 
         binary = self._find_runtime(container.runtime.binary) or find_binary(container.runtime.binary)
         return [binary, "--root", self._runtime_root, *(["--systemd-cgroup"] if made_by_systemd(container.spec) else [])]

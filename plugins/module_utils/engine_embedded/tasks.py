@@ -27,15 +27,13 @@ from ..errors import AlreadyExists, EngineError, FailedPrecondition, NotFound, U
 from ..hostfs.atomic import make_dir
 from ..hostfs.lock import locked
 from ..hostfs.remove import remove_tree, sweep
-from ..runtime import remains
-from ..runtime.bundle import Bundle
-from ..runtime.launch import Launch, start_apart
-from ..runtime.memory import check_limit
 from ..runtime.processes import Process, arguments_of, began, boot_id, boot_time, frozen, with_argument
 from ..runtime.runc import RuntimeProgram, failure, find_binary, last_message
 from ..runtime.supervision import mark_asked, results, tell, wake, wanted
 from ..runtime.task_record import Ending, TaskRecord
-from ..runtime_spec.cgroups import made_by_systemd, remove_parents
+
+if t.TYPE_CHECKING:
+    from ..runtime.bundle import Bundle
 
 _UNKNOWN = 255
 #: What the shim records where it could not start a container again.
@@ -61,12 +59,23 @@ class EmbeddedTasks:
         self._state = os.path.join(state_root, namespace)
         self._runtime_root = os.path.join(state_root, "runc", namespace)
 
+    def _path(self, container_id: str) -> str:
+        """The path of its bundle."""
+        return os.path.join(self._state, container_id)
+
     def _bundle(self, container_id: str) -> Bundle:
-        return Bundle(os.path.join(self._state, container_id))
+        from ..runtime.bundle import Bundle
+
+        return Bundle(self._path(container_id))
 
     def _files(self, container_id: str) -> t.Tuple[str, str]:
         """The places where the shim writes its state: in the bundle on a full disk, else where it survives a reboot."""
-        return f"{self._bundle(container_id).path}/state.json", f"{self._place.container_path(container_id)}/state.json"
+        return f"{self._path(container_id)}/state.json", f"{self._place.container_path(container_id)}/state.json"
+
+    def _program(self, container: Container) -> RuntimeProgram:
+        from ..runtime_spec.cgroups import made_by_systemd
+
+        return RuntimeProgram(container.runtime.binary, self._runtime_root, made_by_systemd(container.spec))
 
     def _runtime(self, record: TaskRecord) -> RuntimeProgram:
         return RuntimeProgram(record.runtime, self._runtime_root, record.systemd)
@@ -78,7 +87,7 @@ class EmbeddedTasks:
             if not supervision.restarts:
                 status = self.state(container.id).status
                 raise AlreadyExists(f"the container {container.id[:12]} has a task already, it is {status}")
-        runtime = RuntimeProgram(container.runtime.binary, self._runtime_root, made_by_systemd(container.spec))
+        runtime = self._program(container)
         sweep(self._state)
         self._clean(container.id)
         self._tell(container, supervision, runtime)
@@ -97,6 +106,7 @@ class EmbeddedTasks:
     ) -> None:
         """Make the bundle, and have a shim start the container; wait until that is done."""
         from ..libexec.install import command
+        from ..runtime.launch import Launch
 
         bundle, how = self._bundle(container.id), "terminal" if io.terminal else "stdin" if io.stdin else ""
         log = [io.log_path, str(io.log_max_size), str(io.log_max_files)]
@@ -116,7 +126,7 @@ class EmbeddedTasks:
 
     def _results(self, container_id: str) -> str:
         """The file with what the health check has found: in memory, since it is written often."""
-        return os.path.join(self._bundle(container_id).path, "health.json")
+        return os.path.join(self._path(container_id), "health.json")
 
     def _tell(self, container: Container, asked: Supervision, runtime: RuntimeProgram) -> None:
         directory = self._place.container_dir(container.id)
@@ -130,7 +140,7 @@ class EmbeddedTasks:
         tell(directory, asked, runtime.command, self._results(container.id), more)
 
     def supervise(self, container: Container, io: TaskIO, supervision: Supervision) -> None:
-        runtime = RuntimeProgram(container.runtime.binary, self._runtime_root, made_by_systemd(container.spec))
+        runtime = self._program(container)
         self._tell(container, supervision, runtime)
         with contextlib.suppress(NotFound):
             if self.state(container.id).alone:
@@ -141,8 +151,9 @@ class EmbeddedTasks:
     def _watch(self, container_id: str) -> None:
         """Have a supervisor for a container whose shim was killed."""
         from ..libexec.install import command
+        from ..runtime.launch import start_apart
 
-        init, (spare, path), bundle = self._record(container_id).init, self._files(container_id), self._bundle(container_id).path
+        init, (spare, path), bundle = self._record(container_id).init, self._files(container_id), self._path(container_id)
         place = [
             self._place.container_path(container_id),
             container_id,
@@ -174,8 +185,8 @@ class EmbeddedTasks:
         status = self.state(container.id).status
         if status != RUNNING:
             raise FailedPrecondition(f"the container {container.id[:12]} is {status}")
-        runtime = RuntimeProgram(container.runtime.binary, self._runtime_root, made_by_systemd(container.spec))
-        return run_once(runtime.command, container.id, process, self._bundle(container.id).path, timeout)
+        runtime = self._program(container)
+        return run_once(runtime.command, container.id, process, self._path(container.id), timeout)
 
     # Looking
 
@@ -188,6 +199,8 @@ class EmbeddedTasks:
         return TaskRecord.read(*paths) or (self._found_out(container_id) if any(map(os.path.lexists, paths)) else None)
 
     def _found_out(self, container_id: str) -> TaskRecord:
+        from ..runtime import remains
+
         bundle, init = self._bundle(container_id), remains.find_init(container_id)
         shim, words = next(_shims(bundle.path), (Process(0, 0), []))
         waits = os.path.exists(os.path.join(self._runtime_root, container_id, "exec.fifo"))
@@ -221,7 +234,7 @@ class EmbeddedTasks:
                 return self.state(container_id)
         # The shim removes the runtime's log before each start.
         failed = record.restarts and record.ending and record.ending.exit_status == _NOT_STARTED
-        message = last_message(os.path.join(self._bundle(container_id).path, "runtime.log")) if failed else ""
+        message = last_message(os.path.join(self._path(container_id), "runtime.log")) if failed else ""
         return _ended(container_id, record, str(failure("start", message)) if message else "")
 
     def _later(self, container_id: str, record: TaskRecord) -> TaskRecord:
@@ -285,6 +298,8 @@ class EmbeddedTasks:
         if state.status == STOPPED:
             raise FailedPrecondition(f"the container {container.id[:12]} does not run")
         if state.pid:
+            from ..runtime.memory import check_limit
+
             check_limit(state.pid, resources)
         # Its supervisor may start it again at any moment.
         self._bundle(container.id).configure(container.spec)
@@ -318,12 +333,16 @@ class EmbeddedTasks:
     def _remove_groups(self) -> None:
         """Remove the control groups of the namespace with its last bundle, unless one is being made."""
         if os.path.isdir(self._state):
+            from ..runtime_spec.cgroups import remove_parents
+
             with contextlib.suppress(EngineError, OSError), locked(self._state, "the state directory", wait=0):
                 if not os.listdir(self._state):
                     remove_parents(os.path.basename(self._state))
 
     def _end(self, container_id: str, bundle: Bundle, state: str) -> None:
         """End the processes, by ourselves if the runtime does not (it may be missing, or its state damaged)."""
+        from ..runtime import remains
+
         files, config = self._files(container_id), os.path.join(bundle.path, "config.json")
         record = TaskRecord.read(*files)
         bundle.give_up()

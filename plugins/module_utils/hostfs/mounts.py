@@ -102,7 +102,7 @@ def mounted(mounts: t.Sequence[t.Any], target: str) -> t.Iterator[str]:
         unmount(target, lazy=True)
 
 
-_OCTAL = re.compile(r"\\([0-7]{3})")
+_OCTAL = r"\\([0-7]{3})"
 
 
 def mount_points(below: str = "/") -> t.List[str]:
@@ -111,7 +111,7 @@ def mount_points(below: str = "/") -> t.List[str]:
     parent, name = os.path.split(os.path.abspath(below))
     prefix = os.path.join(os.path.realpath(parent), name).rstrip("/") + "/"
     with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-        points = [_OCTAL.sub(lambda m: chr(int(m.group(1), 8)), line.split(" ", 5)[4]) for line in lines]
+        points = [re.sub(_OCTAL, lambda m: chr(int(m.group(1), 8)), line.split(" ", 5)[4]) for line in lines]
     return [p for p in points if p + "/" == prefix or p.startswith(prefix)]
 
 

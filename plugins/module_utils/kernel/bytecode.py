@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.machinery
 import importlib.util
 import marshal
 import os
+import struct
 import sys
 import types
 import typing as t
@@ -22,15 +24,15 @@ import zlib
 
 _DIRECTORY = "/var/cache/fleet-containerd"
 _PACKAGE = __name__.rpartition(".module_utils.")[0] + ".module_utils."
-_MOST_FILES = 32
 _END_OF_DIRECTORY, _ENTRY = b"PK\5\6", b"PK\1\2"
+#: Of a file: the checksum of all that follows, and the length of the index, which comes first in that.
+HEAD = struct.Struct("<II")
+
+#: By name: whether it is a package, and where in the file its marshalled code begins and ends.
+Index = t.Dict[str, t.Tuple[bool, int, int]]
 
 
-def _number(data: bytes, at: int, size: int) -> int:
-    return int.from_bytes(data[at : at + size], "little")
-
-
-def checksums(archive: str, folder: str) -> t.List[str]:
+def checksums(archive: str, folder: str) -> t.List[bytes]:
     """Name and checksum of each file below a folder of a zip file, sorted; empty when it cannot be read.
 
     zipimport knows them too, but its name for them changes with Python's versions; the format does not (APPNOTE.TXT 4.3).
@@ -40,17 +42,17 @@ def checksums(archive: str, folder: str) -> t.List[str]:
         with open(archive, "rb") as stream:
             stream.seek(-22, os.SEEK_END)
             end = stream.read()
-            stream.seek(_number(end, 16, 4))
-            data = stream.read(_number(end, 12, 4)) if end.startswith(_END_OF_DIRECTORY) else b""
+            size, place = struct.unpack_from("<II", end, 12)
+            stream.seek(place)
+            data = stream.read(size) if end.startswith(_END_OF_DIRECTORY) else b""
     except OSError:
         return []
-    at = 0
+    lengths, below, at = struct.Struct("<HHH").unpack_from, folder.encode(), 0
     while data.startswith(_ENTRY, at):
-        length = _number(data, at + 28, 2)
-        name = data[at + 46 : at + 46 + length].decode("utf-8", "replace")
-        if name.startswith(folder):
-            found.append(f"{name}:{_number(data, at + 16, 4):08x}")
-        at += 46 + length + _number(data, at + 30, 2) + _number(data, at + 32, 2)
+        name, extra, comment = lengths(data, at + 28)
+        if data.startswith(below, at + 46):
+            found.append(data[at + 46 : at + 46 + name] + data[at + 16 : at + 20])
+        at += 46 + name + extra + comment
     return sorted(found)
 
 
@@ -60,14 +62,15 @@ class Cache:
     def __init__(self) -> None:
         self._loader: t.Any = globals().get("__loader__")
         self._path = ""
-        # By name: whether it is a package, and its marshalled code, which is read only when it is imported.
-        self._code: t.Dict[str, t.Tuple[bool, bytes]] = {}
+        self._code: Index = {}
+        # Of the file; code is read out of it only when it is imported.
+        self._data = memoryview(b"")
         self._found: t.Dict[str, types.CodeType] = {}
         archive = getattr(self._loader, "archive", "")
         sums = checksums(archive, _PACKAGE.partition(".plugins.")[0].replace(".", "/")) if archive and os.geteuid() == 0 else []
         if not sums:
             return
-        key = hashlib.sha256(importlib.util.MAGIC_NUMBER + "\n".join(sums).encode()).hexdigest()
+        key = hashlib.sha256(importlib.util.MAGIC_NUMBER + b"".join(sums)).hexdigest()
         self._path = os.path.join(_DIRECTORY, key)
         self._load()
 
@@ -81,9 +84,11 @@ class Cache:
             if found.st_uid != 0 or found.st_mode & 0o022:
                 return
             data = memoryview(stream.read())
-        if len(data) > 4 and zlib.crc32(data[4:]) == int.from_bytes(data[:4], "little"):
-            with contextlib.suppress(ValueError, EOFError, TypeError):
-                self._code = marshal.loads(data[4:])  # noqa: S302  # a file of root in a directory of root
+        with contextlib.suppress(ValueError, EOFError, TypeError, struct.error):
+            checksum, length = HEAD.unpack_from(data)
+            if zlib.crc32(data[4:]) == checksum:
+                self._code = marshal.loads(data[HEAD.size :])  # noqa: S302  # a file of root in a directory of root
+                self._data = data[HEAD.size + length :]
         if self._code:
             sys.meta_path.insert(0, t.cast(t.Any, self))
         else:
@@ -102,13 +107,14 @@ class Cache:
         found = self._code.get(name)
         if not found:
             return None
+        package, begin, end = found
         try:
-            self._found[name] = marshal.loads(found[1])  # noqa: S302  # see _load
+            self._found[name] = marshal.loads(self._data[begin:end])  # noqa: S302  # see _load
         except (ValueError, EOFError, TypeError):
             self._drop()
             return None
-        spec = importlib.util.spec_from_loader(name, t.cast(t.Any, self), is_package=found[0])
-        if spec and found[0]:
+        spec = importlib.machinery.ModuleSpec(name, t.cast(t.Any, self), is_package=package)
+        if package:
             # Code that is not kept yet comes from the zip file.
             spec.submodule_search_locations = [os.path.join(self._loader.archive, *name.split("."))]
         return spec
@@ -137,26 +143,12 @@ class Cache:
         """Keep the additional code that this run has imported. Call it at the end of a task that may change the target."""
         if not self._path:
             return
-        code = {}
-        for name, module in list(sys.modules.items()):
-            if name.startswith(_PACKAGE) and name != __name__ and name not in self._code:
-                loader: t.Any = getattr(module, "__loader__", None)
-                with contextlib.suppress(ImportError, AttributeError):
-                    code[name] = (hasattr(module, "__path__"), marshal.dumps(loader.get_code(name)))
-        if code:
-            self._write({**self._code, **code})
+        more = [name for name in sys.modules if name.startswith(_PACKAGE) and name != __name__ and name not in self._code]
+        if more:
+            from .bytecode_file import write
 
-    def _write(self, code: t.Dict[str, t.Any]) -> None:
-        from ..errors import EngineError
-        from ..hostfs.atomic import make_dir, write_file
-
-        with contextlib.suppress(EngineError, OSError):
-            make_dir(_DIRECTORY)
-            data = marshal.dumps(code)
-            write_file(self._path, zlib.crc32(data).to_bytes(4, "little") + data)
-            names = sorted(os.listdir(_DIRECTORY), key=lambda one: os.lstat(os.path.join(_DIRECTORY, one)).st_mtime)
-            for name in names[:-_MOST_FILES]:
-                os.unlink(os.path.join(_DIRECTORY, name))
+            kept = {name: (package, bytes(self._data[begin:end])) for name, (package, begin, end) in self._code.items()}
+            write(self._path, kept, more)
 
 
 cache = Cache()

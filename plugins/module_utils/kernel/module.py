@@ -26,7 +26,7 @@ Checked = t.Callable[[t.Mapping[str, t.Any]], t.Mapping[str, t.Any]]
 Secrets = t.Callable[[t.Mapping[str, t.Any]], t.Iterable[str]]
 _INTERPRETERS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/bin/python")
 #: The password in a URL, or in user:password@host:port, as proxies are given.
-_PASSWORD = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s:]*:([^/?#\s]+)@|[^/?#@\s:]+:([^/?#@\s]+)@[^/?#@\s:]+:[0-9]+/?\Z)")
+_PASSWORD = r"(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s:]*:([^/?#\s]+)@|[^/?#@\s:]+:([^/?#@\s]+)@[^/?#@\s:]+:[0-9]+/?\Z)"
 #: The pauses between the tries to write the result.
 _PAUSES = (0.01, 0.1, 0.0)
 
@@ -34,7 +34,7 @@ _PAUSES = (0.01, 0.1, 0.0)
 def _passwords(params: t.Mapping[str, t.Any]) -> t.Iterator[str]:
     """The passwords in those parameters that are a URL."""
     for value in params.values():
-        found = _PASSWORD.match(value) if isinstance(value, str) else None
+        found = re.match(_PASSWORD, value) if isinstance(value, str) and "@" in value else None
         if found:
             yield found[1] or found[2]
 

@@ -11,7 +11,7 @@ from ..errors import InvalidArgument, printable
 
 #: In nanoseconds.
 _UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|ms|s|m|h)")
+_PART = r"([0-9]+(?:\.[0-9]+)?)(ns|us|ms|s|m|h)"
 _LONGEST = 100 * 365 * 86400 * 10**9
 SECOND = _UNITS["s"]
 
@@ -20,7 +20,7 @@ def parse_duration(value: t.Any, option: str, least: int = 0) -> int:
     """Nanoseconds. least: the smallest value that is allowed. InvalidArgument names the option."""
     text = str(value).strip()
     total, at = 0.0, 0
-    for part in _PART.finditer(text):
+    for part in re.finditer(_PART, text):
         if part.start() != at:
             break
         total, at = total + float(part.group(1)) * _UNITS[part.group(2)], part.end()

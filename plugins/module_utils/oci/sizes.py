@@ -8,13 +8,13 @@ import re
 
 from ..errors import InvalidArgument, printable
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?\Z", re.IGNORECASE)
+_SIZE = r"(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?\Z"
 _POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
 def parse_size(value: object, option: str) -> int:
     """Bytes. InvalidArgument names option and value."""
-    found = _SIZE.match(str(value).strip())
+    found = re.match(_SIZE, str(value).strip(), re.IGNORECASE)
     if not found:
         raise InvalidArgument(f"{option}: {printable(value, 60)!r} is not a size (examples: 512, 64k, 10m, 1.5g)")
     return int(float(found.group(1)) * 1024 ** _POWER[found.group(2).lower()])

@@ -9,13 +9,13 @@ import typing as t
 
 from ..errors import InvalidArgument, printable
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}\Z")
-_ANONYMOUS = re.compile(r"([0-9a-f]{64})-([0-9]{1,4})\Z")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}\Z"
+_ANONYMOUS = r"([0-9a-f]{64})-([0-9]{1,4})\Z"
 
 
 def check_name(name: str, what: str) -> str:
     """The name, by Docker's rule. InvalidArgument, which begins with what."""
-    if not _NAME.match(name):
+    if not re.match(_NAME, name):
         raise InvalidArgument(
             f"{what}: {printable(name, 100)!r} is not the name of a volume: letters, digits, hyphen, dot and underscore, a letter or "
             "digit first, at most 200 characters"
@@ -30,5 +30,5 @@ def anonymous_name(container_id: str, number: str) -> str:
 
 def anonymous(name: str) -> t.Optional[t.Tuple[str, str]]:
     """The container and the number of such a volume, by its name; None for another name."""
-    found = _ANONYMOUS.match(name)
+    found = re.match(_ANONYMOUS, name)
     return (found[1], found[2]) if found else None

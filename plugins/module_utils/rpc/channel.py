@@ -45,7 +45,7 @@ _BY_STATUS: t.Dict[int, t.Type[errors.EngineError]] = {
     16: errors.Unauthenticated,
 }
 #: The error class that containerd appends to a message that crossed ttrpc; the same in every version.
-_SUFFIX = re.compile(r"(: (unknown|not found|already exists|failed precondition|invalid argument|unavailable))+\Z")
+_SUFFIX = r"(: (unknown|not found|already exists|failed precondition|invalid argument|unavailable))+\Z"
 _SUFFIX_KINDS = {"not found": errors.NotFound, "already exists": errors.AlreadyExists}
 
 
@@ -66,7 +66,7 @@ def error_of(status: int, message: str) -> errors.EngineError:
     """The error for a gRPC status. Shims and runtimes answer UNKNOWN, so only their text tells what happened."""
     text = message.strip()
     kind = _BY_STATUS.get(status, errors.EngineError)
-    found = _SUFFIX.search(text)
+    found = re.search(_SUFFIX, text)
     if found:
         text = text[: found.start()]
         if kind is errors.EngineError:

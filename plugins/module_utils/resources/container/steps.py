@@ -14,7 +14,7 @@ from ...engine.models import ASKED, CREATED, PAUSED, RESTARTING, STOPPED, Contai
 from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from ...runtime_spec.user_namespace import Mapping
 from ..image.find import find_image
-from . import networks, user_ranges, volumes
+from . import networks, volumes
 from .find import task_of
 from .options import network_seen
 from .options.life import Stop, stopping
@@ -51,6 +51,7 @@ def create(
     """
     from ...hostfs.remove import remove_tree
     from ...runtime import rootfs
+    from . import user_ranges
     from .draft import drafted
 
     if want.image is None:
@@ -99,6 +100,8 @@ def create(
 @contextlib.contextmanager
 def _with_users(engine: Engine, store: Snapshotter, values: Values, parent: str) -> t.Iterator[t.Tuple[t.Optional[Mapping], str]]:
     """The users of a container that is being made, which nobody else can choose meanwhile, and the parent of its snapshot."""
+    from . import user_ranges
+
     with user_ranges.chosen(users_of(values), engine.data_root) as mapping:
         if mapping is None:
             yield None, parent

@@ -16,7 +16,7 @@ from .row import Base, Context, Draft, Host, Live, Row, Seen, Value, Values, bad
 _SHM = "/dev/shm"
 _SHM_SIZE = 64 << 20
 #: Those of namespaces that a container has of its own (runc, libcontainer/configs/validate). Others would change the host.
-_OWN = re.compile(r"(kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced|domainname)|(fs\.mqueue|net)\.\S+)\Z")
+_OWN = r"(kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced|domainname)|(fs\.mqueue|net)\.\S+)\Z"
 
 
 def parse_ulimits(value: Value, option: str) -> t.List[t.Dict[str, t.Any]]:
@@ -41,7 +41,7 @@ def parse_ulimits(value: Value, option: str) -> t.List[t.Dict[str, t.Any]]:
 def parse_sysctls(value: Value, option: str) -> t.Dict[str, str]:
     found = {}
     for name, one in value.items():
-        if not _OWN.match(str(name)):
+        if not re.match(_OWN, str(name)):
             raise bad(option, name, "a sysctl that a container has of its own: those are net.*, fs.mqueue.* and some of kernel.*")
         if isinstance(one, bool) or not isinstance(one, (str, int)):
             raise bad(f"{option}.{printable(name, 80)}", one, "a string or a whole number")
