@@ -116,7 +116,7 @@ SPEC = {
         'keep_volumes': {'type': 'bool', 'default': True},
         'kill_signal': {'type': 'str'},
         'labels': {'type': 'dict', 'aliases': ['label']},
-        'log_driver': {'type': 'str', 'choices': ['json-file', 'none']},
+        'log_driver': {'type': 'str', 'choices': ['json-file', 'journald', 'syslog', 'none']},
         'log_options': {'type': 'dict', 'aliases': ['log_opt']},
         'mac_address': {'type': 'str'},
         'memory': {'type': 'str'},

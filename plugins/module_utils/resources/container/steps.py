@@ -18,6 +18,7 @@ from . import networks, user_ranges, volumes
 from .find import task_of
 from .options import network_seen
 from .options.life import Stop, stopping
+from .options.log import needs_telling
 from .options.namespaces import users_of
 from .options.others import others
 from .options.row import Draft, Values
@@ -195,6 +196,7 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
     container = networks.prepare(engine, container)
     kept.prepare(container)
     container = shared.prepare(engine, container)
+    _tell_log(engine, container, values)
     asked = supervision_of(container.spec, values)._replace(mounts=volumes.have_mounts(engine, container))
     if counters:
         asked = asked._replace(restarts=counters[0], waited=counters[1])
@@ -213,6 +215,13 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
 
 def _io(engine: Engine, container: Container, values: Values) -> TaskIO:
     return task_io(container.spec, values, log_path(engine.container_dir(container.id), container.id))
+
+
+def _tell_log(engine: Engine, container: Container, values: Values) -> None:
+    if needs_telling(values):
+        from .options.log_told import tell
+
+        tell(container, values, log_path(engine.container_dir(container.id), container.id))
 
 
 def _have_starter(engine: Engine, asked: Supervision) -> None:
