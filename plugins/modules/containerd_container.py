@@ -1015,6 +1015,26 @@ options:
       - Make a new container even when nothing differs.
     type: bool
     default: false
+  on_recreate_failure:
+    description:
+      - What happens when a new container, which is to take the place of an old one, cannot be started or is not O(ready).
+      - With V(rollback) the new one is removed, and the old one runs.
+      - With V(keep_new) the new one takes the place of the old one nevertheless and stays as it is, so that it can be looked at; the task
+        fails. The old one is stopped, and goes as after a success. O(state=previous) brings back what it was.
+      - What fails before the start of the new container leaves the old one in any case.
+    type: str
+    choices: [rollback, keep_new]
+    default: rollback
+  keep_old:
+    description:
+      - How many containers that were replaced by a new one stay, stopped, with their files and their logs. The youngest ones stay; each new
+        container removes those that are too many, and O(state=absent) all.
+      - They are called after the container and their own id, as C(web-old-0123456789ab), and are containers like others to all modules. One that
+        somebody has started is in use, and is neither counted nor removed.
+      - They are for looking at what was. To go back, use O(state=previous), which needs none of them, as it makes a container from the image and
+        the options of before; what the old one had written into its own files is only in the old one.
+    type: int
+    default: 0
   restart:
     description:
       - With O(state=started), stop and start a container that exists already. Works with O(name) alone.
