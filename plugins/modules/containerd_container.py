@@ -627,13 +627,35 @@ options:
   log_driver:
     description:
       - V(json-file) keeps the output in a file in the format of Docker, V(none) throws it away.
+      - V(journald) sends it to the journal of the host, with the fields that Docker's driver has (C(CONTAINER_NAME), C(CONTAINER_ID),
+        C(CONTAINER_ID_FULL), C(CONTAINER_TAG), C(IMAGE_NAME), C(SYSLOG_IDENTIFIER)), so that C(journalctl CONTAINER_NAME=web) shows it.
+        Standard error has the priority 3, standard output 6.
+      - V(syslog) sends it to a syslog server, see O(log_options).
+      - With V(journald) and V(syslog) the host keeps a copy of the last output, as in Docker, so that a task that fails can show it.
+      - A receiver that is away or too slow does not hold up the container. Its lines are lost then.
       - A container whose O(log_driver) is not set gets V(json-file).
     type: str
-    choices: [json-file, none]
+    choices: [json-file, journald, syslog, none]
   log_options:
     description:
-      - Options for the log. V(max-size) is the size at which a file is rotated, for example V(10m); V(max-file) how many files are kept.
-      - They change while the container runs; a change shows with the next line of output.
+      - Options for the log, with the names of Docker. Each is for some of the O(log_driver)s, and an error with another one.
+      - V(max-size) (V(json-file)) is the size at which a file is rotated, for example V(10m); V(max-file) how many files are kept.
+        They change while the container runs; a change shows with the next line of output.
+      - V(tag) (all) is what names the container in the log, V({{.ID}}) if it is not given, and nothing in V(json-file). Known are
+        V({{.ID}}), V({{.FullID}}), V({{.Name}}), V({{.ImageID}}), V({{.ImageFullID}}), V({{.ImageName}}), V({{.DaemonName}})
+        (C(containerd)) and V({{.Command}}). In a playbook, write it as C(!unsafe "{{.Name}}").
+      - V(labels) and V(env) (V(json-file), V(journald)) are the names of labels and of environment variables that each line is to have,
+        with commas between them or as a list; V(labels-regex) and V(env-regex) are regular expressions for such names. V(json-file) has
+        them in C(attrs), V(journald) in fields whose names are in capital letters.
+      - V(journald-namespace) (V(journald)) is the namespace of the journal, as in C(LogNamespace=) of a unit of systemd.
+      - V(syslog-address) (V(syslog)) is V(unix:///dev/log), V(udp://host:514), V(tcp://host:514) or V(tcp+tls://host:6514); if it is not
+        given, the socket of this host. V(syslog-facility) is a name such as V(local0), or a number; C(daemon) if it is not given.
+        V(syslog-format) is V(rfc3164), V(rfc5424) or V(rfc5424micro); if it is not given, the format of local sockets, without the
+        name of the host.
+      - V(syslog-tls-ca-cert), V(syslog-tls-cert), V(syslog-tls-key) (V(syslog)) are files of the target, V(syslog-tls-skip-verify=true)
+        accepts every certificate.
+      - V(cache-max-size) and V(cache-max-file) (V(journald), V(syslog)) are about the copy on this host, V(20m) and V(5) if they are not
+        given; they change while the container runs. With V(cache-disabled=true) there is none.
     type: dict
     aliases: [log_opt]
   runtime:
@@ -993,6 +1015,26 @@ options:
       - Make a new container even when nothing differs.
     type: bool
     default: false
+  on_recreate_failure:
+    description:
+      - What happens when a new container, which is to take the place of an old one, cannot be started or is not O(ready).
+      - With V(rollback) the new one is removed, and the old one runs.
+      - With V(keep_new) the new one takes the place of the old one nevertheless and stays as it is, so that it can be looked at; the task
+        fails. The old one is stopped, and goes as after a success. O(state=previous) brings back what it was.
+      - What fails before the start of the new container leaves the old one in any case.
+    type: str
+    choices: [rollback, keep_new]
+    default: rollback
+  keep_old:
+    description:
+      - How many containers that were replaced by a new one stay, stopped, with their files and their logs. The youngest ones stay; each new
+        container removes those that are too many, and O(state=absent) all.
+      - They are called after the container and their own id, as C(web-old-0123456789ab), and are containers like others to all modules. One that
+        somebody has started is in use, and is neither counted nor removed.
+      - They are for looking at what was. To go back, use O(state=previous), which needs none of them, as it makes a container from the image and
+        the options of before; what the old one had written into its own files is only in the old one.
+    type: int
+    default: 0
   restart:
     description:
       - With O(state=started), stop and start a container that exists already. Works with O(name) alone.

@@ -22,6 +22,7 @@ import pytest
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.labels import NAME, ROLE
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Supervision, TaskIO
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import NotFound
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
 from ansible_collections.fleet.containerd.plugins.module_utils.network import netns
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.find import find_container
 from ansible_collections.fleet.containerd.tests.integration.test_killed_at_each_call import CALLS
@@ -295,6 +296,30 @@ def page(site: Site) -> str:
         pid = engine.tasks.state(container.id).pid
     with netns.entered(f"/proc/{pid}/ns/net"), urllib.request.urlopen("http://127.0.0.1/", timeout=10) as answer:
         return t.cast(str, answer.read().decode())
+
+
+def test_what_a_recreation_leaves(site: Site, modules: Modules, busybox: str, tmp_path: pathlib.Path) -> None:
+    """on_recreate_failure=keep_new: the failed container is there, with its log. keep_old: the one before, with its files."""
+    common: t.Dict[str, t.Any] = {**site.defaults, "image": busybox, "name": "web", "network_mode": "none", "stop_signal": "KILL"}
+    first = modules.run(KIND, **common, command=["sh", "-c", "echo old >/written; echo first; exec sleep 9999"])["container"]
+    asked = {"command": ["sh", "-c", "echo no database; exec sleep 9999"], "keep_old": 1}
+    ready = {"command": ["false"], "timeout": 1.5}
+    failed = modules.result(KIND, **common, **asked, on_recreate_failure="keep_new", ready=ready)
+    kept = f"web-old-{first['Id'][:12]}"
+    assert failed["failed"]
+    assert failed["msg"].startswith("the container web is not ready after 1.5 s: command false: exit status 1")
+    assert failed["actions"][-2:] == ["stop the old container web", f"keep the old container as {kept}"]
+    now = failed["container"]
+    assert (now["Name"], now["State"]["Running"], now["Id"] != first["Id"]) == ("/web", True, True)
+    assert pathlib.Path(now["LogPath"]).read_text().count("no database") == 1
+    (old,) = modules.run("containerd_container_info", **site.defaults, name=kept)["containers"]
+    assert (old["Id"], old["State"]["Status"]) == (first["Id"], "exited")
+    assert '"first' in pathlib.Path(old["LogPath"]).read_text()
+    with site.engine() as engine, mounted(engine.snapshotter().mounts(old["Containerd"]["SnapshotKey"]), str(tmp_path)):
+        assert (tmp_path / "written").read_text() == "old\n"
+    gone = modules.run(KIND, **site.defaults, name="web", state="absent")
+    assert gone["actions"] == ["remove container web", f"remove the old container {first['Id'][:12]}"]
+    assert not site.strays()
 
 
 def test_one_that_goes_by_itself(site: Site, modules: Modules, busybox: str) -> None:

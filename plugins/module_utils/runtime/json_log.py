@@ -10,6 +10,10 @@ from __future__ import annotations
 import os
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .log_sinks import Sink
+
 #: Output without an end of line is written in pieces of this size.
 _PIECE = 16 * 1024
 #: The longest line of a log: a piece and one read (64 KiB) of output, with at most six characters for each byte.
@@ -38,11 +42,34 @@ def rotation(path: str) -> str:
     return f"{path}.rotation"
 
 
+def driver(path: str) -> str:
+    """The file that tells where else the lines of a log go, or what each has besides (resources/container/options/log_told.py)."""
+    return f"{path}.driver"
+
+
+def _driver(path: str) -> tuple[str, Sink | None]:
+    """What each line of the file has besides, and where else lines go."""
+    try:
+        with open(driver(path), "rb") as stream:
+            text = stream.read()
+    except OSError:
+        return "", None
+    if text.startswith(b"attrs\n"):
+        return text[6:].decode("utf-8", "replace"), None
+    from .log_sinks import opened
+
+    return "", opened(text)
+
+
 class Log:
-    """A full or slow disk never stops the container: lines are dropped and counted. Without a path there is no log."""
+    """A full or slow disk never stops the container: lines are dropped and counted. Without a path there is no log, without files only
+    what the driver gets.
+    """
 
     def __init__(self, path: str, max_size: int, max_files: int) -> None:
         self._path, self._max_size, self._max_files = path, max_size, max(1, max_files)
+        self._writes = bool(path) and max_files > 0
+        self._attributes, self._sink = _driver(path) if path else ("", None)
         self._rotation = rotation(path)
         self._looked: tuple[int, ...] = ()
         self._partial: dict[str, bytes] = {}
@@ -52,7 +79,7 @@ class Log:
         self._open()
 
     def _open(self) -> None:
-        if not self._path:
+        if not self._writes:
             return
         try:
             self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -75,15 +102,22 @@ class Log:
     def finish(self) -> None:
         """Write the last lines, without an end of line."""
         for stream in list(self._partial):
-            self._write(stream, [self._partial.pop(stream)])
+            self._write(stream, [self._partial.pop(stream)], last=True)
 
-    def _write(self, stream: str, pieces: list[bytes]) -> None:
+    def _write(self, stream: str, pieces: list[bytes], last: bool = False) -> None:
+        """last: what has no end of line is complete."""
         if not self._path or not pieces:
+            return
+        if self._sink:
+            for piece in pieces:
+                whole = last or piece.endswith(b"\n")
+                self.dropped += not self._sink.send(stream, piece.rstrip(b"\r\n") if whole else piece, not whole)
+        if not self._writes:
             return
         self._look()
         stamp = timestamp(time.time_ns())
         for piece in pieces:
-            text = f'{{"log":"{escape(piece)}","stream":"{stream}","time":"{stamp}"}}\n'.encode()
+            text = f'{{"log":"{escape(piece)}","stream":"{stream}",{self._attributes}"time":"{stamp}"}}\n'.encode()
             try:
                 if self._max_size and self._size + len(text) > self._max_size and self._size:
                     self._rotate()

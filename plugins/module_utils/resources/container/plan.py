@@ -49,13 +49,13 @@ class Planner:
 
     def plan(self) -> Plan:
         want, have = self.want, self.have
-        sweep = [self._sweep(left) for left in have.leftovers]
+        sweep = self._sweep_all()
         if have.nameless and have.container and want.state != "absent":
             sweep.insert(0, self._take_name(have.container))
         if want.state == "absent":
             if have.container is None:
-                return Plan(sweep + [self._making().unstage(one) for one in have.staged])
-            found = [self.remove(have.container, f"remove container {want.name}", stop=True)]
+                return Plan([*sweep, *self.put_away([]), *(self._making().unstage(one) for one in have.staged)])
+            found = [self.remove(have.container, f"remove container {want.name}", stop=True), *self.put_away([])]
             sweep += [self._making().unstage(one) for one in have.staged]
             self._warn_users("has none then")
             before = {"exists": True, "state": _state(have)}
@@ -155,23 +155,32 @@ class Planner:
             abandon=lambda: job.abandon(get()),
         )
 
-    def begin(self, get: t.Callable[[], Container], first: t.Callable[[], None] = _nothing, where: str = "") -> t.List[Step]:
-        """The start of a service, which has to prove itself. where: the rest of the title."""
+    def begin(
+        self, get: t.Callable[[], Container], first: t.Callable[[], None] = _nothing, where: str = "", stays: bool = False
+    ) -> t.List[Step]:
+        """The start of a service, which has to prove itself. where: the rest of the title. stays: also when it fails, and as it is then."""
         engine, name, ready = self.engine, self.want.name, self.want.ready
+        begun: t.List[bool] = []
 
         def run() -> None:
             first()
             start_service(engine, name, get(), ready is None)
+            begun.append(True)
 
-        found = [Step(f"start container {name}{where}", run, lambda: steps.halt(engine, get()), partial=True)]
+        def prove() -> None:
+            if begun and ready:
+                from .proof import Proof
+
+                Proof(engine, name, get(), ready).wait()
+
+        undo = None if stays else lambda: steps.halt(engine, get())
+        found = [Step(f"start container {name}{where}", run, undo, partial=True, alone=stays)]
         self.starts = True
         if ready and ready.asks:
-            from .proof import Proof
-
             proves = "healthy" if self.want.healthy else "ready"
-            found.append(Step(f"wait until container {name} is {proves}", lambda: Proof(engine, name, get(), ready).wait()))
+            found.append(Step(f"wait until container {name} is {proves}", prove, alone=stays))
         if self.want.paused:
-            found.append(Step(f"pause container {name}", lambda: engine.tasks.pause(get().id)))
+            found.append(Step(f"pause container {name}", lambda: engine.tasks.pause(get().id), alone=stays))
         return found
 
     def unhealthy(self, end: FoundContainer) -> str:
@@ -350,6 +359,27 @@ class Planner:
         if not self.want.detach and self._is_done(container):
             return False
         return steps.is_damaged(self.engine, container)
+
+    def put_away(self, replaced: t.Sequence[Container], rest: str = REST) -> t.List[Step]:
+        """The steps for containers that others have taken the place of, the youngest first: some are kept, the others go."""
+        from . import kept_old
+
+        engine, want = self.engine, self.want
+        before, left = kept_old.kept(engine, want.name), want.keep_old if want.state != "absent" else 0
+        found = [kept_old.keep(engine, want.name, one, want.stop, rest) for one in replaced[:left]]
+
+        def gone(one: Container) -> Step:
+            title = f"remove the old container {one.id[:12]}"
+            return Step(title, lambda: steps.remove(engine, one, want.keep_volumes), spare=rest)
+
+        return found + [gone(one) for one in [*replaced[left:], *before[max(0, left - len(replaced)) :]]]
+
+    def _sweep_all(self) -> t.List[Step]:
+        """What interrupted runs left goes, and what a failed one has not put away any more."""
+        want, left = self.want, self.have.leftovers
+        replaced = [one for one in left if one.labels.get(L.ROLE) == L.FORMER] if want.keep_old else []
+        kept = self.put_away(replaced) if replaced else []
+        return [*kept, *(self._sweep(one) for one in left if one not in replaced)]
 
     def _sweep(self, container: Container) -> Step:
         """Remove a leftover. A failure does not stop the other steps, unless the task asks for the removal."""

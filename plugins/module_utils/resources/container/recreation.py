@@ -3,7 +3,7 @@
 """The steps by which a new container takes the place of an old one, without losing the service. docs/adr/0045.
 
 Only a container that has proved itself gets the name. Until then everything is undone after a failure, and the next run sweeps away
-what a kill has left: the old one has the name.
+what a kill has left: the old one has the name. With on_recreate_failure=keep_new the new one stays after a failure, too. docs/adr/0052.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ class Recreation:
         """Two runs of a job at the same time could do harm, and what it has done cannot be undone."""
         planner = self._planner
         first = [self._stop("")] if self._runs else []
-        return [*first, self._swap(), planner.start(self._new, self._release), self._remove(), *planner.wait_steps(self._new)]
+        return [*first, self._swap(), planner.start(self._new, self._release), *self._remove(), *planner.wait_steps(self._new)]
 
     def idle(self) -> t.List[Step]:
         """The new one is not to run."""
-        return [*([self._stop("")] if self._runs else []), self._swap(), self._remove()]
+        return [*([self._stop("")] if self._runs else []), self._swap(), *self._remove()]
 
     def service(self, conflict: str) -> t.List[Step]:
         """conflict: why the old one, which runs, has to end first; empty if both can run at once."""
         if self._runs and not conflict:
             self.undone = f"the old container {self._want.name} still runs"
-            beside = self._planner.begin(self._new, lambda: None, " beside the old one")
-            return [*beside, self._swap(), self._stop_late(), self._remove()]
+            beside = self._planner.begin(self._new, lambda: None, " beside the old one", self._want.keep_new)
+            return [*beside, self._swap(), self._stop_late(), *self._remove()]
         first = [self._stop(f", as {conflict}")] if self._runs else []
-        return [*first, *self._planner.begin(self._new, self._release), self._swap(), self._remove()]
+        return [*first, *self._planner.begin(self._new, self._release, "", self._want.keep_new), self._swap(), *self._remove()]
 
     def _stop(self, why: str) -> Step:
         engine, old, how = self._engine, self._old, self._want.stop
@@ -81,10 +81,9 @@ class Recreation:
         title, how = f"stop the old container {self._want.name}", self._want.stop
         return Step(title, lambda: steps.stop(self._engine, self._old, how), spare=self._rest)
 
-    def _remove(self) -> Step:
+    def _remove(self) -> t.List[Step]:
         """If parts of the old one cannot be removed (an immutable log), a later run does it."""
-        title = f"remove the old container {self._old.id[:12]}"
-        return Step(title, lambda: steps.remove(self._engine, self._old, self._want.keep_volumes), spare=self._rest)
+        return self._planner.put_away([self._old], self._rest)
 
     @property
     def _rest(self) -> str:

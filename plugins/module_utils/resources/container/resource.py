@@ -43,7 +43,9 @@ class ContainerResource:
             stop = stop_of(parse_given(params, STOP), kill_of(params))
             return WantedContainer(name, state, options, stop, keeps, removal=_removal(params))
         if state == "previous":
-            return _previous(params, engine, WantedContainer(name, state, options, keep_volumes=keeps, ready=_ready(params)))
+            return _previous(
+                params, engine, WantedContainer(name, state, options, keep_volumes=keeps, ready=_ready(params), **_kept(params))
+            )
         if params["cleanup"] and params["detach"]:
             raise InvalidArgument("cleanup: needs detach=false")
         check_wait(params)
@@ -68,6 +70,7 @@ class ContainerResource:
             healthy=healthy,
             cleanup=params["cleanup"] or (goes_by_itself(given) and not params["detach"]),
             removal=_removal(params),
+            **_kept(params),
             **{
                 name: params[name] for name in ("detach", "wait_timeout", "output_logs", "recreate", "restart", "adopt", "paused")
             },
@@ -191,6 +194,18 @@ def _removal(params: t.Mapping[str, t.Any]) -> t.Optional[float]:
     if limit is not None and not 0 <= limit < float("inf"):
         raise InvalidArgument(f"removal_wait_timeout: {limit:g} is not a number of seconds")
     return limit
+
+
+def _kept(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+    """What stays of a recreation."""
+    count = params["keep_old"]
+    if count < 0:
+        raise InvalidArgument(f"keep_old: {count} is not a number of containers")
+    if count:
+        from .kept_old import check_name_of_old
+
+        check_name_of_old(params["name"])
+    return {"keep_new": params["on_recreate_failure"] == "keep_new", "keep_old": count}
 
 
 def _printed(name: str, output: str) -> str:

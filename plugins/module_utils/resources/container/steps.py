@@ -18,6 +18,7 @@ from . import networks, volumes
 from .find import task_of
 from .options import network_seen
 from .options.life import Stop, stopping
+from .options.log import needs_telling
 from .options.namespaces import users_of
 from .options.others import others
 from .options.row import Draft, Values
@@ -192,7 +193,7 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
     # An update may have come between the plan and us.
     container = engine.containers.get(container.id)
     if L.TO_RUN in container.labels:
-        container = _rename(engine, container, {}, L.TO_RUN)
+        container = rename(engine, container, {}, L.TO_RUN)
     values = values_of(container)
     make_sources(values)
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
@@ -200,6 +201,7 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
     container = networks.prepare(engine, container)
     kept.prepare(container)
     container = shared.prepare(engine, container)
+    _tell_log(engine, container, values)
     asked = supervision_of(container.spec, values)._replace(mounts=volumes.have_mounts(engine, container))
     if counters:
         asked = asked._replace(restarts=counters[0], waited=counters[1])
@@ -218,6 +220,13 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
 
 def _io(engine: Engine, container: Container, values: Values) -> TaskIO:
     return task_io(container.spec, values, log_path(engine.container_dir(container.id), container.id))
+
+
+def _tell_log(engine: Engine, container: Container, values: Values) -> None:
+    if needs_telling(values):
+        from .options.log_told import tell
+
+        tell(container, values, log_path(engine.container_dir(container.id), container.id))
 
 
 def _have_starter(engine: Engine, asked: Supervision) -> None:
@@ -378,40 +387,41 @@ def remove_by_id(engine: Engine, container_id: str) -> None:
 
 def swap(engine: Engine, name: str, old: Container, new: Container) -> None:
     """Give the name of one container to another. After a kill in between, the next run completes it (resource.py)."""
-    _rename(engine, old, {L.STAGE: name, L.ROLE: L.FORMER}, L.NAME)
+    rename(engine, old, {L.STAGE: name, L.ROLE: L.FORMER}, L.NAME)
     take_name(engine, name, new)
     networks.tell_names(old, silent=True)
 
 
 def swap_back(engine: Engine, name: str, old: Container, new: Container) -> None:
     """Undo it, also where it has failed half-way."""
-    _rename(engine, new, {L.STAGE: name}, L.NAME)
+    rename(engine, new, {L.STAGE: name}, L.NAME)
     take_name(engine, name, old)
 
 
 def take_name(engine: Engine, name: str, container: Container) -> None:
     """Give a container a name that no other has, also in its networks."""
     networks.tell_names(container, silent=False)
-    _rename(engine, container, {L.NAME: name}, L.STAGE, L.ROLE)
+    rename(engine, container, {L.NAME: name}, L.STAGE, L.ROLE)
 
 
 def take_staged(engine: Engine, container: Container, previous: t.Mapping[str, t.Any]) -> Container:
     """A staged container becomes one that is in the making."""
-    container = _rename(engine, container, kept_labels(previous), L.ROLE)
+    container = rename(engine, container, kept_labels(previous), L.ROLE)
     extensions = {**container.extensions, **_extension(previous)}
     return engine.containers.update(container._replace(extensions=extensions), ["extensions"])
 
 
 def intend(engine: Engine, container: Container) -> None:
     """Note that a container, which is about to be stopped, is to run again if there will be no new one."""
-    _rename(engine, container, {L.TO_RUN: "yes"})
+    rename(engine, container, {L.TO_RUN: "yes"})
 
 
 def forget_intent(engine: Engine, container: Container) -> None:
-    _rename(engine, container, {}, L.TO_RUN)
+    rename(engine, container, {}, L.TO_RUN)
 
 
-def _rename(engine: Engine, container: Container, add: t.Mapping[str, str], *drop: str) -> Container:
+def rename(engine: Engine, container: Container, add: t.Mapping[str, str], *drop: str) -> Container:
+    """Change labels of a container."""
     labels = {key: value for key, value in engine.containers.get(container.id).labels.items() if key not in drop}
     return engine.containers.update(container._replace(labels={**labels, **add}), ["labels"])
 

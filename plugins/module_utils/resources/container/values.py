@@ -16,7 +16,8 @@ from .options.life import Stop
 if t.TYPE_CHECKING:
     from .options.ready import Ready
 
-_NAME_LIMIT = 76
+#: The longest name.
+NAME_LIMIT = 76
 
 
 class WantedContainer(t.NamedTuple):
@@ -26,7 +27,8 @@ class WantedContainer(t.NamedTuple):
     strict_name: an image with another name is another image. wait_timeout: seconds that a job (detach is False) may take;
     output_logs: warn of what it has printed.
     in_place: options change without a new container where they can. ready: how a start proves itself. healthy: what runs already has to be
-    healthy, too. previous: this is what the container was before. paused:
+    healthy, too. keep_new: a new container that fails its start stays. keep_old: how many of those that were replaced stay.
+    previous: this is what the container was before. paused:
     None as it is. removal: seconds within which a removed container has to be gone; None: whatever the engine says counts.
     strict_labels: labels of the image that are not given are an error, if labels are compared strictly.
     compare_with_own: when they are compared, values are added to those of the container's own image.
@@ -57,6 +59,8 @@ class WantedContainer(t.NamedTuple):
     previous: bool = False
     paused: t.Optional[bool] = None
     removal: t.Optional[float] = None
+    keep_new: bool = False
+    keep_old: int = 0
 
     @property
     def job(self) -> bool:
@@ -95,9 +99,9 @@ class FoundContainer(t.NamedTuple):
 def check_name(name: str) -> str:
     """Check a container name by nerdctl's rule: [a-zA-Z0-9][a-zA-Z0-9_.-]*, at most 76 characters."""
     plain = name.replace("_", "a").replace(".", "a").replace("-", "a")
-    if not (plain.isalnum() and plain.isascii() and name[0].isalnum() and len(name) <= _NAME_LIMIT):
+    if not (plain.isalnum() and plain.isascii() and name[0].isalnum() and len(name) <= NAME_LIMIT):
         raise InvalidArgument(
             f"name: {printable(name, 100)!r} is not a container name: letters, digits, hyphen, dot and underscore, "
-            f"a letter or digit first, at most {_NAME_LIMIT} characters"
+            f"a letter or digit first, at most {NAME_LIMIT} characters"
         )
     return name

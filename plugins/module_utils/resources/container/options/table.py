@@ -20,6 +20,7 @@ from . import (
     kernel,
     life,
     limits,
+    log,
     mounts,
     names,
     namespaces,
@@ -45,6 +46,7 @@ ROWS: t.Tuple[Row, ...] = (
     *(
         *namespaces.ROWS,
         *streams.ROWS,
+        *log.ROWS,
         *storage.ROWS,
         *volumes_from.ROWS,
         *mounts.ROWS,
@@ -65,7 +67,7 @@ def parse_given(params: t.Mapping[str, Value], options: t.Collection[str] = BY_O
         for row in ROWS
         if row.option in options and params.get(row.option) is not None
     }
-    for topic in (limits, kernel, supervision, namespaces):
+    for topic in (limits, kernel, supervision, namespaces, log):
         topic.check_together(given)
     return given
 
@@ -90,6 +92,7 @@ def merged(before: Values, given: Values) -> t.Dict[str, Value]:
     try:
         limits.check_together(found)
         supervision.check_together(found)
+        log.check_together(found)
     except InvalidArgument as error:
         raise InvalidArgument(f"{error} (what the task does not give is as the container has it)") from error
     return found

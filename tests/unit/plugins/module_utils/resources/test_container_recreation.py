@@ -268,3 +268,88 @@ def test_an_old_one_that_cannot_be_stopped_is_a_warning(site: MemorySite, busybo
         "stop the old container app: " in one and "The new container is in service" in one for one in done.value("warnings")
     )
     assert len(site.memory.containers.list()) == 1
+
+
+def broken(text: str = "no database") -> Options:
+    return {**RUNS, "command": ["sh", "-c", f"echo {text}; exit 3"]}
+
+
+@pytest.mark.parametrize("more", [{}, {"network_mode": "host"}], ids=["beside", "in turn"])
+def test_a_new_one_that_fails_may_stay(site: MemorySite, busybox: str, more: Options) -> None:
+    """on_recreate_failure=keep_new: it has the name, and the old one is gone; what that was can be had again."""
+    old = site.play(container("app", image=busybox, **RUNS, **more)).last.value("container")["Id"]
+    asked = {"image": busybox, "on_recreate_failure": "keep_new", "ignore_errors": True, **broken(), **more}
+    failed = site.play(container("app", **asked)).last
+    assert (
+        failed.msg == "the container app ended as soon as it was started: exit status 3\nThe last that it printed:\nno database"
+    )
+    assert (failed.changed, failed.value("recreated_because")) == (True, ["command"])
+    assert failed.actions[-1] == f"remove the old container {old[:12]}"
+    now = failed.value("container")
+    assert (now["Id"] != old, now["State"]["Status"], now["State"]["ExitCode"]) == (True, "exited", 3)
+    assert [one.id for one in site.memory.containers.list()] == [now["Id"]]
+    back = site.play(container("app", state="previous")).last
+    assert back.value("container")["State"]["Running"]
+    assert back.value("container")["Config"]["Cmd"] == RUNS["command"]
+
+
+def test_a_new_one_that_is_not_ready_may_stay_and_run(site: MemorySite, busybox: str) -> None:
+    site.play(container("app", image=busybox, **RUNS))
+    ready = {"command": ["false"], "timeout": 1}
+    asked = {
+        "image": busybox,
+        "env": {"A": "1"},
+        "on_recreate_failure": "keep_new",
+        "ready": ready,
+        "ignore_errors": True,
+        **RUNS,
+    }
+    failed = site.play(container("app", **asked)).last
+    assert failed.msg.startswith("the container app is not ready after 1 s: command false: exit status 1")
+    assert failed.value("container")["State"]["Running"]
+    assert failed.value("container")["Config"]["Env"][-1] == "A=1"
+
+
+def names(site: MemorySite) -> t.List[str]:
+    return sorted(one.labels.get(NAME, "") for one in site.memory.containers.list())
+
+
+def test_some_of_the_old_ones_stay(site: MemorySite, busybox: str) -> None:
+    """keep_old: stopped, under a name of their own; the oldest go first, and state=absent takes all."""
+    ids = [site.play(container("app", image=busybox, **RUNS)).last.value("container")["Id"]]
+    for number in range(3):
+        asked = container("app", image=busybox, keep_old=2, env={"A": str(number)}, **RUNS)
+        (changed,) = site.converge(asked)
+        ids.append(changed.value("container")["Id"])
+    assert changed.actions[-2:] == [
+        f"keep the old container as app-old-{ids[2][:12]}",
+        f"remove the old container {ids[0][:12]}",
+    ]
+    assert names(site) == sorted(["app", f"app-old-{ids[1][:12]}", f"app-old-{ids[2][:12]}"])
+    old = site.memory.containers.get(ids[2])
+    assert old.labels.keys() & {STAGE, ROLE, TO_RUN} == set()
+    assert site.memory.tasks.state(ids[2]).status == "stopped"
+    # One that is in use stays, and does not count.
+    site.play(container(f"app-old-{ids[1][:12]}", state="started"))
+    site.play(container("app", image=busybox, env={"A": "x"}, **RUNS))
+    assert names(site) == sorted(["app", f"app-old-{ids[1][:12]}"])
+    site.play(container(f"app-old-{ids[1][:12]}", state="stopped", force_kill=True))
+    (gone,) = site.converge(container("app", state="absent", force_kill=True))
+    assert gone.actions == ["remove container app", f"remove the old container {ids[1][:12]}"]
+    assert not site.memory.containers.list()
+
+
+def test_an_old_one_that_a_killed_run_left_is_kept(site: MemorySite, busybox: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = site.play(container("app", image=busybox, **RUNS)).last.value("container")["Id"]
+    asked = container("app", image=busybox, keep_old=1, env={"A": "1"}, **RUNS)
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "stop", _killed)
+        with pytest.raises(_Killed):
+            site.play(asked)
+    site.play(asked)
+    assert names(site) == sorted(["app", f"app-old-{old[:12]}"])
+    assert site.memory.tasks.state(old).status == "stopped"
+
+
+def _killed(*_arguments: t.Any) -> None:
+    raise _Killed
