@@ -383,12 +383,15 @@ def test_the_check_of_an_image(site: Site, registry: Registry, layout: Layout) -
 
 
 def test_a_paused_container_is_not_asked(site: Site, busybox: str) -> None:
-    site.play(container("web", busybox, healthcheck={**LOOKS, "test": "true", "retries": 1}, stop_timeout=1))
+    """And a check that has begun before, which is not over in time then, says nothing."""
+    slow = {**LOOKS, "test": "sleep 1", "timeout": "3s", "retries": 1}
+    site.play(container("web", busybox, healthcheck=slow, stop_timeout=1))
     healthy(site, "web", "healthy")
+    time.sleep(0.5)
     with site.engine() as engine:
         (found,) = engine.containers.list()
         engine.tasks.pause(found.id)
-        time.sleep(1.0)
+        time.sleep(6.5)
         before = engine.tasks.health(found.id)
         time.sleep(0.6)
         assert engine.tasks.health(found.id) == before

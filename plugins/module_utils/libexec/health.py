@@ -62,8 +62,7 @@ class Health:
     def ask(self) -> None:
         """Begin a check. A container that is frozen is asked later: it could not answer."""
         if self._frozen():
-            self._over_at = time.monotonic()
-            self._plan()
+            self._ask_later()
             return
         self._asked_at, self._asked_time = time.monotonic(), time.time_ns()
         pipes: list[int] = []
@@ -90,6 +89,10 @@ class Health:
         os.close(leash)
         os.close(result)
 
+    def _ask_later(self) -> None:
+        self._over_at = time.monotonic()
+        self._plan()
+
     def _frozen(self) -> bool:
         path = control_file(self._pid, "freezer", "freezer.state", "cgroup.events")
         try:
@@ -105,7 +108,12 @@ class Health:
         os.close(self.fd)
         self._let_go()
         status, output = data.split(b" ", 1) if data else (b"-1", b"the check was killed")
-        self._judge(int(status), output)
+        self.turned_bad = False
+        if int(status) and self._frozen():
+            # It was frozen meanwhile, so this says nothing.
+            self._ask_later()
+        else:
+            self._judge(int(status), output)
 
     def _let_go(self) -> None:
         os.close(self._leash)
