@@ -4,6 +4,8 @@ PYTHON := .venv/bin/python
 ATTACKS := $(addprefix tests/integration/test_,hostile_layers.py hostile_registries.py full_disk.py pull_interrupted.py killed_at_each_call.py container_networks_life.py)
 ATTACKS += $(addprefix tests/integration/test_,container_limits.py supervision.py)
 ATTACKS += tests/unit/plugins/module_utils/network/test_container.py
+# Where it is set, each of thousands of processes compiles what it imports, and each worker rewrites all tests' assertions.
+export PYTHONDONTWRITEBYTECODE :=
 .PHONY: help setup check test attacks fuzz demo bench vm generate clean
 
 help:
@@ -23,11 +25,13 @@ check: setup
 	@$(PYTHON) tools/gates.py check
 	@$(PYTHON) -m pytest -q -m "not daemon" tests/unit
 
-# Gates that take seconds come first. Those that take minutes run beside the tests, which wait now and then
-# (docs/adr/0024-time-of-make-test.md). Their output comes after that of the tests; the tests' summary is repeated as the last line.
+# Gates that take seconds come first; beside them the tests are compiled, once for all workers. Gates that take minutes run beside the
+# tests, which wait now and then (docs/adr/0024-time-of-make-test.md). Their output comes after that of the tests; the tests' summary is
+# repeated as the last line.
 test: SHELL := /bin/bash
 test: setup
-	@$(PYTHON) tools/gates.py check
+	@$(PYTHON) -m pytest -q --collect-only tests/unit tests/integration > .build/tests.log & \
+	$(PYTHON) tools/gates.py check; gates=$$?; wait; exit $$gates
 	@set -o pipefail; setsid nice -n 10 $(PYTHON) tools/gates.py slow > .build/gates.log 2>&1 & gates=$$!; trap 'kill -- -$$gates' INT TERM HUP; \
 	$(PYTHON) -m pytest -q -n 3 --dist loadgroup tests/unit tests/integration | tee .build/tests.log; tests=$$?; \
 	wait $$gates || tests=1; cat .build/gates.log; tail -n 1 .build/tests.log; exit $$tests

@@ -36,7 +36,7 @@ def pytest_collection_modifyitems(items: t.List[pytest.Item]) -> None:
 
     The longest tests come first, so that at the end no worker waits for another one.
     """
-    items.sort(key=lambda item: item.path.name != "test_role.py")
+    items.sort(key=lambda item: (item.path.name != "test_role.py", "integration" not in item.path.parts))
     for item in items:
         if "engine_containerd" in item.path.parts or "containerd-" in getattr(getattr(item, "callspec", None), "id", ""):
             item.add_marker(pytest.mark.daemon)

@@ -191,9 +191,9 @@ def started(
 
 
 class _Server:
-    """Runs of ansible-playbook by a playbook_server, one after another."""
+    """Runs of ansible-playbook by a playbook_server, one after another. settings: ANSIBLE_ variables, which are read at its start."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: t.Mapping[str, str]) -> None:
         self._base = pathlib.Path(tempfile.mkdtemp(prefix="fleet-plays-"))
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(HERE / "playbook_server.py")],
@@ -201,7 +201,7 @@ class _Server:
             stdout=subprocess.PIPE,
             text=True,
             cwd=self._base,
-            env=_environment(self._base, self._base / "results"),
+            env={**_environment(self._base, self._base / "results"), **settings},
         )
         atexit.register(self.close)
 
@@ -214,14 +214,15 @@ class _Server:
         shutil.rmtree(self._base, ignore_errors=True)
 
     def run(
-        self, arguments: t.Sequence[str], base: pathlib.Path, results: pathlib.Path, timeout: float, packed: bool
+        self, arguments: t.Sequence[str], base: pathlib.Path, environment: t.Mapping[str, str], timeout: float, packed: bool
     ) -> t.Tuple[int, str]:
         """The exit status of a run, and what it printed. subprocess.TimeoutExpired when it takes longer (seconds)."""
         if not self._process.stdin or not self._process.stdout:
             raise AssertionError("the server was started without pipes")
         output = base / "output"
-        request = {"arguments": arguments, "cwd": str(base), "output": str(output), "packed": packed}
-        json.dump({**request, "environment": _environment(self._base, results)}, self._process.stdin)
+        request: t.Dict[str, t.Any] = {"arguments": arguments, "cwd": str(base), "output": str(output), "packed": packed}
+        request["environment"] = {**_environment(self._base, base / "results"), **environment}
+        json.dump(request, self._process.stdin)
         self._process.stdin.write("\n")
         self._process.stdin.flush()
         pid = int(self._process.stdout.readline())
@@ -247,18 +248,22 @@ def _kill_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
-#: Those that wait for a run; there are as many as there were runs at once.
-_servers: queue.SimpleQueue[_Server] = queue.SimpleQueue()
+#: Those that wait for a run, by their settings; there are as many as there were runs at once.
+_servers: t.Dict[t.Tuple[t.Tuple[str, str], ...], queue.SimpleQueue[_Server]] = {}
 
 
-def _served(arguments: t.Sequence[str], base: pathlib.Path, timeout: float, packed: bool) -> t.Tuple[int, str]:
+def _served(
+    arguments: t.Sequence[str], base: pathlib.Path, environment: t.Mapping[str, str], timeout: float, packed: bool
+) -> t.Tuple[int, str]:
     """A run by an idle server. One that fails is not used again."""
+    settings = {name: value for name, value in environment.items() if name.startswith("ANSIBLE_")}
+    idle = _servers.setdefault(tuple(sorted(settings.items())), queue.SimpleQueue())
     try:
-        server = _servers.get_nowait()
+        server = idle.get_nowait()
     except queue.Empty:
-        server = _Server()
-    done = server.run(arguments, base, base / "results", timeout, packed)
-    _servers.put(server)
+        server = _Server(settings)
+    done = server.run(arguments, base, environment, timeout, packed)
+    idle.put(server)
     return done
 
 
@@ -290,23 +295,23 @@ def play(
     packed: bool = False,
     **how: t.Any,
 ) -> Play:
-    """Run tasks (or a playbook) to the end. With an environment or under a command: see started.
+    """Run tasks (or a playbook) to the end. Under a command: see started. environment: more variables of ansible-playbook.
 
-    packed: our modules go to the target as a zip file, and run in a Python that is started for them, as users have it. Without, they
-    run in processes that have them imported, where nothing speaks against it (see playbook_server.py).
+    packed: our modules go to the target as a zip file, and run in a Python that is started for them, as users have it; so they do with
+    an environment. Without, they run in processes that have them imported, where nothing speaks against it (see playbook_server.py).
     how: check, diff; defaults, options of every task of this collection, of its action group and those that they have of the
     modules that use no engine; variables; interpreter; arguments for ansible-playbook.
     Raises PlayFailed when a task fails that should not, or when none fails although failing is set.
     """
-    if environment or under:
+    if under:
         with started(tasks, environment, under=under, **how) as (process, results):
             output = process.communicate(timeout=timeout)[0]
             status, lines = process.returncode, _lines(results)
     else:
         base = pathlib.Path(tempfile.mkdtemp(prefix="fleet-play-"))
         try:
-            packed = packed or PACKED or "interpreter" in how or bool(how.get("arguments"))
-            status, output = _served(_prepare(base, tasks, **how), base, timeout, packed)
+            packed = packed or PACKED or bool(environment or how.get("arguments")) or "interpreter" in how
+            status, output = _served(_prepare(base, tasks, **how), base, environment or {}, timeout, packed)
             lines = _lines(base / "results")
         finally:
             shutil.rmtree(base, ignore_errors=True)

@@ -87,7 +87,7 @@ def make_ca(directory: pathlib.Path, names: str = "IP:127.0.0.1,DNS:localhost") 
     ca, key, request, certificate = (str(directory / name) for name in ("ca.pem", "key.pem", "request.pem", "cert.pem"))
     extension = directory / "extension"
     extension.write_text(f"subjectAltName={names}\n")
-    run = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-keyout"]
+    run = ["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout"]
     subprocess.run(
         [*run, f"{ca}.key", "-x509", "-days", "2", "-subj", "/CN=test ca", "-out", ca], check=True, capture_output=True
     )

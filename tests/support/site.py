@@ -63,17 +63,12 @@ class Site:
 
         Check mode tells the same actions and touches nothing; the second run changes nothing. The results of the real run.
         """
-        look = self.look()
-        # starts: sh, find, sort, sha256sum, ls (and ctr that tools/containerds.py fetched)
-        before = subprocess.run(
-            [*how.get("under", ()), "sh", "-c", look], check=True, capture_output=True, text=True
-        ).stdout.strip()
+        before = self.look(**how)
+        predicted = self.play(*({**task, "check_mode": True} for task in tasks), **how).results
+        assert self.look(**how) == before, "check mode changed files or records"
         number = len(tasks)
-        checks = [{**task, "check_mode": True} for task in tasks]
-        # starts: (the same)
-        done = self.play(*checks, {"name": "look", "ansible.builtin.shell": look}, *tasks, *tasks, **how).results
-        predicted, after, real, again = done[:number], done[number], done[number + 1 : -number], done[-number:]
-        assert after.value("stdout").strip() == before, "check mode changed files"
+        done = self.play(*tasks, *tasks, **how).results
+        real, again = done[:number], done[number:]
         assert [one.actions for one in predicted] == [one.actions for one in real]
         assert all(one.changed and one.actions for one in [*predicted, *real])
         assert [one.actions for one in again] == [[]] * number
@@ -82,10 +77,14 @@ class Site:
 
     # What is there
 
-    def look(self) -> str:
-        """A shell command whose output changes when anything of this engine does."""
+    def look(self, under: t.Sequence[str] = (), **_how: t.Any) -> t.Tuple[str, t.Dict[str, t.List[t.Any]]]:
+        """What changes when anything of this engine does. under: a command for who is to look at the files."""
         roots = [str(root) for root in (self.data, self.state) if root.exists()]
-        return _FILES.format(" ".join(roots)) if roots else f"ls -d {self.data} {self.state} 2>/dev/null || true"
+        if not roots:
+            return "", self.records()
+        command = [*under, "sh", "-c", _FILES.format(" ".join(roots))]
+        # starts: sh, find, sort, sha256sum
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout, self.records()
 
     def tree(self) -> trees.Tree:
         """All files of both roots."""
@@ -270,13 +269,10 @@ class DaemonSite(Site):
     def ctr(self, *arguments: str) -> str:
         return self.daemon.ctr(*arguments, namespace=self.namespace).stdout
 
-    def look(self) -> str:
+    def converge(self, *tasks: ansible.Task, **how: t.Any) -> t.List[ansible.TaskResult]:
         # What an earlier task has left for the daemon's collector must not go while somebody compares.
         self.collect()
-        ctr = f"{self.daemon.bin}/ctr --address {self.daemon.address} --namespace {self.namespace}"
-        # Without the ages that the whole list of content has.
-        lists = ("images ls", "containers ls", "content ls -q", "leases ls", "snapshots ls", "tasks ls")
-        return super().look() + "; " + "; ".join(f"{ctr} {one} | LC_ALL=C sort" for one in lists)
+        return super().converge(*tasks, **how)
 
     def collect(self) -> None:
         """Garbage goes now, not when the daemon comes to it."""
