@@ -81,8 +81,6 @@ def create(
             _keep_secrets(draft, directory, want.engine.data_root)
             if draft.connected or draft.secrets:
                 networks.install(want.engine.data_root)
-            for path, text in draft.files.items():
-                write_file(path, text, 0o644)
             container = Container(
                 id=container_id,
                 image=found.record.name,
@@ -93,6 +91,10 @@ def create(
                 runtime=draft.runtime,
                 extensions={L.DESIRED: _stored(want.given, values, found.record, found.view), **_extension(previous or {})},
             )
+            if want.state == "started":
+                engine.tasks.expect(container, _io(engine, container, values))
+            for path, text in draft.files.items():
+                write_file(path, text, 0o644)
             container = engine.containers.create(container)
             made = True
         finally:
