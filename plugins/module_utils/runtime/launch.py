@@ -48,8 +48,10 @@ class Launch:
     def end(self) -> None:
         self._ours.close()
         if not self._gone:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+            # Where children are not waited for, it may be gone.
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
 
     def go(self, container_id: str, timeout: float) -> bytes:
         """The bundle is complete: let the shim start the container. Returns its answer; empty when it ends without one.
@@ -110,7 +112,7 @@ def _become(command: t.Sequence[str], theirs: socket.socket) -> t.NoReturn:
         theirs.set_inheritable(True)
         libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         start_to_stay()
-        os.execve(command[0], command, ENVIRONMENT)
+        os.execve(command[0], [*command], ENVIRONMENT)
     except OSError as error:
         theirs.send(_NOT_EXECUTED + str(error).encode()[:200])
     finally:
