@@ -209,6 +209,11 @@ class ContainerStore(t.Protocol):
 class TaskService(t.Protocol):
     """Running containers. A task belongs to one container and has its id."""
 
+    def expect(self, container: Container, io: TaskIO) -> None:
+        """A start with the same follows in this process: what takes time and changes nothing may begin. The container's record may not be
+        there yet. If no start follows, it ends with the engine or the process. No error: that comes with the start.
+        """
+
     def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, supervision: Supervision = ...) -> TaskState:
         """Make and start the container's task. AlreadyExists when there is one, even a stopped one. A failure leaves no task.
         A start by a supervisor (restarts) takes the place of the task that has ended.

@@ -79,6 +79,9 @@ class TaskProxy:
 
     # Making and starting
 
+    def expect(self, container: Container, io: TaskIO) -> None:
+        """The daemon's shim cannot be started earlier."""
+
     def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, supervision: Supervision = _NONE) -> TaskState:
         self._place.container_dir(container.id)
         if supervision.restarts:

@@ -202,4 +202,6 @@ class EmbeddedEngine:
         return self.data_root, self.data_root
 
     def close(self) -> None:
+        if "tasks" in self.__dict__:
+            self.tasks.unexpect()
         self._database.close()

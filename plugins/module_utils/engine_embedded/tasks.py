@@ -34,6 +34,7 @@ from ..runtime.task_record import Ending, TaskRecord
 
 if t.TYPE_CHECKING:
     from ..runtime.bundle import Bundle
+    from ..runtime.launch import Launch
 
 _UNKNOWN = 255
 #: What the shim records where it could not start a container again.
@@ -58,6 +59,8 @@ class EmbeddedTasks:
         self._data_root, self._place, self._state_root = data_root, place, state_root
         self._state = os.path.join(state_root, namespace)
         self._runtime_root = os.path.join(state_root, "runc", namespace)
+        #: Shims that wait for a start.
+        self._expected: t.Dict[str, Launch] = {}
 
     def _path(self, container_id: str) -> str:
         """The path of its bundle."""
@@ -82,6 +85,17 @@ class EmbeddedTasks:
 
     # Starting
 
+    def expect(self, container: Container, io: TaskIO) -> None:
+        # An error shows at the start.
+        with contextlib.suppress(EngineError):
+            self._expected[container.id] = self._launch(container, io, self._program(container), _NONE)
+
+    def unexpect(self) -> None:
+        """End the shims of starts that did not come."""
+        for launch in self._expected.values():
+            launch.end()
+        self._expected.clear()
+
     def start(self, container: Container, rootfs: t.Sequence[Mount], io: TaskIO, supervision: Supervision = _NONE) -> TaskState:
         with contextlib.suppress(NotFound):
             if not supervision.restarts:
@@ -105,22 +119,32 @@ class EmbeddedTasks:
         self, container: Container, runtime: RuntimeProgram, rootfs: t.Sequence[Mount], io: TaskIO, asked: Supervision
     ) -> None:
         """Make the bundle, and have a shim start the container; wait until that is done."""
-        from ..libexec.install import command
-        from ..runtime.launch import Launch
-
-        bundle, how = self._bundle(container.id), "terminal" if io.terminal else "stdin" if io.stdin else ""
-        log = [io.log_path, str(io.log_max_size), str(io.log_max_files)]
-        counters = str(asked.restarts), str(asked.waited)
-        arguments = [bundle.path, self._place.container_path(container.id), container.id, *log, how, *counters, *runtime.command]
-        with Launch(container.id, command(self._data_root, "shim"), arguments) as launch:
+        bundle = self._bundle(container.id)
+        with self._launch(container, io, runtime, asked) as launch:
             make_dir(self._runtime_root)
             bundle.make(container.spec, rootfs, runtime.binary)
-            answer = launch.go(_START_SECONDS)
+            answer = launch.go(container.id, _START_SECONDS)
         if answer != _STARTED:
             message = last_message(os.path.join(bundle.path, "runtime.log"))
             if message:
                 raise failure("start", message)
             raise Unavailable(_ANSWERS.get(answer, "the shim ended before the container was made"))
+
+    def _launch(self, container: Container, io: TaskIO, runtime: RuntimeProgram, asked: Supervision) -> Launch:
+        """The shim that was expected, if it has these arguments, or else a new one."""
+        from ..libexec.install import command
+        from ..runtime.launch import Launch
+
+        how = "terminal" if io.terminal else "stdin" if io.stdin else ""
+        log, counters = (io.log_path, str(io.log_max_size), str(io.log_max_files)), (str(asked.restarts), str(asked.waited))
+        place = self._path(container.id), self._place.container_path(container.id), container.id
+        arguments = [*place, *log, how, *counters, *runtime.command]
+        expected = self._expected.pop(container.id, None)
+        if expected and expected.arguments == arguments:
+            return expected
+        if expected:
+            expected.end()
+        return Launch(command(self._data_root, "shim"), arguments)
 
     # Supervising
 

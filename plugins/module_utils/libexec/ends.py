@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import os
+import posix as os
 import time
 from _thread import start_new_thread
 from select import POLLPRI, poll
@@ -12,6 +12,15 @@ from select import POLLPRI, poll
 #: If the kernel does not report the end of a process (ENOSYS; EPERM in sandboxes), how often we check.
 _LOOK_SECONDS = 0.1
 _NO_SUCH_CALL = (38, 1)
+
+
+def there(path: str) -> bool:
+    """os.path.lexists()"""
+    try:
+        os.lstat(path)
+    except OSError:
+        return False
+    return True
 
 
 def watch(pid: int) -> int:

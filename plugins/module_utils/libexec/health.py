@@ -8,7 +8,7 @@ when that is let go, also because the supervisor was killed. The states are thos
 
 from __future__ import annotations
 
-import os
+import posix as os
 import time
 from _signal import SIG_DFL, SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGTERM, SIGXFSZ, set_wakeup_fd, signal
 from select import POLLIN, poll
@@ -201,7 +201,7 @@ class Check:
                     signal(number, SIG_DFL)
                 for number, fd in enumerate((os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), output, output)):
                     os.dup2(fd, number)
-                os.execve(self._command[0], self._command, {"PATH": os.environ.get("PATH", "")})
+                os.execve(self._command[0], self._command, {b"PATH": os.environ.get(b"PATH", b"")})
             finally:
                 os._exit(127)
         return pid

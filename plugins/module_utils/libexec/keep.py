@@ -10,12 +10,12 @@ Shim and log writer have one of these in memory, so it imports next to nothing.
 
 from __future__ import annotations
 
-import os
+import posix as os
 import time
 from _signal import SIGHUP, SIGKILL, SIGTERM, set_wakeup_fd, signal
 from select import POLLIN, poll
 
-from .ends import send, ticks, watch
+from .ends import send, there, ticks, watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Keeper:
 
     def asked(self) -> bool:
         """Whether somebody wants it to end."""
-        return any(os.path.lexists(f"{place}/{_ASKED}") for place in self._places)
+        return any(there(f"{place}/{_ASKED}") for place in self._places)
 
     def _told(self) -> None:
         """Read what is asked for, and follow it."""
@@ -243,7 +243,7 @@ class Keeper:
             try:
                 # The task, and the shim that we may be a child of, go while it runs.
                 os.setsid()
-                os.execve(command[0], command, {"PATH": os.environ.get("PATH", "")})
+                os.execve(command[0], command, {b"PATH": os.environ.get(b"PATH", b"")})
             finally:
                 os._exit(127)
         return pid

@@ -7,7 +7,7 @@ The shim is a child subreaper, so the first process becomes its child when the r
 
 from __future__ import annotations
 
-import os
+import posix as os
 import sys
 import time
 from _signal import SIG_DFL, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGXFSZ, signal
@@ -100,7 +100,7 @@ class Life:
                 for number, fd in enumerate(stdio):
                     os.dup2(fd, number)
                 # PATH alone: Python may have added LC_CTYPE.
-                os.execve(command[0], command, {"PATH": os.environ.get("PATH", "")})
+                os.execve(command[0], command, {b"PATH": os.environ.get(b"PATH", b"")})
             finally:
                 os._exit(127)
         return pid

@@ -10,13 +10,13 @@ next task, which gets a log writer of its own. Like our shim it stays in memory,
 
 from __future__ import annotations
 
-import os
+import posix as os
 import time
 from _signal import SIG_DFL, SIGTERM, signal
 from select import POLLHUP, POLLIN, poll
 
 from ..runtime.json_log import Log
-from .ends import Memory, belong, poststop, raise_priority, ticks, watch
+from .ends import Memory, belong, poststop, raise_priority, there, ticks, watch
 from .keep import Keeper
 from .state import beginning, ending, write
 
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     for fd in fds:
         # Checks and programs of ours must not hold them.
         os.set_inheritable(fd, False)
-    log, container_id, began = Log(path, int(size), int(files)), os.environ.get("CONTAINER_ID", ""), time.monotonic()
+    log, container_id, began = Log(path, int(size), int(files)), os.environ.get(b"CONTAINER_ID", b"").decode(), time.monotonic()
     me = os.getpid()
     known = f'{beginning(path, time.time())},"shim":[{me},{ticks(me)}],"restarts":{int(restarts)}'
     keeper = Keeper((directory,), container_id, int(restarts), float(waited))
@@ -86,8 +86,10 @@ def _next(keeper: Keeper, delay: float) -> str:
 
 def record(text: str, directory: str, spare: str, durable: bool = True) -> None:
     if not write(text, f"{directory}/state.json", spare, durable):
+        from os import makedirs, path
+
         try:
-            os.makedirs(os.path.dirname(spare), 0o700, exist_ok=True)
+            makedirs(path.dirname(spare), 0o700, exist_ok=True)
         except OSError:
             # The output is still written.
             return
@@ -270,6 +272,6 @@ def memory_events() -> str:
     parts = path.split(":")
     if len(parts) == 3:
         path = f"/{parts[0]}/{parts[1]}-{parts[2]}.scope"
-    if os.path.exists("/sys/fs/cgroup/cgroup.controllers"):
+    if there("/sys/fs/cgroup/cgroup.controllers"):
         return f"/sys/fs/cgroup{path}/memory.events"
     return f"/sys/fs/cgroup/memory{path}/memory.oom_control"

@@ -7,7 +7,7 @@ Only the code of one verb is loaded, since most verbs stay in memory, or are par
 
 from __future__ import annotations
 
-import os
+import posix as os
 import sys
 
 VERBS = {

@@ -6,12 +6,13 @@ It starts while the bundle is still being made, and waits for that. Then it lets
 and the console, writes the log, waits for the end and records the exit status. Only the shim writes state.json in the container's
 directory. Signals and removal do not need the shim.
 
-It stays in memory as long as the container runs, so it imports next to nothing: no typing, json, subprocess, ctypes.
+It stays in memory as long as the container runs, so it imports next to nothing: no typing, json, subprocess, ctypes. posix is the part
+of os that is written in C; the other one takes 260 KiB.
 """
 
 from __future__ import annotations
 
-import os
+import posix as os
 import time
 from _thread import start_new_thread
 
@@ -19,7 +20,7 @@ from ..runtime.json_log import Log, escape
 from .ends import poststop, raise_priority, ticks
 from .keep import NOT_STARTED, Keeper
 from .life import Life
-from .state import beginning, ending, settle, write
+from .state import beginning, encoded, ending, settle, write
 
 
 def main(arguments: list[str]) -> int:
@@ -111,6 +112,4 @@ def answer(starter: int, text: bytes) -> None:
 def processes(life: Life, program: str, systemd: bool) -> str:
     """The members of the JSON object that only this engine writes."""
     me, asked = os.getpid(), "true" if systemd else "false"
-    return (
-        f'"init":[{life.pid},{life.ticks}],"shim":[{me},{ticks(me)}],"runtime":"{escape(os.fsencode(program))}","systemd":{asked}'
-    )
+    return f'"init":[{life.pid},{life.ticks}],"shim":[{me},{ticks(me)}],"runtime":"{escape(encoded(program))}","systemd":{asked}'

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-import os
+import posix as os
+import sys
 
 from ..runtime.json_log import escape
 
@@ -51,6 +52,11 @@ def _unlink(path: str) -> None:
         return
 
 
+def encoded(text: str) -> bytes:
+    """os.fsencode()"""
+    return text.encode(sys.getfilesystemencoding(), "surrogateescape")
+
+
 def beginning(log: str, started_at: float) -> str:
     """The members of the JSON object about the start, so that after a power cut the next boot knows what ran."""
     try:
@@ -58,7 +64,7 @@ def beginning(log: str, started_at: float) -> str:
             boot = stream.read().strip()
     except OSError:
         boot = ""
-    return f'"boot":"{boot}","log":"{escape(os.fsencode(log))}","started_at":{started_at:.6f}'
+    return f'"boot":"{boot}","log":"{escape(encoded(log))}","started_at":{started_at:.6f}'
 
 
 def settle(path: str) -> None:

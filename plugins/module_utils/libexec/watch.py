@@ -7,11 +7,11 @@ Who starts it again is the program that does so for log writers (keep.py: hand_o
 
 from __future__ import annotations
 
-import os
+import posix as os
 import time
 from select import POLLIN, poll
 
-from .ends import poststop, raise_priority, ticks, watch
+from .ends import poststop, raise_priority, there, ticks, watch
 from .keep import Keeper
 from .state import write
 
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     import json
 
     directory, container_id, path, spare, pid, began, bundle, daemon = arguments
-    with open(spare if os.path.exists(spare) else path, encoding="utf-8") as stream:
+    with open(spare if there(spare) else path, encoding="utf-8") as stream:
         known = json.load(stream)
     known["shim"] = [os.getpid(), ticks(os.getpid())]
     keeper, up = Keeper((directory, bundle), container_id, int(known.get("restarts", 0))), time.monotonic()

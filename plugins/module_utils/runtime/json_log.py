@@ -7,7 +7,7 @@ Processes that stay in memory write it, so this imports next to nothing.
 
 from __future__ import annotations
 
-import os
+import posix as os
 import time
 
 TYPE_CHECKING = False

@@ -77,7 +77,7 @@ def create(
                 _write_inside(draft, root)
             if old:
                 networks.inherit(draft, old, want)
-            _write_beside(draft, directory, want.engine.data_root)
+            _settle(draft, directory, want.engine.data_root)
             container = Container(
                 id=container_id,
                 image=found.record.name,
@@ -88,6 +88,9 @@ def create(
                 runtime=draft.runtime,
                 extensions={L.DESIRED: _stored(want.given, values, found.record, found.view), **_extension(previous or {})},
             )
+            if want.state == "started":
+                engine.tasks.expect(container, _io(engine, container, values))
+            _write_files(draft)
             container = engine.containers.create(container)
             made = True
         finally:
@@ -113,10 +116,8 @@ def _with_users(engine: Engine, store: Snapshotter, values: Values, parent: str)
             yield mapping, mapped(engine, store, parent, mapping)
 
 
-def _write_beside(draft: Draft, directory: str, data_root: str) -> None:
-    """What a container has besides its record and its snapshot."""
-    from ...hostfs.atomic import write_file
-
+def _settle(draft: Draft, directory: str, data_root: str) -> None:
+    """Choose what nobody else can have, and keep what is not in the record."""
     networks.settle(draft, directory, data_root)
     if draft.secrets:
         from .kept import keep
@@ -124,8 +125,14 @@ def _write_beside(draft: Draft, directory: str, data_root: str) -> None:
         keep(draft, directory, data_root)
     if draft.connected or draft.secrets:
         networks.install(data_root)
-    for path, text in draft.files.items():
-        write_file(path, text, 0o644)
+
+
+def _write_files(draft: Draft) -> None:
+    if draft.files:
+        from ...hostfs.atomic import write_file
+
+        for path, text in draft.files.items():
+            write_file(path, text, 0o644)
 
 
 def _write_inside(draft: Draft, root: int) -> None:

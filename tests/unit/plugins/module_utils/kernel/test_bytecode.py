@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import pathlib
 import random
@@ -129,6 +130,17 @@ for place in map(int, sys.argv[4:]):
 
 def _flipped(data: bytes, place: int) -> bytes:
     return data[:place] + bytes((data[place] ^ 1 << place % 8,)) + data[place + 1 :]
+
+
+def test_each_module_loads_the_cache_before_all_else_of_ours() -> None:
+    """What comes before it is compiled by each task."""
+    firsts = {}
+    for path in sorted((ROOT / "plugins" / "modules").glob("*.py")):
+        ours = [one.module for one in ast.parse(path.read_text()).body if isinstance(one, ast.ImportFrom) and one.level]
+        if ours:
+            firsts[path.name] = ours[0]
+    assert len(firsts) > 10
+    assert set(firsts.values()) == {"module_utils.kernel.bytecode"}
 
 
 def test_python_3_13_imports_everything() -> None:
