@@ -833,6 +833,21 @@ options:
     description:
       - How often O(restart_policy=on-failure) starts the container, counted from the last start by a task. V(0) means that there is no limit.
     type: int
+  depends_on:
+    description:
+      - The containers that have to run before this one is started. Each is a name, or a dictionary with C(name), C(condition)
+        and C(restart).
+      - With the C(condition) V(started) (if it is not given) it has to run, with V(healthy) its health check has to say that it is healthy. The words
+        of Compose, V(service_started) and V(service_healthy), are understood.
+      - A task that starts this container starts first what it depends on and does not run, and what that depends on. It waits for their health for up to
+        300 seconds.
+      - At a boot, those that are to run are started in this order. A container is not started when what it depends on is not to run, or not
+        ready within 300 seconds. A start after a failure, by its O(restart_policy), does not look at them.
+      - When a task makes one of them anew, this container is started again if it runs, except with C(restart) V(false).
+      - A name that no container has, and a circle, are errors before anything is done.
+    type: list
+    elements: raw
+    aliases: [requires]
   restart_delay:
     description:
       - How long to wait before the container is started again, as V(500ms), V(2s) or V(1m30s). It doubles with each start, up to

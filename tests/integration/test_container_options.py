@@ -196,6 +196,8 @@ ELSEWHERE = {
     ),
     # A process in a container does not see its runtime.
     "runtime": "test_container_run.py",
+    # It is about several containers.
+    "depends_on": "test_container_needs.py",
     # They are other words for cdi_devices; a description of nvidia.com would be the whole machine's.
     "gpus": "test_container_options.py",
     **({} if version() == 1 else dict.fromkeys(("memory_swappiness", "oom_killer"), "test_container_limits.py")),

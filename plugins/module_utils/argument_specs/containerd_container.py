@@ -34,6 +34,7 @@ SPEC = {
         'cpuset_cpus': {'type': 'str'},
         'cpuset_mems': {'type': 'str'},
         'default_host_ip': {'type': 'str'},
+        'depends_on': {'type': 'list', 'elements': 'raw', 'aliases': ['requires']},
         'detach': {'type': 'bool', 'default': True},
         'device_cgroup_rules': {'type': 'list', 'elements': 'str', 'aliases': ['device_cgroup_rule']},
         'device_read_bps': {

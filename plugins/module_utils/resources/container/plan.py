@@ -15,6 +15,7 @@ from ..image.pull import warnings_of
 from . import joined, networks, steps
 from .differences import coming, differences
 from .jobs import Job, start_service
+from .options.depends_on import needs_of
 from .options.row import Host
 from .options.supervision import goes_by_itself
 from .options.table import effective, image_defaults, load, look_at, shown, values_of
@@ -215,12 +216,27 @@ class Planner:
     def _run_steps(self, get: t.Callable[[], Container]) -> t.List[Step]:
         return self.begin(get) if self.want.detach else [self.start(get), *self.wait_steps(get)]
 
+    def needs(self) -> t.List[Step]:
+        """The steps for the containers that this one, which is about to be started, depends on."""
+        stored, given = values_of(self.have.container) if self.have.container else {}, self.want.given
+        values = {**stored, **given} if not self.because else given
+        if not needs_of(values):
+            return []
+        from .needs import before
+
+        return before(self.engine, self.want.name, values)
+
+    def dependents(self) -> t.List[Step]:
+        from .needs import dependents
+
+        return dependents(self.engine, self.want.name)
+
     def _create(self) -> Plan:
         want = self.want
         made: t.List[Container] = []
         found = self._making().steps(f"create container {want.name}", made)
         if want.state == "started":
-            found += self._run_steps(lambda: made[0])
+            found += [*self.needs(), *self._run_steps(lambda: made[0])]
         after = {"exists": not want.cleanup, "state": _wanted_state(want, self.have), **_shown(want)}
         return Plan(found, {"exists": False}, after)
 
@@ -310,16 +326,16 @@ class Planner:
         if want.state == "stopped":
             return [stop] if have.running else [self._forget(container)] if have.to_run else []
         if want.state == "present" and have.to_run:
-            return self.begin(lambda: container, where=", which an interrupted task has stopped")
+            return [*self.needs(), *self.begin(lambda: container, where=", which an interrupted task has stopped")]
         if want.state != "started":
             return self._pause_steps(container) if have.running else []
         if want.restart or self.astray:
-            return ([stop] if have.running else []) + self._run_steps(lambda: container)
+            return [*self.needs(), *([stop] if have.running else []), *self._run_steps(lambda: container)]
         if have.running:
             return self._pause_steps(container) if want.detach else self.wait_steps(lambda: container)
         if not want.detach and self._is_done(container):
             return []
-        return self._run_steps(lambda: container)
+        return [*self.needs(), *self._run_steps(lambda: container)]
 
     def _pause_steps(self, container: Container) -> t.List[Step]:
         """Those for a container that runs."""
