@@ -924,9 +924,15 @@ options:
         type: str
       http:
         description:
-          - What it has to answer, in plain HTTP, at one of its own addresses.
+          - What it has to answer at one of its own addresses.
         type: dict
         suboptions:
+          scheme:
+            description:
+              - How it is asked. With V(https) its certificate does not matter, since it is asked by its address.
+            type: str
+            choices: [http, https]
+            default: http
           port:
             description:
               - The port.
@@ -942,6 +948,11 @@ options:
               - The status codes that are right. Without it, those from 200 to 399.
             type: list
             elements: int
+      log:
+        description:
+          - A regular expression that something has to match that it has printed since this start. C(^) and C($) are the ends of a line.
+            The output has to be on the target, see O(log_driver).
+        type: str
       command:
         description:
           - The words of a command in the container, which has to end with the exit status 0.

@@ -182,11 +182,13 @@ SPEC = {
                 'http': {
                     'type': 'dict',
                     'options': {
+                        'scheme': {'type': 'str', 'choices': ['http', 'https'], 'default': 'http'},
                         'port': {'type': 'int', 'default': 80},
                         'path': {'type': 'str', 'default': '/'},
                         'status': {'type': 'list', 'elements': 'int'},
                     },
                 },
+                'log': {'type': 'str'},
                 'command': {'type': 'list', 'elements': 'str'},
                 'health': {'type': 'bool', 'default': False},
                 'timeout': {'type': 'float', 'default': 60},

@@ -70,8 +70,8 @@ class Planner:
         else:
             made = self._change(have.container)
         self._look(have.container is None or bool(self.because))
-        if want.ready and want.ready.health and want.state == "started":
-            self._check_health(have.container is None or bool(self.because))
+        if want.ready and (want.ready.health or want.ready.log) and want.state == "started":
+            self._check_ready(have.container is None or bool(self.because))
         return made._replace(steps=[*sweep, *made.steps], warnings=self.warnings)
 
     def _look(self, makes: bool) -> None:
@@ -84,9 +84,9 @@ class Planner:
             look_at(self.host, self.want.given, [change.field.option for change in self.differ.live])
         self._look_at_networks(makes)
 
-    def _check_health(self, makes: bool) -> None:
-        """That there is a health check which can prove it."""
-        from .options.ready import check_healthy
+    def _check_ready(self, makes: bool) -> None:
+        """That there is a health check which can prove it, and a log."""
+        from .options.ready import check_healthy, check_log
 
         want, have = self.want, self.have
         image = (coming(want, have) or have.image) if makes else None
@@ -94,7 +94,11 @@ class Planner:
         defaults = image_defaults(image.view.image_config) if image and image.view else stored["defaults"]
         if defaults is not None:
             given = want.given if makes else {**load(stored["given"]), **want.given}
-            check_healthy(effective(given, defaults), "state: healthy" if want.healthy else "ready.health")
+            values = effective(given, defaults)
+            if want.ready and want.ready.health:
+                check_healthy(values, "state: healthy" if want.healthy else "ready.health")
+            if want.ready and want.ready.log:
+                check_log(values)
 
     def _look_at_networks(self, makes: bool) -> None:
         """What they ask of the host; and who shares those of a container that ends."""
