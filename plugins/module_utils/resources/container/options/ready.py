@@ -58,7 +58,9 @@ class Http(t.NamedTuple):
 
 
 class Ready(t.NamedTuple):
-    """log: a regular expression. seconds: how long it stays up. tcp: host (empty: its own addresses) and port. timeout: seconds, None for ever."""
+    """seconds: how long it stays up. tcp: host (empty: its own addresses) and port. log: a regular expression. timeout: seconds, None for
+    ever.
+    """
 
     seconds: float = 0.0
     tcp: t.Optional[t.Tuple[str, int]] = None
