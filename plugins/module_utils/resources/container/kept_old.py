@@ -21,12 +21,12 @@ if t.TYPE_CHECKING:
 _MIDDLE, _DIGITS = "-old-", 12
 
 
-def check_name_of_old(name: str) -> None:
+def check_name_of_old(name: str, count: int) -> None:
     """InvalidArgument when there is no room for what is added to a name."""
     most = NAME_LIMIT - len(_MIDDLE) - _DIGITS
     if len(name) > most:
         raise InvalidArgument(
-            f"keep_old: the name {name} is too long: what is kept is called {name}{_MIDDLE}..., so {most} characters are the most"
+            f"keep_old: {count} is for names of at most {most} characters, and {name} has {len(name)}: what is kept is called NAME{_MIDDLE}ID"
         )
 
 

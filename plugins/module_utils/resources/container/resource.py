@@ -204,7 +204,7 @@ def _kept(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     if count:
         from .kept_old import check_name_of_old
 
-        check_name_of_old(params["name"])
+        check_name_of_old(params["name"], count)
     return {"keep_new": params["on_recreate_failure"] == "keep_new", "keep_old": count}
 
 
