@@ -26,7 +26,8 @@ def check_name_of_old(name: str, count: int) -> None:
     most = NAME_LIMIT - len(_MIDDLE) - _DIGITS
     if len(name) > most:
         raise InvalidArgument(
-            f"keep_old: {count} is for names of at most {most} characters, and {name} has {len(name)}: what is kept is called NAME{_MIDDLE}ID"
+            f"keep_old: {count} needs a name of at most {most} characters, and {name} has {len(name)}: "
+            f"what is kept is called NAME{_MIDDLE}ID"
         )
 
 
