@@ -210,7 +210,7 @@ def test_no_process_is_killed_for_a_new_limit(host: Host, made: t.Dict[str, Fact
         host.module("containerd_container", name="full", engine=engine, state="absent")
 
 
-def test_the_journal_of_the_host(host: Host, made: t.Dict[str, Facts]) -> None:
+def test_the_journal_of_the_host(host: Host, image: str) -> None:
     """With its fields, also of what is too large for a datagram (memfd), and in the namespace of a journal of its own."""
     large = {f"LARGE_{number}": "x" * 120_000 for number in range(4)}
     host.sh("systemctl start systemd-journald@fleet.socket")

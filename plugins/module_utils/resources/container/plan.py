@@ -302,13 +302,15 @@ class Planner:
         """Live updates and the run state of a container that stays."""
         want, engine, have = self.want, self.engine, self.have
         found: t.List[Step] = []
-        if self.differ.live or have.torn:
+        if self.differ.live or have.torn or have.drift:
             from .live import Update
 
-            update = Update(engine, container, want, self.differ.live)
+            update = Update(engine, container, want, self.differ.live, bool(have.drift))
             update.check()
             options = ", ".join(sorted(change.field.option for change in self.differ.live))
             again = f"complete the interrupted update of container {want.name}"
+            if have.drift and not have.torn:
+                again = f"set {', '.join(have.drift)} of container {want.name} again, which something else has changed"
             found.append(Step(f"update {options} of container {want.name}" if options else again, update.run))
         if have.task and have.task.alone and want.state != "stopped" and not want.restart:
             # Whoever killed its supervisor has not asked for its end.
