@@ -660,7 +660,7 @@ options:
     aliases: [log_opt]
   runtime:
     description:
-      - The OCI runtime, as a name (V(runc), V(crun)) or an absolute path.
+      - The OCI runtime, as a name (V(runc), V(crun)) or an absolute path. V(io.containerd.runc.v2), the name of containerd's shim, is V(runc).
       - A container whose O(runtime) is not set gets V(runc).
     type: str
   cpus:
