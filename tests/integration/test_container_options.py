@@ -104,7 +104,7 @@ LINES: t.Dict[str, Line] = {
     # Its record.
     "labels": Line({"a": "1"}, {"a": "2"}, {}, f"{FACT}Config.Labels", ({"a": "1"}, {"a": "2"}, {})),
     "annotations": Line({"a.b": "1"}, {"a.b": "2"}, {}, f"{FACT}HostConfig.Annotations", ({"a.b": "1"}, {"a.b": "2"}, {})),
-    # journald, syslog and their options: test_container_logs.py.
+    # journald, syslog and their options: test_log_drivers.py.
     "log_driver": Line("none", "json-file", None, "echo said", ("", "said", "said")),
     "log_options": Line(
         {"max-size": "500"}, {"max-size": "1m"}, {}, "for i in $(seq 100 160); do echo $i; done",
