@@ -16,8 +16,6 @@ from ...kernel.converge import Facts, Plan
 from ...kernel.engines import EngineOptions
 from ...kernel.field import ignored
 from ...network.places import Places
-from ...runtime.memory import drifted
-from ...runtime_spec.resources import resources_of
 from ..image.find import find_image
 from ..image.pull import ASSUMED, wanted_image
 from .differences import check_labels, with_digest
@@ -145,7 +143,12 @@ def _drift(want: WantedContainer, have: FoundContainer) -> t.Tuple[str, ...]:
     """The limits that something else has changed, unless the task does not want them compared."""
     if not (have.container and have.stored and have.task and have.task.pid and have.running and want.in_place):
         return ()
-    found = [_GIVEN_AS.get(option, (option,)) for option in drifted(have.task.pid, resources_of(have.container.spec))]
+    resources = (have.container.spec.get("linux") or {}).get("resources") or {}
+    if not {"memory", "pids", "cpu"} & resources.keys():
+        return ()
+    from ...runtime.memory import drifted
+
+    found = [_GIVEN_AS.get(option, (option,)) for option in drifted(have.task.pid, resources)]
     given = have.stored["given"]
     named = (next((one for one in options if given.get(one) is not None), options[0]) for options in found)
     return tuple(sorted(option for option in named if not ignored(option, want.modes)))
