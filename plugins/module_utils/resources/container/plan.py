@@ -384,17 +384,9 @@ class Planner:
 
     def put_away(self, replaced: t.Sequence[Container], rest: str = REST) -> t.List[Step]:
         """The steps for containers that others have taken the place of, the youngest first: some are kept, the others go."""
-        from . import kept_old
+        from .kept_old import put_away
 
-        engine, want = self.engine, self.want
-        before, left = kept_old.kept(engine, want.name), want.keep_old if want.state != "absent" else 0
-        found = [kept_old.keep(engine, want.name, one, want.stop, rest) for one in replaced[:left]]
-
-        def gone(one: Container) -> Step:
-            title = f"remove the old container {one.id[:12]}"
-            return Step(title, lambda: steps.remove(engine, one, want.keep_volumes), spare=rest)
-
-        return found + [gone(one) for one in [*replaced[left:], *before[max(0, left - len(replaced)) :]]]
+        return put_away(self.engine, self.want, replaced, rest)
 
     def _sweep_all(self) -> t.List[Step]:
         """What interrupted runs left goes, and what a failed one has not put away any more."""
