@@ -660,7 +660,7 @@ options:
     aliases: [log_opt]
   runtime:
     description:
-      - The OCI runtime, as a name (V(runc), V(crun)) or an absolute path.
+      - The OCI runtime, as a name (V(runc), V(crun)) or an absolute path. V(io.containerd.runc.v2), the name of containerd's shim, is V(runc).
       - A container whose O(runtime) is not set gets V(runc).
     type: str
   cpus:
@@ -833,6 +833,21 @@ options:
     description:
       - How often O(restart_policy=on-failure) starts the container, counted from the last start by a task. V(0) means that there is no limit.
     type: int
+  depends_on:
+    description:
+      - The containers that have to run before this one is started. Each is a name, or a dictionary with C(name), C(condition)
+        and C(restart).
+      - With the C(condition) V(started) (if it is not given) it has to run, with V(healthy) its health check has to say that it is healthy. The words
+        of Compose, V(service_started) and V(service_healthy), are understood.
+      - A task that starts this container starts first what it depends on and does not run, and what that depends on. It waits for their health for up to
+        300 seconds.
+      - At a boot, those that are to run are started in this order. A container is not started when what it depends on is not to run, or not
+        ready within 300 seconds. A start after a failure, by its O(restart_policy), does not look at them.
+      - When a task makes one of them anew, this container is started again if it runs, except with C(restart) V(false).
+      - A name that no container has, and a circle, are errors before anything is done.
+    type: list
+    elements: raw
+    aliases: [requires]
   restart_delay:
     description:
       - How long to wait before the container is started again, as V(500ms), V(2s) or V(1m30s). It doubles with each start, up to
@@ -909,9 +924,15 @@ options:
         type: str
       http:
         description:
-          - What it has to answer, in plain HTTP, at one of its own addresses.
+          - What it has to answer at one of its own addresses.
         type: dict
         suboptions:
+          scheme:
+            description:
+              - How it is asked. With V(https) its certificate does not matter, since it is asked by its address.
+            type: str
+            choices: [http, https]
+            default: http
           port:
             description:
               - The port.
@@ -927,6 +948,11 @@ options:
               - The status codes that are right. Without it, those from 200 to 399.
             type: list
             elements: int
+      log:
+        description:
+          - A regular expression that something has to match that it has printed since this start. C(^) and C($) are the ends of a line.
+            The output has to be on the target, see O(log_driver).
+        type: str
       command:
         description:
           - The words of a command in the container, which has to end with the exit status 0.

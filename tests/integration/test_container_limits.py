@@ -13,7 +13,7 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.tests.support.attack import FULL
-from ansible_collections.fleet.containerd.tests.support.cgroups import limits_of, version
+from ansible_collections.fleet.containerd.tests.support.cgroups import group_of, limits_of, version
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.site import Site
 from ansible_collections.fleet.containerd.tests.support.stories.container import RUNS
@@ -159,6 +159,37 @@ def test_a_limit_holds(run: Run) -> None:
         assert re.match("memory: the container uses 4[0-9]m now, so it cannot be limited to 20m", refused["msg"])
         assert not refused.get("changed")
     assert limits_of(pid(uses), "memory", "memory_swap", "pids") == before
+
+
+def test_limits_that_something_else_has_changed(run: Run) -> None:
+    """They are seen in the kernel, and set again; without a new container, and not where they are not compared."""
+    options: Options = {"memory": "64m", "cpus": 0.5, "pids_limit": 50}
+    has = {"memory": 64 * MIB, "quota": 50000, "pids": 50}
+    made = run("web", **options)
+    one, two = version() == 1, {"memory": "memory.max", "pids": "pids.max", "cpu": "cpu.max"}
+    others = {"memory": str(96 * MIB), "pids": "60", "cpu": "70000" if one else "70000 100000"}
+    names = {"memory": "memory.limit_in_bytes", "pids": "pids.max", "cpu": "cpu.cfs_quota_us"} if one else two
+
+    def change(*controllers: str) -> None:
+        for name in controllers:
+            if name == "memory" and one:
+                (group_of(pid(made), name) / "memory.memsw.limit_in_bytes").write_text(str(256 * MIB))
+            (group_of(pid(made), name) / names[name]).write_text(others[name])
+
+    change("memory", "pids", "cpu")
+    assert limits_of(pid(made), *has) != has
+    action = "set cpus, memory, pids_limit of container web again, which something else has changed"
+    assert run("web", **options, _ansible_check_mode=True)["actions"] == [action]
+    again = run("web", **options)
+    assert (again["actions"], pid(again), limits_of(pid(made), *has)) == ([action], pid(made), has)
+    assert not run("web", **options)["changed"]
+    change("pids")
+    assert not run("web", **options, comparisons={"pids_limit": "ignore"})["changed"]
+    assert not run("web", **options, update_in_place=False)["changed"]
+    # With another change at the same time.
+    both = run("web", **{**options, "memory": "80m"})
+    assert both["actions"] == ["update memory of container web"]
+    assert limits_of(pid(made), *has) == {**has, "memory": 80 * MIB}
 
 
 def test_its_files_change_while_it_runs(run: Run) -> None:

@@ -104,7 +104,7 @@ LINES: t.Dict[str, Line] = {
     # Its record.
     "labels": Line({"a": "1"}, {"a": "2"}, {}, f"{FACT}Config.Labels", ({"a": "1"}, {"a": "2"}, {})),
     "annotations": Line({"a.b": "1"}, {"a.b": "2"}, {}, f"{FACT}HostConfig.Annotations", ({"a.b": "1"}, {"a.b": "2"}, {})),
-    # journald, syslog and their options: test_container_logs.py.
+    # journald, syslog and their options: test_log_drivers.py.
     "log_driver": Line("none", "json-file", None, "echo said", ("", "said", "said")),
     "log_options": Line(
         {"max-size": "500"}, {"max-size": "1m"}, {}, "for i in $(seq 100 160); do echo $i; done",
@@ -196,6 +196,8 @@ ELSEWHERE = {
     ),
     # A process in a container does not see its runtime.
     "runtime": "test_container_run.py",
+    # It is about several containers.
+    "depends_on": "test_container_needs.py",
     # They are other words for cdi_devices; a description of nvidia.com would be the whole machine's.
     "gpus": "test_container_options.py",
     **({} if version() == 1 else dict.fromkeys(("memory_swappiness", "oom_killer"), "test_container_limits.py")),

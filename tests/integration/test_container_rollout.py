@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import json
 import os
 import pathlib
 import random
 import signal
+import ssl
 import sys
 import threading
 import time
@@ -32,7 +34,7 @@ from ansible_collections.fleet.containerd.tests.support.guides import blocks_of
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.networked import WEB, Networked, address, pid_of
-from ansible_collections.fleet.containerd.tests.support.registry import Registry
+from ansible_collections.fleet.containerd.tests.support.registry import Registry, make_ca
 from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, EmbeddedSite, Site, finished, new_namespace
 from ansible_collections.fleet.containerd.tests.support.waiting import until
 
@@ -296,6 +298,44 @@ def page(site: Site) -> str:
         pid = engine.tasks.state(container.id).pid
     with netns.entered(f"/proc/{pid}/ns/net"), urllib.request.urlopen("http://127.0.0.1/", timeout=10) as answer:
         return t.cast(str, answer.read().decode())
+
+
+def test_a_line_of_the_log_proves_a_start(site: Site, modules: Modules, busybox: str) -> None:
+    """What an earlier start has printed does not count."""
+    common: t.Dict[str, t.Any] = {**site.defaults, "image": busybox, "name": "web", "network_mode": "none", "stop_signal": "KILL"}
+    says = ["sh", "-c", "echo begins; test -e /again || { sleep 0.5; echo 'listens on 80'; }; touch /again; exec sleep 9999"]
+    began = time.monotonic()
+    made = modules.run(KIND, **common, command=says, ready={"log": "^listens on [0-9]+$"})
+    assert made["actions"][-1] == "wait until container web is ready"
+    assert time.monotonic() - began > 0.5
+    failed = modules.result(KIND, **common, command=says, ready={"log": "^listens", "timeout": 1}, restart=True)
+    problem = "log: nothing that it printed matches ^listens"
+    assert failed["msg"].startswith(f"the container web is not ready after 1 s: {problem}"), failed["msg"]
+    silent = modules.result(KIND, **common, command=says, ready={"log": "x"}, log_driver="none", _ansible_check_mode=True)
+    assert silent["msg"] == "ready.log: the output is not kept on this host: leave out log_driver=none and cache-disabled"
+
+
+def test_an_answer_over_tls_proves_a_start(
+    embedded_site: EmbeddedSite, modules: Modules, busybox: str, tmp_path: pathlib.Path
+) -> None:
+    """The certificate is nobody's: the service is asked by an address."""
+    _ca, certificate, key = make_ca(tmp_path, "DNS:elsewhere.example")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    common: t.Dict[str, t.Any] = {**embedded_site.defaults, "image": busybox, "network_mode": "host", "stop_signal": "KILL"}
+    common["command"] = ["sleep", "9999"]
+    asks = {"port": server.server_port, "path": "/no-such"}
+    try:
+        for scheme, problem in (("https", "the status is 404"), ("http", "")):
+            failed = modules.result(KIND, **common, name="web", ready={"http": {**asks, "scheme": scheme}, "timeout": 1})
+            assert f"{scheme} {server.server_port}/no-such: {problem}" in failed["msg"]
+        modules.run(KIND, **common, name="web", ready={"http": {**asks, "scheme": "https", "status": [404]}})
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_what_a_recreation_leaves(site: Site, modules: Modules, busybox: str, tmp_path: pathlib.Path) -> None:

@@ -34,6 +34,7 @@ SPEC = {
         'cpuset_cpus': {'type': 'str'},
         'cpuset_mems': {'type': 'str'},
         'default_host_ip': {'type': 'str'},
+        'depends_on': {'type': 'list', 'elements': 'raw', 'aliases': ['requires']},
         'detach': {'type': 'bool', 'default': True},
         'device_cgroup_rules': {'type': 'list', 'elements': 'str', 'aliases': ['device_cgroup_rule']},
         'device_read_bps': {
@@ -181,11 +182,13 @@ SPEC = {
                 'http': {
                     'type': 'dict',
                     'options': {
+                        'scheme': {'type': 'str', 'choices': ['http', 'https'], 'default': 'http'},
                         'port': {'type': 'int', 'default': 80},
                         'path': {'type': 'str', 'default': '/'},
                         'status': {'type': 'list', 'elements': 'int'},
                     },
                 },
+                'log': {'type': 'str'},
                 'command': {'type': 'list', 'elements': 'str'},
                 'health': {'type': 'bool', 'default': False},
                 'timeout': {'type': 'float', 'default': 60},

@@ -41,6 +41,8 @@ TO_RUN = OURS + "to-run"
 OLD = OURS + "old"
 #: Before the name of another container whose namespaces a container uses.
 USES = OURS + "uses."
+#: Before the name of a container that has to run before a container.
+NEEDS = OURS + "needs."
 #: Extension: the canonical desired state of a container.
 DESIRED = "fleet.containerd.desired"
 #: Extension: the image and the options of the container before this one.

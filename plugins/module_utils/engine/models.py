@@ -149,7 +149,8 @@ class Supervision(t.NamedTuple):
     policy: no, always, unless-stopped, or on-failure (at most retries times; 0: no limit). delay: seconds before the first start, which
     double with each, up to max_delay, unless it ran for a while; 0.0: as the engine does it. restarts, waited: the number of starts by
     supervisors so far, and the last delay. stop_signal, stop_timeout: how on_failure stops it. mounts: something has to be mounted on the
-    host before each start. remove: it goes when it has ended.
+    host before each start. remove: it goes when it has ended. name: the container's; needs: after which others it comes at a boot, and what
+    they have to be: started or healthy.
     """
 
     policy: str = "no"
@@ -163,6 +164,8 @@ class Supervision(t.NamedTuple):
     waited: float = 0.0
     mounts: bool = False
     remove: bool = False
+    name: str = ""
+    needs: t.Tuple[t.Tuple[str, str], ...] = ()
 
     @property
     def wanted(self) -> bool:

@@ -48,6 +48,7 @@ class Monitor:
             or asked.delay
             or asked.max_delay
             or asked.mounts
+            or asked.needs
             or (stdin and not terminal)
         ):
             return False

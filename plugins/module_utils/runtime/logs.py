@@ -12,32 +12,37 @@ import os
 import typing as t
 
 from ..errors import from_os_error
-from .json_log import LONGEST_LINE, rotated
+from .json_log import LONGEST_LINE, rotated, timestamp
 
 _LIMIT = 16 * 1024 * 1024
 _BLOCK = 256 * 1024
 
 
-def read(path: str, streams: t.Collection[str] = ("stdout", "stderr"), limit: int = _LIMIT) -> bytes:
-    """The output of a container, oldest first; only the last limit bytes. Empty without a log."""
+def read(path: str, streams: t.Collection[str] = ("stdout", "stderr"), limit: int = _LIMIT, since: float = 0.0) -> bytes:
+    """The output of a container, oldest first; only the last limit bytes, and what is not older than a time (seconds since the epoch).
+
+    Empty without a log.
+    """
     parts: t.List[bytes] = []
-    total = 0
+    total, first = 0, timestamp(int(since * 1e9))
     for lines in _backwards(path) if path else ():
-        parts.append(b"".join(_output(lines, streams)))
+        found = list(_output(lines, streams))
+        parts.append(b"".join(text for written, text in found if written >= first))
         total += len(parts[-1])
-        if total >= limit:
+        if total >= limit or (found and found[0][0] < first):
             break
     return b"".join(reversed(parts))[-limit:]
 
 
-def _output(lines: t.Iterable[bytes], streams: t.Collection[str]) -> t.Iterator[bytes]:
+def _output(lines: t.Iterable[bytes], streams: t.Collection[str]) -> t.Iterator[t.Tuple[str, bytes]]:
+    """Time and text of each line."""
     for line in lines:
         try:
             entry = json.loads(line)
         except ValueError:
             continue
         if isinstance(entry, dict) and entry.get("stream") in streams and isinstance(entry.get("log"), str):
-            yield entry["log"].encode("utf-8", "surrogatepass")
+            yield str(entry.get("time")), entry["log"].encode("utf-8", "surrogatepass")
 
 
 def _backwards(path: str) -> t.Iterator[t.List[bytes]]:

@@ -34,6 +34,10 @@ def tell(directory: str, asked: Supervision, runtime: t.Sequence[str], results: 
             raise from_os_error(error, f"removing {path}") from error
         return
     lines: t.Dict[str, t.Any] = {**more, "policy": asked.policy, "retries": asked.retries}
+    if asked.name:
+        lines["name"] = asked.name
+    if asked.needs:
+        lines["needs"] = " ".join(f"{name}:{condition}" for name, condition in asked.needs)
     if asked.delay:
         lines["delay"] = asked.delay
     if asked.max_delay:

@@ -16,7 +16,7 @@ import time
 import typing as t
 
 from ...engine import labels as L
-from ...engine.models import ASKED, RESTARTING, START_ERROR, STOPPED
+from ...engine.models import ASKED, PAUSED, RESTARTING, RUNNING, START_ERROR, STOPPED
 from ...errors import EngineError, NotFound, Unavailable, printable
 from ...hostfs.atomic import read_file, write_file
 from ...kernel.engines import EngineOptions, open_engine, used_engines
@@ -24,7 +24,7 @@ from ...libexec.keep import NOT_STARTED, Keeper, read
 from ...libexec.state import beginning, write
 from ...runtime.processes import Process, boot_id
 from . import steps
-from .find import heir, leftovers
+from .find import find_container, heir, leftovers
 from .options.supervision import supervision_of
 from .options.table import values_of
 
@@ -35,8 +35,18 @@ if t.TYPE_CHECKING:
 #: How long to wait before those that failed are tried again after a boot (seconds): networks may come late.
 _TURNS = (2.0, 5.0, 10.0, 20.0, 0.0)
 _DAEMON_SECONDS = 60.0
+#: How long those that depend on others wait for them.
+_NEEDS_SECONDS = 300.0
 #: How often somebody who waits for the lock on a name looks whether the container's end is wanted.
 _LOOK_SECONDS = 0.2
+
+
+class _Waits(Unavailable):
+    """What a container depends on is not ready yet."""
+
+
+class _Never(Unavailable):
+    """What a container depends on is not to run."""
 
 
 class Place(t.NamedTuple):
@@ -190,24 +200,96 @@ def _asked(place: Place) -> bool:
 
 def restore(data_root: str) -> t.List[str]:
     """Start the containers that are to run after a boot. Why some could not be started, a line each."""
-    asked = {one: read(one.directory) for one in _places(data_root)}
+    asked = _in_order({one: read(one.directory) for one in _places(data_root)})
     left = [one for one, found in asked.items() if _by_us(found) or (one.options.engine == "containerd" and not found)]
     failed: t.List[str] = []
     due: t.Set[str] = set()
+    waiting: t.List[Place] = []
+    hopeless: t.List[str] = []
     deadline = time.monotonic() + _DAEMON_SECONDS
     for seconds in _TURNS:
         failed, again = [], []
         for place in left:
             try:
                 _restore(place, deadline, due)
+            except _Waits:
+                waiting.append(place)
+            except _Never as error:
+                hopeless.append(_failure(place, error))
             except EngineError as error:
-                failed.append(f"the container {place.container_id[:12]} cannot be started: {error}")
+                failed.append(_failure(place, error))
                 again.append(place)
         left = again
         if not left:
             break
         time.sleep(seconds)
-    return failed
+    deadline = time.monotonic() + _NEEDS_SECONDS
+    while waiting and time.monotonic() < deadline:
+        time.sleep(1.0)
+        waiting = [place for place in waiting if not _tried(place, due, failed)]
+    return (
+        failed
+        + hopeless
+        + [f"the container {one.container_id[:12]} is not started: what it depends on is not ready" for one in waiting]
+    )
+
+
+def _tried(place: Place, due: t.Set[str], failed: t.List[str]) -> bool:
+    """Whether a container that depends on others waits no longer."""
+    try:
+        _restore(place, 0.0, due)
+    except _Waits:
+        return False
+    except EngineError as error:
+        failed.append(_failure(place, error))
+    return True
+
+
+def _failure(place: Place, error: EngineError) -> str:
+    return f"the container {place.container_id[:12]} cannot be started: {error}"
+
+
+def _in_order(asked: t.Mapping[Place, t.Mapping[str, str]]) -> t.Dict[Place, t.Mapping[str, str]]:
+    """Containers come after those that they depend on."""
+    by_name = {(place.options, found.get("name", "")): place for place, found in asked.items() if not _asked(place)}
+    ordered: t.Dict[Place, t.Mapping[str, str]] = {}
+    seen: t.Set[Place] = set()
+
+    def add(place: Place) -> None:
+        if place in seen:
+            return
+        seen.add(place)
+        for name, _condition in _needs(asked[place]):
+            other = by_name.get((place.options, name))
+            if other:
+                add(other)
+        ordered[place] = asked[place]
+
+    for place in asked:
+        add(place)
+    return ordered
+
+
+def _needs(asked: t.Mapping[str, str]) -> t.List[t.Tuple[str, str]]:
+    return [(name, condition) for name, _colon, condition in (word.rpartition(":") for word in asked.get("needs", "").split())]
+
+
+def _check_needs(engine: Engine, place: Place) -> None:
+    """_Waits, _Never, or NotFound, when what a container depends on is not as it has to be."""
+    for name, condition in _needs(read(place.directory)):
+        other = find_container(engine, name)
+        if other is None:
+            raise NotFound(f"it depends on {name}, and there is no such container")
+        try:
+            status = engine.tasks.state(other.id).status
+        except NotFound:
+            status = STOPPED
+        if status not in (RUNNING, PAUSED) and steps.was_stopped(engine, other):
+            raise _Never(f"it depends on {name}, which somebody has stopped")
+        if status not in (RUNNING, PAUSED):
+            raise _Waits(f"it depends on {name}, which is {status}")
+        if condition == "healthy" and engine.tasks.health(other.id).get("Status") != "healthy":
+            raise _Waits(f"it depends on {name}, which is not healthy")
 
 
 def _by_us(asked: t.Mapping[str, str]) -> bool:
@@ -247,6 +329,7 @@ def _start_after_boot(engine: Engine, container: Container, place: Place, due: t
     """due: the containers that were to run when an earlier start failed, which has left no task to ask."""
     if container.id in due or _is_to_run(engine, container, place):
         due.add(container.id)
+        _check_needs(engine, place)
         steps.start(engine, container, (0, 0.0))
 
 

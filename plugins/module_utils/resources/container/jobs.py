@@ -255,8 +255,8 @@ def last_words(output: str) -> str:
     return f"\nThe last that it printed:\n{text}"
 
 
-def output_of(engine: Engine, container: Container) -> str:
-    """The output of the container."""
+def output_of(engine: Engine, container: Container, since: float = 0.0) -> str:
+    """The output of the container. since: only what is not older (seconds since the epoch)."""
     from ...runtime.logs import read
 
-    return read(log_path(engine.container_dir(container.id), container.id)).decode("utf-8", "replace")
+    return read(log_path(engine.container_dir(container.id), container.id), since=since).decode("utf-8", "replace")

@@ -17,16 +17,18 @@ if t.TYPE_CHECKING:
     from ...engine.api import Engine
     from ...engine.models import Container
     from .options.life import Stop
+    from .values import WantedContainer
 
 _MIDDLE, _DIGITS = "-old-", 12
 
 
-def check_name_of_old(name: str) -> None:
+def check_name_of_old(name: str, count: int) -> None:
     """InvalidArgument when there is no room for what is added to a name."""
     most = NAME_LIMIT - len(_MIDDLE) - _DIGITS
     if len(name) > most:
         raise InvalidArgument(
-            f"keep_old: the name {name} is too long: what is kept is called {name}{_MIDDLE}..., so {most} characters are the most"
+            f"keep_old: {count} needs a name of at most {most} characters, and {name} has {len(name)}: "
+            f"what is kept is called NAME{_MIDDLE}ID"
         )
 
 
@@ -51,3 +53,17 @@ def keep(engine: Engine, name: str, old: Container, how: Stop, rest: str) -> Ste
         steps.rename(engine, old, {L.NAME: new, L.OLD: name}, L.STAGE, L.ROLE, L.TO_RUN)
 
     return Step(f"keep the old container as {new}", run, spare=rest)
+
+
+def put_away(engine: Engine, want: WantedContainer, replaced: t.Sequence[Container], rest: str) -> t.List[Step]:
+    """The steps for containers that others have taken the place of, the youngest first: some are kept, the others go, and with them those
+    that were kept before and are too many by now.
+    """
+    before, left = kept(engine, want.name), want.keep_old if want.state != "absent" else 0
+    found = [keep(engine, want.name, one, want.stop, rest) for one in replaced[:left]]
+
+    def gone(one: Container) -> Step:
+        title = f"remove the old container {one.id[:12]}"
+        return Step(title, lambda: steps.remove(engine, one, want.keep_volumes), spare=rest)
+
+    return found + [gone(one) for one in [*replaced[left:], *before[max(0, left - len(replaced)) :]]]

@@ -79,10 +79,14 @@ SERVED = {Live.NEVER, Live.NETWORKS, *_WAYS}
 class Update:
     """A change of options that need no new container; without changes, an interrupted one once more.
 
+    drift: the limits of the record are set again.
+
     Raises an error if the options contradict those that the container has.
     """
 
-    def __init__(self, engine: Engine, container: Container, want: WantedContainer, changes: t.Sequence[Change]) -> None:
+    def __init__(
+        self, engine: Engine, container: Container, want: WantedContainer, changes: t.Sequence[Change], drift: bool = False
+    ) -> None:
         self._engine, self._container, self._changes = engine, container, changes
         stored = dict(container.extensions[L.DESIRED])
         before = effective(load(stored["given"]), stored["defaults"])
@@ -99,6 +103,8 @@ class Update:
         self._left = self._doubtful()
         if self._left:
             options.update(option for option, row in BY_OPTION.items() if row.live in {*_WAYS} - {Live.RECORD})
+        if drift:
+            options.update(option for option, row in BY_OPTION.items() if row.live is Live.LIMITS)
         self._kinds = {Live.RECORD, *(BY_OPTION[option].live for option in options)}
         self._draft = self._rendered(options, values)
         files = {option for option in options if BY_OPTION[option].live is Live.FILES}

@@ -15,6 +15,7 @@ from ..image.pull import warnings_of
 from . import joined, networks, steps
 from .differences import coming, differences
 from .jobs import Job, start_service
+from .options.depends_on import needs_of
 from .options.row import Host
 from .options.supervision import goes_by_itself
 from .options.table import effective, image_defaults, load, look_at, shown, values_of
@@ -69,8 +70,8 @@ class Planner:
         else:
             made = self._change(have.container)
         self._look(have.container is None or bool(self.because))
-        if want.ready and want.ready.health and want.state == "started":
-            self._check_health(have.container is None or bool(self.because))
+        if want.ready and (want.ready.health or want.ready.log) and want.state == "started":
+            self._check_ready(have.container is None or bool(self.because))
         return made._replace(steps=[*sweep, *made.steps], warnings=self.warnings)
 
     def _look(self, makes: bool) -> None:
@@ -83,9 +84,9 @@ class Planner:
             look_at(self.host, self.want.given, [change.field.option for change in self.differ.live])
         self._look_at_networks(makes)
 
-    def _check_health(self, makes: bool) -> None:
-        """That there is a health check which can prove it."""
-        from .options.ready import check_healthy
+    def _check_ready(self, makes: bool) -> None:
+        """That there is a health check which can prove it, and a log."""
+        from .options.ready import check_healthy, check_log
 
         want, have = self.want, self.have
         image = (coming(want, have) or have.image) if makes else None
@@ -93,7 +94,11 @@ class Planner:
         defaults = image_defaults(image.view.image_config) if image and image.view else stored["defaults"]
         if defaults is not None:
             given = want.given if makes else {**load(stored["given"]), **want.given}
-            check_healthy(effective(given, defaults), "state: healthy" if want.healthy else "ready.health")
+            values = effective(given, defaults)
+            if want.ready and want.ready.health:
+                check_healthy(values, "state: healthy" if want.healthy else "ready.health")
+            if want.ready and want.ready.log:
+                check_log(values)
 
     def _look_at_networks(self, makes: bool) -> None:
         """What they ask of the host; and who shares those of a container that ends."""
@@ -215,12 +220,27 @@ class Planner:
     def _run_steps(self, get: t.Callable[[], Container]) -> t.List[Step]:
         return self.begin(get) if self.want.detach else [self.start(get), *self.wait_steps(get)]
 
+    def needs(self) -> t.List[Step]:
+        """The steps for the containers that this one, which is about to be started, depends on."""
+        stored, given = values_of(self.have.container) if self.have.container else {}, self.want.given
+        values = {**stored, **given} if not self.because else given
+        if not needs_of(values):
+            return []
+        from .needs import before
+
+        return before(self.engine, self.want.name, values)
+
+    def dependents(self) -> t.List[Step]:
+        from .needs import dependents
+
+        return dependents(self.engine, self.want.name)
+
     def _create(self) -> Plan:
         want = self.want
         made: t.List[Container] = []
         found = self._making().steps(f"create container {want.name}", made)
         if want.state == "started":
-            found += self._run_steps(lambda: made[0])
+            found += [*self.needs(), *self._run_steps(lambda: made[0])]
         after = {"exists": not want.cleanup, "state": _wanted_state(want, self.have), **_shown(want)}
         return Plan(found, {"exists": False}, after)
 
@@ -282,13 +302,15 @@ class Planner:
         """Live updates and the run state of a container that stays."""
         want, engine, have = self.want, self.engine, self.have
         found: t.List[Step] = []
-        if self.differ.live or have.torn:
+        if self.differ.live or have.torn or have.drift:
             from .live import Update
 
-            update = Update(engine, container, want, self.differ.live)
+            update = Update(engine, container, want, self.differ.live, bool(have.drift))
             update.check()
             options = ", ".join(sorted(change.field.option for change in self.differ.live))
             again = f"complete the interrupted update of container {want.name}"
+            if have.drift and not have.torn:
+                again = f"set {', '.join(have.drift)} of container {want.name} again, which something else has changed"
             found.append(Step(f"update {options} of container {want.name}" if options else again, update.run))
         if have.task and have.task.alone and want.state != "stopped" and not want.restart:
             # Whoever killed its supervisor has not asked for its end.
@@ -310,16 +332,16 @@ class Planner:
         if want.state == "stopped":
             return [stop] if have.running else [self._forget(container)] if have.to_run else []
         if want.state == "present" and have.to_run:
-            return self.begin(lambda: container, where=", which an interrupted task has stopped")
+            return [*self.needs(), *self.begin(lambda: container, where=", which an interrupted task has stopped")]
         if want.state != "started":
             return self._pause_steps(container) if have.running else []
         if want.restart or self.astray:
-            return ([stop] if have.running else []) + self._run_steps(lambda: container)
+            return [*self.needs(), *([stop] if have.running else []), *self._run_steps(lambda: container)]
         if have.running:
             return self._pause_steps(container) if want.detach else self.wait_steps(lambda: container)
         if not want.detach and self._is_done(container):
             return []
-        return self._run_steps(lambda: container)
+        return [*self.needs(), *self._run_steps(lambda: container)]
 
     def _pause_steps(self, container: Container) -> t.List[Step]:
         """Those for a container that runs."""
@@ -362,17 +384,9 @@ class Planner:
 
     def put_away(self, replaced: t.Sequence[Container], rest: str = REST) -> t.List[Step]:
         """The steps for containers that others have taken the place of, the youngest first: some are kept, the others go."""
-        from . import kept_old
+        from .kept_old import put_away
 
-        engine, want = self.engine, self.want
-        before, left = kept_old.kept(engine, want.name), want.keep_old if want.state != "absent" else 0
-        found = [kept_old.keep(engine, want.name, one, want.stop, rest) for one in replaced[:left]]
-
-        def gone(one: Container) -> Step:
-            title = f"remove the old container {one.id[:12]}"
-            return Step(title, lambda: steps.remove(engine, one, want.keep_volumes), spare=rest)
-
-        return found + [gone(one) for one in [*replaced[left:], *before[max(0, left - len(replaced)) :]]]
+        return put_away(self.engine, self.want, replaced, rest)
 
     def _sweep_all(self) -> t.List[Step]:
         """What interrupted runs left goes, and what a failed one has not put away any more."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import select
 import signal
 import socket
@@ -16,7 +17,7 @@ import typing as t
 from ...engine.models import RESTARTING, STOPPED, Container, TaskState
 from ...errors import EngineError, FailedPrecondition, NotFound, Unavailable, printable
 from ...kernel.interrupt import check
-from .jobs import failed
+from .jobs import failed, output_of
 from .options.network_seen import kept
 from .options.ready import ANSWER
 
@@ -26,6 +27,8 @@ if t.TYPE_CHECKING:
 
 #: The time between two looks, and what a command has at least (seconds).
 _LOOK, _LEAST = 0.1, 1.0
+#: How exactly the time of a start is known (seconds).
+_CLOCK = 0.02
 _LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -69,7 +72,7 @@ class Proof:
 
     def _problem(self, state: TaskState) -> str:
         """What is not as it should be yet; empty if all is."""
-        for look in (self._answers, self._serves, self._runs, self._is_healthy, self._stays):
+        for look in (self._answers, self._serves, self._said, self._runs, self._is_healthy, self._stays):
             problem = look(state)
             if problem:
                 return problem
@@ -83,7 +86,15 @@ class Proof:
 
     def _serves(self, state: TaskState) -> str:
         http = self._ready.http
-        return self._asked(state, "", f"http {http.port}{http.path}", http.problem) if http else ""
+        return self._asked(state, "", f"{http.scheme} {http.port}{http.path}", http.problem) if http else ""
+
+    def _said(self, state: TaskState) -> str:
+        """Since this start: an earlier one has written into the same log."""
+        pattern = self._ready.log
+        if not pattern:
+            return ""
+        said = output_of(self._engine, self._container, state.started_at - _CLOCK)
+        return "" if re.search(pattern, said, re.MULTILINE) else f"log: nothing that it printed matches {printable(pattern, 100)}"
 
     def _stays(self, state: TaskState) -> str:
         up = time.monotonic() - self._began

@@ -25,6 +25,8 @@ class Recreation:
     def __init__(self, planner: Planner, old: Container, made: t.List[Container]) -> None:
         self._planner, self._engine, self._want = planner, planner.engine, planner.want
         self._old, self._made, self._runs = old, made, planner.have.running
+        #: Before a start, and after it: those that the container depends on, and who depends on it.
+        self._needs, self._users = planner.needs(), planner.dependents()
         #: What a failure leaves, before the new one has the name.
         self.undone = f"the old container {self._want.name} is back"
         if self._runs or planner.have.to_run:
@@ -37,7 +39,8 @@ class Recreation:
         """Two runs of a job at the same time could do harm, and what it has done cannot be undone."""
         planner = self._planner
         first = [self._stop("")] if self._runs else []
-        return [*first, self._swap(), planner.start(self._new, self._release), *self._remove(), *planner.wait_steps(self._new)]
+        start = planner.start(self._new, self._release)
+        return [*self._needs, *first, self._swap(), start, *self._remove(), *planner.wait_steps(self._new)]
 
     def idle(self) -> t.List[Step]:
         """The new one is not to run."""
@@ -48,9 +51,10 @@ class Recreation:
         if self._runs and not conflict:
             self.undone = f"the old container {self._want.name} still runs"
             beside = self._planner.begin(self._new, lambda: None, " beside the old one", self._want.keep_new)
-            return [*beside, self._swap(), self._stop_late(), *self._remove()]
+            return [*self._needs, *beside, self._swap(), self._stop_late(), *self._remove(), *self._users]
         first = [self._stop(f", as {conflict}")] if self._runs else []
-        return [*first, *self._planner.begin(self._new, self._release, "", self._want.keep_new), self._swap(), *self._remove()]
+        begin = self._planner.begin(self._new, self._release, "", self._want.keep_new)
+        return [*self._needs, *first, *begin, self._swap(), *self._remove(), *self._users]
 
     def _stop(self, why: str) -> Step:
         engine, old, how = self._engine, self._old, self._want.stop

@@ -14,6 +14,7 @@ from ...engine.models import STOPPED
 from ...errors import FailedPrecondition, InvalidArgument, printable
 from ...kernel.converge import Facts, Plan
 from ...kernel.engines import EngineOptions
+from ...kernel.field import ignored
 from ...network.places import Places
 from ..image.find import find_image
 from ..image.pull import ASSUMED, wanted_image
@@ -31,6 +32,8 @@ if t.TYPE_CHECKING:
     from .plan import Planner
 
 _OTHER_COMPARED = ("image",)
+#: The options that may have given a limit.
+_GIVEN_AS = {"cpu_quota": ("cpus", "cpu_quota")}
 
 
 class ContainerResource:
@@ -90,6 +93,7 @@ class ContainerResource:
             return FoundContainer(None, None, None, image, (container, *left))
         torn = container is not None and stored is not None and os.path.exists(mark_of(engine, container))
         have = FoundContainer(container, task, stored, image, left, torn, chosen is not None, staged)
+        have = have._replace(drift=_drift(want, have))
         return have._replace(to_run=_was_to_run(engine, have))
 
     def lock(self, want: WantedContainer, engine: Engine) -> t.ContextManager[t.Any]:
@@ -133,6 +137,21 @@ def _previous(params: t.Mapping[str, t.Any], engine: Engine, want: WantedContain
     places = Places(params["cni_conf_dir"], bin_dirs=tuple(params["cni_bin_dir"])).checked()
     stop = stop_of(parse_given(params, STOP), params["force_kill"])
     return wanted_again(params, engine, want._replace(stop=stop, places=places))
+
+
+def _drift(want: WantedContainer, have: FoundContainer) -> t.Tuple[str, ...]:
+    """The limits that something else has changed, unless the task does not want them compared."""
+    if not (have.container and have.stored and have.task and have.task.pid and have.running and want.in_place):
+        return ()
+    resources = (have.container.spec.get("linux") or {}).get("resources") or {}
+    if not {"memory", "pids", "cpu"} & resources.keys():
+        return ()
+    from ...runtime.memory import drifted
+
+    found = [_GIVEN_AS.get(option, (option,)) for option in drifted(have.task.pid, resources)]
+    given = have.stored["given"]
+    named = (next((one for one in options if given.get(one) is not None), options[0]) for options in found)
+    return tuple(sorted(option for option in named if not ignored(option, want.modes)))
 
 
 def _was_to_run(engine: Engine, have: FoundContainer) -> bool:
@@ -204,7 +223,7 @@ def _kept(params: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     if count:
         from .kept_old import check_name_of_old
 
-        check_name_of_old(params["name"])
+        check_name_of_old(params["name"], count)
     return {"keep_new": params["on_recreate_failure"] == "keep_new", "keep_old": count}
 
 

@@ -209,7 +209,7 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
     kept.prepare(container)
     container = shared.prepare(engine, container)
     _tell_log(engine, container, values)
-    asked = supervision_of(container.spec, values)._replace(mounts=volumes.have_mounts(engine, container))
+    asked = _asked(engine, container, values)
     if counters:
         asked = asked._replace(restarts=counters[0], waited=counters[1])
     else:
@@ -223,6 +223,12 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
             if task_of(engine, container) is None:
                 shared.release(engine, container)
         raise kept.explained(container, networks.explained(container, error)) from error
+
+
+def _asked(engine: Engine, container: Container, values: Values) -> Supervision:
+    """What its supervisor is told."""
+    name, mounts = container.labels.get(L.NAME) or container.labels.get(L.STAGE) or "", volumes.have_mounts(engine, container)
+    return supervision_of(container.spec, values)._replace(mounts=mounts, name=name)
 
 
 def _io(engine: Engine, container: Container, values: Values) -> TaskIO:
@@ -436,6 +442,6 @@ def rename(engine: Engine, container: Container, add: t.Mapping[str, str], *drop
 def supervise(engine: Engine, container: Container) -> None:
     """Tell its supervisor what is asked for; have one again if it was killed."""
     values = values_of(container)
-    asked = supervision_of(container.spec, values)._replace(mounts=volumes.have_mounts(engine, container))
+    asked = _asked(engine, container, values)
     _have_starter(engine, asked)
     engine.tasks.supervise(container, _io(engine, container, values), asked)

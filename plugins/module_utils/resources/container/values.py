@@ -77,8 +77,8 @@ class FoundContainer(t.NamedTuple):
     """container: None without one. stored: the values that it was made with (None: another tool made it).
 
     image: the wanted image in the store. leftovers: containers that an interrupted recreation left. torn: a change of it was
-    interrupted. nameless: an interrupted recreation was about to give it the name. to_run: it does not run, only because such a
-    recreation has stopped it. staged: those that were made for a later task.
+    interrupted. drift: the options whose limits something else has changed. nameless: an interrupted recreation was about to give it the
+    name. to_run: it does not run, only because such a recreation has stopped it. staged: those that were made for a later task.
     """
 
     container: t.Optional[Container]
@@ -90,6 +90,7 @@ class FoundContainer(t.NamedTuple):
     nameless: bool = False
     staged: t.Tuple[Container, ...] = ()
     to_run: bool = False
+    drift: t.Tuple[str, ...] = ()
 
     @property
     def running(self) -> bool:

@@ -40,7 +40,7 @@ _WORDS: t.Mapping[str, t.Callable[[Container, str], str]] = {
     ".DaemonName": lambda one, name: "containerd",
     ".Command": lambda one, name: " ".join((one.spec.get("process") or {}).get("args") or ()),
 }
-_WORD = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}")
+_WORD = r"\{\{-?\s*(.*?)\s*-?\}\}"
 
 
 def image_id(container: Container) -> str:
@@ -70,7 +70,7 @@ def _plain(value: Value, option: str) -> str:
 
 def _tag(value: Value, option: str) -> str:
     text = _plain(value, option)
-    for word in _WORD.findall(text):
+    for word in re.findall(_WORD, text):
         if word not in _WORDS:
             raise bad(option, value, f"a tag: known are {', '.join(f'{{{{{one}}}}}' for one in _WORDS)}")
     return text
@@ -215,7 +215,7 @@ def needs_telling(values: Values) -> bool:
 
 
 def tag_of(container: Container, name: str, options: Values, default: str = _TAG) -> str:
-    return _WORD.sub(lambda found: _WORDS[found.group(1)](container, name), options.get("tag") or default)
+    return re.sub(_WORD, lambda found: _WORDS[found.group(1)](container, name), options.get("tag") or default)
 
 
 def journal_of(options: Values) -> str:

@@ -33,6 +33,9 @@ def own_labels(labels: t.Mapping[str, str]) -> t.Dict[str, str]:
 
 def parse_runtime(value: Value, option: str) -> str:
     text = parse_text(value, option)
+    if text == Runtime().name:
+        # The name of containerd's shim for runc.
+        return _RUNTIME
     if not text or ("/" in text and not text.startswith("/")):
         raise bad(option, value, "an OCI runtime: expected a name such as runc, or an absolute path")
     return text

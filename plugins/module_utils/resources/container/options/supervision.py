@@ -10,6 +10,7 @@ from ....engine.models import HealthCheck, Supervision
 from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, Field
 from ....oci.durations import SECOND, parse_duration, show_duration
+from .depends_on import needs_of
 from .life import Stop, stopping
 from .row import Base, Defaults, Live, Row, Seen, Value, Values, bad, fixed, nothing, parse_flag, parse_text
 
@@ -120,6 +121,7 @@ def supervision_of(spec: t.Mapping[str, t.Any], values: Values) -> Supervision:
         stop_signal=signal,
         stop_timeout=timeout,
         remove=goes_by_itself(values),
+        needs=tuple(needs_of(values)),
     )
 
 

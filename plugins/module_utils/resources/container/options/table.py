@@ -14,6 +14,7 @@ from ....engine.models import Container
 from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, STRICT, Field
 from . import (
+    depends_on,
     devices,
     init,
     inside,
@@ -54,7 +55,17 @@ ROWS: t.Tuple[Row, ...] = (
         *limits.ROWS,
         *kernel.ROWS,
     ),
-    *(*record.ROWS, *life.ROWS, *supervision.ROWS, *process.ROWS, *devices.ROWS, *process.COMMAND, *init.ROWS, *inside.ROWS),
+    *(
+        *record.ROWS,
+        *life.ROWS,
+        *supervision.ROWS,
+        *depends_on.ROWS,
+        *process.ROWS,
+        *devices.ROWS,
+        *process.COMMAND,
+        *init.ROWS,
+        *inside.ROWS,
+    ),
 )
 
 BY_OPTION: t.Mapping[str, Row] = {row.option: row for row in ROWS}

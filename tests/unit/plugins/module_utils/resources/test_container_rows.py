@@ -359,6 +359,19 @@ CASES: t.Dict[str, Case] = {
     "tty": Case(True, False, "Config.Tty", (True, False, False), process("terminal"), True),
     "user": Case("0", "9:8", "Config.User", ("0", "9:8", "user"), lambda one: process("user")(one)["uid"], 0),
     "volumes": Case(["/usr:/a:ro"], ["/usr:/b"], "HostConfig.Binds", (["/usr:/a:ro"], ["/usr:/b"], []), volume, [BIND]),
+    "depends_on": Case(
+        ["one", {"name": "two", "restart": False}],
+        ["two"],
+        "Containerd.DependsOn",
+        (
+            [{"name": "one", "condition": "started", "restart": True}, {"name": "two", "condition": "started", "restart": False}],
+            [{"name": "two", "condition": "started", "restart": True}],
+            [],
+        ),
+        lambda one: sorted(key for key in one.labels if "/needs." in key),
+        ["fleet.containerd/needs.one"],
+        ({"name": "one", "state": "started"}, {"name": "two", "state": "started"}),
+    ),
     "volumes_from": Case(
         ["one:ro"],
         ["two"],
@@ -645,7 +658,7 @@ def test_the_life_of_an_option(site: MemorySite, image: str, option: str) -> Non
     case, row = CASES[option], table.BY_OPTION[option]
     first, second, base = case.seen
     for other in case.others:
-        site.play(task("containerd_container", image=IMAGE, state="present", **other))
+        site.play(task("containerd_container", image=IMAGE, **{"state": "present", **other}))
     (made,) = site.converge(asked(**{option: case.value}))
     assert made.actions == ["create container row", "start container row"]
     assert at(made, case.place) == first
