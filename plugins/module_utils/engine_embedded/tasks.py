@@ -33,6 +33,7 @@ from ..runtime.supervision import mark_asked, results, tell, wake, wanted
 from ..runtime.task_record import Ending, TaskRecord
 
 if t.TYPE_CHECKING:
+    from ..libexec.execution import Execution
     from ..runtime.bundle import Bundle
     from ..runtime.launch import Launch
 
@@ -203,14 +204,24 @@ class EmbeddedTasks:
     def health(self, container_id: str) -> t.Mapping[str, t.Any]:
         return results(self._results(container_id))
 
-    def exec(self, container: Container, process: t.Mapping[str, t.Any], timeout: float) -> t.Tuple[int, bytes]:
-        from ..libexec.once import run_once
+    def exec(self, container: Container, process: t.Mapping[str, t.Any], stdin: bool = False) -> Execution:
+        from ..libexec.execution import RuntimeExecution
 
-        status = self.state(container.id).status
-        if status != RUNNING:
-            raise FailedPrecondition(f"the container {container.id[:12]} is {status}")
-        runtime = self._program(container)
-        return run_once(runtime.command, container.id, process, self._path(container.id), timeout)
+        init, runtime = self._entered(container)
+        return RuntimeExecution(runtime.command, container.id, init, process, self._path(container.id), stdin)
+
+    def spawn(self, container: Container, process: t.Mapping[str, t.Any]) -> str:
+        from ..libexec.execution import spawn
+
+        runtime = self._entered(container)[1]
+        return spawn(runtime.command, container.id, process, self._path(container.id))
+
+    def _entered(self, container: Container) -> t.Tuple[int, RuntimeProgram]:
+        """The first process and the runtime of a container that runs."""
+        state = self.state(container.id)
+        if state.status != RUNNING:
+            raise FailedPrecondition(f"the container {container.id[:12]} is {state.status}")
+        return state.pid, self._program(container)
 
     # Looking
 

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
 import os
-import re
 import shlex
 import subprocess
 import typing as t
 
-from ...errors import EngineError, FailedPrecondition
+from ...errors import FailedPrecondition
 from ...hostfs.atomic import read_file, write_file
 from ...libexec.install import link, put
 from ...libexec.starter import LINK, command
 from ...runtime_spec.cgroups import systemd_runs
 from . import boot
+from .sources import sources
 
-_IMPORT = re.compile(r"^ *from (\.+)([\w.]*) import (\([^)]*\)|[^\n#]*)", re.MULTILINE)
 _UNITS = "/etc/systemd/system"
 _DATA_ROOT = "/var/lib/fleet-containerd"
 _SECONDS = 60.0
@@ -53,7 +51,7 @@ exec {command}
 
 def install(data_root: str) -> None:
     """Have the program of this release on the host, and the host's boot call it."""
-    link(data_root, LINK, put(data_root, sources()))
+    link(data_root, LINK, put(data_root, boot_sources()))
     script = os.path.join(data_root, "libexec", "restore")
     words = " ".join(map(shlex.quote, command(data_root, "restore", data_root)))
     _write(script, _SCRIPT.format(command=words), 0o755)
@@ -90,52 +88,6 @@ def _escaped(path: str) -> str:
 
 
 @functools.cache
-def sources() -> t.Sequence[t.Tuple[str, str]]:
-    """The paths (without ending) and texts of boot.py and of what it imports, below the package fleet, and of the packages."""
-    return tuple(_sources())
-
-
-def _sources() -> t.Iterator[t.Tuple[str, str]]:
-    root = boot.__name__.rsplit(".", 3)[0]
-    pending, texts = [boot.__name__], {}
-    while pending:
-        name = pending.pop()
-        if name in texts:
-            continue
-        source = _source(name)
-        if source is not None:
-            texts[name] = source
-            pending += _imported(name, source)
-    packages = {"fleet"}
-    for name in sorted(texts):
-        path = "fleet/" + name[len(root) + 1 :].replace(".", "/")
-        yield path, texts[name]
-        parts = path.split("/")[:-1]
-        packages.update("/".join(parts[: number + 1]) for number in range(len(parts)))
-    for package in sorted(packages):
-        yield f"{package}/__init__", ""
-
-
-def _imported(name: str, source: str) -> t.Iterator[str]:
-    """The full names of what may be modules of ours."""
-    for dots, module, names in _IMPORT.findall(source):
-        base = ".".join([*name.split(".")[: -len(dots)], *([module] if module else [])])
-        yield base
-        yield from (f"{base}.{word}" for word in re.findall(r"(\w+)(?: as \w+)?", names))
-
-
-def _source(name: str) -> t.Optional[str]:
-    """The text of a module; None for what is none: a package, a stub, a name in a module."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:
-        # What should have the module is no package.
-        return None
-    if spec is None or spec.submodule_search_locations is not None or spec.loader is None:
-        return None
-    loader: t.Any = spec.loader
-    try:
-        source: t.Optional[str] = loader.get_source(name)
-    except ImportError as error:
-        raise EngineError(f"the source of {name} cannot be read: {error.__cause__ or error}") from error
-    return source
+def boot_sources() -> t.Sequence[t.Tuple[str, str]]:
+    """The program that starts containers while no task is there: the paths and texts of its modules."""
+    return tuple(sources(boot.__name__))
