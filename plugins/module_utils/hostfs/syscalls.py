@@ -85,6 +85,13 @@ def rename_new(old: str, new: str) -> None:
     _check(call(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), ctypes.c_uint(_RENAME_NOREPLACE)), new)
 
 
+def file_system(fd: int) -> int:
+    """fstatfs(2): the number of the kind of file system that fd is on (linux/magic.h). OSError on failure."""
+    found = ctypes.create_string_buffer(256)
+    _check(libc().fstatfs(fd, found), "fstatfs")
+    return int.from_bytes(found.raw[:4], sys.byteorder)
+
+
 class _OpenHow(ctypes.Structure):
     _fields_ = [("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64)]
 
