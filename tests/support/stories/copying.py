@@ -302,3 +302,47 @@ def not_there(copies: Copies) -> None:
     assert "file system of its own (proc)" in copies.refused(copies.copy("/proc/x", "quick", path=source))
     assert copies.refused(copies.copy("/etc/x", "quick", path=source)) == "quick:/etc/x: it is read-only there"
     copies.converge(copies.copy("/run/quick/own/x", "quick", path=source))
+
+
+def from_the_controller(copies: Copies) -> None:
+    """A directory and a content that the controller sends."""
+    top = copies.host / "site"
+    copies.file("site/large", os.urandom(300_000))
+    copies.file("site/sub/small", b"small\n", 0o600)
+    into = copies.copy("/out/site", path=str(top), source="controller")
+    made = copies.converge(into)
+    assert made.actions == [f"copy {top} to web:/out/site (4 files and directories)"]
+    back = copies.back("/out/site")
+    assert (back / "large").read_bytes() == (top / "large").read_bytes()
+    assert (shown(back / "sub/small"), shown(back / "sub")) == ("-rw------- 33:44", "drwxr-xr-x 33:44")
+    # As large, with another content.
+    copies.file("site/sub/small", b"SMALL\n", 0o600)
+    changed = copies.converge(into)
+    assert list(changed.value("diff")["after"]) == ["web:/out/site/sub/small"]
+    one = copies.converge(copies.copy("/etc/one", path=str(top / "sub/small"), source="controller", mode="preserve"))
+    assert (one.value("diff")["before"], one.value("diff")["after"]) == ("", "SMALL\n")
+    said = copies.refused(copies.copy("/etc/one", path=f"{top}/none", source="controller"))
+    assert said.startswith(f"path: there is no {top}/none on the controller")
+    words = "s3cret-words"
+    content = copies.converge(copies.copy("/etc/content", content=f"{words}\n"))
+    assert content.actions == ["write web:/etc/content"]
+    assert words not in str(content.value("invocation")) + content.actions[0]
+    assert copies.back("/etc/content").read_text() == f"{words}\n"
+    assert shown(copies.back("/etc/content")) == "-rw-r--r-- 33:44"
+    # What is there keeps its mode.
+    copies.converge(copies.copy("/etc/old", content={"a": [1]}))
+    assert (copies.back("/etc/old").read_text(), shown(copies.back("/etc/old"))) == ('{"a": [1]}', "-rw------- 33:44")
+    binary = copies.copy("/etc/binary", content="AAEC/w==", content_is_b64=True, mode="0600")
+    assert copies.converge(binary).value("diff")["src_binary"] == 1
+    assert copies.back("/etc/binary").read_bytes() == b"\0\1\2\xff"
+    for options, message in (
+        ({"content": "x", "path": "/x"}, "path: give either it or content"),
+        ({}, "path: give either it or content"),
+        ({"content": "x", "archive": True}, "archive: true keeps what content would set: give one of them"),
+        ({"content": "not b64", "content_is_b64": True}, "content: it is not Base64, as content_is_b64=true says"),
+        (
+            {"content": "x", "direction": "from"},
+            "content: it is not possible with direction=from: give path, where the copy goes",
+        ),
+    ):
+        assert copies.refused(copies.copy("/etc/x", **t.cast(t.Dict[str, t.Any], options))) == message
