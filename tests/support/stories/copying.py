@@ -37,6 +37,7 @@ class Copies:
 
     def __init__(self, site: AnySite, image: str, host: pathlib.Path, state: str = "present") -> None:
         self.site, self.host, self.image, self.state = site, host, image, state
+        self._backs = 0
         host.mkdir()
         self.make("web")
 
@@ -59,7 +60,8 @@ class Copies:
 
     def back(self, path: str, container: str = "web") -> pathlib.Path:
         """A copy of what the container has at a path, on the host."""
-        there = self.host / "back"
+        self._backs += 1
+        there = self.host / f"back{self._backs}"
         self.site.play(self.copy(path, container, path=str(there), direction="from", archive=True))
         return there
 

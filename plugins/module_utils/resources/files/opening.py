@@ -6,15 +6,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 import typing as t
 
 from ...engine.models import CREATED, PAUSED, RUNNING, Mount, TaskState
-from ...errors import FailedPrecondition, NotFound, Unavailable, from_os_error, printable
+from ...errors import FailedPrecondition, Unavailable, from_os_error, printable
 from ...hostfs.atomic import closing
 from ...hostfs.put import Attributes, make_directory
 from ...hostfs.view import Mounted, Spot, View
-from ...runtime.rootfs import opened
+from ...runtime.rootfs import apart
 from ..container.find import task_of
 from ..container.volumes import pending, prepare
 
@@ -23,6 +22,8 @@ if t.TYPE_CHECKING:
     from ...engine.models import Container
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+#: A directory without files.
+_EMPTY = Mount("tmpfs", "tmpfs", ("ro", "size=4k"))
 _ABSENT = "is on a {}, which has no files while the container does not run: start the container first"
 
 
@@ -40,8 +41,7 @@ def view_of(engine: Engine, container: Container, name: str, write: bool = False
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
     if write:
         prepare(engine, container, mounts)
-    directory = engine.container_dir(container.id) if write else tempfile.gettempdir()
-    with opened(mounts if write else list(map(_readonly, mounts)), directory) as root, closing(_nothing()) as nothing:
+    with apart(mounts if write else list(map(_readonly, mounts))) as root, apart([_EMPTY]) as nothing:
         view = View(root, {}, bool((container.spec.get("root") or {}).get("readonly")))
         tree = _Tree(view, nothing, write, set() if write else pending(engine, container))
         with tree:
@@ -93,15 +93,6 @@ def _readonly(mount: Mount) -> Mount:
         elif key not in ("upperdir", "workdir"):
             options.append(one)
     return mount._replace(options=tuple(options))
-
-
-def _nothing() -> int:
-    """An open directory that is empty, and has no name any more."""
-    path = tempfile.mkdtemp()
-    try:
-        return os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    finally:
-        os.rmdir(path)
 
 
 class _Tree:
@@ -165,13 +156,3 @@ class _Tree:
             make_directory(spot, Attributes(root.st_uid, root.st_gid, 0o755))
         else:
             self._view.mounts[spot.path] = Mounted(self._nothing)
-
-
-def look(engine: Engine, name: str) -> Container:
-    """The container with this name or id. NotFound."""
-    from ..container.find import find_container
-
-    container = find_container(engine, name)
-    if container is None:
-        raise NotFound(f"container: there is no container {printable(name, 100)}")
-    return container

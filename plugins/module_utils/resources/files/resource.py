@@ -12,14 +12,14 @@ import stat
 import typing as t
 
 from ...engine.labels import NAME
-from ...errors import EngineError, FailedPrecondition, printable
+from ...errors import EngineError, printable
 from ...hostfs.places import DIRECTORY as _DIRECTORY
 from ...hostfs.places import place
 from ...hostfs.view import View
 from ...kernel.converge import Facts, Plan, Step
 from ...runtime_spec.user_namespace import Mapping
 from ...runtime_spec.users import resolve_groups, resolve_user
-from ..container.find import elsewhere_or_warning, find_container
+from ..container.find import wanted
 from ..container.jobs import container_lock
 from ..volume.desired import id_of
 from .desired import check_archive, desired
@@ -46,15 +46,11 @@ class CopyResource:
         return desired(params)
 
     def observe(self, want: WantedCopy, engine: Engine) -> FoundCopy:
-        container = find_container(engine, want.container)
-        if container is None:
-            elsewhere = elsewhere_or_warning(want.engine, engine, want.container)[0]
-            raise FailedPrecondition(elsewhere or f"container: there is no container {printable(want.container, 100)}")
-        return FoundCopy(container)
+        return FoundCopy(wanted(engine, want.engine, want.container))
 
     def lock(self, want: WantedCopy, engine: Engine) -> t.ContextManager[t.Any]:
-        found = find_container(engine, want.container)
-        return container_lock(engine, (found.labels.get(NAME) if found else "") or want.container)
+        found = wanted(engine, want.engine, want.container)
+        return container_lock(engine, found.labels.get(NAME) or found.id)
 
     def plan(self, want: WantedCopy, have: FoundCopy, engine: Engine) -> Plan:
         with _Copy(engine, have.container, want) as copy:
