@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import gzip
 import itertools
@@ -41,41 +40,32 @@ class Log:
         return from_cri(line) if self.cri else from_json(line)
 
     def backwards(self, fd: int, end: int) -> t.Iterator[Record]:
-        """The records up to a position in an open file of this log (-1: there was none), and those of the files before it; the last one first."""
-        for lines in self._blocks(fd, end):
+        """The records up to a position in an open file of this log (-1: it has none), and those of the files before; the last one first."""
+        for lines in self._blocks(fd, end) if fd >= 0 else ():
             yield from filter(None, map(self.parse, reversed(lines)))
 
     def _blocks(self, fd: int, end: int) -> t.Iterator[t.List[bytes]]:
-        if fd < 0:
-            return
         yield from blocks(fd, end)
-        seen, older = [os.fstat(fd)], False
-        for path in [self.path, *self.rotated()]:
+        seen = [os.fstat(fd)]
+        names = [self.path, *self.rotated()]
+        # Those before it in the list are newer: somebody rotates meanwhile.
+        newer = list(itertools.takewhile(lambda path: not same_file(path, seen[0]), names))
+        for path in names[len(newer) + 1 :] if len(newer) < len(names) else names:
             try:
                 with open(path, "rb", buffering=0) as stream:
                     found = os.fstat(stream.fileno())
-                    # Files before the open one in this list are newer: somebody rotates meanwhile, and one may show up again.
+                    # A file may show up again under its next name.
                     if any(os.path.samestat(found, one) for one in seen):
-                        older = True
-                    elif older or not self._has(seen[0]):
-                        seen.append(found)
-                        yield from (
-                            [gzip.GzipFile(fileobj=stream).read(_UNPACKED).split(b"\n")]
-                            if path.endswith(".gz")
-                            else blocks(stream.fileno(), found.st_size)
-                        )
+                        continue
+                    seen.append(found)
+                    if path.endswith(".gz"):
+                        yield gzip.GzipFile(fileobj=stream).read(_UNPACKED).split(b"\n")
+                    else:
+                        yield from blocks(stream.fileno(), found.st_size)
             except FileNotFoundError:
                 continue
             except (OSError, EOFError) as error:
                 raise from_os_error(error if isinstance(error, OSError) else OSError(str(error)), f"reading {path}") from error
-
-    def _has(self, file: os.stat_result) -> bool:
-        """Whether a file of this log still has a name."""
-        for path in [self.path, *self.rotated()]:
-            with contextlib.suppress(OSError):
-                if os.path.samestat(os.stat(path), file):
-                    return True
-        return False
 
     def rotated(self) -> t.List[str]:
         """The files before the present one, the newest first. The kubelet adds the time to the name, and compresses all but one."""
@@ -84,6 +74,13 @@ class Log:
             return sorted((one for one in found if not one.endswith(".tmp")), reverse=True)
         names = itertools.takewhile(os.path.exists, (rotated(self.path, number) for number in itertools.count(1)))
         return list(names)
+
+
+def same_file(path: str, file: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), file)
+    except OSError:
+        return False
 
 
 def log_of(engine: Engine, container: Container, name: str) -> Log:

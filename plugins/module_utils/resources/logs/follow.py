@@ -10,7 +10,7 @@ import os
 import typing as t
 
 from ...runtime.json_log import LONGEST_LINE
-from .find import Log
+from .find import Log, same_file
 from .formats import Record
 
 _CHUNK = 256 * 1024
@@ -26,7 +26,7 @@ class Tail:
             self._to_last_line()
 
     def before(self) -> t.Iterator[Record]:
-        """The records before that moment, the last one first."""
+        """The records before that moment, the last one first. Not after new()."""
         return self._log.backwards(self._fd, self._begin)
 
     def __enter__(self) -> Tail:
@@ -56,8 +56,10 @@ class Tail:
 
     def _newer(self) -> t.List[str]:
         """The files after the one that is open, the oldest first."""
-        names = [self._log.path, *(self._log.rotated() if self._fd >= 0 else ())]
-        newer = list(itertools.takewhile(lambda path: not _is(path, self._fd), names))
+        if self._fd < 0:
+            return [self._log.path]
+        present, names = os.fstat(self._fd), [self._log.path, *self._log.rotated()]
+        newer = list(itertools.takewhile(lambda path: not same_file(path, present), names))
         # If the open one has no name any more, files between it and the present one are gone, too.
         return newer[::-1] if len(newer) < len(names) else newer[:1]
 
@@ -72,10 +74,3 @@ class Tail:
 
 def _opened(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-
-
-def _is(path: str, fd: int) -> bool:
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(fd))
-    except OSError:
-        return False
