@@ -22,7 +22,7 @@ from .formats import Record, from_cri, from_json
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
-    from ...engine.models import Container
+    from ...engine.models import Container, TaskState
 
 #: nerdctl (pkg/labels, pkg/logging).
 _STATE_DIR, _LOG_CONFIG = "nerdctl/state-dir", "log-config.json"
@@ -83,14 +83,15 @@ def same_file(path: str, file: os.stat_result) -> bool:
         return False
 
 
-def log_of(engine: Engine, container: Container, name: str) -> Log:
+def log_of(engine: Engine, container: Container, task: t.Optional[TaskState], name: str) -> Log:
     """FailedPrecondition, Unimplemented, when nobody keeps what it prints."""
     if DESIRED in container.extensions:
-        if values_of(container).get("log_driver") == "none":
+        path, driver = log_path(engine.container_path(container.id), container.id), values_of(container).get("log_driver")
+        if driver == "none" or (task and not task.log_path and not os.path.exists(path)):
             raise FailedPrecondition(
-                f"container: {name} has log_driver none, so nobody keeps what it prints: give it log_driver json-file"
+                f"container: {name} has log_driver {driver or 'none'}, and nobody keeps what it prints: give it log_driver json-file"
             )
-        return Log(log_path(engine.container_path(container.id), container.id))
+        return Log(path)
     if container.cri_log:
         return Log(container.cri_log, cri=True)
     state = container.labels.get(_STATE_DIR)

@@ -52,7 +52,7 @@ def container_logs(params: t.Mapping[str, t.Any], engine: Engine) -> Facts:
     container = wanted(engine, EngineOptions.of(params), params["container"])
     task = task_of(engine, container)
     want = _wanted(params, task)
-    log = log_of(engine, container, params["container"])
+    log = log_of(engine, container, task, params["container"])
     with Tail(log) as tail:
         lines, truncated = _present(tail, want)
         end = _followed(engine, container, want, tail, lines) if want.follow else ""
