@@ -12,7 +12,7 @@ from ..errors import InvalidArgument, printable
 
 _CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[rwxXst]*|[ugo]))+)\Z")
 _SHIFT = {"u": 6, "g": 3, "o": 0}
-_SPECIAL = {"u": stat.S_ISUID, "g": stat.S_ISGID, "o": 0}
+_SPECIAL = {"u": stat.S_ISUID, "g": stat.S_ISGID, "o": stat.S_ISVTX}
 
 #: From a mode, and whether it is a directory's, to the wanted mode.
 Change = t.Callable[[int, bool], int]
@@ -30,7 +30,7 @@ def parse_mode(value: t.Any, option: str) -> Change:
         raise InvalidArgument(
             f"{option}: {printable(value, 80)!r} is not a mode: expected octal digits such as '0644', or symbols such as u=rw,g=r,o="
         )
-    parts = [(one[1] or "a", re.findall(r"([-+=])([rwxXst]*|[ugo])", one[2])) for one in clauses if one]
+    parts = [(one[1] or "a", re.findall(r"([-+=])([ugo]|[rwxXst]*)", one[2])) for one in clauses if one]
 
     def changed(mode: int, directory: bool) -> int:
         for who, actions in parts:
@@ -50,7 +50,7 @@ def _applied(mode: int, directory: bool, who: str, sign: str, what: str) -> int:
             granted |= 1
         bits |= granted << _SHIFT[one]
         cleared |= 7 << _SHIFT[one] | _SPECIAL[one]
-        if "s" in what:
+        if "s" in what and one != "o":
             bits |= _SPECIAL[one]
     if "t" in what:
         bits |= stat.S_ISVTX

@@ -23,7 +23,7 @@ if t.TYPE_CHECKING:
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 #: A directory without files.
-_EMPTY = Mount("tmpfs", "tmpfs", ("ro", "size=4k"))
+_EMPTY = Mount("tmpfs", "tmpfs", ("size=4k",))
 _ABSENT = "is on a {}, which has no files while the container does not run: start the container first"
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pathlib
+import typing as t
 
 import pytest
 
@@ -14,6 +15,7 @@ from ansible_collections.fleet.containerd.tests.support.images import Layout, sm
 from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
 from ansible_collections.fleet.containerd.tests.support.stories import copying as stories
 from ansible_collections.fleet.containerd.tests.support.stories.copying import Copies
+from ansible_collections.fleet.containerd.tests.support.wrong_values import complaint
 
 
 @pytest.fixture
@@ -36,3 +38,44 @@ def test_volumes(site: MemorySite, registry: FakeRegistry, layout: Layout, tmp_p
 
 def test_what_has_no_files(copies: Copies) -> None:
     stories.not_there(copies)
+
+
+WRONG: t.List[t.Tuple[str, t.Any]] = [
+    ("container", "nobody"),
+    ("container_path", "etc/x"),
+    ("container_path", "/etc/../x"),
+    ("path", "relative"),
+    ("path", "/is/not/there"),
+    ("direction", "sideways"),
+    ("source", "moon"),
+    ("content_is_b64", True),
+    ("owner", "somebody"),
+    ("owner", "4294967296"),
+    ("group", "everybody"),
+    ("mode", "0999"),
+    ("mode", "u=rwz"),
+    ("directory_mode", "rwx"),
+    ("archive", "perhaps"),
+    ("follow", "perhaps"),
+    ("local_follow", "perhaps"),
+    ("force", "perhaps"),
+    ("decrypt", "perhaps"),
+]
+
+
+def test_wrong_values(copies: Copies) -> None:
+    """The message names option and value, and nothing is changed."""
+    source = str(copies.file("new", b"new"))
+    problems = []
+    for option, value in WRONG:
+        for check in (True, False):
+            given = {"container": "web", "container_path": "/etc/x", "path": source, option: value}
+            result = copies.site.play(
+                {"name": option, "fleet.containerd.containerd_container_copy": given},
+                check=check,
+                failing=True,
+            ).last
+            said = complaint(option, value, result.result)
+            problems += [f"{option}={value}: {said}"] if said else []
+    assert not problems, "\n".join(problems)
+    assert not (copies.back("/etc") / "x").exists()
