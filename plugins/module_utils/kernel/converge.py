@@ -64,11 +64,11 @@ class Plan(t.NamedTuple):
     after: t.Union[str, t.Mapping[str, t.Any], t.Callable[[t.Any], t.Mapping[str, t.Any]]] = {}
     facts: t.Callable[[t.Any], Facts] = _no_facts
     path: str = ""
-    more: t.Mapping[str, t.Any] = {}
     warnings: t.Sequence[str] = ()
     foresee: t.Optional[t.Callable[[], t.Sequence[str]]] = None
     undone: str = ""
     around: t.ContextManager[t.Any] = contextlib.nullcontext()
+    more: t.Mapping[str, t.Any] = {}
 
     def diff(self, have: t.Any) -> t.Dict[str, t.Any]:
         """The diff for --diff. have: the final observation."""

@@ -42,25 +42,18 @@ def diff_of(
 
 
 def _file(source: t.Any, target: Target, one: Difference, owner: t.Callable[[int, int], t.Tuple[int, int]]) -> Diff:
-    name, more = target.name(""), {}
-    texts: t.List[t.Any] = []
-    for side, content, size in (
-        ("dst", lambda: _there(target), one.have.st_size if one.have else 0),
-        ("src", lambda: _here(source, one.entry), one.entry.size),
-    ):
-        if size > LIMIT:
-            more[f"{side}_larger"] = LIMIT
-            continue
-        data = content()
-        if data is None:
-            return Diff({name: _have(one, owner)}, {name: _want(one, owner)})
-        if b"\0" in data:
-            more[f"{side}_binary"] = 1
-        texts.append(data.decode("utf-8", "backslashreplace"))
-    headers = {"before_header": _header(name, _have(one, owner)), "after_header": _header(name, _want(one, owner))}
+    name, before, after = target.name(""), _have(one, owner), _want(one, owner)
+    there = _there(target) if one.have and one.have.st_size <= LIMIT else b""
+    here = _here(source, one.entry) if one.entry.size <= LIMIT else b""
+    if here is None:
+        return Diff({name: before}, {name: after})
+    sizes = {"dst": one.have.st_size if one.have else 0, "src": one.entry.size}
+    more: t.Dict[str, t.Any] = {f"{side}_larger": LIMIT for side, size in sizes.items() if size > LIMIT}
+    more.update({f"{side}_binary": 1 for side, data in (("dst", there), ("src", here)) if b"\0" in data})
+    headers = {"before_header": _header(name, before), "after_header": _header(name, after)}
     if more:
-        return Diff({name: _have(one, owner)}, {name: _want(one, owner)}, {**headers, **more})
-    return Diff(texts[0], texts[1], headers)
+        return Diff({name: before}, {name: after}, {**headers, **more})
+    return Diff(there.decode("utf-8", "backslashreplace"), here.decode("utf-8", "backslashreplace"), headers)
 
 
 def _header(name: str, state: t.Mapping[str, t.Any]) -> str:

@@ -55,7 +55,7 @@ def _runs(task: t.Optional[TaskState]) -> bool:
 
 
 def _same(before: TaskState, after: t.Optional[TaskState]) -> bool:
-    return bool(after) and _runs(after) and after.pid == before.pid
+    return after is not None and _runs(after) and after.pid == before.pid
 
 
 @contextlib.contextmanager

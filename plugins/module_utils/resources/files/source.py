@@ -127,7 +127,7 @@ class Text:
             os.close(fd)
 
 
-def bytes_of(source: t.Any, entry: Entry) -> t.Iterator[bytes]:
+def bytes_of(source: t.Any, entry: Entry) -> t.Generator[bytes, None, None]:
     """The content of a file, in blocks."""
     with source.content(entry) as (fd, offset):
         yield from blocks_of(fd, offset, entry.size)
