@@ -29,7 +29,8 @@ options:
     required: true
   tail:
     description:
-      - How many lines to return, the last ones, or V(all). At most 16 MiB are returned in any case, see RV(truncated).
+      - How many lines to return, the last ones, or V(all). At most 16 MiB or 262144 lines are returned in any case, see
+        RV(truncated).
       - With O(follow) this is about those that are there already. V(0) waits for new ones only.
     type: str
     default: all
@@ -127,7 +128,7 @@ matched:
   returned: always
   type: bool
 truncated:
-  description: Whether there was more than 16 MiB of output, and the first part of it is left out.
+  description: Whether there was more output than a task returns, and the first part of it is left out.
   returned: always
   type: bool
 timed_out:

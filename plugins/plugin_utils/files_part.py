@@ -8,7 +8,6 @@ module_utils/resources/files/part.py reads it.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
@@ -123,9 +122,3 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     member.size, member.mode = size, 0o600
     return member
-
-
-@contextlib.contextmanager
-def as_it_is(path: str) -> t.Iterator[str]:
-    """For files that are not decrypted."""
-    yield path

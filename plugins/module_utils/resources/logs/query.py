@@ -21,8 +21,8 @@ if t.TYPE_CHECKING:
     from ...engine.api import Engine
     from ...engine.models import Container
 
-#: Characters that a task returns at most.
-_LIMIT = 16 * 1024 * 1024
+#: Characters that a task returns at most. A short line counts more, as it takes more memory than it has characters.
+_LIMIT, _SHORT = 16 * 1024 * 1024, 64
 #: Seconds between two looks at the log, and at the container; and how long the last output may take to arrive.
 _LOOK, _STATE, _LATE = 0.1, 0.5, 2.0
 
@@ -116,7 +116,7 @@ def _present(tail: Tail, want: Wanted) -> t.Tuple[t.List[Record], bool]:
         # The first piece of a line comes later here. Two streams may each have one that is not complete.
         if want.tail is not None and ends > want.tail + 1:
             break
-        size += len(record.text) + 1
+        size += max(_SHORT, len(record.text))
         if size > _LIMIT:
             truncated = True
             break
@@ -132,7 +132,7 @@ def _followed(engine: Engine, container: Container, want: Wanted, tail: Tail, li
     if any(matches(one.text) for one in lines):
         return "pattern"
     deadline = time.monotonic() + want.timeout if want.timeout else float("inf")
-    looked, ended, size = 0.0, False, sum(len(one.text) for one in lines)
+    looked, ended, size = 0.0, False, sum(max(_SHORT, len(one.text)) for one in lines)
     pieces: t.List[Record] = []
     while True:
         now = time.monotonic()
@@ -144,7 +144,7 @@ def _followed(engine: Engine, container: Container, want: Wanted, tail: Tail, li
             new = [one for one in pieces if one.stream == record.stream]
             pieces = [one for one in pieces if one.stream != record.stream]
             lines += joined(new)
-            size += len(lines[-1].text)
+            size += max(_SHORT, len(lines[-1].text))
             if matches(lines[-1].text):
                 return "pattern"
             if size > _LIMIT:
