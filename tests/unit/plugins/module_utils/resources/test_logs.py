@@ -14,6 +14,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.logs import query
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.logs.find import Log
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.logs.follow import Tail
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.logs.formats import (
@@ -76,6 +77,17 @@ def test_what_is_chosen(logs: Logs) -> None:
     )
     matched = [logs.read(pattern=pattern).value("matched") for pattern in ("^thr..$", "nothing")]
     assert matched == [True, False]
+
+
+def test_too_much(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last part of it is returned."""
+    monkeypatch.setattr(query, "_LIMIT", 1000)
+    logs.write(*(("01", "stdout", f"line {number}\n") for number in range(100)))
+    found = logs.read()
+    assert (found.value("truncated"), found.value("lines"), found.value("output").split("\n")[-1]) == (True, 15, "line 99")
+    assert not logs.read(tail="3").value("truncated")
+    logs.write(*(("01", "stderr", f"{number}" * 300 + "\n") for number in range(3)))
+    assert logs.read(tail="2").value("lines") == 2
 
 
 def test_since_the_start(logs: Logs) -> None:
