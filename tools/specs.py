@@ -22,8 +22,10 @@ FRAGMENTS = ROOT / "plugins" / "doc_fragments"
 SPECS = ROOT / "plugins" / "module_utils" / "argument_specs"
 #: Options that come from the environment of the task when they are not set.
 ENVIRONMENT = {"address": "CONTAINERD_ADDRESS", "namespace": "CONTAINERD_NAMESPACE"}
-#: Options that are secrets (or suboptions, with the names of their options), and options that only look so to ansible-core by their names.
+#: Options that are secrets (or suboptions, with the names of their options), those that are secrets only as options of a module itself,
+#: and options that only look so to ansible-core by their names.
 SECRETS = {"header", "password", "token", "src_password", "src_token", "secrets.content"}
+SECRET_OF_MODULES = {"content"}
 PUBLIC = {"keys", "secret_keys", "secrets"}
 KEYS = ("type", "elements", "choices", "default", "required", "aliases")
 HEADER = """# Copyright (c) 2026, fleet.containerd contributors
@@ -74,7 +76,7 @@ def argument(name: str, option: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     """One entry of an argument spec. name: of a suboption with that of its option, option.suboption."""
     found: t.Dict[str, t.Any] = {key: option[key] for key in KEYS if key in option}
     last = name.rpartition(".")[2]
-    if SECRETS & {name, last}:
+    if SECRETS & {name, last} or name in SECRET_OF_MODULES:
         found["no_log"] = True
     if PUBLIC & {name, last}:
         found["no_log"] = False

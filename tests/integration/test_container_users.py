@@ -371,3 +371,43 @@ def test_a_reboot(site: Networked) -> None:
     assert site.page(f"http://{HOST}:8080/", outside=True) == "hello from web"
     site.container("web", state="absent")
     assert left(site) == [[], [], []]
+
+
+@two
+def test_files_are_copied(site: Networked) -> None:
+    """Owners are those in the container, in either direction, also in memory that only its users may write to; numbers that it has not are
+    an error.
+    """
+    source = site.base / "new"
+    source.write_text("new")
+    source.chmod(0o640)
+
+    def copy(path: str, failing: bool = False, **options: t.Any) -> t.Dict[str, t.Any]:
+        given = {"path": str(source), **site.defaults, **options}
+        result = site.modules.result("containerd_container_copy", container="web", container_path=path, **given)
+        assert bool(result.get("failed")) is failing, result
+        return result
+
+    pid = pid_of(site.web(userns_mode="auto", tmpfs=["/mem"], volumes=["data:/data"], user="7:8"))
+    paths = ("/own/new", "/mem/new", "/data/new")
+    for path in paths:
+        assert [copy(path)["changed"] for _time in range(2)] == [True, False]
+    shown = copy("/own/root", owner="0", group="0")["diff"]["after_header"]
+    assert shown == "web:/own/root (owner 0, group 0, mode 0640)"
+    printed = inside(site, pid, f"stat -c '%n %u:%g %a' {' '.join(paths)} /own/root")
+    assert printed == "/own/new 7:8 640\n/mem/new 7:8 640\n/data/new 7:8 640\n/own/root 0:0 640"
+    assert "the container has the users 0 to 65535" in copy("/own/x", owner="65536", failing=True)["msg"]
+    tree = site.base / "tree"
+    tree.mkdir()
+    (tree / "file").write_text("in memory")
+    copy("/mem/tree", path=str(tree))
+    assert inside(site, pid, "stat -c '%u:%g' /mem/tree; cat /mem/tree/file") == "7:8\nin memory"
+    back = site.base / "back"
+    copy("/own/file", path=str(back), direction="from", archive=True)
+    assert (back.stat().st_uid, back.stat().st_gid) == (7, 8)
+    site.container("web", state="stopped")
+    copy("/own/stopped")
+    copy("/data/stopped", archive=True)
+    pid = pid_of(site.container("web", state="started"))
+    assert inside(site, pid, "stat -c '%u:%g %a' /own/stopped /data/stopped") == "7:8 640\n0:0 640"
+    site.container("web", state="absent", keep_volumes=False)

@@ -101,6 +101,7 @@ class Container(t.NamedTuple):
     """A container record. id is 64 hex digits; its human name is a label (engine/labels.py).
 
     image: the name of the image record, for information. spec: the OCI runtime spec. extensions: JSON objects by name.
+    cri_log: the log of one that the kubelet has made.
     """
 
     id: str
@@ -113,6 +114,7 @@ class Container(t.NamedTuple):
     extensions: t.Mapping[str, t.Mapping[str, t.Any]] = {}
     created_at: float = 0.0
     updated_at: float = 0.0
+    cri_log: str = ""
 
 
 class TaskIO(t.NamedTuple):

@@ -8,7 +8,7 @@ import typing as t
 
 from ..engine.labels import NAME
 from ..engine.models import Container, Labels, Runtime
-from ..errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, printable
+from ..errors import AlreadyExists, DataLoss, FailedPrecondition, InvalidArgument, NotFound, printable
 from ..rpc import protobuf
 from ..runtime_spec.user_namespace import Mapping
 from .values import Message, json_any, json_of, label_filter, seconds
@@ -21,6 +21,8 @@ SPEC = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
 RUNC_OPTIONS = "containerd.runc.v1.Options"
 #: The type of our extensions; those with another type belong to other tools.
 EXTENSION = "fleet.containerd/json"
+#: The extension of the CRI plugin.
+_CRI = "io.cri-containerd.container.metadata"
 _UPDATABLE = ("labels", "spec", "extensions", "image")
 
 
@@ -44,7 +46,18 @@ def _container(message: Message) -> Container:
         extensions=extensions,
         created_at=seconds(message["created_at"]),
         updated_at=seconds(message["updated_at"]),
+        cri_log=_cri_log(message["extensions"]),
     )
+
+
+def _cri_log(extensions: t.Mapping[str, Message]) -> str:
+    """containerd, internal/cri/store/container/metadata.go. It has no promise to us, so anything else is no log."""
+    found = extensions.get(_CRI)
+    try:
+        path = json_of(found, _CRI)["Metadata"]["LogPath"] if found and found["type_url"] != EXTENSION else ""
+    except (DataLoss, KeyError, TypeError):
+        return ""
+    return path if isinstance(path, str) else ""
 
 
 def _binary(options: t.Optional[Message]) -> str:

@@ -60,13 +60,13 @@ def _enter(parent_fd: int, name: str) -> int:
         if error.errno not in (errno.ENOSYS, errno.EPERM):
             raise
     fd = os.open(name, _FLAGS, dir_fd=parent_fd)
-    if _mount_id(fd) != _mount_id(parent_fd):
+    if mount_id(fd) != mount_id(parent_fd):
         os.close(fd)
         raise OSError(errno.EBUSY, "something is mounted there", name)
     return fd
 
 
-def _mount_id(fd: int) -> str:
+def mount_id(fd: int) -> str:
     """The id of a descriptor's mount, for kernels without openat2 (before Linux 5.6)."""
     with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as stream:
         return next(line for line in stream if line.startswith("mnt_id:"))

@@ -12,13 +12,14 @@ import sys
 import typing as t
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT = 1, 2, 4, 8, 32
-MS_NOATIME, MS_BIND, MS_REC, MS_RELATIME = 1024, 4096, 16384, 1 << 21
+MS_NOATIME, MS_BIND, MS_REC, MS_SLAVE, MS_RELATIME = 1024, 4096, 16384, 1 << 19, 1 << 21
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 RESOLVE_NO_XDEV, RESOLVE_BENEATH, RESOLVE_IN_ROOT = 1, 8, 16
 _SYS_OPENAT2 = 437
 #: Each architecture has its own number of this old call. A 32-bit Python on a 64-bit kernel would make another call.
 _SYS_IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282} if sys.maxsize > 2**32 else {}
 _PR_SET_PDEATHSIG = 1
+_CLONE_NEWNS = 0x00020000
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1
 
 
@@ -58,6 +59,12 @@ def umount(target: str, flags: int = UMOUNT_NOFOLLOW) -> None:
     _check(libc().umount2(os.fsencode(target), flags), target)
 
 
+def unshare_mounts() -> None:
+    """unshare(2): mounts of its own for this thread. Those of others still arrive; its own are seen by nobody else. OSError."""
+    _check(libc().unshare(_CLONE_NEWNS), "unshare")
+    mount("", "/", "", MS_REC | MS_SLAVE)
+
+
 def syncfs(fd: int) -> None:
     """syncfs(2): write back the whole file system of fd. OSError reports write-back errors too."""
     _check(libc().syncfs(fd), "syncfs")
@@ -83,6 +90,13 @@ def rename_new(old: str, new: str) -> None:
     if call is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), old)
     _check(call(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), ctypes.c_uint(_RENAME_NOREPLACE)), new)
+
+
+def file_system(fd: int) -> int:
+    """fstatfs(2): the number of the kind of file system that fd is on (linux/magic.h). OSError on failure."""
+    found = ctypes.create_string_buffer(256)
+    _check(libc().fstatfs(fd, found), "fstatfs")
+    return int.from_bytes(found.raw[:4], sys.byteorder)
 
 
 class _OpenHow(ctypes.Structure):

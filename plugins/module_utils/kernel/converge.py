@@ -51,7 +51,7 @@ def _no_facts(_have: t.Any) -> Facts:
 class Plan(t.NamedTuple):
     """The steps in order; before and after of the diff (rendered already).
 
-    before and after are mappings, or the texts of the file path.
+    before and after are mappings, or the texts of the file path. more: other keys of the diff, as ansible.builtin.copy has them.
     after may also be a function of the final observation (in check mode: of the present one).
     facts: makes the Facts from the same. So the plan keeps the findings of its steps, and a resource has no state.
     warnings: those that are known before the steps. around: a context for carrying them out.
@@ -68,11 +68,12 @@ class Plan(t.NamedTuple):
     foresee: t.Optional[t.Callable[[], t.Sequence[str]]] = None
     undone: str = ""
     around: t.ContextManager[t.Any] = contextlib.nullcontext()
+    more: t.Mapping[str, t.Any] = {}
 
     def diff(self, have: t.Any) -> t.Dict[str, t.Any]:
         """The diff for --diff. have: the final observation."""
         headers = {"before_header": self.path, "after_header": self.path} if self.path else {}
-        return {"before": self.before, "after": self.after(have) if callable(self.after) else self.after, **headers}
+        return {"before": self.before, "after": self.after(have) if callable(self.after) else self.after, **headers, **self.more}
 
 
 class Resource(t.Protocol):

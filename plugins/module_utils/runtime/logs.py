@@ -56,7 +56,7 @@ def _backwards(path: str) -> t.Iterator[t.List[bytes]]:
                 # During a rotation a file may appear again under its next name.
                 if (found.st_dev, found.st_ino) not in seen:
                     seen.add((found.st_dev, found.st_ino))
-                    yield from _blocks(stream.fileno(), found.st_size)
+                    yield from blocks(stream.fileno(), found.st_size)
         except FileNotFoundError:
             return
         except OSError as error:
@@ -64,7 +64,7 @@ def _backwards(path: str) -> t.Iterator[t.List[bytes]]:
         number += 1
 
 
-def _blocks(fd: int, end: int) -> t.Iterator[t.List[bytes]]:
+def blocks(fd: int, end: int) -> t.Iterator[t.List[bytes]]:
     """The complete lines of a file, those of its last block first. A line that is too long to be ours is skipped."""
     rest = b""
     while end > 0:

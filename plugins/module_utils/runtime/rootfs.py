@@ -7,11 +7,13 @@ from __future__ import annotations
 import os
 import secrets
 import stat
+import tempfile
 import typing as t
 
 from ..engine.models import Mount
 from ..errors import FailedPrecondition, InvalidArgument, from_os_error
 from ..hostfs import mounts as host_mounts
+from ..hostfs import syscalls
 from ..hostfs.atomic import closing, make_dir
 from ..hostfs.inside import open_inside
 from ..runtime_spec.volumes import Volume
@@ -35,6 +37,29 @@ def opened(mounts: t.Sequence[Mount], directory: str) -> t.ContextManager[int]:
             os.rmdir(point)
     except OSError as error:
         raise from_os_error(error, f"looking into the root file system at {point}") from error
+
+
+def apart(mounts: t.Sequence[Mount]) -> t.ContextManager[int]:
+    """The same without a directory for it, and without a moment at which anybody could see the mount, however we end: a thread mounts it
+    where only that thread sees it.
+    """
+    import concurrent.futures
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return closing(pool.submit(_mounted_apart, mounts).result())
+
+
+def _mounted_apart(mounts: t.Sequence[Mount]) -> int:
+    place = "/"
+    try:
+        syscalls.unshare_mounts()
+        # Any directory of this host does. What is mounted is found by its descriptor.
+        place = tempfile.gettempdir()
+        for entry in mounts:
+            host_mounts.mount(entry.type, entry.source, place, entry.options)
+        return os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise from_os_error(error, f"mounting the root file system on {place}, where only this task sees it") from error
 
 
 def check_rootfs(root_fd: int) -> None:

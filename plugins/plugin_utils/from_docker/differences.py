@@ -142,13 +142,19 @@ NETWORK: t.Mapping[str, Rule] = {
     "ipam_driver_options": Rule(instead="give conflist with another ipam plugin", needless=({},)),
     "scope": Rule(instead="a network is one of its host", needless=("local",)),
 }
+COPY: t.Mapping[str, Rule] = {
+    "mode_parse": Rule(
+        instead="a mode is octal digits in quotes, or the number that YAML makes of 0644: write it so",
+        needless=("modern", "octal_string_only"),
+    ),
+}
 _FREED = Rule(instead="blobs and layers that nothing needs are always freed", needless=(True,))
 _SWARM = Module(instead="a host has no swarm")
 _COMPOSE = Module(instead="write a task of containerd_container for each service, and one of containerd_network for each network")
 
 MODULES: t.Mapping[str, Module] = {
     "docker_container": Module("containerd_container", CONTAINER),
-    "docker_container_copy_into": Module("containerd_container_copy"),
+    "docker_container_copy_into": Module("containerd_container_copy", COPY),
     "docker_container_exec": Module("containerd_container_exec"),
     "docker_container_info": Module("containerd_container_info"),
     "docker_host_info": Module("containerd_host_info"),

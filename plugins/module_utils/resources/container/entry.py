@@ -9,10 +9,10 @@ import os
 import typing as t
 
 from ...engine.models import PAUSED, RUNNING, Container
-from ...errors import EngineError, FailedPrecondition, NotFound, from_os_error, printable
+from ...errors import EngineError, FailedPrecondition, from_os_error, printable
 from ...hostfs.atomic import closing
 from ...kernel.engines import EngineOptions
-from .find import by_short_id, elsewhere_or_warning, find_container, task_of
+from .find import task_of, wanted
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -51,11 +51,7 @@ class As(t.NamedTuple):
 
 def enter(engine: Engine, options: EngineOptions, name: str, option: str = "container") -> Inside:
     """The container by its name, its id or a unique beginning of its id. NotFound; FailedPrecondition when it does not run."""
-    container = find_container(engine, name) or by_short_id(engine, name)
-    if container is None:
-        hint, warning = elsewhere_or_warning(options, engine, name)
-        where = f"no container {printable(name, 100)} in the namespace {engine.namespace} of the engine {engine.kind}"
-        raise NotFound(f"{option}: " + (hint or where + (f"; {warning}" if warning else "")))
+    container = wanted(engine, options, name, option)
     state = task_of(engine, container)
     if state is None or state.status != RUNNING:
         status = state.status if state else "stopped"

@@ -9,7 +9,7 @@ import typing as t
 
 from ...engine import labels as L
 from ...engine.models import Container, TaskState
-from ...errors import EngineError, NotFound
+from ...errors import EngineError, NotFound, printable
 from ...kernel.engines import EngineOptions, kept_by_embedded
 
 if t.TYPE_CHECKING:
@@ -37,6 +37,16 @@ def by_short_id(engine: Engine, text: str) -> t.Optional[Container]:
         return None
     same = [container for container in engine.containers.list() if container.id.startswith(text)]
     return same[0] if len(same) == 1 else None
+
+
+def wanted(engine: Engine, options: EngineOptions, name: str, option: str = "container") -> Container:
+    """The container by its name, its id or a unique beginning of its id. NotFound."""
+    container = find_container(engine, name) or by_short_id(engine, name)
+    if container is None:
+        hint, warning = elsewhere_or_warning(options, engine, name)
+        where = f"no container {printable(name, 100)} in the namespace {engine.namespace} of the engine {engine.kind}"
+        raise NotFound(f"{option}: " + (hint or where + (f"; {warning}" if warning else "")))
+    return container
 
 
 def leftovers(engine: Engine, name: str) -> t.Tuple[Container, ...]:

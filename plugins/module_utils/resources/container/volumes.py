@@ -135,6 +135,25 @@ def have_mounts(engine: Engine, container: Container) -> bool:
     return any(one is not None and one.mounted for one in found)
 
 
+def pending(engine: Engine, container: Container) -> t.Set[str]:
+    """Where its volumes are that have nothing yet: prepare() makes them, with what the image has there."""
+    mounts = container.spec.get("mounts") or ()
+    found = {one["destination"] for one in mounts if is_declared(one, container.id) and not os.path.isdir(one["source"])}
+    places = named(engine, container)
+    if not places:
+        return found
+    from ...volume.users import User
+
+    store, user = _store(engine), User.read(os.path.join(engine.container_path(container.id), VOLUMES_FILE))
+    fill = user.fill if user and not user.filled else ()
+    for path, name in places.items():
+        volume = store.get(name)
+        with contextlib.suppress(OSError):
+            if volume is None or (path in fill and not os.listdir(volume.data)):
+                found.add(path)
+    return found
+
+
 def prepare(engine: Engine, container: Container, mounts: t.Sequence[Mount]) -> None:
     """Before a start: have the volumes, mounted where they have to be, and before the first start filled from the image.
 

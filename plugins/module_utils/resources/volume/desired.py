@@ -31,8 +31,8 @@ def desired(params: t.Mapping[str, t.Any]) -> WantedVolume:
         present,
         labels,
         options,
-        _id("owner", params["owner"], lambda text: pwd.getpwnam(text).pw_uid),
-        _id("group", params["group"], lambda text: grp.getgrnam(text).gr_gid),
+        id_of("owner", params["owner"], lambda text: pwd.getpwnam(text).pw_uid),
+        id_of("group", params["group"], lambda text: grp.getgrnam(text).gr_gid),
         _mode(params["mode"]),
         params["recreate"],
         params["force"],
@@ -70,7 +70,7 @@ def _options(given: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
     return {key: value for key, value in found.items() if value}
 
 
-def _id(option: str, text: t.Optional[str], look: t.Callable[[str], int]) -> t.Optional[int]:
+def id_of(option: str, text: t.Optional[str], look: t.Callable[[str], int]) -> t.Optional[int]:
     if text is None:
         return None
     if text.isdecimal():

@@ -1,0 +1,81 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""containerd_container_copy with containers that do not run: their files are directories also in memory."""
+
+from __future__ import annotations
+
+import pathlib
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry
+from ansible_collections.fleet.containerd.tests.support.images import Layout, small_image
+from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
+from ansible_collections.fleet.containerd.tests.support.stories import copying as stories
+from ansible_collections.fleet.containerd.tests.support.stories.copying import Copies
+from ansible_collections.fleet.containerd.tests.support.wrong_values import complaint
+
+
+@pytest.fixture
+def copies(site: MemorySite, registry: FakeRegistry, layout: Layout, tmp_path: pathlib.Path) -> Copies:
+    registry.push(layout.path, small_image(layout, stories.image_layers()), "copies", "1")
+    return Copies(site, f"{registry.address}/copies:1", tmp_path / "host")
+
+
+@pytest.mark.parametrize("name", ["files", "sizes", "forced", "links", "trees", "out_of_it", "refusals"])
+def test_stories(copies: Copies, name: str) -> None:
+    getattr(stories, name)(copies)
+
+
+@pytest.mark.parametrize("state", ["present", "stopped"])
+def test_volumes(site: MemorySite, registry: FakeRegistry, layout: Layout, tmp_path: pathlib.Path, state: str) -> None:
+    registry.push(layout.path, small_image(layout, stories.image_layers()), "copies", "1")
+    copies = Copies(site, f"{registry.address}/copies:1", tmp_path / "host", state)
+    stories.volumes(copies, lambda name: pathlib.Path(site.memory.data_root) / "volumes" / site.namespace / name / "_data")
+
+
+def test_what_has_no_files(copies: Copies) -> None:
+    stories.not_there(copies)
+
+
+WRONG: t.List[t.Tuple[str, t.Any]] = [
+    ("container", "nobody"),
+    ("container_path", "etc/x"),
+    ("container_path", "/etc/../x"),
+    ("path", "relative"),
+    ("path", "/is/not/there"),
+    ("direction", "sideways"),
+    ("source", "moon"),
+    ("content_is_b64", True),
+    ("owner", "somebody"),
+    ("owner", "4294967296"),
+    ("group", "everybody"),
+    ("mode", "0999"),
+    ("mode", "u=rwz"),
+    ("directory_mode", "rwx"),
+    ("archive", "perhaps"),
+    ("follow", "perhaps"),
+    ("local_follow", "perhaps"),
+    ("force", "perhaps"),
+    ("decrypt", "perhaps"),
+]
+
+
+def test_wrong_values(copies: Copies) -> None:
+    """The message names option and value, and nothing is changed."""
+    source = str(copies.file("new", b"new"))
+    problems = []
+    for option, value in WRONG:
+        for check in (True, False):
+            given = {"container": "web", "container_path": "/etc/x", "path": source, option: value}
+            result = copies.site.play(
+                {"name": option, "fleet.containerd.containerd_container_copy": given},
+                check=check,
+                failing=True,
+            ).last
+            said = complaint(option, value, result.result)
+            problems += [f"{option}={value}: {said}"] if said else []
+    assert not problems, "\n".join(problems)
+    assert not (copies.back("/etc") / "x").exists()
