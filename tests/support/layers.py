@@ -62,9 +62,9 @@ ARROWS: t.Dict[str, t.Set[str]] = {
     "argument_specs": set(),
     "modules": {"kernel", "resources", "argument_specs"},
     **{
-        one: {"errors", "oci", "image", "archive", "argument_specs", "plugin_utils"}
-        for one in ("action", "connection", "inventory", "lookup")
+        one: {"errors", "oci", "image", "archive", "argument_specs", "plugin_utils"} for one in ("action", "connection", "lookup")
     },
+    "inventory": {"errors", "kernel", "resources"},
     "plugin_utils": {"argument_specs"},
 }
 PLUGINS = ("modules", "action", "connection", "inventory", "lookup", "plugin_utils")
