@@ -14,11 +14,11 @@ author:
 description:
   - Makes a host of each container that an engine on the controller has, with the variables that
     P(fleet.containerd.containerd#connection) takes to run tasks in it.
-  - The name of the host is the name of the container. A container of the kubelet is called after its pod, C(NAMESPACE.POD.CONTAINER). A
-    container gets its id as the name if it has none, if another container has the same name, or if the name has other characters than letters,
-    digits, C(_), C(-) and C(.).
-  - Names, labels and whatever else describes a container are text, which Ansible never runs as a template. So whoever makes a container cannot run
-    anything on the controller.
+  - The name of the host is the name of the container. A container of the kubelet is called after its pod, C(NAMESPACE.POD.CONTAINER).
+  - A container has its id as the name of the host if it has no name, if a newer container has the same, if the name means another host, such as
+    C(localhost), or if it has other characters than letters, digits, C(_), C(-) and C(.).
+  - Names, labels and whatever else describes a container are text, which Ansible never runs as a template. So whoever can make a container
+    cannot run anything on the controller by that.
   - Reads a YAML file whose name ends with C(containerd.yml) or C(containerd.yaml).
   - Ansible must run as a user who can use the engine. For the embedded engine this is root.
 extends_documentation_fragment:
@@ -117,7 +117,7 @@ keyed_groups:
   - prefix: tier
     key: tier
   - prefix: network
-    key: containerd_networksettings.Networks.keys() | list
+    key: containerd_hostconfig.NetworkMode
 
 ---
 # The containers of the kubelet, but those of the cluster itself, kept for a minute.
@@ -135,6 +135,7 @@ cache_timeout: 60
 import re
 import typing as t
 
+from ansible.constants import LOCALHOST
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
@@ -145,6 +146,8 @@ from ..module_utils.kernel.engines import EngineOptions, opened
 from ..module_utils.resources.container.info import container_info
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+#: Names that mean other hosts.
+_TAKEN = {"all", "ungrouped", *LOCALHOST}
 _ENDINGS = ("containerd.yml", "containerd.yaml")
 _POD = "io.kubernetes.pod."
 _PODS = {"namespace": f"{_POD}namespace", "name": f"{_POD}name", "container": "io.kubernetes.container.name"}
@@ -273,6 +276,6 @@ def _named(found: t.Sequence[Facts]) -> t.Iterator[t.Tuple[str, Facts]]:
         if pod and "container" not in pod:
             continue  # a sandbox
         name = ".".join(pod.values()) or _name_or_id(facts)
-        name = name if _NAME.fullmatch(name) and name not in used else str(facts["Id"])
+        name = name if _NAME.fullmatch(name) and name not in used | _TAKEN else str(facts["Id"])
         used.add(name)
         yield name, facts
