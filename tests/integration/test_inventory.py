@@ -30,10 +30,10 @@ _ETCD = {**_POD, "io.kubernetes.container.name": "etcd"}
 
 
 class Inventory:
-    """A file that describes an inventory of an engine with these options, in a directory."""
+    """A file that describes an inventory of an engine with these options, in a directory. under: a command that reads it."""
 
-    def __init__(self, base: pathlib.Path, defaults: t.Mapping[str, t.Any]) -> None:
-        self.path, self._defaults = base / "test.containerd.yml", defaults
+    def __init__(self, base: pathlib.Path, defaults: t.Mapping[str, t.Any], under: t.Sequence[str] = ()) -> None:
+        self.path, self._defaults, self._under = base / "test.containerd.yml", defaults, under
 
     def write(self, **options: t.Any) -> pathlib.Path:
         self.path.write_text(yaml.safe_dump({"plugin": PLUGIN, **self._defaults, **options}))
@@ -46,8 +46,8 @@ class Inventory:
             **os.environ, "ANSIBLE_HOME": str(home), "ANSIBLE_COLLECTIONS_PATH": str(ansible.COLLECTIONS), "LC_ALL": "C.UTF-8"
         }  # fmt: skip
         command = [str(pathlib.Path(sys.executable).with_name("ansible-inventory")), "-i", str(self.write(**options)), "--list"]
-        # starts: ansible-inventory
-        done = subprocess.run([*command, *arguments], check=True, capture_output=True, text=True, env=environment)
+        # starts: ansible-inventory (under nsenter)
+        done = subprocess.run([*self._under, *command, *arguments], check=True, capture_output=True, text=True, env=environment)
         return Listed(json.loads(done.stdout, object_hook=_text), done.stderr)
 
 
@@ -183,7 +183,8 @@ def test_ssh(networked_site: Networked, tmp_path: pathlib.Path) -> None:
     networked_site.web("every", published_ports=["2222:22"])
     networked_site.web("one", published_ports=["127.0.0.9:2223:22"])
     networked_site.web("none", network_mode="none")
-    listed = Inventory(tmp_path, networked_site.defaults).read(connection_type="ssh", default_ip="192.0.2.1")
+    inventory = Inventory(tmp_path, networked_site.defaults, networked_site.under)
+    listed = inventory.read(connection_type="ssh", default_ip="192.0.2.1")
     reached = {
         name: [found[f"ansible_{word}"] for word in ("connection", "host", "port")] for name, found in listed.hosts.items()
     }
