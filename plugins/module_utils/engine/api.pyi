@@ -206,6 +206,44 @@ class ContainerStore(t.Protocol):
     def delete(self, container_id: str, keep_volumes: bool = False) -> None:
         """NotFound; FailedPrecondition while it has a task. keep_volumes: of its directory, the volumes stay."""
 
+class Execution(t.Protocol):
+    """A process in a container. A context manager: at its end the process has ended, if need be by SIGKILL.
+
+    What it has put in the background stays, unless it was ended.
+    """
+
+    @property
+    def stdin(self) -> int:
+        """Our end of its standard input: a descriptor that does not block; -1 without one."""
+
+    @property
+    def stdout(self) -> int: ...
+    @property
+    def stderr(self) -> int:
+        """-1 for a process with a terminal: all that comes from that is stdout."""
+
+    @property
+    def ended(self) -> int:
+        """A descriptor that is readable when it has ended."""
+
+    @property
+    def pid(self) -> int:
+        """As this host has it."""
+
+    def __enter__(self) -> Execution: ...
+    def __exit__(self, *exc: object) -> None: ...
+    def close_stdin(self) -> None:
+        """The process reads the end of its input, when it has read all."""
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process. No error after its end."""
+
+    def kill(self) -> None:
+        """End it, with all that is in its session."""
+
+    def status(self) -> int:
+        """Wait for its end. Its exit status; 128 + signal if one has ended it."""
+
 class TaskService(t.Protocol):
     """Running containers. A task belongs to one container and has its id."""
 
@@ -228,10 +266,14 @@ class TaskService(t.Protocol):
     def health(self, container_id: str) -> t.Mapping[str, t.Any]:
         """What the health check has found, as docker has it: Status, FailingStreak, Log; empty without one."""
 
-    def exec(self, container: Container, process: t.Mapping[str, t.Any], timeout: float) -> t.Tuple[int, bytes]:
-        """Run a process in a container that runs: as in the runtime spec. Its exit status (-1: it did not end within timeout seconds, so
-        it was ended) and the beginning of its output. What it has left in its session is ended. NotFound, FailedPrecondition.
+    def exec(self, container: Container, process: t.Mapping[str, t.Any], stdin: bool = False) -> Execution:
+        """Start a process in a container that runs: as in the runtime spec. stdin: it reads what we write; else its input is empty.
+
+        It ends at once when we are killed. NotFound, FailedPrecondition, InvalidArgument.
         """
+
+    def spawn(self, container: Container, process: t.Mapping[str, t.Any]) -> str:
+        """The same for one that nobody waits for, without streams. A name for it."""
 
     def find_runtime(self, binary: str) -> str:
         """The path of the runtime, as start() would find it; empty if it cannot be known. NotFound tells what to install."""

@@ -40,6 +40,7 @@ from .unfinished import Mark, settle
 from .values import Message, mount_messages, seconds
 
 if t.TYPE_CHECKING:
+    from ..libexec.execution import Execution
     from ..rpc.channel import Channel
     from .stdio import Stdio
 
@@ -72,6 +73,7 @@ class TaskProxy:
     ) -> None:
         self._rpc, self._place, self._data_root, self._tidy = rpc, place, data_root, tidy
         self._directory, self._spare = place.container_path, os.path.join(state_root, "exits")
+        self._executions = os.path.join(state_root, "exec", rpc.namespace)
         self._supervisors = Supervisors(rpc, place, data_root, state_root, self._files, self.find_runtime)
 
     def _call(self, method: str, container_id: str, timeout: t.Optional[float] = 60.0, **request: t.Any) -> Message:
@@ -187,13 +189,19 @@ class TaskProxy:
     def health(self, container_id: str) -> t.Mapping[str, t.Any]:
         return results(self._supervisors.results(container_id))
 
-    def exec(self, container: Container, process: t.Mapping[str, t.Any], timeout: float) -> t.Tuple[int, bytes]:
-        from ..libexec.once import run_once
+    def exec(self, container: Container, process: t.Mapping[str, t.Any], stdin: bool = False) -> Execution:
+        from .execution import DaemonExecution, sweep
 
         self._in(container.id, RUNNING)
-        return run_once(
-            self._supervisors.runtime_of(container), container.id, process, self._place.container_dir(container.id), timeout
-        )
+        sweep(self._rpc, self._executions)
+        return DaemonExecution(self._rpc, container.id, process, self._executions, stdin)
+
+    def spawn(self, container: Container, process: t.Mapping[str, t.Any]) -> str:
+        from .execution import spawn, sweep
+
+        self._in(container.id, RUNNING)
+        sweep(self._rpc, self._executions)
+        return spawn(self._rpc, container.id, process, self._executions)
 
     # Our own records
 

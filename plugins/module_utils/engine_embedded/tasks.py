@@ -37,6 +37,9 @@ from ..runtime.supervision import mark_asked, results, tell, wake, wanted
 from ..runtime.task_record import Ending, TaskRecord
 from ..runtime_spec.cgroups import made_by_systemd, remove_parents
 
+if t.TYPE_CHECKING:
+    from ..libexec.execution import Execution
+
 _UNKNOWN = 255
 #: What the shim records where it could not start a container again.
 _NOT_STARTED = 128
@@ -168,14 +171,24 @@ class EmbeddedTasks:
     def health(self, container_id: str) -> t.Mapping[str, t.Any]:
         return results(self._results(container_id))
 
-    def exec(self, container: Container, process: t.Mapping[str, t.Any], timeout: float) -> t.Tuple[int, bytes]:
-        from ..libexec.once import run_once
+    def exec(self, container: Container, process: t.Mapping[str, t.Any], stdin: bool = False) -> Execution:
+        from ..libexec.execution import RuntimeExecution
 
-        status = self.state(container.id).status
-        if status != RUNNING:
-            raise FailedPrecondition(f"the container {container.id[:12]} is {status}")
-        runtime = RuntimeProgram(container.runtime.binary, self._runtime_root, made_by_systemd(container.spec))
-        return run_once(runtime.command, container.id, process, self._bundle(container.id).path, timeout)
+        init, runtime = self._entered(container)
+        return RuntimeExecution(runtime.command, container.id, init, process, self._bundle(container.id).path, stdin)
+
+    def spawn(self, container: Container, process: t.Mapping[str, t.Any]) -> str:
+        from ..libexec.execution import spawn
+
+        runtime = self._entered(container)[1]
+        return spawn(runtime.command, container.id, process, self._bundle(container.id).path)
+
+    def _entered(self, container: Container) -> t.Tuple[int, RuntimeProgram]:
+        """The first process and the runtime of a container that runs."""
+        state = self.state(container.id)
+        if state.status != RUNNING:
+            raise FailedPrecondition(f"the container {container.id[:12]} is {state.status}")
+        return state.pid, RuntimeProgram(container.runtime.binary, self._runtime_root, made_by_systemd(container.spec))
 
     # Looking
 

@@ -1,16 +1,13 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Early ends of a module: a signal, a lost reader of its result, SIGKILL.
+"""Early ends of a module: a signal, or a lost reader of its result, raise Interrupted in it, so that it undoes its steps on the way out.
 
-The first two raise Interrupted in the module, so that it undoes its steps on the way out. A process cannot notice its own SIGKILL:
-then a guard does what must not be omitted.
+A process cannot notice its own SIGKILL: then a guard does what must not be omitted (hostfs/guard.py).
 """
 
 from __future__ import annotations
 
 import contextlib
-import gc
-import os
 import select
 import signal
 import typing as t
@@ -74,47 +71,3 @@ def check(reader: bool = False) -> None:
         poller.register(_STDOUT, 0)
         if any(event & (select.POLLERR | select.POLLHUP) for _fd, event in poller.poll(0)):
             raise Interrupted("nobody reads its result any more")
-
-
-@contextlib.contextmanager
-def guarded(last_will: t.Callable[[], None]) -> t.Iterator[None]:
-    """A guard process calls last_will when this process is killed inside the context.
-
-    last_will must not use open files of this process: they are closed in the guard. If no more processes are allowed, there is no guard.
-    """
-    reader, writer = os.pipe()
-    guard = -1
-    try:
-        with contextlib.suppress(OSError):
-            guard = os.fork()
-        if not guard:
-            try:
-                _guard(reader, last_will)
-            finally:
-                os._exit(0)
-        os.close(reader)
-        yield
-    finally:
-        # If the guard itself was killed, nothing is lost.
-        with contextlib.suppress(BrokenPipeError):
-            os.write(writer, b".")
-        os.close(writer)
-        if guard > 0:
-            os.waitpid(guard, 0)
-
-
-def _guard(reader: int, last_will: t.Callable[[], None]) -> None:
-    """Leave the process group that is killed, and close descriptors that would keep locks, or make Ansible wait for output."""
-    os.setsid()
-    null = os.open("/dev/null", os.O_RDWR)
-    for name in os.listdir("/proc/self/fd"):
-        if int(name) not in (reader, null):
-            with contextlib.suppress(OSError):
-                os.close(int(name))
-    for number in (0, 1, 2):
-        if number != reader:
-            os.dup2(null, number)
-    # Objects of the parent must not be collected here: they would close descriptors that are used for something else now.
-    gc.freeze()
-    if not os.read(reader, 1):
-        last_will()

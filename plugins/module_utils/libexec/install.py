@@ -22,10 +22,10 @@ from ..hostfs.atomic import make_dir, write_file
 from ..hostfs.remove import remove_tree
 from ..runtime import json_log
 from ..runtime.processes import arguments_of
-from . import ends, health, keep, life, log, main, shim, state, watch
+from . import console, ends, health, keep, life, log, main, shim, state, watch
 
 #: Everything that the verbs need, in the same rooms as here.
-MODULES = (ends, health, json_log, keep, life, log, main, shim, state, watch)
+MODULES = (console, ends, health, json_log, keep, life, log, main, shim, state, watch)
 _ROOT = "fleet"
 #: Run with -c rather than as a zipapp's __main__: runpy and what it imports would stay in memory.
 COMMAND = f"import sys;sys.path.insert(0,sys.argv[1]);from {_ROOT}.libexec.main import main;main(sys.argv[2:])"

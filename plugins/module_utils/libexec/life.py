@@ -8,7 +8,6 @@ The shim is a child subreaper, so the first process becomes its child when the r
 from __future__ import annotations
 
 import os
-import sys
 import time
 from _signal import SIG_DFL, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGXFSZ, signal
 from select import POLLERR, POLLHUP, POLLIN, poll
@@ -50,7 +49,10 @@ class Life:
         theirs = [null]
         try:
             if self._io == "terminal":
-                master = self._spawn_with_console(null, container_id)
+                from .console import receive
+
+                command = self._command
+                master = receive(self._bundle, lambda more: self._spawn([*command, *more, container_id], null, null, null))
                 self._streams = {master: "stdout"} if master >= 0 else {}
             else:
                 outputs = [os.pipe(), os.pipe()]
@@ -104,35 +106,6 @@ class Life:
             finally:
                 os._exit(127)
         return pid
-
-    def _spawn_with_console(self, null: int, container_id: str) -> int:
-        """Returns the console's master, which the runtime sends over a socket (SCM_RIGHTS); -1 when it ends without sending one."""
-        import _socket
-
-        # The path goes through /proc, since a socket's path may have only 107 bytes.
-        directory = os.open(self._bundle, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-        try:
-            path = f"/proc/self/fd/{directory}/console.sock"
-            listener.bind(path)
-            listener.listen(1)
-            os.set_inheritable(directory, True)
-            self._spawn([*self._command, "--console-socket", path, container_id], null, null, null)
-            poller = poll()
-            poller.register(listener.fileno(), POLLIN)
-            while not poller.poll(20):
-                if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None:
-                    return -1
-            connection = _socket.socket(fileno=listener._accept()[0])  # type: ignore[attr-defined]  # typeshed knows the module socket only
-            _data, ancillary, _flags, _sender = connection.recvmsg(4096, _socket.CMSG_SPACE(4))
-            connection.close()
-            for level, kind, data in ancillary:
-                if level == _socket.SOL_SOCKET and kind == _socket.SCM_RIGHTS:
-                    return int.from_bytes(data[:4], sys.byteorder)
-            return -1
-        finally:
-            listener.close()
-            os.close(directory)
 
     def _made(self) -> bool:
         """Wait for the end of the runtime."""

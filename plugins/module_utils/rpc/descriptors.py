@@ -90,12 +90,16 @@ containerd.services.snapshots.v1.StatSnapshotRequest snapshotter:1:s key:2:s
 containerd.services.snapshots.v1.StatSnapshotResponse info:1:m=containerd.services.snapshots.v1.Info
 containerd.services.snapshots.v1.ViewSnapshotRequest snapshotter:1:s key:2:s parent:3:s labels:4:%s
 containerd.services.snapshots.v1.ViewSnapshotResponse mounts:1:*m=containerd.types.Mount
+containerd.services.tasks.v1.CloseIORequest container_id:1:s exec_id:2:s stdin:3:?
 containerd.services.tasks.v1.CreateTaskRequest container_id:1:s rootfs:3:*m=containerd.types.Mount stdin:4:s stdout:5:s
   stderr:6:s terminal:7:? checkpoint:8:m=containerd.types.Descriptor options:9:m=google.protobuf.Any runtime_path:10:s
   task_api_address:11:s task_api_version:12:u
 containerd.services.tasks.v1.CreateTaskResponse container_id:1:s pid:2:u
+containerd.services.tasks.v1.DeleteProcessRequest container_id:1:s exec_id:2:s
 containerd.services.tasks.v1.DeleteResponse id:1:s pid:2:u exit_status:3:u exited_at:4:m=google.protobuf.Timestamp
 containerd.services.tasks.v1.DeleteTaskRequest container_id:1:s
+containerd.services.tasks.v1.ExecProcessRequest container_id:1:s stdin:2:s stdout:3:s stderr:4:s terminal:5:?
+  spec:6:m=google.protobuf.Any exec_id:7:s
 containerd.services.tasks.v1.GetRequest container_id:1:s exec_id:2:s
 containerd.services.tasks.v1.GetResponse process:1:m=containerd.v1.types.Process
 containerd.services.tasks.v1.KillRequest container_id:1:s exec_id:2:s signal:3:u all:4:?
@@ -173,10 +177,14 @@ containerd.services.snapshots.v1.Snapshots/Stat containerd.services.snapshots.v1
   containerd.services.snapshots.v1.StatSnapshotResponse u
 containerd.services.snapshots.v1.Snapshots/View containerd.services.snapshots.v1.ViewSnapshotRequest
   containerd.services.snapshots.v1.ViewSnapshotResponse u
+containerd.services.tasks.v1.Tasks/CloseIO containerd.services.tasks.v1.CloseIORequest google.protobuf.Empty u
 containerd.services.tasks.v1.Tasks/Create containerd.services.tasks.v1.CreateTaskRequest
   containerd.services.tasks.v1.CreateTaskResponse u
 containerd.services.tasks.v1.Tasks/Delete containerd.services.tasks.v1.DeleteTaskRequest
   containerd.services.tasks.v1.DeleteResponse u
+containerd.services.tasks.v1.Tasks/DeleteProcess containerd.services.tasks.v1.DeleteProcessRequest
+  containerd.services.tasks.v1.DeleteResponse u
+containerd.services.tasks.v1.Tasks/Exec containerd.services.tasks.v1.ExecProcessRequest google.protobuf.Empty u
 containerd.services.tasks.v1.Tasks/Get containerd.services.tasks.v1.GetRequest containerd.services.tasks.v1.GetResponse u
 containerd.services.tasks.v1.Tasks/Kill containerd.services.tasks.v1.KillRequest google.protobuf.Empty u
 containerd.services.tasks.v1.Tasks/List containerd.services.tasks.v1.ListTasksRequest

@@ -20,6 +20,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import loc
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
+from ansible_collections.fleet.containerd.tests.support.box import Box
 from ansible_collections.fleet.containerd.tests.support.containerds import running_containerd
 from ansible_collections.fleet.containerd.tests.support.memory_engine import MemoryEngine
 from ansible_collections.fleet.containerd.tests.support.memory_store import World
@@ -101,12 +102,13 @@ def harness(request: pytest.FixtureRequest, tmp_path: pathlib.Path, monkeypatch:
     kind, _dash, variant = request.param.partition("-")
     daemon = stack.enter_context(running_containerd(variant, collects=False)) if kind == "containerd" else None
 
+    data, state = str(tmp_path / "data"), str(tmp_path / "state")
+
     def opener(namespace: str) -> Engine:
         if daemon:
-            return ContainerdEngine(daemon.address, namespace, "", str(tmp_path / "data"))
+            return ContainerdEngine(daemon.address, namespace, "", data, state)
         if request.param == "memory":
             return MemoryEngine(namespace, world)
-        data, state = str(tmp_path / "data"), str(tmp_path / "state")
         return EmbeddedEngine(namespace, data, state, variant)
 
     found = Harness(opener, tmp_path)
@@ -126,3 +128,10 @@ def engine(harness: Harness) -> Engine:
 @pytest.fixture
 def snapshotter(engine: Engine) -> Snapshotter:
     return engine.snapshotter()
+
+
+@pytest.fixture
+def box(engine: Engine, harness: Harness) -> t.Iterator[Box]:
+    found = Box(engine, harness)
+    yield found
+    found.close()

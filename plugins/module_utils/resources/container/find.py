@@ -17,6 +17,7 @@ if t.TYPE_CHECKING:
 
 #: Below the directory of a container, while it is changed in place (live.py).
 MARK = "updating"
+_SHORTEST_ID = 4
 
 
 def find_container(engine: Engine, name: str) -> t.Optional[Container]:
@@ -28,6 +29,14 @@ def find_container(engine: Engine, name: str) -> t.Optional[Container]:
         return engine.containers.get(name)
     except NotFound:
         return None
+
+
+def by_short_id(engine: Engine, text: str) -> t.Optional[Container]:
+    """The one container whose id begins so."""
+    if len(text) < _SHORTEST_ID or not all(c in "0123456789abcdef" for c in text):
+        return None
+    same = [container for container in engine.containers.list() if container.id.startswith(text)]
+    return same[0] if len(same) == 1 else None
 
 
 def leftovers(engine: Engine, name: str) -> t.Tuple[Container, ...]:

@@ -13,13 +13,11 @@ from ...kernel.converge import Facts
 from ...kernel.engines import EngineOptions
 from .facts import container_facts
 from .filters import parse_filters
-from .find import elsewhere_or_warning, find_container, task_of
+from .find import by_short_id, elsewhere_or_warning, find_container, task_of
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
     from ...engine.models import Container
-
-_SHORTEST_ID = 4
 
 
 def container_info(params: t.Mapping[str, t.Any], engine: Engine) -> Facts:
@@ -31,7 +29,7 @@ def container_info(params: t.Mapping[str, t.Any], engine: Engine) -> Facts:
     if wanted is None:
         found = {container.id: container for container in engine.containers.list(labels)}
     for name in wanted or ():
-        container = find_container(engine, name) or _by_short_id(engine, name)
+        container = find_container(engine, name) or by_short_id(engine, name)
         if container and all(key in container.labels and value in ("", container.labels[key]) for key, value in labels.items()):
             found[container.id] = container
         else:
@@ -55,10 +53,3 @@ def _task(engine: Engine, container: Container, warnings: t.List[str]) -> t.Opti
     except Unavailable as error:
         warnings.append(f"the state of the container {container.labels.get(NAME) or container.id[:12]} is unknown: {error}")
         return TaskState(container.id, "unknown")
-
-
-def _by_short_id(engine: Engine, text: str) -> t.Optional[Container]:
-    if len(text) < _SHORTEST_ID or not all(c in "0123456789abcdef" for c in text):
-        return None
-    same = [container for container in engine.containers.list() if container.id.startswith(text)]
-    return same[0] if len(same) == 1 else None

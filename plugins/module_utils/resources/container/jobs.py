@@ -10,8 +10,9 @@ import typing as t
 
 from ...engine.models import RESTARTING, STOPPED, Container, TaskState
 from ...errors import EngineError, FailedPrecondition, NotFound, Unavailable, printable
+from ...hostfs.guard import guarded
 from ...kernel.converge import Facts
-from ...kernel.interrupt import Interrupted, check, guarded
+from ...kernel.interrupt import Interrupted, check
 from . import networks, steps
 from .options.streams import log_path
 

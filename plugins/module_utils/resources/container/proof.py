@@ -19,6 +19,7 @@ from ...kernel.interrupt import check
 from .jobs import failed
 from .options.network_seen import kept
 from .options.ready import ANSWER
+from .talk import Talk
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -26,6 +27,8 @@ if t.TYPE_CHECKING:
 
 #: The time between two looks, and what a command has at least (seconds).
 _LOOK, _LEAST = 0.1, 1.0
+#: How much of its output is kept.
+_SAID = 4096
 _LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -95,13 +98,21 @@ class Proof:
             return ""
         process = {**(self._container.spec.get("process") or {}), "terminal": False, "args": list(command)}
         try:
-            status, output = self._engine.tasks.exec(self._container, process, max(_LEAST, self._deadline - time.monotonic()))
+            status, output = self._ask(process, max(_LEAST, self._deadline - time.monotonic()))
         except FailedPrecondition as error:
             # It has ended: the next look tells how.
             return str(error)
         said = printable(output.decode("utf-8", "replace").strip(), 300)
         ended = f"exit status {status}" if status >= 0 else "it has not ended"
         return f"command {printable(command[0], 100)}: {ended}{f' ({said})' if said and status > 0 else ''}" if status else ""
+
+    def _ask(self, process: t.Mapping[str, t.Any], timeout: float) -> t.Tuple[int, bytes]:
+        """The exit status (-1: it has not ended in time) and the beginning of the output. Nothing of it stays in the container."""
+        said: t.List[bytes] = []
+        with self._engine.tasks.exec(self._container, process) as execution:
+            status = Talk(execution, lambda _name, data: said.append(data[:_SAID]) if len(said) < _SAID else None).run(timeout)
+            execution.kill()
+        return -1 if status is None else status, b"".join(said)[:_SAID]
 
     def _is_healthy(self, state: TaskState) -> str:
         if not self._ready.health:

@@ -1,0 +1,276 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The connection to a container."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: containerd
+short_description: Run tasks in containers
+version_added: 0.1.0
+author:
+  - fleet.containerd contributors (@fleet-containerd)
+description:
+  - Runs commands in a container that runs, and transfers files. Neither a daemon of SSH nor a program of the image is needed for that,
+    but what tasks themselves need in the container, usually a shell and Python.
+  - It works with both engines, and with containers of other tools, such as C(nerdctl), C(ctr) and the kubelet.
+  - The engine is on the controller, which needs root for it.
+options:
+  remote_addr:
+    description: The container, by its name, its id or a unique beginning of its id.
+    default: inventory_hostname
+    type: str
+    vars:
+      - name: inventory_hostname
+      - name: ansible_host
+      - name: ansible_containerd_container
+  remote_user:
+    description:
+      - The user in the container, as a name or a number, with a group behind a colon if wanted.
+      - When not set, it is the user that the container has been made with.
+    type: str
+    vars:
+      - name: ansible_user
+      - name: ansible_containerd_user
+    env:
+      - name: ANSIBLE_REMOTE_USER
+    ini:
+      - section: defaults
+        key: remote_user
+    cli:
+      - name: user
+    keyword:
+      - name: remote_user
+  container_timeout:
+    description: How long to wait for what C(become) says, in seconds.
+    type: int
+    default: 10
+    vars:
+      - name: ansible_containerd_timeout
+    env:
+      - name: ANSIBLE_TIMEOUT
+      - name: ANSIBLE_CONTAINERD_TIMEOUT
+    ini:
+      - section: defaults
+        key: timeout
+      - section: containerd_connection
+        key: timeout
+    cli:
+      - name: timeout
+  extra_env:
+    description: Environment variables of all commands. Values have to be strings.
+    type: dict
+    vars:
+      - name: ansible_containerd_extra_env
+  working_dir:
+    description: The directory in the container in which commands run. When not set, it is that of the container.
+    type: str
+    vars:
+      - name: ansible_containerd_working_dir
+    env:
+      - name: ANSIBLE_CONTAINERD_WORKING_DIR
+    ini:
+      - section: containerd_connection
+        key: working_dir
+  privileged:
+    description:
+      - Whether commands have all capabilities.
+      - With them a command may break out of the container.
+    type: bool
+    default: false
+    vars:
+      - name: ansible_containerd_privileged
+    env:
+      - name: ANSIBLE_CONTAINERD_PRIVILEGED
+    ini:
+      - section: containerd_connection
+        key: privileged
+  engine:
+    description: Which engine has the container, as in all modules.
+    type: str
+    choices: [auto, containerd, embedded]
+    default: auto
+    vars:
+      - name: ansible_containerd_engine
+    env:
+      - name: ANSIBLE_CONTAINERD_ENGINE
+    ini:
+      - section: containerd_connection
+        key: engine
+  address:
+    description: Path of the containerd daemon's socket.
+    type: str
+    default: /run/containerd/containerd.sock
+    vars:
+      - name: ansible_containerd_address
+    env:
+      - name: CONTAINERD_ADDRESS
+    ini:
+      - section: containerd_connection
+        key: address
+  namespace:
+    description: The containerd namespace that has the container. That of the kubelet is V(k8s.io).
+    type: str
+    default: default
+    vars:
+      - name: ansible_containerd_namespace
+    env:
+      - name: CONTAINERD_NAMESPACE
+    ini:
+      - section: containerd_connection
+        key: namespace
+  data_root:
+    description: Directory for persistent data, as in all modules.
+    type: str
+    default: /var/lib/fleet-containerd
+    vars:
+      - name: ansible_containerd_data_root
+    env:
+      - name: ANSIBLE_CONTAINERD_DATA_ROOT
+    ini:
+      - section: containerd_connection
+        key: data_root
+  state_root:
+    description: Directory for run-time state, as in all modules.
+    type: str
+    default: /run/fleet-containerd
+    vars:
+      - name: ansible_containerd_state_root
+    env:
+      - name: ANSIBLE_CONTAINERD_STATE_ROOT
+    ini:
+      - section: containerd_connection
+        key: state_root
+  pipelining:
+    description: Whether modules go through the standard input of Python, and not through a file. That saves half of the time of a task.
+    type: bool
+    default: true
+    vars:
+      - name: ansible_pipelining
+    env:
+      - name: ANSIBLE_PIPELINING
+    ini:
+      - section: defaults
+        key: pipelining
+      - section: connection
+        key: pipelining
+"""
+
+import contextlib
+import functools
+import os
+import typing as t
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound
+from ansible.module_utils.common.text.converters import to_bytes, to_text
+from ansible.plugins.connection import ConnectionBase
+
+from ..module_utils.errors import EngineError, NotFound
+from ..module_utils.kernel.engines import EngineOptions
+from ..module_utils.resources.container.entry import As
+from ..module_utils.resources.container.session import Session
+
+if t.TYPE_CHECKING:
+    from ..module_utils.resources.container.talk import Talk
+
+_ENGINE = ("engine", "address", "namespace", "data_root", "state_root")
+
+
+class Connection(ConnectionBase):
+    """Each command is a process in the container. There is nothing to connect, and nothing that stays."""
+
+    transport = "fleet.containerd.containerd"
+    has_pipelining = True
+
+    @functools.cached_property
+    def _session(self) -> Session:
+        options = EngineOptions(**{name: self.get_option(name) for name in _ENGINE})
+        user = self.get_option("remote_user") or self._play_context.remote_user or ""
+        how = As(user, self.get_option("working_dir") or "", self._env(), False, self.get_option("privileged"))
+        return Session(options, self._name, how)
+
+    @property
+    def _name(self) -> str:
+        return str(self.get_option("remote_addr"))
+
+    def _env(self) -> t.Dict[str, str]:
+        found = self.get_option("extra_env") or {}
+        for name, value in found.items():
+            if not isinstance(name, str) or not isinstance(value, str):
+                raise AnsibleConnectionFailure(
+                    f"ansible_containerd_extra_env: {name!r}: {value!r} is not a string with a string as its name; put it in quotes"
+                )
+        return dict(found)
+
+    def _connect(self) -> Connection:
+        if not self._connected:
+            self._display.vvv("ESTABLISH CONNECTION TO A CONTAINER", host=self._name)
+            self._connected = True
+        return self
+
+    @contextlib.contextmanager
+    def _explained(self) -> t.Iterator[None]:
+        try:
+            yield
+        except EngineError as error:
+            raise AnsibleConnectionFailure(str(error)) from error
+
+    def exec_command(self, cmd: str, in_data: t.Optional[bytes] = None, sudoable: bool = True) -> t.Tuple[int, bytes, bytes]:
+        super().exec_command(cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[safe-super]  # it only connects
+        self._display.vvv(f"EXEC {to_text(cmd)}", host=self._name)
+        words = [self._play_context.executable or "/bin/sh", "-c", to_text(cmd, errors="surrogateescape")]
+        collected = _Collected(in_data or b"")
+        with self._explained():
+            status = self._session.run(words, collected.receive, collected.begin)
+        return status if status is not None else 255, bytes(collected.streams["stdout"]), bytes(collected.streams["stderr"])
+
+    def put_file(self, in_path: str, out_path: str) -> None:
+        super().put_file(in_path, out_path)  # type: ignore[safe-super]  # it only connects
+        self._display.vvv(f"PUT {in_path} TO {out_path}", host=self._name)
+        try:
+            source = open(to_bytes(in_path, errors="surrogate_or_strict"), "rb")
+        except FileNotFoundError as error:
+            raise AnsibleFileNotFound(f"file or module does not exist: {in_path}") from error
+        with source, self._explained():
+            self._session.put(source, _path(out_path))
+
+    def fetch_file(self, in_path: str, out_path: str) -> None:
+        super().fetch_file(in_path, out_path)  # type: ignore[safe-super]  # it only connects
+        self._display.vvv(f"FETCH {in_path} TO {out_path}", host=self._name)
+        try:
+            with open(to_bytes(out_path, errors="surrogate_or_strict"), "wb") as target, self._explained():
+                self._session.fetch(_path(in_path), target)
+        except AnsibleConnectionFailure as error:
+            if isinstance(error.__cause__, NotFound):
+                raise AnsibleFileNotFound(str(error)) from error
+            raise
+
+    def reset(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if "_session" in self.__dict__:
+            self._session.close()
+            del self.__dict__["_session"]
+        self._connected = False
+
+
+def _path(path: str) -> str:
+    """An absolute path, from / on where it is none: there is no home directory that all users and images have."""
+    return os.path.normpath(os.path.join("/", to_text(path, errors="surrogateescape")))
+
+
+class _Collected:
+    """What a command says."""
+
+    def __init__(self, source: bytes) -> None:
+        self.streams = {"stdout": bytearray(), "stderr": bytearray()}
+        self._source = source
+
+    def begin(self, talk: Talk) -> None:
+        talk.send(self._source)
+        talk.finish()
+
+    def receive(self, name: str, data: bytes) -> None:
+        self.streams[name] += data

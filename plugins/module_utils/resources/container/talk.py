@@ -1,0 +1,101 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Talk with a process in a container, until it has ended."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+import typing as t
+
+if t.TYPE_CHECKING:
+    from ...engine.api import Execution
+
+_CHUNK = 64 * 1024
+#: How long something in the background may keep the output of a process that has ended (seconds).
+_PATIENCE = 0.5
+
+
+class Talk:
+    """receive: gets the name of a stream, stdout or stderr, and what has come. It may call send() and finish()."""
+
+    def __init__(self, execution: Execution, receive: t.Callable[[str, bytes], t.Any]) -> None:
+        self._execution, self._receive = execution, receive
+        self._poller = select.poll()
+        self._pending, self._finishing, self._waits = memoryview(b""), False, False
+        outputs = {"stdout": execution.stdout, "stderr": execution.stderr}
+        self._outputs = {fd: name for name, fd in outputs.items() if fd >= 0}
+        for fd in (*self._outputs, execution.ended):
+            self._poller.register(fd, select.POLLIN)
+
+    def send(self, data: bytes) -> None:
+        """Write to its standard input, when that takes it."""
+        self._pending = memoryview(bytes(self._pending) + data)
+        self._write()
+
+    def finish(self) -> None:
+        """After what was sent, its input ends."""
+        self._finishing = True
+        self._write()
+
+    def run(self, timeout: t.Optional[float] = None) -> t.Optional[int]:
+        """Until it has ended. Its exit status; None if it has not ended in time (seconds)."""
+        execution, left = self._execution, None
+        deadline = None if timeout is None else time.monotonic() + timeout
+        ended = False
+        while self._outputs or not ended:
+            if ended:
+                left = _PATIENCE
+            elif deadline is not None:
+                left = max(0.0, deadline - time.monotonic())
+            events = [fd for fd, _event in self._poller.poll(None if left is None else left * 1000)]
+            if not events:
+                if ended:
+                    break
+                return None
+            if execution.ended in events:
+                ended = True
+                self._poller.unregister(execution.ended)
+            if self._waits and execution.stdin in events:
+                self._write()
+            for fd in [fd for fd in events if fd in self._outputs]:
+                self._read(fd)
+        return execution.status()
+
+    def _read(self, fd: int) -> None:
+        try:
+            data = os.read(fd, _CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            # A terminal that nobody has any more.
+            data = b""
+        if data:
+            self._receive(self._outputs[fd], data)
+        else:
+            self._poller.unregister(fd)
+            del self._outputs[fd]
+
+    def _write(self) -> None:
+        execution = self._execution
+        try:
+            while self._pending and execution.stdin >= 0:
+                self._pending = self._pending[os.write(execution.stdin, self._pending[:_CHUNK]) :]
+        except BlockingIOError:
+            self._wait_for_room(True)
+            return
+        except OSError:
+            # It reads no more.
+            self._pending, self._finishing = memoryview(b""), True
+        self._wait_for_room(False)
+        if self._finishing:
+            execution.close_stdin()
+
+    def _wait_for_room(self, wanted: bool) -> None:
+        if wanted != self._waits:
+            self._waits = wanted
+            if wanted:
+                self._poller.register(self._execution.stdin, select.POLLOUT)
+            else:
+                self._poller.unregister(self._execution.stdin)

@@ -1,0 +1,175 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""TaskService.exec: processes beside the first one, over the engines that run real ones."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import FailedPrecondition, InvalidArgument, NotFound
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.talk import Talk
+from ansible_collections.fleet.containerd.tests.support.waiting import until
+
+if t.TYPE_CHECKING:
+    from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
+    from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container
+    from ansible_collections.fleet.containerd.tests.support.box import Box
+
+REAL = ("embedded-overlayfs", "containerd-1.6", "containerd-1.7", "containerd-2.1")
+pytestmark = pytest.mark.parametrize("harness", REAL, indirect=True)
+
+
+class Done(t.NamedTuple):
+    """status: None for one that was ended."""
+
+    status: t.Optional[int]
+    stdout: bytes
+    stderr: bytes
+
+
+def process_in(made: Container, words: t.Sequence[str], **more: t.Any) -> t.Dict[str, t.Any]:
+    return {**made.spec["process"], "args": list(words), "terminal": False, **more}
+
+
+def run(
+    engine: Engine,
+    made: Container,
+    *words: str,
+    stdin: t.Optional[bytes] = None,
+    seconds: float = 20.0,
+    **more: t.Any,
+) -> Done:
+    said: t.Dict[str, t.List[bytes]] = {"stdout": [], "stderr": []}
+    with engine.tasks.exec(made, process_in(made, words, **more), stdin is not None) as execution:
+        talk = Talk(execution, lambda name, data: said[name].append(data))
+        talk.send(stdin or b"")
+        talk.finish()
+        status = talk.run(seconds)
+    return Done(status, b"".join(said["stdout"]), b"".join(said["stderr"]))
+
+
+def processes(engine: Engine, made: Container) -> t.List[str]:
+    return sorted(run(engine, made, "ps", "-o", "args").stdout.decode().splitlines()[1:])
+
+
+def test_its_streams_and_its_end(box: Box) -> None:
+    made, engine = box.run("sleep", "1000"), box.engine
+    assert run(engine, made, "sh", "-c", "echo out; echo err >&2; exit 7") == (7, b"out\n", b"err\n")
+    assert run(engine, made, "sh", "-c", "kill -9 $$") == (137, b"", b"")
+    assert run(engine, made, "sh", "-c", "pwd; echo $A", cwd="/tmp", env=["PATH=/bin", "A=b"]).stdout == b"/tmp\nb\n"
+    assert run(engine, made, "cat") == (0, b"", b"")
+    assert run(engine, made, "cat", stdin=b"") == (0, b"", b"")
+    every = bytes(range(256)) * 5000
+    assert run(engine, made, "cat", stdin=every) == (0, every, b"")
+    # More than it reads.
+    assert run(engine, made, "head", "-c", "3", stdin=every) == (0, every[:3], b"")
+
+
+def test_a_bad_command_is_named(box: Box) -> None:
+    made, engine = box.run("sleep", "1000"), box.engine
+    for word in ("nope", "/nope", "/etc"):
+        with pytest.raises((InvalidArgument, FailedPrecondition), match=word):
+            run(engine, made, word)
+
+
+def test_a_terminal(box: Box) -> None:
+    made, engine = box.run("sleep", "1000"), box.engine
+    found = run(engine, made, "sh", "-c", "tty; read -r line; echo got $line >&2; exit 4", terminal=True, stdin=b"typed\n")
+    assert (found.status, found.stderr) == (4, b"")
+    assert b"/dev/pts/" in found.stdout
+    assert b"got typed\r\n" in found.stdout
+    # Nobody types: it reads the end, and does not wait for ever.
+    assert run(engine, made, "cat", terminal=True, stdin=b"").status == 0
+
+
+def test_what_is_in_the_background_stays(box: Box) -> None:
+    made, engine = box.run("sleep", "1000"), box.engine
+    began = time.monotonic()
+    assert run(engine, made, "sh", "-c", "sleep 1001 & echo left") == (0, b"left\n", b"")
+    assert time.monotonic() - began < 5
+    assert "sleep 1001" in processes(engine, made)
+
+
+def test_what_takes_too_long_ends_with_its_children(box: Box) -> None:
+    made, engine = box.run("sleep", "1000"), box.engine
+    found = run(engine, made, "sh", "-c", "trap '' TERM; echo begun; sleep 1002; echo late", seconds=0.5)
+    assert found == (None, b"begun\n", b"")
+    assert [one for one in processes(engine, made) if one.startswith("sleep")] == ["sleep 1000"]
+
+
+def test_signals(box: Box) -> None:
+    made, engine = box.run("sleep", "1000"), box.engine
+    with engine.tasks.exec(made, process_in(made, ["sleep", "1003"])) as execution:
+        execution.signal(signal.SIGKILL)
+        assert execution.status() == 137
+        execution.signal(signal.SIGKILL)
+
+
+def test_one_that_nobody_waits_for(box: Box) -> None:
+    made, engine = box.run("sleep", "1000"), box.engine
+    engine.tasks.spawn(made, process_in(made, ["sh", "-c", "sleep 1; exec sleep 1004"]))
+    until(lambda: "sleep 1004" in processes(engine, made))
+    with pytest.raises((InvalidArgument, FailedPrecondition), match="nope"):
+        engine.tasks.spawn(made, process_in(made, ["nope"]))
+
+
+def test_it_ends_with_whoever_waits_for_it(box: Box) -> None:
+    """Also by SIGKILL; and nothing of it is left."""
+    made, engine = box.run("sleep", "1000"), box.engine
+    before = leftovers(box)
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            other = box.harness.open()
+            with other.tasks.exec(made, process_in(made, ["sh", "-c", "sleep 1005"]), stdin=True):
+                os.write(writer, b".")
+                time.sleep(60)
+        finally:
+            os._exit(1)
+    os.close(writer)
+    assert os.read(reader, 1) == b"."
+    os.close(reader)
+    assert len(leftovers(box)) > len(before)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    until(lambda: leftovers(box) == before)
+    assert [one for one in processes(engine, made) if one.startswith("sleep")] == ["sleep 1000"]
+
+
+def leftovers(box: Box) -> t.List[str]:
+    """The directories of executions."""
+    state = pathlib.Path(box.engine.data_root).parent / "state"
+    return sorted(path.name for path in (*state.glob("exec/*/*"), *state.glob(f"*/{box.made[0].id}/exec-*")))
+
+
+def test_nothing_is_left(box: Box) -> None:
+    made, engine = box.run("sleep", "1000"), box.engine
+    run(engine, made, "true")
+    before = (leftovers(box), len(os.listdir("/proc/self/fd")))
+    for turn in range(20):
+        run(engine, made, "sh", "-c", f"exit {turn}", stdin=b"x")
+        run(engine, made, "true", terminal=True)
+    assert (leftovers(box), len(os.listdir("/proc/self/fd"))) == before
+
+
+def test_it_has_to_run(box: Box) -> None:
+    made, tasks = box.run("sleep", "1000"), box.engine.tasks
+    tasks.pause(made.id)
+    with pytest.raises(FailedPrecondition):
+        run(box.engine, made, "true")
+    tasks.resume(made.id)
+    tasks.signal(made.id, signal.SIGKILL)
+    tasks.wait(made.id, 10)
+    with pytest.raises(FailedPrecondition):
+        run(box.engine, made, "true")
+    tasks.delete(made.id)
+    with pytest.raises(NotFound):
+        run(box.engine, made, "true")
