@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run a command in extensions/ beside a bare Debian machine, which it finds in the variables of the molecule scenarios.
 
-Usage, as root: python tools/machine.py COMMAND [ARGUMENT ...], for example molecule test -s host, or sh to look around. MOLECULE_IMAGE names
-the image that the scenario runs a container of; without, it is pulled from the internet.
+Usage, as root: python tools/machine.py COMMAND [ARGUMENT ...], for example molecule test -s host, or sh to look around. MOLECULE_IMAGE
+names the image that the scenario runs a container of; without, it is pulled from the internet.
 """
 
 from __future__ import annotations
