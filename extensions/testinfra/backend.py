@@ -23,6 +23,8 @@ from ...plugins.module_utils.resources.container.session import Session
 
 _CONNECTION = "fleet.containerd.containerd"
 _PREFIX = "ansible_containerd_"
+#: With these the engine is elsewhere, and testinfra runs Ansible for each command.
+_AFAR = ("ssh_host", "command_prefix")
 _VARIABLES = {
     "engine": "ANSIBLE_CONTAINERD_ENGINE",
     "address": "CONTAINERD_ADDRESS",
@@ -47,13 +49,27 @@ class ContainerdBackend(BaseBackend):
 
     def run(self, command: str, *args: str, **kwargs: t.Any) -> CommandResult:
         text = self.get_command(command, *args)
-        said = {"stdout": b"", "stderr": b""}
+        said = _Said()
+        status = self._session.run(["/bin/sh", "-c", text], said)
+        return self.result(status, self.encode(text), said.streams["stdout"], said.streams["stderr"])
 
-        def receive(stream: str, data: bytes) -> None:
-            said[stream] += data
 
-        status = self._session.run(["/bin/sh", "-c", text], receive, lambda talk: talk.finish())
-        return self.result(255 if status is None else status, self.encode(text), said["stdout"], said["stderr"])
+class _Said:
+    """What a command says. It gets no input."""
+
+    patience: t.Optional[float] = None
+
+    def __init__(self) -> None:
+        self.streams = {"stdout": b"", "stderr": b""}
+
+    def begin(self, talk: t.Any) -> None:
+        talk.finish()
+
+    def receive(self, name: str, data: bytes) -> None:
+        self.streams[name] += data
+
+    def late(self) -> None:
+        """Never: it may take its time."""
 
 
 def _host_of(variables: t.Mapping[str, t.Any], name: str) -> t.Any:
@@ -77,7 +93,7 @@ def _register() -> None:
 
     def get_ansible_host(config: t.Any, inventory: t.Any, host: str, *more: t.Any, **how: t.Any) -> t.Any:
         variables = (inventory.get("_meta", {}).get("hostvars") or {}).get(host, {})
-        if variables.get("ansible_connection") == _CONNECTION:
+        if variables.get("ansible_connection") == _CONNECTION and not any(variables.get(_PREFIX + one) for one in _AFAR):
             return _host_of(variables, host)
         return others(config, inventory, host, *more, **how)
 

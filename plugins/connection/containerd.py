@@ -15,7 +15,9 @@ description:
   - Runs commands in a container that runs, and transfers files. Neither a daemon of SSH nor a program of the image is needed for that,
     but what tasks themselves need in the container, usually a shell and Python.
   - It works with both engines, and with containers of other tools, such as C(nerdctl), C(ctr) and the kubelet.
-  - The engine is on the controller, which needs root for it.
+  - The engine is on the controller, which needs root for it. Where the controller is not root, or where another host has the container,
+    a command reaches the engine, such as C(sudo) (O(command_prefix)) or C(ssh) (O(ssh_host)). That host needs Python 3.9 and keeps
+    our code in a directory of its user, by default C(/var/cache/fleet-containerd-sessions).
 options:
   remote_addr:
     description: The container, by its name, its id or a unique beginning of its id.
@@ -142,6 +144,42 @@ options:
     ini:
       - section: containerd_connection
         key: state_root
+  ssh_host:
+    description:
+      - The host that has the container, as C(ssh) takes it, for example V(root@node1.example.com). C(ssh) must not ask for a password.
+      - When not set, it is the controller.
+    type: str
+    vars:
+      - name: ansible_containerd_ssh_host
+    env:
+      - name: ANSIBLE_CONTAINERD_SSH_HOST
+    ini:
+      - section: containerd_connection
+        key: ssh_host
+  ssh_args:
+    description: Arguments of C(ssh) for O(ssh_host). By default connections are kept for a minute, so that not each task makes a new one.
+    type: str
+    default: -o BatchMode=yes -o ControlMaster=auto -o ControlPersist=60s -o ControlPath=~/.ansible/cp/containerd-%C
+    vars:
+      - name: ansible_containerd_ssh_args
+    env:
+      - name: ANSIBLE_CONTAINERD_SSH_ARGS
+    ini:
+      - section: containerd_connection
+        key: ssh_args
+  command_prefix:
+    description:
+      - The beginning of a command line that reaches the engine, for example V(sudo -n), or V(ssh root@bastion ssh root@node1). It has to run
+        C(/bin/sh), with which the line ends, and must not ask for anything.
+      - With O(ssh_host) it is run there.
+    type: str
+    vars:
+      - name: ansible_containerd_command_prefix
+    env:
+      - name: ANSIBLE_CONTAINERD_COMMAND_PREFIX
+    ini:
+      - section: containerd_connection
+        key: command_prefix
   pipelining:
     description: Whether modules go through the standard input of Python, and not through a file. That saves half of the time of a task.
     type: bool
@@ -157,9 +195,9 @@ options:
         key: pipelining
 """
 
-import contextlib
 import functools
 import os
+import shlex
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound
@@ -169,30 +207,51 @@ from ansible.plugins.connection import ConnectionBase
 from ..module_utils.errors import EngineError, NotFound
 from ..module_utils.kernel.engines import EngineOptions
 from ..module_utils.resources.container.entry import As
-from ..module_utils.resources.container.session import Session
 
 if t.TYPE_CHECKING:
-    from ..module_utils.resources.container.talk import Talk
+    from ..module_utils.resources.container.afar import AfarSession
+    from ..module_utils.resources.container.session import Session
 
 _ENGINE = ("engine", "address", "namespace", "data_root", "state_root")
 
 
 class Connection(ConnectionBase):
-    """Each command is a process in the container. There is nothing to connect, and nothing that stays."""
+    """Each command is a process in the container. Without a prefix there is nothing to connect, and nothing that stays."""
 
     transport = "fleet.containerd.containerd"
     has_pipelining = True
 
     @functools.cached_property
-    def _session(self) -> Session:
+    def _session(self) -> t.Union[Session, AfarSession]:
         options = EngineOptions(**{name: self.get_option(name) for name in _ENGINE})
         user = self.get_option("remote_user") or self._play_context.remote_user or ""
         how = As(user, self.get_option("working_dir") or "", self._env(), False, self.get_option("privileged"))
+        prefix = self._prefix()
+        if prefix:
+            from ..module_utils.resources.container.afar import AfarSession
+
+            return AfarSession(prefix, options, self._name, how)
+        from ..module_utils.resources.container.session import Session
+
         return Session(options, self._name, how)
 
     @property
     def _name(self) -> str:
         return str(self.get_option("remote_addr"))
+
+    def _prefix(self) -> t.List[str]:
+        prefix, host = shlex.split(self.get_option("command_prefix") or ""), self.get_option("ssh_host")
+        if not host:
+            return prefix
+        if host.startswith("-"):
+            raise AnsibleConnectionFailure(f"ansible_containerd_ssh_host: {host!r} is not a host")
+        words = [
+            os.path.expanduser(word.replace("=~/", f"={os.path.expanduser('~')}/"))
+            for word in shlex.split(self.get_option("ssh_args"))
+        ]
+        os.makedirs(os.path.expanduser("~/.ansible/cp"), 0o700, exist_ok=True)
+        # What follows the host is for the shell there.
+        return ["ssh", "-T", *words, host, *map(shlex.quote, prefix)]
 
     def _env(self) -> t.Dict[str, str]:
         found = self.get_option("extra_env") or {}
@@ -209,42 +268,39 @@ class Connection(ConnectionBase):
             self._connected = True
         return self
 
-    @contextlib.contextmanager
-    def _explained(self) -> t.Iterator[None]:
-        try:
-            yield
-        except EngineError as error:
-            raise AnsibleConnectionFailure(str(error)) from error
-
     def exec_command(self, cmd: str, in_data: t.Optional[bytes] = None, sudoable: bool = True) -> t.Tuple[int, bytes, bytes]:
         super().exec_command(cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[safe-super]  # it only connects
         self._display.vvv(f"EXEC {to_text(cmd)}", host=self._name)
         words = [self._play_context.executable or "/bin/sh", "-c", to_text(cmd, errors="surrogateescape")]
-        collected = _Collected(in_data or b"")
-        with self._explained():
-            status = self._session.run(words, collected.receive, collected.begin)
-        return status if status is not None else 255, bytes(collected.streams["stdout"]), bytes(collected.streams["stderr"])
+        become = self.become if sudoable and self.become and self.become.expect_prompt() else None
+        heard = _Heard(in_data or b"", become, self.get_option("container_timeout"))
+        try:
+            status = self._session.run(words, heard)
+        except EngineError as error:
+            raise AnsibleConnectionFailure(str(error)) from error
+        return status, *heard.result()
 
     def put_file(self, in_path: str, out_path: str) -> None:
         super().put_file(in_path, out_path)  # type: ignore[safe-super]  # it only connects
         self._display.vvv(f"PUT {in_path} TO {out_path}", host=self._name)
-        try:
-            source = open(to_bytes(in_path, errors="surrogate_or_strict"), "rb")
-        except FileNotFoundError as error:
-            raise AnsibleFileNotFound(f"file or module does not exist: {in_path}") from error
-        with source, self._explained():
-            self._session.put(source, _path(out_path))
+        if not os.path.exists(to_bytes(in_path, errors="surrogate_or_strict")):
+            raise AnsibleFileNotFound(f"file or module does not exist: {in_path}")
+        with open(to_bytes(in_path, errors="surrogate_or_strict"), "rb") as source:
+            self._transfer(lambda: self._session.put(source, _path(out_path)))
 
     def fetch_file(self, in_path: str, out_path: str) -> None:
         super().fetch_file(in_path, out_path)  # type: ignore[safe-super]  # it only connects
         self._display.vvv(f"FETCH {in_path} TO {out_path}", host=self._name)
+        with open(to_bytes(out_path, errors="surrogate_or_strict"), "wb") as target:
+            self._transfer(lambda: self._session.fetch(_path(in_path), target))
+
+    def _transfer(self, function: t.Callable[[], None]) -> None:
         try:
-            with open(to_bytes(out_path, errors="surrogate_or_strict"), "wb") as target, self._explained():
-                self._session.fetch(_path(in_path), target)
-        except AnsibleConnectionFailure as error:
-            if isinstance(error.__cause__, NotFound):
-                raise AnsibleFileNotFound(str(error)) from error
-            raise
+            function()
+        except NotFound as error:
+            raise AnsibleFileNotFound(str(error)) from error
+        except EngineError as error:
+            raise AnsibleConnectionFailure(str(error)) from error
 
     def reset(self) -> None:
         self.close()
@@ -261,16 +317,47 @@ def _path(path: str) -> str:
     return os.path.normpath(os.path.join("/", to_text(path, errors="surrogateescape")))
 
 
-class _Collected:
-    """What a command says."""
+class _Heard:
+    """What a command says. become: asks for a password before that; then the command gets its input only when it runs."""
 
-    def __init__(self, source: bytes) -> None:
-        self.streams = {"stdout": bytearray(), "stderr": bytearray()}
-        self._source = source
+    def __init__(self, source: bytes, become: t.Any, patience: float) -> None:
+        self._source, self._become = source, become
+        self.patience = patience if become else None
+        self._streams = {"stdout": bytearray(), "stderr": bytearray()}
+        self._asked: t.Set[str] = set()
+        self._talk: t.Any = None
 
-    def begin(self, talk: Talk) -> None:
-        talk.send(self._source)
-        talk.finish()
+    def begin(self, talk: t.Any) -> None:
+        self._talk = talk
+        if not self._become:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        self._become = None
+        self._talk.send(self._source)
+        self._talk.finish()
 
     def receive(self, name: str, data: bytes) -> None:
-        self.streams[name] += data
+        stream = self._streams[name]
+        stream += data
+        if not self._become:
+            return
+        if self._become.check_success(bytes(self._streams["stdout"])):
+            self._go_on()
+        elif self._become.check_password_prompt(bytes(stream)):
+            if self._asked:
+                raise AnsibleConnectionFailure(f"become: the password is not taken: {to_text(bytes(stream)).strip()}")
+            self._asked.add(name)
+            # The prompt is no output of the command, and what follows may be another one.
+            stream.clear()
+            self._talk.send(to_bytes(self._become.get_option("become_pass") or "") + b"\n")
+
+    def late(self) -> None:
+        if self._become:
+            said = " ".join(to_text(bytes(stream)).strip() for stream in self._streams.values())
+            raise AnsibleConnectionFailure(
+                f"become: neither a prompt nor a beginning of the command within {self.patience:g} s: {said}"
+            )
+
+    def result(self) -> t.Tuple[bytes, bytes]:
+        return bytes(self._streams["stdout"]), bytes(self._streams["stderr"])

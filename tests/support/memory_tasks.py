@@ -58,6 +58,49 @@ def _played(arguments: t.Sequence[str]) -> t.Tuple[str, t.Optional[int]]:
     return printed, 0
 
 
+class MemoryExecution:
+    """Execution. Without a status it goes on until it is killed."""
+
+    def __init__(self, printed: str, status: t.Optional[int], stdin: bool) -> None:
+        self._status, self.stderr, self.stdin, self.pid = status, -1, -1, 0
+        (self.stdout, output), (self.ended, life) = os.pipe(), os.pipe()
+        self._fds = [self.stdout, output, self.ended, life]
+        os.set_blocking(self.stdout, False)
+        os.write(output, printed.encode())
+        self._close(output)
+        if stdin:
+            reader, self.stdin = os.pipe()
+            self._fds += [reader, self.stdin]
+        if status is not None:
+            self._close(life)
+
+    def _close(self, fd: int) -> None:
+        if fd in self._fds:
+            self._fds.remove(fd)
+            os.close(fd)
+
+    def __enter__(self) -> MemoryExecution:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for fd in list(self._fds):
+            self._close(fd)
+
+    def close_stdin(self) -> None:
+        self._close(self.stdin)
+        self.stdin = -1
+
+    def signal(self, number: int) -> None:
+        self._status = 128 + number if self._status is None else self._status
+
+    def kill(self) -> None:
+        self.signal(_KILL)
+
+    def status(self) -> int:
+        assert self._status is not None
+        return self._status
+
+
 class MemoryTasks:
     """TaskService."""
 
@@ -71,6 +114,8 @@ class MemoryTasks:
         self._changed = threading.Condition(threading.RLock())
         # No process of this machine can have such a number.
         self._next_pid = 1 << 22
+        #: For tests: the processes that were run beside the first ones.
+        self.executed: t.List[t.Dict[str, t.Any]] = []
         #: For tests: the limits that updates set, and the memory that a container uses, by its id.
         self.limits: t.Dict[str, t.Dict[str, t.Any]] = {}
         self.memory: t.Dict[str, int] = {}
@@ -95,10 +140,15 @@ class MemoryTasks:
     def health(self, container_id: str) -> t.Mapping[str, t.Any]:
         return self.healths.get(container_id, {})
 
-    def exec(self, container: Container, process: t.Mapping[str, t.Any], timeout: float) -> t.Tuple[int, bytes]:
+    def exec(self, container: Container, process: t.Mapping[str, t.Any], stdin: bool = False) -> MemoryExecution:
         self._in(container.id, RUNNING)
-        printed, status = _played(list(process["args"]))
-        return (-1, b"it takes too long") if status is None else (status, printed.encode())
+        self.executed.append(dict(process))
+        return MemoryExecution(*_played(list(process["args"])), stdin)
+
+    def spawn(self, container: Container, process: t.Mapping[str, t.Any]) -> str:
+        self._in(container.id, RUNNING)
+        self.executed.append(dict(process))
+        return "exec-0123456789abcdef"
 
     def find_runtime(self, binary: str) -> str:
         return binary

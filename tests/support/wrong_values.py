@@ -328,6 +328,26 @@ WRONG: t.List[t.Tuple[str, str, t.Any, t.Dict[str, t.Any]]] = [
     ("container_info", "filters", {"image": "a b"}, {}),
     ("container_info", "filters", {"name": "a("}, {}),
     ("container_info", "filters", {"network": {"a": ["b"]}}, {}),
+    ("container_exec", "container", "nobody", {"command": "true"}),
+    ("container_exec", "argv", ["true"], {"container": "app", "command": "true"}),
+    ("container_exec", "command", "'open", {"container": "app"}),
+    ("container_exec", "command", "", {"container": "app"}),
+    ("container_exec", "chdir", "relative", {"container": "app", "command": "true"}),
+    ("container_exec", "env", {"A": 1}, {"container": "app", "command": "true"}),
+    ("container_exec", "env", {"A=B": "c"}, {"container": "app", "command": "true"}),
+    ("container_exec", "user", "a b", {"container": "app", "command": "true"}),
+    ("container_exec", "user", "-5", {"container": "app", "command": "true"}),
+    ("container_exec", "privileged", "perhaps", {"container": "app", "command": "true"}),
+    ("container_exec", "tty", "perhaps", {"container": "app", "command": "true"}),
+    ("container_exec", "tty", True, {"container": "app", "command": "true", "detach": True}),
+    ("container_exec", "stdin", "words", {"container": "app", "command": "true", "detach": True}),
+    ("container_exec", "stdin_add_newline", "perhaps", {"container": "app", "command": "true"}),
+    ("container_exec", "strip_empty_ends", "perhaps", {"container": "app", "command": "true"}),
+    ("container_exec", "detach", "perhaps", {"container": "app", "command": "true"}),
+    ("container_exec", "timeout", 0, {"container": "app", "command": "true"}),
+    ("container_exec", "timeout", 5, {"container": "app", "command": "true", "detach": True}),
+    ("container_exec", "creates", "relative", {"container": "app", "command": "true"}),
+    ("container_exec", "removes", "relative", {"container": "app", "command": "true"}),
 ]
 #: Taken as they are: there is no wrong value, or it is engine=containerd that looks at it, or (images) it is made of others.
 FREE = {"address", "no_proxy", "forcekill", "images"}
@@ -351,7 +371,7 @@ def described(value: t.Any) -> t.List[str]:
 
 
 def wrong(module: str, option: str, value: t.Any, more: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
-    quick = {} if module.endswith("info") else {"name": "app", "retries": 0}
+    quick = {} if module.endswith(("info", "exec")) else {"name": "app", "retries": 0}
     return {**quick, **more, option: value}
 
 

@@ -12,10 +12,11 @@ from ...errors import from_os_error, printable
 from ...hostfs.atomic import closing
 from ...kernel.engines import EngineOptions, open_engine
 from .entry import As, Inside, enter, process_of
-from .talk import Talk
+from .talk import held
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
+    from .talk import Conversation
 
 _CHUNK = 1 << 20
 
@@ -33,15 +34,11 @@ class Session:
     def _inside(self) -> Inside:
         return enter(self._engine, self._options, self._name)
 
-    def run(
-        self, words: t.Sequence[str], receive: t.Callable[[str, bytes], t.Any], begin: t.Callable[[Talk], t.Any]
-    ) -> t.Optional[int]:
-        """Run a command. begin: gets the talk, which has to be finished at some time. Returns its exit status."""
+    def run(self, words: t.Sequence[str], conversation: Conversation) -> int:
+        """Run a command. Returns its exit status."""
         inside = self._inside()
         with inside.engine.tasks.exec(inside.container, process_of(inside, words, self._how), True) as execution:
-            talk = Talk(execution, receive)
-            begin(talk)
-            return talk.run()
+            return held(execution, conversation)
 
     def put(self, source: t.BinaryIO, path: str) -> None:
         """Write a file of the container."""

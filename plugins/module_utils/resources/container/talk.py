@@ -9,23 +9,66 @@ import select
 import time
 import typing as t
 
-if t.TYPE_CHECKING:
-    from ...engine.api import Execution
-
 _CHUNK = 64 * 1024
 #: How long something in the background may keep the output of a process that has ended (seconds).
 _PATIENCE = 0.5
 
 
-class Talk:
-    """receive: gets the name of a stream, stdout or stderr, and what has come. It may call send() and finish()."""
+class Way(t.Protocol):
+    """What a talk needs of an Execution (engine/api.pyi)."""
 
-    def __init__(self, execution: Execution, receive: t.Callable[[str, bytes], t.Any]) -> None:
+    @property
+    def stdin(self) -> int: ...
+    @property
+    def stdout(self) -> int: ...
+    @property
+    def stderr(self) -> int: ...
+    @property
+    def ended(self) -> int: ...
+    def close_stdin(self) -> None: ...
+    def status(self) -> int: ...
+
+
+class Conversation(t.Protocol):
+    """What somebody has to say to a process, and hears. patience: seconds, after which late() is called, once; None: for ever."""
+
+    patience: t.Optional[float]
+
+    def begin(self, talk: t.Any) -> None:
+        """It runs. At some time talk.finish() has to be called."""
+
+    def receive(self, name: str, data: bytes) -> None:
+        """name: stdout or stderr."""
+
+    def late(self) -> None:
+        """May raise an error, which ends the process."""
+
+
+def held(execution: Way, conversation: Conversation, wrap: t.Callable[[Talk], t.Any] = lambda talk: talk) -> int:
+    """Hold a conversation to the end of a process. Its exit status. wrap: makes of the talk what the conversation is given."""
+    talk = Talk(execution, conversation.receive)
+    conversation.begin(wrap(talk))
+    status = talk.run(conversation.patience)
+    while status is None:
+        conversation.late()
+        status = talk.run()
+    return status
+
+
+class Talk:
+    """receive: gets the name of a stream, stdout or stderr, and what has come. It may call send() and finish().
+
+    Somebody else, at a descriptor, may have a part in it: see listen().
+    """
+
+    def __init__(self, execution: Way, receive: t.Callable[[str, bytes], t.Any]) -> None:
         self._execution, self._receive = execution, receive
         self._poller = select.poll()
         self._pending, self._finishing, self._waits = memoryview(b""), False, False
         outputs = {"stdout": execution.stdout, "stderr": execution.stderr}
         self._outputs = {fd: name for name, fd in outputs.items() if fd >= 0}
+        self._stopped = False
+        self._others: t.Dict[int, t.Callable[[], t.Any]] = {}
         for fd in (*self._outputs, execution.ended):
             self._poller.register(fd, select.POLLIN)
 
@@ -39,12 +82,21 @@ class Talk:
         self._finishing = True
         self._write()
 
+    def stop(self) -> None:
+        """There is nothing more to be said: run() returns."""
+        self._stopped = True
+
+    def listen(self, fd: int, hear: t.Callable[[], t.Any]) -> None:
+        """Call hear() when there is something to read at fd."""
+        self._others[fd] = hear
+        self._poller.register(fd, select.POLLIN)
+
     def run(self, timeout: t.Optional[float] = None) -> t.Optional[int]:
         """Until it has ended. Its exit status; None if it has not ended in time (seconds)."""
         execution, left = self._execution, None
         deadline = None if timeout is None else time.monotonic() + timeout
         ended = False
-        while self._outputs or not ended:
+        while (self._outputs or not ended) and not self._stopped:
             if ended:
                 left = _PATIENCE
             elif deadline is not None:
@@ -59,8 +111,11 @@ class Talk:
                 self._poller.unregister(execution.ended)
             if self._waits and execution.stdin in events:
                 self._write()
-            for fd in [fd for fd in events if fd in self._outputs]:
-                self._read(fd)
+            for fd in events:
+                if fd in self._outputs:
+                    self._read(fd)
+                elif fd in self._others:
+                    self._others[fd]()
         return execution.status()
 
     def _read(self, fd: int) -> None:

@@ -105,8 +105,8 @@ def _as(ids: _Ids, function: t.Callable[[t.Tuple[int, int]], int]) -> int:
         child = os.fork()
         if not child:
             try:
-                for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                    signal.signal(number, signal.SIG_DFL)
+                for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                    signal.signal(one, signal.SIG_DFL)
                 _send(theirs, ids, function)
             finally:
                 os._exit(0)

@@ -11,6 +11,7 @@ import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.argument_specs import (
     containerd_container,
+    containerd_container_exec,
     containerd_container_info,
     containerd_image,
     containerd_image_info,
@@ -29,7 +30,7 @@ from ansible_collections.fleet.containerd.tests.support.wrong_values import FREE
 
 def test_every_option_has_a_row() -> None:
     rows = {(module, option) for module, option, _value, _more in WRONG}
-    own = {"image": containerd_image, "container": containerd_container}
+    own = {"image": containerd_image, "container": containerd_container, "container_exec": containerd_container_exec}
     infos = {"image_info": containerd_image_info, "container_info": containerd_container_info}
     shared = {option for module, option in rows if module == "image"}
     for name, spec in {**own, **infos}.items():
