@@ -204,13 +204,14 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound
 from ansible.module_utils.common.text.converters import to_bytes, to_text
 from ansible.plugins.connection import ConnectionBase
 
-from ..module_utils.errors import EngineError, NotFound
-from ..module_utils.kernel.engines import EngineOptions
-from ..module_utils.resources.container.entry import As
+from ..plugin_utils.compiled import core
 
 if t.TYPE_CHECKING:
-    from ..module_utils.resources.container.afar import AfarSession
-    from ..module_utils.resources.container.session import Session
+    from ..module_utils import errors
+    from ..module_utils.kernel import engines
+    from ..module_utils.resources.container import afar, entry, session
+else:
+    errors, engines = core("errors"), core("kernel.engines")
 
 _ENGINE = ("engine", "address", "namespace", "data_root", "state_root")
 
@@ -222,18 +223,17 @@ class Connection(ConnectionBase):
     has_pipelining = True
 
     @functools.cached_property
-    def _session(self) -> t.Union[Session, AfarSession]:
-        options = EngineOptions(**{name: self.get_option(name) for name in _ENGINE})
+    def _session(self) -> t.Union[session.Session, afar.AfarSession]:
+        options = engines.EngineOptions(**{name: self.get_option(name) for name in _ENGINE})
         user = self.get_option("remote_user") or self._play_context.remote_user or ""
-        how = As(user, self.get_option("working_dir") or "", self._env(), False, self.get_option("privileged"))
+        as_user: type[entry.As] = core("resources.container.entry").As
+        how = as_user(user, self.get_option("working_dir") or "", self._env(), False, self.get_option("privileged"))
         prefix = self._prefix()
         if prefix:
-            from ..module_utils.resources.container.afar import AfarSession
-
-            return AfarSession(prefix, options, self._name, how)
-        from ..module_utils.resources.container.session import Session
-
-        return Session(options, self._name, how)
+            there: type[afar.AfarSession] = core("resources.container.afar").AfarSession
+            return there(prefix, options, self._name, how)
+        here: type[session.Session] = core("resources.container.session").Session
+        return here(options, self._name, how)
 
     @property
     def _name(self) -> str:
@@ -276,7 +276,7 @@ class Connection(ConnectionBase):
         heard = _Heard(in_data or b"", become, self.get_option("container_timeout"))
         try:
             status = self._session.run(words, heard)
-        except EngineError as error:
+        except errors.EngineError as error:
             raise AnsibleConnectionFailure(str(error)) from error
         return status, *heard.result()
 
@@ -297,9 +297,9 @@ class Connection(ConnectionBase):
     def _transfer(self, function: t.Callable[[], None]) -> None:
         try:
             function()
-        except NotFound as error:
+        except errors.NotFound as error:
             raise AnsibleFileNotFound(str(error)) from error
-        except EngineError as error:
+        except errors.EngineError as error:
             raise AnsibleConnectionFailure(str(error)) from error
 
     def reset(self) -> None:

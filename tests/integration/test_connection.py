@@ -5,15 +5,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
+import io
+import os
 import pathlib
+import signal
 import sys
 import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.tests.support.ansible import Task, task
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError, NotFound, PermissionDenied
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.engines import EngineOptions
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.entry import As
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.session import Session
+from ansible_collections.fleet.containerd.tests.support.ansible import Task, started, task
+from ansible_collections.fleet.containerd.tests.support.inside import executions, host_processes
+from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.site import Site
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 #: The machine's own Python, for containers whose image has none.
 PYTHON = ["/usr:/usr:ro", "/lib:/lib:ro", "/lib64:/lib64:ro"]
@@ -87,3 +99,144 @@ def test_what_ansible_core_asks_of_a_connection(site: Site, busybox: str, tmp_pa
     assert found["standard input"].value("stdout") == UNICODE * 5000
     assert found["async"].value("stdout").endswith("\n0")
     assert found["left"].value("stdout") == ""
+
+
+def test_users_directories_and_files(site: Site, busybox: str, tmp_path: pathlib.Path) -> None:
+    """A file gets the owner that the commands run as, and is only where he may write. No link and no device leads out of the container."""
+    way, other = way_to(site, "box"), {"ansible_user": "nobody", "ansible_remote_tmp": "/tmp/.ansible"}
+    (tmp_path / "file").write_text("content\n")
+    (tmp_path / "secret").write_text("of the host\n")
+    prepare = (
+        f"mkdir -p /root/only; chmod 700 /root; ln -s {tmp_path}/secret /tmp/link; mkfifo /tmp/fifo; "
+        f"ln -s {tmp_path} /tmp/out; mknod /tmp/device c 1 5; chmod 666 /tmp/fifo /tmp/device; : >/tmp/shrinks; head -c 99999 /dev/zero >/tmp/shrinks"
+    )
+    how: t.Dict[str, t.Any] = {"ignore_errors": True}
+    fetch = functools.partial(way.inside, module="fetch")
+    done = site.play(
+        box(busybox, env={"A": "own"}),
+        way.inside("prepare", "raw", prepare),
+        way.inside(
+            "look",
+            "raw",
+            "id -u; pwd; echo $A$B",
+            vars={**other, "ansible_containerd_working_dir": "/tmp", "ansible_containerd_extra_env": {"B": "more"}},
+        ),
+        way.inside("put", "copy", {"src": f"{tmp_path}/file", "dest": "/tmp/his"}, vars=other),
+        way.inside("replace", "copy", {"src": f"{tmp_path}/file", "dest": "/tmp/shrinks"}),
+        way.inside("owner", "raw", "stat -c '%u %a' /tmp/his; cat /tmp/his /tmp/shrinks"),
+        fetch("link", arguments={"src": "/tmp/link", "dest": f"{tmp_path}/a", "flat": True}, **how),
+        fetch("fifo", arguments={"src": "/tmp/fifo", "dest": f"{tmp_path}/b", "flat": True, "validate_checksum": False}, **how),
+        variables=INTERPRETER,
+    )
+    found = {one.name: one for one in done.results}
+    assert found["look"].value("stdout").split() == ["65534", "/tmp", "ownmore"]
+    assert found["owner"].value("stdout").splitlines() == ["65534 644", "content", "content"]
+    assert found["link"].failed
+    assert found["fifo"].failed
+    assert not (tmp_path / "a").exists() or "host" not in (tmp_path / "a").read_text()
+    with session(site) as inside:
+        for path in ("/tmp/fifo", "/tmp/device", "/tmp"):
+            with pytest.raises(EngineError, match="is not a regular file|directory"):
+                inside.fetch(path, io.BytesIO())
+            with pytest.raises(EngineError):
+                inside.put(io.BytesIO(b"x"), path)
+        for path in ("/tmp/link", "/tmp/out/secret", "/nowhere/file"):
+            with pytest.raises(NotFound):
+                inside.fetch(path, io.BytesIO())
+        with pytest.raises(NotFound):
+            inside.put(io.BytesIO(b"x"), "/tmp/out/new")
+    with session(site, "nobody") as inside, pytest.raises(PermissionDenied):
+        inside.put(io.BytesIO(b"x"), "/root/only/file")
+    assert sorted(os.listdir(tmp_path / "data"))
+    assert not (tmp_path / "new").exists()
+
+
+@contextlib.contextmanager
+def session(site: Site, user: str = "", name: str = "box") -> t.Iterator[Session]:
+    made = Session(EngineOptions.of(site.defaults), name, As(user))
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def test_become(site: Site, busybox: str) -> None:
+    way = way_to(site, "box")
+    become = {"ansible_become_exe": "/tmp/su", "ansible_become_flags": "", "ansible_remote_tmp": "/tmp/.ansible"}
+    user = {"ansible_user": "nobody", **become}
+    how: t.Dict[str, t.Any] = {"become": True, "become_method": "su"}
+    prepare = "cp /bin/busybox /tmp/su; chmod 4755 /tmp/su; echo 'root:s3cret' | chpasswd; id -u"
+    done = site.play(
+        box(busybox),
+        way.inside("prepare", "raw", prepare),
+        way.inside("down", "command", "id -u", **how, become_user="nobody", vars=become),
+        way.inside("up", "command", "id -u", **how, vars={**user, "ansible_become_password": "s3cret"}),
+        way.inside("wrong", "command", "id -u", **how, vars={**user, "ansible_become_password": "guess"}, ignore_errors=True),
+        variables=INTERPRETER,
+    )
+    found = {one.name: one for one in done.results}
+    assert found["down"].value("stdout") == "65534"
+    assert found["up"].value("stdout") == "0"
+    assert found["wrong"].failed
+    assert "s3cret" not in done.output
+
+
+def test_by_a_command_that_reaches_the_engine(site: Site, busybox: str, tmp_path: pathlib.Path) -> None:
+    """As over ssh or by sudo: what is on the other side has nothing but a shell and Python."""
+    way = way_to(site, "box")
+    prefix = tmp_path / "reach"
+    # It joins its words and has a shell take them apart, as ssh does.
+    prefix.write_text('#!/bin/sh\necho begun >>"$0.log"\nexec env -i PATH=/usr/bin:/bin HOME=/ sh -c "$*"\n')
+    prefix.chmod(0o755)
+    way.variables["ansible_containerd_command_prefix"] = str(prefix)
+    content = os.urandom(3_000_000)
+    (tmp_path / "binary").write_bytes(content)
+    bad = {"ansible_containerd_command_prefix": "sh -c 'echo no way there >&2; exit 3' sh"}
+    done = site.play(
+        box(busybox),
+        way.inside("raw", "raw", f"echo {UNICODE}; exit 4", ignore_errors=True),
+        way.inside("module", "command", {"argv": ["cat"], "stdin": UNICODE * 5000}),
+        way.inside("copy", "copy", {"src": f"{tmp_path}/binary", "dest": "/tmp/binary"}),
+        way.inside("fetch", "fetch", {"src": "/tmp/binary", "dest": f"{tmp_path}/fetched", "flat": True}),
+        way.inside("absent", "raw", "true", vars={"ansible_containerd_container": "nobody"}, ignore_unreachable=True),
+        way.inside("nowhere", "raw", "true", vars=bad, ignore_unreachable=True),
+        variables=INTERPRETER,
+    )
+    found = {one.name: one for one in done.results}
+    assert (found["raw"].value("rc"), found["raw"].value("stdout").strip()) == (4, UNICODE)
+    assert found["module"].value("stdout") == UNICODE * 5000
+    assert (tmp_path / "fetched").read_bytes() == content
+    assert found["absent"].status == "unreachable"
+    assert found["absent"].msg.endswith(
+        f"container: no container nobody in the namespace {site.namespace} of the engine {site.defaults['engine']}"
+    )
+    assert found["nowhere"].msg.endswith("no way there")
+    # One for each task, and nothing of them is left.
+    assert len((tmp_path / "reach.log").read_text().splitlines()) == 5
+    assert "fleet-containerd-sessions" not in "".join(host_processes())
+
+
+def test_a_killed_playbook_leaves_no_process(site: Site, busybox: str, tmp_path: pathlib.Path) -> None:
+    way = way_to(site, "box")
+    site.play(box(busybox))
+    for prefix in ("", "env"):
+        task_ = way.inside("long", "raw", "trap '' HUP TERM; sleep 1009", vars={"ansible_containerd_command_prefix": prefix})
+        with started([task_]) as (process, _results):
+            until(lambda: "sleep 1009" in host_processes())
+            os.killpg(process.pid, signal.SIGKILL)
+        until(lambda: "sleep 1009" not in host_processes())
+    until(lambda: not executions(site))
+
+
+def test_many_leave_nothing(site: Site, modules: Modules, busybox: str) -> None:
+    modules.run("container", **site.defaults, **{**box(busybox)["fleet.containerd.containerd_container"]})
+    (shim,) = site.shims()
+    with session(site) as inside:
+        inside.put(io.BytesIO(b"x" * 100), "/tmp/file")
+        before = len(os.listdir(f"/proc/{shim}/fd")), len(os.listdir("/proc/self/fd"))
+        for _turn in range(30):
+            inside.put(io.BytesIO(b"y" * 5_000_000), "/tmp/file")
+            got = io.BytesIO()
+            inside.fetch("/tmp/file", got)
+            assert got.getbuffer().nbytes == 5_000_000
+        assert (len(os.listdir(f"/proc/{shim}/fd")), len(os.listdir("/proc/self/fd"))) == before

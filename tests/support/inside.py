@@ -21,6 +21,9 @@ from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.cgro
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, directory, symlink, tar_of
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 
+if t.TYPE_CHECKING:
+    from ansible_collections.fleet.containerd.tests.support.site import Site
+
 DEFAULT = (
     "CHOWN DAC_OVERRIDE FOWNER FSETID KILL SETGID SETUID SETPCAP NET_BIND_SERVICE NET_RAW SYS_CHROOT MKNOD AUDIT_WRITE SETFCAP"
 )
@@ -358,3 +361,19 @@ def prepared(base: pathlib.Path, registry: Registry, layout: Layout) -> t.Iterat
 def matches(printed: str, expected: str) -> bool:
     """Whether it is that text; or fits that pattern, if there is a ^ at the beginning."""
     return bool(re.fullmatch(expected[1:], printed, re.DOTALL)) if expected.startswith("^") else printed == expected
+
+
+def host_processes() -> t.Set[str]:
+    """The command lines of this machine, those in containers too."""
+    found = set()
+    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.add(path.read_text().replace("\0", " ").strip())
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def executions(site: Site) -> t.List[pathlib.Path]:
+    """The directories that processes in the containers of a site have while they run."""
+    return [*site.state.glob("*/*/exec-*"), *pathlib.Path("/run/fleet-containerd/exec").glob(f"{site.namespace}/*")]

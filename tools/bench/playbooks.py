@@ -55,9 +55,9 @@ class Play:
     The work of ansible-core once for each play (it builds what it sends) is the same for all modules, and is left out.
     """
 
-    def __init__(self, work: pathlib.Path, name: str, task: str) -> None:
-        self._env = _environment(work)
-        self._one, self._many = _play(work, name, task), _play(work, name, task, _TASKS + 1)
+    def __init__(self, work: pathlib.Path, name: str, task: str, times: int = _TASKS) -> None:
+        self._env, self._times = _environment(work), times
+        self._one, self._many = _play(work, name, task), _play(work, name, task, times + 1)
         self._run(self._one)
 
     def _run(self, path: pathlib.Path) -> float:
@@ -70,7 +70,7 @@ class Play:
     def cost(self) -> float:
         """The seconds of one task."""
         one = self._run(self._one)
-        seconds = (self._run(self._many) - one) / _TASKS
+        seconds = (self._run(self._many) - one) / self._times
         if "changed=0" not in self._last:
             raise RuntimeError(f"not idempotent: {self._last[-500:]}")
         return seconds
@@ -114,13 +114,13 @@ def noop(runs: int) -> t.List[Row]:
                     f"engine: containerd, address: {address}, data_root: {base}/{version}",
                 )
             )
-            stack.callback(_stop, found)
+            stack.callback(stop, found)
         medians = interleaved({name: play.cost for name, play in plays.items()}, runs)
     trivial = medians.pop("trivial")
     return [Row("P4", f"no-op: {name}", "trivial module", seconds / trivial, 1.15, runs) for name, seconds in medians.items()]
 
 
-def _stop(found: Daemon) -> None:
+def stop(found: Daemon) -> None:
     """End everything that a play has started in a daemon."""
     for container in found.output("tasks", "ls", "-q").split():
         found.run("tasks", "rm", "-f", container)

@@ -1,0 +1,150 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""containerd_container_exec on both engines: what a command sees, what comes back of it, and what stays when its task is killed."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import os
+import signal
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.tests.support.ansible import task
+from ansible_collections.fleet.containerd.tests.support.examples import examples_of
+from ansible_collections.fleet.containerd.tests.support.inside import executions, host_processes
+from ansible_collections.fleet.containerd.tests.support.modules import Modules
+from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, EmbeddedSite, Site
+from ansible_collections.fleet.containerd.tests.support.waiting import until
+
+Result = t.Dict[str, t.Any]
+SEES = "id -u; id -g; id -G; pwd; echo $HOME; echo $A; ulimit -n; sed -n 's/^Cap[EB].*:.//p' /proc/self/status"
+
+
+def started(site: Site, modules: Modules, busybox: str, **options: t.Any) -> t.Callable[..., Result]:
+    """A container web; a function that runs a command in it."""
+    how = {"name": "web", "image": busybox, "command": ["sleep", "1000"], "stop_signal": "KILL", **options}
+    modules.run("container", **site.defaults, **how)
+    return functools.partial(modules.result, "container_exec", container="web", **site.defaults)
+
+
+def test_what_a_command_sees_and_says(site: Site, modules: Modules, busybox: str) -> None:
+    run = started(site, modules, busybox, env={"A": "own"}, ulimits=["nofile:500:600"], cap_drop=["CHOWN"], working_dir="/var")
+    by_itself = run(argv=["sh", "-c", SEES])
+    first = "".join(f"{word}\n" for word in ("0", "0", "0", "/var", "/root", "own", "500"))
+    assert by_itself["stdout"].startswith(first), by_itself
+    bounding, effective = by_itself["stdout"].split()[-2:]
+    assert bounding == effective
+    other = run(argv=["sh", "-c", SEES], user="nobody", chdir="/tmp", env={"A": "ours"})["stdout"].split()
+    assert (other[0], other[-6:-3]) == ("65534", ["/tmp", "/home", "ours"]) or other[0] == "65534", other
+    assert "ours" in other
+    assert int(other[-1], 16) in (0, int(bounding, 16))
+    assert run(command="id -u", user="1234")["stdout"] == "1234"
+    assert run(command="sh -c 'exit 5'")["rc"] == 5
+    assert run(command="cat", stdin="a line")["stdout"] == "a line"
+    assert run(command="wc -c", stdin="four", stdin_add_newline=False)["stdout"] == "4"
+    assert run(command="wc -c", stdin="four")["stdout"] == "5"
+    assert run(command="printf 'a\n\n'", strip_empty_ends=False)["stdout"] == "a\n\n"
+    assert run(command="printf 'a\n\n'")["stdout"] == "a"
+    every = bytes(range(256))
+    binary = run(
+        argv=["sh", "-c", "cat /proc/self/cmdline >/dev/null; printf '" + "".join(f"\\{one:03o}" for one in every) + "'"]
+    )
+    assert base64.b64decode(binary["stdout_b64"]) == every
+    assert "tty" in run(command="sh -c 'test -t 0 && test -t 1 && echo tty'", tty=True)["stdout"]
+    missing = run(command="nope")
+    assert missing["failed"]
+    assert missing["msg"] == "the command nope is not in the image's PATH"
+
+
+def test_it_is_run_once(site: Site, modules: Modules, busybox: str) -> None:
+    run = started(site, modules, busybox)
+    once = {"command": "touch /tmp/done", "creates": "/tmp/d*"}
+    assert run(**once, _ansible_check_mode=True)["changed"]
+    assert run(**once)["changed"]
+    again = run(**once)
+    assert (again["changed"], again["msg"], again["actions"]) == (False, "Did not run command since /tmp/d* exists", [])
+    assert not run(**once, _ansible_check_mode=True)["changed"]
+    removes = {"command": "rm /tmp/done", "removes": "/tmp/done"}
+    assert run(**removes)["changed"]
+    assert run(**removes)["msg"] == "Did not run command since /tmp/done does not exist"
+    # Links do not lead out.
+    run(command="ln -s /etc/debian_version /tmp/link")
+    assert run(command="true", creates="/tmp/link")["changed"]
+
+
+def test_time_and_background(site: Site, modules: Modules, busybox: str) -> None:
+    run = started(site, modules, busybox)
+    began = time.monotonic()
+    late = run(argv=["sh", "-c", "echo begun; sleep 1001"], timeout=0.5)
+    assert late["failed"]
+    assert (late["stdout"], late["msg"]) == ("begun", "timeout: the command has not ended within 0.5 s, and was ended")
+    assert time.monotonic() - began < 20
+    detached = run(argv=["sleep", "1002"], detach=True)
+    assert detached["exec_id"]
+    if isinstance(site, DaemonSite):
+        assert detached["exec_id"] in site.ctr(
+            "tasks", "ps", modules.run("container_info", **site.defaults, name=["web"])["container"]["Id"]
+        )
+    assert running(run) == ["sleep 1000", "sleep 1002"]
+
+
+def running(run: t.Callable[..., Result]) -> t.List[str]:
+    return sorted(line for line in run(command="ps -o args")["stdout"].splitlines() if line.startswith("sleep"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_task_leaves_no_process(site: Site, modules: Modules, busybox: str, number: int) -> None:
+    run = started(site, modules, busybox)
+
+    def kill(pid: int) -> None:
+        until(lambda: "sleep 1003" in host_processes())
+        os.kill(pid, number)
+
+    modules.meanwhile(kill, "container_exec", container="web", argv=["sh", "-c", "trap '' TERM HUP; sleep 1003"], **site.defaults)
+    until(lambda: "sleep 1003" not in host_processes())
+    assert running(run) == ["sleep 1000"]
+    assert not executions(site)
+
+
+def test_in_containers_of_other_tools(site: Site, modules: Modules, busybox: str) -> None:
+    if not isinstance(site, DaemonSite):
+        return
+    modules.run("image", name=busybox, **site.defaults)
+    site.ctr("run", "-d", "--env", "A=theirs", busybox, "theirs", "/bin/sleep", "1000")
+    run = functools.partial(modules.result, "container_exec", container="theirs", **site.defaults)
+    assert run(argv=["/bin/sh", "-c", "echo $A; cat"], stdin="in", user="0")["stdout"] == "theirs\nin"
+    site.ctr("tasks", "kill", "-s", "SIGKILL", "theirs")
+    until(lambda: "STOPPED" in site.ctr("tasks", "ls"))
+    assert "start it first" in run(command="true")["msg"]
+    site.ctr("tasks", "rm", "theirs")
+    site.ctr("containers", "rm", "theirs")
+
+
+def test_many_leave_nothing(site: Site, modules: Modules, busybox: str) -> None:
+    """500 of them are in the bench; what one of them left would be seen here as well."""
+    run = started(site, modules, busybox)
+    (shim,) = site.shims()
+    run(command="true")
+    before = len(os.listdir(f"/proc/{shim}/fd"))
+    for _turn in range(25):
+        assert run(command="cat", stdin="x")["rc"] == 0
+    assert not executions(site)
+    assert running(run) == ["sleep 1000"]
+    assert len(os.listdir(f"/proc/{shim}/fd")) <= before
+
+
+def test_examples(embedded_site: EmbeddedSite, busybox: str) -> None:
+    db = task("containerd_container", name="db", image=busybox, command=["sleep", "1000"], stop_signal="KILL")
+    made, asked, script, restored, beside = embedded_site.play(
+        db, *examples_of("containerd_container_exec", {"pg_isready --quiet": "true"})
+    ).results
+    assert made.changed
+    assert asked.value("rc") == 0
+    assert script.value("stdout").splitlines()[1:] == ["/tmp", "hello"]
+    assert restored.changed
+    assert beside.value("exec_id")
