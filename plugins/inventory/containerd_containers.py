@@ -12,7 +12,7 @@ version_added: 0.1.0
 author:
   - fleet.containerd contributors (@fleet-containerd)
 description:
-  - Makes a host of each container that an engine on the controller has, with the variables that
+  - Makes a host of each container that an engine has, on the controller or on another host, with the variables that
     P(fleet.containerd.containerd#connection) takes to run tasks in it.
   - The name of the host is the name of the container. A container of the kubelet is called after its pod, C(NAMESPACE.POD.CONTAINER).
   - A container has its id as the name of the host if it has no name, if a newer container has the same, if the name means another host, such as
@@ -20,7 +20,8 @@ description:
   - Names, labels and whatever else describes a container are text, which Ansible never runs as a template. So whoever can make a container
     cannot run anything on the controller by that.
   - Reads a YAML file whose name ends with C(containerd.yml) or C(containerd.yaml).
-  - Ansible must run as a user who can use the engine. For the embedded engine this is root.
+  - The engine must be usable by the user who runs Ansible, or through O(command_prefix) or O(ssh_host). For the embedded engine, that is
+    root.
 extends_documentation_fragment:
   - fleet.containerd.engine
   - ansible.builtin.constructed
@@ -67,6 +68,26 @@ options:
       - The port in the container that its SSH server listens on, for O(connection_type=ssh).
     type: int
     default: 22
+  ssh_host:
+    description:
+      - The host that has the engine, as C(ssh) takes it, for example V(root@node1.example.com). C(ssh) must not ask for a password. When not set,
+        it is the controller. The containers become hosts that are reached the same way.
+    type: str
+    env:
+      - name: ANSIBLE_CONTAINERD_SSH_HOST
+  ssh_args:
+    description:
+      - Arguments of C(ssh) for O(ssh_host).
+    type: str
+    default: -o BatchMode=yes -o ControlMaster=auto -o ControlPersist=60s -o ControlPath=~/.ansible/cp/containerd-%C
+    env:
+      - name: ANSIBLE_CONTAINERD_SSH_ARGS
+  command_prefix:
+    description:
+      - The beginning of a command line that reaches the engine, for example V(sudo -n), as with P(fleet.containerd.containerd#connection).
+    type: str
+    env:
+      - name: ANSIBLE_CONTAINERD_COMMAND_PREFIX
   filters:
     description:
       - Which containers become hosts. Each entry has V(include) or V(exclude), with an expression of Jinja2 or a boolean. The first entry that
@@ -132,6 +153,7 @@ cache_connection: /var/cache/ansible
 cache_timeout: 60
 """
 
+import contextlib
 import re
 import typing as t
 
@@ -142,8 +164,10 @@ from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructa
 from ansible.utils.unsafe_proxy import wrap_var
 
 from ..module_utils.errors import EngineError
-from ..module_utils.kernel.engines import EngineOptions, opened
-from ..module_utils.resources.container.info import container_info
+from ..module_utils.kernel.engines import EngineOptions
+from ..module_utils.resources.container.afar import AfarSession, reaching
+from ..module_utils.resources.container.entry import As
+from ..module_utils.resources.container.look import look
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 #: Names that mean other hosts.
@@ -153,7 +177,6 @@ _POD = "io.kubernetes.pod."
 _PODS = {"namespace": f"{_POD}namespace", "name": f"{_POD}name", "container": "io.kubernetes.container.name"}
 _EVERYWHERE = ("", "0.0.0.0", "::")  # read, not listened on
 _SHORT = 12
-_ALL: t.Mapping[str, t.Any] = {"name": None, "labels": None, "filters": None}
 
 Facts = t.Dict[str, t.Any]
 
@@ -184,15 +207,19 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _read(self) -> t.List[Facts]:
         """The facts of all containers."""
-        asked = {**_ALL, **{name: self.get_option(name) for name in EngineOptions._fields}}
+        options = EngineOptions.of({name: self.get_option(name) for name in EngineOptions._fields})
         try:
-            with opened(asked) as engine:
-                told = container_info(asked, engine)
+            command = reaching(*(self.get_option(name) or "" for name in ("command_prefix", "ssh_host", "ssh_args")))
+            if command:
+                with contextlib.closing(AfarSession(command, options, "", As())) as session:
+                    containers, warnings = session.look()
+            else:
+                containers, warnings = look(options)
         except (EngineError, OSError) as error:
             raise AnsibleParserError(f"the containers cannot be read: {error}") from error
-        for warning in told.warnings:
+        for warning in warnings:
             self.display.warning(warning)
-        return list(told.result["containers"])
+        return containers
 
     def _add(self, name: str, facts: Facts) -> None:
         """Make one container a host, with its variables and groups."""
@@ -215,7 +242,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def _connection(self, name: str, facts: Facts) -> t.Optional[Facts]:
         """The variables that tell how to reach a container. None if it cannot be reached."""
         if self.get_option("connection_type") == "containerd":
-            engine = {f"ansible_containerd_{option}": self.get_option(option) for option in _PASSED}
+            given = {option: self.get_option(option) for option in _PASSED}
+            given["ssh_args"] = self.get_option("ssh_args") if given["ssh_host"] else ""
+            engine = {f"ansible_containerd_{option}": value for option, value in given.items() if value}
             return {
                 "ansible_connection": "fleet.containerd.containerd",
                 "ansible_host": facts["Id"] if name == facts["Id"] else _name_or_id(facts),
@@ -248,7 +277,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
 
 #: The options that the connection plugin has, too.
-_PASSED = ("engine", "address", "namespace", "data_root", "state_root")
+_PASSED = ("engine", "address", "namespace", "data_root", "state_root", "ssh_host", "command_prefix")
 
 
 def _name_or_id(facts: Facts) -> str:

@@ -114,6 +114,8 @@ def test_variables_filters_and_caches(
         "containerd_short_id": web["container"]["Id"][:12],
         **{f"ansible_containerd_{name}": value for name, value in embedded_site.defaults.items()},
     }
+    there = inventory.read(command_prefix="env -i HOME=/nowhere")
+    assert there.hosts["web"] == {**plain.hosts["web"], "ansible_containerd_command_prefix": "env -i HOME=/nowhere"}
     assert plain.groups == {"ungrouped": {"web", "idle"}}
 
     fails = {"exclude": "containerd_nonsense.x"}
