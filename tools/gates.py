@@ -34,7 +34,7 @@ class Gate(t.NamedTuple):
 
 PLUGINS = "ansible_collections.fleet.containerd.plugins"
 #: What runs on targets, and on the controller.
-TYPED = ("module_utils", "action", "connection", "plugin_utils")
+TYPED = ("module_utils", "action", "connection", "inventory", "plugin_utils")
 MYPY = ["mypy", "--config-file", str(ROOT / ".mypy.ini"), "--cache-dir", str(ROOT / ".mypy_cache")]
 DOCS = ["antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs=all", "."]
 GATES = [

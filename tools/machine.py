@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run a command in extensions/ beside a bare Debian machine, which it finds in the variables of the molecule scenarios.
 
-Usage, as root: python tools/machine.py COMMAND [ARGUMENT ...], for example molecule test, or sh to look around. MOLECULE_IMAGE names
-the image that the scenario runs a container of; without, it is pulled from the internet.
+Usage, as root: python tools/machine.py COMMAND [ARGUMENT ...], for example molecule test -s host, or sh to look around. MOLECULE_IMAGE
+names the image that the scenario runs a container of; without, it is pulled from the internet.
 """
 
 from __future__ import annotations
@@ -23,21 +23,27 @@ from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIO
 from ansible_collections.fleet.containerd.tests.support.machines import Machine, running_machines  # noqa: E402
 
 
+def environment(home: str, **variables: str) -> t.Dict[str, str]:
+    """That of a command of Ansible with this collection, in the virtual environment. home: for what it keeps."""
+    return {
+        **os.environ,
+        "ANSIBLE_HOME": home,
+        "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
+        "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
+        **variables,
+    }
+
+
 def run(machine: Machine, command: t.Sequence[str], **how: t.Any) -> subprocess.CompletedProcess[str]:
     """Run command for this machine; how as in subprocess.run."""
+    variables = {
+        "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "tests" / "support" / "connection_plugins"),
+        "MOLECULE_CONNECTION": "enter",
+        "MOLECULE_HOST": str(machine.pid),
+    }
     with tempfile.TemporaryDirectory(prefix="fleet-machine-") as home:
-        environment = {
-            **os.environ,
-            "ANSIBLE_HOME": home,
-            "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
-            "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "tests" / "support" / "connection_plugins"),
-            "MOLECULE_CONNECTION": "enter",
-            "MOLECULE_HOST": str(machine.pid),
-            "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}",
-        }
-        environment.update(how.pop("env", {}))
         # starts: molecule (or what the user gives)
-        return subprocess.run(command, check=False, cwd=ROOT / "extensions", env=environment, text=True, **how)
+        return subprocess.run(command, check=False, cwd=ROOT / "extensions", env=environment(home, **variables), text=True, **how)
 
 
 def main() -> int:

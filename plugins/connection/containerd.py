@@ -197,7 +197,6 @@ options:
 
 import functools
 import os
-import shlex
 import typing as t
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleFileNotFound
@@ -228,30 +227,19 @@ class Connection(ConnectionBase):
         user = self.get_option("remote_user") or self._play_context.remote_user or ""
         as_user: type[entry.As] = core("resources.container.entry").As
         how = as_user(user, self.get_option("working_dir") or "", self._env(), False, self.get_option("privileged"))
-        prefix = self._prefix()
-        if prefix:
-            there: type[afar.AfarSession] = core("resources.container.afar").AfarSession
-            return there(prefix, options, self._name, how)
+        prefix, host = self.get_option("command_prefix") or "", self.get_option("ssh_host") or ""
+        if prefix or host:
+            there = core("resources.container.afar")
+            reached: afar.AfarSession = there.AfarSession(
+                there.reaching(prefix, host, self.get_option("ssh_args")), options, self._name, how
+            )
+            return reached
         here: type[session.Session] = core("resources.container.session").Session
         return here(options, self._name, how)
 
     @property
     def _name(self) -> str:
         return str(self.get_option("remote_addr"))
-
-    def _prefix(self) -> t.List[str]:
-        prefix, host = shlex.split(self.get_option("command_prefix") or ""), self.get_option("ssh_host")
-        if not host:
-            return prefix
-        if host.startswith("-"):
-            raise AnsibleConnectionFailure(f"ansible_containerd_ssh_host: {host!r} is not a host")
-        words = [
-            os.path.expanduser(word.replace("=~/", f"={os.path.expanduser('~')}/"))
-            for word in shlex.split(self.get_option("ssh_args"))
-        ]
-        os.makedirs(os.path.expanduser("~/.ansible/cp"), 0o700, exist_ok=True)
-        # What follows the host is for the shell there.
-        return ["ssh", "-T", *words, host, *map(shlex.quote, prefix)]
 
     def _env(self) -> t.Dict[str, str]:
         found = self.get_option("extra_env") or {}

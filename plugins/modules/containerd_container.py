@@ -418,9 +418,9 @@ options:
     aliases: [init_path]
   systemd:
     description:
-      - With V(always) the container gets what systemd needs to run in it. It has a writable control group, a file system in memory on
-        C(/run),
-        C(/run/lock), C(/tmp) and C(/var/log/journal), and is asked to stop with C(SIGRTMIN+3).
+      - With V(always) the container gets what systemd needs to run in it. It has a writable control group, in a namespace of its own unless
+        O(cgroupns_mode) says otherwise, a file system in memory on C(/run), C(/run/lock), C(/tmp) and C(/var/log/journal), the environment
+        variable C(container), and is asked to stop with C(SIGRTMIN+3).
       - With V(true) it gets that if its command is C(/sbin/init) or C(systemd).
     type: str
     choices: ["false", "true", "always"]

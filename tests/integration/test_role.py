@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The role containerd takes bare Debian machines to a running containerd, by the scenario of molecule and the guide's playbooks."""
+"""The role containerd takes bare Debian machines to a running containerd, by the guide's playbooks. (test_molecule.py has containers.)"""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from ansible_collections.fleet.containerd.tests.support.images import Layout, bu
 from ansible_collections.fleet.containerd.tests.support.machines import Machine, Machines, running_machines
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tools.containerds import fetch
-from ansible_collections.fleet.containerd.tools.machine import run
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 # The first test makes the root file system when it is not there.
@@ -96,15 +95,6 @@ def _tasks(machine: Machine) -> t.List[t.List[str]]:
 def _trust(machine: Machine, registry: Registry) -> None:
     (machine.root / "etc/ssl").mkdir(exist_ok=True)
     shutil.copy(registry.ca, machine.root / "etc/ssl/private-ca.pem")
-
-
-def test_molecule(machines: Machines, busybox: str) -> None:
-    """The scenario in extensions/: a bare host runs a container after one play, and the second play changes nothing."""
-    with machines.running("systemd") as machine:
-        done = run(machine, ["molecule", "test"], env={"MOLECULE_IMAGE": busybox}, capture_output=True, timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
-        (service,) = _tasks(machine)
-        assert service[2] == "RUNNING"
 
 
 def test_a_bare_host_with_systemd_becomes_one_that_runs_containers(

@@ -13,17 +13,22 @@ import yaml
 
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS, Task
 
-MODULES = COLLECTIONS / "ansible_collections" / "fleet" / "containerd" / "plugins" / "modules"
+PLUGINS = COLLECTIONS / "ansible_collections" / "fleet" / "containerd" / "plugins"
+MODULES = PLUGINS / "modules"
 
 
-def examples_of(module: str, replace: t.Optional[t.Mapping[str, str]] = None) -> t.List[Task]:
-    """The tasks (or plays) in order; replace: texts that stand for things of the test (a registry's name, a path)."""
-    text = _text(MODULES / f"{module}.py")
+def examples_of(module: str, replace: t.Optional[t.Mapping[str, str]] = None, kind: str = "modules") -> t.List[Task]:
+    """The tasks (or plays, or documents) in order; replace: texts that stand for things of the test (a registry's name, a path).
+
+    kind: the directory of another plugin.
+    """
+    text = _text(PLUGINS / kind / f"{module}.py")
     assert text, f"{module} has no EXAMPLES"
     for old, new in (replace or {}).items():
         assert old in text, f"{old} is not in the examples of {module}"
         text = text.replace(old, new)
-    return list(yaml.safe_load(text))
+    documents = list(yaml.safe_load_all(text))
+    return documents if len(documents) > 1 else list(documents[0])
 
 
 def _text(path: pathlib.Path) -> str:

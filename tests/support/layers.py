@@ -61,9 +61,9 @@ ARROWS: t.Dict[str, t.Set[str]] = {
     },
     "argument_specs": set(),
     "modules": {"kernel", "resources", "argument_specs"},
-    **{one: {"errors", "oci", "image", "archive", "argument_specs", "plugin_utils"} for one in ("action", "inventory", "lookup")},
-    # Its engine is on the controller.
-    "connection": {"errors", "kernel", "resources", "plugin_utils"},
+    **{one: {"errors", "oci", "image", "archive", "argument_specs", "plugin_utils"} for one in ("action", "lookup")},
+    # Their engine is on the controller.
+    **{one: {"errors", "kernel", "resources", "plugin_utils"} for one in ("connection", "inventory")},
     "plugin_utils": {"argument_specs"},
 }
 PLUGINS = ("modules", "action", "connection", "inventory", "lookup", "plugin_utils")

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import pathlib
 
-from ansible_collections.fleet.containerd.tests.support.examples import MODULES, never_run
+from ansible_collections.fleet.containerd.tests.support.examples import PLUGINS, never_run
 
 INTEGRATION = pathlib.Path(__file__).resolve().parent.parent / "integration"
 
 
-def test_the_examples_of_every_module_are_run() -> None:
-    assert never_run(MODULES, INTEGRATION) == []
+def test_the_examples_of_every_module_and_inventory_are_run() -> None:
+    assert [never_run(PLUGINS / kind, INTEGRATION) for kind in ("modules", "inventory")] == [[], []]
 
 
 def test_examples_that_are_not_run_or_not_there_are_noticed(tmp_path: pathlib.Path) -> None:

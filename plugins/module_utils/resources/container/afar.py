@@ -19,7 +19,7 @@ import tempfile
 import typing as t
 
 from ... import errors
-from ...errors import EngineError, Unavailable, printable
+from ...errors import EngineError, InvalidArgument, Unavailable, printable
 from ...libexec.ends import watch
 from . import frames
 from .talk import Talk, held
@@ -80,6 +80,20 @@ exit 127
 """
 
 
+def reaching(prefix: str, host: str, ssh_args: str) -> t.List[str]:
+    """The command of an AfarSession from the options of plugins; empty where they name no other host. InvalidArgument."""
+    words = shlex.split(prefix)
+    if not host:
+        return words
+    if host.startswith("-"):
+        raise InvalidArgument(f"ssh_host: {printable(host, 100)!r} is not a host")
+    home = os.path.expanduser("~")
+    arguments = [os.path.expanduser(word.replace("=~/", f"={home}/")) for word in shlex.split(ssh_args)]
+    os.makedirs(os.path.join(home, ".ansible", "cp"), 0o700, exist_ok=True)
+    # What follows the host is for the shell there.
+    return ["ssh", "-T", *arguments, host, *map(shlex.quote, words)]
+
+
 class AfarSession:
     """As Session (session.py). command: reaches the host. Unavailable when it does not."""
 
@@ -114,6 +128,15 @@ class AfarSession:
         self._connected()
         self._send(frames.FETCH, path)
         self._answer(target.write)
+
+    def look(self) -> t.Tuple[t.List[t.Dict[str, t.Any]], t.List[str]]:
+        """As look() there (look.py)."""
+        self._connected()
+        self._send(frames.LOOK, json.loads(self._opening)["options"])
+        told = bytearray()
+        self._answer(told.extend)
+        containers, warnings = json.loads(told)
+        return containers, warnings
 
     def close(self) -> None:
         if self._wire:

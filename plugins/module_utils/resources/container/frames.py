@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a session at another host and its client send each other: frames of a kind (one byte), a length (four) and data.
 
-The client sends OPEN, once; RUN, and INPUT until END; PUT, and INPUT until END; FETCH. The session answers with OUT and ERR, and at last
-with DONE or FAILED. Documents are JSON.
+The client sends OPEN, once; RUN, and INPUT until END; PUT, and INPUT until END; FETCH; LOOK. The session answers with OUT and ERR, and at
+last with DONE or FAILED. Documents are JSON.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import select
 import struct
 import typing as t
 
-OPEN, RUN, PUT, FETCH, INPUT, END = b"O", b"R", b"P", b"F", b"I", b"."
+OPEN, RUN, PUT, FETCH, LOOK, INPUT, END = b"O", b"R", b"P", b"F", b"L", b"I", b"."
 OUT, ERR, DONE, FAILED = b"1", b"2", b"=", b"!"
 #: The most data in a frame.
 LIMIT = 256 * 1024

@@ -71,6 +71,7 @@ class _Server:
             frames.RUN: self._run,
             frames.PUT: self._put,
             frames.FETCH: self._fetch,
+            frames.LOOK: self._look,
         }
         while True:
             frame = self._reader.next()
@@ -111,6 +112,11 @@ class _Server:
 
     def _fetch(self, session: Session, path: str) -> None:
         session.fetch(path, t.cast(t.BinaryIO, _Output(lambda data: self._say(frames.OUT, data))))
+
+    def _look(self, _session: Session, options: t.Dict[str, t.Any]) -> None:
+        from .look import look
+
+        self._say(frames.OUT, json.dumps(look(EngineOptions(**options))).encode())
 
 
 class _Relayed:

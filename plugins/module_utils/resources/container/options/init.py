@@ -11,6 +11,7 @@ import typing as t
 from ....errors import FailedPrecondition, InvalidArgument, printable
 from ....kernel.field import Field
 from ....runtime_spec.mounts import mount
+from ....runtime_spec.namespaces import have_own
 from ....runtime_spec.process import add_env
 from .process import INIT, command_line, words_of
 from .row import (
@@ -103,7 +104,7 @@ def _init_of(defaults: Defaults, given: Values) -> bool:
 
 
 def _systemd(draft: Draft, value: str, context: Context) -> None:
-    """Room for its state, and its own control group to write to."""
+    """Room for its state, and its own control group to write to, which is the root of all that it sees."""
     if not runs_systemd(value, command_line(context.values, context.image)):
         return
     for path, mode in (("/run", "755"), ("/run/lock", "1777"), ("/tmp", "1777"), ("/var/log/journal", "755")):
@@ -112,6 +113,8 @@ def _systemd(draft: Draft, value: str, context: Context) -> None:
     for one in draft.spec["mounts"]:
         if one["destination"] == "/sys/fs/cgroup":
             one["options"] = [option if option != "ro" else "rw" for option in one["options"]]
+    if context.values["cgroupns_mode"] is None:
+        have_own(draft.spec, "cgroup")
     if "container" not in context.values["env"]:
         add_env(draft.spec, {"container": "oci"})
 
