@@ -49,7 +49,6 @@ def create(
     """Make the record and the snapshot, without a start. old: the one that has the name yet, until a swap. previous: what it keeps of that.
     A failure leaves nothing.
     """
-    from ...hostfs.atomic import write_file
     from ...hostfs.remove import remove_tree
     from ...runtime import rootfs
     from . import user_ranges
@@ -77,10 +76,7 @@ def create(
                 _write_inside(draft, root)
             if old:
                 networks.inherit(draft, old, want)
-            networks.settle(draft, directory, want.engine.data_root)
-            _keep_secrets(draft, directory, want.engine.data_root)
-            if draft.connected or draft.secrets:
-                networks.install(want.engine.data_root)
+            _settle(draft, directory, want.engine.data_root)
             container = Container(
                 id=container_id,
                 image=found.record.name,
@@ -93,8 +89,7 @@ def create(
             )
             if want.state == "started":
                 engine.tasks.expect(container, _io(engine, container, values))
-            for path, text in draft.files.items():
-                write_file(path, text, 0o644)
+            _write_files(draft)
             container = engine.containers.create(container)
             made = True
         finally:
@@ -120,11 +115,22 @@ def _with_users(engine: Engine, store: Snapshotter, values: Values, parent: str)
             yield mapping, mapped(engine, store, parent, mapping)
 
 
-def _keep_secrets(draft: Draft, directory: str, data_root: str) -> None:
+def _settle(draft: Draft, directory: str, data_root: str) -> None:
+    """What its networks and secrets have on the host."""
+    networks.settle(draft, directory, data_root)
     if draft.secrets:
         from .kept import keep
 
         keep(draft, directory, data_root)
+    if draft.connected or draft.secrets:
+        networks.install(data_root)
+
+
+def _write_files(draft: Draft) -> None:
+    from ...hostfs.atomic import write_file
+
+    for path, text in draft.files.items():
+        write_file(path, text, 0o644)
 
 
 def _write_inside(draft: Draft, root: int) -> None:
