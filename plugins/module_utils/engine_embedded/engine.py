@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import secrets
 import typing as t
 
 from ..engine.models import COMMITTED
@@ -115,7 +114,7 @@ class EmbeddedEngine:
             self.content.drop_stale_ingests()
 
     def _begin_lease(self) -> str:
-        name = f"lease-{secrets.token_hex(8)}"
+        name = f"lease-{os.urandom(8).hex()}"
         with self._database.write() as connection:
             connection.execute("INSERT INTO leases VALUES (?,?)", (self.namespace, name))
         self.content.bulk = True

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import typing as t
 
 from ...engine import labels as L
@@ -47,7 +47,7 @@ class Making:
 
     def steps(self, title: str, made: t.List[Container], old: t.Optional[Container] = None) -> t.List[Step]:
         """The steps that make the new container, which they put into made: a pull and volumes; if one is staged, nothing but to take it."""
-        engine, want, container_id = self._engine, self._want, secrets.token_hex(32)
+        engine, want, container_id = self._engine, self._want, os.urandom(32).hex()
         previous = self._kept()
         ready = next((one for one in self._have.staged if self.fits(one)), None)
         found = [self.unstage(one) for one in self._have.staged if one is not ready]
