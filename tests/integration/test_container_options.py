@@ -196,6 +196,9 @@ ELSEWHERE = {
     ),
     # A process in a container does not see its runtime.
     "runtime": "test_container_run.py",
+    # A container that goes by itself cannot be looked at again, and one with users of its own needs lines in /etc/subuid.
+    "auto_remove": "test_container_rollout.py",
+    "userns_mode": "test_container_users.py",
     # It is about several containers.
     "depends_on": "test_container_needs.py",
     # They are other words for cdi_devices; a description of nvidia.com would be the whole machine's.
