@@ -230,10 +230,10 @@ class Planner:
 
         return before(self.engine, self.want.name, values)
 
-    def dependents(self) -> t.List[Step]:
+    def dependents(self, get: t.Callable[[], Container]) -> t.List[Step]:
         from .needs import dependents
 
-        return dependents(self.engine, self.want.name)
+        return dependents(self.engine, self.want.name, get)
 
     def _create(self) -> Plan:
         want = self.want
@@ -318,6 +318,8 @@ class Planner:
             found.append(Step(title, lambda: steps.supervise(engine, engine.containers.get(container.id))))
         changed = self._state_steps(container)
         found += changed
+        if L.TELLS in container.labels and want.state in ("started", "present"):
+            found += self.dependents(lambda: container)
         before, after = render(self.differ.live)
         if changed:
             before, after = {**before, "state": _state(have)}, {**after, "state": _wanted_state(want, have)}
