@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -93,6 +94,8 @@ def site(request: pytest.FixtureRequest, modules: Modules, image: str) -> t.Iter
             pathlib.Path(base, name).write_text(text)
             made.run("mount", "--bind", f"{base}/{name}", f"/etc/{name}")
         made.fetch(image, modules)
+        # The volumes that a container has alone go with it.
+        made.container = functools.partial(made.container, keep_volumes=False)  # type: ignore[method-assign]
         yield made
 
 
