@@ -211,6 +211,19 @@ options:
         description:
           - With V(volume), leave an empty volume empty, whatever the image has at O(mounts[].target).
         type: bool
+      labels:
+        description:
+          - With V(volume) and O(mounts[].source), labels for the volume if this mount makes it. A volume that is there keeps its own, and
+            they are not compared; M(fleet.containerd.containerd_volume) changes them.
+        type: dict
+      subpath:
+        description:
+          - With V(volume) and O(mounts[].source), a path in the volume to mount in place of the whole of it, for example V(pages/today).
+            It must be there, or be among the files that the image brings at the first start through another mount of the volume. This
+            mount brings none.
+          - It is looked up at each start. Links are followed inside of the volume only. What is mounted below it on the host is not in
+            the container.
+        type: str
       read_only:
         description:
           - Whether it is read-only. With V(bind), so is what is mounted below the source, from Linux 5.12 and with a runtime that can do

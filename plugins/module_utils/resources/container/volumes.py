@@ -13,6 +13,7 @@ from ...engine.models import VOLUMES, VOLUMES_FILE
 from ...errors import NotFound, from_os_error
 from ...oci.volume_name import anonymous, anonymous_name
 from ...runtime_spec.volumes import Volume
+from .parts import part_of, parts
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -61,6 +62,8 @@ def is_declared(mount: t.Mapping[str, t.Any], container_id: str) -> bool:
 
 def owner(mount: t.Mapping[str, t.Any]) -> str:
     """The id of the container that has alone, or had, what is mounted; empty for anything else."""
+    if part_of(str(mount.get("source"))):
+        return ""
     above, _slash, last = str(mount.get("source")).rpartition("/")
     directory, _slash, name = above.rpartition("/")
     container_id = os.path.basename(directory)
@@ -68,7 +71,10 @@ def owner(mount: t.Mapping[str, t.Any]) -> str:
 
 
 def name_of(path: str) -> str:
-    """The name of the volume that has this directory, also of one of nerdctl; empty for another directory."""
+    """The name of the volume that has this directory, or whose part has this place; empty for another directory. Also of one of nerdctl."""
+    part = part_of(path)
+    if part:
+        return part.volume
     above, _slash, last = path.rpartition("/")
     directory, _slash, name = above.rpartition("/")
     if last == DATA:
@@ -83,12 +89,12 @@ def missing(engine: Engine, names: t.Iterable[str]) -> t.List[str]:
     return [name for name in names if store.get(name) is None]
 
 
-def create(engine: Engine, name: str) -> None:
+def create(engine: Engine, name: str, labels: t.Mapping[str, str]) -> None:
     """Make a named volume, if nobody else has meanwhile."""
     store = _store(engine)
     with store.locked():
         if store.get(name) is None:
-            store.make(store.foreseen(name))
+            store.make(store.foreseen(name)._replace(labels=labels))
 
 
 def take_back(engine: Engine, name: str) -> None:
@@ -113,9 +119,9 @@ def _store(engine: Engine) -> Store:
 def named(engine: Engine, container: Container) -> t.Dict[str, str]:
     """The named volumes of a container, by the paths at which it has them."""
     store = _store(engine)
-    mounts = container.spec.get("mounts") or ()
+    sources = {one["destination"]: str(one.get("source")) for one in container.spec.get("mounts") or ()}
     return {
-        one["destination"]: name_of(one["source"]) for one in mounts if str(one.get("source")).startswith(f"{store.directory}/")
+        path: name_of(source) for path, source in sources.items() if source.startswith(f"{store.directory}/") or part_of(source)
     }
 
 
@@ -129,7 +135,9 @@ def check_named(engine: Engine, names: t.Iterable[str]) -> None:
 
 
 def have_mounts(engine: Engine, container: Container) -> bool:
-    """Whether one of its volumes has to be mounted before a start."""
+    """Whether one of its volumes, or a part of one, has to be mounted before a start."""
+    if parts(container):
+        return True
     store = _store(engine)
     found = [store.get(name) for name in set(named(engine, container).values())]
     return any(one is not None and one.mounted for one in found)
@@ -206,7 +214,7 @@ def _ready(engine: Engine, container: Container, places: t.Mapping[str, str]) ->
     for name in sorted(set(places.values())):
         volume = store.get(name)
         if volume is None:
-            create(engine, name)
+            create(engine, name, _labels(container, name))
             made.add(name)
             volume = store.foreseen(name)
         check(volume).driver.ready(name, volume.data)
@@ -214,6 +222,13 @@ def _ready(engine: Engine, container: Container, places: t.Mapping[str, str]) ->
     user = User.read(os.path.join(engine.container_dir(container.id), VOLUMES_FILE))
     fill = [path for path in (user.fill if user else ()) if path in places]
     return {path: found[places[path]] for path in fill if (user and not user.filled) or places[path] in made}
+
+
+def _labels(container: Container, name: str) -> t.Dict[str, str]:
+    from .options.storage import labels_of
+    from .options.table import values_of
+
+    return labels_of(values_of(container), name)
 
 
 def _fill_named(root_fd: int, path: str, volume: StoredVolume) -> None:
