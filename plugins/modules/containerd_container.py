@@ -1196,6 +1196,36 @@ EXAMPLES = r"""
     name: shop
     state: previous
 
+- name: Run a service after the database that it needs. What a new release replaces stays to be looked at, and so does one that fails
+  fleet.containerd.containerd_container:
+    name: orders
+    image: docker.io/library/nginx:1.27
+    depends_on: [database]
+    log_driver: syslog
+    log_options:
+      syslog-address: udp://192.0.2.10:514
+      tag: orders
+    keep_old: 1
+    on_recreate_failure: keep_new
+
+- name: Run a service with its output in the journal
+  fleet.containerd.containerd_container:
+    name: mail
+    image: docker.io/library/nginx:1.27
+    log_driver: journald
+    log_options:
+      tag: mail
+
+- name: Serve a part of a volume
+  fleet.containerd.containerd_container:
+    name: pages
+    image: docker.io/library/nginx:1.27
+    mounts:
+      - source: pages
+        target: /usr/share/nginx/html
+        subpath: sites/today
+        read_only: true
+
 - name: Restart a container
   fleet.containerd.containerd_container:
     name: web

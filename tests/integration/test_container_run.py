@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -249,7 +250,9 @@ def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layou
         "registry.example.com/team": f"{registry.address}/examples",
         "/srv/www": str(tmp_path),
     }
-    web, database, job, show, backup, shop, stage, switch, back, restart, remove = examples_of("containerd_container", replace)
+    web, database, job, show, backup, shop, stage, switch, back, *more, restart, remove = examples_of(
+        "containerd_container", replace
+    )
     network = task("containerd_network", name="back", ipam_config=[{"subnet": "172.30.8.0/24"}])
     with own_host(tmp_path / "host") as own:
         embedded_site.converge(network, under=own.under)
@@ -267,6 +270,18 @@ def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layou
             next(one for one in result.value("container")["Config"]["Env"] if one.startswith("RELEASE=")) for result in releases
         ]
         embedded_site.converge(remove, under=own.under)
-        embedded_site.play(
-            *(task("containerd_container", name=name, state="absent") for name in ("database", "shop")), under=own.under
-        )
+        (embedded_site.data / "volumes" / embedded_site.namespace / "pages" / "_data" / "sites" / "today").mkdir(parents=True)
+        orders, mail, pages = more
+        stop = task("containerd_container", name="database", state="stopped")
+        _stopped, first, part = embedded_site.play(stop, orders, pages, under=own.under).results
+        assert first.actions[-2:] == ["start container database, on which orders depends", "start container orders"]
+        assert part.value("container")["Mounts"][0]["Source"].endswith("/pages/_data/sites/today")
+        release = copy.deepcopy(orders)
+        release["fleet.containerd.containerd_container"]["env"] = {"RELEASE": "2"}
+        replaced, again, no_journal = embedded_site.play(release, pages, {**mail, "ignore_errors": True}, under=own.under).results
+        assert [one for one in replaced.actions if one.startswith("keep the old container as orders-old-")]
+        assert not again.changed
+        # test_log_drivers.py has a journal; this host has none.
+        assert no_journal.msg.startswith("log_driver: journald: there is no journal at /run/systemd/journal/socket")
+        names = ("database", "shop", "orders", "pages")
+        embedded_site.play(*(task("containerd_container", name=name, state="absent") for name in names), under=own.under)

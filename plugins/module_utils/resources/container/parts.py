@@ -57,8 +57,10 @@ def in_volume(source: str) -> str:
     if not found:
         return source
     above, namespace = os.path.split(source[: found.start()])
+    from ...volume.store import Store
+
     data_root = os.path.dirname(os.path.dirname(above))
-    return os.path.join(data_root, "volumes", namespace, found["volume"], "_data", found["path"])
+    return os.path.join(Store(data_root, namespace).data(found["volume"]), found["path"])
 
 
 def parts(container: Container) -> t.Dict[str, Part]:
