@@ -143,6 +143,8 @@ options:
   labels:
     description:
       - Labels. They are added to those of the image, and can be changed without a new container.
+      - A label that has more than 4096 bytes with its name, which containerd takes none of, is kept beside the others. The modules and
+        filters of this collection see it, other tools do not.
     type: dict
     aliases: [label]
   volumes:

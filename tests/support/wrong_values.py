@@ -91,6 +91,7 @@ WRONG: t.List[t.Tuple[str, str, t.Any, t.Dict[str, t.Any]]] = [
     ("container", "hostname", "under_score", {}),
     ("container", "labels", {"containerd.io/x": "1"}, {}),
     ("container", "labels", {"a": True}, {}),
+    ("container", "labels", {"long": "b" * (1 << 20)}, {}),
     ("container", "volumes", ["./relative:/target"], {}),
     ("container", "volumes", ["/"], {}),
     ("container", "volumes", ["-dash:/target"], {}),

@@ -86,7 +86,9 @@ def create(
                 snapshot_key=container_id,
                 labels={**draft.labels, _PIN: str(found.record.target.digest)},
                 runtime=draft.runtime,
-                extensions={L.DESIRED: _stored(want.given, values, found.record, found.view), **_extension(previous or {})},
+                extensions=draft.extended(
+                    {L.DESIRED: _stored(want.given, values, found.record, found.view), **_extension(previous or {})}
+                ),
             )
             if want.state == "started":
                 engine.tasks.expect(container, _io(engine, container, values))
