@@ -10,64 +10,18 @@ place, and a start without us fails rather than writing into an empty directory.
 from __future__ import annotations
 
 import os
-import re
 import stat
 import typing as t
 
 from ...errors import NotFound, from_os_error, printable
+from .volumes import PARTS, Part, parts
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
     from ...engine.models import Container
 
-_PARTS = "parts"
-_NO_ID = "0" * 64
-_PLACE = re.compile(rf"/(?P<id>[0-9a-f]{{64}})/{_PARTS}/(?P<number>\d+)/(?P<volume>[^/]+)/(?P<path>.+)\Z", re.DOTALL)
 #: Of the tmpfs: nothing but mount points.
 _OPTIONS = ("nosuid", "nodev", "noexec", "mode=0711", "size=1m")
-
-
-class Part(t.NamedTuple):
-    """volume: its name. path: in it."""
-
-    volume: str
-    path: str
-
-
-def place(directory: str, number: int, part: Part) -> str:
-    """Where a part is mounted. directory: of the container; number: which of its parts it is."""
-    return os.path.join(directory, _PARTS, str(number), part.volume, part.path)
-
-
-def part_of(source: str) -> t.Optional[Part]:
-    """The part that has this place; None for a path that is none."""
-    found = _PLACE.search(source)
-    return Part(found["volume"], found["path"]) if found else None
-
-
-def unowned(source: str) -> str:
-    """A place as another container is lent it: it gets one of its own. Other paths are themselves."""
-    found = _PLACE.search(source)
-    return f"{source[: found.start()]}/{_NO_ID}/{_PARTS}/0/{found['volume']}/{found['path']}" if found else source
-
-
-def in_volume(source: str) -> str:
-    """The path in the directory of the volume. Other paths are themselves."""
-    found = _PLACE.search(source)
-    if not found:
-        return source
-    above, namespace = os.path.split(source[: found.start()])
-    from ...volume.store import Store
-
-    data_root = os.path.dirname(os.path.dirname(above))
-    return os.path.join(Store(data_root, namespace).data(found["volume"]), found["path"])
-
-
-def parts(container: Container) -> t.Dict[str, Part]:
-    """Those of a container, by their places."""
-    sources = (str(mount.get("source")) for mount in container.spec.get("mounts") or () if mount.get("type") == "bind")
-    found = ((source, part_of(source)) for source in sources)
-    return {source: part for source, part in found if part}
 
 
 def check(engine: Engine, part: Part) -> None:
@@ -79,12 +33,6 @@ def check(engine: Engine, part: Part) -> None:
         raise _missing(part)
     if not volume.mounted or volume.stat():
         os.close(_opened(volume.data, part))
-
-
-def check_all(engine: Engine, container: Container) -> None:
-    """The same for all of a container that is to be started again."""
-    for part in parts(container).values():
-        check(engine, part)
 
 
 def _missing(part: Part) -> NotFound:
@@ -109,14 +57,11 @@ def _opened(data: str, part: Part) -> int:
 
 def prepare(engine: Engine, container: Container) -> None:
     """Before a start, when the volumes are there: mount the parts anew. A failure leaves nothing mounted."""
-    wanted = parts(container)
-    if not wanted:
-        return
     from ...hostfs.atomic import make_dir
     from ...hostfs.mounts import make_private, mount_tmpfs
     from ...volume.store import Store
 
-    directory = os.path.join(engine.container_path(container.id), _PARTS)
+    directory = os.path.join(engine.container_path(container.id), PARTS)
     _unmount(directory)
     done = False
     try:
@@ -124,7 +69,7 @@ def prepare(engine: Engine, container: Container) -> None:
         mount_tmpfs(directory, _OPTIONS)
         make_private(directory)
         store = Store(engine.data_root, engine.namespace)
-        for source, part in wanted.items():
+        for source, part in parts(container).items():
             _mount(store.data(part.volume), part, source)
         done = True
     finally:
@@ -152,8 +97,7 @@ def _mount(data: str, part: Part, where: str) -> None:
 
 def release(engine: Engine, container: Container) -> None:
     """After a stop."""
-    if parts(container):
-        _unmount(os.path.join(engine.container_path(container.id), _PARTS))
+    _unmount(os.path.join(engine.container_path(container.id), PARTS))
 
 
 def _unmount(directory: str) -> None:

@@ -15,7 +15,7 @@ import typing as t
 
 from ...errors import from_os_error
 from ...runtime_spec.namespaces import JOINED, join
-from . import parts
+from .volumes import parts
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -68,7 +68,10 @@ def prepare(engine: Engine, container: Container) -> Container:
         for mount in spec["mounts"]:
             if one.kind == "ipc" and is_memory(mount):
                 mount["source"] = memory_of(directory, other)
-    parts.prepare(engine, container)
+    if parts(container):
+        from .parts import prepare as prepare_parts
+
+        prepare_parts(engine, container)
     if shares_memory(container):
         _have_memory(os.path.join(directory, _MEMORY), memory_size(values))
     return container if spec == container.spec else engine.containers.update(container._replace(spec=spec), ["spec"])
@@ -125,7 +128,10 @@ def release(engine: Engine, container: Container) -> None:
     """After a stop: nothing keeps the namespaces of others and parts of volumes, and nobody the memory that it has shared."""
     directory = engine.container_path(container.id)
     _unpin(directory)
-    parts.release(engine, container)
+    if parts(container):
+        from .parts import release as release_parts
+
+        release_parts(engine, container)
     if shares_memory(container):
         from ...hostfs.mounts import unmount
 

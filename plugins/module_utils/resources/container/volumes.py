@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import typing as t
 
@@ -13,7 +14,6 @@ from ...engine.models import VOLUMES, VOLUMES_FILE
 from ...errors import NotFound, from_os_error
 from ...oci.volume_name import anonymous, anonymous_name
 from ...runtime_spec.volumes import Volume
-from .parts import part_of, parts
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -25,6 +25,63 @@ if t.TYPE_CHECKING:
 DATA = "_data"
 #: Paths that cannot be volumes.
 _TAKEN = ("", "dev", "proc", "sys")
+#: In the directory of a container: where parts of volumes are mounted (parts.py).
+PARTS = "parts"
+_NO_ID = "0" * 64
+_PLACE = re.compile(rf"/(?P<id>[0-9a-f]{{64}})/{PARTS}/(?P<number>\d+)/(?P<volume>[^/]+)/(?P<path>.+)\Z", re.DOTALL)
+
+
+class Part(t.NamedTuple):
+    """volume: its name. path: in it."""
+
+    volume: str
+    path: str
+
+
+def place(directory: str, number: int, part: Part) -> str:
+    """Where a part is mounted. directory: of the container; number: which of its parts it is."""
+    return os.path.join(directory, PARTS, str(number), part.volume, part.path)
+
+
+def part_of(source: str) -> t.Optional[Part]:
+    """The part that has this place; None for a path that is none."""
+    found = _PLACE.search(source)
+    return Part(found["volume"], found["path"]) if found else None
+
+
+def unowned(source: str) -> str:
+    """A place as another container is lent it: it gets one of its own. Other paths are themselves."""
+    found = _PLACE.search(source)
+    return f"{source[: found.start()]}/{_NO_ID}/{PARTS}/0/{found['volume']}/{found['path']}" if found else source
+
+
+def in_volume(source: str) -> str:
+    """The path in the directory of the volume. Other paths are themselves."""
+    found = _PLACE.search(source)
+    if not found:
+        return source
+    from ...volume.store import Store
+
+    above, namespace = os.path.split(source[: found.start()])
+    data_root = os.path.dirname(os.path.dirname(above))
+    return os.path.join(Store(data_root, namespace).data(found["volume"]), found["path"])
+
+
+def parts(container: Container) -> t.Dict[str, Part]:
+    """Those of a container, by their places."""
+    sources = (str(mount.get("source")) for mount in container.spec.get("mounts") or () if mount.get("type") == "bind")
+    found = ((source, part_of(source)) for source in sources)
+    return {source: part for source, part in found if part}
+
+
+def check_parts(engine: Engine, container: Container) -> None:
+    """NotFound for a container that is to be started again, when a part of a volume is not there any more."""
+    found = parts(container)
+    if found:
+        from .parts import check
+
+        for part in found.values():
+            check(engine, part)
 
 
 def declared(root_fd: int, paths: t.Iterable[str], given: t.Sequence[Volume], directory: str) -> t.List[Volume]:

@@ -10,9 +10,7 @@ import typing as t
 from ....errors import FailedPrecondition, InvalidArgument, printable
 from ....kernel.field import MORE, Field
 from ....runtime_spec.volumes import Volume
-from ..parts import Part
-from ..parts import check as check_part
-from ..volumes import check_named, missing
+from ..volumes import Part, check_named, missing
 from .row import Context, Draft, Host, Live, Row, Seen, Value, Values, fixed
 from .volumes_from import borrowed
 
@@ -70,7 +68,9 @@ def _check_mounts(host: Host, value: t.Optional[t.Sequence[MountPoint]]) -> None
     named = [point.source for point in value or () if point.of_volume and point.source]
     if named:
         check_named(host.engine, named)
-        _check_parts(host, [point for point in value or () if point.part])
+    parts = [point for point in value or () if point.part]
+    if parts:
+        _check_parts(host, parts)
     for point in value or ():
         if point.binds and not point.create and not os.path.exists(point.source):
             raise InvalidArgument(
@@ -87,9 +87,11 @@ def _check_parts(host: Host, points: t.Sequence[MountPoint]) -> None:
     from .storage import all_volumes
 
     filled = {one.source for one in all_volumes(host.given) if "nocopy" not in one.options and not one.part}
+    from ..parts import check
+
     for point in points:
         if point.source not in filled or not missing(host.engine, [point.source]):
-            check_part(host.engine, Part(point.source, point.part))
+            check(host.engine, Part(point.source, point.part))
 
 
 def _taken(values: Values, option: str) -> t.Dict[str, str]:

@@ -12,8 +12,7 @@ from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, Field
 from ....runtime_spec.mounts import bind_volumes
 from ....runtime_spec.volumes import Volume, parse_volume
-from ..parts import Part, in_volume, part_of, place
-from ..volumes import check_named, declared, is_declared, name_of
+from ..volumes import Part, check_named, declared, in_volume, is_declared, name_of, part_of, place
 from .row import Context, Draft, Host, Live, Row, Seen, Value, Values, fixed, parse_flag
 from .volumes_from import borrowed
 

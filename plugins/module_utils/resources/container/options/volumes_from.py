@@ -9,7 +9,7 @@ import typing as t
 from ....engine import labels as L
 from ....errors import FailedPrecondition, InvalidArgument, NotFound, printable
 from ....kernel.field import MORE, Field
-from ..parts import in_volume, unowned
+from ..volumes import in_volume, unowned
 from .row import Host, Live, Row, Value, Values, bad, fixed, nothing
 
 if t.TYPE_CHECKING:
