@@ -321,6 +321,8 @@ def wrong_after(host: Host, made: bool) -> t.List[str]:
     directory = host.data("data").parent.parent
     names = sorted(os.listdir(directory)) if directory.exists() else []
     found += [f"volumes {names}"] * (names != (["data"] if made else []))
+    parts = stories.parts_below(host.site.data)
+    found += [f"parts {parts}"] * (len(parts) != made)
     if made:
         there = sorted(os.listdir(host.data("data").parent))
         found += [f"in the volume {there}"] * (there != ["_data", "volume.json"])
@@ -333,7 +335,7 @@ def wrong_after(host: Host, made: bool) -> t.List[str]:
 @pytest.mark.timeout(3000 if FULL else 300)
 @TWO
 def test_killed_at_each_call(host: Host, modules: Modules) -> None:
-    """A container that makes and fills a volume, and the removal of the volume: the next run completes it."""
+    """A container that makes and fills a volume, and has a part of it, and the removal of the volume: the next run completes it."""
     web: Result = {
         "name": "web",
         "image": host.image,
@@ -341,6 +343,7 @@ def test_killed_at_each_call(host: Host, modules: Modules) -> None:
         "stop_signal": "KILL",
         "network_mode": "none",
         "volumes": ["data:/data"],
+        "mounts": [{"source": "data", "target": "/part", "subpath": "seed"}],
     }
     defaults = host.site.defaults
     wrong: t.List[str] = []
