@@ -327,8 +327,9 @@ def labels_of_mounts(volumes: Volumes) -> None:
         {"source": "fresh", "target": "/seed", "subpath": "seed"},
     ]
     asked = volumes.container("web", mounts=mounts)
-    made = volumes.converge(asked)
+    made = volumes.converge(volumes.container("web", mounts=mounts, state="present"))
     assert "create volume fresh" in made.actions
+    volumes.converge(asked)
     # The other mount has what the image has brought.
     (place,) = parts_below(volumes.root)
     assert pathlib.Path(place).read_text() == "from the image\n"

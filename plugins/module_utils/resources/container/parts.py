@@ -24,6 +24,17 @@ if t.TYPE_CHECKING:
 _OPTIONS = ("nosuid", "nodev", "noexec", "mode=0711", "size=1m")
 
 
+def is_empty(engine: Engine, name: str) -> bool:
+    """Whether a volume is empty, or is not there: then the image's files may come into it at a start."""
+    from ...volume.store import Store
+
+    volume = Store(engine.data_root, engine.namespace).get(name)
+    try:
+        return volume is None or not os.listdir(volume.data)
+    except OSError:
+        return False
+
+
 def check(engine: Engine, part: Part) -> None:
     """NotFound when it is not in its volume. One that is not mounted yet cannot be looked into."""
     from ...volume.store import Store

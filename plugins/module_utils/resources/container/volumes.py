@@ -78,10 +78,15 @@ def check_parts(engine: Engine, container: Container) -> None:
     """NotFound for a container that is to be started again, when a part of a volume is not there any more."""
     found = parts(container)
     if found:
+        from ...volume.users import User
         from .parts import check
 
+        user, places = User.read(os.path.join(engine.container_path(container.id), VOLUMES_FILE)), named(engine, container)
+        # The first start brings what is in them.
+        coming = {places[path] for path in user.fill if path in places} if user and not user.filled else set()
         for part in found.values():
-            check(engine, part)
+            if part.volume not in coming:
+                check(engine, part)
 
 
 def declared(root_fd: int, paths: t.Iterable[str], given: t.Sequence[Volume], directory: str) -> t.List[Volume]:

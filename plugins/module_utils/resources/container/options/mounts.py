@@ -10,7 +10,7 @@ import typing as t
 from ....errors import FailedPrecondition, InvalidArgument, printable
 from ....kernel.field import MORE, Field
 from ....runtime_spec.volumes import Volume
-from ..volumes import Part, check_named, missing
+from ..volumes import Part, check_named
 from .row import Context, Draft, Host, Live, Row, Seen, Value, Values, fixed
 from .volumes_from import borrowed
 
@@ -87,10 +87,10 @@ def _check_parts(host: Host, points: t.Sequence[MountPoint]) -> None:
     from .storage import all_volumes
 
     filled = {one.source for one in all_volumes(host.given) if "nocopy" not in one.options and not one.part}
-    from ..parts import check
+    from ..parts import check, is_empty
 
     for point in points:
-        if point.source not in filled or not missing(host.engine, [point.source]):
+        if point.source not in filled or not is_empty(host.engine, point.source):
             check(host.engine, Part(point.source, point.part))
 
 
