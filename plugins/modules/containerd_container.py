@@ -1210,13 +1210,14 @@ EXAMPLES = r"""
     keep_old: 1
     on_recreate_failure: keep_new
 
-- name: Run a service with its output in the journal
+- name: Run a service with its output in a namespace of the journal
   fleet.containerd.containerd_container:
     name: mail
     image: docker.io/library/nginx:1.27
     log_driver: journald
     log_options:
       tag: mail
+      journald-namespace: mail
 
 - name: Serve a part of a volume
   fleet.containerd.containerd_container:
