@@ -89,18 +89,17 @@ def prepare(engine: Engine, container: Container) -> None:
 
 
 def _mount(data: str, part: Part, where: str) -> None:
-    from ...hostfs.atomic import closing
+    from ...hostfs.atomic import closing, make_dir
     from ...hostfs.mounts import make_private, mount
 
     with closing(_opened(data, part)) as fd:
-        try:
-            os.makedirs(os.path.dirname(where), 0o711)
-            if stat.S_ISDIR(os.fstat(fd).st_mode):
-                os.mkdir(where, 0o711)
-            else:
+        is_directory = stat.S_ISDIR(os.fstat(fd).st_mode)
+        make_dir(where if is_directory else os.path.dirname(where), 0o711)
+        if not is_directory:
+            try:
                 os.close(os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444))
-        except OSError as error:
-            raise from_os_error(error, f"making a place for a part of the volume {part.volume}") from error
+            except OSError as error:
+                raise from_os_error(error, f"making a place for a part of the volume {part.volume}") from error
         mount("", f"/proc/self/fd/{fd}", where, ("bind",))
         # What somebody mounts in the volume stays when this goes.
         make_private(where)
