@@ -102,7 +102,8 @@ LINES: t.Dict[str, Line] = {
     "dns_opts": Line(["ndots:2"], ["rotate"], [], RESOLVER.format("options"), ("ndots:2", "rotate", "")),
     "etc_hosts": Line({"db": "192.0.2.1"}, {"db": "::2"}, {}, "grep -w db /etc/hosts | cut -f1", ("192.0.2.1", "::2", "")),
     # Its record.
-    "labels": Line({"a": "1"}, {"a": "2"}, {}, f"{FACT}Config.Labels", ({"a": "1"}, {"a": "2"}, {})),
+    # The second one is longer than containerd takes.
+    "labels": Line({"a": "1"}, {"a": "2" * 5000}, {}, f"{FACT}Config.Labels", ({"a": "1"}, {"a": "2" * 5000}, {})),
     "annotations": Line({"a.b": "1"}, {"a.b": "2"}, {}, f"{FACT}HostConfig.Annotations", ({"a.b": "1"}, {"a.b": "2"}, {})),
     # journald, syslog and their options: test_log_drivers.py.
     "log_driver": Line("none", "json-file", None, "echo said", ("", "said", "said")),

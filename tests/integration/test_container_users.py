@@ -187,6 +187,11 @@ CASES: t.Dict[str, Case] = {
         "65534\nread\nsh: can't create /here/read: Permission denied\nwritten",
     ),
     "a volume": Case({"volumes": ["data:/new/place"]}, "stat -c %u /new/place; echo v >/new/place/x && cat /new/place/x", "0\nv"),
+    "a part of a volume": Case(
+        {"mounts": [{"source": "data", "target": "/part", "subpath": "x"}]},
+        "stat -c %u /part; echo more >>/part; cat /part",
+        "0\nv\nmore",
+    ),
     "memory": Case(
         {"tmpfs": ["/mem:uid=7,mode=700"], "shm_size": "2M", "ipc_mode": "shareable"},
         "stat -c '%u %a' /mem; echo x >/dev/shm/x && cat /dev/shm/x; df -k /dev/shm | sed -n 's/.* \\(2048\\) .*/\\1/p'",

@@ -47,6 +47,8 @@ USES = OURS + "uses."
 NEEDS = OURS + "needs."
 #: Extension: the canonical desired state of a container.
 DESIRED = "fleet.containerd.desired"
+#: Extension: those labels of a container that are longer than LIMIT.
+LONG_LABELS = "fleet.containerd.labels"
 #: Extension: the image and the options of the container before this one.
 PREVIOUS = "fleet.containerd.previous"
 

@@ -14,7 +14,7 @@ from ..image.pull import pull_steps
 from . import steps, volumes
 from .differences import differences
 from .options.network import EXACTLY
-from .options.storage import named_volumes
+from .options.storage import labels_of, named_volumes
 
 if t.TYPE_CHECKING:
     from ...engine.models import Container
@@ -38,7 +38,7 @@ class Making:
         def step(name: str) -> Step:
             return Step(
                 f"create volume {name}",
-                lambda: volumes.create(engine, name),
+                lambda: volumes.create(engine, name, labels_of(self._want.given, name)),
                 lambda: volumes.take_back(engine, name),
                 partial=True,
             )

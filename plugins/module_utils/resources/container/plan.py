@@ -12,7 +12,7 @@ from ...errors import FailedPrecondition
 from ...kernel.converge import Plan, Step
 from ...kernel.field import render
 from ..image.pull import warnings_of
-from . import joined, networks, steps
+from . import joined, networks, steps, volumes
 from .differences import coming, differences
 from .jobs import Job, start_service
 from .options.depends_on import needs_of
@@ -82,6 +82,8 @@ class Planner:
             look_at(self.host, self.want.given)
         else:
             look_at(self.host, self.want.given, [change.field.option for change in self.differ.live])
+            if self.have.container and self.want.state == "started" and (self.want.restart or not self.have.running):
+                volumes.check_parts(self.engine, self.have.container)
         self._look_at_networks(makes)
 
     def _check_ready(self, makes: bool) -> None:
