@@ -192,11 +192,12 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
     from . import kept, shared
     from .options.mounts import make_sources
 
-    with contextlib.suppress(NotFound):
-        state = engine.tasks.state(container.id)
-        if state.status not in (STOPPED, CREATED, RESTARTING):
-            return
-        if not counters or not counters[0]:
+    task = task_of(engine, container)
+    if task and task.status not in (STOPPED, CREATED, RESTARTING):
+        return
+    if not counters or not counters[0]:
+        # Also what a killed run was about to start.
+        with contextlib.suppress(NotFound):
             engine.tasks.delete(container.id, force=True)
     _forget_mark(engine, container)
     # An update may have come between the plan and us.
