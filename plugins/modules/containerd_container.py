@@ -143,6 +143,8 @@ options:
   labels:
     description:
       - Labels. They are added to those of the image, and can be changed without a new container.
+      - A label that has more than 4096 bytes with its name, which containerd takes none of, is kept beside the others. The modules and
+        filters of this collection see it, other tools do not.
     type: dict
     aliases: [label]
   volumes:
@@ -211,6 +213,19 @@ options:
         description:
           - With V(volume), leave an empty volume empty, whatever the image has at O(mounts[].target).
         type: bool
+      labels:
+        description:
+          - With V(volume) and O(mounts[].source), labels for the volume if this mount makes it. A volume that is there keeps its own, and
+            they are not compared; M(fleet.containerd.containerd_volume) changes them.
+        type: dict
+      subpath:
+        description:
+          - With V(volume) and O(mounts[].source), a path in the volume to mount in place of the whole of it, for example V(pages/today).
+            It must be there, or be among the files that the image brings at the first start through another mount of the volume. This
+            mount brings none.
+          - It is looked up at each start. Links are followed inside of the volume only. What is mounted below it on the host is not in
+            the container.
+        type: str
       read_only:
         description:
           - Whether it is read-only. With V(bind), so is what is mounted below the source, from Linux 5.12 and with a runtime that can do
@@ -1182,6 +1197,37 @@ EXAMPLES = r"""
   fleet.containerd.containerd_container:
     name: shop
     state: previous
+
+- name: Run a service after the database that it needs. What a new release replaces stays to be looked at, and so does one that fails
+  fleet.containerd.containerd_container:
+    name: orders
+    image: docker.io/library/nginx:1.27
+    depends_on: [database]
+    log_driver: syslog
+    log_options:
+      syslog-address: udp://192.0.2.10:514
+      tag: orders
+    keep_old: 1
+    on_recreate_failure: keep_new
+
+- name: Run a service with its output in a namespace of the journal
+  fleet.containerd.containerd_container:
+    name: mail
+    image: docker.io/library/nginx:1.27
+    log_driver: journald
+    log_options:
+      tag: mail
+      journald-namespace: mail
+
+- name: Serve a part of a volume
+  fleet.containerd.containerd_container:
+    name: pages
+    image: docker.io/library/nginx:1.27
+    mounts:
+      - source: pages
+        target: /usr/share/nginx/html
+        subpath: sites/today
+        read_only: true
 
 - name: Restart a container
   fleet.containerd.containerd_container:

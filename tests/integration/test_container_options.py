@@ -102,7 +102,8 @@ LINES: t.Dict[str, Line] = {
     "dns_opts": Line(["ndots:2"], ["rotate"], [], RESOLVER.format("options"), ("ndots:2", "rotate", "")),
     "etc_hosts": Line({"db": "192.0.2.1"}, {"db": "::2"}, {}, "grep -w db /etc/hosts | cut -f1", ("192.0.2.1", "::2", "")),
     # Its record.
-    "labels": Line({"a": "1"}, {"a": "2"}, {}, f"{FACT}Config.Labels", ({"a": "1"}, {"a": "2"}, {})),
+    # The second one is longer than containerd takes.
+    "labels": Line({"a": "1"}, {"a": "2" * 5000}, {}, f"{FACT}Config.Labels", ({"a": "1"}, {"a": "2" * 5000}, {})),
     "annotations": Line({"a.b": "1"}, {"a.b": "2"}, {}, f"{FACT}HostConfig.Annotations", ({"a.b": "1"}, {"a.b": "2"}, {})),
     # journald, syslog and their options: test_log_drivers.py.
     "log_driver": Line("none", "json-file", None, "echo said", ("", "said", "said")),
@@ -196,6 +197,9 @@ ELSEWHERE = {
     ),
     # A process in a container does not see its runtime.
     "runtime": "test_container_run.py",
+    # A container that goes by itself cannot be looked at again, and one with users of its own needs lines in /etc/subuid.
+    "auto_remove": "test_container_rollout.py",
+    "userns_mode": "test_container_users.py",
     # It is about several containers.
     "depends_on": "test_container_needs.py",
     # They are other words for cdi_devices; a description of nvidia.com would be the whole machine's.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
@@ -16,6 +17,7 @@ from ansible_collections.fleet.containerd.tests.support.ansible import Task, tas
 from ansible_collections.fleet.containerd.tests.support.cgroups import limits_of
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, symlink, tar_of
+from ansible_collections.fleet.containerd.tests.support.log_receivers import journal
 from ansible_collections.fleet.containerd.tests.support.own_host import own_host
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
@@ -249,7 +251,9 @@ def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layou
         "registry.example.com/team": f"{registry.address}/examples",
         "/srv/www": str(tmp_path),
     }
-    web, database, job, show, backup, shop, stage, switch, back, restart, remove = examples_of("containerd_container", replace)
+    web, database, job, show, backup, shop, stage, switch, back, *more, restart, remove = examples_of(
+        "containerd_container", replace
+    )
     network = task("containerd_network", name="back", ipam_config=[{"subnet": "172.30.8.0/24"}])
     with own_host(tmp_path / "host") as own:
         embedded_site.converge(network, under=own.under)
@@ -267,6 +271,19 @@ def test_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layou
             next(one for one in result.value("container")["Config"]["Env"] if one.startswith("RELEASE=")) for result in releases
         ]
         embedded_site.converge(remove, under=own.under)
-        embedded_site.play(
-            *(task("containerd_container", name=name, state="absent") for name in ("database", "shop")), under=own.under
-        )
+        (embedded_site.data / "volumes" / embedded_site.namespace / "pages" / "_data" / "sites" / "today").mkdir(parents=True)
+        orders, mail, pages = more
+        stop = task("containerd_container", name="database", state="stopped")
+        _stopped, first, part = embedded_site.play(stop, orders, pages, under=own.under).results
+        assert first.actions[-2:] == ["start container database, on which orders depends", "start container orders"]
+        assert part.value("container")["Mounts"][0]["Source"].endswith("/pages/_data/sites/today")
+        release, mailing = copy.deepcopy(orders), copy.deepcopy(mail)
+        release["fleet.containerd.containerd_container"]["env"] = {"RELEASE": "2"}
+        with journal() as (namespace, _receiver):
+            mailing["fleet.containerd.containerd_container"]["log_options"]["journald-namespace"] = namespace
+            replaced, again, mails = embedded_site.play(release, pages, mailing, under=own.under).results
+        assert [one for one in replaced.actions if one.startswith("keep the old container as orders-old-")]
+        assert not again.changed
+        assert mails.actions[-1] == "start container mail"
+        names = ("database", "shop", "orders", "pages", "mail")
+        embedded_site.play(*(task("containerd_container", name=name, state="absent") for name in names), under=own.under)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -93,6 +94,8 @@ def site(request: pytest.FixtureRequest, modules: Modules, image: str) -> t.Iter
             pathlib.Path(base, name).write_text(text)
             made.run("mount", "--bind", f"{base}/{name}", f"/etc/{name}")
         made.fetch(image, modules)
+        # The volumes that a container has alone go with it.
+        made.container = functools.partial(made.container, keep_volumes=False)  # type: ignore[method-assign]
         yield made
 
 
@@ -184,6 +187,11 @@ CASES: t.Dict[str, Case] = {
         "65534\nread\nsh: can't create /here/read: Permission denied\nwritten",
     ),
     "a volume": Case({"volumes": ["data:/new/place"]}, "stat -c %u /new/place; echo v >/new/place/x && cat /new/place/x", "0\nv"),
+    "a part of a volume": Case(
+        {"mounts": [{"source": "data", "target": "/part", "subpath": "x"}]},
+        "stat -c %u /part; echo more >>/part; cat /part",
+        "0\nv\nmore",
+    ),
     "memory": Case(
         {"tmpfs": ["/mem:uid=7,mode=700"], "shm_size": "2M", "ipc_mode": "shareable"},
         "stat -c '%u %a' /mem; echo x >/dev/shm/x && cat /dev/shm/x; df -k /dev/shm | sed -n 's/.* \\(2048\\) .*/\\1/p'",

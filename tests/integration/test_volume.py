@@ -15,7 +15,7 @@ import typing as t
 import pytest
 import yaml
 
-from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mount_points, unmount
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mount, mount_points, unmount
 from ansible_collections.fleet.containerd.tests.support.ansible import task
 from ansible_collections.fleet.containerd.tests.support.attack import FULL
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
@@ -97,6 +97,61 @@ def test_volumes_of_another_container(volumes: Volumes, tmp_path: pathlib.Path) 
 @TWO
 def test_as_mounts(volumes: Volumes) -> None:
     stories.as_mounts(volumes)
+
+
+@TWO
+def test_parts_of_volumes(volumes: Volumes) -> None:
+    stories.parts_of_volumes(volumes)
+
+
+@TWO
+def test_labels_of_mounts(volumes: Volumes) -> None:
+    stories.labels_of_mounts(volumes)
+
+
+def test_what_processes_see_of_parts_of_volumes(host: Host) -> None:
+    """The part alone, and never the host: a program that may write to the volume makes a link, which the next start follows inside only."""
+    host.volume("site")
+    whole = {"source": "site", "target": "/site"}
+    make = "mkdir -p /site/pages/etc /site/etc; echo page >/site/pages/index; echo inside >/site/etc/passwd"
+    assert host.job("maker", make, mounts=[whole]) == []
+    part = {"source": "site", "target": "/part", "subpath": "pages"}
+    assert host.job("reader", "cat /part/index; ls /part; echo more >/part/index", mounts=[part]) == ["page", "etc", "index"]
+    only = {**part, "read_only": True, "subpath": "pages/index", "target": "/one"}
+    assert host.job("reader", "cat /one; (: >/one) 2>&1 | grep -c Read-only", mounts=[only]) == ["more", "1"]
+    link = "rm -r /site/pages/etc && ln -s /etc /site/pages/etc"
+    assert host.job("maker", link, mounts=[whole]) == []
+    linked = {**part, "subpath": "pages/etc"}
+    assert host.job("reader", "cat /part/passwd", mounts=[linked]) == ["inside"]
+    host.volume("site", state="absent")
+
+
+@TWO
+def test_a_part_of_a_volume_after_a_kill_and_after_a_boot(host: Host) -> None:
+    """Whoever starts the container mounts it anew: what a killed run has left is no obstacle, and without the mount there is no place."""
+    host.volume("site")
+    (host.data("site") / "pages").mkdir()
+    part = {"source": "site", "target": "/part", "subpath": "pages"}
+    web: Result = {"command": ["sleep", "1000"], "mounts": [part], "restart_policy": "always"}
+    made = host.container("web", **web)
+    labels = made["container"]["Config"]["Labels"]
+    assert not [one for one in labels if one.startswith("containerd.io/restart.")]
+    (place,) = stories.parts_below(host.site.data)
+    host.container("web", state="stopped")
+    assert not os.path.exists(place)
+    assert not stories.parts_below(host.site.data)
+    tmpfs = place[: place.index("/parts/")] + "/parts"
+    mount("tmpfs", "tmpfs", tmpfs)
+    os.makedirs(place)
+    mount("", str(host.data("site")), place, ["bind"])
+    (host.data("site") / "pages" / "page").write_text("kept")
+    host.container("web", **web)
+    assert stories.parts_below(host.site.data) == [place]
+    assert os.listdir(place) == ["page"]
+    host.container("web", state="absent")
+    assert not stories.parts_below(host.site.data)
+    assert (host.data("site") / "pages" / "page").read_text() == "kept"
+    host.volume("site", state="absent")
 
 
 @TWO
@@ -266,6 +321,8 @@ def wrong_after(host: Host, made: bool) -> t.List[str]:
     directory = host.data("data").parent.parent
     names = sorted(os.listdir(directory)) if directory.exists() else []
     found += [f"volumes {names}"] * (names != (["data"] if made else []))
+    parts = stories.parts_below(host.site.data)
+    found += [f"parts {parts}"] * (len(parts) != made)
     if made:
         there = sorted(os.listdir(host.data("data").parent))
         found += [f"in the volume {there}"] * (there != ["_data", "volume.json"])
@@ -278,7 +335,7 @@ def wrong_after(host: Host, made: bool) -> t.List[str]:
 @pytest.mark.timeout(3000 if FULL else 300)
 @TWO
 def test_killed_at_each_call(host: Host, modules: Modules) -> None:
-    """A container that makes and fills a volume, and the removal of the volume: the next run completes it."""
+    """A container that makes and fills a volume, and has a part of it, and the removal of the volume: the next run completes it."""
     web: Result = {
         "name": "web",
         "image": host.image,
@@ -286,6 +343,7 @@ def test_killed_at_each_call(host: Host, modules: Modules) -> None:
         "stop_signal": "KILL",
         "network_mode": "none",
         "volumes": ["data:/data"],
+        "mounts": [{"source": "data", "target": "/part", "subpath": "seed"}],
     }
     defaults = host.site.defaults
     wrong: t.List[str] = []
@@ -342,6 +400,7 @@ def test_the_guide(embedded_site: EmbeddedSite, registry: Registry, layout: Layo
         registry.push(layout.path, made, name, "1")
     replace = {f"docker.io/library/{name}:{tag}": f"{registry.address}/{name}:1" for name, tag in (("postgres", 16), ("app", 1))}
     tasks = [one for block in blocks_of("guide_volumes", replace) for one in yaml.safe_load(block)]
+    part = tasks.pop(-3)
     results = embedded_site.play(*tasks[:-2]).results
     assert [one.actions[-1] for one in results] == [
         "start container db",
@@ -356,4 +415,6 @@ def test_the_guide(embedded_site: EmbeddedSite, registry: Registry, layout: Layo
     left = embedded_site.play(own, gone, *tasks[-2:]).results
     assert len(left[-2].value("volumes")) == 1
     assert left[-1].changed
-    embedded_site.play(task("containerd_container", name="app", state="absent"))
+    (embedded_site.data / "volumes" / embedded_site.namespace / "uploads" / "_data" / "public" / "today").mkdir(parents=True)
+    assert embedded_site.play(part).last.actions[-1] == "start container show"
+    embedded_site.play(*(task("containerd_container", name=name, state="absent") for name in ("app", "show")))

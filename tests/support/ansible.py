@@ -20,6 +20,8 @@ import tempfile
 import threading
 import typing as t
 
+from .own_host import Under
+
 HERE = pathlib.Path(__file__).resolve().parent
 #: The directory with ansible_collections in it, through which this very file was imported or could be.
 COLLECTIONS = HERE.parent.parent / ".build" / "link"
@@ -214,13 +216,13 @@ class _Server:
         shutil.rmtree(self._base, ignore_errors=True)
 
     def run(
-        self, arguments: t.Sequence[str], base: pathlib.Path, environment: t.Mapping[str, str], timeout: float, packed: bool
+        self, arguments: t.Sequence[str], base: pathlib.Path, environment: t.Mapping[str, str], timeout: float, **how: t.Any
     ) -> t.Tuple[int, str]:
         """The exit status of a run, and what it printed. subprocess.TimeoutExpired when it takes longer (seconds)."""
         if not self._process.stdin or not self._process.stdout:
             raise AssertionError("the server was started without pipes")
         output = base / "output"
-        request: t.Dict[str, t.Any] = {"arguments": arguments, "cwd": str(base), "output": str(output), "packed": packed}
+        request: t.Dict[str, t.Any] = {"arguments": arguments, "cwd": str(base), "output": str(output), **how}
         request["environment"] = {**_environment(self._base, base / "results"), **environment}
         json.dump(request, self._process.stdin)
         self._process.stdin.write("\n")
@@ -253,7 +255,7 @@ _servers: t.Dict[t.Tuple[t.Tuple[str, str], ...], queue.SimpleQueue[_Server]] = 
 
 
 def _served(
-    arguments: t.Sequence[str], base: pathlib.Path, environment: t.Mapping[str, str], timeout: float, packed: bool
+    arguments: t.Sequence[str], base: pathlib.Path, environment: t.Mapping[str, str], timeout: float, **how: t.Any
 ) -> t.Tuple[int, str]:
     """A run by an idle server. One that fails is not used again."""
     settings = {name: value for name, value in environment.items() if name.startswith("ANSIBLE_")}
@@ -262,7 +264,7 @@ def _served(
         server = idle.get_nowait()
     except queue.Empty:
         server = _Server(settings)
-    done = server.run(arguments, base, environment, timeout, packed)
+    done = server.run(arguments, base, environment, timeout, **how)
     idle.put(server)
     return done
 
@@ -295,7 +297,7 @@ def play(
     packed: bool = False,
     **how: t.Any,
 ) -> Play:
-    """Run tasks (or a playbook) to the end. Under a command: see started. environment: more variables of ansible-playbook.
+    """Run tasks (or a playbook) to the end. Under a command that is not a host's: see started. environment: more variables of ansible-playbook.
 
     packed: our modules go to the target as a zip file, and run in a Python that is started for them, as users have it; so they do with
     an environment. Without, they run in processes that have them imported, where nothing speaks against it (see playbook_server.py).
@@ -303,15 +305,17 @@ def play(
     modules that use no engine; variables; interpreter; arguments for ansible-playbook.
     Raises PlayFailed when a task fails that should not, or when none fails although failing is set.
     """
-    if under:
+    if under and not isinstance(under, Under):
         with started(tasks, environment, under=under, **how) as (process, results):
             output = process.communicate(timeout=timeout)[0]
             status, lines = process.returncode, _lines(results)
     else:
         base = pathlib.Path(tempfile.mkdtemp(prefix="fleet-play-"))
         try:
-            packed = packed or PACKED or bool(environment or how.get("arguments")) or "interpreter" in how
-            status, output = _served(_prepare(base, tasks, **how), base, environment or {}, timeout, packed)
+            packed = packed or PACKED or bool(environment or under or how.get("arguments")) or "interpreter" in how
+            host = under.pid if isinstance(under, Under) else 0
+            arguments = _prepare(base, tasks, **how)
+            status, output = _served(arguments, base, environment or {}, timeout, packed=packed, host=host)
             lines = _lines(base / "results")
         finally:
             shutil.rmtree(base, ignore_errors=True)

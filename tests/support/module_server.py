@@ -82,8 +82,9 @@ def end(status: int) -> None:
     os._exit(status)
 
 
-def move(host: int, requests: str, answers: str) -> None:
+def move(host: int, umask: int, requests: str, answers: str) -> None:
     """Be a server of one's own from now on, which reads and writes named pipes, in the network and the mounts of a process."""
+    os.umask(umask)
     namespaces = [os.open(f"/proc/{host}/ns/{kind}", os.O_RDONLY) for kind in ("net", "mnt")]
     os.dup2(os.open(requests, os.O_RDONLY), 0)
     os.dup2(os.open(answers, os.O_WRONLY), 1)

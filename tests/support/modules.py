@@ -23,6 +23,7 @@ import time
 import typing as t
 
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS, HERE, offline
+from ansible_collections.fleet.containerd.tests.support.own_host import Under
 from ansible_collections.fleet.containerd.tests.support.payloads import DIRECTORY
 
 
@@ -177,21 +178,9 @@ def _server(under: t.Sequence[str] = ()) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment)
 
 
-@contextlib.contextmanager
-def running_modules(output: pathlib.Path, under: t.Sequence[str] = ()) -> t.Iterator[Modules]:
-    """output: a file that may be written. under: a command that starts the modules, such as unshare."""
-    with _server(under) as process:
-        modules = Modules(t.cast(t.Any, process.stdin), t.cast(t.Any, process.stdout), output)
-        try:
-            yield modules
-        finally:
-            if not modules.close():
-                process.kill()
-
-
 @functools.cache
 def _parent() -> subprocess.Popen[bytes]:
-    """The server that those of hosts are forked from."""
+    """The server that others are forked from: nothing is started and imported for them, which takes half a second."""
     process = _server()
     atexit.register(process.wait)
     atexit.register(t.cast(t.Any, process.stdin).close)
@@ -199,13 +188,24 @@ def _parent() -> subprocess.Popen[bytes]:
 
 
 @contextlib.contextmanager
-def modules_of_host(pid: int, output: pathlib.Path) -> t.Iterator[Modules]:
-    """In the network and the mounts of a process. Nothing is started and imported for it, which takes half a second."""
+def running_modules(output: pathlib.Path, under: t.Sequence[str] = ()) -> t.Iterator[Modules]:
+    """output: a file that may be written. under: a command that starts the modules, such as unshare."""
+    if under and not isinstance(under, Under):
+        with _server(under) as process:
+            modules = Modules(t.cast(t.Any, process.stdin), t.cast(t.Any, process.stdout), output)
+            try:
+                yield modules
+            finally:
+                if not modules.close():
+                    process.kill()
+        return
     with tempfile.TemporaryDirectory(prefix="fleet-modules-") as directory:
         pipes = {name: os.path.join(directory, name) for name in ("requests", "answers")}
         for pipe in pipes.values():
             os.mkfifo(pipe)
-        t.cast(t.Any, _parent().stdin).write(json.dumps({"host": pid, **pipes}).encode() + b"\n")
+        os.umask(mask := os.umask(0))
+        request = {"host": under.pid if isinstance(under, Under) else os.getpid(), "umask": mask, **pipes}
+        t.cast(t.Any, _parent().stdin).write(json.dumps(request).encode() + b"\n")
         with open(pipes["requests"], "wb", buffering=0) as requests, open(pipes["answers"], "rb", buffering=0) as answers:
             server = int(answers.readline())
             modules = Modules(requests, answers, output)

@@ -23,7 +23,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.network.definitio
 from ansible_collections.fleet.containerd.plugins.module_utils.network.subnets import Subnet
 from ansible_collections.fleet.containerd.tests.support.containerds import Daemon
 from ansible_collections.fleet.containerd.tests.support.leftovers import clean_up, unmount_below
-from ansible_collections.fleet.containerd.tests.support.modules import Modules, modules_of_host
+from ansible_collections.fleet.containerd.tests.support.modules import Modules, running_modules
 from ansible_collections.fleet.containerd.tests.support.namespaces import World, world
 from ansible_collections.fleet.containerd.tests.support.own_host import OwnHost, host_in
 from ansible_collections.fleet.containerd.tests.support.site import new_namespace
@@ -192,5 +192,5 @@ def networked(base: pathlib.Path, version: str) -> t.Iterator[Networked]:
         if site.daemon:
             stack.callback(site.daemon.clean)
         site.start()
-        site.modules = stack.enter_context(modules_of_host(host.pid, base / "result"))
+        site.modules = stack.enter_context(running_modules(base / "result", site.under))
         yield site

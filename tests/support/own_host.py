@@ -21,15 +21,27 @@ _PLACES = ("/etc/cni", "/var/lib/cni", "/run/netns", "/run/fleet-containerd")
 _OWN = 'set -e; for place; do mkdir -p "$place"; mount -t tmpfs none "$place"; done; echo ready; exec sleep infinity'
 
 
+class Under(t.Tuple[str, ...]):
+    """The beginning of a command that runs on a host. pid: of a process there."""
+
+    pid: int
+
+    @classmethod
+    def of(cls, pid: int) -> Under:
+        found = cls(("nsenter", "-t", str(pid), "-m", "-n", "--"))
+        found.pid = pid
+        return found
+
+
 class OwnHost(t.NamedTuple):
     """pid: of a process in its namespaces."""
 
     pid: int
 
     @property
-    def under(self) -> t.Tuple[str, ...]:
+    def under(self) -> Under:
         """The beginning of a command that runs there."""
-        return ("nsenter", "-t", str(self.pid), "-m", "-n", "--")
+        return Under.of(self.pid)
 
     def path(self, path: str) -> pathlib.Path:
         """A path of that host."""

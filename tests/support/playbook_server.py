@@ -4,8 +4,8 @@
 """ansible-playbook, run by run in a process of its own that is forked from this one, which has Ansible imported already.
 
 Started as a script by support/ansible.py. A line of JSON on standard input is a run: arguments, cwd, environment, output (a file),
-packed. The answer is a line with its process id, and when it has ended one with its exit status. The runs share the directory for
-temporary files, so that Ansible packs a module once and not for each of them.
+packed, host (0, or a process in whose network and mounts it runs). The answer is a line with its process id, and when it has ended one
+with its exit status. The runs share the directory for temporary files, so that Ansible packs a module once and not for each of them.
 
 Four fifths of what a task of ours costs is a Python that starts, and compiles what came in the zip file. Unless a run is packed, our
 modules run in processes forked from a module_server instead: all else, from the template to the result, is Ansible's own.
@@ -13,6 +13,7 @@ modules run in processes forked from a module_server instead: all else, from the
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import gc
 import importlib
@@ -124,13 +125,26 @@ class _Request(bytes):
     """What would be a module's code, and is a request for the module_server."""
 
 
-def run(arguments: t.List[str], cwd: str, environment: t.Dict[str, str], output: str, modules: t.Optional[Modules]) -> int:
+def enter(host: int) -> None:
+    """The network and the mounts of a process."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for kind in ("net", "mnt"):
+        with open(f"/proc/{host}/ns/{kind}", "rb") as namespace:
+            if libc.setns(namespace.fileno(), 0):
+                raise OSError(ctypes.get_errno(), f"entering the namespaces of process {host}")
+
+
+def run(
+    arguments: t.List[str], cwd: str, environment: t.Dict[str, str], output: str, host: int, modules: t.Optional[Modules]
+) -> int:
     """In the process of a run: its exit status."""
     os.setsid()
     fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(fd, 1)
     os.dup2(fd, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    if host:
+        enter(host)
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)

@@ -211,34 +211,30 @@ def test_no_process_is_killed_for_a_new_limit(host: Host, made: t.Dict[str, Fact
 
 
 def test_the_journal_of_the_host(host: Host, image: str) -> None:
-    """With its fields, also of what is too large for a datagram (memfd), and in the namespace of a journal of its own."""
+    """With its fields, also of what is too large for a datagram (memfd)."""
     large = {f"LARGE_{number}": "x" * 120_000 for number in range(4)}
-    host.sh("systemctl start systemd-journald@fleet.socket")
     for engine in ("embedded", "containerd"):
-        for namespace in ("", "fleet"):
-            name = f"journal-{engine}{namespace}"
-            options = {"tag": "{{.Name}}", "env-regex": "^LARGE", **({"journald-namespace": namespace} if namespace else {})}
-            speaks = ["sh", "-c", "echo out; echo err >&2"]
-            done = host.module(
-                "containerd_container",
-                name=name,
-                image=IMAGE,
-                engine=engine,
-                command=speaks,
-                detach=False,
-                env=large,
-                log_driver="journald",
-                log_options=options,
-            )
-            assert sorted(done["container"]["Output"].split()) == ["err", "out"]
-            look = f"journalctl {f'--namespace={namespace}' if namespace else ''} -o json --all CONTAINER_NAME={name}"
-            host.until(f"test $({look} | wc -l) = 2", patience=60)
-            found = {one["MESSAGE"]: one for one in map(json.loads, host.sh(look).splitlines())}
-            assert {text: one["PRIORITY"] for text, one in found.items()} == {"out": "6", "err": "3"}
-            for one in found.values():
-                assert (one["SYSLOG_IDENTIFIER"], one["CONTAINER_ID_FULL"]) == (name, done["container"]["Id"])
-                assert {key: one[key] for key in large} == large
-            host.module("containerd_container", name=name, engine=engine, state="absent")
+        name = f"journal-{engine}"
+        done = host.module(
+            "containerd_container",
+            name=name,
+            image=IMAGE,
+            engine=engine,
+            command=["sh", "-c", "echo out; echo err >&2"],
+            detach=False,
+            env=large,
+            log_driver="journald",
+            log_options={"tag": "{{.Name}}", "env-regex": "^LARGE"},
+        )
+        assert sorted(done["container"]["Output"].split()) == ["err", "out"]
+        look = f"journalctl -o json --all CONTAINER_NAME={name}"
+        host.until(f"test $({look} | wc -l) = 2", patience=60)
+        found = {one["MESSAGE"]: one for one in map(json.loads, host.sh(look).splitlines())}
+        assert {text: one["PRIORITY"] for text, one in found.items()} == {"out": "6", "err": "3"}
+        for one in found.values():
+            assert (one["SYSLOG_IDENTIFIER"], one["CONTAINER_ID_FULL"]) == (name, done["container"]["Id"])
+            assert {key: one[key] for key in large} == large
+        host.module("containerd_container", name=name, engine=engine, state="absent")
 
 
 def test_a_restart_of_the_daemon_ends_nothing(host: Host, made: t.Dict[str, Facts]) -> None:

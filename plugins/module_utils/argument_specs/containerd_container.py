@@ -133,6 +133,8 @@ SPEC = {
                 'source': {'type': 'str'},
                 'type': {'type': 'str', 'choices': ['bind', 'tmpfs', 'image', 'volume'], 'default': 'volume'},
                 'no_copy': {'type': 'bool'},
+                'labels': {'type': 'dict'},
+                'subpath': {'type': 'str'},
                 'read_only': {'type': 'bool'},
                 'read_only_non_recursive': {'type': 'bool'},
                 'read_only_force_recursive': {'type': 'bool'},

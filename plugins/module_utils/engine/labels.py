@@ -37,6 +37,8 @@ ROLE = OURS + "role"
 FORMER, STAGED = "former", "staged"
 #: For a container that a recreation stops: it ran, and runs again if there is no new one.
 TO_RUN = OURS + "to-run"
+#: For a container that has taken the place of another one: who depends on it has to be started again.
+TELLS = OURS + "tells"
 #: For a container that keep_old has kept: the name that it had.
 OLD = OURS + "old"
 #: Before the name of another container whose namespaces a container uses.
@@ -45,6 +47,8 @@ USES = OURS + "uses."
 NEEDS = OURS + "needs."
 #: Extension: the canonical desired state of a container.
 DESIRED = "fleet.containerd.desired"
+#: Extension: those labels of a container that are longer than LIMIT.
+LONG_LABELS = "fleet.containerd.labels"
 #: Extension: the image and the options of the container before this one.
 PREVIOUS = "fleet.containerd.previous"
 

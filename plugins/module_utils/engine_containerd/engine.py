@@ -110,12 +110,18 @@ class ContainerdEngine:
 
     def _tidy(self) -> bool:
         """See engine_host/place.py."""
-        self._mend()
+        self._forget_unused()
         whole = self._end_dead_leases() and not self._place.rest
         self._collect()
         return whole
 
     def _mend(self) -> None:
+        """See engine_host/place.py. What a killed run had chosen for its container can be chosen again."""
+        self._forget_unused()
+        with contextlib.suppress(EngineError):
+            self._end_dead_leases()
+
+    def _forget_unused(self) -> None:
         """Remove our records that were never used and have no snapshot: the daemon made them, and we did not get its answer.
 
         A record with logs or volumes whose snapshot was lost stays, for its owner to decide.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import secrets
+import os
 import typing as t
 
 from ..errors import NotFound
@@ -49,7 +49,7 @@ def collect(rpc: Channel, lock: str) -> None:
 
 
 def _new(rpc: Channel, lock: str) -> str:
-    name = _prefix(lock) + secrets.token_hex(8)
+    name = _prefix(lock) + os.urandom(8).hex()
     rpc.call("leases.v1.Leases/Create", {"id": name})
     return name
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import typing as t
 
 from ..engine.models import ACTIVE, COMMITTED, VIEW, Labels, LayerTarget, Mount, SnapshotInfo
@@ -84,7 +83,7 @@ class SnapshotProxy:
     def _viewed(self, name: str, stack: contextlib.ExitStack) -> LayerTarget:
         """Find them through a view, which is removed when the stack ends."""
         stack.enter_context(self._held())
-        key = f"verify-{secrets.token_hex(8)}"
+        key = f"verify-{os.urandom(8).hex()}"
         mounts = self._make("View", key, name, None)
         stack.callback(self.remove, key)
         target = target_of(mounts)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import secrets
 import typing as t
 
 from ..engine.models import COMMITTED
@@ -32,7 +31,7 @@ class EmbeddedEngine:
     kind = "embedded"
 
     def __init__(self, namespace: str, data_root: str, state_root: str, snapshotter: str = "") -> None:
-        self._place = Place(data_root, namespace, tidy=self._tidy)
+        self._place = Place(data_root, namespace, mend=self._mend, tidy=self._tidy)
         self.namespace, self.data_root = namespace, self._place.data_root
         self._state_root = check_absolute("state_root", state_root)
         self._default_snapshotter = snapshotter
@@ -115,7 +114,7 @@ class EmbeddedEngine:
             self.content.drop_stale_ingests()
 
     def _begin_lease(self) -> str:
-        name = f"lease-{secrets.token_hex(8)}"
+        name = f"lease-{os.urandom(8).hex()}"
         with self._database.write() as connection:
             connection.execute("INSERT INTO leases VALUES (?,?)", (self.namespace, name))
         self.content.bulk = True
@@ -143,6 +142,11 @@ class EmbeddedEngine:
             self._moved = True
         else:
             self.collect()
+
+    def _mend(self) -> None:
+        """See engine_host/place.py. What a killed run had chosen for its container can be chosen again."""
+        with contextlib.suppress(EngineError), self._database.write():
+            self._place.set_aside_strangers(self._container_ids)
 
     def _tidy(self) -> bool:
         """See engine_host/place.py. Objects under a lease have to wait for the end of the last lease."""

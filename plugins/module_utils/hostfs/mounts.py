@@ -48,6 +48,14 @@ def mount(kind: str, source: str, target: str, options: t.Iterable[str] = ()) ->
         raise from_os_error(error, f"mounting {kind or 'bind'} on {target}") from error
 
 
+def make_private(target: str) -> None:
+    """What is mounted and unmounted below a mount is not so elsewhere, nor the other way round."""
+    try:
+        syscalls.mount("", target, "", syscalls.MS_PRIVATE)
+    except OSError as error:
+        raise from_os_error(error, f"making the mount {target} private") from error
+
+
 def mount_tmpfs(target: str, options: t.Iterable[str]) -> None:
     mount("tmpfs", "tmpfs", target, options)
 

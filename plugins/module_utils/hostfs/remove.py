@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 import typing as t
 
@@ -115,7 +114,7 @@ def empty_directory(parent_fd: int, name: str) -> None:
                     with contextlib.suppress(FileNotFoundError):
                         os.rmdir(level.name, dir_fd=stack[-1].fd)
             elif len(stack) >= _DEPTH:
-                moved = f".rm-{secrets.token_hex(8)}"
+                moved = f".rm-{os.urandom(8).hex()}"
                 with contextlib.suppress(FileNotFoundError):
                     os.rename(child, moved, src_dir_fd=level.fd, dst_dir_fd=stack[0].fd)
                 stack[0].moved_here = True
@@ -129,7 +128,7 @@ def empty_directory(parent_fd: int, name: str) -> None:
 
 def _doomed(path: str) -> str:
     parent, name = os.path.split(os.path.abspath(path))
-    return os.path.join(parent, f"{DOOMED}{name[:64]}-{secrets.token_hex(4)}")
+    return os.path.join(parent, f"{DOOMED}{name[:64]}-{os.urandom(4).hex()}")
 
 
 def doom(path: str) -> str:

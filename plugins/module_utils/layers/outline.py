@@ -12,7 +12,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import secrets
 import typing as t
 
 from ..errors import from_os_error
@@ -99,7 +98,7 @@ def scratch(beside: str) -> t.Iterator[str]:
             if name.startswith(_PREFIX):
                 _remove_unused(os.path.join(parent, name))
         while True:
-            path = os.path.join(parent, _PREFIX + secrets.token_hex(8))
+            path = os.path.join(parent, _PREFIX + os.urandom(8).hex())
             os.mkdir(path, 0o700)
             try:
                 fd = os.open(path, _DIRECTORY)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import functools
-import secrets
+import os
 import typing as t
 
 from ..engine.labels import SNAPSHOT_REF
@@ -123,7 +123,7 @@ class Unpacking:
     def write(self, layer: Descriptor, diff_id: Digest, name: str, parent: str) -> concurrent.futures.Future[t.Any]:
         if not self._store.rebases or (self._pending and not self._pending[-1].target):
             self.commit()
-        key = f"extract-{secrets.token_hex(8)} {name}"
+        key = f"extract-{os.urandom(8).hex()} {name}"
         alone = bool(self._pending)
         target = self._store.prepare_layer(key, "" if alone else parent, {SNAPSHOT_REF: name})
         if alone and target:

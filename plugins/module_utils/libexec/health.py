@@ -96,7 +96,7 @@ class Health:
     def _frozen(self) -> bool:
         path = control_file(self._pid, "freezer", "freezer.state", "cgroup.events")
         try:
-            with open(path, encoding="ascii") as stream:
+            with open(path, encoding="utf-8") as stream:
                 text = stream.read()
         except OSError:
             return False
@@ -289,7 +289,7 @@ def _is_in(pid: int, leader: int, container_id: str) -> bool:
 
 def _number(path: str) -> int:
     try:
-        with open(path, encoding="ascii") as stream:
+        with open(path, encoding="utf-8") as stream:
             return int(stream.read())
     except (OSError, ValueError):
         return 0

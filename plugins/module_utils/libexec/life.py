@@ -219,7 +219,7 @@ class Life:
 def init_pid(bundle: str) -> int:
     """The pid that the runtime wrote; 0 if it has not made the container."""
     try:
-        with open(f"{bundle}/init.pid", encoding="ascii") as stream:
+        with open(f"{bundle}/init.pid", encoding="utf-8") as stream:
             return int(stream.read())
     except FileNotFoundError:
         return 0

@@ -175,7 +175,7 @@ def drain(fd: int, name: str, log: Log) -> bool:
 def init_pid() -> int:
     """The container's init process; 0 before it exists."""
     try:
-        with open("init.pid", encoding="ascii") as stream:
+        with open("init.pid", encoding="utf-8") as stream:
             return int(stream.read())
     except (OSError, ValueError):
         return 0

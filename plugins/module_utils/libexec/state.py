@@ -60,7 +60,7 @@ def encoded(text: str) -> bytes:
 def beginning(log: str, started_at: float) -> str:
     """The members of the JSON object about the start, so that after a power cut the next boot knows what ran."""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+        with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as stream:
             boot = stream.read().strip()
     except OSError:
         boot = ""

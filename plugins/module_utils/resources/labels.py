@@ -11,13 +11,13 @@ from ..errors import InvalidArgument, printable
 _RESERVED = ("nerdctl/", "fleet.containerd/")
 
 
-def labels_of(given: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
-    """The option labels. InvalidArgument names the label."""
+def labels_of(given: t.Mapping[str, t.Any], option: str = "labels") -> t.Dict[str, str]:
+    """InvalidArgument names option and label."""
     for key, value in given.items():
         if key.startswith(_RESERVED):
-            raise InvalidArgument(f"labels: {printable(key, 80)} is not for playbooks: nerdctl and this collection use it")
+            raise InvalidArgument(f"{option}: {printable(key, 80)} is not for playbooks: nerdctl and this collection use it")
         if isinstance(value, (dict, list)):
-            raise InvalidArgument(f"labels: {printable(key, 80)}: {printable(value, 80)} is no text")
+            raise InvalidArgument(f"{option}: {printable(key, 80)}: {printable(value, 80)} is no text")
     return {key: text_of(value) for key, value in given.items()}
 
 

@@ -136,7 +136,7 @@ class Log:
             if looked == self._looked:
                 return
             self._looked = looked
-            with open(self._rotation, encoding="ascii") as stream:
+            with open(self._rotation, encoding="utf-8") as stream:
                 size, files = map(int, stream.read(64).split())
         except (OSError, ValueError):
             return

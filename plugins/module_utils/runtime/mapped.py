@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 import struct
 import typing as t
@@ -38,7 +37,7 @@ def mapped(engine: Engine, store: Snapshotter, parent: str, mapping: Mapping) ->
     except NotFound:
         pass
     # The directory of no container, which goes as that of a container does when this is killed.
-    key = f"users-{secrets.token_hex(8)}"
+    key = f"users-{os.urandom(8).hex()}"
     try:
         mounts = store.prepare(key, parent)
         directory = engine.container_dir(key)

@@ -18,7 +18,7 @@ _LOOK_SECONDS = 0.02
 
 
 def boot_id() -> str:
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+    with open("/proc/sys/kernel/random/boot_id", encoding="utf-8") as stream:
         return stream.read().strip()
 
 
@@ -83,7 +83,7 @@ def frozen(pid: int) -> bool:
     else:
         path, marks = f"/sys/fs/cgroup{groups.get('', '')}/cgroup.events", {"frozen 1"}
     try:
-        with open(path, encoding="ascii") as stream:
+        with open(path, encoding="utf-8") as stream:
             return not marks.isdisjoint(stream.read().splitlines())
     except OSError:
         return False

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 import tempfile
 import typing as t
@@ -27,7 +26,7 @@ def opened(mounts: t.Sequence[Mount], directory: str) -> t.ContextManager[int]:
     The mount is detached at once: it lives as long as the descriptor, and nothing remains when we are killed.
     """
     make_dir(directory)
-    point = os.path.join(directory, f".look-{secrets.token_hex(8)}")
+    point = os.path.join(directory, f".look-{os.urandom(8).hex()}")
     try:
         os.mkdir(point, 0o700)
         try:

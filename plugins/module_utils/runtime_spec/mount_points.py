@@ -18,8 +18,8 @@ _PROPAGATION = ("private", "rprivate", "shared", "rshared", "slave", "rslave")
 _KEYS: t.Dict[str, t.Tuple[str, ...]] = {
     BIND: ("propagation", "create_mountpoint", "non_recursive", "read_only_non_recursive", "read_only_force_recursive"),
     TMPFS: ("tmpfs_size", "tmpfs_mode", "tmpfs_options"),
-    IMAGE: ("subpath",),
-    VOLUME: ("no_copy",),
+    IMAGE: (),
+    VOLUME: ("no_copy", "labels", "subpath"),
 }
 _COMMON = ("target", "source", "type", "read_only")
 #: Docker's for a tmpfs. An option takes the place of its opposite.
@@ -33,7 +33,8 @@ class MountPoint(t.NamedTuple):
     """kind: bind, tmpfs, image or volume. source: a path of the host, an image, or a volume; empty for tmpfs, and for a volume of the
     container alone. options: those of the specification, and nocopy.
 
-    create: make the source, a directory, if it is missing. part: a path in an image. force: read-only all the way down, or an error.
+    create: make the source, a directory, if it is missing. part: a path in a volume. force: read-only all the way down, or an error.
+    labels: of a volume that the mount makes.
     """
 
     kind: str
@@ -43,13 +44,15 @@ class MountPoint(t.NamedTuple):
     create: bool = False
     part: str = ""
     force: bool = False
+    labels: t.Tuple[t.Tuple[str, str], ...] = ()
 
     def to_json(self) -> t.Dict[str, t.Any]:
-        return {**self._asdict(), "options": list(self.options)}
+        return {**self._asdict(), "options": list(self.options), "labels": dict(self.labels)}
 
     @classmethod
     def of_json(cls, value: t.Mapping[str, t.Any]) -> MountPoint:
-        return cls(**{**value, "options": tuple(value["options"])})
+        labels = tuple((value.get("labels") or {}).items())
+        return cls(**{**value, "options": tuple(value["options"]), "labels": labels})
 
     @property
     def binds(self) -> bool:
@@ -81,16 +84,36 @@ def parse_mount(value: t.Mapping[str, t.Any], option: str) -> MountPoint:
         return _tmpfs(given, target, option)
     source = str(given.get("source") or "")
     if kind == VOLUME:
-        words = [word for word, key in (("nocopy", "no_copy"), ("ro", "read_only")) if given.get(key)]
-        return MountPoint(kind, check_name(source, f"{option}.source") if source else "", target, tuple(words))
+        return _volume(given, source, target, option)
     if kind == IMAGE:
-        part = str(given.get("subpath") or "").strip("/")
-        if not source or ".." in part.split("/"):
+        if not source:
             raise InvalidArgument(
                 f"{option}.source: {printable(source, 200)!r} is not the name of an image (on {printable(target, 200)})"
             )
-        return MountPoint(kind, source, target, ("ro",), part=part)
+        return MountPoint(kind, source, target, ("ro",))
     return _bind(given, absolute(source, f"{option}.source"), target, option)
+
+
+def _volume(given: t.Mapping[str, t.Any], source: str, target: str, option: str) -> MountPoint:
+    words = [word for word, key in (("nocopy", "no_copy"), ("ro", "read_only")) if given.get(key)]
+    for key in ("labels", "subpath"):
+        if given.get(key) and not source:
+            raise InvalidArgument(f"{option}.{key}: needs source, the name of a volume ({printable(target, 200)})")
+    point = MountPoint(VOLUME, check_name(source, f"{option}.source") if source else "", target, tuple(words))
+    if given.get("subpath") is not None:
+        point = point._replace(part=_inside(given["subpath"], f"{option}.subpath"))
+    return point._replace(labels=tuple(sorted((given.get("labels") or {}).items())))
+
+
+def _inside(path: object, option: str) -> str:
+    """A normalised path in a volume."""
+    text = str(path)
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if text.startswith("/") or not parts or ".." in parts or "\x00" in text:
+        raise InvalidArgument(
+            f"{option}: {printable(path, 200)!r} is not a path inside of a volume, such as pages/today, without .."
+        )
+    return "/".join(parts)
 
 
 def absolute(path: object, option: str) -> str:

@@ -16,12 +16,14 @@ _KNOWN = ("ro", "rw", "z", "Z", "nocopy", *_PROPAGATION)
 class Volume(t.NamedTuple):
     """source: an absolute path of the host, the name of a volume, or empty for a volume of the container alone. target: an absolute path.
 
-    Both are normalised. options: sorted, without rw, which is the default.
+    Both are normalised. options: sorted, without rw, which is the default. part: a path in the volume, which is mounted in its place
+    (mounts only).
     """
 
     source: str
     target: str
     options: t.Tuple[str, ...] = ()
+    part: str = ""
 
     def to_json(self) -> t.Dict[str, t.Any]:
         return {"source": self.source, "target": self.target, "options": list(self.options)}

@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import sqlite3
 import stat
 import time
@@ -237,7 +236,7 @@ class Snapshotter:
                 known = {str(row[0]) for row in rows}
                 for name in set(os.listdir(self._root)) - known:
                     if not name.startswith(".rm-"):
-                        os.rename(os.path.join(self._root, name), os.path.join(self._root, f".rm-{name}-{secrets.token_hex(4)}"))
+                        os.rename(os.path.join(self._root, name), os.path.join(self._root, f".rm-{name}-{os.urandom(4).hex()}"))
             # Removing trees takes long, so it must not block others that wait for the database.
             return sweep(self._root)
         return True

@@ -108,8 +108,6 @@ SUBOPTIONS: t.Mapping[str, str] = {
     "networks.links": "give the other container aliases in this network",
     "networks.driver_opts": "networks have options here (containerd_network), single containers have none",
     "networks.gw_priority": "the first of the networks has the default route",
-    "mounts.labels": "give labels to the volume itself (containerd_volume)",
-    "mounts.subpath": "give the parts of a volume that containers share volumes of their own",
     "mounts.consistency": "it means something on a Mac only; leave it out",
     "mounts.volume_driver": CONTAINER["volume_driver"].instead,
     "mounts.volume_options": "give driver_options to the volume itself (containerd_volume)",

@@ -10,6 +10,7 @@ import pathlib
 import stat
 import typing as t
 
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mount_points
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult, task
 from ansible_collections.fleet.containerd.tests.support.images import Entry, directory, tar_of
 from ansible_collections.fleet.containerd.tests.support.stories.sites import AnySite
@@ -263,6 +264,90 @@ def as_mounts(volumes: Volumes) -> None:
     assert [one["Name"] for one in volumes.run(volumes.info()).value("volumes")] == ["data", "plain"]
     for name in ("data", "plain"):
         volumes.run(volumes.volume(name, state="absent"))
+
+
+def parts_of_volumes(volumes: Volumes) -> None:
+    """mounts[].subpath: what is there, looked up inside of the volume at each start, and gone from the host after a stop."""
+    volumes.run(volumes.volume("site"))
+    mount: Options = {"source": "site", "target": "/part", "subpath": "./pages//today/", "labels": {"never": "compared"}}
+    asked = volumes.container("web", mounts=[mount])
+    missing = "mounts.subpath: there is no pages/today in the volume site: make it first, since a mount makes none"
+    assert volumes.refused(asked) == missing
+    pages = volumes.data("site") / "pages" / "today"
+    pages.mkdir(parents=True)
+    (pages / "index").write_text("of the part")
+    made = volumes.converge(asked)
+    (shown,) = made.value("container")["Mounts"]
+    assert (shown["Type"], shown["Name"], shown["Source"]) == ("volume", "site", str(pages))
+    (again,) = made.value("container")["HostConfig"]["Mounts"]
+    assert again["VolumeOptions"] == {"Labels": {"never": "compared"}, "Subpath": "pages/today"}
+    assert "is used by containers: web:" in volumes.refused(volumes.volume("site", state="absent"))
+    (place,) = parts_below(volumes.root)
+    # The mount itself, so that nobody can put something else in its place.
+    assert (pathlib.Path(place) / "index").read_text() == "of the part"
+
+    lent = volumes.converge(volumes.container("taker", volumes_from=["web:ro"]))
+    (had,) = lent.value("container")["Mounts"]
+    assert (had["Name"], had["Source"], had["RW"]) == ("site", str(pages), False)
+    volumes.run(volumes.container("web", mounts=[mount], env={"A": "b"}))
+    assert not volumes.run(volumes.container("taker", volumes_from=["web:ro"])).changed
+    assert len(parts_below(volumes.root)) == 2
+    volumes.run(volumes.container("taker", state="absent"))
+
+    # A link that leads out of the volume leads to a path inside of it.
+    away = pages.rename(pages.with_name("yesterday"))
+    pages.symlink_to("/etc")
+    restart = volumes.container("web", mounts=[mount], restart=True)
+    assert volumes.refused(restart) == missing
+    pages.unlink()
+    pages.symlink_to("/pages/yesterday")
+    volumes.run(restart)
+    (place,) = parts_below(volumes.root)
+    assert os.path.samefile(place, away)
+
+    volumes.run(volumes.container("web", state="stopped"))
+    assert not parts_below(volumes.root)
+    volumes.run(volumes.container("web", mounts=[mount]))
+    assert len(parts_below(volumes.root)) == 1
+    assert not volumes.run(volumes.container("web", mounts=[{**mount, "labels": {}}])).changed
+    anew = volumes.converge(volumes.container("web", mounts=[{**mount, "subpath": "pages/yesterday/index"}]))
+    assert anew.value("recreated_because") == ["mounts"]
+    (place,) = parts_below(volumes.root)
+    assert pathlib.Path(place).read_text() == "of the part"
+    volumes.run(volumes.container("web", state="absent"))
+    assert not parts_below(volumes.root)
+    assert (away / "index").read_text() == "of the part"
+    volumes.converge(volumes.volume("site", state="absent"))
+
+
+def labels_of_mounts(volumes: Volumes) -> None:
+    """A mount gives them to the volume that it makes, and to no other."""
+    mounts: t.List[Options] = [
+        {"source": "fresh", "target": "/data", "labels": {"backup": True, "team": "web"}},
+        {"source": "fresh", "target": "/seed", "subpath": "seed"},
+    ]
+    asked = volumes.container("web", mounts=mounts)
+    made = volumes.converge(volumes.container("web", mounts=mounts, state="present"))
+    assert "create volume fresh" in made.actions
+    volumes.converge(asked)
+    # The other mount has what the image has brought.
+    (place,) = parts_below(volumes.root)
+    assert pathlib.Path(place).read_text() == "from the image\n"
+    (found,) = volumes.run(volumes.info(name=["fresh"])).value("volumes")
+    assert found["Labels"] == {"backup": "true", "team": "web"}
+    volumes.run(volumes.volume("fresh", labels={"backup": "never"}))
+    changed = [{**mounts[0], "labels": {"team": "other"}}, mounts[1]]
+    assert not volumes.run(volumes.container("web", mounts=changed)).changed
+    volumes.run(volumes.container("web", mounts=changed, env={"A": "b"}))
+    (found,) = volumes.run(volumes.info(name=["fresh"])).value("volumes")
+    assert found["Labels"] == {"backup": "never", "team": "web"}
+    volumes.run(volumes.container("web", state="absent"))
+    volumes.run(volumes.volume("fresh", state="absent"))
+
+
+def parts_below(root: pathlib.Path) -> t.List[str]:
+    """Where parts of volumes are mounted."""
+    return [point for point in mount_points(str(root)) if "/parts/" in point]
 
 
 def volumes_of_another_container(volumes: Volumes, host: pathlib.Path) -> None:

@@ -165,7 +165,7 @@ class Update:
 
     def _changed(self) -> Container:
         """The record of the container after the change."""
-        extensions = {**self._container.extensions, L.DESIRED: self._stored}
+        extensions = self._draft.extended({**self._container.extensions, L.DESIRED: self._stored})
         return self._container._replace(spec=self._draft.spec, labels=self._draft.labels, extensions=extensions)
 
 

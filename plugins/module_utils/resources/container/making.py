@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import typing as t
 
 from ...engine import labels as L
@@ -14,7 +14,7 @@ from ..image.pull import pull_steps
 from . import steps, volumes
 from .differences import differences
 from .options.network import EXACTLY
-from .options.storage import named_volumes
+from .options.storage import labels_of, named_volumes
 
 if t.TYPE_CHECKING:
     from ...engine.models import Container
@@ -38,7 +38,7 @@ class Making:
         def step(name: str) -> Step:
             return Step(
                 f"create volume {name}",
-                lambda: volumes.create(engine, name),
+                lambda: volumes.create(engine, name, labels_of(self._want.given, name)),
                 lambda: volumes.take_back(engine, name),
                 partial=True,
             )
@@ -47,7 +47,7 @@ class Making:
 
     def steps(self, title: str, made: t.List[Container], old: t.Optional[Container] = None) -> t.List[Step]:
         """The steps that make the new container, which they put into made: a pull and volumes; if one is staged, nothing but to take it."""
-        engine, want, container_id = self._engine, self._want, secrets.token_hex(32)
+        engine, want, container_id = self._engine, self._want, os.urandom(32).hex()
         previous = self._kept()
         ready = next((one for one in self._have.staged if self.fits(one)), None)
         found = [self.unstage(one) for one in self._have.staged if one is not ready]

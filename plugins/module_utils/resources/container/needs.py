@@ -93,20 +93,29 @@ def _wait(engine: Engine, name: str) -> None:
     Proof(engine, name, container, Ready(health=True, timeout=_HEALTH_SECONDS), task.restarts if task else 0).wait()
 
 
-def dependents(engine: Engine, name: str) -> t.List[Step]:
-    """The steps after a recreation: those that depend on it and run are started again."""
-    found = {}
+def dependents(engine: Engine, name: str, get: t.Callable[[], Container]) -> t.List[Step]:
+    """The steps after a recreation: those that depend on it and run are started again. get: the new container, which has a label until
+    that is done (TELLS): after a kill the next run does it.
+    """
+    left: t.Set[str] = set()
+    found: t.Dict[str, Step] = {}
     for one in engine.containers.list({L.NEEDS + name: ""}):
         task, own = task_of(engine, one), one.labels.get(L.NAME)
         if own and task and task.status in (RUNNING, PAUSED):
+            left.add(own)
             found[own] = Step(
-                f"start container {own} again, as it depends on {name}", functools.partial(_restart, engine, own), alone=True
+                f"start container {own} again, as it depends on {name}",
+                functools.partial(_restart, engine, own, left, get),
+                alone=True,
             )
     return [found[own] for own in sorted(found)]
 
 
-def _restart(engine: Engine, name: str) -> None:
+def _restart(engine: Engine, name: str, left: t.Set[str], get: t.Callable[[], Container]) -> None:
     with container_lock(engine, name, _LOCK_SECONDS):
         container = _there(engine, name)
         steps.stop(engine, container, Stop())
         start_service(engine, name, container)
+    left.discard(name)
+    if not left:
+        steps.rename(engine, get(), {}, L.TELLS)

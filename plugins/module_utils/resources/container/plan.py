@@ -12,7 +12,7 @@ from ...errors import FailedPrecondition
 from ...kernel.converge import Plan, Step
 from ...kernel.field import render
 from ..image.pull import warnings_of
-from . import joined, networks, steps
+from . import joined, networks, steps, volumes
 from .differences import coming, differences
 from .jobs import Job, start_service
 from .options.depends_on import needs_of
@@ -82,6 +82,8 @@ class Planner:
             look_at(self.host, self.want.given)
         else:
             look_at(self.host, self.want.given, [change.field.option for change in self.differ.live])
+            if self.have.container and self.want.state == "started" and (self.want.restart or not self.have.running):
+                volumes.check_parts(self.engine, self.have.container)
         self._look_at_networks(makes)
 
     def _check_ready(self, makes: bool) -> None:
@@ -230,10 +232,10 @@ class Planner:
 
         return before(self.engine, self.want.name, values)
 
-    def dependents(self) -> t.List[Step]:
+    def dependents(self, get: t.Callable[[], Container]) -> t.List[Step]:
         from .needs import dependents
 
-        return dependents(self.engine, self.want.name)
+        return dependents(self.engine, self.want.name, get)
 
     def _create(self) -> Plan:
         want = self.want
@@ -318,6 +320,8 @@ class Planner:
             found.append(Step(title, lambda: steps.supervise(engine, engine.containers.get(container.id))))
         changed = self._state_steps(container)
         found += changed
+        if L.TELLS in container.labels and want.state in ("started", "present"):
+            found += self.dependents(lambda: container)
         before, after = render(self.differ.live)
         if changed:
             before, after = {**before, "state": _state(have)}, {**after, "state": _wanted_state(want, have)}

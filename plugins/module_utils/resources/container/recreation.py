@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import typing as t
 
+from ...engine import labels as L
 from ...kernel.converge import Step
 from . import networks, steps
 from .plan import REST
@@ -26,7 +27,7 @@ class Recreation:
         self._planner, self._engine, self._want = planner, planner.engine, planner.want
         self._old, self._made, self._runs = old, made, planner.have.running
         #: Before a start, and after it: those that the container depends on, and who depends on it.
-        self._needs, self._users = planner.needs(), planner.dependents()
+        self._needs, self._users = planner.needs(), planner.dependents(self._new)
         #: What a failure leaves, before the new one has the name.
         self.undone = f"the old container {self._want.name} is back"
         if self._runs or planner.have.to_run:
@@ -73,9 +74,15 @@ class Recreation:
     def _swap(self) -> Step:
         """From here on the new one is in service, and later failures undo nothing."""
         engine, name, old = self._engine, self._want.name, self._old
+
+        def run() -> None:
+            if self._users:
+                steps.rename(engine, self._new(), {L.TELLS: "yes"})
+            steps.swap(engine, name, old, self._new())
+
         return Step(
             f"give the name {name} to the new container",
-            lambda: steps.swap(engine, name, old, self._new()),
+            run,
             lambda: steps.swap_back(engine, name, old, self._new()),
             partial=True,
             settles=True,

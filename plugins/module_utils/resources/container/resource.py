@@ -21,6 +21,7 @@ from ..image.pull import ASSUMED, wanted_image
 from .differences import check_labels, with_digest
 from .find import elsewhere_or_warning, find_container, heir, is_staged, leftovers, mark_of, named, task_of
 from .options.life import STOP, kill_of, stop_of
+from .options.limits import changed_by_others
 from .options.supervision import goes_by_itself
 from .options.table import comparison_modes, known, parse_given
 from .steps import was_stopped
@@ -32,8 +33,6 @@ if t.TYPE_CHECKING:
     from .plan import Planner
 
 _OTHER_COMPARED = ("image",)
-#: The options that may have given a limit.
-_GIVEN_AS = {"cpu_quota": ("cpus", "cpu_quota")}
 
 
 class ContainerResource:
@@ -143,15 +142,8 @@ def _drift(want: WantedContainer, have: FoundContainer) -> t.Tuple[str, ...]:
     """The limits that something else has changed, unless the task does not want them compared."""
     if not (have.container and have.stored and have.task and have.task.pid and have.running and want.in_place):
         return ()
-    resources = (have.container.spec.get("linux") or {}).get("resources") or {}
-    if not {"memory", "pids", "cpu"} & resources.keys():
-        return ()
-    from ...runtime.memory import drifted
-
-    found = [_GIVEN_AS.get(option, (option,)) for option in drifted(have.task.pid, resources)]
-    given = have.stored["given"]
-    named = (next((one for one in options if given.get(one) is not None), options[0]) for options in found)
-    return tuple(sorted(option for option in named if not ignored(option, want.modes)))
+    found = changed_by_others(have.task.pid, have.container.spec, have.stored["given"])
+    return tuple(option for option in found if not ignored(option, want.modes))
 
 
 def _was_to_run(engine: Engine, have: FoundContainer) -> bool:

@@ -1,6 +1,6 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Namespaces of other containers, and memory that containers share: what is mounted for them while they run.
+"""Namespaces of other containers, memory that containers share, and parts of volumes: what is mounted for containers while they run.
 
 A user of a namespace pins that of the other container in its own directory, by bind mounts. So the path in the specification never
 leads to a process that has got the number of one that has ended: after a reboot it leads nowhere, and a start without us fails.
@@ -15,6 +15,7 @@ import typing as t
 
 from ...errors import from_os_error
 from ...runtime_spec.namespaces import JOINED, join
+from .volumes import parts
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -67,6 +68,10 @@ def prepare(engine: Engine, container: Container) -> Container:
         for mount in spec["mounts"]:
             if one.kind == "ipc" and is_memory(mount):
                 mount["source"] = memory_of(directory, other)
+    if parts(container):
+        from .parts import prepare as prepare_parts
+
+        prepare_parts(engine, container)
     if shares_memory(container):
         _have_memory(os.path.join(directory, _MEMORY), memory_size(values))
     return container if spec == container.spec else engine.containers.update(container._replace(spec=spec), ["spec"])
@@ -120,9 +125,13 @@ def _have_memory(point: str, size: int) -> None:
 
 
 def release(engine: Engine, container: Container) -> None:
-    """After a stop: nothing keeps the namespaces of others, and nobody the memory that it has shared."""
+    """After a stop: nothing keeps the namespaces of others and parts of volumes, and nobody the memory that it has shared."""
     directory = engine.container_path(container.id)
     _unpin(directory)
+    if parts(container):
+        from .parts import release as release_parts
+
+        release_parts(engine, container)
     if shares_memory(container):
         from ...hostfs.mounts import unmount
 

@@ -86,7 +86,7 @@ def create(
                 snapshot_key=container_id,
                 labels={**draft.labels, _PIN: str(found.record.target.digest)},
                 runtime=draft.runtime,
-                extensions={L.DESIRED: _stored(want.given, values, found.record, found.view), **_extension(previous or {})},
+                extensions=_extensions(draft, _stored(want.given, values, found.record, found.view), previous or {}),
             )
             if want.state == "started":
                 engine.tasks.expect(container, _io(engine, container, values))
@@ -148,8 +148,10 @@ def kept_labels(previous: t.Mapping[str, t.Any]) -> t.Dict[str, str]:
     return {_PIN_PREVIOUS: previous["image"]["descriptor"]["digest"]} if "image" in previous else {}
 
 
-def _extension(previous: t.Mapping[str, t.Any]) -> t.Dict[str, t.Mapping[str, t.Any]]:
-    return {L.PREVIOUS: previous} if previous else {}
+def _extensions(
+    draft: Draft, desired: t.Mapping[str, t.Any], previous: t.Mapping[str, t.Any]
+) -> t.Dict[str, t.Mapping[str, t.Any]]:
+    return draft.extended({L.DESIRED: desired, L.PREVIOUS: previous})
 
 
 def _labels(
@@ -190,11 +192,12 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
     from . import kept, shared
     from .options.mounts import make_sources
 
-    with contextlib.suppress(NotFound):
-        state = engine.tasks.state(container.id)
-        if state.status not in (STOPPED, CREATED, RESTARTING):
-            return
-        if not counters or not counters[0]:
+    task = task_of(engine, container)
+    if task and task.status not in (STOPPED, CREATED, RESTARTING):
+        return
+    if not counters or not counters[0]:
+        # Also what a killed run was about to start.
+        with contextlib.suppress(NotFound):
             engine.tasks.delete(container.id, force=True)
     _forget_mark(engine, container)
     # An update may have come between the plan and us.
@@ -420,7 +423,7 @@ def take_name(engine: Engine, name: str, container: Container) -> None:
 def take_staged(engine: Engine, container: Container, previous: t.Mapping[str, t.Any]) -> Container:
     """A staged container becomes one that is in the making."""
     container = rename(engine, container, kept_labels(previous), L.ROLE)
-    extensions = {**container.extensions, **_extension(previous)}
+    extensions = {**container.extensions, **({L.PREVIOUS: previous} if previous else {})}
     return engine.containers.update(container._replace(extensions=extensions), ["extensions"])
 
 

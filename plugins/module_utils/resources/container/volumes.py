@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import typing as t
 
@@ -24,6 +25,68 @@ if t.TYPE_CHECKING:
 DATA = "_data"
 #: Paths that cannot be volumes.
 _TAKEN = ("", "dev", "proc", "sys")
+#: In the directory of a container: where parts of volumes are mounted (parts.py).
+PARTS = "parts"
+_NO_ID = "0" * 64
+_PLACE = re.compile(rf"/(?P<id>[0-9a-f]{{64}})/{PARTS}/(?P<number>\d+)/(?P<volume>[^/]+)/(?P<path>.+)\Z", re.DOTALL)
+
+
+class Part(t.NamedTuple):
+    """volume: its name. path: in it."""
+
+    volume: str
+    path: str
+
+
+def place(directory: str, number: int, part: Part) -> str:
+    """Where a part is mounted. directory: of the container; number: which of its parts it is."""
+    return os.path.join(directory, PARTS, str(number), part.volume, part.path)
+
+
+def part_of(source: str) -> t.Optional[Part]:
+    """The part that has this place; None for a path that is none."""
+    found = _PLACE.search(source)
+    return Part(found["volume"], found["path"]) if found else None
+
+
+def unowned(source: str) -> str:
+    """A place as another container is lent it: it gets one of its own. Other paths are themselves."""
+    found = _PLACE.search(source)
+    return f"{source[: found.start()]}/{_NO_ID}/{PARTS}/0/{found['volume']}/{found['path']}" if found else source
+
+
+def in_volume(source: str) -> str:
+    """The path in the directory of the volume. Other paths are themselves."""
+    found = _PLACE.search(source)
+    if not found:
+        return source
+    from ...volume.store import Store
+
+    above, namespace = os.path.split(source[: found.start()])
+    data_root = os.path.dirname(os.path.dirname(above))
+    return os.path.join(Store(data_root, namespace).data(found["volume"]), found["path"])
+
+
+def parts(container: Container) -> t.Dict[str, Part]:
+    """Those of a container, by their places."""
+    sources = (str(mount.get("source")) for mount in container.spec.get("mounts") or () if mount.get("type") == "bind")
+    found = ((source, part_of(source)) for source in sources)
+    return {source: part for source, part in found if part}
+
+
+def check_parts(engine: Engine, container: Container) -> None:
+    """NotFound for a container that is to be started again, when a part of a volume is not there any more."""
+    found = parts(container)
+    if found:
+        from ...volume.users import User
+        from .parts import check
+
+        user, places = User.read(os.path.join(engine.container_path(container.id), VOLUMES_FILE)), named(engine, container)
+        # The first start brings what is in them.
+        coming = {places[path] for path in user.fill if path in places} if user and not user.filled else set()
+        for part in found.values():
+            if part.volume not in coming:
+                check(engine, part)
 
 
 def declared(root_fd: int, paths: t.Iterable[str], given: t.Sequence[Volume], directory: str) -> t.List[Volume]:
@@ -61,6 +124,8 @@ def is_declared(mount: t.Mapping[str, t.Any], container_id: str) -> bool:
 
 def owner(mount: t.Mapping[str, t.Any]) -> str:
     """The id of the container that has alone, or had, what is mounted; empty for anything else."""
+    if part_of(str(mount.get("source"))):
+        return ""
     above, _slash, last = str(mount.get("source")).rpartition("/")
     directory, _slash, name = above.rpartition("/")
     container_id = os.path.basename(directory)
@@ -68,7 +133,10 @@ def owner(mount: t.Mapping[str, t.Any]) -> str:
 
 
 def name_of(path: str) -> str:
-    """The name of the volume that has this directory, also of one of nerdctl; empty for another directory."""
+    """The name of the volume that has this directory, or whose part has this place; empty for another directory. Also of one of nerdctl."""
+    part = part_of(path)
+    if part:
+        return part.volume
     above, _slash, last = path.rpartition("/")
     directory, _slash, name = above.rpartition("/")
     if last == DATA:
@@ -83,12 +151,12 @@ def missing(engine: Engine, names: t.Iterable[str]) -> t.List[str]:
     return [name for name in names if store.get(name) is None]
 
 
-def create(engine: Engine, name: str) -> None:
+def create(engine: Engine, name: str, labels: t.Mapping[str, str]) -> None:
     """Make a named volume, if nobody else has meanwhile."""
     store = _store(engine)
     with store.locked():
         if store.get(name) is None:
-            store.make(store.foreseen(name))
+            store.make(store.foreseen(name)._replace(labels=labels))
 
 
 def take_back(engine: Engine, name: str) -> None:
@@ -113,9 +181,9 @@ def _store(engine: Engine) -> Store:
 def named(engine: Engine, container: Container) -> t.Dict[str, str]:
     """The named volumes of a container, by the paths at which it has them."""
     store = _store(engine)
-    mounts = container.spec.get("mounts") or ()
+    sources = {one["destination"]: str(one.get("source")) for one in container.spec.get("mounts") or ()}
     return {
-        one["destination"]: name_of(one["source"]) for one in mounts if str(one.get("source")).startswith(f"{store.directory}/")
+        path: name_of(source) for path, source in sources.items() if source.startswith(f"{store.directory}/") or part_of(source)
     }
 
 
@@ -129,7 +197,9 @@ def check_named(engine: Engine, names: t.Iterable[str]) -> None:
 
 
 def have_mounts(engine: Engine, container: Container) -> bool:
-    """Whether one of its volumes has to be mounted before a start."""
+    """Whether one of its volumes, or a part of one, has to be mounted before a start."""
+    if parts(container):
+        return True
     store = _store(engine)
     found = [store.get(name) for name in set(named(engine, container).values())]
     return any(one is not None and one.mounted for one in found)
@@ -225,7 +295,7 @@ def _ready(engine: Engine, container: Container, places: t.Mapping[str, str]) ->
     for name in sorted(set(places.values())):
         volume = store.get(name)
         if volume is None:
-            create(engine, name)
+            create(engine, name, _labels(container, name))
             made.add(name)
             volume = store.foreseen(name)
         check(volume).driver.ready(name, volume.data)
@@ -233,6 +303,13 @@ def _ready(engine: Engine, container: Container, places: t.Mapping[str, str]) ->
     user = User.read(os.path.join(engine.container_dir(container.id), VOLUMES_FILE))
     fill = [path for path in (user.fill if user else ()) if path in places]
     return {path: found[places[path]] for path in fill if (user and not user.filled) or places[path] in made}
+
+
+def _labels(container: Container, name: str) -> t.Dict[str, str]:
+    from .options.storage import labels_of
+    from .options.table import values_of
+
+    return labels_of(values_of(container), name)
 
 
 def _fill_named(root_fd: int, path: str, volume: StoredVolume) -> None:

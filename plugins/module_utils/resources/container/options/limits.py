@@ -321,6 +321,18 @@ _RATES = (
     ("device_write_iops", "throttleWriteIOPSDevice", "BlkioDeviceWriteIOps"),
 )
 
+
+def changed_by_others(pid: int, spec: t.Mapping[str, t.Any], given: t.Mapping[str, t.Any]) -> t.List[str]:
+    """The options whose limits something else has changed. pid: the first process of the container. given: the values in its tasks."""
+    resources = (spec.get("linux") or {}).get("resources") or {}
+    if not {"memory", "pids", "cpu"} & resources.keys():
+        return []
+    from ....runtime.memory import drifted
+
+    names = {"cpu_quota": "cpus"} if given.get("cpus") is not None else {}
+    return sorted(names.get(option, option) for option in drifted(pid, resources))
+
+
 ROWS = (
     Row(
         Field("cpus"),

@@ -16,7 +16,7 @@ from ....engine import labels as L
 from ....hostfs.atomic import write_file
 from ....runtime.json_log import driver
 from .log import journal_of, tag_of, where_of
-from .record import own_labels
+from .record import labels_of
 
 if t.TYPE_CHECKING:
     from ....engine.models import Container
@@ -49,7 +49,7 @@ def _attributes(container: Container, options: Values) -> t.Dict[str, str]:
     """The labels and variables of a container that a log is to have."""
     env = dict(item.partition("=")[::2] for item in (container.spec.get("process") or {}).get("env") or ())
     found: t.Dict[str, str] = {}
-    for kind, there in (("labels", own_labels(container.labels)), ("env", env)):
+    for kind, there in (("labels", labels_of(container)), ("env", env)):
         names, pattern = str(options.get(kind) or "").split(","), options.get(f"{kind}-regex")
         found.update({key: value for key, value in there.items() if key in names or (pattern and re.search(pattern, key))})
     return found

@@ -10,7 +10,7 @@ import typing as t
 from ....errors import FailedPrecondition, InvalidArgument, printable
 from ....kernel.field import MORE, Field
 from ....runtime_spec.volumes import Volume
-from ..volumes import check_named
+from ..volumes import Part, check_named
 from .row import Context, Draft, Host, Live, Row, Seen, Value, Values, fixed
 from .volumes_from import borrowed
 
@@ -24,7 +24,16 @@ _RECURSIVE = (5, 12)
 def parse_mounts(value: Value, option: str) -> t.List[MountPoint]:
     from ....runtime_spec.mount_points import parse_mount
 
-    return _once([parse_mount(one, option) for one in value], option)
+    return _once([parse_mount(_with_labels(one, f"{option}.labels"), option) for one in value], option)
+
+
+def _with_labels(value: t.Mapping[str, t.Any], option: str) -> t.Mapping[str, t.Any]:
+    """With labels as texts, as those of containerd_volume."""
+    if not value.get("labels"):
+        return value
+    from ...labels import labels_of
+
+    return {**value, "labels": labels_of(value["labels"], option)}
 
 
 def parse_all_tmpfs(value: Value, option: str) -> t.List[MountPoint]:
@@ -59,6 +68,9 @@ def _check_mounts(host: Host, value: t.Optional[t.Sequence[MountPoint]]) -> None
     named = [point.source for point in value or () if point.of_volume and point.source]
     if named:
         check_named(host.engine, named)
+    parts = [point for point in value or () if point.part]
+    if parts:
+        _check_parts(host, parts)
     for point in value or ():
         if point.binds and not point.create and not os.path.exists(point.source):
             raise InvalidArgument(
@@ -68,6 +80,18 @@ def _check_mounts(host: Host, value: t.Optional[t.Sequence[MountPoint]]) -> None
             raise FailedPrecondition(
                 f"mounts: read_only_force_recursive ({printable(point.target, 200)}) needs Linux {'.'.join(map(str, _RECURSIVE))} or later"
             )
+
+
+def _check_parts(host: Host, points: t.Sequence[MountPoint]) -> None:
+    """That they are there, unless the first start of this container may bring them, with the image's files."""
+    from .storage import all_volumes
+
+    filled = {one.source for one in all_volumes(host.given) if "nocopy" not in one.options and not one.part}
+    from ..parts import check, is_empty
+
+    for point in points:
+        if point.source not in filled or not is_empty(host.engine, point.source):
+            check(host.engine, Part(point.source, point.part))
 
 
 def _taken(values: Values, option: str) -> t.Dict[str, str]:
@@ -121,14 +145,28 @@ def _load(found: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[MountPoint]:
 
 def _shown(value: t.Sequence[MountPoint]) -> t.List[t.Dict[str, t.Any]]:
     """Only what says something."""
-    return [{key: item for key, item in one.to_json().items() if item not in ("", False)} for one in value]
+    return [{key: item for key, item in one.to_json().items() if item not in ("", False, {})} for one in value]
 
 
 def _mounts_seen(seen: Seen) -> t.List[t.Dict[str, t.Any]]:
     return [
-        {"Type": one.kind, "Source": one.source, "Target": one.target, "ReadOnly": one.read_only}
+        {"Type": one.kind, "Source": one.source, "Target": one.target, "ReadOnly": one.read_only, **_volume_options(one)}
         for one in seen.values.get("mounts") or ()
     ]
+
+
+def _volume_options(point: MountPoint) -> t.Dict[str, t.Any]:
+    """Only what is asked for."""
+    found = {"NoCopy": "nocopy" in point.options, "Labels": dict(point.labels), "Subpath": point.part}
+    asked = {key: item for key, item in found.items() if item}
+    return {"VolumeOptions": asked} if asked else {}
+
+
+def _fit(there: t.Sequence[MountPoint], values: Values, made: Values, mode: str) -> t.List[MountPoint]:
+    """Labels are for a volume that is made, and never compared."""
+    had = {one._replace(labels=()): one for one in there}
+    wanted = [had.get(one._replace(labels=()), one) for one in values["mounts"]]
+    return [*wanted, *(one for one in there if one not in wanted and mode == MORE)]
 
 
 def made_sources(values: Values) -> t.List[str]:
@@ -165,6 +203,7 @@ ROWS = (
         {"HostConfig.Mounts": _mounts_seen},
         dump=_dump,
         load=_load,
+        fit=_fit,
         host=_check_mounts,
     ),
     Row(

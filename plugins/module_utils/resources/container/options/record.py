@@ -6,24 +6,37 @@ from __future__ import annotations
 
 import typing as t
 
-from ....engine.labels import RESERVED
+from ....engine.labels import LIMIT, LONG_LABELS, RESERVED
 from ....engine.models import Container, Runtime
 from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, Field
 from .row import Context, Draft, Host, Live, Row, Value, added_to_image, bad, fixed, parse_text, parse_text_map
 
 _RUNTIME = "runc"
+#: Bytes of all labels together.
+_MOST = 1 << 20
 
 
 def parse_labels(value: Value, option: str) -> t.Dict[str, str]:
     """Labels of the user. Labels that control daemons are refused (engine/labels.py: RESERVED)."""
     found = parse_text_map(value, option)
-    for key, item in found.items():
+    for key in found:
         if not key or key.startswith(RESERVED):
             raise bad(option, key, "a label that can be set: its prefix is reserved")
-        if len((key + item).encode()) > 4096:
-            raise InvalidArgument(f"{option}: {printable(key, 80)} is too long: key and value may have 4096 bytes together")
+    if sum(map(_size, found.items())) > _MOST:
+        longest = max(found, key=lambda key: len(found[key]))
+        raise InvalidArgument(f"{option}: all together have more than 1 MiB; the longest is {printable(longest, 80)}")
     return found
+
+
+def _size(label: t.Tuple[str, str]) -> int:
+    """In bytes, as containerd counts."""
+    return sum(len(part.encode()) for part in label)
+
+
+def labels_of(container: Container) -> t.Dict[str, str]:
+    """The present ones of the user and the image. Those that containerd would refuse as too long are kept beside the others."""
+    return {**container.extensions.get(LONG_LABELS, {}), **own_labels(container.labels)}
 
 
 def own_labels(labels: t.Mapping[str, str]) -> t.Dict[str, str]:
@@ -56,12 +69,14 @@ def _check_runtime(host: Host, value: t.Optional[str]) -> None:
 
 def _labels(draft: Draft, value: t.Mapping[str, str], context: Context) -> None:
     reserved = {key: item for key, item in draft.labels.items() if key.startswith(RESERVED)}
-    draft.labels = {**value, **reserved}
+    long = {key: item for key, item in value.items() if _size((key, item)) > LIMIT}
+    draft.labels = {**{key: item for key, item in value.items() if key not in long}, **reserved}
+    draft.extensions[LONG_LABELS] = long
 
 
 def _labels_there(container: Container, value: t.Mapping[str, str]) -> t.Dict[str, str]:
     """The present labels: other tools may have changed them."""
-    return own_labels(container.labels)
+    return labels_of(container)
 
 
 def parse_annotations(value: Value, option: str) -> t.Dict[str, str]:
@@ -86,7 +101,7 @@ ROWS = (
         added_to_image("labels"),
         _labels,
         Live.RECORD,
-        {"Config.Labels": lambda seen: own_labels(seen.container.labels)},
+        {"Config.Labels": lambda seen: labels_of(seen.container)},
         there=_labels_there,
     ),
     Row(

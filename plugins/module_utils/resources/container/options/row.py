@@ -56,7 +56,7 @@ class Draft:
     """A container that is being made: rows write into it. files: the contents of files in the container's directory, by path.
 
     edits: for a container that stays, what becomes of such files. connected: its networks, if it has some of its own.
-    inside: files for its root file system. secrets: for /run/secrets.
+    inside: files for its root file system. secrets: for /run/secrets. extensions: of its record; an empty one is none.
     """
 
     def __init__(self, spec: t.Dict[str, t.Any], labels: t.Mapping[str, str], runtime: Runtime) -> None:
@@ -66,6 +66,11 @@ class Draft:
         self.connected: t.Optional[Connected] = None
         self.inside: t.List[Inside] = []
         self.secrets: t.List[Inside] = []
+        self.extensions: t.Dict[str, t.Mapping[str, t.Any]] = {}
+
+    def extended(self, others: t.Mapping[str, t.Mapping[str, t.Any]]) -> t.Dict[str, t.Mapping[str, t.Any]]:
+        """The extensions of the record, with others."""
+        return {name: value for name, value in {**others, **self.extensions}.items() if value}
 
     @property
     def process(self) -> t.Dict[str, t.Any]:

@@ -12,7 +12,7 @@ from ....errors import InvalidArgument, printable
 from ....kernel.field import MORE, Field
 from ....runtime_spec.mounts import bind_volumes
 from ....runtime_spec.volumes import Volume, parse_volume
-from ..volumes import check_named, declared, is_declared, name_of
+from ..volumes import Part, check_named, declared, in_volume, is_declared, name_of, part_of, place
 from .row import Context, Draft, Host, Live, Row, Seen, Value, Values, fixed, parse_flag
 from .volumes_from import borrowed
 
@@ -54,7 +54,7 @@ def _read_only(draft: Draft, value: bool, context: Context) -> None:
 def all_volumes(values: Values) -> t.List[Volume]:
     """Those of both options."""
     mounts = [one for one in values.get("mounts") or () if one.of_volume]
-    return [*(values.get("volumes") or ()), *(Volume(one.source, one.target, one.options) for one in mounts)]
+    return [*(values.get("volumes") or ()), *(Volume(one.source, one.target, one.options, one.part) for one in mounts)]
 
 
 def named_volumes(values: Values) -> t.List[str]:
@@ -62,28 +62,44 @@ def named_volumes(values: Values) -> t.List[str]:
     return sorted({volume.source for volume in all_volumes(values) if volume.named})
 
 
+def labels_of(values: Values, volume: str) -> t.Dict[str, str]:
+    """Those that a volume of this name gets when a container with these values makes it."""
+    found: t.Dict[str, str] = {}
+    for one in values.get("mounts") or ():
+        if one.of_volume and one.source == volume:
+            found.update(one.labels)
+    return found
+
+
 def _volumes(draft: Draft, value: t.Sequence[Volume], context: Context) -> None:
     """The volumes of the task, those of other containers, and those that the image declares."""
     from ....runtime.rootfs import check_targets
 
     given, lent = all_volumes(context.values), borrowed(context.values)
-    check_targets(context.root, given)
+    check_targets(context.root, [volume for volume in given if not volume.part])
     covered = [Volume(one.source, one.target) for one in context.values.get("mounts") or () if one.source]
     covered += [Volume(one["source"], one["destination"]) for one in lent]
     made = declared(context.root, context.image_volumes, [*given, *covered], context.directory)
     named = [volume for volume in given if volume.named]
     others = [name_of(one["source"]) for one in lent]
+    places = (place(context.directory, number, part) for number, part in enumerate(_parts(given, lent)))
     if named or made or any(others):
         from ....volume.store import Store
         from ....volume.users import User
 
         store, path = Store(context.data_root, context.namespace), os.path.join(context.directory, VOLUMES_FILE)
         names = sorted({*named_volumes(context.values), *(name_of(volume.source) for volume in made), *filter(None, others)})
-        fill = tuple(volume.target for volume in named if "nocopy" not in volume.options)
+        fill = tuple(volume.target for volume in named if not (volume.part or "nocopy" in volume.options))
         draft.files[path] = User(path, context.name, tuple(names), fill).text()
-        named = [volume._replace(source=store.data(volume.source)) for volume in named]
+        named = [volume._replace(source=next(places) if volume.part else store.data(volume.source)) for volume in named]
     bind_volumes(draft.spec, [*(volume for volume in given if volume.of_host), *named, *made])
-    draft.spec["mounts"].extend(lent)
+    draft.spec["mounts"].extend({**one, "source": next(places)} if part_of(one["source"]) else one for one in lent)
+
+
+def _parts(given: t.Iterable[Volume], lent: t.Iterable[t.Mapping[str, t.Any]]) -> t.Iterator[Part]:
+    """The parts of volumes that a container gets."""
+    yield from (Part(volume.source, volume.part) for volume in given if volume.part)
+    yield from filter(None, (part_of(one["source"]) for one in lent))
 
 
 def mounted(container: Container, values: Values) -> t.List[t.Mapping[str, t.Any]]:
@@ -125,7 +141,7 @@ def _mount(mount: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
     return {
         "Type": "volume" if name else "bind",
         **({"Name": name, "Driver": "local"} if name else {}),
-        "Source": source,
+        "Source": in_volume(source),
         "Destination": mount.get("destination", ""),
         "Mode": ",".join(option for option in options if option not in ("bind", "rbind", *propagation)),
         "RW": "ro" not in options,

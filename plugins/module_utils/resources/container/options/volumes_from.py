@@ -9,6 +9,7 @@ import typing as t
 from ....engine import labels as L
 from ....errors import FailedPrecondition, InvalidArgument, NotFound, printable
 from ....kernel.field import MORE, Field
+from ..volumes import in_volume, unowned
 from .row import Host, Live, Row, Value, Values, bad, fixed, nothing
 
 if t.TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _looked_up(engine: Engine, own: str, lender: Lender) -> Lender:
             f"volumes_from: the container {name} was not made by this collection, so nobody knows which of its mounts are its volumes: "
             "give them in volumes"
         )
-    mounts = ((one["destination"], one["source"], tuple(one["options"])) for one in mounted(found, values_of(found)))
+    mounts = ((one["destination"], unowned(one["source"]), tuple(one["options"])) for one in mounted(found, values_of(found)))
     return lender._replace(name=name, mounts=tuple(sorted(mounts)))
 
 
@@ -106,7 +107,7 @@ def _as_json(value: t.Sequence[Lender]) -> t.List[t.Dict[str, t.Any]]:
 
 def _shown(value: t.Sequence[Lender]) -> t.Dict[str, t.Any]:
     """What each gives, by target."""
-    return {str(one): {target: source for target, source, _options in one.mounts or ()} for one in value}
+    return {str(one): {target: in_volume(source) for target, source, _options in one.mounts or ()} for one in value}
 
 
 #: Rendered with the volumes (storage.py).

@@ -7,9 +7,16 @@ from __future__ import annotations
 
 import typing as t
 
+import pytest
+
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.labels import NAME
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import needs
 from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
 from ansible_collections.fleet.containerd.tests.support.stories.container import RUNS, Options, container
+
+
+class Killed(BaseException):
+    """The end of a process that nobody can handle."""
 
 
 def status(site: MemorySite, name: str) -> str:
@@ -27,8 +34,8 @@ def test_what_a_container_needs_is_started_before_it(site: MemorySite, busybox: 
         container("cache", requires=[{"name": "disk"}], **common),
         *stopped,
     )
-    needs: Options = {"depends_on": [{"name": "db", "condition": "service_started"}, "cache"]}
-    (made,) = site.converge(container("web", **needs, **common))
+    wanted: Options = {"depends_on": [{"name": "db", "condition": "service_started"}, "cache"]}
+    (made,) = site.converge(container("web", **wanted, **common))
     starts = [
         "start container disk, on which cache depends",
         "start container cache, on which web depends",
@@ -56,8 +63,8 @@ def test_who_depends_on_one_that_is_made_anew_is_started_again(site: MemorySite,
     common: Options = {"image": busybox, **RUNS}
     pids = {}
     site.play(container("db", **common))
-    for name, needs in (("web", ["db"]), ("calm", [{"name": "db", "restart": False}]), ("off", ["db"])):
-        result = site.play(container(name, depends_on=needs, **common)).last.value("container")
+    for name, wanted in (("web", ["db"]), ("calm", [{"name": "db", "restart": False}]), ("off", ["db"])):
+        result = site.play(container(name, depends_on=wanted, **common)).last.value("container")
         pids[name] = result["State"]["Pid"]
     site.play(container("off", state="stopped"))
     (changed,) = site.converge(container("db", env={"A": "1"}, **common))
@@ -73,6 +80,27 @@ def test_who_depends_on_one_that_is_made_anew_is_started_again(site: MemorySite,
     assert not [one for one in last.actions if "web" in one]
 
 
+def test_killed_before_those_that_depend_on_it_are_started_again(
+    site: MemorySite, busybox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run does that, and the one after it nothing."""
+    common: Options = {"image": busybox, **RUNS}
+    site.play(container("db", **common))
+    web = site.play(container("web", depends_on=["db"], **common)).last.value("container")["State"]["Pid"]
+    changed = container("db", env={"A": "1"}, **common)
+
+    def killed(*_given: t.Any) -> t.NoReturn:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(needs, "_restart", killed)
+        with pytest.raises(Killed):
+            site.play(changed)
+    (done,) = site.converge(changed)
+    assert done.actions == ["start container web again, as it depends on db"]
+    assert site.memory.tasks.state(site.memory.containers.list({NAME: "web"})[0].id).pid != web
+
+
 def test_circles_and_names_that_nobody_has(site: MemorySite, busybox: str) -> None:
     common: Options = {"image": busybox, **RUNS}
     site.play(container("a", **common), container("b", depends_on=["a"], **common), container("c", depends_on=["b"], **common))
@@ -82,9 +110,9 @@ def test_circles_and_names_that_nobody_has(site: MemorySite, busybox: str) -> No
         ("new", {"depends_on": ["no-such"]}, "there is no container no-such: make it first"),
         ("new", {"depends_on": [{"name": "a", "condition": "healthy"}]}, "a is to be healthy, and has no health check"),
     ]
-    for name, needs, message in wrong:
+    for name, options, message in wrong:
         for check in (True, False):
-            result = site.play({**container(name, **needs, **common), "ignore_errors": True}, check=check).last
+            result = site.play({**container(name, **options, **common), "ignore_errors": True}, check=check).last
             assert result.msg == f"depends_on: {message}"
     # One that went later is a failure of the start, before anything is stopped.
     site.play(container("b", state="stopped"), container("a", state="absent"))

@@ -85,7 +85,7 @@ def test_a_job_has_nothing_to_prove(site: MemorySite, busybox: str) -> None:
         failed = site.play(container("web", image=busybox, detach=False, ignore_errors=True, **options, **RUNS)).last
         assert failed.msg == f"{said}: needs detach=true: with detach=false the end counts"
     nothing = site.play(container("web", image=busybox, ready={"timeout": 5}, ignore_errors=True, **RUNS)).last
-    assert nothing.msg == "ready: says nothing: give for, tcp, http, command or health"
+    assert nothing.msg == "ready: says nothing: give for, tcp, http, log, command or health"
 
 
 @pytest.mark.parametrize(

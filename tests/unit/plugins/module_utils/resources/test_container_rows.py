@@ -703,6 +703,34 @@ def test_what_options_do_to_other_facts(site: MemorySite, image: str) -> None:
     assert "HOSTNAME=image" in facts["Config"]["Env"]
 
 
+def given_labels(result: TaskResult) -> t.Dict[str, str]:
+    """Without that of the image."""
+    return {key: value for key, value in result.value("container")["Config"]["Labels"].items() if key != "from"}
+
+
+def test_long_labels(site: MemorySite, image: str) -> None:
+    """What containerd would refuse is kept beside the others, and is a label like them for everybody who asks us."""
+    fits, long = "a" * 4093, "ä" * 3000
+    asked = task("containerd_container", name="web", image=image, labels={"let": fits, "lot": long, "b": "1"})
+    (made,) = site.converge(asked)
+    assert given_labels(made) == {"let": fits, "lot": long, "b": "1"}
+    with site.engine() as engine:
+        (container,) = engine.containers.list()
+    assert (container.labels["let"], "lot" in container.labels) == (fits, False)
+    look = {"name": "look", "fleet.containerd.containerd_container_info": {"filters": {"label": f"lot={long}"}}}
+    assert [one["Name"] for one in site.play(look).last.value("containers")] == ["/web"]
+    (changed,) = site.converge(task("containerd_container", name="web", labels={"let": fits + "a", "lot": "short"}))
+    assert changed.actions == ["update labels of container web"]
+    assert given_labels(changed) == {"let": fits + "a", "lot": "short", "b": "1"}
+    (back,) = site.converge(task("containerd_container", name="web", labels={"let": fits}))
+    assert given_labels(back) == {"let": fits, "lot": "short", "b": "1"}
+    with site.engine() as engine:
+        (container,) = engine.containers.list()
+    assert "fleet.containerd.labels" not in container.extensions
+    (anew,) = site.converge(task("containerd_container", name="web", image=image, labels={"lot": long}, env={"A": "b"}))
+    assert given_labels(anew) == {"lot": long}
+
+
 def test_labels_that_nerdctl_reads(site: MemorySite, image: str) -> None:
     site.play(asked(labels={"a": "1"}, network_mode="host", hostname="two"))
     assert dict(record(site).labels) == {

@@ -59,6 +59,14 @@ def test_as_mounts(volumes: Volumes) -> None:
     stories.as_mounts(volumes)
 
 
+def test_parts_of_volumes(volumes: Volumes) -> None:
+    stories.parts_of_volumes(volumes)
+
+
+def test_labels_of_mounts(volumes: Volumes) -> None:
+    stories.labels_of_mounts(volumes)
+
+
 def test_force(volumes: Volumes) -> None:
     stories.force(volumes)
 
