@@ -28,8 +28,8 @@ SEES = "id -u; id -g; id -G; pwd; echo $HOME; echo $A; ulimit -n; sed -n 's/^Cap
 def started(site: Site, modules: Modules, busybox: str, **options: t.Any) -> t.Callable[..., Result]:
     """A container web; a function that runs a command in it."""
     how = {"name": "web", "image": busybox, "command": ["sleep", "1000"], "stop_signal": "KILL", **options}
-    modules.run("container", **site.defaults, **how)
-    return functools.partial(modules.result, "container_exec", container="web", **site.defaults)
+    modules.run("containerd_container", **site.defaults, **how)
+    return functools.partial(modules.result, "containerd_container_exec", container="web", **site.defaults)
 
 
 def test_what_a_command_sees_and_says(site: Site, modules: Modules, busybox: str) -> None:
@@ -88,7 +88,7 @@ def test_time_and_background(site: Site, modules: Modules, busybox: str) -> None
     assert detached["exec_id"]
     if isinstance(site, DaemonSite):
         assert detached["exec_id"] in site.ctr(
-            "tasks", "ps", modules.run("container_info", **site.defaults, name=["web"])["container"]["Id"]
+            "tasks", "ps", modules.run("containerd_container_info", **site.defaults, name=["web"])["container"]["Id"]
         )
     assert running(run) == ["sleep 1000", "sleep 1002"]
 
@@ -105,7 +105,9 @@ def test_a_killed_task_leaves_no_process(site: Site, modules: Modules, busybox: 
         until(lambda: "sleep 1003" in host_processes())
         os.kill(pid, number)
 
-    modules.meanwhile(kill, "container_exec", container="web", argv=["sh", "-c", "trap '' TERM HUP; sleep 1003"], **site.defaults)
+    modules.meanwhile(
+        kill, "containerd_container_exec", container="web", argv=["sh", "-c", "trap '' TERM HUP; sleep 1003"], **site.defaults
+    )
     until(lambda: "sleep 1003" not in host_processes())
     assert running(run) == ["sleep 1000"]
     assert not executions(site)
@@ -114,9 +116,9 @@ def test_a_killed_task_leaves_no_process(site: Site, modules: Modules, busybox: 
 def test_in_containers_of_other_tools(site: Site, modules: Modules, busybox: str) -> None:
     if not isinstance(site, DaemonSite):
         return
-    modules.run("image", name=busybox, **site.defaults)
+    modules.run("containerd_image", name=busybox, **site.defaults)
     site.ctr("run", "-d", "--env", "A=theirs", busybox, "theirs", "/bin/sleep", "1000")
-    run = functools.partial(modules.result, "container_exec", container="theirs", **site.defaults)
+    run = functools.partial(modules.result, "containerd_container_exec", container="theirs", **site.defaults)
     assert run(argv=["/bin/sh", "-c", "echo $A; cat"], stdin="in", user="0")["stdout"] == "theirs\nin"
     site.ctr("tasks", "kill", "-s", "SIGKILL", "theirs")
     until(lambda: "STOPPED" in site.ctr("tasks", "ls"))
