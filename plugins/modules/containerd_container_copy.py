@@ -144,7 +144,6 @@ notes:
 seealso:
   - module: fleet.containerd.containerd_container
   - module: fleet.containerd.containerd_container_logs
-  - module: community.docker.docker_container_copy_into
 """
 
 EXAMPLES = r"""
