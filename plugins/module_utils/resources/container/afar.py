@@ -174,7 +174,12 @@ class AfarSession:
 
     def _broken(self) -> EngineError:
         """The other end is gone."""
-        process, self._wire, self._process = self._process, None, None
+        process, wire, self._wire, self._process = self._process, self._wire, None, None
+        if wire:
+            wire.close()
+        for stream in (process.stdin, process.stdout) if process else ():
+            if stream:
+                stream.close()
         status = process.wait() if process else 0
         self._errors.seek(0)
         said = self._errors.read(64 * 1024).decode("utf-8", "replace").strip().splitlines()

@@ -61,6 +61,9 @@ def _opened(inside: Inside, user: str, path: str, function: t.Callable[[int, t.T
     except FileNotFoundError as error:
         raise NotFound(f"there is no {what}, or no directory for it") from error
     except OSError as error:
+        if error.errno in (errno.ENXIO, errno.EISDIR):
+            # A fifo that nobody reads; a directory.
+            raise FailedPrecondition(f"{what} is not a regular file") from error
         raise from_os_error(error, f"opening {what}") from error
     if stat.S_ISREG(os.fstat(fd).st_mode):
         os.set_blocking(fd, True)

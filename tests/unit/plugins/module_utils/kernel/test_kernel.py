@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import pathlib
 import signal
@@ -31,7 +30,6 @@ from ansible_collections.fleet.containerd.plugins.module_utils.kernel.field impo
 from ansible_collections.fleet.containerd.plugins.module_utils.kernel.interrupt import (
     Interrupted,
     check,
-    guarded,
     interruptible,
 )
 
@@ -443,35 +441,3 @@ def test_a_reader_that_is_gone_interrupts() -> None:
     os.close(reader)
     os.close(writer)
     assert os.waitpid(pid, 0)[1] == 0
-
-
-def test_where_no_more_processes_are_allowed_there_is_no_guard(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fork() -> int:
-        raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
-
-    monkeypatch.setattr(os, "fork", fork)
-    before, done = os.listdir("/proc/self/fd"), False
-    with guarded((tmp_path / "will").touch):
-        done = True
-    assert done
-    assert os.listdir("/proc/self/fd") == before
-
-
-@pytest.mark.parametrize("killed", [False, True])
-def test_a_guard_acts_for_a_process_that_is_killed(tmp_path: pathlib.Path, killed: bool) -> None:
-    will = tmp_path / "will"
-    pid = os.fork()
-    if not pid:
-        try:
-            with guarded(will.touch):
-                if killed:
-                    os.kill(os.getpid(), signal.SIGKILL)
-        finally:
-            os._exit(0)
-    assert os.waitpid(pid, 0)[1] == (signal.SIGKILL if killed else 0)
-    deadline = time.monotonic() + 20
-    while killed and not will.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    # The guard of a process that has ended well is gone before it.
-    assert will.exists() is killed
