@@ -143,7 +143,10 @@ class AfarSession:
             self._wire.close()
             self._wire = None
         if self._process:
-            # It ends with its input.
+            # It ends with its input, also where it has not begun.
+            for stream in (self._process.stdin, self._process.stdout):
+                if stream:
+                    stream.close()
             self._process.wait()
             self._process = None
 
