@@ -47,13 +47,12 @@ def place(tmp_path_factory: pytest.TempPathFactory, module_server: Modules, debi
 def molecule(directory: pathlib.Path, base: pathlib.Path, **variables: str) -> str:
     """What molecule test prints, in a directory, on a host of its own."""
     with own_host(base / "host") as host:
-        # starts: nsenter, molecule
+        # starts: nsenter, env, molecule
         done = subprocess.run(
-            [*host.under, "molecule", "test"],
+            [*host.under, "env", "-C", str(directory), "molecule", "test"],
             check=False,
             capture_output=True,
             text=True,
-            cwd=directory,
             env=environment(str(base / "home"), PYTHONPATH=str(COLLECTIONS), **variables),
         )
         assert done.returncode == 0, done.stdout + done.stderr
