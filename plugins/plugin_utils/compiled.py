@@ -9,11 +9,11 @@ task more than all else that it does with our code.
 
 from __future__ import annotations
 
-import importlib.machinery
 import importlib.util
 import os
 import sys
 import typing as t
+from importlib.machinery import ModuleSpec
 
 _PACKAGE = "fleet_containerd_core"
 _PLACE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "module_utils")
@@ -22,7 +22,7 @@ _PLACE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 def core(name: str) -> t.Any:
     """A module of ours, such as resources.container.session. Its classes are others than those that the usual import gives."""
     if _PACKAGE not in sys.modules:
-        spec = importlib.machinery.ModuleSpec(_PACKAGE, None, is_package=True)
+        spec = ModuleSpec(_PACKAGE, None, is_package=True)
         spec.submodule_search_locations = [_PLACE]
         sys.modules[_PACKAGE] = importlib.util.module_from_spec(spec)
     return importlib.import_module(f"{_PACKAGE}.{name}")

@@ -66,7 +66,7 @@ def test_what_ansible_core_asks_of_a_connection(site: Site, busybox: str, tmp_pa
     content = bytes(range(256)) * 20000
     (local / f"{UNICODE}.txt").write_text(UNICODE)
     (local / "binary").write_bytes(content)
-    (local / "script.sh").write_text("#!/bin/sh\ncat /etc/hostname\n")
+    (local / "script.sh").write_text("#!/bin/sh\necho scripted\n")
     done = site.play(
         box(busybox),
         way.inside("raw", "raw", f"echo {UNICODE}"),
@@ -103,7 +103,7 @@ def test_what_ansible_core_asks_of_a_connection(site: Site, busybox: str, tmp_pa
 
 def test_users_directories_and_files(site: Site, busybox: str, tmp_path: pathlib.Path) -> None:
     """A file gets the owner that the commands run as, and is only where he may write. No link and no device leads out of the container."""
-    way, other = way_to(site, "box"), {"ansible_user": "nobody", "ansible_remote_tmp": "/tmp/.ansible"}
+    way, other = way_to(site, "box"), {"ansible_user": "65534", "ansible_remote_tmp": "/tmp/.ansible"}
     (tmp_path / "file").write_text("content\n")
     (tmp_path / "secret").write_text("of the host\n")
     prepare = (
@@ -145,7 +145,7 @@ def test_users_directories_and_files(site: Site, busybox: str, tmp_path: pathlib
                 inside.fetch(path, io.BytesIO())
         with pytest.raises(NotFound):
             inside.put(io.BytesIO(b"x"), "/tmp/out/new")
-    with session(site, "nobody") as inside, pytest.raises(PermissionDenied):
+    with session(site, "65534") as inside, pytest.raises(PermissionDenied):
         inside.put(io.BytesIO(b"x"), "/root/only/file")
     assert sorted(os.listdir(tmp_path / "data"))
     assert not (tmp_path / "new").exists()
@@ -162,21 +162,24 @@ def session(site: Site, user: str = "", name: str = "box") -> t.Iterator[Session
 
 def test_become(site: Site, busybox: str) -> None:
     way = way_to(site, "box")
-    become = {"ansible_become_exe": "/tmp/su", "ansible_become_flags": "", "ansible_remote_tmp": "/tmp/.ansible"}
-    user = {"ansible_user": "nobody", **become}
+    become = {"ansible_become_exe": "/tmp/su", "ansible_become_flags": ""}
+    user = {"ansible_user": "65534", **become}
     how: t.Dict[str, t.Any] = {"become": True, "become_method": "su"}
-    prepare = "cp /bin/busybox /tmp/su; chmod 4755 /tmp/su; echo 'root:s3cret' | chpasswd; id -u"
+    prepare = (
+        "echo nobody:x:65534:65534::/tmp:/bin/sh >>/etc/passwd; cp /bin/busybox /tmp/su; chmod 4755 /tmp/su; "
+        "sed -i 's/^root:[^:]*/root:x/' /etc/passwd; echo 'root:*:1::::::' >/etc/shadow; echo 'root:s3cret' | chpasswd"
+    )
     done = site.play(
         box(busybox),
         way.inside("prepare", "raw", prepare),
-        way.inside("down", "command", "id -u", **how, become_user="nobody", vars=become),
-        way.inside("up", "command", "id -u", **how, vars={**user, "ansible_become_password": "s3cret"}),
-        way.inside("wrong", "command", "id -u", **how, vars={**user, "ansible_become_password": "guess"}, ignore_errors=True),
+        way.inside("down", "raw", "id -u", **how, become_user="nobody", vars=become),
+        way.inside("up", "raw", "id -u", **how, vars={**user, "ansible_become_password": "s3cret"}),
+        way.inside("wrong", "raw", "id -u", **how, vars={**user, "ansible_become_password": "guess"}, ignore_errors=True),
         variables=INTERPRETER,
     )
     found = {one.name: one for one in done.results}
-    assert found["down"].value("stdout") == "65534"
-    assert found["up"].value("stdout") == "0"
+    assert found["down"].value("stdout").strip() == "65534"
+    assert found["up"].value("stdout").strip() == "0"
     assert found["wrong"].failed
     assert "s3cret" not in done.output
 
@@ -229,7 +232,7 @@ def test_a_killed_playbook_leaves_no_process(site: Site, busybox: str, tmp_path:
 
 
 def test_many_leave_nothing(site: Site, modules: Modules, busybox: str) -> None:
-    modules.run("container", **site.defaults, **{**box(busybox)["fleet.containerd.containerd_container"]})
+    modules.run("containerd_container", **site.defaults, **{**box(busybox)["fleet.containerd.containerd_container"]})
     (shim,) = site.shims()
     with session(site) as inside:
         inside.put(io.BytesIO(b"x" * 100), "/tmp/file")

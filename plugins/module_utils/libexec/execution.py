@@ -21,6 +21,7 @@ from ..errors import Unavailable
 from ..hostfs.guard import leave
 from ..hostfs.remove import remove_tree
 from ..hostfs.syscalls import libc
+from ..runtime.detached import ENVIRONMENT, start_to_stay
 from ..runtime.runc import failure, last_message
 from .ends import belong, send, ticks, watch
 from .health import end_session
@@ -203,13 +204,12 @@ class _Keeper:
         self._runtime = os.fork()
         if not self._runtime:
             try:
-                for one in _IGNORED:
-                    signal.signal(one, signal.SIG_DFL)
+                _fresh()
                 copies = [os.dup(fd) for fd in stdio]
                 for number, fd in enumerate(copies):
                     os.dup2(fd, number)
                 os.chdir("/")
-                os.execve(command[0], command, {"PATH": os.environ.get("PATH", "")})
+                os.execve(command[0], command, ENVIRONMENT)
             finally:
                 os._exit(127)
 
@@ -252,7 +252,15 @@ def spawn(runtime: t.Sequence[str], container_id: str, process: t.Mapping[str, t
     try:
         command = [*_command(runtime, log, description), container_id]
         status = subprocess.call(
-            command, stdin=null, stdout=null, stderr=null, cwd="/", pass_fds=[description], start_new_session=True
+            command,
+            stdin=null,
+            stdout=null,
+            stderr=null,
+            cwd="/",
+            env=ENVIRONMENT,
+            pass_fds=[description],
+            start_new_session=True,
+            preexec_fn=_fresh,
         )
         if status:
             raise failure("run a process in", last_message(log) or "it has failed silently")
@@ -281,6 +289,13 @@ def _described(process: t.Mapping[str, t.Any]) -> int:
 def _command(runtime: t.Sequence[str], log: str, description: int) -> t.List[str]:
     """The command of the runtime, without the container."""
     return [*runtime, "--log", log, "--log-format", "json", "exec", "--detach", "--process", f"/proc/self/fd/{description}"]
+
+
+def _fresh() -> None:
+    """Between fork and execve: nothing depends on who runs the task, as with the container itself."""
+    start_to_stay()
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _number(path: str) -> int:

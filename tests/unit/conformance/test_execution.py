@@ -16,6 +16,7 @@ import pytest
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import FailedPrecondition, InvalidArgument, NotFound
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.talk import Talk
 from ansible_collections.fleet.containerd.tests.support.waiting import until
+from ansible_collections.fleet.containerd.tests.unit.conformance.test_tasks import as_a_poor_service
 
 if t.TYPE_CHECKING:
     from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
@@ -70,6 +71,19 @@ def test_its_streams_and_its_end(box: Box) -> None:
     assert run(engine, made, "cat", stdin=every) == (0, every, b"")
     # More than it reads.
     assert run(engine, made, "head", "-c", "3", stdin=every) == (0, every[:3], b"")
+
+
+_LOOK = """
+ulimit -Sn; umask; read -r line </proc/self/stat; set -- $line; shift 18; echo "nice $1"
+while read -r key value; do case "$key" in SigBlk:|SigIgn:) echo "$value";; esac; done </proc/self/status
+"""
+
+
+def test_nothing_depends_on_who_runs_it(box: Box) -> None:
+    made, engine = box.run("sleep", "1000"), box.engine
+    with as_a_poor_service():
+        said = run(engine, made, "sh", "-c", _LOOK).stdout.decode().split()
+    assert said == ["1024", "0022", "nice", "0", "0" * 16, "0" * 16]
 
 
 def test_a_bad_command_is_named(box: Box) -> None:

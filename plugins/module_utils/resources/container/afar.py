@@ -139,16 +139,15 @@ class AfarSession:
         return containers, warnings
 
     def close(self) -> None:
-        if self._wire:
-            self._wire.close()
-            self._wire = None
-        if self._process:
-            # It ends with its input, also where it has not begun.
-            for stream in (self._process.stdin, self._process.stdout):
+        process, wire, self._process, self._wire = self._process, self._wire, None, None
+        if wire:
+            wire.close()
+        if process:
+            # It ends with its input.
+            for stream in (process.stdin, process.stdout):
                 if stream:
                     stream.close()
-            self._process.wait()
-            self._process = None
+            process.wait()
 
     def _send(self, kind: bytes, document: t.Any) -> None:
         with self._explained():
@@ -177,13 +176,9 @@ class AfarSession:
 
     def _broken(self) -> EngineError:
         """The other end is gone."""
-        process, wire, self._wire, self._process = self._process, self._wire, None, None
-        if wire:
-            wire.close()
-        for stream in (process.stdin, process.stdout) if process else ():
-            if stream:
-                stream.close()
-        status = process.wait() if process else 0
+        process = self._process
+        self.close()
+        status = process.returncode if process else 0
         self._errors.seek(0)
         said = self._errors.read(64 * 1024).decode("utf-8", "replace").strip().splitlines()
         reason = printable(said[-1], 400) if said else f"exit status {status}"
@@ -260,9 +255,6 @@ class _Wire:
 
     def close(self) -> None:
         os.close(self.ended)
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream:
-                stream.close()
 
 
 class _Heard:
