@@ -163,11 +163,15 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.utils.unsafe_proxy import wrap_var
 
-from ..module_utils.errors import EngineError
-from ..module_utils.kernel.engines import EngineOptions
-from ..module_utils.resources.container.afar import AfarSession, reaching
-from ..module_utils.resources.container.entry import As
-from ..module_utils.resources.container.look import look
+from ..plugin_utils.compiled import core
+
+if t.TYPE_CHECKING:
+    from ..module_utils import errors
+    from ..module_utils.kernel import engines
+    from ..module_utils.resources.container import afar, entry, look
+else:
+    errors, engines = core("errors"), core("kernel.engines")
+    afar, entry, look = (core(f"resources.container.{name}") for name in ("afar", "entry", "look"))
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 #: Names that mean other hosts.
@@ -207,15 +211,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _read(self) -> t.List[Facts]:
         """The facts of all containers."""
-        options = EngineOptions.of({name: self.get_option(name) for name in EngineOptions._fields})
+        options = engines.EngineOptions.of({name: self.get_option(name) for name in engines.EngineOptions._fields})
         try:
-            command = reaching(*(self.get_option(name) or "" for name in ("command_prefix", "ssh_host", "ssh_args")))
+            command = afar.reaching(*(self.get_option(name) or "" for name in ("command_prefix", "ssh_host", "ssh_args")))
             if command:
-                with contextlib.closing(AfarSession(command, options, "", As())) as session:
+                with contextlib.closing(afar.AfarSession(command, options, "", entry.As())) as session:
                     containers, warnings = session.look()
             else:
-                containers, warnings = look(options)
-        except (EngineError, OSError) as error:
+                containers, warnings = look.look(options)
+        except (errors.EngineError, OSError) as error:
             raise AnsibleParserError(f"the containers cannot be read: {error}") from error
         for warning in warnings:
             self.display.warning(warning)

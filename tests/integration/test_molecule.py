@@ -47,13 +47,12 @@ def place(tmp_path_factory: pytest.TempPathFactory, module_server: Modules, debi
 def molecule(directory: pathlib.Path, base: pathlib.Path, **variables: str) -> str:
     """What molecule test prints, in a directory, on a host of its own."""
     with own_host(base / "host") as host:
-        # starts: nsenter, molecule
+        # starts: nsenter, env, molecule
         done = subprocess.run(
-            [*host.under, "molecule", "test"],
+            [*host.under, "env", "-C", str(directory), "molecule", "test"],
             check=False,
             capture_output=True,
             text=True,
-            cwd=directory,
             env=environment(str(base / "home"), PYTHONPATH=str(COLLECTIONS), **variables),
         )
         assert done.returncode == 0, done.stdout + done.stderr
@@ -104,13 +103,14 @@ def test_the_nine_lines_of_the_guide(place: EmbeddedSite, tmp_path: pathlib.Path
     assert sum(len(block.strip().splitlines()) for block in (config[0], create, destroy, conftest)) == 9
     wanted = yaml.safe_load(config[0])
     more = {"networks": [{"name": "molecule-net"}], "tmpfs": ["/scratch"], "published_ports": ["8080:80"], "groups": ["some"]}
+    wanted.update(prerun=False, scenario={"test_sequence": ["create", "converge", "idempotence", "verify", "destroy"]})
     wanted["platforms"][0].update(place.defaults, image=DEBIAN, **more)
     role = tmp_path / "role"
     files = {
         "molecule.yml": yaml.safe_dump(wanted),
         "create.yml": create,
         "destroy.yml": destroy,
-        "converge.yml": "- hosts: some\n  roles: [role]\n",
+        "converge.yml": "- hosts: some\n  roles: [../../../role]\n",
         "tests/conftest.py": conftest,
         "tests/test_role.py": _TESTS,
         "../../tasks/main.yml": _TASKS,
