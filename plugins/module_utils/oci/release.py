@@ -88,13 +88,14 @@ def _image(reader: Reader, what: str) -> ReleasedImage:
     platforms = reader.child("platforms")
     found = {}
     for key in platforms.raw():
-        one = platforms.child(key)
-        found[Platform.parse(key, f"platforms of {what}")] = ReleasedPlatform(_digest(one, f"{key} of {what}"), one.size("size"))
+        platform, one = Platform.parse(key, f"platforms of {what}"), platforms.child(key)
+        found[platform] = ReleasedPlatform(_digest(one, f"{key} of {what}"), one.size("size"))
     return ReleasedImage(_digest(reader, what), found)
 
 
 def _digest(reader: Reader, what: str) -> Digest:
+    text = reader.text("digest")
     try:
-        return Digest.parse(reader.text("digest"))
+        return Digest.parse(text)
     except InvalidArgument as error:
         raise InvalidArgument(f"digest of {what}: {error}") from error
