@@ -10,18 +10,21 @@ import typing as t
 from ansible.errors import AnsibleFileNotFound
 from ansible.plugins.action import ActionBase
 
-from ..module_utils.errors import InvalidArgument, NotFound, from_os_error, printable
+from ..module_utils.errors import EngineError, InvalidArgument, NotFound, from_os_error, printable
 from ..module_utils.oci.reference import Reference
 from ..module_utils.oci.release import Release
 
+Arguments = t.Dict[str, t.Any]
+#: Puts the digests of a release (from the file at the path) into the arguments of a module.
+Pin = t.Callable[[Release, str, Arguments], Arguments]
+
 
 def read_release(action: ActionBase, path: t.Any, option: str = "release") -> Release:
-    """The release file of an action's task. It is found as the src of ansible.builtin.copy is. NotFound, InvalidArgument."""
-    if not isinstance(path, str) or not path:
+    """A release file of an action's task. It is found as the src of ansible.builtin.copy is. NotFound, InvalidArgument."""
+    if not isinstance(path, str):
         raise InvalidArgument(f"{option}: {printable(path, 80)!r} is not the path of a release file")
     try:
-        found = action._find_needle("files", path)
-        with open(found, "rb") as stream:
+        with open(action._find_needle("files", path), "rb") as stream:
             return Release.parse(stream.read(), path)
     except AnsibleFileNotFound as error:
         raise NotFound(f"{option}: there is no {printable(path, 300)} on the controller") from error
@@ -29,10 +32,49 @@ def read_release(action: ActionBase, path: t.Any, option: str = "release") -> Re
         raise from_os_error(error, f"{option}: reading {printable(path, 300)} on the controller") from error
 
 
-def pinned_text(release: Release, path: str, text: t.Any, option: str, tag: str = "latest") -> t.Any:
-    """The name of an image with its digest. What is no name (an image id, a wrong value) is left to the module, which says so."""
+def pin(action: ActionBase, how: Pin) -> Arguments:
+    """Pin the arguments of an action's task, if they name a release file. The result if that fails, else nothing."""
+    arguments = action._task.args
     try:
-        reference = Reference.parse(text, option, tag)
+        if arguments.get("release"):
+            release = read_release(action, arguments["release"])
+            action._task.args = how(release, arguments["release"], dict(arguments))
+    except EngineError as error:
+        return {"failed": True, "msg": str(error), "error": type(error).__name__}
+    return {}
+
+
+def pin_image(release: Release, path: str, arguments: Arguments) -> Arguments:
+    """Of a task that has one image."""
+    if arguments.get("image"):
+        arguments["image"] = _pinned(release, path, arguments["image"], "image")
+    return arguments
+
+
+def pin_images(release: Release, path: str, arguments: Arguments) -> Arguments:
+    """Of a task that has many images; all of the release, if it names none. What shall be absent may have any digest."""
+    if arguments.get("state") == "absent":
+        return arguments
+    names, images, tag = arguments.get("name") or [], arguments.get("images") or [], arguments.pop("tag", None)
+    if not names and not images:
+        names = list(release.images)
+    names = names.split(",") if isinstance(names, str) else names
+    arguments["name"] = [_pinned(release, path, name, "name", tag) for name in names]
+    arguments["images"] = [
+        {**one, "name": _pinned(release, path, one.get("name"), "images", tag)} if isinstance(one, dict) else one
+        for one in images
+    ]
+    return arguments
+
+
+def _pinned(release: Release, path: str, text: t.Any, option: str, tag: t.Any = None) -> t.Any:
+    """A name with its digest. What is no name (an image id, a wrong value) is left to the module, which says so."""
+    try:
+        reference = Reference.parse(text, option, "")
+        if not reference.tag and not reference.digest:
+            # A tag may be a digest, as in the module.
+            digest = str(tag).startswith("sha256:")
+            reference = Reference.parse(f"{reference.name}{'@' if digest else ':'}{tag or 'latest'}", "tag" if tag else option)
     except InvalidArgument:
         return text
     return str(release.pinned(reference, option, path))

@@ -48,10 +48,10 @@ def _file(change: t.Callable[[t.Dict[str, t.Any]], t.Any]) -> bytes:
         (_file(lambda it: it.update(images=[])), "images of the release file r.json is not an object: '[]'"),
         (
             _file(lambda it: it["images"].update({"a:1": {"digest": A}})),
-            "has the name a:1, which is docker.io/library/a:1 in full",
+            "has the name 'a:1', which is docker.io/library/a:1 in full",
         ),
         (_file(lambda it: it["images"].update({"x/A:1": {"digest": A}})), "invalid image reference 'x/A:1'"),
-        (_file(lambda it: it["images"][NAME].pop("digest")), f"{NAME} in the release file r.json"),
+        (_file(lambda it: it["images"][NAME].pop("digest")), f"{NAME} of images of the release file r.json has no digest"),
         (
             _file(lambda it: it["images"][NAME].update(digest="sha256:1")),
             f"digest of {NAME} in the release file r.json: invalid digest",
