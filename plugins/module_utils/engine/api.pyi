@@ -46,6 +46,7 @@ import typing as t
 
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
+from .holdings import Holdings, Node
 from .models import (
     Container,
     ContentInfo,
@@ -291,6 +292,15 @@ class Engine(t.Protocol):
 
     def collect(self) -> t.Any:
         """Remove what no image, container or lease needs, before it returns."""
+
+    def holdings(self) -> Holdings:
+        """What there is, and what keeps it, leases of killed runs apart. Only reads."""
+
+    def disk_usage(self, nodes: t.Iterable[Node]) -> t.Mapping[Node, int]:
+        """The bytes on the disk that go with each node (0: another namespace has the blob, too). Only reads."""
+
+    def leftovers(self) -> t.List[str]:
+        """The files and directories of killed runs, which belong to nothing and go with the next collection. Only reads."""
 
     def places(self, snapshotter: str = "") -> t.Tuple[str, str]:
         """The directories of blobs and layers, existing or not; empty if they are not on this host."""

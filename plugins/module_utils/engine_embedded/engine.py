@@ -20,6 +20,7 @@ from ..store.database import Database
 from .records import ContainerRecords, ImageRecords
 
 if t.TYPE_CHECKING:
+    from ..engine.holdings import Holdings, Node
     from ..layers.unpacking import Unpacker
     from ..store.snapshots import Snapshotter
     from .gc import Collected
@@ -179,6 +180,30 @@ class EmbeddedEngine:
         swept = self._place.sweep()
         self._place.rest = not (aside and swept and found.whole)
         return found
+
+    def holdings(self) -> Holdings:
+        from ..engine.holdings import LEASE
+        from .gc import holdings
+
+        found = holdings(self._database.query, self.namespace)
+        if any(kind == LEASE for kind, _name in found.roots) and self._leases.end_dead(lambda: True):
+            found = found._replace(roots={root: nodes for root, nodes in found.roots.items() if root[0] != LEASE})
+        return found
+
+    def disk_usage(self, nodes: t.Iterable[Node]) -> t.Mapping[Node, int]:
+        from ..engine.holdings import CONTENT
+        from ..hostfs.usage import disk_usage
+
+        return {
+            (kind, key): disk_usage(
+                self.content.own_files(key) if kind == CONTENT else self._snapshotters[kind.partition("/")[2]].own_files(key)
+            )
+            for kind, key in nodes
+        }
+
+    def leftovers(self) -> t.List[str]:
+        left = self._place.strangers(self._container_ids()) + self.content.strangers()
+        return left + [path for snapshotter in self._snapshotters.values() for path in snapshotter.strangers()]
 
     def _settle(self) -> None:
         """Make stored data durable before a record refers to them."""
