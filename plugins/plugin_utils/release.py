@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import typing as t
 
 from ansible.errors import AnsibleFileNotFound
@@ -15,8 +16,9 @@ from ..module_utils.oci.reference import Reference
 from ..module_utils.oci.release import Release
 
 Arguments = t.Dict[str, t.Any]
-#: Puts the digests of a release (from the file at the path) into the arguments of a module.
-Pin = t.Callable[[Release, str, Arguments], Arguments]
+#: Reads a release file. Puts what it says into the arguments of a module.
+Read = t.Callable[[t.Any, str], Release]
+Pin = t.Callable[[Read, Arguments], Arguments]
 
 
 def read_release(action: ActionBase, path: t.Any, option: str = "release") -> Release:
@@ -33,28 +35,28 @@ def read_release(action: ActionBase, path: t.Any, option: str = "release") -> Re
 
 
 def pin(action: ActionBase, how: Pin) -> Arguments:
-    """Pin the arguments of an action's task, if they name a release file. The result if that fails, else nothing."""
-    arguments = action._task.args
+    """Pin the arguments of an action's task, which names release files. The result if that fails, else nothing."""
     try:
-        if arguments.get("release"):
-            release = read_release(action, arguments["release"])
-            action._task.args = how(release, arguments["release"], dict(arguments))
+        action._task.args = how(functools.partial(read_release, action), dict(action._task.args))
     except EngineError as error:
         return {"failed": True, "msg": str(error), "error": type(error).__name__}
     return {}
 
 
-def pin_image(release: Release, path: str, arguments: Arguments) -> Arguments:
+def pin_image(read: Read, arguments: Arguments) -> Arguments:
     """Of a task that has one image."""
+    release = read(arguments["release"], "release")
     if arguments.get("image"):
-        arguments["image"] = _pinned(release, path, arguments["image"], "image")
+        arguments["image"] = _pinned(release, arguments["release"], arguments["image"], "image")
     return arguments
 
 
-def pin_images(release: Release, path: str, arguments: Arguments) -> Arguments:
+def pin_images(read: Read, arguments: Arguments) -> Arguments:
     """Of a task that has many images; all of the release, if it names none. What shall be absent may have any digest."""
+    path = arguments["release"]
     if arguments.get("state") == "absent":
         return arguments
+    release = read(path, "release")
     names, images, tag = arguments.get("name") or [], arguments.get("images") or [], arguments.pop("tag", None)
     if not names and not images:
         names = list(release.images)
@@ -64,6 +66,15 @@ def pin_images(release: Release, path: str, arguments: Arguments) -> Arguments:
         {**one, "name": _pinned(release, path, one.get("name"), "images", tag)} if isinstance(one, dict) else one
         for one in images
     ]
+    return arguments
+
+
+def pin_kept(read: Read, arguments: Arguments) -> Arguments:
+    """Of a task that keeps what release files name."""
+    paths = arguments["keep_releases"]
+    releases = [read(path, "keep_releases") for path in (paths.split(",") if isinstance(paths, str) else paths)]
+    pins = [str(Reference.parse(name)._replace(digest=one.digest)) for each in releases for name, one in each.images.items()]
+    arguments["keep_releases"] = sorted(set(pins))
     return arguments
 
 

@@ -23,14 +23,19 @@ class Holdings(t.NamedTuple):
 
     def unneeded(self, without: t.Collection[Node] = ()) -> t.List[Node]:
         """The nodes that nothing keeps when these roots are gone, too."""
+        live = self.kept_by(root for root in self.roots if root not in without)
+        return [node for node in self.edges if node not in live]
+
+    def kept_by(self, roots: t.Iterable[Node]) -> t.Set[Node]:
+        """The nodes that some roots keep."""
         live: t.Set[Node] = set()
-        todo = [node for root, nodes in self.roots.items() if root not in without for node in nodes]
+        todo = [node for root in roots for node in self.roots[root]]
         while todo:
             node = todo.pop()
-            if node not in live:
+            if node not in live and node in self.edges:
                 live.add(node)
-                todo.extend(self.edges.get(node, ()))
-        return [node for node in self.edges if node not in live]
+                todo.extend(self.edges[node])
+        return live
 
 
 def snapshots(snapshotter: str) -> str:
