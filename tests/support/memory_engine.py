@@ -329,7 +329,9 @@ class MemoryEngine:
         }
         for one in space.containers.values():
             roots["container", one.id] = [(snapshots(one.snapshotter), one.snapshot_key), *references(one.labels)]
-        roots.update({("lease", f"{number}"): [node] for number, (_lease, node) in enumerate(space.leased)})
+        for lease, node in space.leased:
+            if lease in space.leases:
+                roots.setdefault(("lease", lease), []).append(node)
         roots.update({("label", digest): [(CONTENT, digest)] for digest, one in space.content.items() if L.GC_ROOT in one.labels})
         roots.update({("label", key): [(store, key)] for key, info in space.snapshots.items() if L.GC_ROOT in info.labels})
         return Holdings(edges, roots)
