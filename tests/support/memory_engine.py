@@ -31,11 +31,13 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine.models imp
     ACTIVE,
     COMMITTED,
     VOLUMES,
+    About,
     Container,
     Image,
     Labels,
     LayerTarget,
     Mount,
+    Plugin,
     SnapshotInfo,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
@@ -317,6 +319,12 @@ class MemoryEngine:
                     del space.content[Digest(key)]
                 else:
                     self._snapshotter.drop(key)
+
+    def about(self) -> About:
+        return About("0.1.0", plugins=(Plugin("test", "memory"),), snapshotters=(self._snapshotter.name,), root=self.data_root)
+
+    def namespaces(self) -> t.List[str]:
+        return sorted(name for name, one in self.world.spaces.items() if one.content or one.images or one.containers)
 
     def holdings(self) -> Holdings:
         space, store = self._space, snapshots(self._snapshotter.name)

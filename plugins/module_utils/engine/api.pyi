@@ -48,6 +48,7 @@ from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
 from .holdings import Holdings, Node
 from .models import (
+    About,
     Container,
     ContentInfo,
     Image,
@@ -292,6 +293,12 @@ class Engine(t.Protocol):
 
     def collect(self) -> t.Any:
         """Remove what no image, container or lease needs, before it returns."""
+
+    def about(self) -> About:
+        """What this engine is. Only reads."""
+
+    def namespaces(self) -> t.List[str]:
+        """Those that have anything, and with containerd all that were made; sorted. Only reads."""
 
     def holdings(self) -> Holdings:
         """What there is, and what keeps it, leases of killed runs apart. Only reads."""

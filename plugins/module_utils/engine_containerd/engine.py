@@ -26,6 +26,7 @@ from .values import Message, descriptor_message, descriptor_of, mount_messages
 if t.TYPE_CHECKING:
     from ..engine.api import Snapshotter
     from ..engine.holdings import Holdings, Node
+    from ..engine.models import About
     from ..layers.diff_apply import Applied
     from ..layers.unpacking import Unpacker
     from .tasks import TaskProxy
@@ -152,6 +153,16 @@ class ContainerdEngine:
 
     def _collect(self) -> None:
         collect(self._rpc, self._place.leases)
+
+    def about(self) -> About:
+        from .about import about
+
+        return about(self._rpc)
+
+    def namespaces(self) -> t.List[str]:
+        from .holdings import namespaces
+
+        return namespaces(self._rpc)
 
     def holdings(self) -> Holdings:
         from .holdings import holdings

@@ -21,6 +21,7 @@ from .records import ContainerRecords, ImageRecords
 
 if t.TYPE_CHECKING:
     from ..engine.holdings import Holdings, Node
+    from ..engine.models import About
     from ..layers.unpacking import Unpacker
     from ..store.snapshots import Snapshotter
     from .gc import Collected
@@ -180,6 +181,17 @@ class EmbeddedEngine:
         swept = self._place.sweep()
         self._place.rest = not (aside and swept and found.whole)
         return found
+
+    def about(self) -> About:
+        from ..engine.labels import VERSION
+        from ..engine.models import About
+
+        return About(VERSION, snapshotters=tuple(sorted(self._snapshotters)), root=self.data_root)
+
+    def namespaces(self) -> t.List[str]:
+        rows = self._database.query("SELECT namespace FROM content UNION SELECT namespace FROM images")
+        rows += self._database.query("SELECT namespace FROM snapshots UNION SELECT namespace FROM containers")
+        return sorted({row[0] for row in rows})
 
     def holdings(self) -> Holdings:
         from ..engine.holdings import LEASE
