@@ -26,7 +26,8 @@ def read_release(action: ActionBase, path: t.Any, option: str = "release") -> Re
     if not isinstance(path, str):
         raise InvalidArgument(f"{option}: {printable(path, 80)!r} is not the path of a release file")
     try:
-        with open(action._find_needle("files", path), "rb") as stream:
+        found: str = action._find_needle("files", path)  # type: ignore[no-untyped-call]  # ansible-core has no types
+        with open(found, "rb") as stream:
             return Release.parse(stream.read(), path)
     except AnsibleFileNotFound as error:
         raise NotFound(f"{option}: there is no {printable(path, 300)} on the controller") from error

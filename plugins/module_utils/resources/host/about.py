@@ -20,7 +20,7 @@ from ...runtime_spec import cgroups
 _SECONDS = 10.0
 _RELEASE = "/etc/os-release"
 #: A program of a distribution, which may have fixes that its version does not tell of.
-_DISTRIBUTION = re.compile(r"~ds|\+ds|\+dfsg|[-+~](?:deb|ubuntu|el)[0-9]|-[0-9]+ubuntu")
+_DISTRIBUTION = re.compile(r"~ds|\+ds|\+dfsg|(?:deb|ubuntu|el|fc|azl)[0-9]")
 
 
 def is_of_distribution(version: str) -> bool:

@@ -131,14 +131,13 @@ def _space(engine: Engine, data_root: str) -> t.Dict[str, t.Any]:
     blobs = list(engine.content.walk())
     containers = glob.glob(f"{glob.escape(os.path.dirname(engine.container_path('x')))}/*")
     volumes = Store(data_root, engine.namespace).all()
-    out = {
+    parts = {
         "Content": {"Count": len(blobs), "Size": sum(one.size for one in blobs)},
-        "Snapshots": snapshots,
         "Containers": {"Count": len(engine.containers.list()), "Size": disk_usage(containers)},
         "Volumes": {"Count": len(volumes), "Size": disk_usage(one.data for one in volumes if not one.anonymous)},
     }
-    total = sum(out[kind]["Size"] for kind in ("Content", "Containers", "Volumes"))
-    return {**out, "Total": total + sum(one["Size"] for one in snapshots.values())}
+    total = sum(one["Size"] for one in (*parts.values(), *snapshots.values()))
+    return {**parts, "Snapshots": snapshots, "Total": total}
 
 
 # The lists

@@ -69,7 +69,9 @@ def _sizes(found: FoundPrune, engine: Engine) -> t.Dict[t.Union[Node, str], int]
     every = (*found.containers, *found.images, *found.volumes)
     nodes = [*found.content, *(node for one in every for node in one.nodes)]
     paths = [*found.leftovers, *(path for one in every for path in one.paths)]
-    return {**(engine.disk_usage(nodes) if nodes else {}), **{path: disk_usage([path]) for path in paths}}
+    sizes: t.Dict[t.Union[Node, str], int] = {path: disk_usage([path]) for path in paths}
+    sizes.update(engine.disk_usage(nodes) if nodes else {})
+    return sizes
 
 
 def _containers(filters: t.Optional[Filters], engine: Engine) -> t.List[Container]:

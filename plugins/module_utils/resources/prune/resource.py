@@ -192,12 +192,11 @@ def _names(have: FoundPrune, failed: t.Collection[t.Tuple[str, str]]) -> t.Dict[
 
 
 def _sum(have: FoundPrune, kind: str, failed: t.Collection[t.Tuple[str, str]]) -> int:
-    return sum(have.bytes_of(one) for one in getattr(have, f"{kind}s") if (kind, one.name) not in failed)
+    return sum(have.bytes_of(one.nodes, one.paths) for one in getattr(have, f"{kind}s") if (kind, one.name) not in failed)
 
 
 def _content_bytes(have: FoundPrune) -> int:
-    keys = (*have.content, *have.leftovers)
-    return sum(have.sizes.get(key, 0) for key in keys) + sum(size for _ref, size in have.ingests)
+    return have.bytes_of(have.content, have.leftovers) + sum(size for _ref, size in have.ingests)
 
 
 def _bytes(have: FoundPrune, failed: t.Collection[t.Tuple[str, str]]) -> int:

@@ -145,5 +145,5 @@ class FoundPrune(t.NamedTuple):
     sizes: t.Mapping[t.Union[Node, str], int] = {}
     warnings: t.Tuple[str, ...] = ()
 
-    def bytes_of(self, one: Doomed) -> int:
-        return sum(self.sizes.get(key, 0) for key in (*one.nodes, *one.paths))
+    def bytes_of(self, nodes: t.Iterable[Node], paths: t.Iterable[str]) -> int:
+        return sum(self.sizes.get(node, 0) for node in nodes) + sum(self.sizes.get(path, 0) for path in paths)
