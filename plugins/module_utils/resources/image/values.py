@@ -89,8 +89,8 @@ def parse_name(params: t.Mapping[str, t.Any], option: str) -> t.Tuple[t.Optional
         reference = reference._replace(digest=digest)
     if params.get("release") and not reference.digest:
         raise InvalidArgument(
-            f"release: {option} {reference} has no digest: the file is read on the controller, by the action plugin of this module, "
-            "so the task has to be run by ansible-core as it is"
+            f"release: {printable(params['release'], 200)} is read on the controller by the action plugin of this module, which has "
+            f"given {reference} no digest: the task has to be run by ansible-core as it is"
         )
     return reference, None
 
