@@ -54,7 +54,7 @@ def _said(*command: str) -> str:
 
 
 def _features(text: str) -> t.Dict[str, t.Any]:
-    """What runc features has in docs/spec of the OCI, in fewer words."""
+    """What the runtime tells of its features (features.md of the OCI runtime specification), in fewer words."""
     try:
         found = json.loads(text or "{}")
         linux = found.get("linux") or {}
