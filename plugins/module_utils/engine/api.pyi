@@ -307,7 +307,10 @@ class Engine(t.Protocol):
         """The bytes on the disk that go with each node (0: another namespace has the blob, too). Only reads."""
 
     def leftovers(self) -> t.List[str]:
-        """The files and directories of killed runs, which belong to nothing and go with the next collection. Only reads."""
+        """The files and directories of killed runs, which belong to nothing and go with the next collection. Only reads.
+
+        None while a living process holds a lease: some may be its own.
+        """
 
     def places(self, snapshotter: str = "") -> t.Tuple[str, str]:
         """The directories of blobs and layers, existing or not; empty if they are not on this host."""

@@ -168,9 +168,9 @@ class ContainerdEngine:
         from .holdings import holdings
 
         ours = prefix(self._place.leases_path)
-        ended = os.path.exists(self._place.leases_path) and self._leases.end_dead(lambda: True)
+        ended = self._leases.nobody_holds_one()
         names = sorted(plugin for kind, plugin in self._plugins if kind == _SNAPSHOTTER)
-        return holdings(self, self._rpc, names, lambda lease: bool(ended) and lease.startswith(ours))
+        return holdings(self, self._rpc, names, lambda lease: ended and lease.startswith(ours))
 
     def disk_usage(self, nodes: t.Iterable[Node]) -> t.Mapping[Node, int]:
         from .holdings import usage
@@ -178,7 +178,7 @@ class ContainerdEngine:
         return usage(self._rpc, self._root(_CONTENT, "content"), nodes)
 
     def leftovers(self) -> t.List[str]:
-        return self._place.strangers({one.id for one in self.containers.list()})
+        return self._place.strangers({one.id for one in self.containers.list()}) if self._leases.nobody_holds_one() else []
 
     def _root(self, kind: str, name: str) -> str:
         """The directory of a plugin of the daemon; empty if it tells none."""

@@ -198,7 +198,7 @@ class EmbeddedEngine:
         from .gc import holdings
 
         found = holdings(self._database.query, self.namespace)
-        if any(kind == LEASE for kind, _name in found.roots) and self._leases.end_dead(lambda: True):
+        if any(kind == LEASE for kind, _name in found.roots) and self._leases.nobody_holds_one():
             found = found._replace(roots={root: nodes for root, nodes in found.roots.items() if root[0] != LEASE})
         return found
 
@@ -214,6 +214,8 @@ class EmbeddedEngine:
         }
 
     def leftovers(self) -> t.List[str]:
+        if not self._leases.nobody_holds_one():
+            return []
         left = self._place.strangers(self._container_ids()) + self.content.strangers()
         return left + [path for snapshotter in self._snapshotters.values() for path in snapshotter.strangers()]
 

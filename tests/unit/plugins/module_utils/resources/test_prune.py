@@ -220,6 +220,26 @@ def test_garbage_and_interrupted_transfers(ground: Ground) -> None:
     assert old.actions == ["remove 1 interrupted transfers"]
 
 
+def test_images_of_the_kubelet(site: MemorySite, registry: FakeRegistry, layout: Layout, tmp_path: pathlib.Path) -> None:
+    """Their records by digest and by id go with the last name, and stay with it."""
+    site = MemorySite(tmp_path / "kubelet", "containerd", "k8s.io")
+    ground = Ground(site, registry, layout, tmp_path / "net.d")
+    ground.pull("used:1", "free:1")
+    for name in ("used", "free"):
+        image = site.memory.images.get(ground.name(f"{name}:1"))
+        digest = image.target.digest
+        site.memory.images.put(image._replace(name=f"{ground.name(name)}@{digest}"))
+        site.memory.images.put(image._replace(name="sha256:" + name[0].encode().hex() * 32))
+    site.memory.containers.create(Container("d" * 64, ground.name("used:1"), {}, "native", "", {}))
+    done = ground.pruned(kubernetes=True, **KEPT_BY_HAND)
+    assert len(done.value("images")) == 3
+    assert len(site.memory.images.list()) == 3
+    assert sorted(ground.kept(done).values()) == ["it is a name of " + ground.name("used:1")] * 2 + [
+        "the container dddddddddddd uses it"
+    ]
+    site.close()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
