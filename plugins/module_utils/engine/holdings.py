@@ -23,19 +23,33 @@ class Holdings(t.NamedTuple):
 
     def unneeded(self, without: t.Collection[Node] = ()) -> t.List[Node]:
         """The nodes that nothing keeps when these roots are gone, too."""
-        live = self.kept_by(root for root in self.roots if root not in without)
+        gone = set(without)
+        live = self.kept_by(root for root in self.roots if root not in gone)
         return [node for node in self.edges if node not in live]
 
     def kept_by(self, roots: t.Iterable[Node]) -> t.Set[Node]:
         """The nodes that some roots keep."""
         live: t.Set[Node] = set()
-        todo = [node for root in roots for node in self.roots[root]]
+        for root in roots:
+            self._reach(root, live)
+        return live
+
+    def freed_by(self, roots: t.Sequence[Node]) -> t.Dict[Node, t.List[Node]]:
+        """What goes with each of these roots when they go in this order: the nodes that it is the last one to keep."""
+        gone = set(roots)
+        live = self.kept_by(root for root in self.roots if root not in gone)
+        return {root: self._reach(root, live) for root in reversed(roots)}
+
+    def _reach(self, root: Node, live: t.Set[Node]) -> t.List[Node]:
+        """The nodes that a root keeps and that are not live yet; they are now."""
+        fresh, todo = [], list(self.roots[root])
         while todo:
             node = todo.pop()
             if node not in live and node in self.edges:
                 live.add(node)
+                fresh.append(node)
                 todo.extend(self.edges[node])
-        return live
+        return fresh
 
 
 def snapshots(snapshotter: str) -> str:

@@ -228,6 +228,9 @@ def test_it_is_told_beforehand_what_goes(harness: Harness, engine: Engine) -> No
     gone = engine.holdings().unneeded([(IMAGE, "one"), (CONTAINER, record.id)])
     assert {key for kind, key in gone if kind == CONTENT} == one["blobs"]
     assert {key for kind, key in gone if kind != CONTENT} == {*one["snapshots"], "of container"}
+    freed = engine.holdings().freed_by([(IMAGE, "one"), (CONTAINER, record.id)])
+    assert {key for _kind, key in freed[IMAGE, "one"]} == one["blobs"]
+    assert {key for _kind, key in freed[CONTAINER, record.id]} == {*one["snapshots"], "of container"}
     sizes = engine.disk_usage(gone)
     assert set(sizes) == set(gone)
     assert sum(sizes.values()) > 0

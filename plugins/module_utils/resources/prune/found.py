@@ -30,32 +30,24 @@ if t.TYPE_CHECKING:
 def find(want: WantedPrune, engine: Engine) -> FoundPrune:
     """Containers first, since they keep the others."""
     holdings, warnings = engine.holdings(), t.cast(t.List[str], [])
-    content = holdings.unneeded()
-    dead, gone = set(content), t.cast(t.List[Node], [])
-
-    def with_root(root: Node) -> t.Tuple[Node, ...]:
-        """What only this one, of all that is left, has kept."""
-        gone.append(root)
-        fresh = [node for node in holdings.unneeded(gone) if node not in dead]
-        dead.update(fresh)
-        return tuple(fresh)
-
+    stopped = [one for one in _containers(want.containers, engine) if (CONTAINER, one.id) in holdings.roots]
+    gone: t.List[Node] = [(CONTAINER, one.id) for one in stopped]
+    chosen, kept = choose(want.images, engine, holdings, gone) if want.images else ([], {})
+    freed = holdings.freed_by([*gone, *((IMAGE, one.name) for one in chosen)])
     containers = [
-        Doomed(one.labels[NAME], one, with_root((CONTAINER, one.id)), tuple(_own_files(engine, one)))
-        for one in _containers(want.containers, engine)
+        Doomed(one.labels[NAME], one, tuple(freed[CONTAINER, one.id]), tuple(_own_files(engine, one))) for one in stopped
     ]
-    images, kept = choose(want.images, engine, holdings, gone) if want.images else ([], {})
-    doomed = [Doomed(one.name, one, with_root((IMAGE, one.name))) for one in images]
-    ids = {one.what.id for one in containers if isinstance(one.what, Container)}
+    images = [Doomed(one.name, one, tuple(freed[IMAGE, one.name])) for one in chosen]
+    ids = {one.id for one in stopped}
     networks = _networks(want, want.networks, ids, warnings) if want.networks else []
     volumes = _volumes(want, want.volumes, ids, warnings) if want.volumes else []
     collects = want.ingests is not None or bool(containers or images)
     found = FoundPrune(
         tuple(containers),
-        tuple(doomed),
+        tuple(images),
         tuple(networks),
         tuple(volumes),
-        tuple(content) if collects else (),
+        tuple(holdings.unneeded()) if collects else (),
         tuple((one.ref, one.offset) for one in engine.content.ingests() if one.updated_at < (want.ingests or 0.0)),
         tuple(_leftovers(want, engine)) if want.ingests is not None else (),
         want.ingests is not None and engine.interrupted(),

@@ -27,7 +27,7 @@ def choose(
     want: WantedImages, engine: Engine, holdings: Holdings, gone: t.Sequence[Node]
 ) -> t.Tuple[t.List[Image], t.Dict[str, str]]:
     """The images that go, and for each other one why it stays. gone: the containers that go before."""
-    records = engine.images.list()
+    records = [one for one in engine.images.list() if (IMAGE, one.name) in holdings.roots]
     containers = [one for one in engine.containers.list() if (CONTAINER, one.id) not in gone]
     kept = _kept(want, records, containers)
     if want.dangling:
@@ -130,16 +130,14 @@ def _over(
     budget: int, engine: Engine, holdings: Holdings, gone: t.Sequence[Node], chosen: t.Sequence[Image], kept: Reasons
 ) -> t.List[Image]:
     """Those that have to go, the longest untouched first, until what images have fits the budget. The others are kept."""
-    names = [root for root in holdings.roots if root[0] == IMAGE]
-    sizes = engine.disk_usage(holdings.kept_by(names))
-    total, roots, out, dead = sum(sizes.values()), [*gone], [], set(holdings.unneeded(gone))
-    for one in sorted(chosen, key=lambda image: (image.updated_at, image.name)):
+    sizes = engine.disk_usage(holdings.kept_by(root for root in holdings.roots if root[0] == IMAGE))
+    oldest = sorted(chosen, key=lambda image: (image.updated_at, image.name))
+    freed = holdings.freed_by([*gone, *((IMAGE, one.name) for one in oldest)])
+    total, out = sum(sizes.values()), []
+    for one in oldest:
         if total <= budget:
             kept[one.name] = "it fits into max_size"
-            continue
-        roots.append((IMAGE, one.name))
-        fresh = set(holdings.unneeded(roots)) - dead
-        dead |= fresh
-        total -= sum(sizes.get(node, 0) for node in fresh)
-        out.append(one)
+        else:
+            total -= sum(sizes.get(node, 0) for node in freed[IMAGE, one.name])
+            out.append(one)
     return out
