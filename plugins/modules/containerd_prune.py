@@ -116,7 +116,8 @@ options:
     type: str
     default: 1h
 notes:
-  - With containerd, the bytes of a snapshot are those that the daemon tells, without its few directories.
+  - The bytes are those of files and the directories below them. A few directories around them are not counted; with containerd, up to three
+    of each snapshot, since the daemon does not count them.
   - Volumes and networks are looked at for the containers of all engines that have the same O(data_root).
 seealso:
   - module: fleet.containerd.containerd_host_info

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import signal
@@ -20,13 +21,13 @@ from ansible_collections.fleet.containerd.tests.support.images import Entry, Lay
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, EmbeddedSite, Site
 
-#: The directories of a snapshot that the daemon does not count: its own, fs and work.
-_DIRECTORIES = 3 * 4096
+#: The directories of a snapshot that the daemon does not count: its own, fs and work; and those around a volume of a container.
+_OF_SNAPSHOTS, _OF_VOLUMES = 3 * 4096, 2 * 4096
 
 
 def du(site: Site) -> int:
     """What blobs, snapshots and containers take on the disk, as du sees it."""
-    roots = [site.data / "containers", site.data / "content", site.data / "snapshots", site.data / "volumes"]
+    roots = [site.data / "containers", site.data / "content", site.data / "snapshots"]
     if isinstance(site, DaemonSite):
         roots += [
             path
@@ -34,6 +35,8 @@ def du(site: Site) -> int:
             for path in site.daemon.root.glob(f"io.containerd.{kind}")
         ]
     there = [str(path) for path in roots if path.exists()]
+    if not there:
+        return 0
     # starts: du
     lines = subprocess.run(["du", "-s", "-c", "-B1", *there], check=True, capture_output=True, text=True).stdout.splitlines()
     return int(lines[-1].split()[0])
@@ -62,8 +65,8 @@ def pruned(site: Site, tmp_path: pathlib.Path, **options: t.Any) -> TaskResult:
         assert told.value(key) == done.value(key), key
     assert (told.changed, done.changed, again.changed) == (True, True, False)
     uncounted = freed - done.value("space_reclaimed")
-    snapshots = len(site.snapshots()) + 10
-    assert 0 <= uncounted <= (_DIRECTORIES * snapshots if isinstance(site, DaemonSite) else 0), (freed, done.result)
+    slack = _OF_VOLUMES * len(done.value("volumes")) + _OF_SNAPSHOTS * 10 * isinstance(site, DaemonSite)
+    assert 0 <= uncounted <= slack, (freed, done.result)
     return done
 
 
@@ -115,7 +118,7 @@ def test_what_a_killed_run_left(site: Site, tmp_path: pathlib.Path) -> None:
     assert [path.rpartition("/")[2] for path in told.value("leftovers")] == ["e" * 64]
     before = du(site)
     done, again = site.play(one, one).results
-    assert told.value("space_reclaimed") == done.value("space_reclaimed") >= 250_000
+    assert told.value("space_reclaimed") == done.value("space_reclaimed") >= 200_000
     assert before - du(site) >= 200_000
     assert not again.changed
     assert site.strays() == []
@@ -133,7 +136,7 @@ def test_networks_in_which_nobody_is(embedded_site: EmbeddedSite, busybox: str, 
     embedded_site.play(*networks)
     done = pruned(embedded_site, where, networks=True, networks_filters={"label!": "keep"})
     assert done.value("networks") == ["one"]
-    assert sorted(path.name for path in where.glob("*.conflist")) == ["nerdctl-two.conflist", "theirs.conflist"]
+    assert {json.loads(path.read_text())["name"] for path in where.glob("*.conflist")} == {"two", "theirs"}
     assert pruned(embedded_site, where, networks=True).value("networks") == ["two"]
 
 
@@ -161,8 +164,7 @@ def test_the_examples(embedded_site: EmbeddedSite, registry: Registry, layout: L
         {
             "releases/2026-11.json": str(released[1]),
             "releases/2026-10.json": str(released[0]),
-            "registry.example.com/base": f"{registry.address}/prune/base",
-            "/*\n": ":*\n",
+            "registry.example.com/base/*": f"{registry.address}/prune/base:*",
             "20g": "1k",
             "48h": "0s",
         },
@@ -171,8 +173,8 @@ def test_the_examples(embedded_site: EmbeddedSite, registry: Registry, layout: L
     told, kept, stopped, small = embedded_site.play(
         *({**one, module: {**one[module], "cni_conf_dir": str(tmp_path)}} for one in tasks)
     ).results
-    assert told.value("images") == sorted(versions)
+    assert sorted(told.value("images")) == sorted([*versions, base])
     assert kept.value("images") == [], "two are in releases, and three are the last versions"
     assert stopped.value("containers") == ["old"]
-    assert small.value("images") == sorted(versions)
+    assert sorted(small.value("images")) == sorted(versions)
     assert small.value("images_kept") == {base: f"it matches {registry.address}/prune/base:*"}
