@@ -111,8 +111,9 @@ def test_what_a_killed_run_left(site: Site, tmp_path: pathlib.Path) -> None:
                 pathlib.Path(engine.container_dir("e" * 64), "log").write_bytes(data)
                 with engine.content.writer("part", blob._replace(digest=Digest.of(b"x"))) as ingest:
                     ingest.write(data[:50_000])
+                    os.kill(os.getpid(), signal.SIGKILL)
         finally:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os._exit(1)
     os.waitpid(child, 0)
     one = task("containerd_prune", cni_conf_dir=str(tmp_path), leftovers=True, leftovers_age="0s")
     (told,) = site.predict(one).results

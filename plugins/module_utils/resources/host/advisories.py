@@ -104,7 +104,7 @@ ADVISORIES: t.Tuple[Advisory, ...] = tuple(
             "CVE-2026-46680",
             "high",
             "2026-05-20",
-            "0..1.7.32 2.0.0..2.0.9 2.1.0..2.2.4 2.3.0..2.3.1",
+            "1.7.27..1.7.32 2.0.4..2.0.9 2.1.0..2.2.4 2.3.0..2.3.1",
             "CRI: a user id that is too large gets around runAsNonRoot",
         ),
         (
