@@ -100,6 +100,15 @@ ADVISORIES: t.Tuple[Advisory, ...] = tuple(
         ),
         (
             "containerd",
+            "GHSA-jpcc-p29g-p8mq",
+            "CVE-2026-47262",
+            "moderate",
+            "2026-06-19",
+            "0..1.7.33 2.0.0..2.0.10 2.1.0..2.1.9 2.2.0..2.2.5 2.3.0..2.3.2",
+            "The list of users in an image can make containerd take all memory",
+        ),
+        (
+            "containerd",
             "GHSA-fqw6-gf59-qr4w",
             "CVE-2026-46680",
             "high",
@@ -196,6 +205,15 @@ ADVISORIES: t.Tuple[Advisory, ...] = tuple(
             "2022-03-02",
             "0..1.4.13 1.5.0..1.5.10 1.6.0..1.6.1",
             "CRI: volumes of an image can show files of the host",
+        ),
+        (
+            "runc",
+            "GHSA-xjvp-4fhw-gc47",
+            "CVE-2026-41579",
+            "low",
+            "2026-06-13",
+            "0..1.3.6 1.4.0..1.4.3",
+            "A link in place of /dev in an image makes links on the host",
         ),
         (
             "runc",
