@@ -181,3 +181,5 @@ def test_the_examples(embedded_site: EmbeddedSite, registry: Registry, layout: L
     assert stopped.value("containers") == ["old"]
     assert sorted(small.value("images")) == sorted(versions)
     assert small.value("images_kept") == {base: f"it matches {registry.address}/prune/base:*"}
+    # The volume of the stopped container has stayed.
+    assert len(pruned(embedded_site, tmp_path, volumes=True).value("volumes")) == 1
