@@ -62,7 +62,8 @@ def _sizes(found: FoundPrune, engine: Engine) -> t.Dict[t.Union[Node, str], int]
     nodes = [*found.content, *(node for one in every for node in one.nodes)]
     paths = [*found.leftovers, *(path for one in every for path in one.paths)]
     sizes: t.Dict[t.Union[Node, str], int] = {path: disk_usage([path]) for path in paths}
-    sizes.update(engine.disk_usage(nodes) if nodes else {})
+    for node, size in engine.disk_usage(nodes).items() if nodes else ():
+        sizes[node] = size
     return sizes
 
 
