@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from ..plugin_utils.options_of_docker import WithoutDocker
+from ..plugin_utils.with_release import WithRelease
 
 
-class ActionModule(WithoutDocker):
+class ActionModule(WithRelease):
     """The default action of a module, for options that the module has."""

@@ -75,19 +75,36 @@ attributes:
       - fleet.containerd.registry
 """
 
-    # For the module with the options of engine, network and registry.
+    # For the module with the options of engine, registry and release.
+    IMAGE = r"""
+options: {}
+attributes:
+  action_group:
+    description:
+      - Use C(group/fleet.containerd.containerd) in C(module_defaults) to set the engine's options for this module,
+        C(group/fleet.containerd.registry) to set the registry's, and C(group/fleet.containerd.release) to set the release file.
+    support: full
+    membership:
+      - fleet.containerd.containerd
+      - fleet.containerd.registry
+      - fleet.containerd.release
+"""
+
+    # For the module with the options of engine, network, registry and release.
     CONTAINER = r"""
 options: {}
 attributes:
   action_group:
     description:
       - Use C(group/fleet.containerd.containerd) in C(module_defaults) to set the engine's options for this module,
-        C(group/fleet.containerd.network) to set where networks are, and C(group/fleet.containerd.registry) to set the registry's.
+        C(group/fleet.containerd.network) to set where networks are, C(group/fleet.containerd.registry) to set the registry's, and
+        C(group/fleet.containerd.release) to set the release file.
     support: full
     membership:
       - fleet.containerd.containerd
       - fleet.containerd.network
       - fleet.containerd.registry
+      - fleet.containerd.release
 """
 
     # For modules with the options of the fragments engine and network.

@@ -33,6 +33,7 @@ extends_documentation_fragment:
   - fleet.containerd.network
   - fleet.containerd.registry
   - fleet.containerd.registry.credentials
+  - fleet.containerd.release
 options:
   name:
     description:

@@ -27,10 +27,11 @@ attributes:
     support: full
 extends_documentation_fragment:
   - fleet.containerd.attributes
-  - fleet.containerd.attributes.both
+  - fleet.containerd.attributes.image
   - fleet.containerd.engine
   - fleet.containerd.registry
   - fleet.containerd.registry.credentials
+  - fleet.containerd.release
 options:
   name:
     description:
@@ -39,6 +40,7 @@ options:
       - With O(state=absent) this may also be an image id (C(sha256:) and 64 hex digits), as the info modules return it.
       - A list handles several images in one task. Blobs that they share are transferred once, and while one image is
         unpacked the next ones are transferred.
+      - With O(release), and without O(name) and O(images), all images of the release file.
     type: list
     elements: str
   images:
@@ -148,6 +150,7 @@ options:
     default: 3
 seealso:
   - module: fleet.containerd.containerd_image_info
+  - module: fleet.containerd.containerd_image_lock
   - module: fleet.containerd.containerd_image_wait
   - module: fleet.containerd.containerd_container
 """

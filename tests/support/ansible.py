@@ -114,6 +114,7 @@ def _offline(tasks: t.Sequence[Task]) -> t.List[Task]:
 _WITHOUT_ENGINE = (
     "containerd_config",
     "containerd_image_copy",
+    "containerd_image_lock",
     "containerd_login",
     "containerd_registry",
     "containerd_registry_info",

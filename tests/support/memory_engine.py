@@ -20,15 +20,24 @@ import time
 import typing as t
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine import labels as L
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.holdings import (
+    CONTENT,
+    Holdings,
+    Node,
+    references,
+    snapshots,
+)
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import (
     ACTIVE,
     COMMITTED,
     VOLUMES,
+    About,
     Container,
     Image,
     Labels,
     LayerTarget,
     Mount,
+    Plugin,
     SnapshotInfo,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
@@ -39,10 +48,11 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     NotFound,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.copy_tree import copy_tree
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.usage import disk_usage
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 
-from .memory_store import MemoryContent, Node, Space, World, carries
+from .memory_store import MemoryContent, Space, World, carries
 
 _UPDATABLE = ("labels", "spec", "extensions", "image")
 
@@ -302,30 +312,51 @@ class MemoryEngine:
     def collect(self) -> None:
         """Remove what no image, container or lease needs."""
         with self.world.mutex:
-            space, store = self._space, f"snapshots/{self._snapshotter.name}"
+            space = self._space
             space.leased = {item for item in space.leased if item[0] in space.leases}
-            todo: t.List[Node] = [("content", image.target.digest) for image in space.images.values()]
-            todo += [(f"snapshots/{one.snapshotter}", one.snapshot_key) for one in space.containers.values()]
-            todo += [node for one in space.containers.values() for node in _named(one.labels)]
-            todo += [node for _lease, node in space.leased]
-            todo += [("content", digest) for digest, info in space.content.items() if L.GC_ROOT in info.labels]
-            todo += [(store, key) for key, info in space.snapshots.items() if L.GC_ROOT in info.labels]
-            live: t.Set[Node] = set()
-            while todo:
-                node = todo.pop()
-                if node not in live:
-                    live.add(node)
-                    todo += self._references(node)
-            for key in [key for key in space.snapshots if (store, key) not in live]:
-                self._snapshotter.drop(key)
-            space.content = {digest: info for digest, info in space.content.items() if ("content", digest) in live}
+            for kind, key in self.holdings().unneeded():
+                if kind == CONTENT:
+                    del space.content[Digest(key)]
+                else:
+                    self._snapshotter.drop(key)
 
-    def _references(self, node: Node) -> t.Iterator[Node]:
-        if node[0] != "content":
-            parent = self._space.snapshots[node[1]].parent if node[1] in self._space.snapshots else ""
-            yield from [(node[0], parent)] if parent else []
-        elif node[1] in self._space.content:
-            yield from _named(self._space.content[Digest(node[1])].labels)
+    def about(self) -> About:
+        return About("0.1.0", plugins=(Plugin("test", "memory"),), snapshotters=(self._snapshotter.name,), root=self.data_root)
+
+    def namespaces(self) -> t.List[str]:
+        return sorted(name for name, one in self.world.spaces.items() if one.content or one.images or one.containers)
+
+    def holdings(self) -> Holdings:
+        space, store = self._space, snapshots(self._snapshotter.name)
+        edges: t.Dict[Node, t.List[Node]] = {
+            (CONTENT, str(digest)): list(references(info.labels)) for digest, info in space.content.items()
+        }
+        edges.update({(store, key): [(store, one.parent)] if one.parent else [] for key, one in space.snapshots.items()})
+        roots: t.Dict[Node, t.List[Node]] = {
+            ("image", name): [(CONTENT, one.target.digest)] for name, one in space.images.items()
+        }
+        for one in space.containers.values():
+            roots["container", one.id] = [(snapshots(one.snapshotter), one.snapshot_key), *references(one.labels)]
+        for lease, node in space.leased:
+            if lease in space.leases:
+                roots.setdefault(("lease", lease), []).append(node)
+        roots.update({("label", digest): [(CONTENT, digest)] for digest, one in space.content.items() if L.GC_ROOT in one.labels})
+        roots.update({("label", key): [(store, key)] for key, info in space.snapshots.items() if L.GC_ROOT in info.labels})
+        return Holdings(edges, roots)
+
+    def disk_usage(self, nodes: t.Iterable[Node]) -> t.Dict[Node, int]:
+        """Blobs are not on a disk: their lengths."""
+        found: t.Dict[Node, int] = {}
+        for kind, key in nodes:
+            others = any(Digest(key) in one.content for one in self.world.spaces.values() if one is not self._space)
+            if kind == CONTENT:
+                found[kind, key] = 0 if others else self._space.content[Digest(key)].size
+            else:
+                found[kind, key] = disk_usage([self._space.directories[key]])
+        return found
+
+    def leftovers(self) -> t.List[str]:
+        return []
 
     @property
     def data_root(self) -> str:
@@ -349,15 +380,6 @@ class MemoryEngine:
 
     def close(self) -> None:
         """The World outlives its engines."""
-
-
-def _named(labels: t.Mapping[str, str]) -> t.Iterator[Node]:
-    """What labels keep."""
-    for key, value in labels.items():
-        if key.startswith(L.GC_REF_CONTENT) or key == L.GC_REF_CONTENT.rstrip("."):
-            yield ("content", value)
-        elif key.startswith(L.GC_REF_SNAPSHOT):
-            yield (f"snapshots/{key[len(L.GC_REF_SNAPSHOT) :].partition('/')[0]}", value)
 
 
 def extract(data: bytes, root: str) -> None:

@@ -45,6 +45,8 @@ class Space:
     def __init__(self) -> None:
         self.content: t.Dict[Digest, ContentInfo] = {}
         self.ingests: t.Dict[str, t.Tuple[bytearray, t.Optional[Descriptor]]] = {}
+        #: When they were last written to.
+        self.touched: t.Dict[str, float] = {}
         self.images: t.Dict[str, Image] = {}
         self.snapshots: t.Dict[str, SnapshotInfo] = {}
         self.directories: t.Dict[str, str] = {}
@@ -130,6 +132,7 @@ class MemoryIngest:
         if self._expected and self.offset + len(data) > self._expected.size:
             raise FailedPrecondition(f"more than the {self._expected.size} bytes that were announced came")
         self._data += data
+        self._store.space.touched[self._ref] = time.time()
 
     def truncate(self) -> None:
         del self._data[:]
@@ -193,8 +196,8 @@ class MemoryContent:
 
     def ingests(self) -> t.List[IngestStatus]:
         return [
-            IngestStatus(ref, len(data), expected.size if expected else 0, str(expected.digest) if expected else "")
-            for ref, (data, expected) in sorted(self.space.ingests.items())
+            IngestStatus(ref, len(data), one.size if one else 0, str(one.digest) if one else "", self.space.touched.get(ref, 0.0))
+            for ref, (data, one) in sorted(self.space.ingests.items())
         ]
 
     def abort(self, ref: str) -> None:

@@ -12,11 +12,11 @@ import typing as t
 import pytest
 import yaml
 
-from ansible_collections.fleet.containerd.plugins.doc_fragments import attributes, engine, network, registry
+from ansible_collections.fleet.containerd.plugins.doc_fragments import attributes, engine, network, registry, release
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 #: The groups, and the documentation fragments whose options they are for.
-GROUPS = {"containerd": engine, "network": network, "registry": registry}
+GROUPS = {"containerd": engine, "network": network, "registry": registry, "release": release}
 MODULES = sorted(path.stem for path in (ROOT / "plugins" / "modules").glob("containerd_*.py"))
 
 

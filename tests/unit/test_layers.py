@@ -127,7 +127,19 @@ def test_what_outlives_a_module_loads_alone(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["config", "image_copy", "login", "network", "network_info", "registry", "registry_info", "volume", "volume_info"]
+    "name",
+    [
+        "config",
+        "image_copy",
+        "image_lock",
+        "login",
+        "network",
+        "network_info",
+        "registry",
+        "registry_info",
+        "volume",
+        "volume_info",
+    ],
 )
 def test_a_task_without_an_engine_is_sent_none(name: str) -> None:
     """ansible-core sends whatever a module imports, in functions too: engines are half of all code."""

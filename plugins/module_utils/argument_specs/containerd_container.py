@@ -8,6 +8,7 @@ from __future__ import annotations
 from .engine import ENGINE
 from .network import NETWORK
 from .registry import CREDENTIALS, REGISTRY
+from .release import RELEASE
 
 SPEC = {
     'argument_spec': {
@@ -15,6 +16,7 @@ SPEC = {
         **NETWORK,
         **REGISTRY,
         **CREDENTIALS,
+        **RELEASE,
         'adopt': {'type': 'bool', 'default': False},
         'annotations': {'type': 'dict', 'aliases': ['annotation']},
         'auto_remove': {'type': 'bool', 'aliases': ['rm', 'remove']},

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from .engine import ENGINE
 from .registry import CREDENTIALS, REGISTRY
+from .release import RELEASE
 
 SPEC = {
     'argument_spec': {
         **ENGINE,
         **REGISTRY,
         **CREDENTIALS,
+        **RELEASE,
         'digest': {'type': 'str'},
         'force': {'type': 'bool', 'default': False},
         'images': {

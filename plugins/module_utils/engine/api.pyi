@@ -46,7 +46,9 @@ import typing as t
 
 from ..oci.descriptor import Descriptor
 from ..oci.digest import Digest
+from .holdings import Holdings, Node
 from .models import (
+    About,
     Container,
     ContentInfo,
     Image,
@@ -338,6 +340,24 @@ class Engine(t.Protocol):
 
     def collect(self) -> t.Any:
         """Remove what no image, container or lease needs, before it returns."""
+
+    def about(self) -> About:
+        """What this engine is. Only reads."""
+
+    def namespaces(self) -> t.List[str]:
+        """Those that have anything, and with containerd all that were made; sorted. Only reads."""
+
+    def holdings(self) -> Holdings:
+        """What there is, and what keeps it, leases of killed runs apart. Only reads."""
+
+    def disk_usage(self, nodes: t.Iterable[Node]) -> t.Mapping[Node, int]:
+        """The bytes on the disk that go with each node (0: another namespace has the blob, too). Only reads."""
+
+    def leftovers(self) -> t.List[str]:
+        """The files and directories of killed runs, which belong to nothing and go with the next collection. Only reads.
+
+        None while a living process holds a lease: some may be its own.
+        """
 
     def places(self, snapshotter: str = "") -> t.Tuple[str, str]:
         """The directories of blobs and layers, existing or not; empty if they are not on this host."""

@@ -174,6 +174,28 @@ class Supervision(t.NamedTuple):
         return self.policy != "no" or self.health is not None or self.remove
 
 
+class Plugin(t.NamedTuple):
+    """A part of an engine. status: ok, skip (the host does not have what it needs) or error; error: why."""
+
+    type: str
+    id: str
+    status: str = "ok"
+    error: str = ""
+
+    def facts(self) -> t.Dict[str, str]:
+        return {"Type": self.type, "Id": self.id, "Status": self.status, "Error": self.error}
+
+
+class About(t.NamedTuple):
+    """version: of the engine. snapshotters: those that work. root: the directory of its data, as far as it is known."""
+
+    version: str
+    revision: str = ""
+    plugins: t.Tuple[Plugin, ...] = ()
+    snapshotters: t.Tuple[str, ...] = ()
+    root: str = ""
+
+
 class TaskState(t.NamedTuple):
     """The task of a container. exit_status: 128 + signal if a signal ended it. Unknown times are 0.0.
 

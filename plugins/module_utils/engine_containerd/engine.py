@@ -19,12 +19,14 @@ from ..rpc.channel import Channel
 from .containers import ContainerProxy
 from .content import ContentProxy
 from .images import ImageProxy
-from .leases import begin, collect, end, end_all
+from .leases import begin, collect, end, end_all, prefix
 from .snapshots import SnapshotProxy
 from .values import Message, descriptor_message, descriptor_of, mount_messages
 
 if t.TYPE_CHECKING:
     from ..engine.api import Snapshotter
+    from ..engine.holdings import Holdings, Node
+    from ..engine.models import About
     from ..layers.diff_apply import Applied
     from ..layers.unpacking import Unpacker
     from .tasks import TaskProxy
@@ -157,6 +159,32 @@ class ContainerdEngine:
 
     def _collect(self) -> None:
         collect(self._rpc, self._place.leases)
+
+    def about(self) -> About:
+        from .about import about
+
+        return about(self._rpc)
+
+    def namespaces(self) -> t.List[str]:
+        from .holdings import namespaces
+
+        return namespaces(self._rpc)
+
+    def holdings(self) -> Holdings:
+        from .holdings import holdings
+
+        ours = prefix(self._place.leases_path)
+        ended = self._leases.nobody_holds_one()
+        names = sorted(plugin for kind, plugin in self._plugins if kind == _SNAPSHOTTER)
+        return holdings(self, self._rpc, names, lambda lease: ended and lease.startswith(ours))
+
+    def disk_usage(self, nodes: t.Iterable[Node]) -> t.Mapping[Node, int]:
+        from .holdings import usage
+
+        return usage(self._rpc, self._root(_CONTENT, "content"), nodes)
+
+    def leftovers(self) -> t.List[str]:
+        return self._place.strangers({one.id for one in self.containers.list()}) if self._leases.nobody_holds_one() else []
 
     def _root(self, kind: str, name: str) -> str:
         """The directory of a plugin of the daemon; empty if it tells none."""

@@ -33,8 +33,8 @@ def end(rpc: Channel, name: str) -> None:
 
 def end_all(rpc: Channel, lock: str) -> None:
     """End all leases made with this lock."""
-    prefix = _prefix(lock)
-    found = [one["id"] for one in rpc.call("leases.v1.Leases/List")["leases"] if one["id"].startswith(prefix)]
+    ours = prefix(lock)
+    found = [one["id"] for one in rpc.call("leases.v1.Leases/List")["leases"] if one["id"].startswith(ours)]
     for name in found:
         with contextlib.suppress(NotFound):
             # One collection is enough for all.
@@ -49,11 +49,11 @@ def collect(rpc: Channel, lock: str) -> None:
 
 
 def _new(rpc: Channel, lock: str) -> str:
-    name = _prefix(lock) + os.urandom(8).hex()
+    name = prefix(lock) + os.urandom(8).hex()
     rpc.call("leases.v1.Leases/Create", {"id": name})
     return name
 
 
-def _prefix(lock: str) -> str:
+def prefix(lock: str) -> str:
     """The prefix of the names of all leases with this lock."""
     return f"fleet-{hashlib.sha256(lock.encode('utf-8', 'surrogateescape')).hexdigest()[:12]}-"

@@ -19,6 +19,8 @@ from ..store.database import Database
 from .records import ContainerRecords, ImageRecords
 
 if t.TYPE_CHECKING:
+    from ..engine.holdings import Holdings, Node
+    from ..engine.models import About
     from ..layers.unpacking import Unpacker
     from ..store.snapshots import Snapshotter
     from .gc import Collected
@@ -183,6 +185,43 @@ class EmbeddedEngine:
         swept = self._place.sweep()
         self._place.rest = not (aside and swept and found.whole)
         return found
+
+    def about(self) -> About:
+        from ..engine.labels import VERSION
+        from ..engine.models import About
+
+        return About(VERSION, snapshotters=tuple(sorted(self._snapshotters)), root=self.data_root)
+
+    def namespaces(self) -> t.List[str]:
+        rows = self._database.query("SELECT namespace FROM content UNION SELECT namespace FROM images")
+        rows += self._database.query("SELECT namespace FROM snapshots UNION SELECT namespace FROM containers")
+        return sorted({row[0] for row in rows})
+
+    def holdings(self) -> Holdings:
+        from ..engine.holdings import LEASE
+        from .gc import holdings
+
+        found = holdings(self._database.query, self.namespace)
+        if any(kind == LEASE for kind, _name in found.roots) and self._leases.nobody_holds_one():
+            found = found._replace(roots={root: nodes for root, nodes in found.roots.items() if root[0] != LEASE})
+        return found
+
+    def disk_usage(self, nodes: t.Iterable[Node]) -> t.Mapping[Node, int]:
+        from ..engine.holdings import CONTENT
+        from ..hostfs.usage import disk_usage
+
+        return {
+            (kind, key): disk_usage(
+                self.content.own_files(key) if kind == CONTENT else self._snapshotters[kind.partition("/")[2]].own_files(key)
+            )
+            for kind, key in nodes
+        }
+
+    def leftovers(self) -> t.List[str]:
+        if not self._leases.nobody_holds_one():
+            return []
+        left = self._place.strangers(self._container_ids()) + self.content.strangers()
+        return left + [path for snapshotter in self._snapshotters.values() for path in snapshotter.strangers()]
 
     def _settle(self) -> None:
         """Make stored data durable before a record refers to them."""

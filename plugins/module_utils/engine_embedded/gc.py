@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 import typing as t
 
-from ..engine.labels import GC_REF_CONTENT, GC_REF_SNAPSHOT, GC_ROOT
+from ..engine.holdings import CONTAINER, CONTENT, IMAGE, LABEL, LEASE, Holdings, Node, references, snapshots
+from ..engine.labels import GC_ROOT
 from ..errors import ResourceExhausted
 from ..store.content import ContentStore
 from ..store.database import Database
 from ..store.snapshots import Snapshotter
 
-Node = t.Tuple[str, str]
 Query = t.Callable[..., t.Iterable[t.Any]]
 
 
@@ -71,48 +71,33 @@ def _forget(database: Database, namespace: str, ended: str) -> _Unreachable:
 
 
 def _unreachable(query: Query, namespace: str, ended: str) -> _Unreachable:
-    edges, roots = _graph(query, namespace, ended)
-    live: t.Set[Node] = set()
-    todo = list(roots)
-    while todo:
-        node = todo.pop()
-        if node not in live:
-            live.add(node)
-            todo.extend(edges.get(node, ()))
-    dead = [node for node in edges if node not in live]
-    return _Unreachable([key for kind, key in dead if kind == "content"], [node for node in dead if node[0] != "content"])
+    dead = holdings(query, namespace, ended).unneeded()
+    return _Unreachable([key for kind, key in dead if kind == CONTENT], [node for node in dead if node[0] != CONTENT])
 
 
-def _graph(query: Query, namespace: str, ended: str) -> t.Tuple[t.Dict[Node, t.List[Node]], t.List[Node]]:
-    """Everything that can be removed, with its references; and the roots."""
+def holdings(query: Query, namespace: str, ended: str = "") -> Holdings:
+    """Everything that can be removed, and what keeps it. ended: a lease that has ended."""
     edges: t.Dict[Node, t.List[Node]] = {}
-    roots: t.List[Node] = []
+    roots: t.Dict[Node, t.List[Node]] = {}
     for digest, text in query("SELECT digest, labels FROM content WHERE namespace=?", namespace):
         labels = json.loads(text)
-        node = ("content", digest)
-        edges[node] = [*_references(labels)]
+        node = (CONTENT, digest)
+        edges[node] = [*references(labels)]
         if GC_ROOT in labels:
-            roots.append(node)
+            roots[LABEL, digest] = [node]
     for snapshotter, key, parent, text in query(
         "SELECT snapshotter, key, parent, labels FROM snapshots WHERE namespace=?", namespace
     ):
-        node = (f"snapshots/{snapshotter}", key)
+        node = (snapshots(snapshotter), key)
         edges[node] = [(node[0], parent)] if parent else []
         if GC_ROOT in json.loads(text):
-            roots.append(node)
-    for (target,) in query("SELECT target FROM images WHERE namespace=?", namespace):
-        roots.append(("content", json.loads(target)["digest"]))
-    for text, labels in query("SELECT record, labels FROM containers WHERE namespace=?", namespace):
+            roots[LABEL, key] = [node]
+    for name, target in query("SELECT name, target FROM images WHERE namespace=?", namespace):
+        roots[IMAGE, name] = [(CONTENT, json.loads(target)["digest"])]
+    for container_id, text, labels in query("SELECT id, record, labels FROM containers WHERE namespace=?", namespace):
         record = json.loads(text)
-        roots += [(f"snapshots/{record['snapshotter']}", record["snapshot_key"]), *_references(json.loads(labels))]
-    for kind, key in query("SELECT kind, key FROM lease_items WHERE namespace=? AND lease!=?", namespace, ended):
-        roots.append((kind, key))
-    return edges, roots
-
-
-def _references(labels: t.Mapping[str, str]) -> t.Iterator[Node]:
-    for key, value in labels.items():
-        if key.startswith(GC_REF_CONTENT) or key == GC_REF_CONTENT.rstrip("."):
-            yield ("content", value)
-        elif key.startswith(GC_REF_SNAPSHOT):
-            yield (f"snapshots/{key[len(GC_REF_SNAPSHOT) :].partition('/')[0]}", value)
+        own = (snapshots(record["snapshotter"]), record["snapshot_key"])
+        roots[CONTAINER, container_id] = [own, *references(json.loads(labels))]
+    for lease, kind, key in query("SELECT lease, kind, key FROM lease_items WHERE namespace=? AND lease!=?", namespace, ended):
+        roots.setdefault((LEASE, lease), []).append((kind, key))
+    return Holdings(edges, roots)

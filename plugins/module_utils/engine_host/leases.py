@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import typing as t
 
 from ..errors import NotFound, Unavailable
@@ -38,6 +39,10 @@ class Leases:
             finally:
                 self.name = ""
                 self._end(name)
+
+    def nobody_holds_one(self) -> bool:
+        """Whether all leases are those of killed processes. Only reads."""
+        return not os.path.exists(self._place.leases_path) or self.end_dead(lambda: True) is not None
 
     def end_dead(self, end_all: t.Callable[[], bool]) -> t.Optional[bool]:
         """The result of end_all, which ends all leases; None when a living process holds one."""

@@ -187,10 +187,24 @@ class Place:
             return False
 
     @property
-    def leases(self) -> str:
-        """The lock file that all holders of leases share."""
-        make_dir(self._locks)
+    def leases_path(self) -> str:
+        """The lock file that all holders of leases share, existing or not."""
         return os.path.join(self._locks, "leases")
+
+    @property
+    def leases(self) -> str:
+        """The same; its directory is made."""
+        make_dir(self._locks)
+        return self.leases_path
+
+    def strangers(self, known: t.Collection[str]) -> t.List[str]:
+        """The paths of what set_aside_strangers() and sweep() would remove. known: the ids of the containers that exist."""
+        from ..hostfs.remove import DOOMED
+
+        if not self._names() or read_file(self._mark()) != os.fsencode(self._owner):
+            return []
+        paths = [self.container_path(name) for name in self._names() if name not in known]
+        return [one for one in paths if os.path.basename(one).startswith(DOOMED) or not os.path.isdir(os.path.join(one, VOLUMES))]
 
     @contextlib.contextmanager
     def lock(self, name: str, wait: t.Optional[float] = None) -> t.Iterator[None]:

@@ -64,9 +64,10 @@ class RegistryClient:
     def resolve(self, reference: Reference) -> Resolved:
         """The descriptor, by HEAD if the registry's answer is complete, else by GET.
 
-        With a tag and a digest, the registry is asked for both. Raises FailedPrecondition when the tag has moved.
+        With a tag and a digest, the registry is asked for both. Raises FailedPrecondition when the tag has moved. With a release file
+        it is asked for the digest only.
         """
-        if reference.tag and reference.digest:
+        if reference.tag and reference.digest and not self._options.release:
             return _pinned(reference, self.resolve(reference._replace(digest=None)))
         return self._ask(reference, lambda transport: _head(transport, reference) or _get(transport, reference))
 
@@ -75,7 +76,7 @@ class RegistryClient:
 
         If the first mirrors may not resolve tags, a HEAD at another host tells the digest; then the mirrors are asked for that.
         """
-        if reference.tag and reference.digest:
+        if reference.tag and reference.digest and not self._options.release:
             return _pinned(reference, self.document(reference._replace(digest=None)))
         if not reference.digest:
             endpoints = self.endpoints(reference.domain)

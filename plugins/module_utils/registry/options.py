@@ -14,7 +14,10 @@ _DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 
 
 class RegistryOptions(t.NamedTuple):
-    """The options of registries, with names and meanings as in the modules' documentation."""
+    """The options of registries, with names and meanings as in the modules' documentation.
+
+    release: where it is set, digests come from a release file, so a tag that has a digest is not asked for.
+    """
 
     username: str = ""
     password: str = ""
@@ -32,6 +35,7 @@ class RegistryOptions(t.NamedTuple):
     https_proxy: str = ""
     no_proxy: str = ""
     registry_config_dir: str = CONFIG_DIR
+    release: str = ""
 
     def __repr__(self) -> str:
         return "RegistryOptions(...)"

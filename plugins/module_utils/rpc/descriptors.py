@@ -74,8 +74,13 @@ containerd.services.leases.v1.CreateResponse lease:1:m=containerd.services.lease
 containerd.services.leases.v1.DeleteRequest id:1:s sync:2:?
 containerd.services.leases.v1.Lease id:1:s created_at:2:m=google.protobuf.Timestamp labels:3:%s
 containerd.services.leases.v1.ListRequest filters:1:*s
+containerd.services.leases.v1.ListResourcesRequest id:1:s
+containerd.services.leases.v1.ListResourcesResponse resources:1:*m=containerd.services.leases.v1.Resource
 containerd.services.leases.v1.ListResponse leases:1:*m=containerd.services.leases.v1.Lease
 containerd.services.leases.v1.Resource id:1:s type:2:s
+containerd.services.namespaces.v1.ListNamespacesRequest filter:1:s
+containerd.services.namespaces.v1.ListNamespacesResponse namespaces:1:*m=containerd.services.namespaces.v1.Namespace
+containerd.services.namespaces.v1.Namespace name:1:s labels:2:%s
 containerd.services.snapshots.v1.CommitSnapshotRequest snapshotter:1:s name:2:s key:3:s labels:4:%s parent:5:s
 containerd.services.snapshots.v1.Info name:1:s parent:2:s kind:3:i created_at:4:m=google.protobuf.Timestamp
   updated_at:5:m=google.protobuf.Timestamp labels:6:%s
@@ -88,6 +93,8 @@ containerd.services.snapshots.v1.PrepareSnapshotResponse mounts:1:*m=containerd.
 containerd.services.snapshots.v1.RemoveSnapshotRequest snapshotter:1:s key:2:s
 containerd.services.snapshots.v1.StatSnapshotRequest snapshotter:1:s key:2:s
 containerd.services.snapshots.v1.StatSnapshotResponse info:1:m=containerd.services.snapshots.v1.Info
+containerd.services.snapshots.v1.UsageRequest snapshotter:1:s key:2:s
+containerd.services.snapshots.v1.UsageResponse size:1:i inodes:2:i
 containerd.services.snapshots.v1.ViewSnapshotRequest snapshotter:1:s key:2:s parent:3:s labels:4:%s
 containerd.services.snapshots.v1.ViewSnapshotResponse mounts:1:*m=containerd.types.Mount
 containerd.services.tasks.v1.CloseIORequest container_id:1:s exec_id:2:s stdin:3:?
@@ -112,6 +119,7 @@ containerd.services.tasks.v1.StartResponse pid:1:u
 containerd.services.tasks.v1.UpdateTaskRequest container_id:1:s resources:2:m=google.protobuf.Any
 containerd.services.tasks.v1.WaitRequest container_id:1:s exec_id:2:s
 containerd.services.tasks.v1.WaitResponse exit_status:1:u exited_at:2:m=google.protobuf.Timestamp
+containerd.services.version.v1.VersionResponse version:1:s revision:2:s
 containerd.types.Descriptor media_type:1:s digest:2:s size:3:i annotations:5:%s
 containerd.types.Mount type:1:s source:2:s target:3:s options:4:*s
 containerd.types.Platform os:1:s architecture:2:s variant:3:s os_version:4:s os_features:5:*s
@@ -165,6 +173,10 @@ containerd.services.leases.v1.Leases/Create containerd.services.leases.v1.Create
   containerd.services.leases.v1.CreateResponse u
 containerd.services.leases.v1.Leases/Delete containerd.services.leases.v1.DeleteRequest google.protobuf.Empty u
 containerd.services.leases.v1.Leases/List containerd.services.leases.v1.ListRequest containerd.services.leases.v1.ListResponse u
+containerd.services.leases.v1.Leases/ListResources containerd.services.leases.v1.ListResourcesRequest
+  containerd.services.leases.v1.ListResourcesResponse u
+containerd.services.namespaces.v1.Namespaces/List containerd.services.namespaces.v1.ListNamespacesRequest
+  containerd.services.namespaces.v1.ListNamespacesResponse u
 containerd.services.snapshots.v1.Snapshots/Commit containerd.services.snapshots.v1.CommitSnapshotRequest google.protobuf.Empty u
 containerd.services.snapshots.v1.Snapshots/List containerd.services.snapshots.v1.ListSnapshotsRequest
   containerd.services.snapshots.v1.ListSnapshotsResponse s
@@ -175,6 +187,8 @@ containerd.services.snapshots.v1.Snapshots/Prepare containerd.services.snapshots
 containerd.services.snapshots.v1.Snapshots/Remove containerd.services.snapshots.v1.RemoveSnapshotRequest google.protobuf.Empty u
 containerd.services.snapshots.v1.Snapshots/Stat containerd.services.snapshots.v1.StatSnapshotRequest
   containerd.services.snapshots.v1.StatSnapshotResponse u
+containerd.services.snapshots.v1.Snapshots/Usage containerd.services.snapshots.v1.UsageRequest
+  containerd.services.snapshots.v1.UsageResponse u
 containerd.services.snapshots.v1.Snapshots/View containerd.services.snapshots.v1.ViewSnapshotRequest
   containerd.services.snapshots.v1.ViewSnapshotResponse u
 containerd.services.tasks.v1.Tasks/CloseIO containerd.services.tasks.v1.CloseIORequest google.protobuf.Empty u
@@ -194,4 +208,5 @@ containerd.services.tasks.v1.Tasks/Resume containerd.services.tasks.v1.ResumeTas
 containerd.services.tasks.v1.Tasks/Start containerd.services.tasks.v1.StartRequest containerd.services.tasks.v1.StartResponse u
 containerd.services.tasks.v1.Tasks/Update containerd.services.tasks.v1.UpdateTaskRequest google.protobuf.Empty u
 containerd.services.tasks.v1.Tasks/Wait containerd.services.tasks.v1.WaitRequest containerd.services.tasks.v1.WaitResponse u
+containerd.services.version.v1.Version/Version google.protobuf.Empty containerd.services.version.v1.VersionResponse u
 """

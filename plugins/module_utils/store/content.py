@@ -128,12 +128,21 @@ class ContentStore:
         if not os.path.isdir(self._root):
             return clean
         with locked(self.gc_lock, "the content store"):
-            known = {row[0] for row in self._database.query("SELECT digest FROM content")}
-            for algorithm in _names(os.path.join(self._root, "blobs")):
-                for name in _names(os.path.join(self._root, "blobs", algorithm)):
-                    if f"{algorithm}:{name}" not in known:
-                        clean = _unlink(os.path.join(self._root, "blobs", algorithm, name)) and clean
+            for path in self.strangers():
+                clean = _unlink(path) and clean
         return clean
+
+    def own_files(self, digest: str) -> t.List[str]:
+        """The files that go with a blob: none where another namespace has it, too."""
+        shared = self._database.one("SELECT 1 FROM content WHERE digest=? AND namespace!=?", digest, self._namespace)
+        return [] if shared else [self.blob_path(Digest(digest))]
+
+    def strangers(self) -> t.List[str]:
+        """The files of blobs that no namespace has, which sweep() removes."""
+        root = os.path.join(self._root, "blobs")
+        known = {row[0] for row in self._database.query("SELECT digest FROM content")}
+        found = [(algorithm, name) for algorithm in _names(root) for name in _names(os.path.join(root, algorithm))]
+        return [os.path.join(root, *one) for one in found if ":".join(one) not in known]
 
     def writer(self, ref: str, expected: t.Optional[Descriptor] = None) -> Ingest:
         if expected is not None and self.adopt(expected):

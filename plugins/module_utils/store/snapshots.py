@@ -228,6 +228,18 @@ class Snapshotter:
             connection.execute("DELETE FROM snapshots WHERE number=?", (row[0],))
         return t.cast(int, row[0])
 
+    def own_files(self, key: str) -> t.List[str]:
+        """What goes with a snapshot."""
+        return [self.directory(self._row(key)[0])]
+
+    def strangers(self) -> t.List[str]:
+        """The directories without a row, which sweep() removes."""
+        if not os.path.isdir(self._root):
+            return []
+        rows = self._database.query("SELECT number FROM snapshots WHERE snapshotter=?", self.name)
+        known = {str(row[0]) for row in rows}
+        return [os.path.join(self._root, name) for name in sorted(set(os.listdir(self._root)) - known)]
+
     def sweep(self) -> bool:
         """Remove directories without a row (of an interrupted prepare or remove). False when one could not be removed."""
         with contextlib.suppress(FileNotFoundError):

@@ -146,6 +146,12 @@ COPY: t.Mapping[str, Rule] = {
         needless=("modern", "octal_string_only"),
     ),
 }
+PRUNE: t.Mapping[str, Rule] = {
+    "builder_cache": Rule(instead="images are not built here", needless=(False,)),
+    **dict.fromkeys(
+        ("builder_cache_all", "builder_cache_filters", "builder_cache_keep_storage"), Rule(instead="images are not built here")
+    ),
+}
 _FREED = Rule(instead="blobs and layers that nothing needs are always freed", needless=(True,))
 _SWARM = Module(instead="a host has no swarm")
 _COMPOSE = Module(instead="write a task of containerd_container for each service, and one of containerd_network for each network")
@@ -155,7 +161,7 @@ MODULES: t.Mapping[str, Module] = {
     "docker_container_copy_into": Module("containerd_container_copy", COPY),
     "docker_container_exec": Module("containerd_container_exec"),
     "docker_container_info": Module("containerd_container_info"),
-    "docker_host_info": Module("containerd_host_info"),
+    "docker_host_info": Module("containerd_host_info", {"verbose_output": Rule(needless=EVERY)}),
     "docker_image_build": Module(instead=IMAGE["build"].instead),
     "docker_image_export": Module("containerd_image_export"),
     "docker_image_info": Module("containerd_image_info"),
@@ -169,7 +175,7 @@ MODULES: t.Mapping[str, Module] = {
     "docker_login": Module("containerd_login", {"email": Rule(instead="registries do not ask for it", needless=EVERY)}),
     "docker_network": Module("containerd_network", NETWORK),
     "docker_network_info": Module("containerd_network_info"),
-    "docker_prune": Module("containerd_prune"),
+    "docker_prune": Module("containerd_prune", PRUNE),
     "docker_volume": Module("containerd_volume"),
     "docker_volume_info": Module("containerd_volume_info"),
     **dict.fromkeys(

@@ -11,6 +11,7 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine import labels as L
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.holdings import CONTAINER, CONTENT, IMAGE
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Image
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import AlreadyExists, NotFound
 
@@ -213,3 +214,44 @@ def test_what_was_collected_can_be_written_again(engine: Engine) -> None:
     assert (blobs(engine), snapshots(engine)) == (kept["blobs"], kept["snapshots"])
     with pytest.raises(NotFound):
         engine.content.info(descriptor(b"absent").digest)
+
+
+def test_it_is_told_beforehand_what_goes(harness: Harness, engine: Engine) -> None:
+    """With the images and containers that somebody thinks of as gone, before anything is changed."""
+    one, two = image(engine, "one"), image(engine, "two")
+    engine.snapshotter().prepare("of container", "one top")
+    record = container()._replace(snapshotter=engine.snapshotter().name, snapshot_key="of container")
+    engine.containers.create(record)
+    assert engine.holdings().unneeded() == []
+    gone = engine.holdings().unneeded([(IMAGE, "one")])
+    assert {key for kind, key in gone} == one["blobs"], "the container keeps the layers"
+    gone = engine.holdings().unneeded([(IMAGE, "one"), (CONTAINER, record.id)])
+    assert {key for kind, key in gone if kind == CONTENT} == one["blobs"]
+    assert {key for kind, key in gone if kind != CONTENT} == {*one["snapshots"], "of container"}
+    freed = engine.holdings().freed_by([(IMAGE, "one"), (CONTAINER, record.id)])
+    assert {key for _kind, key in freed[IMAGE, "one"]} == one["blobs"]
+    assert {key for _kind, key in freed[CONTAINER, record.id]} == {*one["snapshots"], "of container"}
+    sizes = engine.disk_usage(gone)
+    assert set(sizes) == set(gone)
+    assert sum(sizes.values()) > 0
+    engine.containers.delete(record.id)
+    engine.images.delete("one")
+    assert (blobs(engine), snapshots(engine)) == (two["blobs"], two["snapshots"])
+
+
+def test_what_another_namespace_has_too_frees_no_bytes(harness: Harness) -> None:
+    one, two = harness.open("one"), harness.open("two")
+    image(one, "image")
+    nodes = one.holdings().unneeded([(IMAGE, "image")])
+    assert sum(one.disk_usage(node for node in nodes if node[0] == CONTENT).values()) > 0
+    image(two, "image")
+    assert sum(one.disk_usage(node for node in nodes if node[0] == CONTENT).values()) == 0
+
+
+def test_a_lease_counts_as_long_as_it_lives(harness: Harness, engine: Engine) -> None:
+    other = harness.open()
+    with engine.lease():
+        store(engine, b"leased")
+        assert other.holdings().unneeded() == []
+    other.collect()
+    assert blobs(other) == set()

@@ -61,7 +61,7 @@ class ImageResource:
 
 def _to_remove(row: t.Mapping[str, t.Any]) -> WantedImage:
     """The image to remove, for any platform."""
-    return parse_wanted({**row, "platform": None}, "name")._replace(pull="never")
+    return parse_wanted({**row, "platform": None, "release": None}, "name")._replace(pull="never")
 
 
 def _rows(params: t.Mapping[str, t.Any]) -> t.List[t.Dict[str, t.Any]]:

@@ -87,6 +87,11 @@ def parse_name(params: t.Mapping[str, t.Any], option: str) -> t.Tuple[t.Optional
         if reference.digest and reference.digest != digest:
             raise InvalidArgument(f"digest: {digest} contradicts {option}, which has {reference.digest}")
         reference = reference._replace(digest=digest)
+    if params.get("release") and not reference.digest:
+        raise InvalidArgument(
+            f"release: {printable(params['release'], 200)} is read on the controller by the action plugin of this module, which has "
+            f"given {reference} no digest: the task has to be run by ansible-core as it is"
+        )
     return reference, None
 
 

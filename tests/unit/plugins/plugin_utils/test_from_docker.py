@@ -150,6 +150,13 @@ CASES: t.Dict[str, t.Tuple[str, str, t.Sequence[str]]] = {
             "7: docker_image: pull is containerd_image",
         ],
     ),
+    "pruning and the host": (
+        "- docker_prune:\n    images: true\n    images_filters: {dangling: false}\n    builder_cache: false\n- docker_prune: {builder_cache: true}\n"
+        "- docker_host_info: {disk_usage: true, verbose_output: true}\n",
+        "- fleet.containerd.containerd_prune:\n    images: true\n    images_filters: {dangling: false}\n"
+        "- fleet.containerd.containerd_prune: {builder_cache: true}\n- fleet.containerd.containerd_host_info: {disk_usage: true}\n",
+        ["5: docker_prune: builder_cache: images are not built here"],
+    ),
     "pulls": (
         "- docker_image_pull: {name: a}\n- docker_image_pull: {name: a, pull: always}\n- docker_image_pull: {name: a, pull: '{{ x }}'}\n"
         "- docker_image_remove:\n    name: a\n    prune: no\n",
