@@ -23,7 +23,7 @@ SPECS = ROOT / "plugins" / "module_utils" / "argument_specs"
 #: Options that come from the environment of the task when they are not set.
 ENVIRONMENT = {"address": "CONTAINERD_ADDRESS", "namespace": "CONTAINERD_NAMESPACE"}
 #: Options that are secrets (or suboptions, with the names of their options), and options that only look so to ansible-core by their names.
-SECRETS = {"header", "password", "token", "src_password", "src_token", "secrets.content"}
+SECRETS = {"header", "part", "password", "token", "src_password", "src_token", "secrets.content"}
 PUBLIC = {"keys", "secret_keys", "secrets"}
 KEYS = ("type", "elements", "choices", "default", "required", "aliases")
 HEADER = """# Copyright (c) 2026, fleet.containerd contributors

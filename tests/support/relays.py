@@ -93,13 +93,19 @@ class Node:
 class Play:
     """The hosts are at 127.77.0.1 and so on. piece: bytes."""
 
-    def __init__(self, base: pathlib.Path, layout: Layout, top: t.Mapping[str, t.Any], piece: int = 4096, port: int = 17746) -> None:
+    def __init__(
+        self, base: pathlib.Path, layout: Layout, top: t.Mapping[str, t.Any], piece: int = 4096, port: int = 17746
+    ) -> None:
         self.base, self.layout, self.top, self.piece, self.port = base, layout, top, piece, port
         self.nodes: t.List[Node] = []
-        tree = walk(lambda one: layout.read({"digest": one.digest}), Descriptor.from_json(dict(top), "top"), Selection((AMD64,)).choose)
+        tree = walk(
+            lambda one: layout.read({"digest": one.digest}), Descriptor.from_json(dict(top), "top"), Selection((AMD64,)).choose
+        )
         blobs = {blob.digest: blob.size for blob in tree.blobs}
         configs = [manifest.config for _descriptor, manifest in tree.manifests]
-        self.documents = {one.digest: layout.read({"digest": one.digest}) for one in [*(node.descriptor for node in tree.nodes), *configs]}
+        self.documents = {
+            one.digest: layout.read({"digest": one.digest}) for one in [*(node.descriptor for node in tree.nodes), *configs]
+        }
         self.blobs = {**blobs, **{digest: len(body) for digest, body in self.documents.items()}}
         self.layers = [layer for _descriptor, manifest in tree.manifests for layer in manifest.layers]
 

@@ -37,9 +37,7 @@ class Pace:
         """A host begins to send."""
         self._since, self._begun = self._clock(), position
 
-    def change(
-        self, position: int, places: t.Sequence[t.Tuple[int, int]], known: t.Container[int]
-    ) -> t.Optional[Change]:
+    def change(self, position: int, places: t.Sequence[t.Tuple[int, int]], known: t.Container[int]) -> t.Optional[Change]:
         """None to go on. places: numbers and offsets of the present host, its source, the source of that. known: who can be asked."""
         seconds = self._clock() - self._since
         if self._own or not places or seconds < (_TRIAL_SECONDS if self._before else _LEAST_SECONDS):

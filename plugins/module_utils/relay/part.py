@@ -21,7 +21,9 @@ class Peer(t.NamedTuple):
 
 
 class ImagePart(t.NamedTuple):
-    """An image. sources: whom to ask, by number, in this order; the registry is the last one of all. last: whom to ask when this host is slow."""
+    """An image. sources: whom to ask, by number, in this order; the registry is the last one of all. last: whom to ask first, when this
+    host turns out to be slow.
+    """
 
     name: Reference
     top: Descriptor

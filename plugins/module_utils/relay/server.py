@@ -48,7 +48,9 @@ def listen(address: str, port: int) -> socket.socket:
 class Server:
     """Answers requests with threads. busy: when somebody was answered last (monotonic), now if somebody is."""
 
-    def __init__(self, listener: socket.socket, shelf: Shelf, me: int, secret: bytes, tls: t.Optional[ssl.SSLContext] = None) -> None:
+    def __init__(
+        self, listener: socket.socket, shelf: Shelf, me: int, secret: bytes, tls: t.Optional[ssl.SSLContext] = None
+    ) -> None:
         self._listener, self._shelf, self._me, self._secret, self._tls = listener, shelf, me, secret, tls
         self._lock = threading.Lock()
         self._streams: t.Dict[int, t.Tuple[int, Blob]] = {}

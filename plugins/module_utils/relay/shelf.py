@@ -83,7 +83,9 @@ class Blob:
 class Shelf:
     """The blobs of a plan. there: those that the store has already."""
 
-    def __init__(self, content: Content, sizes: t.Mapping[Digest, int], there: t.Collection[Digest], piece: int, secret: bytes) -> None:
+    def __init__(
+        self, content: Content, sizes: t.Mapping[Digest, int], there: t.Collection[Digest], piece: int, secret: bytes
+    ) -> None:
         self._content, self.piece, self.secret = content, piece, secret
         self._blobs = {digest: Blob(digest, size, digest in there) for digest, size in sizes.items()}
 
@@ -233,5 +235,3 @@ class _Reading:
             self._damaged = True
             return b""
         return wire.tag_of(self._shelf.secret, self._hasher, end)
-
-

@@ -77,8 +77,8 @@ def _chained(lines: t.Sequence[t.Sequence[str]], holders: t.Sequence[str]) -> t.
             before += line[:1] if place and line[0] not in before else []
             # The first one of a chain asks the registry, and nobody whose chain begins there, too.
             others = heads if place or held else []
-            last = [one for one in reversed(line[place + 1 :])][:_LAST]
-            yield name, Sources(tuple([*before, *others]), tuple(last))
+            last = list(reversed(line[place + 1 :]))[:_LAST]
+            yield name, Sources((*before, *others), tuple(last))
 
 
 def piece_of(size: int, hosts: int) -> int:

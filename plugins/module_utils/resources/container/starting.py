@@ -8,21 +8,18 @@ The file has boot.py and all that it imports: ansible-core has sent that, as boo
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
-import re
 import shlex
 import subprocess
-import typing as t
 
-from ...errors import EngineError, FailedPrecondition
+from ...errors import FailedPrecondition
 from ...hostfs.atomic import read_file, write_file
+from ...libexec.closure import closure
 from ...libexec.install import link, put
 from ...libexec.starter import LINK, command
 from ...runtime_spec.cgroups import systemd_runs
 from . import boot
 
-_IMPORT = re.compile(r"^ *from (\.+)([\w.]*) import (\([^)]*\)|[^\n#]*)", re.MULTILINE)
 _UNITS = "/etc/systemd/system"
 _DATA_ROOT = "/var/lib/fleet-containerd"
 _SECONDS = 60.0
@@ -52,7 +49,7 @@ exec {command}
 
 def install(data_root: str) -> None:
     """Have the program of this release on the host, and the host's boot call it."""
-    link(data_root, LINK, put(data_root, list(_sources())))
+    link(data_root, LINK, put(data_root, list(closure(boot.__name__))))
     script = os.path.join(data_root, "libexec", "restore")
     words = " ".join(map(shlex.quote, command(data_root, "restore", data_root)))
     _write(script, _SCRIPT.format(command=words), 0o755)
@@ -86,50 +83,3 @@ def _enable(data_root: str, script: str) -> None:
 def _escaped(path: str) -> str:
     """For a unit file: specifiers, and what is special in quotes (systemd.unit(5), systemd.service(5))."""
     return path.replace("\\", "\\\\").replace("%", "%%").replace('"', '\\"').replace("$", "$$")
-
-
-def _sources() -> t.Iterator[t.Tuple[str, str]]:
-    """The paths (without ending) and texts of boot.py and of what it imports, below the package fleet, and of the packages."""
-    root = boot.__name__.rsplit(".", 3)[0]
-    pending, texts = [boot.__name__], {}
-    while pending:
-        name = pending.pop()
-        if name in texts:
-            continue
-        source = _source(name)
-        if source is not None:
-            texts[name] = source
-            pending += _imported(name, source)
-    packages = {"fleet"}
-    for name in sorted(texts):
-        path = "fleet/" + name[len(root) + 1 :].replace(".", "/")
-        yield path, texts[name]
-        parts = path.split("/")[:-1]
-        packages.update("/".join(parts[: number + 1]) for number in range(len(parts)))
-    for package in sorted(packages):
-        yield f"{package}/__init__", ""
-
-
-def _imported(name: str, source: str) -> t.Iterator[str]:
-    """The full names of what may be modules of ours."""
-    for dots, module, names in _IMPORT.findall(source):
-        base = ".".join([*name.split(".")[: -len(dots)], *([module] if module else [])])
-        yield base
-        yield from (f"{base}.{word}" for word in re.findall(r"(\w+)(?: as \w+)?", names))
-
-
-def _source(name: str) -> t.Optional[str]:
-    """The text of a module; None for what is none: a package, a stub, a name in a module."""
-    try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:
-        # What should have the module is no package.
-        return None
-    if spec is None or spec.submodule_search_locations is not None or spec.loader is None:
-        return None
-    loader: t.Any = spec.loader
-    try:
-        source: t.Optional[str] = loader.get_source(name)
-    except ImportError as error:
-        raise EngineError(f"the source of {name} cannot be read: {error.__cause__ or error}") from error
-    return source

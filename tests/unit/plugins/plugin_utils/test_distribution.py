@@ -70,7 +70,9 @@ def test_hosts_of_a_group_are_side_by_side_and_groups_in_the_order_of_the_invent
 
 
 def test_hosts_of_another_platform_are_in_a_chain_of_their_own() -> None:
-    hosts = [host._replace(platform=f"linux/{('amd64', 'arm64')[number % 2]}") for number, host in enumerate(fleet(6, holders=[2]))]
+    hosts = [
+        host._replace(platform=f"linux/{('amd64', 'arm64')[number % 2]}") for number, host in enumerate(fleet(6, holders=[2]))
+    ]
     found = sources_of(hosts, "d")
     assert {name: one.sources[:1] for name, one in found.items()} == {
         "h0": ("h2",), "h2": (), "h4": ("h0",), "h1": (), "h3": ("h1",), "h5": ("h3",)
@@ -94,7 +96,8 @@ def test_nobody_is_its_own_source_and_no_bytes_go_in_a_circle(count: int, holder
 
 
 @pytest.mark.parametrize(
-    ("size", "hosts", "piece"), [(25_000_000, 32, 16384), (2_000_000_000, 32, 262144), (2_000_000_000, 1000, 16384), (1000, 1, 16384)]
+    ("size", "hosts", "piece"),
+    [(25_000_000, 32, 16384), (2_000_000_000, 32, 262144), (2_000_000_000, 1000, 16384), (1000, 1, 16384)],
 )
 def test_pieces_are_so_small_that_a_long_chain_costs_little(size: int, hosts: int, piece: int) -> None:
     assert piece_of(size, hosts) == piece

@@ -26,7 +26,7 @@ SIZE = 300_000
 @pytest.fixture
 def play(tmp_path: pathlib.Path) -> t.Iterator[Play]:
     layout = Layout(tmp_path / "layout")
-    noise = random.Random(1)  # noqa: S311  # bytes that do not shrink
+    noise = random.Random(1)
     layers = [tar_of([Entry(f"file{number}", noise.randbytes(SIZE))]) for number in range(3)]
     with a_play(tmp_path, layout, layout.image(layers)) as made:
         yield made
@@ -60,7 +60,7 @@ def test_one_copy_leaves_the_registry_and_each_host_fetches_from_the_one_before_
 
 
 def test_what_still_arrives_is_passed_on(play: Play) -> None:
-    first, second = play.add(), play.add(0)
+    first, _second = play.add(), play.add(0)
     first.registry.rate = 600_000.0
     began = time.monotonic()
     play.pull()

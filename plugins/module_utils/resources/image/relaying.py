@@ -1,0 +1,216 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The program of a distribution on a host: pulls the images of its part, and serves them to the other hosts (docs/adr/0050).
+
+It reads what it needs from its standard input, prints a line when others can reach it, and ends by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+import typing as t
+
+from ...errors import EngineError, Unavailable, from_os_error
+from ...image.inspect import is_stored
+from ...image.pull import Job, Puller
+from ...kernel.engines import EngineOptions, open_engine
+from ...oci.platform import Platform
+from ...registry.options import RegistryOptions
+from ...relay.part import Part
+from ...relay.peers import REGISTRY, Peers
+from ...relay.server import Server, listen
+from ...relay.shelf import Shelf
+from ...relay.source import NeighbourSource
+from ..registry.client import registry_client
+
+if t.TYPE_CHECKING:
+    import ssl
+
+    from ...engine.api import Engine
+
+#: How long after the last request of another host it ends: when its result was fetched, and when nobody has asked for that.
+_ANSWERED_SECONDS, _ALONE_SECONDS = 5.0, 60.0
+_LOOK_SECONDS = 0.2
+#: How long an image waits that another task is writing (seconds between tries).
+_PAUSE = 1.0
+
+
+def control_address(part_id: str, number: int) -> str:
+    """The socket on which the result can be asked for: an abstract one, so that nothing of it stays (unix(7))."""
+    return f"\0fleet-relay-{part_id}-{number}"
+
+
+def main() -> None:
+    """standard input: JSON with engine, registry (options), todo (names of images to pull), max_parallel and part."""
+    request = json.load(sys.stdin)
+    part = Part.from_json(request["part"])
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    status = 1
+    try:
+        with contextlib.closing(open_engine(EngineOptions(**request["engine"]))) as engine:
+            relay = Relay(engine, part, request)
+            os.write(1, b"ready\n")
+            null = os.open("/dev/null", os.O_RDWR)
+            os.dup2(null, 0)
+            os.dup2(null, 1)
+            relay.run()
+            status = 0
+    except EngineError as error:
+        with contextlib.suppress(OSError):
+            os.write(1, f"failed {error}\n".encode())
+    # Threads that still wait for others end with us.
+    os._exit(status)
+
+
+class Relay:
+    """The listening process. Unavailable when no port is free."""
+
+    def __init__(self, engine: Engine, part: Part, request: t.Mapping[str, t.Any]) -> None:
+        self._engine, self._part, self._request = engine, part, request
+        own = part.peers[part.me]
+        there = [digest for digest in part.blobs if is_stored(engine.content, digest)]
+        self._shelf = Shelf(engine.content, part.blobs, there, part.piece, part.secret)
+        server, client = contexts(part)
+        self._peers = Peers(part, client)
+        self._control = _listen_for_results(control_address(part.id, part.me))
+        self._server = Server(listen(own.address, own.port), self._shelf, part.me, part.secret, server)
+        self._began = time.monotonic()
+        self._done: t.Optional[float] = None
+        self._answered = False
+        self._result: t.Dict[str, t.Any] = {}
+
+    def run(self) -> None:
+        """Until nobody needs us any more."""
+        self._server.start()
+        for work in (self._pull, self._answer):
+            threading.Thread(target=work, daemon=True).start()
+        while not self._over():
+            time.sleep(_LOOK_SECONDS)
+        self._server.close()
+
+    def _over(self) -> bool:
+        now = time.monotonic()
+        if now - self._began > self._part.timeout:
+            if self._done is None:
+                self._finish({"failed": True, "msg": f"timeout: the images have not come within {self._part.timeout:g} s"})
+                time.sleep(_LOOK_SECONDS)
+            return True
+        if self._done is None:
+            return False
+        return now - max(self._server.busy, self._done) > (_ANSWERED_SECONDS if self._answered else _ALONE_SECONDS)
+
+    # The images
+
+    def _pull(self) -> None:
+        images: t.List[t.Dict[str, t.Any]] = []
+        result: t.Dict[str, t.Any] = {"failed": True, "msg": "the process of the distribution failed"}
+        try:
+            self._pull_all(images)
+            result = {}
+        except EngineError as error:
+            result.update(msg=str(error), error=type(error).__name__)
+        finally:
+            self._finish({"images": images, **result})
+
+    def _pull_all(self, images: t.List[t.Dict[str, t.Any]]) -> None:
+        registry = registry_client(RegistryOptions(**self._request["registry"]))
+        sources = {
+            str(image.name): NeighbourSource(self._part, image, self._shelf, self._peers, registry) for image in self._part.images
+        }
+        todo = [Job(sources[name], (Platform.host(),)) for name in self._request["todo"]]
+        with contextlib.closing(registry):
+            while todo:
+                try:
+                    with Puller(self._engine, todo, "", self._request["max_parallel"]) as puller:
+                        while todo:
+                            pulled = puller.pull(todo[0])
+                            images.append(
+                                {"name": str(todo[0].source.name), "digest": str(pulled.image.target.digest), **pulled.facts()}
+                            )
+                            todo = todo[1:]
+                except Unavailable as error:
+                    # Another task has the blob in its hands; it will be there afterwards.
+                    if "another process" not in str(error):
+                        raise
+                    time.sleep(_PAUSE)
+
+    def _finish(self, result: t.Dict[str, t.Any]) -> None:
+        for blob in self._shelf.blobs():
+            blob.fail()
+        registry = self._peers.bytes.get(REGISTRY, 0)
+        self._result = {
+            "bytes": sum(self._peers.bytes.values()),
+            "bytes_from": dict(sorted(self._peers.bytes.items())),
+            "bytes_from_registry": registry,
+            "bytes_sent": self._server.sent,
+            "fallbacks": self._peers.fallbacks,
+            "seconds": round(time.monotonic() - self._began, 3),
+            **result,
+        }
+        self._done = time.monotonic()
+
+    # The result
+
+    def _answer(self) -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                connection, _address = self._control.accept()
+                threading.Thread(target=self._tell, args=(connection,), daemon=True).start()
+
+    def _tell(self, connection: socket.socket) -> None:
+        """Wait for the end of the pulls. Only root is told."""
+        with contextlib.suppress(OSError), connection:
+            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            if struct.unpack("3i", credentials)[1] != os.geteuid():
+                return
+            while self._done is None:
+                time.sleep(_LOOK_SECONDS / 4)
+                if select.select([connection], [], [], 0)[0]:
+                    # Whoever asked is gone, and perhaps the controller.
+                    return
+            connection.sendall(json.dumps(self._result).encode() + b"\n")
+            self._answered = True
+
+
+def contexts(part: Part) -> t.Tuple[t.Optional[ssl.SSLContext], t.Optional[ssl.SSLContext]]:
+    """For serving and for asking; None without TLS. Both sides must have the certificate of the play, whatever their names are."""
+    if not part.certificate:
+        return None, None
+    import ssl
+
+    made = []
+    fd = os.memfd_create("certificate", os.MFD_CLOEXEC)
+    with open(fd, "wb") as stream:
+        stream.write(f"{part.certificate}\n{part.key}\n".encode())
+        stream.flush()
+        for protocol in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT):
+            context = ssl.SSLContext(protocol)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(cadata=part.certificate)
+            context.load_cert_chain(f"/proc/self/fd/{stream.fileno()}")
+            made.append(context)
+    return made[0], made[1]
+
+
+def _listen_for_results(address: str) -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        made.bind(address)
+        made.listen(8)
+    except OSError as error:
+        made.close()
+        raise from_os_error(error, "listening for the task that waits") from error
+    return made
