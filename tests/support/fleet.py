@@ -14,11 +14,21 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import typing as t
+
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.engines import EngineOptions
+from ansible_collections.fleet.containerd.plugins.module_utils.network import netns
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
+from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
+from ansible_collections.fleet.containerd.plugins.module_utils.registry.options import RegistryOptions
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.image import relaying
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.image.distribute import describe
+from ansible_collections.fleet.containerd.plugins.plugin_utils.distribution.parts import Limits, make_parts
 
 from . import ansible
 from .containerds import Daemon
@@ -152,6 +162,8 @@ class Fleet:
         manifest = json.loads(layout.read(top))
         self.layers = [one["size"] for one in manifest["layers"]]
         self.size = sum(self.layers)
+        read: t.Callable[[Descriptor], bytes] = lambda one: layout.read({"digest": one.digest})  # noqa: E731  # short
+        self.described = describe(read, Descriptor.from_json(dict(top), "top"), [Platform.host()])
         self.registry = Namespace("reg", REGISTRY, self.switch, rate)
         self._stack.callback(self.registry.close)
         config = {
@@ -256,6 +268,16 @@ class Fleet:
         assert (playing.status != 0) is failing, playing.output
         return playing
 
+    @contextlib.contextmanager
+    def relaying(self, *hosts: Host, **how: t.Any) -> t.Iterator[Relays]:
+        """Programs on all hosts, or some, that listen."""
+        relays = Relays(self, hosts or self.hosts, **how)
+        try:
+            relays.ready()
+            yield relays
+        finally:
+            relays.close()
+
     def quiet(self, seconds: float) -> bool:
         """Whether no process of a distribution runs on any host, within that time."""
         deadline = time.monotonic() + seconds
@@ -264,6 +286,73 @@ class Fleet:
                 return False
             time.sleep(0.1)
         return True
+
+
+class Relays:
+    """The programs of a distribution on some hosts, without Ansible: as step=start leaves them. alone: see relaying.py."""
+
+    def __init__(self, fleet: Fleet, hosts: t.Sequence[Host], alone: float = 60.0, **more: t.Any) -> None:
+        self.fleet, self.hosts = fleet, hosts
+        looks = {
+            host.name: {
+                "address": host.address,
+                "port": 7446,
+                "platform": str(Platform.host()),
+                "order_by": "",
+                "images": {fleet.image: {}},
+            }
+            for host in hosts
+        }
+        for host in more.pop("holders", ()):
+            looks[host.name]["images"] = {fleet.image: fleet.described}
+        self.parts = make_parts(looks, {fleet.image: fleet.described}, Limits(timeout=60.0, **more))
+        self.began = time.monotonic()
+        self.processes = {host.name: self._start(host, alone) for host in hosts}
+
+    def _start(self, host: Host, alone: float) -> subprocess.Popen[bytes]:
+        options = EngineOptions.of({**host.variables, "snapshotter": "native"})
+        registry = RegistryOptions(plain_http=True, registry_config_dir=str(self.fleet.base), retries=0, progress_timeout=5.0)
+        request = {
+            "engine": options._asdict(), "registry": registry._asdict(), "todo": [self.fleet.image], "max_parallel": 2, "alone": alone,
+            "part": self.parts[host.name],
+        }  # fmt: skip
+        code = f"import sys;sys.path.insert(0,{str(ansible.COLLECTIONS)!r});from {relaying.__name__} import main;main()"
+        # The last argument is for those who look for it.
+        process = subprocess.Popen(
+            ["nsenter", "-t", str(host.pid), "-n", sys.executable, "-I", "-c", code, str(host.data)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdin
+        with process.stdin:
+            process.stdin.write(json.dumps(request).encode())
+        return process
+
+    def ready(self) -> None:
+        """All listen; the time counts from here."""
+        for process in self.processes.values():
+            assert process.stdout
+            assert process.stdout.readline() == b"ready\n"
+        self.began = time.monotonic()
+
+    def result(self, host: Host) -> t.Dict[str, t.Any]:
+        """Wait for it."""
+        part = self.parts[host.name]
+        with netns.entered(f"/proc/{host.pid}/ns/net"), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(90)
+            connection.connect(relaying.control_address(part["id"], part["me"]))
+            with connection.makefile("rb") as stream:
+                return t.cast(t.Dict[str, t.Any], json.loads(stream.readline()))
+
+    def results(self, *but: Host) -> t.Dict[str, t.Dict[str, t.Any]]:
+        return {host.name: self.result(host) for host in self.hosts if host not in but}
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            process.kill()
+            process.wait()
+            if process.stdout:
+                process.stdout.close()
 
 
 class Playing:

@@ -186,6 +186,7 @@ def _start(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any]:
         "registry": dict(registry_options(params)._asdict()),
         "todo": todo,
         "max_parallel": params["max_parallel"],
+        "alone": relaying.ALONE_SECONDS,
         "part": data,
     }
     program = put(engine.data_root, list(closure(relaying.__name__)))

@@ -37,8 +37,9 @@ if t.TYPE_CHECKING:
 
     from ...engine.api import Engine
 
-#: How long after the last request of another host it ends: when its result was fetched, and when nobody has asked for that.
-_ANSWERED_SECONDS, _ALONE_SECONDS = 5.0, 60.0
+#: How long after the last request of another host it ends when its result was fetched; and when nobody has asked for that.
+_ANSWERED_SECONDS = 5.0
+ALONE_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
 #: How long an image waits that another task is writing (seconds between tries).
 _PAUSE = 1.0
@@ -50,7 +51,7 @@ def control_address(part_id: str, number: int) -> str:
 
 
 def main() -> None:
-    """standard input: JSON with engine, registry (options), todo (names of images to pull), max_parallel and part."""
+    """standard input: JSON with engine, registry (options), todo (names of images to pull), max_parallel, alone (seconds) and part."""
     request = json.load(sys.stdin)
     part = Part.from_json(request["part"])
     for number in (signal.SIGHUP, signal.SIGINT):
@@ -108,7 +109,7 @@ class Relay:
             return True
         if self._done is None:
             return False
-        return now - max(self._server.busy, self._done) > (_ANSWERED_SECONDS if self._answered else _ALONE_SECONDS)
+        return now - max(self._server.busy, self._done) > (_ANSWERED_SECONDS if self._answered else self._request["alone"])
 
     # The images
 
