@@ -18,7 +18,7 @@ from ansible import constants as C
 from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible.utils.display import Display
 
-from ..plugin_utils.distribution.parts import Limits, forecast, images_of, make_parts, summary, undecided
+from ..plugin_utils.distribution.parts import Limits, forecast, images_of, make_parts, partakers, summary, undecided
 
 display = Display()
 _LOCAL_TMP: str = C.DEFAULT_LOCAL_TMP  # type: ignore[attr-defined]  # ansible-core makes its constants at run time
@@ -75,12 +75,13 @@ class ActionModule(NormalAction):
         parts = make_parts(looks, images, Limits(options["heads"], options["timeout"]))
         first = next(iter(parts.values()))
         size = sum(first["blobs"].values())
-        tls = _certificate() if options["tls"] else {}
+        tls = certificate() if options["tls"] else {}
         self._write(first["id"], {"parts": {name: {**part, **tls} for name, part in parts.items()}, "size": size})
         return {
             "changed": False,
             "plan": first["id"],
             "images": {name: image["digest"] for name, image in images.items()},
+            "hosts": partakers(looks, images, parts),
             "asked_registry": asked,
             "size": size,
         }
@@ -125,6 +126,8 @@ class ActionModule(NormalAction):
             host: dict(variables["hostvars"][host].get(name) or {"failed": True, "msg": "it was not reached"})
             for host in variables["ansible_play_batch"]
         }
+        # Those that had nothing to do.
+        found = {host: {} if one.get("skipped") else one for host, one in found.items()}
         if self._task.check_mode:
             lines = forecast(found, rate)
             result: Json = {"changed": False, "table": lines}
@@ -145,7 +148,7 @@ def _spec() -> Json:
     return found
 
 
-def _certificate() -> t.Dict[str, str]:
+def certificate() -> t.Dict[str, str]:
     """A certificate of its own authority, for a day, and its key: all hosts of the play have it, and nobody else."""
     import datetime
 

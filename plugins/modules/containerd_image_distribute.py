@@ -112,6 +112,10 @@ plan:
   description: The name of the plan, for the next steps.
   returned: with O(step=plan)
   type: str
+hosts:
+  description: The hosts that get something, and those that may be asked for it; with O(step=report) the results of all.
+  returned: with O(step=plan) and O(step=report)
+  type: raw
 bytes:
   description: How many bytes came; in check mode, how many would come.
   returned: with O(step=wait), and O(step=start) in check mode

@@ -21,7 +21,7 @@ import tempfile
 import time
 import typing as t
 
-from ansible_collections.fleet.containerd.plugins.module_utils.kernel.engines import EngineOptions
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.engines import EngineOptions, open_engine
 from ansible_collections.fleet.containerd.plugins.module_utils.network import netns
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
@@ -74,11 +74,10 @@ class Namespace:
         for where, link in ((self, "uplink"), (self.switch, self.name)):
             assert where
             if rate:
-                # starts: tc
                 where.run("tc", "qdisc", "replace", "dev", link, "root", "tbf", "rate", rate, "burst", "32kb", "limit", "256kb")
 
     def run(self, *command: str) -> str:
-        # starts: nsenter (and sh, ip, tc)
+        # starts: nsenter (and sh, ip, tc, nft, curl)
         return subprocess.run(["nsenter", "-t", str(self.pid), "-n", *command], check=True, capture_output=True, text=True).stdout
 
     def vanish(self) -> None:
@@ -113,6 +112,11 @@ class Host(Namespace):
             (self.base / "daemon").mkdir()
             self.daemon = Daemon(version, self.base / "daemon").start()
             self.variables.update(engine="containerd", address=self.daemon.address)
+
+    @contextlib.contextmanager
+    def engine(self) -> t.Iterator[t.Any]:
+        with contextlib.closing(open_engine(EngineOptions.of({**self.variables, "snapshotter": "native"}))) as found:
+            yield found
 
     @property
     def processes(self) -> t.List[int]:
@@ -180,13 +184,13 @@ class Fleet:
 
     def serve(self) -> None:
         with (self.base / "registry.log").open("ab") as log:
+            # starts: nsenter (and docker-registry)
             self._serving = subprocess.Popen(
                 ["nsenter", "-t", str(self.registry.pid), "-n", "docker-registry", "serve", str(self.base / "registry.yml")],
                 stdout=log,
                 stderr=log,
                 env={"PATH": os.environ["PATH"], "OTEL_TRACES_EXPORTER": "none"},
             )
-        # starts: curl
         probe = f"for i in $(seq 200); do curl -s http://{REGISTRY}:5000/v2/ >/dev/null && exit 0; sleep 0.05; done; exit 1"
         self.registry.run("sh", "-c", probe)
 

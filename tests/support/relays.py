@@ -12,7 +12,7 @@ import time
 import typing as t
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
-from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError, Unavailable
 from ansible_collections.fleet.containerd.plugins.module_utils.image.inspect import is_stored
 from ansible_collections.fleet.containerd.plugins.module_utils.image.pull import PullResult
 from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import Selection, walk
@@ -24,6 +24,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.relay.peers impor
 from ansible_collections.fleet.containerd.plugins.module_utils.relay.server import Server, listen
 from ansible_collections.fleet.containerd.plugins.module_utils.relay.shelf import Shelf
 from ansible_collections.fleet.containerd.plugins.module_utils.relay.source import NeighbourSource
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.image.relaying import contexts
 
 from .client import LayoutClient, pull
 from .images import Layout
@@ -39,8 +40,6 @@ class SlowClient(LayoutClient):
     rate, gone = 0.0, False
 
     def fetch(self, reference: Reference, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
-        from ansible_collections.fleet.containerd.plugins.module_utils.errors import Unavailable
-
         for data in super().fetch(reference, descriptor, offset):
             for begin in range(0, len(data), 4096):
                 if self.gone:
@@ -61,12 +60,13 @@ class Node:
         part = play.part(number, sources)
         there = [digest for digest in part.blobs if is_stored(self.engine.content, digest)]
         self.shelf = Shelf(self.engine.content, part.blobs, there, part.piece, part.secret)
-        self.peers = Peers(part)
+        self._server_tls, client_tls = contexts(part)
+        self.peers = Peers(part, client_tls)
         self.part = part
 
     def serve(self) -> None:
         peer = self.part.peers[self.number]
-        self.server = Server(listen(peer.address, peer.port), self.shelf, self.number, self.part.secret)
+        self.server = Server(listen(peer.address, peer.port), self.shelf, self.number, self.part.secret, self._server_tls)
         self.server.start()
 
     def pull(self) -> None:
@@ -98,6 +98,7 @@ class Play:
     ) -> None:
         self.base, self.layout, self.top, self.piece, self.port = base, layout, top, piece, port
         self.nodes: t.List[Node] = []
+        self.certificate, self.key = "", ""
         tree = walk(
             lambda one: layout.read({"digest": one.digest}), Descriptor.from_json(dict(top), "top"), Selection((AMD64,)).choose
         )
@@ -112,7 +113,9 @@ class Play:
     def part(self, number: int, sources: t.Sequence[int]) -> Part:
         peers = {one: Peer(f"h{one}", f"127.77.0.{one + 1}", self.port) for one in range(40)}
         image = ImagePart(NAME, Descriptor.from_json(dict(self.top), "top"), tuple(sources), ())
-        return Part("play", number, SECRET, self.piece, 60.0, peers, (image,), self.blobs, self.documents)
+        return Part(
+            "play", number, SECRET, self.piece, 60.0, peers, (image,), self.blobs, self.documents, self.certificate, self.key
+        )
 
     def add(self, *sources: int, serving: bool = True) -> Node:
         """Another host, with its sources in order."""

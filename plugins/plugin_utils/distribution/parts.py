@@ -98,6 +98,18 @@ def make_parts(looks: t.Mapping[str, Json], images: t.Mapping[str, Json], limits
     return parts
 
 
+def partakers(looks: t.Mapping[str, Json], images: t.Mapping[str, Json], parts: t.Mapping[str, Json]) -> t.List[str]:
+    """The hosts that get something, and those that may be asked for it."""
+    names = {part["me"]: name for name, part in parts.items()}
+    found: t.Set[str] = set()
+    for name, look in looks.items():
+        for row in parts[name]["images"]:
+            have = look["images"][row["name"]]
+            if not have or have["digest"] != images[row["name"]]["digest"] or not have["done"]:
+                found.update([name, *(names[one] for one in (*row["sources"], *row["last"]))])
+    return [name for name in looks if name in found]
+
+
 # Results
 
 

@@ -196,7 +196,8 @@ def _start(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any]:
     line = start_serving(name, "The distribution of images", command, json.dumps(request).encode(), _START_SECONDS).decode()
     if line != "ready":
         raise FailedPrecondition(line.partition(" ")[2])
-    return {"changed": bool(todo), "todo": todo}
+    # What changes the host is told by the step that waits for it.
+    return {"changed": False, "todo": todo}
 
 
 def _wait(params: t.Mapping[str, t.Any], _engine: Engine) -> t.Dict[str, t.Any]:

@@ -13,6 +13,7 @@ from ansible_collections.fleet.containerd.plugins.plugin_utils.distribution.part
     forecast,
     images_of,
     make_parts,
+    partakers,
     summary,
     undecided,
 )
@@ -70,6 +71,18 @@ def test_what_hosts_of_several_platforms_have_is_put_together() -> None:
     parts = make_parts(looks, found, Limits())
     assert parts["c"]["images"][0]["sources"] == [parts["a"]["me"]]
     assert OTHER not in parts["c"]["blobs"]
+
+
+def test_hosts_that_are_done_and_that_nobody_asks_take_no_part() -> None:
+    have = image(amd64=[MANIFEST, CONFIG, LAYER])
+    looks = {f"h{number}": look(number, have) for number in range(9)}
+    images = images_of(looks, {}, [NAME])
+    assert partakers(looks, images, make_parts(looks, images, Limits())) == []
+    looks["h4"] = look(4)
+    assert partakers(looks, images, make_parts(looks, images, Limits())) == ["h0", "h1", "h2", "h3", "h4"]
+    # It has all blobs, and is not unpacked.
+    looks["h4"], looks["h8"] = look(4, have), look(8, {**have, "done": False})
+    assert partakers(looks, images, make_parts(looks, images, Limits())) == ["h8"]
 
 
 def test_the_summary_says_what_came_from_where_and_who_failed() -> None:

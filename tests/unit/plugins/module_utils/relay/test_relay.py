@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import random
 import socket
@@ -13,6 +14,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.action.containerd_image_distribute import certificate
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import Unavailable
 from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import ingest_ref
 from ansible_collections.fleet.containerd.plugins.module_utils.relay import wire
@@ -218,3 +220,21 @@ def test_the_secret_does_not_cross_the_network() -> None:
     assert SECRET not in request.text(SECRET)
     # Nor does one proof open another blob.
     assert request.text(SECRET)[-70:] != request._replace(offset=1).text(SECRET)[-70:]
+
+
+def test_with_tls_only_hosts_with_the_certificate_of_the_play_get_an_answer(play: Play) -> None:
+    made, other = certificate(), certificate()
+    play.certificate, play.key = made["certificate"], made["key"]
+    play.add(), play.add(0)
+    play.pull()
+    complete(play)
+    assert copies(play) == 1.0
+    address, request = ("127.77.0.1", play.port), wire.Request(str(play.layers[0].digest), 0, 1).text(SECRET)
+    with contextlib.suppress(ConnectionResetError), socket.create_connection(address, timeout=10) as plain:
+        plain.sendall(request)
+        assert b"200" not in plain.recv(1000)
+    play.certificate, play.key = other["certificate"], other["key"]
+    stranger = play.add(0, serving=False)
+    stranger.pull()
+    complete(play, 2)
+    assert set(stranger.peers.bytes) == {"registry"}
