@@ -27,30 +27,40 @@ class Change(t.NamedTuple):
 
 
 class Pace:
-    """The pace of one blob. piece: bytes. clock: seconds."""
+    """The pace of one blob. piece: bytes. clock: seconds. blame: a host that turned out to be slow, when another one was tried."""
 
     def __init__(self, piece: int, clock: t.Callable[[], float] = time.monotonic) -> None:
         self._least, self._clock = _PIECES * piece, clock
         self._since, self._begun, self._before, self._own = clock(), 0, 0.0, False
+        self._present = self._tried = -1
+        self.blame: t.Optional[int] = None
 
-    def begin(self, position: int) -> None:
+    def begin(self, number: int, position: int) -> None:
         """A host begins to send."""
-        self._since, self._begun = self._clock(), position
+        self._present, self._since, self._begun = number, self._clock(), position
 
-    def change(self, position: int, places: t.Sequence[t.Tuple[int, int]], known: t.Container[int]) -> t.Optional[Change]:
-        """None to go on. places: numbers and offsets of the present host, its source, the source of that. known: who can be asked."""
+    def change(self, position: int, places: t.Sequence[t.Tuple[int, int]], others: t.Sequence[int]) -> t.Optional[Change]:
+        """None to go on. places: numbers and offsets of the present host, its source, the source of that. others: who can be
+        asked, in order.
+        """
         seconds = self._clock() - self._since
         if self._own or not places or seconds < (_TRIAL_SECONDS if self._before else _LEAST_SECONDS):
             return None
         pace = (position - self._begun) / seconds
-        if self._before and pace < self._before * _GAIN:
-            self._own = True
-            return None
-        self._before = 0.0
+        if self._before:
+            helped, self._before = pace >= self._before * _GAIN, 0.0
+            if not helped:
+                self._own = True
+                return Change(self._tried, False) if self._tried >= 0 else None
+            self.blame = self._tried if self._tried >= 0 else None
         present = max(position, places[0][1])
-        for number, offset in places[1:]:
-            slow = offset - present > max(self._least, pace * _AHEAD_SECONDS)
-            if number in known and (slow or present - position > max(self._least, pace * _LAG_SECONDS)):
-                self._before = pace
+        far = present + max(self._least, pace * _AHEAD_SECONDS)
+        slow = any(offset > far for _number, offset in places[1:])
+        if not slow and present - position <= max(self._least, pace * _LAG_SECONDS):
+            return None
+        behind = {number for number, offset in places[1:] if offset <= far} if slow else set()
+        for number in others:
+            if number != self._present and number not in behind:
+                self._before, self._tried = pace, -1 if slow else self._present
                 return Change(number, slow)
         return None

@@ -67,14 +67,17 @@ class Peers:
         with self._lock:
             self.bytes[name] = self.bytes.get(name, 0) + size
 
-    def choose(self, sources: t.Sequence[int], last: t.Sequence[int], digest: Digest) -> t.Optional[int]:
-        """Whom to ask for a blob; None for the registry."""
+    def able(self, asked: t.Sequence[int], digest: Digest) -> t.List[int]:
+        """Who of them can be asked for a blob, those that are slow last."""
         now = time.monotonic()
         with self._lock:
-            asked = [*last, *sources] if self.slow else sources
             never = self._bad | self._lacking
-            able = [one for one in asked if (one, digest) not in never and self._until.get(one, 0.0) <= now]
-            return next((one for one in able if one not in self._avoided), able[0] if able else None)
+            found = [one for one in asked if (one, digest) not in never and self._until.get(one, 0.0) <= now]
+            return sorted(found, key=lambda one: one in self._avoided)
+
+    def choose(self, sources: t.Sequence[int], last: t.Sequence[int], digest: Digest) -> t.Optional[int]:
+        """Whom to ask for a blob; None for the registry."""
+        return next(iter(self.able([*last, *sources] if self.slow else sources, digest)), None)
 
     def left(self, number: int, why: str, seconds: float = _GONE_SECONDS) -> None:
         """It is not asked for so long."""

@@ -42,7 +42,7 @@ def listen(address: str, port: int) -> socket.socket:
             last = error
     if last and last.errno == 98:
         raise Unavailable(f"port: {address} has no free port from {port} to {port + wire.PORTS - 1}: give another port")
-    raise from_os_error(last or OSError(), f"address: listening on {address}")
+    raise from_os_error(last or OSError(), f"listen: listening on {address}")
 
 
 class Server:

@@ -157,7 +157,7 @@ class NeighbourSource:
     ) -> t.Generator[t.Tuple[bytes, bytes], None, t.Optional[Change]]:
         """Returns who is to be asked instead; None for an end."""
         name, digest = self._peers.name(number), arrival.descriptor.digest
-        pace.begin(arrival.position)
+        pace.begin(number, arrival.position)
         try:
             while arrival.left:
                 kind, data = wire.read_frame(stream.frames)
@@ -168,7 +168,11 @@ class NeighbourSource:
                     yield piece, made
                 elif kind == wire.AHEAD:
                     arrival.blob.places = wire.places_of(data)
-                    change = pace.change(arrival.position, arrival.blob.places, self._part.peers)
+                    able = self._peers.able(self._image.sources, digest)
+                    change = pace.change(arrival.position, arrival.blob.places, able)
+                    if pace.blame is not None:
+                        self._peers.avoid(pace.blame)
+                        pace.blame = None
                     if change:
                         return change
                 else:
