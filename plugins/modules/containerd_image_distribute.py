@@ -96,6 +96,13 @@ seealso:
 """
 
 EXAMPLES = r"""
+- name: Have an image on all hosts of the play, by one copy from the registry
+  ansible.builtin.include_role:
+    name: fleet.containerd.image_distribute
+  vars:
+    image_distribute_images:
+      - registry.example.com/team/app:2.1
+
 - name: Tell which of the images a host has
   fleet.containerd.containerd_image_distribute:
     step: look

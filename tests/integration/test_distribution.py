@@ -14,6 +14,7 @@ import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Image
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
+from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.fleet import Fleet, Host, a_fleet
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, tar_of
 
@@ -72,7 +73,7 @@ def test_a_play(fleet: Fleet) -> None:
     assert "PRIVATE KEY" not in done.output
 
     asked = fleet.registry.sent()
-    again = fleet.play()
+    again = fleet.play(tasks=examples_of("containerd_image_distribute", {"registry.example.com/team/app:2.1": fleet.image}))
     assert "changed=0" in again.output
     assert "changed=1" not in again.output
     assert fleet.registry.sent() - asked < 10_000

@@ -208,7 +208,9 @@ class Fleet:
 
     # Plays
 
-    def write(self, base: pathlib.Path, variables: t.Mapping[str, t.Any], hosts: t.Sequence[Host]) -> t.List[str]:
+    def write(
+        self, base: pathlib.Path, variables: t.Mapping[str, t.Any], hosts: t.Sequence[Host], tasks: t.Sequence[t.Any]
+    ) -> t.List[str]:
         """Inventory and playbook below base; the arguments of ansible-playbook."""
         common = {
             "ansible_connection": "enter",
@@ -220,11 +222,12 @@ class Fleet:
         (base / "inventory.json").write_text(json.dumps(inventory))
         defaults = {name: f"{{{{ {name} | default(omit) }}}}" for name in ("engine", "address", "data_root", "state_root")}
         defaults.update(snapshotter="native", plain_http=True, registry_config_dir=str(self.base), retries=0)
+        role = {"role": ROLE, "image_distribute_images": [self.image], **variables}
         play = {
             "hosts": "all",
             "gather_facts": False,
             "module_defaults": {"group/fleet.containerd.containerd": defaults},
-            "roles": [{"role": ROLE, "image_distribute_images": [self.image], **variables}],
+            **({"tasks": tasks} if tasks else {"roles": [role]}),
         }
         (base / "play.json").write_text(json.dumps([play]))
         return ["-i", str(base / "inventory.json"), str(base / "play.json")]
@@ -232,13 +235,11 @@ class Fleet:
     image = f"{_NAME}:1"
 
     @contextlib.contextmanager
-    def playing(
-        self, *arguments: str, forks: int = 5, hosts: t.Optional[t.Sequence[Host]] = None, **variables: t.Any
-    ) -> t.Iterator[Playing]:
-        """A play that runs. variables: of the role, without its name."""
+    def playing(self, *arguments: str, forks: int = 5, tasks: t.Sequence[t.Any] = (), **variables: t.Any) -> t.Iterator[Playing]:
+        """A play that runs. variables: of the role, without its name. tasks: instead of the role."""
         base = pathlib.Path(tempfile.mkdtemp(prefix="fleet-play-"))
         (base / "results").touch()
-        command = self.write(base, {f"image_distribute_{key}": value for key, value in variables.items()}, hosts or self.hosts)
+        command = self.write(base, {f"image_distribute_{key}": value for key, value in variables.items()}, self.hosts, tasks)
         environment = {
             **ansible._environment(base, base / "results"),
             "ANSIBLE_CONNECTION_PLUGINS": str(pathlib.Path(__file__).parent / "connection_plugins"),
@@ -281,6 +282,11 @@ class Fleet:
             yield relays
         finally:
             relays.close()
+
+    def ping(self) -> None:
+        """One trivial task on all hosts."""
+        with self.playing(tasks=[{"ansible.builtin.ping": {}}]) as playing:
+            playing.end()
 
     def quiet(self, seconds: float) -> bool:
         """Whether no process of a distribution runs on any host, within that time."""

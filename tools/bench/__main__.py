@@ -14,7 +14,7 @@ import platform
 import sys
 import typing as t
 
-from . import chart, images, networks, playbooks, rows
+from . import chart, distribution, images, networks, playbooks, rows
 from .corpus import ROOT
 
 GROUPS: t.Dict[str, t.Callable[[int], t.List[rows.Row]]] = {
@@ -31,6 +31,7 @@ GROUPS: t.Dict[str, t.Callable[[int], t.List[rows.Row]]] = {
     "P11": networks.on_a_host_of_its_own("starts"),
     "P12": networks.on_a_host_of_its_own("attaching"),
     "P13": networks.on_a_host_of_its_own("noop"),
+    "P14": distribution.distribution,
 }
 
 
