@@ -96,6 +96,18 @@ def test_every_host_by_itself(fleet: Fleet) -> None:
 
 
 @pytest.mark.parametrize("fleet", [""], indirect=True, ids=["embedded"])
+def test_a_pull_through_cache_that_is_there_is_used_in_waves(fleet: Fleet) -> None:
+    fleet.add_cache(fleet.hosts[2])
+    before = fleet.registry.sent()
+    done = fleet.play(method="mirror")
+    assert fleet.registry.sent() - before < 1.5 * fleet.size
+    assert all(image_on(fleet, host) for host in fleet.hosts)
+    (first, *_others) = done.of("Fetch the images by the mirrors of the host")
+    assert set(first["images"][0]["pulled"]["served_by"].values()) == {f"http://{fleet.hosts[2].address}:5000"}
+    assert "changed=0" in fleet.play(method="mirror").output
+
+
+@pytest.mark.parametrize("fleet", [""], indirect=True, ids=["embedded"])
 def test_a_host_that_fails_fails_alone_and_a_controller_that_is_killed_leaves_nothing(fleet: Fleet) -> None:
     fleet.hosts[1].data.write_text("no directory")
     failed = fleet.play(failing=True)

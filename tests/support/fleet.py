@@ -170,29 +170,47 @@ class Fleet:
         self.described = describe(read, Descriptor.from_json(dict(top), "top"), [Platform.host()])
         self.registry = Namespace("reg", REGISTRY, self.switch, rate)
         self._stack.callback(self.registry.close)
-        config = {
-            "version": 0.1,
-            "storage": {"filesystem": {"rootdirectory": str(storage)}},
-            "http": {"addr": f"{REGISTRY}:5000", "secret": "x"},
-        }
-        (self.base / "registry.yml").write_text(json.dumps(config))
+        self._configure("registry", REGISTRY, str(storage))
         self.serve()
         self._stack.callback(self.stop_registry)
 
     def push(self, pushing: Registry, layout: Layout, top: t.Mapping[str, t.Any], tag: str) -> None:
         pushing.push(layout.path, top, "team/app", tag)
 
+    def _configure(self, name: str, address: str, storage: str, **more: t.Any) -> None:
+        config = {
+            "version": 0.1,
+            "storage": {"filesystem": {"rootdirectory": storage}},
+            "http": {"addr": f"{address}:5000", "secret": "only for tests"},
+            **more,
+        }
+        (self.base / f"{name}.yml").write_text(json.dumps(config))
+
     def serve(self) -> None:
-        with (self.base / "registry.log").open("ab") as log:
+        self._serving = self._run_registry("registry", self.registry)
+
+    def _run_registry(self, name: str, where: Namespace) -> subprocess.Popen[bytes]:
+        with (self.base / f"{name}.log").open("ab") as log:
             # starts: nsenter (and docker-registry)
-            self._serving = subprocess.Popen(
-                ["nsenter", "-t", str(self.registry.pid), "-n", "docker-registry", "serve", str(self.base / "registry.yml")],
+            process = subprocess.Popen(
+                ["nsenter", "-t", str(where.pid), "-n", "docker-registry", "serve", str(self.base / f"{name}.yml")],
                 stdout=log,
                 stderr=log,
                 env={"PATH": os.environ["PATH"], "OTEL_TRACES_EXPORTER": "none"},
             )
-        probe = f"for i in $(seq 200); do curl -s http://{REGISTRY}:5000/v2/ >/dev/null && exit 0; sleep 0.05; done; exit 1"
-        self.registry.run("sh", "-c", probe)
+        probe = f"for i in $(seq 200); do curl -s http://{where.address}:5000/v2/ >/dev/null && exit 0; sleep 0.05; done; exit 1"
+        where.run("sh", "-c", probe)
+        return process
+
+    def add_cache(self, host: Host) -> None:
+        """A pull-through cache on a host, and hosts.toml files that name it."""
+        self._configure("cache", host.address, str(self.base / "cache"), proxy={"remoteurl": f"http://{REGISTRY}:5000"})
+        process = self._run_registry("cache", host)
+        self._stack.callback(process.wait)
+        self._stack.callback(process.kill)
+        (directory := self.base / f"{REGISTRY}_5000_").mkdir()
+        text = f'server = "http://{REGISTRY}:5000"\n[host."http://{host.address}:5000"]\ncapabilities = ["pull", "resolve"]\n'
+        (directory / "hosts.toml").write_text(text)
 
     def stop_registry(self) -> None:
         if self._serving:
