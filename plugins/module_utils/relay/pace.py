@@ -1,21 +1,23 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the host that a blob comes from is too slow, so that one before it has to be asked (docs/adr/0050)."""
+"""Whether the host that a blob comes from is too slow, so that another one has to be asked (docs/adr/0050).
+
+Rates are compared, not offsets alone: a host that began later than another one is behind it all the time, and is not slow.
+"""
 
 from __future__ import annotations
 
 import time
 import typing as t
 
-#: A host is slow when those before it are ahead of it by what comes here in so many seconds.
-_AHEAD_SECONDS = 0.5
-#: The way from it is, when it is ahead of us by what comes in so many seconds; or our own way.
-_LAG_SECONDS = 1.0
-#: But by this many pieces at least: so much may be on the way.
-_PIECES = 4
-#: The pace is that of at least so many seconds.
-_LEAST_SECONDS = 0.4
-#: A change has to make it so much faster within so many seconds; else it is this host that is slow.
+if t.TYPE_CHECKING:
+    from .wire import Place
+
+#: Slow is less than this part of what others get. A chain shares a rate; two hosts at one source have half of it.
+_SLOW = 0.4
+#: And to be behind by what comes in so many seconds, but by so many pieces at least: so much may be on the way.
+_SECONDS, _PIECES = 0.5, 4
+#: A change of the host has to make it so much faster within so many seconds; else it is this host that is slow.
 _GAIN, _TRIAL_SECONDS = 1.3, 1.0
 
 
@@ -39,28 +41,36 @@ class Pace:
         """A host begins to send."""
         self._present, self._since, self._begun = number, self._clock(), position
 
-    def change(self, position: int, places: t.Sequence[t.Tuple[int, int]], others: t.Sequence[int]) -> t.Optional[Change]:
-        """None to go on. places: numbers and offsets of the present host, its source, the source of that. others: who can be
-        asked, in order.
+    def change(self, own: Place, places: t.Sequence[Place], others: t.Sequence[int]) -> t.Optional[Change]:
+        """None to go on. own: where this host is. places: the present host, its source, the source of that. others: who can be asked,
+        in order.
         """
-        seconds = self._clock() - self._since
-        if self._own or not places or seconds < (_TRIAL_SECONDS if self._before else _LEAST_SECONDS):
+        if self._own or not places:
             return None
-        pace = (position - self._begun) / seconds
         if self._before:
-            helped, self._before = pace >= self._before * _GAIN, 0.0
-            if not helped:
-                self._own = True
-                return Change(self._tried, False) if self._tried >= 0 else None
-            self.blame = self._tried if self._tried >= 0 else None
-        present = max(position, places[0][1])
-        far = present + max(self._least, pace * _AHEAD_SECONDS)
-        slow = any(offset > far for _number, offset in places[1:])
-        if not slow and present - position <= max(self._least, pace * _LAG_SECONDS):
+            return self._judged(own)
+        present, *before = places
+        far = max(own.offset, present.offset) + max(self._least, int(present.rate * _SECONDS))
+        faster = {one.host for one in before if one.offset > far and present.rate and present.rate < one.rate * _SLOW}
+        behind = present.offset - own.offset > max(self._least, own.rate * _SECONDS)
+        if not faster and not (behind and own.rate and own.rate < present.rate * _SLOW):
             return None
-        behind = {number for number, offset in places[1:] if offset <= far} if slow else set()
+        bad = {one.host for one in before} - faster if faster else set()
         for number in others:
-            if number != self._present and number not in behind:
-                self._before, self._tried = pace, -1 if slow else self._present
-                return Change(number, slow)
+            if number != self._present and number not in bad:
+                self._before, self._tried = float(own.rate), -1 if faster else self._present
+                return Change(number, bool(faster))
         return None
+
+    def _judged(self, own: Place) -> t.Optional[Change]:
+        """Whether the last change has helped. If not, we are slow ourselves, and go back."""
+        seconds = self._clock() - self._since
+        if seconds < _TRIAL_SECONDS:
+            return None
+        helped = (own.offset - self._begun) / seconds >= self._before * _GAIN
+        self._before = 0.0
+        if helped:
+            self.blame = self._tried if self._tried >= 0 else None
+            return None
+        self._own = True
+        return Change(self._tried, False) if self._tried >= 0 else None

@@ -22,7 +22,7 @@ if t.TYPE_CHECKING:
 #: How long a host that is gone is not asked (seconds); it may have been a link.
 _GONE_SECONDS = 30.0
 #: How long to wait for a host where no process listens yet, from our own start; and after that, how often it is tried.
-_START_SECONDS, _AGAIN_SECONDS = 5.0, 1.0
+_START_SECONDS, _AGAIN_SECONDS = 10.0, 1.0
 _PAUSE = 0.05
 REGISTRY = "registry"
 

@@ -23,6 +23,8 @@ if t.TYPE_CHECKING:
 _BLOCK = 1024 * 1024
 #: How often a file is looked at that lags behind what was written to it, as another process writes it.
 _LOOK_SECONDS = 0.005
+#: A rate is that of so many seconds; the first one that is told is that of at least so many.
+_WINDOW_SECONDS, _FIRST_SECONDS = 1.0, 0.4
 #: How many of those before it a host tells of.
 _PLACES = 4
 
@@ -45,20 +47,39 @@ class Blob:
         self.valid, self.life, self.failed = size if there else 0, 0, False
         self.there, self.arriving = there, False
         self.tags: t.Dict[int, bytes] = {}
-        self.places: t.List[t.Tuple[int, int]] = []
+        self.places: t.List[wire.Place] = []
+        self._mark, self._rate = (time.monotonic(), 0), 0
         self.changed = threading.Condition()
 
     def begin(self, descriptor: Descriptor, offset: int) -> None:
         """It arrives from offset on."""
         with self.changed:
             self.descriptor, self.valid, self.arriving, self.failed = descriptor, offset, True, False
+            self._mark, self._rate = (time.monotonic(), offset), 0
             self.changed.notify_all()
 
     def advance(self, end: int, tag: bytes) -> None:
         """The piece up to end is on the disk."""
         with self.changed:
             self.valid, self.tags[end] = end, tag
+            self._measure(end == self.descriptor.size)
             self.changed.notify_all()
+
+    @property
+    def rate(self) -> int:
+        """At which it comes, or has come (bytes a second); 0 where it did not come, or it is too early to tell."""
+        with self.changed:
+            if self.arriving and self.valid < self.descriptor.size:
+                self._measure(False)
+            return self._rate
+
+    def _measure(self, last: bool) -> None:
+        now, (since, begin) = time.monotonic(), self._mark
+        seconds = now - since
+        if seconds >= _WINDOW_SECONDS or (not self._rate and seconds >= _FIRST_SECONDS) or (last and not self._rate):
+            self._rate = int((self.valid - begin) / max(seconds, _LOOK_SECONDS))
+            # Until the window is over, what came first counts in it, too.
+            self._mark = (now, self.valid) if seconds >= _WINDOW_SECONDS else self._mark
 
     def forget(self) -> None:
         """What came was not the blob."""
@@ -155,7 +176,7 @@ class Shelf:
                 if time.monotonic() >= beat:
                     beat = time.monotonic() + wire.BEAT
                     self.look(blob)
-                    yield wire.ahead([(me, blob.valid), *blob.places[:_PLACES]])
+                    yield wire.ahead([wire.Place(me, blob.valid, blob.rate), *blob.places[:_PLACES]])
                 if not piece:
                     reading.wait(beat - time.monotonic())
         finally:

@@ -169,7 +169,8 @@ class NeighbourSource:
                 elif kind == wire.AHEAD:
                     arrival.blob.places = wire.places_of(data)
                     able = self._peers.able(self._image.sources, digest)
-                    change = pace.change(arrival.position, arrival.blob.places, able)
+                    own = wire.Place(self._part.me, arrival.position, arrival.blob.rate)
+                    change = pace.change(own, arrival.blob.places, able)
                     if pace.blame is not None:
                         self._peers.avoid(pace.blame)
                         pace.blame = None

@@ -72,8 +72,16 @@ def frame(kind: bytes, data: bytes) -> bytes:
     return kind + len(data).to_bytes(4, "big") + data
 
 
-def ahead(places: t.Sequence[t.Tuple[int, int]]) -> bytes:
-    """A frame that says how far hosts are with the blob: the sender, its source, the source of that."""
+class Place(t.NamedTuple):
+    """How far a host is with a blob. rate: bytes a second at which it comes to that host; 0 where it does not come, or it is too early."""
+
+    host: int
+    offset: int
+    rate: int = 0
+
+
+def ahead(places: t.Sequence[Place]) -> bytes:
+    """A frame that says how far hosts are: the sender, its source, the source of that."""
     return frame(AHEAD, json.dumps(places).encode())
 
 
@@ -91,10 +99,10 @@ def read_frame(stream: t.BinaryIO) -> t.Tuple[bytes, bytes]:
     return kind, data
 
 
-def places_of(data: bytes) -> t.List[t.Tuple[int, int]]:
+def places_of(data: bytes) -> t.List[Place]:
     """What a frame AHEAD says. DataLoss for what is none."""
     try:
-        return [(int(host), int(offset)) for host, offset in json.loads(data)]
+        return [Place(int(host), int(offset), int(rate)) for host, offset, rate in json.loads(data)]
     except (ValueError, TypeError) as error:
         raise DataLoss("it sent something else than where it is") from error
 
