@@ -125,7 +125,9 @@ def test_a_full_disk_is_one_hosts_trouble(fleet: Fleet) -> None:
 
 def test_a_port_that_is_dropped_costs_a_second(fleet: Fleet) -> None:
     before, closed = fleet.registry.sent(), fleet.hosts[1]
-    rules = "table inet t { chain c { type filter hook input priority 0; tcp dport 7446-7449 drop; } }"
+    rules = (
+        "add table inet t; add chain inet t c { type filter hook input priority 0; }; add rule inet t c tcp dport 7446-7449 drop"
+    )
     closed.run("nft", rules)
     with fleet.relaying() as relays:
         results = relays.results()

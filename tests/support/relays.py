@@ -67,6 +67,7 @@ class Node:
     def serve(self) -> None:
         peer = self.part.peers[self.number]
         self.server = Server(listen(peer.address, peer.port), self.shelf, self.number, self.part.secret, self._server_tls)
+        self.server.slow = lambda: self.peers.slow
         self.server.start()
 
     def pull(self) -> None:

@@ -17,8 +17,10 @@ if t.TYPE_CHECKING:
 _SLOW = 0.4
 #: And to be behind by what comes in so many seconds, but by so many pieces at least: so much may be on the way.
 _SECONDS, _PIECES = 0.5, 4
+#: And that for so long: a busy processor makes anybody slow for a moment.
+_LASTING_SECONDS = 0.5
 #: A change of the host has to make it so much faster within so many seconds; else it is this host that is slow.
-_GAIN, _TRIAL_SECONDS = 1.3, 1.0
+_GAIN, _TRIAL_SECONDS = 1.3, 2.0
 
 
 class Change(t.NamedTuple):
@@ -33,13 +35,13 @@ class Pace:
 
     def __init__(self, piece: int, clock: t.Callable[[], float] = time.monotonic) -> None:
         self._least, self._clock = _PIECES * piece, clock
-        self._since, self._begun, self._before, self._own = clock(), 0, 0.0, False
+        self._since, self._doubt, self._before, self._own = clock(), 0.0, 0.0, False
         self._present = self._tried = -1
         self.blame: t.Optional[int] = None
 
-    def begin(self, number: int, position: int) -> None:
+    def begin(self, number: int) -> None:
         """A host begins to send."""
-        self._present, self._since, self._begun = number, self._clock(), position
+        self._present, self._since, self._doubt = number, self._clock(), 0.0
 
     def change(self, own: Place, places: t.Sequence[Place], others: t.Sequence[int]) -> t.Optional[Change]:
         """None to go on. own: where this host is. places: the present host, its source, the source of that. others: who can be asked,
@@ -54,6 +56,10 @@ class Pace:
         faster = {one.host for one in before if one.offset > far and present.rate and present.rate < one.rate * _SLOW}
         behind = present.offset - own.offset > max(self._least, own.rate * _SECONDS)
         if not faster and not (behind and own.rate and own.rate < present.rate * _SLOW):
+            self._doubt = 0.0
+            return None
+        self._doubt = self._doubt or self._clock()
+        if self._clock() - self._doubt < _LASTING_SECONDS:
             return None
         bad = {one.host for one in before} - faster if faster else set()
         for number in others:
@@ -64,10 +70,9 @@ class Pace:
 
     def _judged(self, own: Place) -> t.Optional[Change]:
         """Whether the last change has helped. If not, we are slow ourselves, and go back."""
-        seconds = self._clock() - self._since
-        if seconds < _TRIAL_SECONDS:
+        if self._clock() - self._since < _TRIAL_SECONDS:
             return None
-        helped = (own.offset - self._begun) / seconds >= self._before * _GAIN
+        helped = own.rate >= self._before * _GAIN
         self._before = 0.0
         if helped:
             self.blame = self._tried if self._tried >= 0 else None

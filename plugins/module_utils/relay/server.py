@@ -46,7 +46,11 @@ def listen(address: str, port: int) -> socket.socket:
 
 
 class Server:
-    """Answers requests with threads. busy: when somebody was answered last (monotonic), now if somebody is."""
+    """Answers requests with threads. busy: when somebody was answered last (monotonic), now if somebody is.
+
+    slow: whether this host was told that it is slow. Then it fetches from those at the end of its chain, and passes on only what is
+    complete: so hosts never wait for each other in a circle.
+    """
 
     def __init__(
         self, listener: socket.socket, shelf: Shelf, me: int, secret: bytes, tls: t.Optional[ssl.SSLContext] = None
@@ -58,6 +62,7 @@ class Server:
         self._slow: t.Set[int] = set()
         self._last = time.monotonic()
         self.sent = 0
+        self.slow: t.Callable[[], bool] = lambda: False
 
     @property
     def busy(self) -> float:
@@ -103,6 +108,8 @@ class Server:
                 self._slow.add(request.instead)
 
         def stopped() -> str:
+            if self.slow() and blob.valid < blob.descriptor.size:
+                return wire.GONE
             return wire.SLOW if request.to in self._slow else ""
 
         try:

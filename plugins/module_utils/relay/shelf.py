@@ -23,8 +23,8 @@ if t.TYPE_CHECKING:
 _BLOCK = 1024 * 1024
 #: How often a file is looked at that lags behind what was written to it, as another process writes it.
 _LOOK_SECONDS = 0.005
-#: A rate is that of so many seconds; the first one that is told is that of at least so many.
-_WINDOW_SECONDS, _FIRST_SECONDS = 1.0, 0.4
+#: A rate is that of at least so many seconds.
+_WINDOW_SECONDS = 0.8
 #: How many of those before it a host tells of.
 _PLACES = 4
 
@@ -36,50 +36,66 @@ class Content(t.Protocol):
     def ingest_file(self, ref: str) -> str: ...
 
 
+class Meter:
+    """How fast blobs come to this host, all together."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._since, self._bytes, self._rate = 0.0, 0, 0
+
+    def begin(self) -> None:
+        """A blob begins to come."""
+        with self._lock:
+            self._since = self._since or time.monotonic()
+
+    def add(self, size: int) -> None:
+        with self._lock:
+            self._bytes += size
+
+    def rate(self, coming: bool) -> int:
+        """Bytes a second; 0 where nothing has ever come, or it is too early to tell. coming: else it is that of before."""
+        with self._lock:
+            seconds = time.monotonic() - self._since
+            if self._since and seconds >= _WINDOW_SECONDS:
+                if coming or not self._rate:
+                    self._rate = int(self._bytes / seconds)
+                self._since, self._bytes = time.monotonic(), 0
+            return self._rate
+
+
 class Blob:
     """A blob. valid: how many bytes are on the disk, and checked. tags: by the end of each piece. life: increases when all is forgotten.
 
     arriving: it has begun to come. places: how far those are that it comes from. failed: it does not come any more.
     """
 
-    def __init__(self, digest: Digest, size: int, there: bool) -> None:
+    def __init__(self, digest: Digest, size: int, there: bool, meter: Meter) -> None:
         self.descriptor = Descriptor("", digest, size)
         self.valid, self.life, self.failed = size if there else 0, 0, False
         self.there, self.arriving = there, False
         self.tags: t.Dict[int, bytes] = {}
         self.places: t.List[wire.Place] = []
-        self._mark, self._rate = (time.monotonic(), 0), 0
+        self._meter = meter
         self.changed = threading.Condition()
 
     def begin(self, descriptor: Descriptor, offset: int) -> None:
         """It arrives from offset on."""
         with self.changed:
             self.descriptor, self.valid, self.arriving, self.failed = descriptor, offset, True, False
-            self._mark, self._rate = (time.monotonic(), offset), 0
+            self._meter.begin()
             self.changed.notify_all()
 
     def advance(self, end: int, tag: bytes) -> None:
         """The piece up to end is on the disk."""
         with self.changed:
+            self._meter.add(end - self.valid)
             self.valid, self.tags[end] = end, tag
-            self._measure(end == self.descriptor.size)
             self.changed.notify_all()
 
     @property
-    def rate(self) -> int:
-        """At which it comes, or has come (bytes a second); 0 where it did not come, or it is too early to tell."""
-        with self.changed:
-            if self.arriving and self.valid < self.descriptor.size:
-                self._measure(False)
-            return self._rate
-
-    def _measure(self, last: bool) -> None:
-        now, (since, begin) = time.monotonic(), self._mark
-        seconds = now - since
-        if seconds >= _WINDOW_SECONDS or (not self._rate and seconds >= _FIRST_SECONDS) or (last and not self._rate):
-            self._rate = int((self.valid - begin) / max(seconds, _LOOK_SECONDS))
-            # Until the window is over, what came first counts in it, too.
-            self._mark = (now, self.valid) if seconds >= _WINDOW_SECONDS else self._mark
+    def coming(self) -> bool:
+        """Whether more of it is to come."""
+        return self.arriving and not self.failed and self.valid < self.descriptor.size
 
     def forget(self) -> None:
         """What came was not the blob."""
@@ -108,11 +124,17 @@ class Shelf:
         self, content: Content, sizes: t.Mapping[Digest, int], there: t.Collection[Digest], piece: int, secret: bytes
     ) -> None:
         self._content, self.piece, self.secret = content, piece, secret
-        self._blobs = {digest: Blob(digest, size, digest in there) for digest, size in sizes.items()}
+        self._meter = Meter()
+        self._blobs = {digest: Blob(digest, size, digest in there, self._meter) for digest, size in sizes.items()}
 
     def find(self, digest: str) -> t.Optional[Blob]:
         """A planned blob; None for others."""
         return self._blobs.get(t.cast("Digest", digest))
+
+    @property
+    def rate(self) -> int:
+        """At which blobs come to this host (bytes a second)."""
+        return self._meter.rate(any(blob.coming for blob in self._blobs.values()))
 
     def blobs(self) -> t.Iterable[Blob]:
         return self._blobs.values()
@@ -176,7 +198,7 @@ class Shelf:
                 if time.monotonic() >= beat:
                     beat = time.monotonic() + wire.BEAT
                     self.look(blob)
-                    yield wire.ahead([wire.Place(me, blob.valid, blob.rate), *blob.places[:_PLACES]])
+                    yield wire.ahead([wire.Place(me, blob.valid, self.rate), *blob.places[:_PLACES]])
                 if not piece:
                     reading.wait(beat - time.monotonic())
         finally:

@@ -157,7 +157,7 @@ class NeighbourSource:
     ) -> t.Generator[t.Tuple[bytes, bytes], None, t.Optional[Change]]:
         """Returns who is to be asked instead; None for an end."""
         name, digest = self._peers.name(number), arrival.descriptor.digest
-        pace.begin(number, arrival.position)
+        pace.begin(number)
         try:
             while arrival.left:
                 kind, data = wire.read_frame(stream.frames)
@@ -169,7 +169,7 @@ class NeighbourSource:
                 elif kind == wire.AHEAD:
                     arrival.blob.places = wire.places_of(data)
                     able = self._peers.able(self._image.sources, digest)
-                    own = wire.Place(self._part.me, arrival.position, arrival.blob.rate)
+                    own = wire.Place(self._part.me, arrival.position, self._shelf.rate)
                     change = pace.change(own, arrival.blob.places, able)
                     if pace.blame is not None:
                         self._peers.avoid(pace.blame)

@@ -73,7 +73,7 @@ def frame(kind: bytes, data: bytes) -> bytes:
 
 
 class Place(t.NamedTuple):
-    """How far a host is with a blob. rate: bytes a second at which it comes to that host; 0 where it does not come, or it is too early."""
+    """How far a host is with a blob. rate: bytes a second at which blobs come to that host; 0 where none has come, or it is too early."""
 
     host: int
     offset: int

@@ -86,6 +86,7 @@ class Relay:
         self._peers = Peers(part, client)
         self._control = _listen_for_results(control_address(part.id, part.me))
         self._server = Server(listen(own.address, own.port), self._shelf, part.me, part.secret, server)
+        self._server.slow = lambda: self._peers.slow
         self._began = time.monotonic()
         self._done: t.Optional[float] = None
         self._answered = False

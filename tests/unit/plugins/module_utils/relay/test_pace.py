@@ -19,7 +19,7 @@ class Blob:
     def __init__(self) -> None:
         self.now = 0.0
         self.pace = Pace(1000, lambda: self.now)
-        self.pace.begin(5, 0)
+        self.pace.begin(5)
 
     def at(
         self, own: t.Tuple[int, int], *places: t.Tuple[int, int, int], others: t.Sequence[int] = (5, 4, 3)
@@ -27,6 +27,13 @@ class Blob:
         """own: offset and rate of host 6. A beat later."""
         self.now += 0.2
         return self.pace.change(Place(6, *own), [Place(*one) for one in places], others)
+
+    def lasts(
+        self, own: t.Tuple[int, int], *places: t.Tuple[int, int, int], others: t.Sequence[int] = (5, 4, 3)
+    ) -> t.Optional[Change]:
+        """The same for a while."""
+        assert [self.at(own, *places, others=others) for _each in range(3)] == [None] * 3
+        return self.at(own, *places, others=others)
 
 
 def test_a_chain_in_which_all_are_alike_stays_as_it_is() -> None:
@@ -59,43 +66,52 @@ def test_a_registry_that_stalls_makes_nobody_slow() -> None:
 def test_a_host_to_which_it_comes_slower_than_to_those_before_it_is_slow() -> None:
     blob = Blob()
     assert blob.at((1000, SLOW), (5, 1500, SLOW), (4, 5000, FAST)) is None  # it is near
-    assert blob.at((2000, SLOW), (5, 2500, SLOW), (4, 20_000, FAST)) == Change(4, True)
+    assert blob.lasts((2000, SLOW), (5, 2500, SLOW), (4, 20_000, FAST)) == Change(4, True)
 
 
 def test_where_the_next_one_is_slow_too_the_one_before_it_is_asked() -> None:
     blob = Blob()
-    assert blob.at((2000, SLOW), (5, 2500, SLOW), (4, 2800, SLOW), (3, 20_000, FAST)) == Change(3, True)
+    assert blob.lasts((2000, SLOW), (5, 2500, SLOW), (4, 2800, SLOW), (3, 20_000, FAST)) == Change(3, True)
+
+
+def test_who_is_slow_for_a_moment_is_not_left() -> None:
+    blob = Blob()
+    for _each in range(10):
+        assert blob.at((2000, SLOW), (5, 2500, SLOW), (4, 20_000, FAST)) is None
+        assert blob.at((2000, SLOW), (5, 2500, FAST), (4, 20_000, FAST)) is None
 
 
 def test_without_anybody_else_it_goes_on() -> None:
     blob = Blob()
-    assert blob.at((2000, SLOW), (5, 2500, SLOW), (4, 20_000, FAST), others=(5,)) is None
+    assert blob.lasts((2000, SLOW), (5, 2500, SLOW), (4, 20_000, FAST), others=(5,)) is None
 
 
 def test_a_host_that_sends_slowly_is_blamed_when_another_one_is_faster() -> None:
     blob = Blob()
-    assert blob.at((2000, SLOW), (5, 50_000, FAST), (4, 52_000, FAST)) == Change(4, False)
-    blob.pace.begin(4, 2000)
-    for number in range(6):
+    assert blob.lasts((2000, SLOW), (5, 50_000, FAST), (4, 52_000, FAST)) == Change(4, False)
+    blob.pace.begin(4)
+    for number in range(11):
         assert blob.at((2000 + number * 10_000, FAST), (4, 90_000, FAST)) is None
     assert blob.pace.blame == 5
 
 
 def test_a_host_that_is_slow_itself_tries_another_one_comes_back_and_stays() -> None:
     blob = Blob()
-    assert blob.at((2000, SLOW), (5, 50_000, FAST), (4, 52_000, FAST)) == Change(4, False)
-    blob.pace.begin(4, 2000)
-    assert [one for number in range(7) if (one := blob.at((2000 + number * 1000, SLOW), (4, 90_000, FAST)))] == [Change(5, False)]
+    assert blob.lasts((2000, SLOW), (5, 50_000, FAST), (4, 52_000, FAST)) == Change(4, False)
+    blob.pace.begin(4)
+    assert [one for number in range(12) if (one := blob.at((2000 + number * 1000, SLOW), (4, 90_000, FAST)))] == [
+        Change(5, False)
+    ]
     assert blob.pace.blame is None
-    blob.pace.begin(5, 9000)
+    blob.pace.begin(5)
     for number in range(20):
         assert blob.at((9000 + number * 1000, SLOW), (5, 200_000, FAST), (4, 300_000, FAST)) is None
 
 
 def test_after_a_change_that_helped_the_next_slow_host_is_noticed() -> None:
     blob = Blob()
-    assert blob.at((2000, SLOW), (5, 2500, SLOW), (4, 20_000, FAST)) == Change(4, True)
-    blob.pace.begin(4, 2000)
-    for number in range(6):
+    assert blob.lasts((2000, SLOW), (5, 2500, SLOW), (4, 20_000, FAST)) == Change(4, True)
+    blob.pace.begin(4)
+    for number in range(11):
         assert blob.at((2000 + number * 10_000, FAST), (4, 60_000, FAST), (3, 61_000, FAST)) is None
-    assert blob.at((60_000, SLOW), (4, 60_000, SLOW), (3, 200_000, FAST), others=(4, 3, 5)) == Change(3, True)
+    assert blob.lasts((60_000, SLOW), (4, 60_000, SLOW), (3, 200_000, FAST), others=(4, 3, 5)) == Change(3, True)

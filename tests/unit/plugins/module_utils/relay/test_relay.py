@@ -176,6 +176,20 @@ def test_a_host_that_cannot_get_a_blob_says_so_at_once(play: Play) -> None:
     assert "it does not get the blob itself" in [one["why"] for one in play.nodes[1].peers.fallbacks]
 
 
+def test_a_slow_host_passes_on_only_what_is_complete(play: Play) -> None:
+    play.add(), play.add(0), play.add(1, 0)
+    play.nodes[0].registry.rate = 900_000.0
+    play.nodes[1].peers.slow = True
+    play.pull()
+    complete(play)
+    assert "it does not get the blob itself" in [one["why"] for one in play.nodes[2].peers.fallbacks]
+    assert play.nodes[2].peers.bytes["h0"] > 0
+    assert copies(play) == 1.0
+    late = play.add(1)
+    play.pull(late)
+    assert set(late.peers.bytes) == {"h1"}
+
+
 def test_another_play_on_the_same_port_is_passed_by(play: Play, tmp_path: pathlib.Path) -> None:
     with a_play(tmp_path / "other", play.layout, play.top) as other:
         stranger = other.add()
