@@ -13,8 +13,8 @@ import typing as t
 if t.TYPE_CHECKING:
     from .wire import Place
 
-#: Slow is less than this part of what others get. A chain shares a rate; two hosts at one source have half of it.
-_SLOW = 0.4
+#: Slow is less than this part of what others get. Two hosts at one source have half of it, and rates go up and down.
+_SLOW = 0.25
 #: And to be behind by what comes in so many seconds, but by so many pieces at least: so much may be on the way.
 _SECONDS, _PIECES = 0.5, 4
 #: And that for so long: a busy processor makes anybody slow for a moment.
@@ -55,6 +55,8 @@ class Pace:
         far = max(own.offset, present.offset) + max(self._least, int(present.rate * _SECONDS))
         faster = {one.host for one in before if one.offset > far and present.rate and present.rate < one.rate * _SLOW}
         behind = present.offset - own.offset > max(self._least, own.rate * _SECONDS)
+        # Where the source of the present host is slow as well, the present host has to find that out.
+        faster = faster if before and before[0].host in faster else set()
         if not faster and not (behind and own.rate and own.rate < present.rate * _SLOW):
             self._doubt = 0.0
             return None

@@ -92,11 +92,14 @@ class NeighbourSource:
     def _fetch(self, descriptor: Descriptor, offset: int) -> t.Iterator[bytes]:
         blob, hasher = self._shelf.begin(descriptor, offset)
         arrival = _Arrival(blob, hasher, descriptor, offset, self._part.secret)
+        before = -1
         try:
             while arrival.left:
                 number = self._peers.choose(self._image.sources, self._image.last, descriptor.digest)
                 self._from[descriptor.digest] = number
-                pieces = self._from_registry(arrival) if number is None else self._from_peer(arrival, number)
+                pieces = self._from_registry(arrival) if number is None else self._from_peer(arrival, number, before)
+                # Whoever is left passes nothing on, so it can be the last one to get it.
+                before = -1 if number is None or self._peers.slow else number
                 for data, tag in pieces:
                     yield data
                     blob.advance(arrival.position, tag)
@@ -128,10 +131,9 @@ class NeighbourSource:
 
     # Other hosts
 
-    def _from_peer(self, arrival: _Arrival, number: int) -> t.Iterator[t.Tuple[bytes, bytes]]:
-        """What a host sends, until somebody else has to be asked."""
+    def _from_peer(self, arrival: _Arrival, number: int, instead: int) -> t.Iterator[t.Tuple[bytes, bytes]]:
+        """What a host sends, until somebody else has to be asked. instead: see wire.Request."""
         pace = Pace(self._part.piece)
-        instead = -1
         while arrival.left:
             self._from[arrival.descriptor.digest] = number
             request = wire.Request(str(arrival.descriptor.digest), arrival.position, self._part.me, instead)

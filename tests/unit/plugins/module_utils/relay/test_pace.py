@@ -69,9 +69,10 @@ def test_a_host_to_which_it_comes_slower_than_to_those_before_it_is_slow() -> No
     assert blob.lasts((2000, SLOW), (5, 2500, SLOW), (4, 20_000, FAST)) == Change(4, True)
 
 
-def test_where_the_next_one_is_slow_too_the_one_before_it_is_asked() -> None:
+def test_behind_a_slow_host_all_are_slow_and_only_the_one_right_behind_it_leaves() -> None:
     blob = Blob()
-    assert blob.lasts((2000, SLOW), (5, 2500, SLOW), (4, 2800, SLOW), (3, 20_000, FAST)) == Change(3, True)
+    for _each in range(10):
+        assert blob.at((2000, SLOW), (5, 2500, SLOW), (4, 2800, SLOW), (3, 20_000, FAST)) is None
 
 
 def test_who_is_slow_for_a_moment_is_not_left() -> None:
