@@ -76,7 +76,12 @@ class ActionModule(NormalAction):
         first = next(iter(parts.values()))
         size = sum(first["blobs"].values())
         tls = certificate() if options["tls"] else {}
-        self._write(first["id"], {"parts": {name: {**part, **tls} for name, part in parts.items()}, "size": size})
+        content = {
+            "parts": {name: {**part, **tls} for name, part in parts.items()},
+            "size": size,
+            "failed": self._failed(variables),
+        }
+        self._write(first["id"], content)
         return {
             "changed": False,
             "plan": first["id"],
@@ -94,6 +99,15 @@ class ActionModule(NormalAction):
             result = variables["hostvars"][host].get(name) or {}
             if host in active and "images" in result:
                 found[host] = dict(result)
+        return found
+
+    def _failed(self, variables: t.Any) -> t.Dict[str, str]:
+        """The hosts that could not be looked at, and why."""
+        name, found = self._task.args["results"], {}
+        for host in set(variables["ansible_play_hosts_all"]) - set(variables["ansible_play_hosts"]):
+            result = variables["hostvars"][host].get(name) or {}
+            if result.get("failed") or result.get("unreachable"):
+                found[host] = str(result.get("msg", "it failed"))
         return found
 
     def _path(self, plan: str) -> str:
@@ -122,17 +136,19 @@ class ActionModule(NormalAction):
     def _report(self, variables: t.Any) -> Json:
         name, rate = self._task.args.get("results", ""), self._task.args.get("rate")
         rate = float(rate) if rate else None
+        plan = self._read()
+        failed = {host: {"failed": True, "msg": why} for host, why in plan["failed"].items()}
+        known = {host: dict(variables["hostvars"][host].get(name) or {}) for host in plan["parts"]}
+        # Those that had nothing to do were skipped.
+        known = {host: {} if one.get("skipped") else one for host, one in known.items()}
         found = {
-            host: dict(variables["hostvars"][host].get(name) or {"failed": True, "msg": "it was not reached"})
-            for host in variables["ansible_play_batch"]
+            host: {**known, **failed}[host] for host in variables["ansible_play_hosts_all"] if host in known or host in failed
         }
-        # Those that had nothing to do.
-        found = {host: {} if one.get("skipped") else one for host, one in found.items()}
         if self._task.check_mode:
             lines = forecast(found, rate)
             result: Json = {"changed": False, "table": lines}
         else:
-            result = {"changed": False, **summary(found, self._read()["size"], rate)}
+            result = {"changed": False, **summary(found, plan["size"], rate)}
             lines = result["table"]
         for line in lines:
             display.display(line)
