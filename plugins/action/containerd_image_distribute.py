@@ -138,7 +138,9 @@ class ActionModule(NormalAction):
         rate = float(rate) if rate else None
         plan = self._read()
         failed = {host: {"failed": True, "msg": why} for host, why in plan["failed"].items()}
-        known = {host: dict(variables["hostvars"][host].get(name) or {}) for host in plan["parts"]}
+        gone = {"failed": True, "msg": "it failed at its start, see above"}
+        absent = {host: {} if host in variables["ansible_play_hosts"] else gone for host in plan["parts"]}
+        known = {host: dict(variables["hostvars"][host].get(name) or absent[host]) for host in plan["parts"]}
         # Those that had nothing to do were skipped.
         known = {host: {} if one.get("skipped") else one for host, one in known.items()}
         found = {

@@ -104,6 +104,12 @@ class Blob:
             self.tags.clear()
             self.changed.notify_all()
 
+    def lose(self) -> None:
+        """It is damaged in the store: nobody gets it from here."""
+        with self.changed:
+            self.there, self.valid, self.failed = False, 0, True
+            self.changed.notify_all()
+
     def fail(self) -> None:
         """It does not come."""
         with self.changed:
@@ -276,5 +282,6 @@ class _Reading:
         descriptor = self._blob.descriptor
         if end == descriptor.size and self._hasher.hexdigest() != descriptor.digest.hex:
             self._damaged = True
+            self._blob.lose()
             return b""
         return wire.tag_of(self._shelf.secret, self._hasher, end)

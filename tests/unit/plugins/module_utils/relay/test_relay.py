@@ -120,7 +120,8 @@ def test_wrong_bytes_are_noticed_within_a_piece_and_another_host_goes_on(play: P
     complete(play)
     assert copies(play) == 1.0
     # Its successor notices, and goes on where it was with the one before; the next one sees nothing of it.
-    assert {one["host"]: one["why"] for one in play.nodes[2].peers.fallbacks} == {"h1": "it sent something else"}
+    assert {one["host"] for one in play.nodes[2].peers.fallbacks} == {"h1"}
+    assert "it sent something else" in [one["why"] for one in play.nodes[2].peers.fallbacks]
     assert play.nodes[2].peers.bytes["h0"] + play.nodes[2].peers.bytes["h1"] == sum(one.size for one in play.layers)
     assert play.nodes[3].peers.fallbacks == []
     assert ("h1" in dict(play.nodes[2].pulled.refused).values()) is True
