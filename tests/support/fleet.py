@@ -54,19 +54,20 @@ class Namespace:
         while os.stat(f"/proc/{self.pid}/ns/net").st_ino == own and time.monotonic() < deadline:
             time.sleep(0.002)
         self.switch = switch
-        if switch:
-            self.run(
-                "sh",
-                "-c",
-                "ip link set lo up && ip link add uplink type veth peer name far && ip link set far netns " + str(switch.pid),
-            )
-            switch.run("sh", "-c", f"ip link set far name {name} && ip link set {name} master sw up")
-            self.run(
-                "sh",
-                "-c",
-                f"ip address add {address}/16 dev uplink && ip link set uplink up && ip route add default via 10.77.255.254",
-            )
-            self.shape(rate)
+        try:
+            if switch:
+                self._connect(switch)
+        except subprocess.CalledProcessError:
+            self.close()
+            raise
+
+    def _connect(self, switch: Namespace) -> None:
+        far = f"ip link set far netns {switch.pid}"
+        self.run("sh", "-c", f"ip link set lo up && ip link add uplink type veth peer name far && {far}")
+        switch.run("sh", "-c", f"ip link set far name {self.name} && ip link set {self.name} master sw up")
+        up = f"ip address add {self.address}/16 dev uplink && ip link set uplink up"
+        self.run("sh", "-c", f"{up} && ip route add default via 10.77.255.254")
+        self.shape(self.rate)
 
     def shape(self, rate: str) -> None:
         """Both ways, by tbf; an empty rate is none."""
