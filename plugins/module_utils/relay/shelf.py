@@ -170,7 +170,7 @@ class Shelf:
 
     def look(self, blob: Blob) -> None:
         """Somebody else may have brought a blob that does not arrive through us."""
-        if not blob.there and not blob.arriving:
+        if not blob.there and not blob.arriving and not blob.failed:
             with contextlib.suppress(EngineError):
                 self._content.open(blob.descriptor).close()
                 blob.arrived()
@@ -221,6 +221,8 @@ class _Reading:
         #: Of all bytes before hashed; where nobody has given us the tags.
         self._hasher, self._hashed = blob.descriptor.digest.hasher(), 0
         self._damaged = False
+        #: What should be on the disk cannot be read.
+        self._starved = False
 
     def close(self) -> None:
         if self._stream:
@@ -232,7 +234,8 @@ class _Reading:
             return wire.BAD
         if self.offset >= blob.descriptor.size:
             return wire.DONE
-        return wire.GONE if blob.failed and self._end() > blob.valid else ""
+        # Where a disk is full, what was written is thrown away.
+        return wire.GONE if blob.failed and (self._starved or self._end() > blob.valid) else ""
 
     def wait(self, seconds: float) -> None:
         """Until there is another piece, or that long."""
@@ -255,7 +258,8 @@ class _Reading:
         if self._stream is None:
             return b""
         data = self._read(self.offset, end)
-        tag = blob.tags.get(end) if len(data) == end - self.offset else b""
+        self._starved = len(data) < end - self.offset
+        tag = b"" if self._starved else blob.tags.get(end)
         if tag is None:
             tag = self._tag(data, end)
         if not tag:

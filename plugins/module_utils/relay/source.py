@@ -106,7 +106,8 @@ class NeighbourSource:
         except FailedPrecondition:
             blob.forget()
             raise
-        except EngineError:
+        except (EngineError, GeneratorExit):
+            # Or it cannot be stored.
             blob.fail()
             raise
 

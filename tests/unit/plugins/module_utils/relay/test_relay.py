@@ -15,7 +15,7 @@ import typing as t
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.action.containerd_image_distribute import certificate
-from ansible_collections.fleet.containerd.plugins.module_utils.errors import Unavailable
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import ResourceExhausted, Unavailable
 from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import ingest_ref
 from ansible_collections.fleet.containerd.plugins.module_utils.relay import wire
 from ansible_collections.fleet.containerd.plugins.module_utils.relay.server import listen
@@ -175,6 +175,31 @@ def test_a_host_that_cannot_get_a_blob_says_so_at_once(play: Play) -> None:
     # The registry answers the other one.
     complete(play, 1)
     assert "it does not get the blob itself" in [one["why"] for one in play.nodes[1].peers.fallbacks]
+
+
+def test_what_was_thrown_away_since_the_disk_is_full_is_not_waited_for(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    play.add(), play.add(0), play.add(1, 0)
+    play.nodes[0].registry.rate = 900_000.0
+    full, honest = play.nodes[1].engine.content, type(play.nodes[1].engine.content).writer
+
+    def writer(ref: str, expected: t.Any = None) -> t.Any:
+        ingest = honest(full, ref, expected)
+        write = ingest.write
+
+        def until_it_is_full(data: bytes) -> None:
+            if ingest.offset > 100_000:
+                ingest.truncate()
+                raise ResourceExhausted("no space is left")
+            write(data)
+
+        monkeypatch.setattr(ingest, "write", until_it_is_full)
+        return ingest
+
+    monkeypatch.setattr(full, "writer", writer)
+    play.pull()
+    assert isinstance(play.nodes[1].result, ResourceExhausted)
+    complete(play, 0, 2)
+    assert copies(play) == 1.0
 
 
 def test_a_slow_host_passes_on_only_what_is_complete(play: Play) -> None:
