@@ -67,7 +67,7 @@ ARROWS: t.Dict[str, t.Set[str]] = {
         one: {"errors", "oci", "image", "archive", "argument_specs", "plugin_utils"}
         for one in ("action", "connection", "inventory", "lookup")
     },
-    "plugin_utils": {"argument_specs"},
+    "plugin_utils": {"errors", "oci", "argument_specs"},
 }
 PLUGINS = ("modules", "action", "connection", "inventory", "lookup", "plugin_utils")
 ANSIBLE_ROOMS = {"kernel", "resources", *PLUGINS}
