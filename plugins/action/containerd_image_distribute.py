@@ -34,6 +34,8 @@ class ActionModule(NormalAction):
 
         step, variables = self._task.args.get("step"), task_vars or {}
         try:
+            if step == "look" and self._task.args.get("release"):
+                return self._module(task_vars, images=self._released())
             if step == "plan":
                 return self._plan(variables)
             if step == "report":
@@ -48,10 +50,22 @@ class ActionModule(NormalAction):
         return dict(super().run(tmp, task_vars))
 
     def _module(self, task_vars: t.Any, **more: t.Any) -> Json:
-        own = {key: value for key, value in self._task.args.items() if key not in ("plan", "results")}
+        own = {key: value for key, value in self._task.args.items() if key not in ("plan", "results", "release")}
         result = dict(self._execute_module(module_args={**own, **more}, task_vars=task_vars))
         result.pop("invocation", None)
         return result
+
+    def _released(self) -> t.List[str]:
+        """The images, with the digests of the release file; all of it where none is named."""
+        from ..module_utils.oci.reference import Reference
+        from ..plugin_utils.release import read_release
+
+        path, named = self._task.args["release"], self._task.args.get("images") or []
+        release = read_release(self, path)
+        names = named.split(",") if isinstance(named, str) else named
+        return [
+            str(release.pinned(Reference.parse(name, "images", "latest"), "images", path)) for name in names or release.images
+        ]
 
     # The plan
 

@@ -40,6 +40,11 @@ options:
     description: The images, as C([registry/]repository[:tag][@digest]).
     type: list
     elements: str
+  release:
+    description:
+      - A release file on the controller, which says the digests of names; it is found as the C(src) of M(ansible.builtin.copy) is.
+      - Without O(images), all images of the file. No registry is asked what a name means.
+    type: str
   pull:
     description:
       - With V(missing), a host that has an image under this name decides what the name means, and the registry is asked only when no

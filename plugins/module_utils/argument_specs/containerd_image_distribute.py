@@ -24,6 +24,7 @@ SPEC = {
         'port': {'type': 'int', 'default': 7446},
         'pull': {'type': 'str', 'choices': ['missing', 'always'], 'default': 'missing'},
         'rate': {'type': 'float'},
+        'release': {'type': 'str'},
         'results': {'type': 'str'},
         'step': {'type': 'str', 'choices': ['look', 'plan', 'resolve', 'start', 'foresee', 'wait', 'report'], 'required': True},
         'timeout': {'type': 'float', 'default': 900},
