@@ -40,9 +40,11 @@ class ActionModule(NormalAction):
                 return self._plan(variables)
             if step == "report":
                 return self._report(variables)
-            if step in ("start", "wait"):
+            if step in ("start", "pull", "wait"):
                 # In check mode nothing is started: it is told what would come.
-                step = "foresee" if self._task.check_mode and step == "start" else step
+                if self._task.check_mode and step == "start":
+                    return {"changed": False}
+                step = "foresee" if self._task.check_mode else step
                 part = self._read()["parts"][variables["inventory_hostname"]]
                 return self._module(task_vars, step=step, part=json.dumps(part))
         except EngineError as error:
@@ -86,7 +88,7 @@ class ActionModule(NormalAction):
                 return answer
             resolved = answer["images"]
         images = images_of(looks, resolved, names)
-        parts = make_parts(looks, images, Limits(options["heads"], options["timeout"]))
+        parts = make_parts(looks, images, Limits(options["heads"], options["timeout"], options["method"] != "relay"))
         first = next(iter(parts.values()))
         size = sum(first["blobs"].values())
         tls = certificate() if options["tls"] else {}

@@ -30,11 +30,12 @@ options:
   step:
     description:
       - V(look) tells what a host has. V(plan) makes the plan, on the controller, once for all hosts. V(start) starts the process of a
-        host, and returns at once. V(wait) waits for its result. V(report) shows the results of all hosts in a table.
+        host, and returns at once. V(wait) waits for its result. V(report) shows the results of all hosts in a table. V(pull) fetches
+        without other hosts, and returns when it is done.
       - V(resolve) asks the registry what an image consists of, and V(foresee) tells what V(start) would lead to; V(plan), and check
         mode, use these themselves.
     type: str
-    choices: [look, plan, resolve, start, foresee, wait, report]
+    choices: [look, plan, resolve, start, pull, foresee, wait, report]
     required: true
   images:
     description: The images, as C([registry/]repository[:tag][@digest]).
@@ -57,6 +58,11 @@ options:
     description: Hosts with the same value fetch from each other as far as possible, such as those of one rack.
     type: str
     default: ""
+  method:
+    description: With O(step=plan), whether hosts fetch from each other (V(relay)), from a mirror or from the registry.
+    type: str
+    choices: [relay, mirror, registry]
+    default: relay
   heads:
     description: How many hosts may fetch from the registry at once when no host has the image.
     type: int

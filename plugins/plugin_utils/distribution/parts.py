@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import typing as t
 
-from .plan import Host, in_order, piece_of, sources_of
+from .plan import Host, Sources, in_order, piece_of, sources_of
 
 Json = t.Dict[str, t.Any]
 
@@ -48,10 +48,11 @@ def images_of(looks: t.Mapping[str, Json], resolved: t.Mapping[str, Json], names
 
 
 class Limits(t.NamedTuple):
-    """The options of a play."""
+    """The options of a play. alone: no host asks another one."""
 
     heads: int = 1
     timeout: float = 900.0
+    alone: bool = False
 
 
 def make_parts(looks: t.Mapping[str, Json], images: t.Mapping[str, Json], limits: Limits) -> t.Dict[str, Json]:
@@ -79,7 +80,7 @@ def make_parts(looks: t.Mapping[str, Json], images: t.Mapping[str, Json], limits
     for host in hosts:
         known, rows, blobs, documents = {host.name}, [], {}, {}
         for name, image in images.items():
-            own = asked[name][host.name]
+            own = Sources((), ()) if limits.alone else asked[name][host.name]
             known.update(own.sources, own.last)
             rows.append(
                 {

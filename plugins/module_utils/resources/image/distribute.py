@@ -42,6 +42,7 @@ def distribute(params: t.Mapping[str, t.Any], engine: Engine) -> Facts:
         "look": _look,
         "resolve": _resolve,
         "start": _start,
+        "pull": _pull,
         "foresee": _foresee,
         "wait": _wait,
     }
@@ -146,7 +147,7 @@ def _part(params: t.Mapping[str, t.Any]) -> t.Tuple[t.Any, Part]:
     try:
         data = json.loads(params["part"] or "")
         return data, Part.from_json(data)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, InvalidArgument) as error:
         raise InvalidArgument("part: it comes from the controller: use the role image_distribute") from error
 
 
@@ -179,16 +180,8 @@ def _foresee(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any
 
 def _start(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any]:
     data, part = _part(params)
-    todo = _todo(part, engine)
     options = EngineOptions.of(params)._replace(engine=engine.kind)
-    request = {
-        "engine": options._asdict(),
-        "registry": dict(registry_options(params)._asdict()),
-        "todo": todo,
-        "max_parallel": params["max_parallel"],
-        "alone": relaying.ALONE_SECONDS,
-        "part": data,
-    }
+    request = {**_request(params, part, engine), "engine": options._asdict(), "alone": relaying.ALONE_SECONDS, "part": data}
     program = put(engine.data_root, list(closure(relaying.__name__)))
     # Not the interpreter of other programs: the library for registries may be in an environment of its own.
     command = [sys.executable, "-I", "-c", _CODE, program]
@@ -197,7 +190,18 @@ def _start(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any]:
     if line != "ready":
         raise FailedPrecondition(line.partition(" ")[2])
     # What changes the host is told by the step that waits for it.
-    return {"changed": False, "todo": todo}
+    return {"changed": False, "todo": request["todo"]}
+
+
+def _request(params: t.Mapping[str, t.Any], part: Part, engine: Engine) -> t.Dict[str, t.Any]:
+    registry = registry_options(params)._asdict()
+    return {"todo": _todo(part, engine), "registry": dict(registry), "max_parallel": params["max_parallel"]}
+
+
+def _pull(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any]:
+    """Without other hosts, and without a process that stays: all from the registry, or its mirrors."""
+    _data, part = _part(params)
+    return _told(relaying.Fetching(engine, part, _request(params, part, engine)).run())
 
 
 def _wait(params: t.Mapping[str, t.Any], _engine: Engine) -> t.Dict[str, t.Any]:
@@ -213,4 +217,8 @@ def _wait(params: t.Mapping[str, t.Any], _engine: Engine) -> t.Dict[str, t.Any]:
         result = json.loads(line)
     except (OSError, ValueError) as error:
         raise Unavailable(f"the process of the distribution has ended before it was done: {printable(error, 100)}") from error
-    return {"changed": bool(result.get("images")), **result}
+    return _told(result)
+
+
+def _told(result: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:
+    return {"changed": bool(result["images"]), **result}

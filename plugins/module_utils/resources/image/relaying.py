@@ -74,20 +74,66 @@ def main() -> None:
     os._exit(status)
 
 
-class Relay:
-    """The listening process. Unavailable when no port is free."""
+class Fetching:
+    """The pulls of a host. request: what main() reads."""
 
     def __init__(self, engine: Engine, part: Part, request: t.Mapping[str, t.Any]) -> None:
         self._engine, self._part, self._request = engine, part, request
-        own = part.peers[part.me]
         there = [digest for digest in part.blobs if is_stored(engine.content, digest)]
-        self._shelf = Shelf(engine.content, part.blobs, there, part.piece, part.secret)
-        server, client = contexts(part)
-        self._peers = Peers(part, client)
+        self.shelf = Shelf(engine.content, part.blobs, there, part.piece, part.secret)
+        self.peers = Peers(part, contexts(part)[1])
+        self.began = time.monotonic()
+
+    def run(self) -> t.Dict[str, t.Any]:
+        """All of them. The result, also of a failure."""
+        images: t.List[t.Dict[str, t.Any]] = []
+        try:
+            self._pull_all(images)
+        except EngineError as error:
+            return self.result({"images": images, "failed": True, "msg": str(error), "error": type(error).__name__})
+        return self.result({"images": images})
+
+    def result(self, more: t.Mapping[str, t.Any]) -> t.Dict[str, t.Any]:
+        """As it is now."""
+        return {
+            "bytes": sum(self.peers.bytes.values()),
+            "bytes_from": dict(sorted(self.peers.bytes.items())),
+            "bytes_from_registry": self.peers.bytes.get(REGISTRY, 0),
+            "fallbacks": list(self.peers.fallbacks),
+            "seconds": round(time.monotonic() - self.began, 3),
+            **more,
+        }
+
+    def _pull_all(self, images: t.List[t.Dict[str, t.Any]]) -> None:
+        registry = registry_client(RegistryOptions(**self._request["registry"]))
+        sources = {str(one.name): NeighbourSource(self._part, one, self.shelf, self.peers, registry) for one in self._part.images}
+        todo = [Job(sources[name], (Platform.host(),)) for name in self._request["todo"]]
+        with contextlib.closing(registry):
+            while todo:
+                try:
+                    with Puller(self._engine, todo, "", self._request["max_parallel"]) as puller:
+                        while todo:
+                            pulled = puller.pull(todo[0])
+                            name, digest = todo[0].source.name, pulled.image.target.digest
+                            images.append({"name": str(name), "digest": str(digest), **pulled.facts()})
+                            todo = todo[1:]
+                except Unavailable as error:
+                    # Another task has the blob in its hands; it will be there afterwards.
+                    if "another process" not in str(error):
+                        raise
+                    time.sleep(_PAUSE)
+
+
+class Relay:
+    """The process. It listens from the beginning: Unavailable when no port is free."""
+
+    def __init__(self, engine: Engine, part: Part, request: t.Mapping[str, t.Any]) -> None:
+        self._part, self._alone = part, float(request["alone"])
+        self._fetching = Fetching(engine, part, request)
+        own = part.peers[part.me]
         self._control = _listen_for_results(control_address(part.id, part.me))
-        self._server = Server(listen(own.address, own.port), self._shelf, part.me, part.secret, server)
-        self._server.slow = lambda: self._peers.slow
-        self._began = time.monotonic()
+        self._server = Server(listen(own.address, own.port), self._fetching.shelf, part.me, part.secret, contexts(part)[0])
+        self._server.slow = lambda: self._fetching.peers.slow
         self._done: t.Optional[float] = None
         self._answered = False
         self._result: t.Dict[str, t.Any] = {}
@@ -103,63 +149,28 @@ class Relay:
 
     def _over(self) -> bool:
         now = time.monotonic()
-        if now - self._began > self._part.timeout:
+        if now - self._fetching.began > self._part.timeout:
             if self._done is None:
-                self._finish({"failed": True, "msg": f"timeout: the images have not come within {self._part.timeout:g} s"})
+                late = f"timeout: the images have not come within {self._part.timeout:g} s"
+                self._finish(self._fetching.result({"images": [], "failed": True, "msg": late}))
                 time.sleep(_LOOK_SECONDS)
             return True
         if self._done is None:
             return False
-        return now - max(self._server.busy, self._done) > (_ANSWERED_SECONDS if self._answered else self._request["alone"])
-
-    # The images
+        return now - max(self._server.busy, self._done) > (_ANSWERED_SECONDS if self._answered else self._alone)
 
     def _pull(self) -> None:
-        images: t.List[t.Dict[str, t.Any]] = []
-        result: t.Dict[str, t.Any] = {"failed": True, "msg": "the process of the distribution failed"}
+        failed = {"images": [], "failed": True, "msg": "the process of the distribution failed"}
+        result: t.Optional[t.Dict[str, t.Any]] = None
         try:
-            self._pull_all(images)
-            result = {}
-        except EngineError as error:
-            result.update(msg=str(error), error=type(error).__name__)
+            result = self._fetching.run()
         finally:
-            self._finish({"images": images, **result})
-
-    def _pull_all(self, images: t.List[t.Dict[str, t.Any]]) -> None:
-        registry = registry_client(RegistryOptions(**self._request["registry"]))
-        sources = {
-            str(image.name): NeighbourSource(self._part, image, self._shelf, self._peers, registry) for image in self._part.images
-        }
-        todo = [Job(sources[name], (Platform.host(),)) for name in self._request["todo"]]
-        with contextlib.closing(registry):
-            while todo:
-                try:
-                    with Puller(self._engine, todo, "", self._request["max_parallel"]) as puller:
-                        while todo:
-                            pulled = puller.pull(todo[0])
-                            images.append(
-                                {"name": str(todo[0].source.name), "digest": str(pulled.image.target.digest), **pulled.facts()}
-                            )
-                            todo = todo[1:]
-                except Unavailable as error:
-                    # Another task has the blob in its hands; it will be there afterwards.
-                    if "another process" not in str(error):
-                        raise
-                    time.sleep(_PAUSE)
+            self._finish(result or self._fetching.result(failed))
 
     def _finish(self, result: t.Dict[str, t.Any]) -> None:
-        for blob in self._shelf.blobs():
+        for blob in self._fetching.shelf.blobs():
             blob.fail()
-        registry = self._peers.bytes.get(REGISTRY, 0)
-        self._result = {
-            "bytes": sum(self._peers.bytes.values()),
-            "bytes_from": dict(sorted(self._peers.bytes.items())),
-            "bytes_from_registry": registry,
-            "bytes_sent": self._server.sent,
-            "fallbacks": self._peers.fallbacks,
-            "seconds": round(time.monotonic() - self._began, 3),
-            **result,
-        }
+        self._result = {**result, "bytes_sent": self._server.sent}
         self._done = time.monotonic()
 
     # The result
