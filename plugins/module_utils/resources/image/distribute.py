@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import os
 import socket
@@ -23,6 +24,7 @@ from ...oci.digest import Digest
 from ...oci.platform import Platform
 from ...oci.reference import Reference
 from ...relay.part import Part
+from ...relay.wire import PORTS
 from ...runtime.launch import start_serving
 from ..registry.client import registry_client
 from ..registry.options import registry_options
@@ -33,6 +35,7 @@ if t.TYPE_CHECKING:
     from ...oci.descriptor import Descriptor
 
 _START_SECONDS = 30.0
+_LAST_PORT = 65536 - PORTS
 _CODE = "import sys;sys.path.insert(0,sys.argv[1]);from fleet.resources.image.relaying import main;main()"
 
 
@@ -48,10 +51,24 @@ def distribute(params: t.Mapping[str, t.Any], engine: Engine) -> Facts:
     }
     if params["step"] not in steps:
         raise InvalidArgument(f"step: {params['step']} is for the controller only: use the role image_distribute")
+    _check(params)
     result = steps[params["step"]](params, engine)
     if result.get("failed"):
         return Facts(result, failure=str(result["msg"]))
     return Facts(result)
+
+
+def _check(params: t.Mapping[str, t.Any]) -> None:
+    for option in ("heads", "max_parallel", "timeout"):
+        if params[option] <= 0:
+            raise InvalidArgument(f"{option}: {params[option]} is not a positive number")
+    if not 0 < params["port"] <= _LAST_PORT:
+        raise InvalidArgument(f"port: {params['port']} is not a port from 1 to {_LAST_PORT}")
+    if params["listen"]:
+        try:
+            ipaddress.ip_address(params["listen"])
+        except ValueError as error:
+            raise InvalidArgument(f"listen: {printable(params['listen'], 100)!r} is not an IP address") from error
 
 
 def _names(params: t.Mapping[str, t.Any]) -> t.List[Reference]:

@@ -89,6 +89,12 @@ def test_what_makes_no_sense_is_a_clear_error(site: MemorySite, busybox: str) ->
     for wrong, message in (
         ({"step": "look"}, "images: no image is named"),
         ({"step": "look", "images": ["UPPER"]}, "images: "),
+        ({"step": "look", "images": [busybox], "heads": 0}, "heads: 0 is not a positive number"),
+        ({"step": "look", "images": [busybox], "max_parallel": 0}, "max_parallel: 0 is not a positive number"),
+        ({"step": "look", "images": [busybox], "timeout": -1}, "timeout: -1.0 is not a positive number"),
+        ({"step": "look", "images": [busybox], "port": 65533}, "port: 65533 is not a port from 1 to 65532"),
+        ({"step": "look", "images": [busybox], "listen": "h0"}, "listen: 'h0' is not an IP address"),
+        ({"step": "resolve", "images": [busybox], "platforms": ["linux/"]}, "platform: invalid platform"),
         ({"step": "start"}, "part: it comes from the controller: use the role image_distribute"),
         ({"step": "wait", "part": "[1]"}, "part: it comes from the controller: use the role image_distribute"),
         ({"step": "report"}, "step: report is for the controller only: use the role image_distribute"),
@@ -96,6 +102,7 @@ def test_what_makes_no_sense_is_a_clear_error(site: MemorySite, busybox: str) ->
         done = play(site, **wrong)
         assert done.failed
         assert done.msg.startswith(message), done.msg
+    assert site.untouched()
 
 
 def test_a_process_that_is_gone_is_told(site: MemorySite, busybox: str) -> None:
