@@ -10,6 +10,8 @@ import typing as t
 #: A piece is passed on when it is complete, so a chain costs the time of one piece a host: this part of all in the end.
 _PIPE_SHARE = 0.01
 _LEAST_PIECE, _MOST_PIECE = 16 * 1024, 256 * 1024
+#: A host remembers the tags of all pieces.
+_PIECES = 65536
 #: Distances to the hosts before it that a host knows, besides the first one of the chain.
 _BEFORE = (1, 2, 3, 5, 8)
 #: How many heads of other chains, and hosts at the end of its own.
@@ -83,7 +85,7 @@ def _chained(lines: t.Sequence[t.Sequence[str]], holders: t.Sequence[str]) -> t.
 
 def piece_of(size: int, hosts: int) -> int:
     """Bytes of a piece, a power of two. size: of all images of the play."""
-    wanted, piece = size * _PIPE_SHARE / max(1, hosts), _MOST_PIECE
-    while piece > _LEAST_PIECE and piece > wanted:
+    wanted, piece = max(size * _PIPE_SHARE / max(1, hosts), size / _PIECES), _MOST_PIECE
+    while piece > _LEAST_PIECE and piece // 2 >= wanted:
         piece //= 2
     return piece

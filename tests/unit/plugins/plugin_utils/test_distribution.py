@@ -97,7 +97,13 @@ def test_nobody_is_its_own_source_and_no_bytes_go_in_a_circle(count: int, holder
 
 @pytest.mark.parametrize(
     ("size", "hosts", "piece"),
-    [(25_000_000, 32, 16384), (2_000_000_000, 32, 262144), (2_000_000_000, 1000, 16384), (1000, 1, 16384)],
+    [
+        (25_000_000, 32, 16384),
+        (2_000_000_000, 32, 262144),
+        (2_000_000_000, 1000, 32768),
+        (50_000_000_000, 1000, 262144),
+        (1000, 1, 16384),
+    ],
 )
 def test_pieces_are_so_small_that_a_long_chain_costs_little(size: int, hosts: int, piece: int) -> None:
     assert piece_of(size, hosts) == piece
