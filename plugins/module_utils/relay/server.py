@@ -61,7 +61,6 @@ class Server:
         #: Who is to ask others, by number.
         self._slow: t.Set[int] = set()
         self._last = time.monotonic()
-        self.sent = 0
         self.slow: t.Callable[[], bool] = lambda: False
 
     @property
@@ -116,7 +115,6 @@ class Server:
             connection.sendall(_ANSWER)
             for frame in self._shelf.frames(blob, request.offset, stopped, self._me):
                 connection.sendall(frame)
-                self.sent += len(frame)
         finally:
             with self._lock:
                 del self._streams[key]

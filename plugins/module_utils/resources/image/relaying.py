@@ -170,7 +170,7 @@ class Relay:
     def _finish(self, result: t.Dict[str, t.Any]) -> None:
         for blob in self._fetching.shelf.blobs():
             blob.fail()
-        self._result = {**result, "bytes_sent": self._server.sent}
+        self._result = result
         self._done = time.monotonic()
 
     # The result

@@ -5,9 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import pathlib
+import signal
 import typing as t
 
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ansible_collections.fleet.containerd.plugins.plugin_utils.distribution.parts import (
     Limits,
     images_of,
@@ -17,7 +22,9 @@ from ansible_collections.fleet.containerd.plugins.plugin_utils.distribution.part
 from ansible_collections.fleet.containerd.tests.support.ansible import TaskResult, task
 from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry
 from ansible_collections.fleet.containerd.tests.support.images import Layout, small_image
+from ansible_collections.fleet.containerd.tests.support.leftovers import processes_with
 from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 
 def step(site: MemorySite, name: str, **options: t.Any) -> t.Dict[str, t.Any]:
@@ -109,6 +116,36 @@ def test_a_process_that_is_gone_is_told(site: MemorySite, busybox: str) -> None:
     failed = step(site, "wait", part=json.dumps(planned(site, busybox)))
     assert failed["failed"]
     assert failed["msg"].startswith("the process of the distribution has ended before it was done: ")
+
+
+def test_processes_fetch_from_each_other_and_end(site: MemorySite, busybox: str, tmp_path: pathlib.Path) -> None:
+    """They are the real ones, on addresses of loopback, and with stores of their own."""
+    looks = {f"h{number}": step(site, "look", images=[busybox], listen=f"127.78.0.{number + 1}") for number in range(2)}
+    resolved = step(site, "resolve", images=[busybox])["images"]
+    parts = make_parts(looks, images_of(looks, resolved, [busybox]), Limits(timeout=60.0))
+    roots, program = {name: str(tmp_path / name) for name in parts}, pathlib.Path(site.memory.data_root)
+    try:
+        for name, part in parts.items():
+            started = step(site, "start", part=json.dumps(part), data_root=roots[name], state_root=f"{roots[name]}/run")
+            assert (started["changed"], started["todo"]) == (False, [busybox])
+        results = {name: step(site, "wait", part=json.dumps(part)) for name, part in parts.items()}
+        assert [one["changed"] for one in results.values()] == [True, True]
+        assert list(results["h0"]["bytes_from"]) == ["registry"]
+        assert list(results["h1"]["bytes_from"]) == ["h0"]
+        for root in roots.values():
+            with contextlib.closing(EmbeddedEngine("default", root, f"{root}/run")) as engine:
+                assert engine.images.get(busybox).target.digest == parts["h0"]["images"][0]["top"]["digest"]
+        # The secret is in no command line, and nothing of it is on the disk.
+        secret = parts["h0"]["secret"]
+        assert len(processes_with(program)) == 2
+        for pid, arguments in processes_with(program).items():
+            assert secret not in " ".join(arguments)
+            assert secret.encode() not in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+        assert not any(secret.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+        until(lambda: not processes_with(program), 15)
+    finally:
+        for pid in processes_with(program):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_the_part_is_in_no_result(site: MemorySite, busybox: str) -> None:
