@@ -119,7 +119,7 @@ class ActionModule(NormalAction):
 
     def _failed(self, variables: t.Any) -> t.Dict[str, str]:
         """The hosts that could not be looked at, and why."""
-        name, found = self._task.args["results"], {}
+        name, found = self._task.args["results"], t.cast(t.Dict[str, str], {})
         for host in set(variables["ansible_play_hosts_all"]) - set(variables["ansible_play_hosts"]):
             result = variables["hostvars"][host].get(name) or {}
             if result.get("failed") or result.get("unreachable"):

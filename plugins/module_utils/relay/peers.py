@@ -112,6 +112,14 @@ class Peers:
         with self._lock:
             self.fallbacks.append({"host": name, "why": why, "seconds": round(time.monotonic() - self._started, 2)})
 
+    def listens(self, number: int) -> bool:
+        """Whether a process of this play or another one is there."""
+        peer = self._part.peers[number]
+        for port in range(peer.port, peer.port + wire.PORTS):
+            with contextlib.suppress(OSError), socket.create_connection((peer.address, port), timeout=wire.SILENCE):
+                return True
+        return False
+
     def open(self, number: int, request: wire.Request) -> Stream:
         """Ask for a blob. Refused, Unavailable. A process that is not there yet is waited for."""
         while True:

@@ -78,7 +78,10 @@ def make_parts(looks: t.Mapping[str, Json], images: t.Mapping[str, Json], limits
     asked = {name: sources_of(hosts, image["digest"], limits.heads) for name, image in images.items()}
     parts = {}
     for host in hosts:
-        known, rows, blobs, documents = {host.name}, [], {}, {}
+        known: t.Set[str] = {host.name}
+        rows: t.List[Json] = []
+        blobs: t.Dict[str, int] = {}
+        documents: t.Dict[str, str] = {}
         for name, image in images.items():
             own = Sources((), ()) if limits.alone else asked[name][host.name]
             known.update(own.sources, own.last)

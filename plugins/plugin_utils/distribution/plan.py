@@ -29,7 +29,9 @@ class Host(t.NamedTuple):
 
 
 class Sources(t.NamedTuple):
-    """Whom a host asks for an image: names, in order. last: if it turns out to be slow. holds: it has the image."""
+    """Whom a host asks for an image: names, in order. last: the end of its chain, whom it asks if it turns out to be slow, and whom
+    it outlives. holds: it has the image.
+    """
 
     sources: t.Tuple[str, ...]
     last: t.Tuple[str, ...]
@@ -73,14 +75,17 @@ def _chained(lines: t.Sequence[t.Sequence[str]], holders: t.Sequence[str]) -> t.
         heads = [lines[(number + step) % len(lines)][0] for step in range(1, min(len(lines), _OTHERS + 1))]
         heads += holders[len(lines) : len(lines) + _OTHERS]
         for place, name in enumerate(line):
+            last = tuple(reversed(line[place + 1 :]))[:_LAST]
             if name in held:
+                yield name, Sources((), last, True)
                 continue
             before = [line[place - step] for step in _BEFORE if step <= place]
             before += line[:1] if place and line[0] not in before else []
             # The first one of a chain asks the registry, and nobody whose chain begins there, too.
             others = heads if place or held else []
-            last = list(reversed(line[place + 1 :]))[:_LAST]
-            yield name, Sources((*before, *others), tuple(last))
+            yield name, Sources((*before, *others), last)
+    for name in holders[len(lines) :]:
+        yield name, Sources((), tuple(line[-1] for line in lines[:_LAST]), True)
 
 
 def piece_of(size: int, hosts: int) -> int:

@@ -37,7 +37,7 @@ if t.TYPE_CHECKING:
 
     from ...engine.api import Engine
 
-#: How long after the last request of another host it ends when its result was fetched; and when nobody has asked for that.
+#: How long after the last request of another host it ends, when its result was fetched and the end of its chain is gone; and in any case.
 _ANSWERED_SECONDS = 5.0
 ALONE_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
@@ -157,7 +157,12 @@ class Relay:
             return True
         if self._done is None:
             return False
-        return now - max(self._server.busy, self._done) > (_ANSWERED_SECONDS if self._answered else self._alone)
+        idle = now - max(self._server.busy, self._done)
+        return idle > self._alone or (self._answered and idle > _ANSWERED_SECONDS and not self._needed())
+
+    def _needed(self) -> bool:
+        """Whether somebody at the end of a chain is there still: who loses its source comes to us."""
+        return any(self._fetching.peers.listens(one) for one in {number for image in self._part.images for number in image.last})
 
     def _pull(self) -> None:
         failed = {"images": [], "failed": True, "msg": "the process of the distribution failed"}

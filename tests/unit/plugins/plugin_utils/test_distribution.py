@@ -36,7 +36,8 @@ def test_a_host_asks_the_one_before_it_first_and_the_first_one_asks_only_the_reg
 
 def test_whoever_has_the_image_takes_nothing_and_leads_a_chain() -> None:
     found = sources_of(fleet(8, holders=[5, 7]), "d")
-    assert found["h5"] == found["h7"] == Sources((), (), True)
+    assert found["h5"] == Sources((), ("h2", "h1", "h0"), True)
+    assert found["h7"] == Sources((), ("h6", "h4", "h3"), True)
     assert {name: one.sources[0] for name, one in found.items() if not one.holds} == {
         "h0": "h5", "h1": "h0", "h2": "h1", "h3": "h7", "h4": "h3", "h6": "h4"
     }  # fmt: skip
@@ -62,6 +63,8 @@ def test_there_are_as_many_chains_as_holders_or_heads(takers: str, holders: str,
 def test_those_who_hold_it_and_lead_no_chain_can_be_asked_too() -> None:
     found = sources_of(fleet(4, holders=[0, 1, 2]), "d")
     assert found["h3"].sources == ("h0", "h1", "h2")
+    # They stay until it is done.
+    assert [found[name].last for name in ("h0", "h1", "h2")] == [("h3",)] * 3
 
 
 def test_hosts_of_a_group_are_side_by_side_and_groups_in_the_order_of_the_inventory() -> None:
