@@ -24,7 +24,7 @@ SPECS = ROOT / "plugins" / "module_utils" / "argument_specs"
 ENVIRONMENT = {"address": "CONTAINERD_ADDRESS", "namespace": "CONTAINERD_NAMESPACE"}
 #: Options that are secrets (or suboptions, with the names of their options), those that are secrets only as options of a module itself,
 #: and options that only look so to ansible-core by their names.
-SECRETS = {"header", "password", "token", "src_password", "src_token", "secrets.content"}
+SECRETS = {"header", "part", "password", "token", "src_password", "src_token", "secrets.content"}
 SECRET_OF_MODULES = {"content"}
 PUBLIC = {"keys", "secret_keys", "secrets"}
 KEYS = ("type", "elements", "choices", "default", "required", "aliases")

@@ -14,7 +14,7 @@ import platform
 import sys
 import typing as t
 
-from . import chart, images, inside, networks, playbooks, rows
+from . import chart, distribution, images, inside, networks, playbooks, rows
 from .corpus import ROOT
 
 GROUPS: t.Dict[str, t.Callable[[int], t.List[rows.Row]]] = {
@@ -33,6 +33,7 @@ GROUPS: t.Dict[str, t.Callable[[int], t.List[rows.Row]]] = {
     "P13": networks.on_a_host_of_its_own("noop"),
     "P14": inside.inside,
     "P15": inside.inside,
+    "P16": distribution.distribution,
 }
 
 

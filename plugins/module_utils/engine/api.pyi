@@ -106,6 +106,9 @@ class ContentStore(t.Protocol):
     def ingests(self) -> t.List[IngestStatus]:
         """The unfinished ingests."""
 
+    def ingest_file(self, ref: str) -> str:
+        """The file of this host that an ingest is written to, for reading; empty without one. It may lag behind what was written."""
+
     def abort(self, ref: str) -> None:
         """Drop an ingest and its bytes. NotFound."""
 

@@ -117,3 +117,39 @@ def _become(command: t.Sequence[str], theirs: socket.socket) -> t.NoReturn:
         theirs.send(_NOT_EXECUTED + str(error).encode()[:200])
     finally:
         os._exit(127)
+
+
+def start_serving(name: str, description: str, command: t.Sequence[str], data: bytes, seconds: float) -> bytes:
+    """As start_apart(), for a program that reads data from its standard input, and prints a line when it can be used. Returns the line.
+
+    FailedPrecondition when none comes within that time.
+    """
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            env=ENVIRONMENT,
+            start_new_session=True,
+            preexec_fn=start_to_stay,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise FailedPrecondition(f"{description} cannot be started: {error}") from error
+    stdin, stdout = t.cast(t.BinaryIO, process.stdin), t.cast(t.BinaryIO, process.stdout)
+    with stdout:
+        try:
+            with stdin:
+                stdin.write(data)
+            ready = select.select([stdout], [], [], seconds)[0]
+            line = stdout.readline() if ready else b""
+        except OSError:
+            line = b""
+    if not line:
+        process.kill()
+        process.wait()
+        raise FailedPrecondition(f"{description} has ended at its start, or has not begun within {seconds:g} s")
+    process.returncode = 0
+    set_apart(process.pid, name, description)
+    return line.strip()

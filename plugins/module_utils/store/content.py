@@ -164,6 +164,10 @@ class ContentStore:
                     found.append(IngestStatus(data["ref"], stat.st_size, data["total"], data["expected"], stat.st_mtime))
         return found
 
+    def ingest_file(self, ref: str) -> str:
+        path = os.path.join(self._ingest_dir(ref), "data")
+        return path if os.path.exists(path) else ""
+
     def abort(self, ref: str) -> None:
         path = self._ingest_dir(ref)
         if not os.path.isdir(path):

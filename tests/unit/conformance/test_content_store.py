@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 import typing as t
 
 import pytest
@@ -50,6 +51,30 @@ def test_the_reader_is_seekable(engine: Engine) -> None:
 
 def test_an_empty_blob(engine: Engine) -> None:
     assert read(engine, store(engine, b"")) == b""
+
+
+def test_an_ingest_can_be_read_while_it_is_written(harness: Harness) -> None:
+    """Its file may lag behind, and the engine in memory has none."""
+    engine, other, what = harness.open(), harness.open("other"), descriptor(b"0123456789")
+    assert engine.content.ingest_file("layer-x") == ""
+    with engine.content.writer("layer-x", what) as ingest:
+        ingest.write(b"01234")
+        path = engine.content.ingest_file("layer-x")
+        # The same name is another ingest in another namespace.
+        assert other.content.ingest_file("layer-x") == ""
+        if type(engine).__name__ == "MemoryEngine":
+            assert path == ""
+            return
+        with open(path, "rb") as stream:
+            deadline = time.monotonic() + 5
+            while len(data := stream.read()) < 5 and time.monotonic() < deadline:
+                stream.seek(0)
+            assert data == b"01234"
+            ingest.write(b"56789")
+            ingest.commit(what.size, what.digest)
+            # Whoever has it open goes on.
+            assert stream.read() == b"56789"
+    assert engine.content.ingest_file("layer-x") == ""
 
 
 def test_what_is_absent_is_not_found(engine: Engine) -> None:

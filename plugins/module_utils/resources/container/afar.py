@@ -311,11 +311,11 @@ def _version() -> str:
 def _archive() -> bytes:
     import zipfile
 
+    from ...libexec.closure import closure
     from . import serve
-    from .sources import sources
 
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in sources(serve.__name__):
+        for name, text in closure(serve.__name__):
             archive.writestr(f"{name}.py", text)
     return out.getvalue()

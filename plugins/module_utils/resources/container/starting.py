@@ -16,11 +16,11 @@ import typing as t
 
 from ...errors import FailedPrecondition
 from ...hostfs.atomic import read_file, write_file
+from ...libexec.closure import closure
 from ...libexec.install import link, put
 from ...libexec.starter import LINK, command
 from ...runtime_spec.cgroups import systemd_runs
 from . import boot
-from .sources import sources
 
 _UNITS = "/etc/systemd/system"
 _DATA_ROOT = "/var/lib/fleet-containerd"
@@ -90,4 +90,4 @@ def _escaped(path: str) -> str:
 @functools.cache
 def boot_sources() -> t.Sequence[t.Tuple[str, str]]:
     """The program that starts containers while no task is there: the paths and texts of its modules."""
-    return tuple(sources(boot.__name__))
+    return tuple(closure(boot.__name__))

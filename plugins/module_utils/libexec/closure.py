@@ -1,6 +1,6 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Find the sources of a program that runs without Ansible: of a module, and of all that it imports."""
+"""A program of ours with everything that it imports, for a file of its own (install.py: put)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import importlib.util
 import re
 import typing as t
 
-from ...errors import EngineError
+from ..errors import EngineError
 
 _IMPORT = re.compile(r"^ *from (\.+)([\w.]*) import (\([^)]*\)|[^\n#]*)", re.MULTILINE)
 
 
-def sources(module: str) -> t.Iterator[t.Tuple[str, str]]:
-    """The paths (without ending) and texts of a module beside this one and of what it imports, and of the packages: all below the package
-    fleet. EngineError.
+def closure(module: str) -> t.Iterator[t.Tuple[str, str]]:
+    """The paths (without ending) and texts of a module in a room of a room, and of what it imports, below the package fleet, and of the
+    packages. ansible-core has sent all that, if the caller imports the module.
     """
     root = module.rsplit(".", 3)[0]
     pending, texts = [module], {}

@@ -1,0 +1,83 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the host that a blob comes from is too slow, so that another one has to be asked (docs/adr/0050).
+
+Rates are compared, not offsets alone: a host that began later than another one is behind it all the time, and is not slow.
+"""
+
+from __future__ import annotations
+
+import time
+import typing as t
+
+if t.TYPE_CHECKING:
+    from .wire import Place
+
+#: Slow is less than this part of what others get. Two hosts at one source have half of it, and rates go up and down.
+_SLOW = 0.25
+#: And to be behind by what comes in so many seconds, but by so many pieces at least: so much may be on the way.
+_SECONDS, _PIECES = 0.5, 4
+#: And that for so long: a busy processor makes anybody slow for a moment.
+_LASTING_SECONDS = 0.5
+#: A change of the host has to make it so much faster within so many seconds; else it is this host that is slow.
+_GAIN, _TRIAL_SECONDS = 1.3, 2.0
+
+
+class Change(t.NamedTuple):
+    """number: who is to be asked instead. slow: whether it is known that the present host is slow; else it is tried."""
+
+    number: int
+    slow: bool
+
+
+class Pace:
+    """The pace of one blob. piece: bytes. clock: seconds. blame: a host that turned out to be slow, when another one was tried."""
+
+    def __init__(self, piece: int, clock: t.Callable[[], float] = time.monotonic) -> None:
+        self._least, self._clock = _PIECES * piece, clock
+        self._since, self._doubt, self._before, self._own = clock(), 0.0, 0.0, False
+        self._present = self._tried = -1
+        self.blame: t.Optional[int] = None
+
+    def begin(self, number: int) -> None:
+        """A host begins to send."""
+        self._present, self._since, self._doubt = number, self._clock(), 0.0
+
+    def change(self, own: Place, places: t.Sequence[Place], others: t.Sequence[int]) -> t.Optional[Change]:
+        """None to go on. own: where this host is. places: the present host, its source, the source of that. others: who can be asked,
+        in order.
+        """
+        if self._own or not places:
+            return None
+        if self._before:
+            return self._judged(own)
+        present, *before = places
+        far = max(own.offset, present.offset) + max(self._least, int(present.rate * _SECONDS))
+        faster = {one.host for one in before if one.offset > far and present.rate and present.rate < one.rate * _SLOW}
+        behind = present.offset - own.offset > max(self._least, own.rate * _SECONDS)
+        # Where the source of the present host is slow as well, the present host has to find that out.
+        faster = faster if before and before[0].host in faster else set()
+        if not faster and not (behind and own.rate and own.rate < present.rate * _SLOW):
+            self._doubt = 0.0
+            return None
+        self._doubt = self._doubt or self._clock()
+        if self._clock() - self._doubt < _LASTING_SECONDS:
+            return None
+        bad = {one.host for one in before} - faster if faster else set()
+        for number in others:
+            if number != self._present and number not in bad:
+                self._before, self._tried = float(own.rate), -1 if faster else self._present
+                return Change(number, bool(faster))
+        return None
+
+    def _judged(self, own: Place) -> t.Optional[Change]:
+        """Whether the last change has helped. If not, we are slow ourselves, and go back."""
+        if self._clock() - self._since < _TRIAL_SECONDS:
+            return None
+        helped = own.rate >= self._before * _GAIN
+        self._before = 0.0
+        if helped:
+            self.blame = self._tried if self._tried >= 0 else None
+            return None
+        self._own = True
+        return Change(self._tried, False) if self._tried >= 0 else None

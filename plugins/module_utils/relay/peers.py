@@ -1,0 +1,170 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host knows of the others it fetches from: who is gone, who is slow, who sent something else, and what came from whom."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+import typing as t
+
+from ..errors import Unavailable
+from . import wire
+
+if t.TYPE_CHECKING:
+    import ssl
+
+    from ..oci.digest import Digest
+    from .part import Part
+
+#: How long a host that is gone is not asked (seconds); it may have been a link.
+_GONE_SECONDS = 30.0
+#: How long to wait for a host where no process listens yet, from our own start; and after that, how often it is tried.
+_START_SECONDS, _AGAIN_SECONDS = 10.0, 1.0
+_PAUSE = 0.05
+REGISTRY = "registry"
+
+
+class Refused(Unavailable):
+    """Nobody of this play listens there."""
+
+
+class Stream(t.NamedTuple):
+    """A connection on which a blob comes."""
+
+    connection: socket.socket
+    frames: t.BinaryIO
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self.frames.close()
+            self.connection.close()
+
+
+class Peers:
+    """The other hosts of a part. Threads share it. bytes: by host (or registry). fallbacks: whom we left, why, and when (seconds)."""
+
+    def __init__(self, part: Part, tls: t.Optional[ssl.SSLContext] = None) -> None:
+        self._part, self._tls = part, tls
+        self._started = time.monotonic()
+        self._lock = threading.Lock()
+        self._ports: t.Dict[int, int] = {}
+        self._until: t.Dict[int, float] = {}
+        self._avoided: t.Set[int] = set()
+        self._bad: t.Set[t.Tuple[int, Digest]] = set()
+        self._lacking: t.Set[t.Tuple[int, Digest]] = set()
+        #: We were told that we are slow: the others come first.
+        self.slow = False
+        self.bytes: t.Dict[str, int] = {}
+        self.fallbacks: t.List[t.Dict[str, t.Any]] = []
+
+    def name(self, number: int) -> str:
+        return self._part.peers[number].name
+
+    def count(self, name: str, size: int) -> None:
+        with self._lock:
+            self.bytes[name] = self.bytes.get(name, 0) + size
+
+    def able(self, asked: t.Sequence[int], digest: Digest) -> t.List[int]:
+        """Who of them can be asked for a blob, those that are slow last."""
+        now = time.monotonic()
+        with self._lock:
+            never = self._bad | self._lacking
+            found = [one for one in asked if (one, digest) not in never and self._until.get(one, 0.0) <= now]
+            return sorted(found, key=lambda one: one in self._avoided)
+
+    def choose(self, sources: t.Sequence[int], last: t.Sequence[int], digest: Digest) -> t.Optional[int]:
+        """Whom to ask for a blob; None for the registry."""
+        return next(iter(self.able([*last, *sources] if self.slow else sources, digest)), None)
+
+    def left(self, number: int, why: str, seconds: float = _GONE_SECONDS) -> None:
+        """It is not asked for so long."""
+        with self._lock:
+            self._until[number] = time.monotonic() + seconds
+        self._tell(self.name(number), why)
+
+    def avoid(self, number: int) -> None:
+        """It is slow: it is asked when nobody else is left."""
+        with self._lock:
+            self._avoided.add(number)
+        self._tell(self.name(number), "it is slow")
+
+    def refuse(self, number: int, digest: Digest) -> None:
+        """It sent something else for a blob."""
+        with self._lock:
+            self._bad.add((number, digest))
+        self._tell(self.name(number), "it sent something else")
+
+    def lacks(self, number: int, digest: Digest) -> None:
+        """It does not get a blob itself."""
+        with self._lock:
+            self._lacking.add((number, digest))
+        self._tell(self.name(number), "it does not get the blob itself")
+
+    @property
+    def bad(self) -> t.List[t.Tuple[Digest, str]]:
+        with self._lock:
+            return [(digest, self.name(number)) for number, digest in self._bad]
+
+    def _tell(self, name: str, why: str) -> None:
+        with self._lock:
+            self.fallbacks.append({"host": name, "why": why, "seconds": round(time.monotonic() - self._started, 2)})
+
+    def listens(self, number: int) -> bool:
+        """Whether a process of this play or another one is there."""
+        peer = self._part.peers[number]
+        for port in range(peer.port, peer.port + wire.PORTS):
+            with contextlib.suppress(OSError), socket.create_connection((peer.address, port), timeout=wire.SILENCE):
+                return True
+        return False
+
+    def open(self, number: int, request: wire.Request) -> Stream:
+        """Ask for a blob. Refused, Unavailable. A process that is not there yet is waited for."""
+        while True:
+            try:
+                return self._try(number, request)
+            except Refused as error:
+                if time.monotonic() - self._started > _START_SECONDS:
+                    self.left(number, str(error), _AGAIN_SECONDS)
+                    raise
+            time.sleep(_PAUSE)
+
+    def _try(self, number: int, request: wire.Request) -> Stream:
+        """The process has one of the ports: a process of another play refuses our proof."""
+        peer = self._part.peers[number]
+        known = self._ports.get(number)
+        for port in [known] if known else range(peer.port, peer.port + wire.PORTS):
+            stream = self._connect(peer.address, port, request)
+            if stream:
+                self._ports[number] = port
+                return stream
+        self._ports.pop(number, None)
+        raise Refused("nobody listens there")
+
+    def _connect(self, address: str, port: int, request: wire.Request) -> t.Optional[Stream]:
+        """None where nobody of this play listens. Unavailable."""
+        connection: t.Optional[socket.socket] = None
+        try:
+            connection = socket.create_connection((address, port), timeout=wire.SILENCE)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection = self._tls.wrap_socket(connection) if self._tls else connection
+            connection.sendall(request.text(self._part.secret))
+            frames = t.cast(t.BinaryIO, connection.makefile("rb", buffering=256 * 1024))
+            stream = Stream(connection, frames)
+            answer = frames.readline(64)
+            if answer.startswith(b"HTTP/1.1 200 "):
+                while frames.readline(256).strip():
+                    pass
+                return stream
+            stream.close()
+            return None
+        except ConnectionError:
+            if connection:
+                connection.close()
+            return None
+        except OSError as error:
+            if connection:
+                connection.close()
+            raise Unavailable(f"{address}: {error.strerror or 'it does not answer'}") from error

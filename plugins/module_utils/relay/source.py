@@ -1,0 +1,205 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An image whose blobs come from other hosts of the play, and at last from the registry (image/api.pyi: ImageSource)."""
+
+from __future__ import annotations
+
+import typing as t
+
+from ..errors import DataLoss, EngineError, FailedPrecondition, Unavailable, printable
+from ..image.source import source_label
+from ..oci.descriptor import Descriptor, Resolved
+from . import wire
+from .pace import Change, Pace
+from .peers import REGISTRY, Refused
+
+if t.TYPE_CHECKING:
+    from ..image.api import Registry
+    from ..oci.digest import Digest
+    from ..oci.reference import Reference
+    from .part import ImagePart, Part
+    from .peers import Peers, Stream
+    from .shelf import Blob, Shelf
+
+
+class _Arrival:
+    """A blob that comes: what has come so far is hashed up to position."""
+
+    def __init__(self, blob: Blob, hasher: t.Any, descriptor: Descriptor, position: int, secret: bytes) -> None:
+        self.blob, self.descriptor, self.position = blob, descriptor, position
+        self._hasher, self._secret = hasher, secret
+
+    @property
+    def left(self) -> int:
+        return self.descriptor.size - self.position
+
+    def take(self, data: bytes, tag: t.Optional[bytes]) -> bytes:
+        """The tag of the piece that has come, which is the next one. DataLoss when it has another one; FailedPrecondition when all
+        pieces together are another blob.
+        """
+        hasher = self._hasher.copy()
+        hasher.update(data)
+        end = self.position + len(data)
+        made = wire.tag_of(self._secret, hasher, end)
+        if tag is not None and tag != made:
+            raise DataLoss("it sent something else")
+        if end == self.descriptor.size and hasher.hexdigest() != self.descriptor.digest.hex:
+            raise FailedPrecondition(f"what came is not {self.descriptor.digest}")
+        self._hasher, self.position = hasher, end
+        return made
+
+
+class NeighbourSource:
+    """An image of a part. documents() and small blobs come with the plan."""
+
+    where = "the hosts of the play"
+
+    def __init__(self, part: Part, image: ImagePart, shelf: Shelf, peers: Peers, registry: Registry) -> None:
+        self._part, self._image, self._shelf, self._peers, self._registry = part, image, shelf, peers, registry
+        self.name: Reference = image.name
+        self.labels: t.Mapping[str, str] = {source_label(image.name.domain): image.name.path}
+        self._pinned = image.name._replace(tag="", digest=image.top.digest)
+        self.served: t.Dict[Digest, str] = {}
+        #: Who sends a blob, or has sent it; None for the registry.
+        self._from: t.Dict[Digest, t.Optional[int]] = {}
+        #: Blobs that come again, since whoever sends them has noticed itself that something was wrong.
+        self._again: t.Set[Digest] = set()
+
+    @property
+    def refused(self) -> t.Collection[t.Tuple[Digest, str]]:
+        return [*self._peers.bad, *self._registry.refused]
+
+    def document(self) -> Resolved:
+        return Resolved(self._image.top, self._part.documents[self._image.top.digest])
+
+    def refuse(self, descriptor: Descriptor) -> bool:
+        if descriptor.digest in self._again:
+            self._again.remove(descriptor.digest)
+            return True
+        number = self._from.get(descriptor.digest)
+        if number is None:
+            return self._registry.refuse(self._pinned, descriptor)
+        self._peers.refuse(number, descriptor.digest)
+        return True
+
+    def fetch(self, descriptor: Descriptor, offset: int = 0) -> t.Iterator[bytes]:
+        document = self._part.documents.get(descriptor.digest)
+        if document is not None:
+            self.served[descriptor.digest] = "plan"
+            return iter([document[offset:]])
+        return self._fetch(descriptor, offset)
+
+    def _fetch(self, descriptor: Descriptor, offset: int) -> t.Iterator[bytes]:
+        blob, hasher = self._shelf.begin(descriptor, offset)
+        arrival = _Arrival(blob, hasher, descriptor, offset, self._part.secret)
+        before = -1
+        try:
+            while arrival.left:
+                number = self._peers.choose(self._image.sources, self._image.last, descriptor.digest)
+                self._from[descriptor.digest] = number
+                pieces = self._from_registry(arrival) if number is None else self._from_peer(arrival, number, before)
+                # Whoever is left passes nothing on, so it can be the last one to get it.
+                before = -1 if number is None or self._peers.slow else number
+                for data, tag in pieces:
+                    yield data
+                    blob.advance(arrival.position, tag)
+        except FailedPrecondition:
+            blob.forget()
+            raise
+        except (EngineError, GeneratorExit):
+            # Or it cannot be stored.
+            blob.fail()
+            raise
+
+    # The registry
+
+    def _from_registry(self, arrival: _Arrival) -> t.Iterator[t.Tuple[bytes, bytes]]:
+        """Blocks of any length become pieces."""
+        descriptor, piece = arrival.descriptor, self._part.piece
+        arrival.blob.places = []
+        held = bytearray()
+        for block in self._registry.fetch(self._pinned, descriptor, arrival.position):
+            held += block
+            self._peers.count(REGISTRY, len(block))
+            while held:
+                length = wire.piece_end(arrival.position, piece, descriptor.size) - arrival.position
+                if len(held) < length:
+                    break
+                data = bytes(held[:length])
+                del held[:length]
+                yield data, arrival.take(data, None)
+        self.served[descriptor.digest] = self._registry.served.get(descriptor.digest, REGISTRY)
+
+    # Other hosts
+
+    def _from_peer(self, arrival: _Arrival, number: int, instead: int) -> t.Iterator[t.Tuple[bytes, bytes]]:
+        """What a host sends, until somebody else has to be asked. instead: see wire.Request."""
+        pace = Pace(self._part.piece)
+        while arrival.left:
+            self._from[arrival.descriptor.digest] = number
+            request = wire.Request(str(arrival.descriptor.digest), arrival.position, self._part.me, instead)
+            try:
+                stream = self._peers.open(number, request)
+            except Refused:
+                return
+            except Unavailable as error:
+                self._peers.left(number, str(error))
+                return
+            try:
+                change = yield from self._pieces(arrival, number, stream, pace)
+            finally:
+                stream.close()
+            if change is None:
+                return
+            if change.slow:
+                self._peers.avoid(number)
+            number, instead = change.number, number if change.slow else -1
+
+    def _pieces(
+        self, arrival: _Arrival, number: int, stream: Stream, pace: Pace
+    ) -> t.Generator[t.Tuple[bytes, bytes], None, t.Optional[Change]]:
+        """Returns who is to be asked instead; None for an end."""
+        name, digest = self._peers.name(number), arrival.descriptor.digest
+        pace.begin(number)
+        try:
+            while arrival.left:
+                kind, data = wire.read_frame(stream.frames)
+                if kind == wire.PIECE:
+                    tag, piece = data[: wire.TAG], data[wire.TAG :]
+                    made = arrival.take(piece, tag)
+                    self._peers.count(name, len(piece))
+                    yield piece, made
+                elif kind == wire.AHEAD:
+                    arrival.blob.places = wire.places_of(data)
+                    able = self._peers.able(self._image.sources, digest)
+                    own = wire.Place(self._part.me, arrival.position, self._shelf.rate)
+                    change = pace.change(own, arrival.blob.places, able)
+                    if pace.blame is not None:
+                        self._peers.avoid(pace.blame)
+                        pace.blame = None
+                    if change:
+                        return change
+                else:
+                    self._ended(number, digest, printable(data, 40))
+                    return None
+            self.served[digest] = name
+        except DataLoss:
+            # A piece that was not stored: all before it is as it should be, so another host goes on from here.
+            self._peers.refuse(number, digest)
+        except Unavailable as error:
+            self._peers.left(number, str(error))
+        except OSError:
+            self._peers.left(number, f"it is silent for {wire.SILENCE:g} s")
+        return None
+
+    def _ended(self, number: int, digest: Digest, reason: str) -> None:
+        """It ended before we had all."""
+        if reason == wire.BAD:
+            self._again.add(digest)
+            raise FailedPrecondition(f"what came is not {digest}")
+        if reason == wire.SLOW:
+            self._peers.slow = True
+        elif reason == wire.GONE:
+            self._peers.lacks(number, digest)
+        else:
+            raise Unavailable("it ended too early")

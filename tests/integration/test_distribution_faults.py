@@ -1,0 +1,179 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A distribution to hosts with shaped links while something breaks. The programs are the real ones; Ansible is in test_distribution.py."""
+
+from __future__ import annotations
+
+import pathlib
+import random
+import subprocess
+import threading
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
+from ansible_collections.fleet.containerd.tests.support.fleet import Fleet, Host, a_fleet
+from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, tar_of
+
+RATE, MEGABITS, SIZE = "20mbit", 20, 6_000_000
+#: What it takes where nothing breaks, and the machine is busy.
+IDEAL = SIZE * 8 / MEGABITS / 1e6
+
+
+def make(layout: Layout) -> t.Mapping[str, t.Any]:
+    noise = random.Random(1)
+    return layout.image([tar_of([Entry(f"file{number}", noise.randbytes(SIZE // 2))]) for number in range(2)], level=1)
+
+
+@pytest.fixture
+def fleet() -> t.Iterator[Fleet]:
+    with a_fleet(make, 5, RATE) as made:
+        yield made
+
+
+def at(seconds: float, act: t.Callable[[], t.Any]) -> None:
+    timer = threading.Timer(seconds, act)
+    timer.daemon = True
+    timer.start()
+
+
+def complete(fleet: Fleet, results: t.Mapping[str, t.Mapping[str, t.Any]]) -> None:
+    """All have the image, as its digests say."""
+    for host in fleet.hosts:
+        if host.name in results:
+            assert not results[host.name].get("failed"), results[host.name]
+            engine = EmbeddedEngine("default", str(host.data), str(host.base / "run"))
+            assert engine.images.get(fleet.image).target.digest == fleet.described["digest"]
+            for info in engine.content.walk():
+                assert engine.content.verify(info.digest, info.size)
+            engine.close()
+
+
+def slowest(results: t.Mapping[str, t.Mapping[str, t.Any]]) -> float:
+    return max(one["seconds"] for one in results.values())
+
+
+def test_nothing_breaks(fleet: Fleet) -> None:
+    before = fleet.registry.sent()
+    with fleet.relaying() as relays:
+        results = relays.results()
+    complete(fleet, results)
+    assert fleet.registry.sent() - before < 1.1 * fleet.size
+    assert slowest(results) < 2 * IDEAL
+    assert not any(one["fallbacks"] for one in results.values())
+
+
+def test_a_host_that_vanishes_costs_the_others_a_second_and_no_copy(fleet: Fleet) -> None:
+    before, gone = fleet.registry.sent(), fleet.hosts[2]
+    with fleet.relaying() as relays:
+        at(IDEAL / 2, gone.vanish)
+        results = relays.results(gone)
+    complete(fleet, results)
+    assert fleet.registry.sent() - before < 1.1 * fleet.size
+    assert slowest(results) < 2 * IDEAL + 1.0
+    assert {one["host"] for one in results["h3"]["fallbacks"]} == {"h2"}
+    assert results["h4"]["fallbacks"] == []
+
+
+def test_a_slow_host_is_passed_by(fleet: Fleet) -> None:
+    slow = fleet.hosts[2]
+    slow.shape("2mbit")
+    with fleet.relaying() as relays:
+        results = relays.results(slow)
+        # Everybody who waits for it would need ten times as long.
+        assert slowest(results) < 3 * IDEAL
+        complete(fleet, results)
+        assert {one["why"] for one in results["h3"]["fallbacks"]} == {"it is slow"}
+        assert set(results["h3"]["bytes_from"]) == {"h1", "h2"}
+        # It gets it too, from the last ones.
+        late = relays.result(slow)
+    complete(fleet, {"h2": late})
+    assert "registry" not in late["bytes_from"]
+
+
+def test_the_registry_is_not_needed_after_the_first_copy(fleet: Fleet) -> None:
+    fleet.hosts[3].shape("5mbit")
+    before = fleet.registry.sent()
+    with fleet.relaying() as relays:
+        while fleet.registry.sent() - before < fleet.size * 1.01:
+            time.sleep(0.01)
+        relays.result(fleet.hosts[0])
+        fleet.stop_registry()
+        results = relays.results()
+    complete(fleet, results)
+
+
+def test_a_full_disk_is_one_hosts_trouble(fleet: Fleet) -> None:
+    full = fleet.hosts[1]
+    full.data.mkdir()
+    # starts: mount, umount
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(full.data)], check=True)
+    try:
+        with fleet.relaying() as relays:
+            failed = relays.result(full)
+            results = relays.results(full)
+    finally:
+        subprocess.run(["umount", "-l", str(full.data)], check=True)
+    assert failed["failed"]
+    assert failed["error"] == "ResourceExhausted"
+    complete(fleet, results)
+    assert sum(one["bytes_from_registry"] for one in results.values()) <= 1.05 * fleet.size
+
+
+def test_a_port_that_is_dropped_costs_a_second(fleet: Fleet) -> None:
+    before, closed = fleet.registry.sent(), fleet.hosts[1]
+    rules = (
+        "add table inet t; add chain inet t c { type filter hook input priority 0; }; add rule inet t c tcp dport 7446-7449 drop"
+    )
+    closed.run("nft", rules)
+    with fleet.relaying() as relays:
+        results = relays.results()
+    complete(fleet, results)
+    assert fleet.registry.sent() - before < 1.1 * fleet.size
+    assert results["h2"]["bytes_from"] == {"h0": results["h2"]["bytes"]}
+    assert slowest(results) < 2 * IDEAL + 2.0
+
+
+def test_nobody_waits_any_more_since_the_controller_is_gone(fleet: Fleet) -> None:
+    with fleet.relaying(alone=2.0) as relays:
+        for process in relays.processes.values():
+            process.wait(60)
+        ended = time.monotonic() - relays.began
+    assert ended < 3 * IDEAL + 10
+    for host in fleet.hosts:
+        # One line is the head: nothing listens any more.
+        assert all(line.split()[3] != "0A" for line in pathlib.Path(f"/proc/{host.pid}/net/tcp").read_text().splitlines()[1:])
+    with fleet.relaying() as relays:
+        complete(fleet, relays.results())
+
+
+def test_two_plays_at_once(fleet: Fleet) -> None:
+    with fleet.relaying() as first, fleet.relaying() as second:
+        complete(fleet, first.results())
+        complete(fleet, second.results())
+
+
+def test_whoever_has_it_is_asked_and_the_registry_is_not(fleet: Fleet) -> None:
+    holder: Host = fleet.hosts[4]
+    with fleet.relaying(holder) as alone:
+        alone.result(holder)
+    fleet.stop_registry()
+    with fleet.relaying(holders=[holder]) as relays:
+        results = relays.results()
+    complete(fleet, results)
+    assert results["h0"]["bytes_from"] == {"h4": results["h0"]["bytes"]}
+    assert results["h4"]["bytes"] == 0
+
+
+def test_killed_processes_are_gone_and_the_next_play_goes_on(fleet: Fleet, tmp_path: pathlib.Path) -> None:
+    with fleet.relaying() as relays:
+        time.sleep(IDEAL / 2)
+    assert not any(process.poll() is None for process in relays.processes.values())
+    with fleet.relaying() as again:
+        results = again.results()
+    complete(fleet, results)
+    # What had come was kept.
+    assert all(one["bytes"] < fleet.size for one in results.values())

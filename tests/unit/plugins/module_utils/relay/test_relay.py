@@ -1,0 +1,280 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts that pass an image on while it arrives: stores and sockets are real, the network is loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+import random
+import socket
+import time
+import typing as t
+
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.action.containerd_image_distribute import certificate
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import ResourceExhausted, Unavailable
+from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import ingest_ref
+from ansible_collections.fleet.containerd.plugins.module_utils.relay import wire
+from ansible_collections.fleet.containerd.plugins.module_utils.relay.server import listen
+from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, tar_of
+from ansible_collections.fleet.containerd.tests.support.relays import SECRET, Play, a_play
+
+SIZE = 300_000
+
+
+@pytest.fixture
+def play(tmp_path: pathlib.Path) -> t.Iterator[Play]:
+    layout = Layout(tmp_path / "layout")
+    noise = random.Random(1)
+    layers = [tar_of([Entry(f"file{number}", noise.randbytes(SIZE))]) for number in range(3)]
+    with a_play(tmp_path, layout, layout.image(layers)) as made:
+        yield made
+
+
+def copies(play: Play) -> float:
+    """How often the layers have left the registry."""
+    asked = [node.peers.bytes.get("registry", 0) for node in play.nodes]
+    return sum(asked) / sum(layer.size for layer in play.layers)
+
+
+def complete(play: Play, *numbers: int) -> None:
+    """The image is there, and every layer is what its digest says."""
+    for node in [play.nodes[number] for number in numbers] or play.nodes:
+        assert node.pulled.image.target.digest == play.top["digest"]
+        for layer in play.layers:
+            assert node.engine.content.verify(layer.digest, layer.size)
+
+
+def test_one_copy_leaves_the_registry_and_each_host_fetches_from_the_one_before_it(play: Play) -> None:
+    for number in range(6):
+        play.add(*reversed(range(number)))
+    play.pull()
+    complete(play)
+    assert copies(play) == 1.0
+    total = sum(layer.size for layer in play.layers)
+    assert [node.peers.bytes for node in play.nodes] == [{"registry": total}, *({f"h{number}": total} for number in range(5))]
+    assert not any(node.peers.fallbacks for node in play.nodes)
+    layer = play.layers[0].digest
+    assert [node.pulled.served_by[layer] for node in play.nodes[1:]] == [f"h{number}" for number in range(5)]
+
+
+def test_what_still_arrives_is_passed_on(play: Play) -> None:
+    first, _second = play.add(), play.add(0)
+    first.registry.rate = 600_000.0
+    began = time.monotonic()
+    play.pull()
+    # One after the other would take twice as long.
+    assert time.monotonic() - began < 1.6 * 3 * SIZE / first.registry.rate
+    complete(play)
+
+
+def test_a_host_that_has_it_asks_nobody_and_the_registry_is_not_needed(play: Play) -> None:
+    holder = play.add(serving=False)
+    play.pull()
+    holder.close()
+    play.nodes.clear()
+    for sources in [(), (0,), (1, 0)]:
+        play.add(*sources).registry.gone = True
+    play.pull()
+    complete(play)
+    assert copies(play) == 0
+    assert play.nodes[0].pulled.fetched == 0
+
+
+def test_a_run_that_was_interrupted_goes_on_and_passes_on_what_it_had(play: Play) -> None:
+    layer = play.layers[1]
+    first, second = play.add(), play.add(0)
+    data = play.layout.read({"digest": layer.digest})
+    # Not at the end of a piece.
+    with first.engine.lease(), first.engine.content.writer(ingest_ref(layer), layer) as ingest:
+        ingest.write(data[:100_001])
+    play.pull()
+    complete(play)
+    assert f"{layer.digest}@100001" in first.registry.fetched
+    assert second.peers.bytes["h0"] == sum(one.size for one in play.layers)
+
+
+def test_rubbish_of_an_interrupted_run_costs_one_blob(play: Play) -> None:
+    layer = play.layers[1]
+    first, _second = play.add(), play.add(0)
+    with first.engine.lease(), first.engine.content.writer(ingest_ref(layer), layer) as ingest:
+        ingest.write(b"rubbish" * 10_000)
+    play.pull()
+    complete(play)
+    assert copies(play) < 1.4
+
+
+def test_wrong_bytes_are_noticed_within_a_piece_and_another_host_goes_on(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    play.add(), play.add(0), play.add(1, 0), play.add(2, 1, 0)
+    liar, honest = play.nodes[1].shelf, type(play.nodes[1].shelf).frames
+
+    def frames(*arguments: t.Any) -> t.Iterator[bytes]:
+        for count, one in enumerate(honest(liar, *arguments)):
+            yield one[:-1] + bytes([one[-1] ^ 1]) if one[:1] == wire.PIECE and count > 20 else one
+
+    monkeypatch.setattr(liar, "frames", frames)
+    play.pull()
+    complete(play)
+    assert copies(play) == 1.0
+    # Its successor notices, and goes on where it was with the one before; the next one sees nothing of it.
+    assert {one["host"] for one in play.nodes[2].peers.fallbacks} == {"h1"}
+    assert "it sent something else" in [one["why"] for one in play.nodes[2].peers.fallbacks]
+    assert play.nodes[2].peers.bytes["h0"] + play.nodes[2].peers.bytes["h1"] == sum(one.size for one in play.layers)
+    assert play.nodes[3].peers.fallbacks == []
+    assert ("h1" in dict(play.nodes[2].pulled.refused).values()) is True
+
+
+def test_a_damaged_store_is_noticed_before_the_last_piece_is_passed_on(play: Play) -> None:
+    play.add(serving=False)
+    play.pull()
+    layer = play.layers[0]
+    with open(play.nodes[0].engine.content.blob_path(layer.digest), "r+b") as stream:
+        stream.seek(5)
+        stream.write(b"damaged")
+    play.nodes[0].close()
+    play.nodes.clear()
+    for sources in [(), (0,), (1, 0), (2, 1, 0)]:
+        play.add(*sources)
+    play.pull(*play.nodes[1:])
+    complete(play, 1, 2, 3)
+    # One host asked the registry for that layer; the others got it from there.
+    assert sum(node.peers.bytes.get("registry", 0) for node in play.nodes) == layer.size
+    assert [len(node.registry.fetched) for node in play.nodes] == [0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("when", ["at the beginning", "in the middle"])
+def test_a_host_that_is_gone_costs_a_second_and_no_copy(play: Play, monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    play.add(), play.add(0), play.add(1, 0), play.add(2, 1, 0)
+    play.nodes[0].registry.rate = 900_000.0
+    shelf, honest = play.nodes[1].shelf, type(play.nodes[1].shelf).frames
+
+    def frames(*arguments: t.Any) -> t.Iterator[bytes]:
+        for count, one in enumerate(honest(shelf, *arguments)):
+            if when == "at the beginning" or count > 10:
+                time.sleep(30)
+            yield one
+
+    monkeypatch.setattr(shelf, "frames", frames)
+    began = time.monotonic()
+    play.pull(play.nodes[0], *play.nodes[2:])
+    assert time.monotonic() - began < 1.0 + wire.SILENCE + 5.0
+    complete(play, 0, 2, 3)
+    assert copies(play) == 1.0
+    assert {one["host"] for one in play.nodes[2].peers.fallbacks} == {"h1"}
+    assert play.nodes[3].peers.fallbacks == []
+
+
+def test_a_host_that_cannot_get_a_blob_says_so_at_once(play: Play) -> None:
+    play.add(), play.add(0)
+    play.nodes[0].registry.gone = True
+    play.pull()
+    assert isinstance(play.nodes[0].result, Unavailable)
+    # The registry answers the other one.
+    complete(play, 1)
+    assert "it does not get the blob itself" in [one["why"] for one in play.nodes[1].peers.fallbacks]
+
+
+def test_what_was_thrown_away_since_the_disk_is_full_is_not_waited_for(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    play.add(), play.add(0), play.add(1, 0)
+    play.nodes[0].registry.rate = 900_000.0
+    full, honest = play.nodes[1].engine.content, type(play.nodes[1].engine.content).writer
+
+    def writer(ref: str, expected: t.Any = None) -> t.Any:
+        ingest = honest(full, ref, expected)
+        write = ingest.write
+
+        def until_it_is_full(data: bytes) -> None:
+            if ingest.offset > 100_000:
+                ingest.truncate()
+                raise ResourceExhausted("no space is left")
+            write(data)
+
+        monkeypatch.setattr(ingest, "write", until_it_is_full)
+        return ingest
+
+    monkeypatch.setattr(full, "writer", writer)
+    play.pull()
+    assert isinstance(play.nodes[1].result, ResourceExhausted)
+    complete(play, 0, 2)
+    assert copies(play) == 1.0
+
+
+def test_a_slow_host_passes_on_only_what_is_complete(play: Play) -> None:
+    play.add(), play.add(0), play.add(1, 0)
+    play.nodes[0].registry.rate = 900_000.0
+    play.nodes[1].peers.slow = True
+    play.pull()
+    complete(play)
+    assert "it does not get the blob itself" in [one["why"] for one in play.nodes[2].peers.fallbacks]
+    assert play.nodes[2].peers.bytes["h0"] > 0
+    assert copies(play) == 1.0
+    late = play.add(1)
+    play.pull(late)
+    assert set(late.peers.bytes) == {"h1"}
+
+
+def test_another_play_on_the_same_port_is_passed_by(play: Play, tmp_path: pathlib.Path) -> None:
+    with a_play(tmp_path / "other", play.layout, play.top) as other:
+        stranger = other.add()
+        stranger.server._secret = b"another" * 4  # type: ignore[union-attr]  # it serves
+        play.add(), play.add(0)
+        play.pull()
+        complete(play)
+        assert play.nodes[0].server
+        assert play.nodes[0].server._listener.getsockname()[1] == play.port + 1
+        assert play.nodes[1].peers.fallbacks == []
+
+
+def test_all_ports_taken_is_a_clear_error(play: Play) -> None:
+    held = [listen("127.77.0.1", play.port) for _each in range(wire.PORTS)]
+    with pytest.raises(Unavailable, match=f"port: 127.77.0.1 has no free port from {play.port} to {play.port + 3}"):
+        listen("127.77.0.1", play.port)
+    for one in held:
+        one.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"x" * 100_000,
+        wire.Request("sha256:" + "0" * 64, 0, 1).text(SECRET),
+        wire.Request("sha256:" + "0" * 64, 0, 1).text(b"wrong"),
+    ],
+)
+def test_strangers_get_nothing(play: Play, text: bytes) -> None:
+    play.add()
+    play.pull()
+    with socket.create_connection(("127.77.0.1", play.port), timeout=10) as stranger:
+        stranger.sendall(text)
+        stranger.shutdown(socket.SHUT_WR)
+        assert stranger.recv(10000) in (b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n", b"")
+
+
+def test_the_secret_does_not_cross_the_network() -> None:
+    request = wire.Request("sha256:" + "0" * 64, 0, 1)
+    assert SECRET not in request.text(SECRET)
+    # Nor does one proof open another blob.
+    assert request.text(SECRET)[-70:] != request._replace(offset=1).text(SECRET)[-70:]
+
+
+def test_with_tls_only_hosts_with_the_certificate_of_the_play_get_an_answer(play: Play) -> None:
+    made, other = certificate(), certificate()
+    play.certificate, play.key = made["certificate"], made["key"]
+    play.add(), play.add(0)
+    play.pull()
+    complete(play)
+    assert copies(play) == 1.0
+    address, request = ("127.77.0.1", play.port), wire.Request(str(play.layers[0].digest), 0, 1).text(SECRET)
+    with contextlib.suppress(ConnectionResetError), socket.create_connection(address, timeout=10) as plain:
+        plain.sendall(request)
+        assert b"200" not in plain.recv(1000)
+    play.certificate, play.key = other["certificate"], other["key"]
+    stranger = play.add(0, serving=False)
+    stranger.pull()
+    complete(play, 2)
+    assert set(stranger.peers.bytes) == {"registry"}
