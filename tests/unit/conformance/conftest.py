@@ -24,6 +24,8 @@ from ansible_collections.fleet.containerd.tests.support.containerds import runni
 from ansible_collections.fleet.containerd.tests.support.memory_engine import MemoryEngine
 from ansible_collections.fleet.containerd.tests.support.memory_store import World
 
+from .box import Box
+
 if t.TYPE_CHECKING:
     from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine, Snapshotter
 
@@ -121,6 +123,13 @@ def harness(request: pytest.FixtureRequest, tmp_path: pathlib.Path, monkeypatch:
 @pytest.fixture
 def engine(harness: Harness) -> Engine:
     return harness.open()
+
+
+@pytest.fixture
+def box(engine: Engine, harness: Harness) -> t.Iterator[Box]:
+    found = Box(engine, harness)
+    yield found
+    found.close()
 
 
 @pytest.fixture

@@ -22,8 +22,6 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine.models imp
     PAUSED,
     RUNNING,
     STOPPED,
-    Container,
-    LayerTarget,
     TaskIO,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
@@ -35,72 +33,20 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     NotFound,
     Unavailable,
 )
-from ansible_collections.fleet.containerd.plugins.module_utils.layers.diff_apply import apply_layer
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.steps import stop
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.values import Stop
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.json_log import rotation
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.logs import read as read_log
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import arguments_of
 from ansible_collections.fleet.containerd.tests.support.cgroups import limits_of
-from ansible_collections.fleet.containerd.tests.support.images import busybox_layer
-from ansible_collections.fleet.containerd.tests.support.specs import busybox_spec
 from ansible_collections.fleet.containerd.tests.support.waiting import until
 
+from .box import Box
+
 if t.TYPE_CHECKING:
-    from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
+    pass
 
 REAL = ("embedded-overlayfs", "containerd-1.6", "containerd-1.7", "containerd-2.1")
 pytestmark = pytest.mark.parametrize("harness", REAL, indirect=True)
-
-
-class Box:
-    """Containers with a busybox in them, removed at the end."""
-
-    def __init__(self, engine: Engine, harness: t.Any) -> None:
-        self.engine, self._harness = engine, harness
-        self.made: t.List[Container] = []
-
-    def container(self, *args: str, tty: bool = False) -> Container:
-        container_id = secrets.token_hex(32)
-        store = self.engine.snapshotter()
-        with self.engine.lease():
-            with self._harness.view(store.prepare(container_id)) as root:
-                layer = root.parent / "layer.tar"
-                layer.write_bytes(busybox_layer())
-                with layer.open("rb") as stream:
-                    apply_layer(stream, "application/vnd.oci.image.layer.v1.tar", LayerTarget(str(root)))
-            spec = busybox_spec(container_id, self.engine.namespace, args, tty)
-            made = Container(container_id, "none", spec, store.name, container_id)
-            self.made.append(self.engine.containers.create(made))
-        return self.made[-1]
-
-    def log(self, container: Container) -> str:
-        return os.path.join(self.engine.container_dir(container.id), "out.log")
-
-    def run(self, *args: str, tty: bool = False, **io: t.Any) -> Container:
-        made = self.container(*args, tty=tty)
-        mounts = self.engine.snapshotter().mounts(made.snapshot_key)
-        self.engine.tasks.start(made, mounts, TaskIO(terminal=tty, log_path=self.log(made), **io))
-        return made
-
-    def output(self, container: Container, *streams: str) -> str:
-        return read_log(self.log(container), streams or ("stdout", "stderr")).decode()
-
-    def close(self) -> None:
-        for made in self.made:
-            with contextlib.suppress(NotFound):
-                self.engine.tasks.delete(made.id, force=True)
-            with contextlib.suppress(NotFound):
-                self.engine.containers.delete(made.id)
-            with contextlib.suppress(NotFound):
-                self.engine.snapshotter().remove(made.snapshot_key)
-
-
-@pytest.fixture
-def box(engine: Engine, harness: t.Any) -> t.Iterator[Box]:
-    found = Box(engine, harness)
-    yield found
-    found.close()
 
 
 def test_a_task_goes_through_its_life(box: Box) -> None:
