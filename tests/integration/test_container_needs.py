@@ -18,16 +18,15 @@ from ansible_collections.fleet.containerd.tests.support.site import Site
 KIND = "containerd_container"
 
 
+def runner(site: Site, modules: Modules, busybox: str) -> t.Callable[..., t.Dict[str, t.Any]]:
+    """Runs the module for a container that comes back after a boot."""
+    comes_back = {"image": busybox, "network_mode": "none", "stop_timeout": 0, "restart_policy": "always"}
+    return functools.partial(modules.run, KIND, **site.defaults, **comes_back)
+
+
 def test_order_at_a_start_and_at_a_boot(site: Site, modules: Modules, busybox: str) -> None:
     """Their names are against the order. A check that takes a moment to be good holds up who needs that, and nobody else."""
-    common: t.Dict[str, t.Any] = {
-        **site.defaults,
-        "image": busybox,
-        "network_mode": "none",
-        "stop_timeout": 0,
-        "restart_policy": "always",
-    }
-    run = functools.partial(modules.run, KIND, **common)
+    run = runner(site, modules, busybox)
     slow = ["sh", "-c", "rm -f /ok; (sleep 1; touch /ok) & trap 'exit 0' TERM; while true; do sleep 0.05; done"]
     check = {"test": "test -e /ok", "interval": "200ms", "start_period": "60s", "start_interval": "200ms"}
     run(name="z-db", command=slow, healthcheck=check)
@@ -62,14 +61,7 @@ def test_order_at_a_start_and_at_a_boot(site: Site, modules: Modules, busybox: s
 
 def test_a_boot_without_what_is_needed(site: Site, modules: Modules, busybox: str) -> None:
     """Somebody has stopped it: it stays so, and who needs it is not started, which is said."""
-    common: t.Dict[str, t.Any] = {
-        **site.defaults,
-        "image": busybox,
-        "network_mode": "none",
-        "stop_timeout": 0,
-        "restart_policy": "always",
-    }
-    run = functools.partial(modules.run, KIND, **common, command=WAITS)
+    run = functools.partial(runner(site, modules, busybox), command=WAITS)
     run(name="db")
     run(name="web", depends_on=["db"])
     run(name="db", state="stopped")

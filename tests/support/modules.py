@@ -27,6 +27,12 @@ from ansible_collections.fleet.containerd.tests.support.own_host import Under
 from ansible_collections.fleet.containerd.tests.support.payloads import DIRECTORY
 
 
+def own_umask() -> int:
+    """Read, not set and set back: other threads write files meanwhile."""
+    (line,) = (line for line in pathlib.Path("/proc/self/status").read_text().splitlines() if line.startswith("Umask:"))
+    return int(line.split()[1], 8)
+
+
 class Modules:
     """Runs modules. Their result, and whatever else they print, goes to a file. peak: KiB of memory that the last one had at most."""
 
@@ -203,8 +209,7 @@ def running_modules(output: pathlib.Path, under: t.Sequence[str] = ()) -> t.Iter
         pipes = {name: os.path.join(directory, name) for name in ("requests", "answers")}
         for pipe in pipes.values():
             os.mkfifo(pipe)
-        os.umask(mask := os.umask(0))
-        request = {"host": under.pid if isinstance(under, Under) else os.getpid(), "umask": mask, **pipes}
+        request = {"host": under.pid if isinstance(under, Under) else os.getpid(), "umask": own_umask(), **pipes}
         t.cast(t.Any, _parent().stdin).write(json.dumps(request).encode() + b"\n")
         with open(pipes["requests"], "wb", buffering=0) as requests, open(pipes["answers"], "rb", buffering=0) as answers:
             server = int(answers.readline())

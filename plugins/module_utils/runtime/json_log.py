@@ -58,7 +58,11 @@ def _driver(path: str) -> tuple[str, Sink | None]:
         return text[6:].decode("utf-8", "replace"), None
     from .log_sinks import opened
 
-    return "", opened(text)
+    try:
+        return "", opened(text)
+    except (OSError, TypeError, ValueError, IndexError):
+        # A damaged file must not keep the container from its log.
+        return "", None
 
 
 class Log:

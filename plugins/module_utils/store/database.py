@@ -15,6 +15,7 @@ import contextlib
 import json
 import os
 import sqlite3
+import stat
 import threading
 import typing as t
 
@@ -179,11 +180,10 @@ class Database:
             self._connection.close()
             self._connection = None
         make_dir(os.path.dirname(self._path))
-        old = os.umask(0o077)
-        try:
-            connection = self._connect("rwc")
-        finally:
-            os.umask(old)
+        # SQLite gives its own files the mode of this one. We do not open it: to close it would drop the locks of other connections.
+        with contextlib.suppress(OSError):  # SQLite says what is wrong, when it opens it
+            os.mknod(self._path, stat.S_IFREG | 0o600)
+        connection = self._connect("rw")
         self._version(connection)
         connection.execute("PRAGMA journal_mode=TRUNCATE")
         connection.execute(f"PRAGMA journal_size_limit={_RESERVED_BYTES}")

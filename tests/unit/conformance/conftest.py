@@ -20,10 +20,11 @@ from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import loc
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mounted
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
-from ansible_collections.fleet.containerd.tests.support.box import Box
 from ansible_collections.fleet.containerd.tests.support.containerds import running_containerd
 from ansible_collections.fleet.containerd.tests.support.memory_engine import MemoryEngine
 from ansible_collections.fleet.containerd.tests.support.memory_store import World
+
+from .box import Box
 
 if t.TYPE_CHECKING:
     from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine, Snapshotter
@@ -126,12 +127,12 @@ def engine(harness: Harness) -> Engine:
 
 
 @pytest.fixture
-def snapshotter(engine: Engine) -> Snapshotter:
-    return engine.snapshotter()
-
-
-@pytest.fixture
 def box(engine: Engine, harness: Harness) -> t.Iterator[Box]:
     found = Box(engine, harness)
     yield found
     found.close()
+
+
+@pytest.fixture
+def snapshotter(engine: Engine) -> Snapshotter:
+    return engine.snapshotter()

@@ -25,18 +25,12 @@ from ansible_collections.fleet.containerd.plugins.module_utils.resources.contain
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import boot_time, with_argument
 from ansible_collections.fleet.containerd.tests.support.leftovers import mounts_below
 from ansible_collections.fleet.containerd.tests.support.loopfs import fill, loop_filesystem
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
+from .box import Box
 from .conftest import Harness
-from .test_tasks import Box, until
 
 pytestmark = pytest.mark.parametrize("harness", ["embedded-overlayfs"], indirect=True)
-
-
-@pytest.fixture
-def box(harness: Harness) -> t.Iterator[Box]:
-    found = Box(harness.open(), harness)
-    yield found
-    found.close()
 
 
 def run_at_once(box: Box, *args: str) -> t.Any:

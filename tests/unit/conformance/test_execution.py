@@ -18,10 +18,11 @@ from ansible_collections.fleet.containerd.plugins.module_utils.resources.contain
 from ansible_collections.fleet.containerd.tests.support.waiting import until
 from ansible_collections.fleet.containerd.tests.unit.conformance.test_tasks import as_a_poor_service
 
+from .box import Box
+
 if t.TYPE_CHECKING:
     from ansible_collections.fleet.containerd.plugins.module_utils.engine.api import Engine
     from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container
-    from ansible_collections.fleet.containerd.tests.support.box import Box
 
 REAL = ("embedded-overlayfs", "containerd-1.6", "containerd-1.7", "containerd-2.1")
 pytestmark = pytest.mark.parametrize("harness", REAL, indirect=True)

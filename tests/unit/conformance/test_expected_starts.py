@@ -14,17 +14,10 @@ from ansible_collections.fleet.containerd.plugins.module_utils.engine.models imp
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import with_argument
 from ansible_collections.fleet.containerd.tests.support.waiting import until
 
+from .box import Box
 from .conftest import Harness
-from .test_tasks import Box
 
 pytestmark = pytest.mark.parametrize("harness", ["embedded-overlayfs"], indirect=True)
-
-
-@pytest.fixture
-def box(harness: Harness) -> t.Iterator[Box]:
-    found = Box(harness.open(), harness)
-    yield found
-    found.close()
 
 
 def shims(container: Container) -> t.List[int]:

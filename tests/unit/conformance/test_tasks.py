@@ -39,11 +39,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes
 from ansible_collections.fleet.containerd.tests.support.cgroups import limits_of
 from ansible_collections.fleet.containerd.tests.support.waiting import until
 
-if t.TYPE_CHECKING:
-    pass
-
-if t.TYPE_CHECKING:
-    from ansible_collections.fleet.containerd.tests.support.box import Box
+from .box import Box
 
 REAL = ("embedded-overlayfs", "containerd-1.6", "containerd-1.7", "containerd-2.1")
 pytestmark = pytest.mark.parametrize("harness", REAL, indirect=True)

@@ -25,6 +25,7 @@ from ...libexec.state import beginning, write
 from ...runtime.processes import Process, boot_id
 from . import steps
 from .find import find_container, heir, leftovers
+from .options.depends_on import HEALTHY
 from .options.supervision import supervision_of
 from .options.table import values_of
 
@@ -276,6 +277,8 @@ def _needs(asked: t.Mapping[str, str]) -> t.List[t.Tuple[str, str]]:
 
 def _check_needs(engine: Engine, place: Place) -> None:
     """_Waits, _Never, or NotFound, when what a container depends on is not as it has to be."""
+    from .needs import is_healthy
+
     for name, condition in _needs(read(place.directory)):
         other = find_container(engine, name)
         if other is None:
@@ -288,7 +291,7 @@ def _check_needs(engine: Engine, place: Place) -> None:
             raise _Never(f"it depends on {name}, which somebody has stopped")
         if status not in (RUNNING, PAUSED):
             raise _Waits(f"it depends on {name}, which is {status}")
-        if condition == "healthy" and engine.tasks.health(other.id).get("Status") != "healthy":
+        if condition == HEALTHY and not is_healthy(engine, other):
             raise _Waits(f"it depends on {name}, which is not healthy")
 
 

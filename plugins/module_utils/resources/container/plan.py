@@ -14,6 +14,7 @@ from ...kernel.field import render
 from ..image.pull import warnings_of
 from . import joined, networks, steps, volumes
 from .differences import coming, differences
+from .gone import check_gone
 from .jobs import Job, start_service
 from .options.depends_on import needs_of
 from .options.row import Host
@@ -421,7 +422,7 @@ class Planner:
                 steps.stop(self.engine, container, self.want.stop)
             steps.remove(self.engine, container, self.want.keep_volumes)
             if self.want.removal is not None:
-                steps.check_gone(self.engine, container, self.want.removal)
+                check_gone(self.engine, container, self.want.removal)
 
         return Step(title, run)
 

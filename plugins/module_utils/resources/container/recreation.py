@@ -26,8 +26,8 @@ class Recreation:
     def __init__(self, planner: Planner, old: Container, made: t.List[Container]) -> None:
         self._planner, self._engine, self._want = planner, planner.engine, planner.want
         self._old, self._made, self._runs = old, made, planner.have.running
-        #: Before a start, and after it: those that the container depends on, and who depends on it.
-        self._needs, self._users = planner.needs(), planner.dependents(self._new)
+        #: Before a start: those that the container depends on.
+        self._needs = planner.needs()
         #: What a failure leaves, before the new one has the name.
         self.undone = f"the old container {self._want.name} is back"
         if self._runs or planner.have.to_run:
@@ -49,13 +49,15 @@ class Recreation:
 
     def service(self, conflict: str) -> t.List[Step]:
         """conflict: why the old one, which runs, has to end first; empty if both can run at once."""
+        users = self._planner.dependents(self._new)
+        swap = self._swap(bool(users))
         if self._runs and not conflict:
             self.undone = f"the old container {self._want.name} still runs"
             beside = self._planner.begin(self._new, lambda: None, " beside the old one", self._want.keep_new)
-            return [*self._needs, *beside, self._swap(), self._stop_late(), *self._remove(), *self._users]
+            return [*self._needs, *beside, swap, self._stop_late(), *self._remove(), *users]
         first = [self._stop(f", as {conflict}")] if self._runs else []
         begin = self._planner.begin(self._new, self._release, "", self._want.keep_new)
-        return [*self._needs, *first, *begin, self._swap(), *self._remove(), *self._users]
+        return [*self._needs, *first, *begin, swap, *self._remove(), *users]
 
     def _stop(self, why: str) -> Step:
         engine, old, how = self._engine, self._old, self._want.stop
@@ -71,12 +73,12 @@ class Recreation:
         """The new one takes its addresses and ports: it may have ended without giving them back."""
         networks.release(self._old)
 
-    def _swap(self) -> Step:
-        """From here on the new one is in service, and later failures undo nothing."""
+    def _swap(self, tells: bool = False) -> Step:
+        """From here on the new one is in service, and later failures undo nothing. tells: others are started again afterwards."""
         engine, name, old = self._engine, self._want.name, self._old
 
         def run() -> None:
-            if self._users:
+            if tells:
                 steps.rename(engine, self._new(), {L.TELLS: "yes"})
             steps.swap(engine, name, old, self._new())
 

@@ -6,17 +6,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 import typing as t
 
 from ...engine import labels as L
 from ...engine.models import ASKED, CREATED, PAUSED, RESTARTING, STOPPED, Container
-from ...errors import EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from ...errors import AlreadyExists, EngineError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from ...runtime_spec.user_namespace import Mapping
 from ..image.find import find_image
 from . import networks, volumes
 from .find import task_of
-from .options import network_seen
+from .gone import there
 from .options.life import Stop, stopping
 from .options.log import needs_telling
 from .options.namespaces import users_of
@@ -36,6 +35,8 @@ SCHEMA = 1
 #: Blobs that these labels of a container name are not collected, and neither are the layers that they name: its own image, so that state=
 #: previous can have it after a tag has moved, and that of the container before.
 _PIN, _PIN_PREVIOUS = f"{L.GC_REF_CONTENT}image", f"{L.GC_REF_CONTENT}previous"
+#: States of a task whose container is to be started.
+_TO_START = (STOPPED, CREATED, RESTARTING)
 _KILL = 9
 _KILL_SECONDS = 30.0
 
@@ -192,12 +193,10 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
     from . import kept, shared
     from .options.mounts import make_sources
 
-    task = task_of(engine, container)
-    if task and task.status not in (STOPPED, CREATED, RESTARTING):
-        return
-    if not counters or not counters[0]:
-        # Also what a killed run was about to start.
-        with contextlib.suppress(NotFound):
+    with contextlib.suppress(NotFound):
+        if engine.tasks.state(container.id).status not in _TO_START:
+            return
+        if not counters or not counters[0]:
             engine.tasks.delete(container.id, force=True)
     _forget_mark(engine, container)
     # An update may have come between the plan and us.
@@ -223,8 +222,12 @@ def start(engine: Engine, container: Container, counters: t.Optional[t.Tuple[int
         # It may run: somebody else was faster, or the answer was lost.
         networks.release(container, unused=True)
         with contextlib.suppress(EngineError):
-            if task_of(engine, container) is None:
+            task = task_of(engine, container)
+            if task is None:
                 shared.release(engine, container)
+            elif isinstance(error, AlreadyExists) and task.status not in _TO_START:
+                # A killed run was about to start it, and has.
+                return
         raise kept.explained(container, networks.explained(container, error)) from error
 
 
@@ -348,7 +351,7 @@ def remove(engine: Engine, container: Container, keep_volumes: bool = False) -> 
             engine.containers.delete(container.id, keep_volumes or volumes.shared(engine, container))
         volumes.release(engine, container)
     finally:
-        if not _there(engine.containers.get, container.id):
+        if not there(engine.containers.get, container.id):
             with contextlib.suppress(NotFound):
                 engine.snapshotter(container.snapshotter).remove(container.snapshot_key)
             if Mapping.of(container.spec):
@@ -357,42 +360,9 @@ def remove(engine: Engine, container: Container, keep_volumes: bool = False) -> 
                     engine.collect()
 
 
-def check_gone(engine: Engine, container: Container, seconds: float) -> None:
-    """Unavailable if a removed container is not gone within that time: its task, its snapshot, or its network namespace."""
-    deadline = time.monotonic() + seconds
-    while True:
-        left = [what for what, is_there in _parts(engine, container).items() if is_there()]
-        if not left:
-            return
-        if time.monotonic() >= deadline:
-            raise Unavailable(
-                f"removal_wait_timeout: after {seconds:g} s there is still the {' and the '.join(left)} of the container"
-            )
-        time.sleep(0.1)
-
-
-def _parts(engine: Engine, container: Container) -> t.Dict[str, t.Callable[[], bool]]:
-    store = engine.snapshotter(container.snapshotter)
-    connected = network_seen.kept(container)
-    pin = connected.pin if connected else ""
-    return {
-        "task": lambda: _there(engine.tasks.state, container.id),
-        "snapshot": lambda: _there(store.stat, container.snapshot_key),
-        "network namespace": lambda: bool(pin) and os.path.lexists(pin),
-    }
-
-
-def _there(look: t.Callable[[str], t.Any], key: str) -> bool:
-    try:
-        look(key)
-    except NotFound:
-        return False
-    return True
-
-
 def is_damaged(engine: Engine, container: Container) -> bool:
     """Whether its files, or what it is to find its networks by, were removed by others."""
-    return not (_there(engine.snapshotter(container.snapshotter).stat, container.snapshot_key) and networks.are_known(container))
+    return not (there(engine.snapshotter(container.snapshotter).stat, container.snapshot_key) and networks.are_known(container))
 
 
 def remove_by_id(engine: Engine, container_id: str) -> None:

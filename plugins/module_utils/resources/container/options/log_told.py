@@ -7,6 +7,7 @@ What stays the same for all lines is made here, so that the writer, which stays 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -39,6 +40,9 @@ def tell(container: Container, values: Values, path: str) -> None:
         if "tag" in options:
             more["tag"] = tag_of(container, name, options)
         if not more:
+            # Labels change while it runs.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(driver(path))
             return
         text = f'attrs\n"attrs":{json.dumps(more, separators=(",", ":"), sort_keys=True)},'.encode()
     # Values of labels and variables may be nobody else's business.

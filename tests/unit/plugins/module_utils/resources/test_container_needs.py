@@ -101,6 +101,18 @@ def test_killed_before_those_that_depend_on_it_are_started_again(
     assert site.memory.tasks.state(site.memory.containers.list({NAME: "web"})[0].id).pid != web
 
 
+def test_a_job_that_is_made_anew_starts_nobody_again(site: MemorySite, busybox: str) -> None:
+    """Neither at once nor by the next run."""
+    job: Options = {"image": busybox, "command": ["true"], "detach": False}
+    site.play(container("job", **job))
+    site.play(container("web", image=busybox, depends_on=["job"], **RUNS))
+    pid = site.memory.tasks.state(site.memory.containers.list({NAME: "web"})[0].id).pid
+    changed = {**job, "env": {"A": "1"}}
+    assert not [one for one in site.play(container("job", **changed)).last.actions if "web" in one]
+    assert not site.play(container("job", **changed)).last.changed
+    assert site.memory.tasks.state(site.memory.containers.list({NAME: "web"})[0].id).pid == pid
+
+
 def test_circles_and_names_that_nobody_has(site: MemorySite, busybox: str) -> None:
     common: Options = {"image": busybox, **RUNS}
     site.play(container("a", **common), container("b", depends_on=["a"], **common), container("c", depends_on=["b"], **common))

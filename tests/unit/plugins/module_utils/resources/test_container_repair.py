@@ -139,3 +139,22 @@ def test_a_removal_that_takes_too_long(site: MemorySite, busybox: str, monkeypat
         assert late.msg == "removal_wait_timeout: after 0.2 s there is still the snapshot of the container"
     site.play(container("app", image=busybox, **RUNS))
     assert site.play(container("app", state="absent", removal_wait_timeout=0)).last.changed
+
+
+def test_a_start_that_a_killed_run_makes_meanwhile_is_one(
+    site: MemorySite, busybox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its shim starts the container between our look and our start."""
+    wanted: Options = {"image": busybox, **RUNS}
+    site.play(container("app", state="present", **wanted))
+    real = site.memory.tasks.start
+
+    def late(*given: t.Any) -> t.Any:
+        real(*given)
+        return real(*given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(site.memory.tasks, "start", late)
+        started = site.play(container("app", **wanted)).last
+    assert (started.failed, started.changed, site.memory.tasks.state(at(site).id).status) == (False, True, RUNNING)
+    assert not site.play(container("app", **wanted)).last.changed

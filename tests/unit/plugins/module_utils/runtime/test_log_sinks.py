@@ -14,6 +14,8 @@ import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Container
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.options.log_told import tell
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime import log_sinks
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.json_log import Log, driver
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.log_sinks import Syslog, opened
@@ -152,3 +154,23 @@ def test_attributes_of_lines(tmp_path: pathlib.Path) -> None:
     first = pathlib.Path(path).read_text().splitlines()[0]
     assert first.startswith('{"log":"one\\r\\n","stream":"stdout","attrs":{"a":"b \\"c\\""},"time":"')
     assert read(path).startswith(b"one\r\n")
+
+
+@pytest.mark.parametrize("text", [b"", b"journald", b"syslog\tunix", b"\xff\n"])
+def test_a_damaged_file_keeps_no_container_from_its_log(tmp_path: pathlib.Path, text: bytes) -> None:
+    """After a power cut it may be anything."""
+    log, path = lines_of(tmp_path, text, 0, 1)
+    assert read(path).startswith(b"one\r\n")
+    assert log.dropped == 0
+
+
+def test_attributes_go_with_the_last_label(tmp_path: pathlib.Path) -> None:
+    """Labels change while a container runs; the next start tells the log's writer what is left."""
+    path = str(tmp_path / "log")
+    made = Container("c" * 64, "image", {}, "overlayfs", "key", labels={"team": "a"})
+    options = {"log_options": {"labels": "team"}}
+    tell(made, options, path)
+    assert b"team" in pathlib.Path(driver(path)).read_bytes()
+    for _turn in range(2):
+        tell(made._replace(labels={}), options, path)
+        assert not os.path.exists(driver(path))

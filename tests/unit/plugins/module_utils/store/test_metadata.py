@@ -10,6 +10,7 @@ import errno
 import os
 import pathlib
 import sqlite3
+import stat
 import subprocess
 import sys
 import time
@@ -38,6 +39,22 @@ from ansible_collections.fleet.containerd.tests.support.loopfs import loop_files
 def test_reading_makes_nothing(tmp_path: pathlib.Path) -> None:
     assert Database(str(tmp_path / "no" / "db")).query("SELECT 1") == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("umask", [0, 0o022])
+def test_whatever_the_umask_only_the_owner_reads_it(tmp_path: pathlib.Path, umask: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The umask is not touched: the process has only one, which other threads need while they unpack layers."""
+    old = os.umask(umask)
+    try:
+        monkeypatch.setattr(os, "umask", None)
+        found = Database(str(tmp_path / "db"))
+        with found.write() as connection:
+            connection.execute("DELETE FROM images")
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    finally:
+        monkeypatch.undo()
+        os.umask(old)
+    assert modes == {"db": 0o600, "db-journal": 0o600, "db-reserve": 0o600}
 
 
 def test_a_newer_schema_is_never_read_or_written(tmp_path: pathlib.Path) -> None:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Containers with a busybox in them, made through the seam, for the conformance suites."""
+"""Containers for tests of the tasks of an engine."""
 
 from __future__ import annotations
 
