@@ -19,6 +19,7 @@ from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible.utils.display import Display
 
 from ..plugin_utils.distribution.parts import Limits, forecast, images_of, make_parts, partakers, summary, undecided
+from ..plugin_utils.progress import shown
 
 display = Display()
 _LOCAL_TMP: str = C.DEFAULT_LOCAL_TMP  # type: ignore[attr-defined]  # ansible-core makes its constants at run time
@@ -40,16 +41,20 @@ class ActionModule(NormalAction):
                 return self._plan(variables)
             if step == "report":
                 return self._report(variables)
-            if step in ("start", "pull", "wait"):
-                # In check mode nothing is started: it is told what would come.
-                if self._task.check_mode and step == "start":
-                    return {"changed": False}
-                step = "foresee" if self._task.check_mode else step
-                part = self._read()["parts"][variables["inventory_hostname"]]
-                return self._module(task_vars, step=step, part=json.dumps(part))
+            if step in ("pull", "wait"):
+                with shown(self, task_vars):
+                    return self._part(step, task_vars)
+            if step == "start":
+                # In check mode nothing is started: the next step tells what would come.
+                return {"changed": False} if self._task.check_mode else self._part(step, task_vars)
         except EngineError as error:
             return {"failed": True, "msg": str(error), "error": type(error).__name__}
         return dict(super().run(tmp, task_vars))
+
+    def _part(self, step: str, task_vars: t.Any) -> Json:
+        """A step that needs the part of this host."""
+        part = self._read()["parts"][task_vars["inventory_hostname"]]
+        return self._module(task_vars, step="foresee" if self._task.check_mode else step, part=json.dumps(part))
 
     def _module(self, task_vars: t.Any, **more: t.Any) -> Json:
         own = {key: value for key, value in self._task.args.items() if key not in ("plan", "results", "release")}

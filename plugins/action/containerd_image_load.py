@@ -18,6 +18,8 @@ from ansible.errors import AnsibleFileNotFound
 from ansible.plugins.action import ActionBase
 from ansible.plugins.action.normal import ActionModule as NormalAction
 
+from ..plugin_utils.progress import Shown, shown
+
 if t.TYPE_CHECKING:
     from ..module_utils.archive.parts import Sender
 
@@ -28,6 +30,10 @@ class ActionModule(NormalAction):
     """The default action of a module, except with source: controller."""
 
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> t.Dict[str, t.Any]:
+        with shown(self, task_vars) as watch:
+            return self._run(watch, tmp, task_vars)
+
+    def _run(self, watch: Shown, tmp: t.Any, task_vars: t.Any) -> t.Dict[str, t.Any]:
         arguments = self._task.args
         if arguments.get("source") != "controller" or not arguments.get("path"):
             return dict(super().run(tmp, task_vars))
@@ -41,7 +47,7 @@ class ActionModule(NormalAction):
             path = self._find(str(arguments["path"]))
             where = "on the controller: "
             with open_archive(path, _LOCAL_TMP) as archive:
-                result.update(self._load(Sender(archive), path, task_vars))
+                result.update(self._load(Sender(archive), path, task_vars, watch))
         except EngineError as error:
             result.update(failed=True, msg=f"{where}{error}", error=type(error).__name__)
         return result
@@ -66,7 +72,7 @@ class ActionModule(NormalAction):
             searched = f" (looked for: {', '.join(error.paths)})" if isinstance(error.paths, list) and error.paths else ""
             raise NotFound(f"path: there is no {printable(path, 300)} on the controller{printable(searched, 2000)}") from error
 
-    def _load(self, sender: Sender, path: str, task_vars: t.Any) -> t.Dict[str, t.Any]:
+    def _load(self, sender: Sender, path: str, task_vars: t.Any, watch: Shown) -> t.Dict[str, t.Any]:
         """Run the module until nothing is missing. Returns its last result."""
         shell = self._connection._shell
         if shell.tmpdir is None:
@@ -75,7 +81,7 @@ class ActionModule(NormalAction):
         asked: t.Set[str] = set()
         sent = 0
         while True:
-            sent += self._send(sender, asked, remote)
+            sent += self._send(sender, asked, remote, watch)
             result = dict(self._execute_module(module_args={**self._task.args, "path": remote}, task_vars=task_vars))
             # A blob that is not in the archive cannot be sent, however often a target names it. So this ends.
             missing = set(result.pop("unsent", ())) - asked
@@ -87,14 +93,16 @@ class ActionModule(NormalAction):
             result["invocation"]["module_args"]["path"] = path
         return {**result, "sent": sent}
 
-    def _send(self, sender: Sender, asked: t.Set[str], remote: str) -> int:
+    def _send(self, sender: Sender, asked: t.Set[str], remote: str, watch: Shown) -> int:
         """Send a part. Returns the number of bytes."""
         fd, local = tempfile.mkstemp(prefix="part-", suffix=".tar", dir=_LOCAL_TMP)
         os.close(fd)
         try:
             length = sender.write(local, asked)
+            watch.sending = (str(self._task.args["path"]), remote, length)
             self._transfer_file(local, remote)
         finally:
+            watch.sending = None
             os.unlink(local)
         self._fixup_perms2((self._connection._shell.tmpdir, remote), execute=False)
         return length

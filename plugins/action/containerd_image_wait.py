@@ -15,6 +15,8 @@ import typing as t
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+from ..plugin_utils.progress import told
+
 display = Display()
 
 
@@ -23,7 +25,6 @@ class ActionModule(ActionBase):
 
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> t.Dict[str, t.Any]:
         from ..module_utils.argument_specs.containerd_image_wait import SPEC
-        from ..module_utils.image.progress import told
 
         super().run(tmp, task_vars)
         _result, options = self.validate_argument_spec(SPEC["argument_spec"])

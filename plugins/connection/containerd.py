@@ -237,6 +237,12 @@ class Connection(ConnectionBase):
         here: type[session.Session] = core("resources.container.session").Session
         return here(options, self._name, how)
 
+    def __copy__(self) -> Connection:
+        """Another connection to the same container: a session runs one command at a time."""
+        made = type(self).__new__(type(self))
+        made.__dict__.update({name: value for name, value in self.__dict__.items() if name != "_session"})
+        return made
+
     @property
     def _name(self) -> str:
         return str(self.get_option("remote_addr"))

@@ -32,6 +32,7 @@ extends_documentation_fragment:
   - fleet.containerd.registry
   - fleet.containerd.registry.credentials
   - fleet.containerd.release
+  - fleet.containerd.progress
 options:
   name:
     description:
@@ -134,15 +135,6 @@ options:
       - With O(state=absent), remove the image's name even if containers use the image. Those containers keep working.
     type: bool
     default: false
-  progress_file:
-    description:
-      - A file on the target that shows the progress of pulls, for an asynchronous task (C(async), C(poll=0)) that another one waits for.
-      - While images are pulled, it is replaced every half second by JSON with C(bytes), C(total) and C(images). Each of the images has
-        C(name), C(state) (V(waiting), V(transferring), V(unpacking), V(done) or V(failed)), C(bytes) and C(total). Blobs that are on
-        the target already count as transferred; C(total) is 0 until it is known.
-      - The file keeps its last state. A run that has nothing to pull does not touch it.
-      - M(fleet.containerd.containerd_image_wait) shows it in the terminal.
-    type: path
   max_parallel:
     description:
       - How many blobs are transferred at the same time.
@@ -193,21 +185,10 @@ EXAMPLES = r"""
     namespace: k8s.io
     pinned: true
 
-- name: Pull in the background
+- name: Pull some gigabytes, and see after five seconds how far every host is
   fleet.containerd.containerd_image:
     name: registry.example.com/team/worker:2.1
-    progress_file: /run/pull.json
-  async: 3600
-  poll: 0
-  register: pull
-
-- name: Wait for it, while /run/pull.json on the target shows the progress
-  ansible.builtin.async_status:
-    jid: "{{ pull.ansible_job_id }}"
-  register: pulled
-  until: pulled.finished
-  retries: 1800
-  delay: 2
+    progress_after: 5
 
 - name: Remove an image
   fleet.containerd.containerd_image:

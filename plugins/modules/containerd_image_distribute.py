@@ -24,6 +24,7 @@ extends_documentation_fragment:
   - fleet.containerd.engine
   - fleet.containerd.registry
   - fleet.containerd.registry.credentials
+  - fleet.containerd.progress
 requirements:
   - requests, on hosts that ask the registry.
 options:

@@ -41,6 +41,7 @@ extends_documentation_fragment:
   - fleet.containerd.attributes
   - fleet.containerd.attributes.containerd
   - fleet.containerd.engine
+  - fleet.containerd.progress
 options:
   path:
     description:

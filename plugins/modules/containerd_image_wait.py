@@ -13,7 +13,7 @@ author:
   - fleet.containerd contributors (@fleet-containerd)
 description:
   - Waits for a task of M(fleet.containerd.containerd_image) that was started with C(async) and C(poll=0), and shows a line in the terminal
-    whenever something has changed, such as C([web01] 12.3 of 70.1 MiB, 1 transferring, 1 done).
+    whenever something has changed, with the image, the share that is there, the rate and the time that is left.
   - Use it instead of M(ansible.builtin.async_status) with C(until), which can only report one failed try after another.
   - Its result is that of the pull.
 attributes:

@@ -10,6 +10,7 @@ import typing as t
 from ..engine.models import Image
 from ..errors import EngineError, NotFound
 from ..image.inspect import find_manifest, inspect, is_readable, read_blob
+from ..image.progress import watched
 from ..image.pull import Job, Puller
 from ..image.source import document_reader
 from ..image.walk import DocumentTree, is_complete, is_document, label_of, walk
@@ -23,12 +24,16 @@ if t.TYPE_CHECKING:
 
 
 class LoadOptions(t.NamedTuple):
-    """platform: which one (None: all that the archive has; the host's is unpacked). labels: what the records get."""
+    """platform: which one (None: all that the archive has; the host's is unpacked). labels: what the records get.
+
+    progress_file: where it is told how far it is; empty for nowhere.
+    """
 
     platform: t.Optional[Platform]
     snapshotter: str = ""
     max_parallel: int = 3
     labels: t.Mapping[str, str] = {}
+    progress_file: str = ""
 
 
 class LoadResult(t.NamedTuple):
@@ -112,7 +117,7 @@ def load(engine: Engine, sources: t.Sequence[ArchiveSource], options: LoadOption
     """
     started = time.monotonic()
     jobs = [_job(source, options) for source in {source.image.top.digest: source for source in sources}.values()]
-    with Puller(engine, jobs, options.snapshotter, options.max_parallel) as puller:
+    with Puller(engine, jobs, options.snapshotter, options.max_parallel) as puller, watched(puller, options.progress_file):
         done = puller.fetch_all()
         for source in sources:
             engine.images.put(Image(source.name.record, source.image.top, options.labels))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from .engine import ENGINE
 from .registry import CREDENTIALS, REGISTRY
 from .release import RELEASE
+from .progress import PROGRESS
 
 SPEC = {
     'argument_spec': {
@@ -15,6 +16,7 @@ SPEC = {
         **REGISTRY,
         **CREDENTIALS,
         **RELEASE,
+        **PROGRESS,
         'digest': {'type': 'str'},
         'force': {'type': 'bool', 'default': False},
         'images': {
@@ -32,7 +34,6 @@ SPEC = {
         'on_failure': {'type': 'str', 'choices': ['continue', 'stop'], 'default': 'continue'},
         'pinned': {'type': 'bool'},
         'platform': {'type': 'list', 'elements': 'str'},
-        'progress_file': {'type': 'path'},
         'pull': {'type': 'str', 'choices': ['missing', 'always', 'newer', 'never'], 'default': 'missing'},
         'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},
         'tag': {'type': 'str', 'default': 'latest'},

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from .engine import ENGINE
 from .registry import CREDENTIALS, REGISTRY
+from .progress import PROGRESS
 
 SPEC = {
     'argument_spec': {
         **ENGINE,
         **REGISTRY,
         **CREDENTIALS,
+        **PROGRESS,
         'heads': {'type': 'int', 'default': 1},
         'images': {'type': 'list', 'elements': 'str'},
         'listen': {'type': 'str'},

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 from .engine import ENGINE
+from .progress import PROGRESS
 
 SPEC = {
     'argument_spec': {
         **ENGINE,
+        **PROGRESS,
         'ca_path': {'type': 'path'},
         'checksum': {'type': 'str'},
         'max_parallel': {'type': 'int', 'default': 3},

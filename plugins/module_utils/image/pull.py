@@ -184,6 +184,11 @@ class Puller:
         """Of each image, in their order."""
         return [self._progress(job) for job in self._jobs]
 
+    @property
+    def fetched(self) -> int:
+        """How many bytes have come so far, of all images."""
+        return sum(transfer.fetched for transfer in list(self._transfers.values()))
+
     def _progress(self, job: Job) -> Progress:
         name, documents = job.source.name.record, self._documents[job]
         if not documents.done() or documents.cancelled() or documents.exception():

@@ -44,6 +44,13 @@ _RESERVE, _LARGEST_RESERVE = 20, 1024**3
 _BY_STATUS: t.Dict[int, t.Type[EngineError]] = {401: Unauthenticated, 403: PermissionDenied, 404: NotFound, 410: NotFound}
 
 
+Seen = t.Callable[[int, int], None]
+
+
+def _unseen(_count: int, _total: int) -> None:
+    """Nobody looks."""
+
+
 class FetchOptions(t.NamedTuple):
     """timeout: seconds until the next part of the answer must arrive. retries: how often a broken transfer continues."""
 
@@ -67,8 +74,12 @@ def check_url(url: str) -> None:
         raise InvalidArgument("path: a URL must not contain a user name or a password")
 
 
-def download(url: str, checksum: Digest, options: FetchOptions, spool: t.Optional[str] = None) -> t.BinaryIO:
+def download(
+    url: str, checksum: Digest, options: FetchOptions, spool: t.Optional[str] = None, seen: Seen = _unseen
+) -> t.BinaryIO:
     """Download a file and return it open. A broken transfer continues where it stopped if the server supports that.
+
+    seen: is told how many bytes are there, and how many there will be (0 if the server does not say so).
 
     Raises NotFound, Unauthenticated, PermissionDenied, Unavailable as the server answers; DataLoss for a wrong checksum.
     """
@@ -78,7 +89,7 @@ def download(url: str, checksum: Digest, options: FetchOptions, spool: t.Optiona
         while True:
             before = target.tell()
             try:
-                _transfer(url, options, target)
+                _transfer(url, options, target, seen)
                 break
             except Unavailable as error:
                 attempt = 1 if target.tell() >= before + _ENOUGH else attempt + 1
@@ -151,14 +162,14 @@ def look(url: str, options: FetchOptions) -> None:
         pass
 
 
-def _transfer(url: str, options: FetchOptions, target: t.BinaryIO) -> None:
+def _transfer(url: str, options: FetchOptions, target: t.BinaryIO, seen: Seen) -> None:
     """Fetch the missing bytes. Raises Unavailable when the transfer breaks off; the bytes that came are kept."""
     offset = target.tell()
     with _answer(url, options, f"bytes={offset}-" if offset else "") as response:
         if not (response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {offset}-")):
             target.seek(0)
             target.truncate()
-        _copy(response, target, redacted(url))
+        _copy(response, target, redacted(url), seen)
 
 
 @contextlib.contextmanager
@@ -184,8 +195,9 @@ def _answer(url: str, options: FetchOptions, part: str) -> t.Iterator[t.Any]:
         raise Unavailable(f"{what}: the transfer broke off: {printable(cause, 200)}") from error
 
 
-def _copy(response: t.Any, target: t.BinaryIO, what: str) -> None:
+def _copy(response: t.Any, target: t.BinaryIO, what: str, seen: Seen) -> None:
     left = whole_number(response.headers.get("Content-Length"))
+    total = target.tell() + left if left is not None else 0
     _check_room(target, left or 0, what)
     while True:
         block = response.read(_BLOCK)
@@ -197,6 +209,7 @@ def _copy(response: t.Any, target: t.BinaryIO, what: str) -> None:
             target.write(block)
         except OSError as error:
             raise from_os_error(error, f"storing {what}") from error
+        seen(target.tell(), total)
     if left:
         raise Unavailable(f"{what}: the transfer ended {left} bytes early")
 

@@ -14,6 +14,8 @@ import typing as t
 
 from ...errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable, printable
 from ...image.inspect import CONFIG_LIMIT, choose_manifest, inspect, is_stored, read_blob
+from ...image.progress import reported
+from ...image.pull import Progress
 from ...image.source import RegistrySource, document_reader
 from ...image.walk import blobs_of
 from ...kernel.converge import Facts
@@ -29,6 +31,7 @@ from ...runtime.launch import start_serving
 from ..registry.client import registry_client
 from ..registry.options import registry_options
 from . import relaying
+from .values import progress_file
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -52,6 +55,7 @@ def distribute(params: t.Mapping[str, t.Any], engine: Engine) -> Facts:
     if params["step"] not in steps:
         raise InvalidArgument(f"step: {params['step']} is for the controller only: use the role image_distribute")
     _check(params)
+    progress_file(params)
     result = steps[params["step"]](params, engine)
     if result.get("failed"):
         return Facts(result, failure=str(result["msg"]))
@@ -218,23 +222,41 @@ def _request(params: t.Mapping[str, t.Any], part: Part, engine: Engine) -> t.Dic
 def _pull(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any]:
     """Without other hosts, and without a process that stays: all from the registry, or its mirrors."""
     _data, part = _part(params)
-    return _told(relaying.Fetching(engine, part, _request(params, part, engine)).run())
+    fetching = relaying.Fetching(engine, part, _request(params, part, engine))
+    with _reported(params, fetching.progress, lambda: fetching.fetched):
+        return _told(fetching.run())
 
 
 def _wait(params: t.Mapping[str, t.Any], _engine: Engine) -> t.Dict[str, t.Any]:
     """Its result. A process that cannot be asked was killed."""
     _data, part = _part(params)
     address = relaying.control_address(part.id, part.me)
+    progress: t.Dict[str, t.Any] = {"progress": [], "fetched": 0}
+    line = progress
+
+    def images() -> t.List[Progress]:
+        return [Progress(**one) for one in progress["progress"]]
+
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        with contextlib.ExitStack() as stack:
+            connection = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             connection.settimeout(part.timeout + _START_SECONDS)
             connection.connect(address)
-            with connection.makefile("rb") as stream:
-                line = stream.readline()
-        result = json.loads(line)
+            stream = stack.enter_context(connection.makefile("rb"))
+            stack.enter_context(_reported(params, images, lambda: int(progress["fetched"])))
+            while "progress" in line:
+                progress.update(line)
+                line = json.loads(stream.readline())
     except (OSError, ValueError) as error:
         raise Unavailable(f"the process of the distribution has ended before it was done: {printable(error, 100)}") from error
-    return _told(result)
+    return _told(line)
+
+
+def _reported(
+    params: t.Mapping[str, t.Any], images: t.Callable[[], t.Iterable[Progress]], fetched: t.Callable[[], int]
+) -> t.ContextManager[None]:
+    path = params["progress_file"]
+    return reported(path, images, fetched) if path else contextlib.nullcontext()
 
 
 def _told(result: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -23,6 +24,7 @@ from ...oci.reference import Reference
 from .facts import image_facts
 from .find import look_at
 from .load_foreseen import foresee_loaded
+from .values import progress_file
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -81,7 +83,7 @@ class ImageLoadResource:
     """H: which images of the archive are present."""
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedLoad:
-        path, where, checksum, download = params["path"], params["path"], None, None
+        path, where, checksum, download, progress = params["path"], params["path"], None, None, progress_file(params)
         spool = _spool(params["data_root"])
         archive = Opened(lambda: Contents(open_archive(path, spool)))
         if params["source"] == "controller":
@@ -89,7 +91,7 @@ class ImageLoadResource:
             where = archive.get().where
         elif path.startswith(("http://", "https://")):
             where, checksum, download = _url(params)
-            archive = Opened(functools.partial(_downloaded, path, where, checksum, download, spool))
+            archive = Opened(functools.partial(_downloaded, path, where, checksum, download, spool, progress))
         elif params["checksum"]:
             raise InvalidArgument("checksum: it is for a URL only, a file on the target is checked by the digests in it")
         elif not os.path.isabs(path):
@@ -101,7 +103,7 @@ class ImageLoadResource:
             platform = Platform.parse(platform) if platform else Platform.host()
         labels = {ARCHIVE: str(checksum)} if checksum else {}
         snapshotter, parallel = params["snapshotter"] or "", params["max_parallel"]
-        options = LoadOptions(None if platform == "all" else platform, snapshotter, parallel, labels)
+        options = LoadOptions(None if platform == "all" else platform, snapshotter, parallel, labels, progress)
         names = tuple(Reference.parse(name, "names").record for name in params["names"] or ())
         name = Reference.parse(params["name"], "name", "") if params["name"] else None
         if params["tag"]:
@@ -182,10 +184,24 @@ def _at_the_end(want: WantedLoad, end: FoundLoad, engine: Engine) -> t.Iterator[
         yield foreseen.get(name.record) or look_at(engine, engine.images.get(name.record), want.options.platform)
 
 
-def _downloaded(path: str, where: str, checksum: Digest, options: FetchOptions, spool: t.Optional[str]) -> Contents:
+def _downloaded(
+    path: str, where: str, checksum: Digest, options: FetchOptions, spool: t.Optional[str], progress: str
+) -> Contents:
+    from ...image.progress import reported
+    from ...image.pull import Progress
     from ...registry.download import download
 
-    return Contents(read_archive(download(path, checksum, options, spool), where, spool))
+    counts = [0, 0]
+
+    def seen(*found: int) -> None:
+        counts[:] = found
+
+    def images() -> t.List[Progress]:
+        return [Progress(where, "transferring", *counts)]
+
+    with reported(progress, images, lambda: counts[0]) if progress else contextlib.nullcontext():
+        archive = download(path, checksum, options, spool, seen)
+    return Contents(read_archive(archive, where, spool))
 
 
 def _spool(data_root: str) -> t.Optional[str]:

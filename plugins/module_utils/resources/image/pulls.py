@@ -114,9 +114,9 @@ class Pulls(Run):
         puller = Puller(self.engine, list(self._jobs.values()), want.wants[0].snapshotter, want.max_parallel)
         self._exit.enter_context(puller)
         if want.progress_file:
-            from ...image.progress import reported
+            from ...image.progress import watched
 
-            self._exit.enter_context(reported(puller, want.progress_file))
+            self._exit.enter_context(watched(puller, want.progress_file))
         return puller
 
     def _foresee(self) -> t.List[str]:

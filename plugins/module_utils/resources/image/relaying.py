@@ -21,7 +21,7 @@ import typing as t
 
 from ...errors import EngineError, Unavailable, from_os_error
 from ...image.inspect import is_stored
-from ...image.pull import Job, Puller
+from ...image.pull import Job, Progress, Puller
 from ...kernel.engines import EngineOptions, open_engine
 from ...oci.platform import Platform
 from ...registry.options import RegistryOptions
@@ -40,7 +40,7 @@ if t.TYPE_CHECKING:
 #: How long after the last request of another host it ends, when its result was fetched and the end of its chain is gone; and in any case.
 _ANSWERED_SECONDS = 5.0
 ALONE_SECONDS = 60.0
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS, _TELL_SECONDS = 0.2, 1.0
 #: How long an image waits that another task is writing (seconds between tries).
 _PAUSE = 1.0
 
@@ -82,6 +82,7 @@ class Fetching:
         there = [digest for digest in part.blobs if is_stored(engine.content, digest)]
         self.shelf = Shelf(engine.content, part.blobs, there, part.piece, part.secret)
         self.peers = Peers(part, contexts(part)[1])
+        self._puller: t.Optional[Puller] = None
         self.began = time.monotonic()
 
     def run(self) -> t.Dict[str, t.Any]:
@@ -104,6 +105,15 @@ class Fetching:
             **more,
         }
 
+    def progress(self) -> t.List[Progress]:
+        """Of the images that are to come."""
+        return self._puller.progress() if self._puller else []
+
+    @property
+    def fetched(self) -> int:
+        """How many bytes have come so far."""
+        return self._puller.fetched if self._puller else 0
+
     def _pull_all(self, images: t.List[t.Dict[str, t.Any]]) -> None:
         registry = registry_client(RegistryOptions(**self._request["registry"]))
         sources = {str(one.name): NeighbourSource(self._part, one, self.shelf, self.peers, registry) for one in self._part.images}
@@ -112,6 +122,7 @@ class Fetching:
             while todo:
                 try:
                     with Puller(self._engine, todo, "", self._request["max_parallel"]) as puller:
+                        self._puller = puller
                         while todo:
                             pulled = puller.pull(todo[0])
                             name, digest = todo[0].source.name, pulled.image.target.digest
@@ -187,18 +198,26 @@ class Relay:
                 threading.Thread(target=self._tell, args=(connection,), daemon=True).start()
 
     def _tell(self, connection: socket.socket) -> None:
-        """Wait for the end of the pulls. Only root is told."""
+        """A line with the progress every second, and the result as the last one. Only root is told."""
         with contextlib.suppress(OSError), connection:
             credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
             if struct.unpack("3i", credentials)[1] != os.geteuid():
                 return
+            told = time.monotonic()
             while self._done is None:
-                time.sleep(_LOOK_SECONDS / 4)
-                if select.select([connection], [], [], 0)[0]:
+                if select.select([connection], [], [], _LOOK_SECONDS / 4)[0]:
                     # Whoever asked is gone, and perhaps the controller.
                     return
-            connection.sendall(json.dumps(self._result).encode() + b"\n")
+                if time.monotonic() - told > _TELL_SECONDS:
+                    told = time.monotonic()
+                    rows = [one._asdict() for one in self._fetching.progress()]
+                    _say(connection, {"progress": rows, "fetched": self._fetching.fetched})
+            _say(connection, self._result)
             self._answered = True
+
+
+def _say(connection: socket.socket, document: t.Mapping[str, t.Any]) -> None:
+    connection.sendall(json.dumps(document).encode() + b"\n")
 
 
 def contexts(part: Part) -> t.Tuple[t.Optional[ssl.SSLContext], t.Optional[ssl.SSLContext]]:

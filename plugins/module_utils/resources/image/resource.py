@@ -8,7 +8,6 @@ import contextlib
 import typing as t
 
 from ...errors import InvalidArgument, printable
-from ...hostfs.atomic import check_parent
 from ...kernel.converge import Plan
 from ..registry.options import registry_options
 from .find import find_image
@@ -16,7 +15,7 @@ from .pull import ask_registry, parse_wanted
 from .pulls import Pulls, ask_each
 from .removal import Removals
 from .run import FoundImages, WantedImages
-from .values import WantedImage
+from .values import WantedImage, progress_file
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
@@ -28,8 +27,6 @@ class ImageResource:
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedImages:
         if params["max_parallel"] < 1:
             raise InvalidArgument(f"max_parallel: {params['max_parallel']} is not a positive number")
-        if params["progress_file"]:
-            check_parent(params["progress_file"], "progress_file")
         options, absent = registry_options(params), params["state"] == "absent"
         want = WantedImages(
             _different([(_to_remove if absent else _wanted)(row) for row in _rows(params)]),
@@ -37,7 +34,7 @@ class ImageResource:
             options,
             params["on_failure"],
             params["max_parallel"],
-            params["progress_file"] or "",
+            progress_file(params),
             params["force"],
         )
         return _asked(want) if not absent and params["pull"] in ("always", "newer") else want

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import typing as t
 
@@ -23,6 +24,16 @@ _IMAGE_ID = re.compile(r"sha256:[a-f0-9]{64}\Z")
 
 def _nobody() -> Registry:
     raise Unavailable("there is no registry to ask")
+
+
+def progress_file(params: t.Mapping[str, t.Any]) -> str:
+    """Where a task tells how far it is; empty for nowhere. InvalidArgument."""
+    path = params["progress_file"] or ""
+    if path and not os.path.isabs(path):
+        raise InvalidArgument(f"progress_file: {printable(path, 200)!r} is not an absolute path")
+    if params["progress_after"] < 0:
+        raise InvalidArgument(f"progress_after: {params['progress_after']} is negative; 0 shows no lines")
+    return path
 
 
 class WantedImage(t.NamedTuple):
