@@ -137,8 +137,11 @@ def test_a_port_that_is_dropped_costs_a_second(fleet: Fleet) -> None:
     assert slowest(results) < 2 * IDEAL + 2.0
 
 
-def test_nobody_waits_any_more_since_the_controller_is_gone(fleet: Fleet) -> None:
-    with fleet.relaying(alone=2.0) as relays:
+@pytest.mark.parametrize("waiting", [True, False], ids=["it was waiting", "it has not asked yet"])
+def test_the_controller_is_gone(fleet: Fleet, waiting: bool) -> None:
+    with fleet.relaying(alone=60.0 if waiting else 2.0) as relays:
+        for host in fleet.hosts if waiting else ():
+            relays.ask(host).close()
         for process in relays.processes.values():
             process.wait(60)
         ended = time.monotonic() - relays.began
@@ -148,6 +151,21 @@ def test_nobody_waits_any_more_since_the_controller_is_gone(fleet: Fleet) -> Non
         assert all(line.split()[3] != "0A" for line in pathlib.Path(f"/proc/{host.pid}/net/tcp").read_text().splitlines()[1:])
     with fleet.relaying() as relays:
         complete(fleet, relays.results())
+
+
+def test_a_slow_head_is_passed_by(fleet: Fleet) -> None:
+    """It would take half a minute for all; it is compared with the registry."""
+    slow = fleet.hosts[0]
+    slow.shape("1600kbit")
+    before = fleet.registry.sent()
+    with fleet.relaying() as relays:
+        results = relays.results(slow)
+        assert slowest(results) < 4 * IDEAL
+        complete(fleet, results)
+        assert {one["why"] for one in results["h1"]["fallbacks"]} == {"it is slow"}
+        late = relays.result(slow)
+    complete(fleet, {"h0": late})
+    assert fleet.registry.sent() - before < 1.4 * fleet.size
 
 
 def test_two_plays_at_once(fleet: Fleet) -> None:

@@ -364,14 +364,20 @@ class Relays:
             assert process.stdout.readline() == b"ready\n"
         self.began = time.monotonic()
 
-    def result(self, host: Host) -> t.Dict[str, t.Any]:
-        """Wait for it."""
+    def ask(self, host: Host) -> socket.socket:
+        """Ask for its result, as step=wait does."""
         part = self.parts[host.name]
-        with netns.entered(f"/proc/{host.pid}/ns/net"), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        with netns.entered(f"/proc/{host.pid}/ns/net"):
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             connection.settimeout(90)
             connection.connect(relaying.control_address(part["id"], part["me"]))
-            with connection.makefile("rb") as stream:
-                return t.cast(t.Dict[str, t.Any], json.loads(stream.readline()))
+            return connection
+
+    def result(self, host: Host) -> t.Dict[str, t.Any]:
+        """Wait for it."""
+        with self.ask(host) as connection, connection.makefile("rb") as stream:
+            lines = map(json.loads, stream)
+            return next(line for line in lines if "progress" not in line)
 
     def results(self, *but: Host) -> t.Dict[str, t.Dict[str, t.Any]]:
         return {host.name: self.result(host) for host in self.hosts if host not in but}

@@ -51,13 +51,13 @@ class SlowClient(LayoutClient):
 class Node:
     """A host of the play."""
 
-    def __init__(self, base: pathlib.Path, play: Play, number: int, sources: t.Sequence[int]) -> None:
+    def __init__(self, base: pathlib.Path, play: Play, number: int, sources: t.Sequence[int], last: t.Sequence[int]) -> None:
         self.play, self.number, self.sources = play, number, sources
         self.engine = EmbeddedEngine("default", str(base / "data"), str(base / "state"), "native")
         self.registry = SlowClient(play.layout, play.top)
         self.server: t.Optional[Server] = None
         self.result: t.Union[PullResult, EngineError, None] = None
-        part = play.part(number, sources)
+        part = play.part(number, sources, last)
         there = [digest for digest in part.blobs if is_stored(self.engine.content, digest)]
         self.shelf = Shelf(self.engine.content, part.blobs, there, part.piece, part.secret)
         self._server_tls, client_tls = contexts(part)
@@ -68,11 +68,12 @@ class Node:
         peer = self.part.peers[self.number]
         self.server = Server(listen(peer.address, peer.port), self.shelf, self.number, self.part.secret, self._server_tls)
         self.server.slow = lambda: self.peers.slow
+        self.server.told = self.peers.be_slow
         self.server.start()
 
     def pull(self) -> None:
         """Fetch the image, and keep what came of it."""
-        source = NeighbourSource(self.part, self.part.images[0], self.shelf, self.peers, self.registry)
+        source = NeighbourSource(self.part, self.part.images[0], self.shelf, self.peers, self.registry, self.registry)
         try:
             self.result = pull(self.engine, source, AMD64)
         except EngineError as error:
@@ -111,16 +112,16 @@ class Play:
         self.blobs = {**blobs, **{digest: len(body) for digest, body in self.documents.items()}}
         self.layers = [layer for _descriptor, manifest in tree.manifests for layer in manifest.layers]
 
-    def part(self, number: int, sources: t.Sequence[int]) -> Part:
+    def part(self, number: int, sources: t.Sequence[int], last: t.Sequence[int] = ()) -> Part:
         peers = {one: Peer(f"h{one}", f"127.77.0.{one + 1}", self.port) for one in range(40)}
-        image = ImagePart(NAME, Descriptor.from_json(dict(self.top), "top"), tuple(sources), ())
+        image = ImagePart(NAME, Descriptor.from_json(dict(self.top), "top"), tuple(sources), tuple(last))
         return Part(
-            "play", number, SECRET, self.piece, 60.0, peers, (image,), self.blobs, self.documents, self.certificate, self.key
+            "play", number, 40, SECRET, self.piece, 60.0, peers, (image,), self.blobs, self.documents, self.certificate, self.key
         )
 
-    def add(self, *sources: int, serving: bool = True) -> Node:
-        """Another host, with its sources in order."""
-        node = Node(self.base / f"h{len(self.nodes)}", self, len(self.nodes), sources)
+    def add(self, *sources: int, serving: bool = True, last: t.Sequence[int] = ()) -> Node:
+        """Another host, with its sources in order, and with those whom it asks when it is slow."""
+        node = Node(self.base / f"h{len(self.nodes)}", self, len(self.nodes), sources, last)
         self.nodes.append(node)
         if serving:
             node.serve()

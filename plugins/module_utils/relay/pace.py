@@ -24,7 +24,7 @@ _GAIN, _TRIAL_SECONDS = 1.3, 2.0
 
 
 class Change(t.NamedTuple):
-    """number: who is to be asked instead. slow: whether it is known that the present host is slow; else it is tried."""
+    """number: who is to be asked instead; -1 for the registry. slow: whether the present host is known to be slow; else it is tried."""
 
     number: int
     slow: bool

@@ -32,13 +32,15 @@ class ImagePart(t.NamedTuple):
 
 
 class Part(t.NamedTuple):
-    """me: the number of this host. piece: bytes. timeout: seconds. blobs: the sizes of all that may be asked for.
+    """me: the number of this host. hosts: how many there are. piece: bytes. timeout: seconds. blobs: the sizes of all that may be asked
+    for.
 
     documents: the small blobs, which come with the plan. certificate and key: PEM texts of the play; empty without TLS.
     """
 
     id: str
     me: int
+    hosts: int
     secret: bytes
     piece: int
     timeout: float
@@ -60,6 +62,7 @@ class Part(t.NamedTuple):
         return cls(
             read.text("id"),
             read.size("me"),
+            read.size("hosts"),
             bytes.fromhex(read.text("secret")),
             read.size("piece"),
             float(data["timeout"]),

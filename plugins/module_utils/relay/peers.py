@@ -19,8 +19,8 @@ if t.TYPE_CHECKING:
     from ..oci.digest import Digest
     from .part import Part
 
-#: How long a host that is gone is not asked (seconds); it may have been a link.
-_GONE_SECONDS = 30.0
+#: How long a host that is gone is not asked at first (seconds), and how much longer with each time: it may have been a busy link.
+_GONE_SECONDS, _GONE_FACTOR, _GONE_MOST = 3.0, 3.0, 60.0
 #: How long to wait for a host where no process listens yet, from our own start; and after that, how often it is tried.
 _START_SECONDS, _AGAIN_SECONDS = 10.0, 1.0
 _PAUSE = 0.05
@@ -52,11 +52,15 @@ class Peers:
         self._lock = threading.Lock()
         self._ports: t.Dict[int, int] = {}
         self._until: t.Dict[int, float] = {}
+        self._gone: t.Dict[int, float] = {}
         self._avoided: t.Set[int] = set()
         self._bad: t.Set[t.Tuple[int, Digest]] = set()
         self._lacking: t.Set[t.Tuple[int, Digest]] = set()
         #: We were told that we are slow: the others come first.
         self.slow = False
+        #: The head of our chain is slow: we have taken its place, and ask the registry.
+        self.leading = False
+        self._compared = False
         self.bytes: t.Dict[str, int] = {}
         self.fallbacks: t.List[t.Dict[str, t.Any]] = []
 
@@ -68,22 +72,44 @@ class Peers:
             self.bytes[name] = self.bytes.get(name, 0) + size
 
     def able(self, asked: t.Sequence[int], digest: Digest) -> t.List[int]:
-        """Who of them can be asked for a blob, those that are slow last."""
+        """Who of them can be asked for a blob, those that were gone last, and after them those that are slow."""
         now = time.monotonic()
         with self._lock:
             never = self._bad | self._lacking
             found = [one for one in asked if (one, digest) not in never and self._until.get(one, 0.0) <= now]
-            return sorted(found, key=lambda one: one in self._avoided)
+            return sorted(found, key=lambda one: (one in self._avoided, one in self._gone))
 
     def choose(self, sources: t.Sequence[int], last: t.Sequence[int], digest: Digest) -> t.Optional[int]:
         """Whom to ask for a blob; None for the registry."""
+        if self.leading and not self.slow:
+            return None
         return next(iter(self.able([*last, *sources] if self.slow else sources, digest)), None)
 
-    def left(self, number: int, why: str, seconds: float = _GONE_SECONDS) -> None:
-        """It is not asked for so long."""
+    def left(self, number: int, why: str, seconds: float = 0.0) -> None:
+        """It is not asked for so long; by default longer each time."""
         with self._lock:
+            if not seconds:
+                seconds = min(_GONE_MOST, self._gone.get(number, _GONE_SECONDS / _GONE_FACTOR) * _GONE_FACTOR)
+                self._gone[number] = seconds
             self._until[number] = time.monotonic() + seconds
         self._tell(self.name(number), why)
+
+    def be_slow(self) -> None:
+        """We were told so."""
+        self.slow = True
+
+    def compare(self) -> bool:
+        """Whether the registry may be tried, to see if the head of our chain is slow: once."""
+        with self._lock:
+            done, self._compared = self._compared, True
+            return not done
+
+    def lead(self, number: int, request: wire.Request) -> None:
+        """Take the place of the head of our chain, and tell it so: it will have all from the end of the chain."""
+        self.leading = True
+        self.avoid(number)
+        with contextlib.suppress(Unavailable):
+            self._try(number, request).close()
 
     def avoid(self, number: int) -> None:
         """It is slow: it is asked when nobody else is left."""
@@ -116,7 +142,7 @@ class Peers:
         """Whether a process of this play or another one is there."""
         peer = self._part.peers[number]
         for port in range(peer.port, peer.port + wire.PORTS):
-            with contextlib.suppress(OSError), socket.create_connection((peer.address, port), timeout=wire.SILENCE):
+            with contextlib.suppress(OSError), socket.create_connection((peer.address, port), timeout=wire.BEGIN):
                 return True
         return False
 
@@ -147,7 +173,8 @@ class Peers:
         """None where nobody of this play listens. Unavailable."""
         connection: t.Optional[socket.socket] = None
         try:
-            connection = socket.create_connection((address, port), timeout=wire.SILENCE)
+            connection = socket.create_connection((address, port), timeout=wire.BEGIN)
+            connection.settimeout(wire.SILENCE)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection = self._tls.wrap_socket(connection) if self._tls else connection
             connection.sendall(request.text(self._part.secret))

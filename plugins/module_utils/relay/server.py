@@ -62,6 +62,8 @@ class Server:
         self._slow: t.Set[int] = set()
         self._last = time.monotonic()
         self.slow: t.Callable[[], bool] = lambda: False
+        #: Called when somebody tells us that we are.
+        self.told: t.Callable[[], None] = lambda: None
 
     @property
     def busy(self) -> float:
@@ -103,7 +105,9 @@ class Server:
         with self._lock:
             self._slow.discard(request.to)
             self._streams[key] = (request.to, blob)
-            if request.instead in [to for to, _blob in self._streams.values()]:
+            if request.instead == self._me:
+                self.told()
+            elif request.instead in [to for to, _blob in self._streams.values()]:
                 self._slow.add(request.instead)
 
         def stopped() -> str:

@@ -142,6 +142,11 @@ class Shelf:
         """At which blobs come to this host (bytes a second)."""
         return self._meter.rate(any(blob.coming for blob in self._blobs.values()))
 
+    @property
+    def left(self) -> int:
+        """How many bytes are still to come."""
+        return sum(blob.descriptor.size - blob.valid for blob in self._blobs.values() if not blob.there)
+
     def blobs(self) -> t.Iterable[Blob]:
         return self._blobs.values()
 

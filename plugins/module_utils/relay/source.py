@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
 
 from ..errors import DataLoss, EngineError, FailedPrecondition, Unavailable, printable
@@ -20,6 +21,13 @@ if t.TYPE_CHECKING:
     from .part import ImagePart, Part
     from .peers import Peers, Stream
     from .shelf import Blob, Shelf
+
+
+#: A head that everybody waits for this long (seconds) is worth a try of the registry, for so long. It has to be so much faster: the
+#: registry serves the head meanwhile, too.
+_WORTH_SECONDS, _COMPARE_SECONDS, _FASTER = 20.0, 0.5, 4.0
+#: How often a host that takes from the registry looks for another one.
+_LOOK_SECONDS = 1.0
 
 
 class _Arrival:
@@ -50,12 +58,15 @@ class _Arrival:
 
 
 class NeighbourSource:
-    """An image of a part. documents() and small blobs come with the plan."""
+    """An image of a part. documents() and small blobs come with the plan. hasty: the registry, for a try that must not take long."""
 
     where = "the hosts of the play"
 
-    def __init__(self, part: Part, image: ImagePart, shelf: Shelf, peers: Peers, registry: Registry) -> None:
+    def __init__(
+        self, part: Part, image: ImagePart, shelf: Shelf, peers: Peers, registry: Registry, hasty: t.Optional[Registry] = None
+    ) -> None:
         self._part, self._image, self._shelf, self._peers, self._registry = part, image, shelf, peers, registry
+        self._hasty = hasty
         self.name: Reference = image.name
         self.labels: t.Mapping[str, str] = {source_label(image.name.domain): image.name.path}
         self._pinned = image.name._replace(tag="", digest=image.top.digest)
@@ -95,9 +106,13 @@ class NeighbourSource:
         before = -1
         try:
             while arrival.left:
-                number = self._peers.choose(self._image.sources, self._image.last, descriptor.digest)
+                number = self._choice(descriptor.digest)
                 self._from[descriptor.digest] = number
-                pieces = self._from_registry(arrival) if number is None else self._from_peer(arrival, number, before)
+                pieces = (
+                    self._from_registry(arrival, self._registry)
+                    if number is None
+                    else self._from_peer(arrival, number, before if before != number else -1)
+                )
                 # Whoever is left passes nothing on, so it can be the last one to get it.
                 before = -1 if number is None or self._peers.slow else number
                 for data, tag in pieces:
@@ -111,14 +126,17 @@ class NeighbourSource:
             blob.fail()
             raise
 
+    def _choice(self, digest: Digest) -> t.Optional[int]:
+        return self._peers.choose(self._image.sources, self._image.last, digest)
+
     # The registry
 
-    def _from_registry(self, arrival: _Arrival) -> t.Iterator[t.Tuple[bytes, bytes]]:
-        """Blocks of any length become pieces."""
+    def _from_registry(self, arrival: _Arrival, registry: Registry) -> t.Iterator[t.Tuple[bytes, bytes]]:
+        """Blocks of any length become pieces. It ends early when a host can be asked again."""
         descriptor, piece = arrival.descriptor, self._part.piece
         arrival.blob.places = []
-        held = bytearray()
-        for block in self._registry.fetch(self._pinned, descriptor, arrival.position):
+        held, look = bytearray(), time.monotonic() + _LOOK_SECONDS
+        for block in registry.fetch(self._pinned, descriptor, arrival.position):
             held += block
             self._peers.count(REGISTRY, len(block))
             while held:
@@ -128,7 +146,32 @@ class NeighbourSource:
                 data = bytes(held[:length])
                 del held[:length]
                 yield data, arrival.take(data, None)
-        self.served[descriptor.digest] = self._registry.served.get(descriptor.digest, REGISTRY)
+            if time.monotonic() > look:
+                look = time.monotonic() + _LOOK_SECONDS
+                if self._choice(descriptor.digest) is not None:
+                    return
+        self.served[descriptor.digest] = registry.served.get(descriptor.digest, REGISTRY)
+
+    def _compare(self, arrival: _Arrival, number: int) -> t.Iterator[t.Tuple[bytes, bytes]]:
+        """What comes next, from the registry: if it comes so much faster, the head of our chain is slow."""
+        assert self._hasty
+        before, offset, begun = self._shelf.rate, arrival.position, time.monotonic()
+        try:
+            for piece in self._from_registry(arrival, self._hasty):
+                yield piece
+                if time.monotonic() - begun > _COMPARE_SECONDS:
+                    break
+        except Unavailable:
+            # Not every host reaches it.
+            return
+        if arrival.position - offset > _FASTER * before * (time.monotonic() - begun):
+            self._peers.lead(number, wire.Request(str(arrival.descriptor.digest), 0, self._part.me, number))
+
+    def _worth_comparing(self, places: t.Sequence[wire.Place], arrival: _Arrival) -> bool:
+        """Whether we are right behind a head that is fetching, and slowly enough to have a look at the registry."""
+        heads = len(places) == 1 and places[0].offset < arrival.descriptor.size
+        rate = self._shelf.rate
+        return bool(self._hasty and heads and rate and self._shelf.left > rate * _WORTH_SECONDS and self._peers.compare())
 
     # Other hosts
 
@@ -150,6 +193,9 @@ class NeighbourSource:
             finally:
                 stream.close()
             if change is None:
+                return
+            if change.number < 0:
+                yield from self._compare(arrival, number)
                 return
             if change.slow:
                 self._peers.avoid(number)
@@ -174,6 +220,10 @@ class NeighbourSource:
                     able = self._peers.able(self._image.sources, digest)
                     own = wire.Place(self._part.me, arrival.position, self._shelf.rate)
                     change = pace.change(own, arrival.blob.places, able)
+                    if self._peers.leading:
+                        return None
+                    if self._worth_comparing(arrival.blob.places, arrival):
+                        return Change(-1, False)
                     if pace.blame is not None:
                         self._peers.avoid(pace.blame)
                         pace.blame = None

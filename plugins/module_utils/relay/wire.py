@@ -15,8 +15,9 @@ from ..errors import DataLoss, Unavailable
 PIECE, AHEAD, END = b"P", b"A", b"E"
 #: Reasons of an end. BAD: what came was not the blob, so all of it is to be forgotten. SLOW: ask others, you are too slow here.
 DONE, BAD, SLOW, GONE = "done", "bad", "slow", "gone"
-#: Seconds: a sender is never silent for so long; a receiver gives it up after so long.
-BEAT, SILENCE = 0.2, 1.0
+#: Seconds: a sender is never silent for so long; a receiver gives it up after so long. A connection has so long to begin: the kernel
+#: sends what was lost of that again after one second, and a busy link loses it now and then.
+BEAT, SILENCE, BEGIN = 0.2, 1.0, 1.5
 #: A process listens on one of so many ports, so that several plays at once find one each.
 PORTS = 4
 TAG = 32
@@ -30,7 +31,10 @@ _REQUEST = re.compile(
 
 
 class Request(t.NamedTuple):
-    """to: the number of the host that asks. instead: whose successor it takes the place of, since that one is slow; -1 for nobody's."""
+    """to: the number of the host that asks. instead: whose successor it takes the place of, since that one is slow; -1 for nobody's.
+
+    Where that is the host that is asked, it is told so.
+    """
 
     digest: str
     offset: int

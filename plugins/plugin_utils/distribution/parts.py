@@ -72,6 +72,7 @@ def make_parts(looks: t.Mapping[str, Json], images: t.Mapping[str, Json], limits
     common = {
         "id": secrets.token_hex(6),
         "secret": secrets.token_hex(32),
+        "hosts": len(hosts),
         "timeout": limits.timeout,
         "piece": piece_of(size, len(hosts)),
     }

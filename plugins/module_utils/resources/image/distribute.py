@@ -20,6 +20,7 @@ from ...image.source import RegistrySource, document_reader
 from ...image.walk import blobs_of
 from ...kernel.converge import Facts
 from ...kernel.engines import EngineOptions
+from ...kernel.interrupt import check
 from ...libexec.closure import closure
 from ...libexec.install import put
 from ...oci.digest import Digest
@@ -202,7 +203,8 @@ def _foresee(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any
 def _start(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any]:
     data, part = _part(params)
     options = EngineOptions.of(params)._replace(engine=engine.kind)
-    request = {**_request(params, part, engine), "engine": options._asdict(), "alone": relaying.ALONE_SECONDS, "part": data}
+    alone = relaying.ALONE_SECONDS + relaying.ALONE_SECONDS_A_HOST * part.hosts
+    request = {**_request(params, part, engine), "engine": options._asdict(), "alone": alone, "part": data}
     program = put(engine.data_root, list(closure(relaying.__name__)))
     # Not the interpreter of other programs: the library for registries may be in an environment of its own.
     command = [sys.executable, "-I", "-c", _CODE, program]
@@ -246,6 +248,7 @@ def _wait(params: t.Mapping[str, t.Any], _engine: Engine) -> t.Dict[str, t.Any]:
             stack.enter_context(_reported(params, images, lambda: int(progress["fetched"])))
             while "progress" in line:
                 progress.update(line)
+                check(reader=True)
                 line = json.loads(stream.readline())
     except (OSError, ValueError) as error:
         raise Unavailable(f"the process of the distribution has ended before it was done: {printable(error, 100)}") from error

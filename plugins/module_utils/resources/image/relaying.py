@@ -37,10 +37,13 @@ if t.TYPE_CHECKING:
 
     from ...engine.api import Engine
 
-#: How long after the last request of another host it ends, when its result was fetched and the end of its chain is gone; and in any case.
+#: How long after the last request of another host it ends, when its result was fetched and the end of its chain is gone; and in any case,
+#: with what Ansible needs for each host until it has fetched the last result.
 _ANSWERED_SECONDS = 5.0
-ALONE_SECONDS = 60.0
+ALONE_SECONDS, ALONE_SECONDS_A_HOST = 60.0, 0.5
 _LOOK_SECONDS, _TELL_SECONDS = 0.2, 1.0
+#: How long a registry has to answer that is only tried.
+_HASTY_SECONDS = 2.0
 #: How long an image waits that another task is writing (seconds between tries).
 _PAUSE = 1.0
 
@@ -115,10 +118,13 @@ class Fetching:
         return self._puller.fetched if self._puller else 0
 
     def _pull_all(self, images: t.List[t.Dict[str, t.Any]]) -> None:
-        registry = registry_client(RegistryOptions(**self._request["registry"]))
-        sources = {str(one.name): NeighbourSource(self._part, one, self.shelf, self.peers, registry) for one in self._part.images}
+        options = RegistryOptions(**self._request["registry"])
+        registry, hasty = registry_client(options), registry_client(options._replace(retries=0, progress_timeout=_HASTY_SECONDS))
+        sources = {
+            str(one.name): NeighbourSource(self._part, one, self.shelf, self.peers, registry, hasty) for one in self._part.images
+        }
         todo = [Job(sources[name], (Platform.host(),)) for name in self._request["todo"]]
-        with contextlib.closing(registry):
+        with contextlib.closing(registry), contextlib.closing(hasty):
             while todo:
                 try:
                     with Puller(self._engine, todo, "", self._request["max_parallel"]) as puller:
@@ -145,8 +151,11 @@ class Relay:
         self._control = _listen_for_results(control_address(part.id, part.me))
         self._server = Server(listen(own.address, own.port), self._fetching.shelf, part.me, part.secret, contexts(part)[0])
         self._server.slow = lambda: self._fetching.peers.slow
+        self._server.told = self._fetching.peers.be_slow
         self._done: t.Optional[float] = None
         self._answered = False
+        #: Who asked for the result went before it was there.
+        self._deserted = False
         self._result: t.Dict[str, t.Any] = {}
 
     def run(self) -> None:
@@ -169,7 +178,7 @@ class Relay:
         if self._done is None:
             return False
         idle = now - max(self._server.busy, self._done)
-        return idle > self._alone or (self._answered and idle > _ANSWERED_SECONDS and not self._needed())
+        return idle > self._alone or ((self._answered or self._deserted) and idle > _ANSWERED_SECONDS and not self._needed())
 
     def _needed(self) -> bool:
         """Whether somebody at the end of a chain is there still: who loses its source comes to us."""
@@ -207,6 +216,7 @@ class Relay:
             while self._done is None:
                 if select.select([connection], [], [], _LOOK_SECONDS / 4)[0]:
                     # Whoever asked is gone, and perhaps the controller.
+                    self._deserted = True
                     return
                 if time.monotonic() - told > _TELL_SECONDS:
                     told = time.monotonic()

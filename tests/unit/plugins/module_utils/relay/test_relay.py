@@ -9,6 +9,7 @@ import contextlib
 import pathlib
 import random
 import socket
+import threading
 import time
 import typing as t
 
@@ -214,6 +215,53 @@ def test_a_slow_host_passes_on_only_what_is_complete(play: Play) -> None:
     late = play.add(1)
     play.pull(late)
     assert set(late.peers.bytes) == {"h1"}
+
+
+def test_a_slow_head_is_noticed_and_gets_it_from_the_others(play: Play) -> None:
+    """Nobody is before it: the one behind it has a look at the registry."""
+    play.add(last=(2, 1)), play.add(0), play.add(1, 0)
+    # Three blobs at a time, each at that rate: half a minute.
+    play.nodes[0].registry.rate = 10_000.0
+    began = time.monotonic()
+    play.pull()
+    assert time.monotonic() - began < 10.0
+    complete(play)
+    assert copies(play) < 1.4
+    assert [one["why"] for one in play.nodes[1].peers.fallbacks] == ["it is slow"]
+    assert play.nodes[2].peers.bytes.keys() == {"h1"}
+    assert set(play.nodes[0].peers.bytes) > {"registry"}
+
+
+def test_a_slow_registry_is_tried_once_and_makes_nobody_slow(play: Play) -> None:
+    play.add(last=(1,)), play.add(0)
+    for node in play.nodes:
+        node.registry.rate = 10_000.0
+    threads = [threading.Thread(target=node.pull, daemon=True) for node in play.nodes]
+    for thread in threads:
+        thread.start()
+    time.sleep(4)
+    for node in play.nodes:
+        node.registry.rate = 0.0
+    for thread in threads:
+        thread.join(30)
+    complete(play)
+    assert play.nodes[1].peers.fallbacks == []
+    assert play.nodes[1].peers.bytes["registry"] < 60_000
+    assert play.nodes[0].peers.bytes.keys() == {"registry"}
+
+
+def test_who_was_gone_for_a_moment_is_asked_again_before_the_registry(play: Play) -> None:
+    holder = play.add(serving=False)
+    play.pull()
+    holder.registry.gone = True
+    late = play.add(0)
+    # Nobody listens for so long that it is given up; the registry sends slowly.
+    late.peers._until[0] = time.monotonic() + 1.0
+    late.registry.rate = 20_000.0
+    holder.serve()
+    play.pull(late)
+    complete(play, 1)
+    assert late.peers.bytes["h0"] > 2 * SIZE
 
 
 def test_another_play_on_the_same_port_is_passed_by(play: Play, tmp_path: pathlib.Path) -> None:
