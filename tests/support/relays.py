@@ -114,7 +114,7 @@ class Play:
 
     def part(self, number: int, sources: t.Sequence[int], last: t.Sequence[int] = ()) -> Part:
         peers = {one: Peer(f"h{one}", f"127.77.0.{one + 1}", self.port) for one in range(40)}
-        image = ImagePart(NAME, Descriptor.from_json(dict(self.top), "top"), tuple(sources), tuple(last))
+        image = ImagePart(NAME, Descriptor.from_json(dict(self.top), "top"), tuple(sources), tuple(last), 0)
         return Part(
             "play", number, 40, SECRET, self.piece, 60.0, peers, (image,), self.blobs, self.documents, self.certificate, self.key
         )

@@ -22,13 +22,14 @@ class Peer(t.NamedTuple):
 
 class ImagePart(t.NamedTuple):
     """An image. sources: whom to ask, by number, in this order; the registry is the last one of all. last: whom to ask first, when this
-    host turns out to be slow.
+    host turns out to be slow. head: who asks the registry for its chain; -1 where nobody does.
     """
 
     name: Reference
     top: Descriptor
     sources: t.Tuple[int, ...]
     last: t.Tuple[int, ...]
+    head: int = -1
 
 
 class Part(t.NamedTuple):
@@ -81,4 +82,5 @@ def _image(data: t.Any) -> ImagePart:
         Descriptor.from_json(data["top"], "part"),
         tuple(map(int, data["sources"])),
         tuple(map(int, data["last"])),
+        int(data["head"]),
     )

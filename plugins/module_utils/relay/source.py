@@ -169,9 +169,9 @@ class NeighbourSource:
 
     def _worth_comparing(self, places: t.Sequence[wire.Place], arrival: _Arrival) -> bool:
         """Whether we are right behind a head that is fetching, and slowly enough to have a look at the registry."""
-        heads = len(places) == 1 and places[0].offset < arrival.descriptor.size
+        behind = len(places) == 1 and places[0].host == self._image.head and places[0].offset < arrival.descriptor.size
         rate = self._shelf.rate
-        return bool(self._hasty and heads and rate and self._shelf.left > rate * _WORTH_SECONDS and self._peers.compare())
+        return bool(self._hasty and behind and rate and self._shelf.left > rate * _WORTH_SECONDS and self._peers.compare())
 
     # Other hosts
 

@@ -92,6 +92,7 @@ def make_parts(looks: t.Mapping[str, Json], images: t.Mapping[str, Json], limits
                     "top": image["top"],
                     "sources": [numbers[one] for one in own.sources],
                     "last": [numbers[one] for one in own.last],
+                    "head": numbers.get(own.head, -1),
                 }
             )
             blobs.update(image["blobs"][host.platform])

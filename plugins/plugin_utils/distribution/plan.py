@@ -30,12 +30,13 @@ class Host(t.NamedTuple):
 
 class Sources(t.NamedTuple):
     """Whom a host asks for an image: names, in order. last: the end of its chain, whom it asks if it turns out to be slow, and whom
-    it outlives. holds: it has the image.
+    it outlives. holds: it has the image. head: who asks the registry for its chain; empty where nobody does.
     """
 
     sources: t.Tuple[str, ...]
     last: t.Tuple[str, ...]
     holds: bool = False
+    head: str = ""
 
 
 def in_order(hosts: t.Sequence[Host]) -> t.List[Host]:
@@ -83,7 +84,7 @@ def _chained(lines: t.Sequence[t.Sequence[str]], holders: t.Sequence[str]) -> t.
             before += line[:1] if place and line[0] not in before else []
             # The first one of a chain asks the registry, and nobody whose chain begins there, too.
             others = heads if place or held else []
-            yield name, Sources((*before, *others), last)
+            yield name, Sources((*before, *others), last, head="" if held else line[0])
     for name in holders[len(lines) :]:
         yield name, Sources((), tuple(line[-1] for line in lines[:_LAST]), True)
 

@@ -28,7 +28,7 @@ def fleet(count: int, holders: t.Collection[int] = (), **more: t.Any) -> t.List[
 
 def test_a_host_asks_the_one_before_it_first_and_the_first_one_asks_only_the_registry() -> None:
     found = sources_of(fleet(12), "d")
-    assert found["h0"] == Sources((), ("h11", "h10", "h9"))
+    assert found["h0"] == Sources((), ("h11", "h10", "h9"), head="h0")
     assert found["h1"].sources == ("h0",)
     assert found["h11"].sources == ("h10", "h9", "h8", "h6", "h3", "h0")
     assert found["h11"].last == ()
