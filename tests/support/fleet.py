@@ -39,6 +39,7 @@ from .registry import Registry, running_registry
 REGISTRY = "10.77.0.1"
 _NAME = f"{REGISTRY}:5000/team/app"
 ROLE = "fleet.containerd.image_distribute"
+_GROUP = "group/fleet.containerd.containerd"
 
 
 class Namespace:
@@ -227,9 +228,13 @@ class Fleet:
 
     # Plays
 
-    def write(
-        self, base: pathlib.Path, variables: t.Mapping[str, t.Any], hosts: t.Sequence[Host], tasks: t.Sequence[t.Any]
-    ) -> t.List[str]:
+    @property
+    def defaults(self) -> t.Dict[str, t.Any]:
+        """Options of all tasks."""
+        found = {name: f"{{{{ {name} | default(omit) }}}}" for name in ("engine", "address", "data_root", "state_root")}
+        return {**found, "snapshotter": "native", "plain_http": True, "registry_config_dir": str(self.base), "retries": 0}
+
+    def write(self, base: pathlib.Path, plays: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[str]:
         """Inventory and playbook below base; the arguments of ansible-playbook."""
         common = {
             "ansible_connection": "enter",
@@ -237,28 +242,32 @@ class Fleet:
             "ansible_pipelining": True,
             "ansible_remote_tmp": str(self.base / "tmp"),
         }
-        inventory = {"all": {"vars": common, "hosts": {host.name: host.variables for host in hosts}}}
+        inventory = {"all": {"vars": common, "hosts": {host.name: host.variables for host in self.hosts}}}
         (base / "inventory.json").write_text(json.dumps(inventory))
-        defaults = {name: f"{{{{ {name} | default(omit) }}}}" for name in ("engine", "address", "data_root", "state_root")}
-        defaults.update(snapshotter="native", plain_http=True, registry_config_dir=str(self.base), retries=0)
-        role = {"role": ROLE, "image_distribute_images": [self.image], **variables}
-        play = {
-            "hosts": "all",
-            "gather_facts": False,
-            "module_defaults": {"group/fleet.containerd.containerd": defaults},
-            **({"tasks": tasks} if tasks else {"roles": [role]}),
-        }
-        (base / "play.json").write_text(json.dumps([play]))
+        written = []
+        for play in plays:
+            defaults = {"group/fleet.containerd.registry": {"plain_http": True}, **play.get("module_defaults", {})}
+            defaults[_GROUP] = {**self.defaults, **defaults.get(_GROUP, {})}
+            written.append({"gather_facts": False, **play, "module_defaults": defaults})
+        (base / "play.json").write_text(json.dumps(written))
         return ["-i", str(base / "inventory.json"), str(base / "play.json")]
 
     image = f"{_NAME}:1"
 
+    def the_role(self, tasks: t.Sequence[t.Any] = (), **variables: t.Any) -> t.Dict[str, t.Any]:
+        """A play of the role, or of tasks. variables: of the role, without its name."""
+        role = {"role": ROLE, "image_distribute_images": [self.image]}
+        role.update({f"image_distribute_{key}": value for key, value in variables.items()})
+        return {"hosts": "all", **({"tasks": tasks} if tasks else {"roles": [role]})}
+
     @contextlib.contextmanager
-    def playing(self, *arguments: str, forks: int = 5, tasks: t.Sequence[t.Any] = (), **variables: t.Any) -> t.Iterator[Playing]:
-        """A play that runs. variables: of the role, without its name. tasks: instead of the role."""
+    def playing(
+        self, *arguments: str, forks: int = 5, plays: t.Sequence[t.Mapping[str, t.Any]] = (), **of_the_role: t.Any
+    ) -> t.Iterator[Playing]:
+        """Plays that run; by default the_role()."""
         base = pathlib.Path(tempfile.mkdtemp(prefix="fleet-play-"))
         (base / "results").touch()
-        command = self.write(base, {f"image_distribute_{key}": value for key, value in variables.items()}, self.hosts, tasks)
+        command = self.write(base, plays or [self.the_role(**of_the_role)])
         environment = {
             **ansible._environment(base, base / "results"),
             "ANSIBLE_CONNECTION_PLUGINS": str(pathlib.Path(__file__).parent / "connection_plugins"),
@@ -284,6 +293,10 @@ class Fleet:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
             shutil.rmtree(base, ignore_errors=True)
+
+    def run(self, plays: t.Sequence[t.Mapping[str, t.Any]], *arguments: str) -> Playing:
+        """Run plays to their end."""
+        return self.play(*arguments, plays=plays)
 
     def play(self, *arguments: str, failing: bool = False, **how: t.Any) -> Playing:
         """Run a play to its end."""
