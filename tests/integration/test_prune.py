@@ -12,14 +12,19 @@ import signal
 import subprocess
 import typing as t
 
+import pytest
+
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.usage import disk_usage
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
+from ansible_collections.fleet.containerd.tests.support import ansible, cri
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult, task
+from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, running_containerd
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, tar_of
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, EmbeddedSite, Site
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 #: The directories of a snapshot that the daemon does not count: its own, fs and work; and those around a volume of a container.
 _OF_SNAPSHOTS, _OF_VOLUMES = 3 * 4096, 2 * 4096
@@ -151,6 +156,29 @@ def test_a_mount_in_a_tree_counts_as_nothing(tmp_path: pathlib.Path) -> None:
     whole = subprocess.run(["du", "-s", "-B1", str(tmp_path)], check=True, capture_output=True, text=True).stdout
     assert disk_usage([str(tmp_path)]) == int(whole.split()[0])
     assert disk_usage([str(tmp_path / "missing")]) == 0
+
+
+@pytest.mark.parametrize("version", sorted(RELEASES))
+def test_images_of_the_kubelet(version: str, registry: Registry, layout: Layout, tmp_path: pathlib.Path) -> None:
+    """Pulled by the daemon's own CRI, as the kubelet has it done; one is pinned, and one of a release."""
+    free, kept, released = (push(registry, layout, name, "k8s") for name in ("free", "kept", "released"))
+    lock = tmp_path / "release.json"
+    ansible.play([task("containerd_image_lock", path=str(lock), images=[released])])
+    with running_containerd(version, cri=True) as daemon:
+        how = {"engine": "containerd", "address": daemon.address, "data_root": str(tmp_path / "data"), "namespace": "k8s.io"}
+        for name in (free, kept, released):
+            cri.pull(daemon.address, name)
+        ansible.play([task("containerd_image", name=kept, pinned=True, **how)])
+        options = {"images": True, "keep_releases": [str(lock)], "cni_conf_dir": str(tmp_path), **how}
+        refused = ansible.play([task("containerd_prune", **options)], failing=True).last
+        assert "kubernetes=true" in refused.msg
+        one = task("containerd_prune", kubernetes=True, **options)
+        told, done, again = ansible.play([{**one, "check_mode": True}, one, one]).results
+        assert told.value("images") == done.value("images")
+        assert [name for name in done.value("images") if name in (free, kept, released)] == [free]
+        assert told.value("space_reclaimed") == done.value("space_reclaimed") > 300_000
+        assert not again.changed
+        until(lambda: set(cri.pinned(daemon.address)) == {kept, released})
 
 
 def test_the_examples(embedded_site: EmbeddedSite, registry: Registry, layout: Layout, tmp_path: pathlib.Path) -> None:
