@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import typing as t
 
@@ -93,6 +94,16 @@ def test_every_host_by_itself(fleet: Fleet) -> None:
     done = fleet.play()
     assert done.report["bytes_from_registry"] == 0
     assert set(done.report["hosts"]["h1"]["bytes_from"]) == {"h0"}
+
+
+@pytest.mark.parametrize("fleet", [""], indirect=True, ids=["embedded"])
+def test_lines_tell_how_far_each_host_is(fleet: Fleet) -> None:
+    for host in fleet.hosts:
+        host.shape("5mbit")
+    defaults = {"fleet.containerd.containerd_image_distribute": {"progress_after": 1}}
+    done = fleet.run([{**fleet.the_role(), "module_defaults": defaults}])
+    line = rf"^\[(h\d)\] {fleet.image}: \d+\.\d [KM]iB of 2\.9 MiB \(\d+ %\), \d+\.\d KiB/s, \d s left$"
+    assert set(re.findall(line, done.output, re.MULTILINE)) == {"h0", "h1", "h2"}, done.output
 
 
 @pytest.mark.parametrize("fleet", [""], indirect=True, ids=["embedded"])

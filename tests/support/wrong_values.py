@@ -22,7 +22,7 @@ WRONG: t.List[t.Tuple[str, str, t.Any, t.Dict[str, t.Any]]] = [
     ("image", "platform", "linux/amd64/v2/more", {"name": IMAGE}),
     ("image", "pinned", "perhaps", {"name": IMAGE}),
     ("image", "progress_file", "progress", {"name": IMAGE}),
-    ("image", "progress_file", "/nonexistent/progress", {"name": IMAGE}),
+    ("image", "progress_after", -1, {"name": IMAGE}),
     ("image", "max_parallel", 0, {"name": IMAGE}),
     ("image", "max_parallel", "many", {"name": IMAGE}),
     ("image", "force", "perhaps", {"name": IMAGE}),

@@ -10,7 +10,6 @@ import typing as t
 from ..engine.models import Image
 from ..errors import EngineError, NotFound
 from ..image.inspect import find_manifest, inspect, is_readable, read_blob
-from ..image.progress import watched
 from ..image.pull import Job, Puller
 from ..image.source import document_reader
 from ..image.walk import DocumentTree, is_complete, is_document, label_of, walk
@@ -115,6 +114,8 @@ def load(engine: Engine, sources: t.Sequence[ArchiveSource], options: LoadOption
 
     DataLoss or FailedPrecondition when the archive is not what it says.
     """
+    from ..image.progress import watched
+
     started = time.monotonic()
     jobs = [_job(source, options) for source in {source.image.top.digest: source for source in sources}.values()]
     with Puller(engine, jobs, options.snapshotter, options.max_parallel) as puller, watched(puller, options.progress_file):
