@@ -181,7 +181,8 @@ class ActionModule(NormalAction):
 def _spec() -> Json:
     from ..module_utils.argument_specs.containerd_image_distribute import SPEC
 
-    found = {name: dict(option) for name, option in SPEC["argument_spec"].items()}
+    spec = t.cast(t.Mapping[str, Json], SPEC["argument_spec"])
+    found = {name: dict(option) for name, option in spec.items()}
     for option in found.values():
         option.pop("variable", None)
     return found

@@ -32,7 +32,7 @@ def shown(action: ActionBase, task_vars: t.Any) -> t.Iterator[Shown]:
     host, arguments = str((task_vars or {}).get("inventory_hostname", "")), action._task.args
     after = _seconds(action)
     # The same name in each run: so what a killed one has left goes with the next one.
-    named = hashlib.sha256(f"{host} {action._task.get_path()}".encode()).hexdigest()[:16]  # type: ignore[no-untyped-call]  # no types
+    named = hashlib.sha256(f"{host} {action._task.get_path()}".encode()).hexdigest()[:16]
     watch = Shown(action, host, arguments.get("progress_file") or f"{_DIRECTORY}/{named}.json")
     if not after:
         yield watch

@@ -95,8 +95,9 @@ def fake_ssh(directory: pathlib.Path) -> t.Dict[str, t.Any]:
     """Variables for Ansible's own connection ssh, with a program that runs here what it would run there, and a sudo that asks."""
     ssh, sudo = directory / "ssh", directory / "sudo"
     # Its last argument is the command.
-    ssh.write_text(f'#!/bin/sh\necho "$*" >>{directory}/ssh.log\nfor last; do :; done\nexec sh -c "$last"\n')
+    ssh.write_text(f'#!/bin/sh\necho "$*" >>{directory}/ssh.log\nfor last; do :; done\nexec sh -c "$last"\n')  # starts: sh
     sudo.write_text(
+        # starts: sh
         '#!/bin/sh\nwhile [ "$1" != -u ]; do [ "$1" = -p ] && prompt=$2; shift; done\nshift 2\n'
         'printf %s "$prompt" >&2\nread -r word\n[ "$word" = s3cret ] || exit 1\nexec "$@"\n'
     )
@@ -165,6 +166,7 @@ def test_an_archive_on_its_way_from_the_controller(embedded_site: EmbeddedSite, 
     slow = tmp_path / "dd"
     # The part of the archive that comes has the layers: the documents came before, and are small.
     slow.write_text(
+        # starts: head, wc, sleep, cat
         f'#!/bin/sh\nfor one; do case $one in of=*) out=${{one#of=}};; esac; done\nhead -c 1000000 >"$out"\n'
         f'n=0; while [ -s "$out" ] && [ $(wc -c <"$out") = 1000000 ] && [ ! -e {go} ] && [ $n -lt 400 ]; do sleep 0.1; n=$((n+1)); done\n'
         'exec cat >>"$out"\n'

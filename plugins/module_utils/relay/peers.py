@@ -106,28 +106,18 @@ class Peers:
 
     def lead(self, number: int, request: wire.Request) -> None:
         """Take the place of the head of our chain, and tell it so: it will have all from the end of the chain."""
-        self.leading = True
+        with self._lock:
+            before, self.leading = self.leading, True
+        if before:
+            return
         self.avoid(number)
-        with contextlib.suppress(Unavailable):
-            self._try(number, request).close()
 
-    def avoid(self, number: int) -> None:
-        """It is slow: it is asked when nobody else is left."""
-        with self._lock:
-            self._avoided.add(number)
-        self._tell(self.name(number), "it is slow")
+        def tell() -> None:
+            # It may be gone.
+            with contextlib.suppress(Unavailable):
+                self._try(number, request).close()
 
-    def refuse(self, number: int, digest: Digest) -> None:
-        """It sent something else for a blob."""
-        with self._lock:
-            self._bad.add((number, digest))
-        self._tell(self.name(number), "it sent something else")
-
-    def lacks(self, number: int, digest: Digest) -> None:
-        """It does not get a blob itself."""
-        with self._lock:
-            self._lacking.add((number, digest))
-        self._tell(self.name(number), "it does not get the blob itself")
+        threading.Thread(target=tell, daemon=True).start()
 
     @property
     def bad(self) -> t.List[t.Tuple[Digest, str]]:

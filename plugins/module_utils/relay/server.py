@@ -92,7 +92,7 @@ class Server:
             plain.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, _UNSENT)
             with self._tls.wrap_socket(plain, server_side=True) if self._tls else plain as connection:
                 with connection.makefile("rb", buffering=4096) as stream:
-                    request = wire.Request.read(stream, self._secret)
+                    request = wire.Request.read(t.cast(t.BinaryIO, stream), self._secret)
                 blob = self._shelf.find(request.digest) if request else None
                 if request is None or blob is None or request.offset > blob.descriptor.size:
                     connection.sendall(_REFUSAL)

@@ -23,9 +23,9 @@ if t.TYPE_CHECKING:
     from .shelf import Blob, Shelf
 
 
-#: A head that everybody waits for this long (seconds) is worth a try of the registry, for so long. It has to be so much faster: the
-#: registry serves the head meanwhile, too.
-_WORTH_SECONDS, _COMPARE_SECONDS, _FASTER = 20.0, 0.5, 4.0
+#: After so many seconds, a head that everybody would still wait for this long is worth a try of the registry, for so long. It has to be so
+#: much faster: the registry serves the head meanwhile, too.
+_STEADY_SECONDS, _WORTH_SECONDS, _COMPARE_SECONDS, _FASTER = 2.0, 20.0, 0.5, 4.0
 #: How often a host that takes from the registry looks for another one.
 _LOOK_SECONDS = 1.0
 
@@ -155,23 +155,31 @@ class NeighbourSource:
     def _compare(self, arrival: _Arrival, number: int) -> t.Iterator[t.Tuple[bytes, bytes]]:
         """What comes next, from the registry: if it comes so much faster, the head of our chain is slow."""
         assert self._hasty
-        before, offset, begun = self._shelf.rate, arrival.position, time.monotonic()
+        before, begun, offset = self._shelf.rate, 0.0, 0
         try:
             for piece in self._from_registry(arrival, self._hasty):
                 yield piece
+                # The first one has taken a connection, and perhaps a login.
+                begun, offset = (begun, offset) if begun else (time.monotonic(), arrival.position)
                 if time.monotonic() - begun > _COMPARE_SECONDS:
                     break
         except Unavailable:
             # Not every host reaches it.
             return
-        if arrival.position - offset > _FASTER * before * (time.monotonic() - begun):
-            self._peers.lead(number, wire.Request(str(arrival.descriptor.digest), 0, self._part.me, number))
+        if begun and arrival.position - offset > _FASTER * before * (time.monotonic() - begun):
+            self._peers.lead(number, self._told(arrival, number))
 
-    def _worth_comparing(self, places: t.Sequence[wire.Place], arrival: _Arrival) -> bool:
-        """Whether we are right behind a head that is fetching, and slowly enough to have a look at the registry."""
+    def _told(self, arrival: _Arrival, number: int) -> wire.Request:
+        """A request that tells a host that somebody has taken its place."""
+        return wire.Request(str(arrival.descriptor.digest), 0, self._part.me, number)
+
+    def _worth_comparing(self, places: t.Sequence[wire.Place], arrival: _Arrival, since: float) -> bool:
+        """Whether we are right behind a head that is fetching, and slowly enough to have a look at the registry. since: it sends."""
+        if not self._hasty or not since or time.monotonic() - since < _STEADY_SECONDS:
+            return False
         behind = len(places) == 1 and places[0].host == self._image.head and places[0].offset < arrival.descriptor.size
         rate = self._shelf.rate
-        return bool(self._hasty and behind and rate and self._shelf.left > rate * _WORTH_SECONDS and self._peers.compare())
+        return bool(behind and rate and self._shelf.left > rate * _WORTH_SECONDS and self._peers.compare())
 
     # Other hosts
 
@@ -186,7 +194,7 @@ class NeighbourSource:
             except Refused:
                 return
             except Unavailable as error:
-                self._peers.left(number, str(error))
+                self._lost(arrival, number, str(error))
                 return
             try:
                 change = yield from self._pieces(arrival, number, stream, pace)
@@ -207,12 +215,14 @@ class NeighbourSource:
         """Returns who is to be asked instead; None for an end."""
         name, digest = self._peers.name(number), arrival.descriptor.digest
         pace.begin(number)
+        since = 0.0
         try:
             while arrival.left:
                 kind, data = wire.read_frame(stream.frames)
                 if kind == wire.PIECE:
                     tag, piece = data[: wire.TAG], data[wire.TAG :]
                     made = arrival.take(piece, tag)
+                    since = since or time.monotonic()
                     self._peers.count(name, len(piece))
                     yield piece, made
                 elif kind == wire.AHEAD:
@@ -222,7 +232,7 @@ class NeighbourSource:
                     change = pace.change(own, arrival.blob.places, able)
                     if self._peers.leading:
                         return None
-                    if self._worth_comparing(arrival.blob.places, arrival):
+                    if self._worth_comparing(arrival.blob.places, arrival, since):
                         return Change(-1, False)
                     if pace.blame is not None:
                         self._peers.avoid(pace.blame)
@@ -237,10 +247,16 @@ class NeighbourSource:
             # A piece that was not stored: all before it is as it should be, so another host goes on from here.
             self._peers.refuse(number, digest)
         except Unavailable as error:
-            self._peers.left(number, str(error))
+            self._lost(arrival, number, str(error))
         except OSError:
-            self._peers.left(number, f"it is silent for {wire.SILENCE:g} s")
+            self._lost(arrival, number, f"it is silent for {wire.SILENCE:g} s")
         return None
+
+    def _lost(self, arrival: _Arrival, number: int, why: str) -> None:
+        """A host does not send any more. Whoever is right behind the head takes its place then."""
+        self._peers.left(number, why)
+        if number == self._image.head and number == self._image.sources[0]:
+            self._peers.lead(number, self._told(arrival, number))
 
     def _ended(self, number: int, digest: Digest, reason: str) -> None:
         """It ended before we had all."""
