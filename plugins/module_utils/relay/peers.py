@@ -119,6 +119,24 @@ class Peers:
 
         threading.Thread(target=tell, daemon=True).start()
 
+    def avoid(self, number: int) -> None:
+        """It is slow: it is asked when nobody else is left."""
+        with self._lock:
+            self._avoided.add(number)
+        self._tell(self.name(number), "it is slow")
+
+    def refuse(self, number: int, digest: Digest) -> None:
+        """It sent something else for a blob."""
+        with self._lock:
+            self._bad.add((number, digest))
+        self._tell(self.name(number), "it sent something else")
+
+    def lacks(self, number: int, digest: Digest) -> None:
+        """It does not get a blob itself."""
+        with self._lock:
+            self._lacking.add((number, digest))
+        self._tell(self.name(number), "it does not get the blob itself")
+
     @property
     def bad(self) -> t.List[t.Tuple[Digest, str]]:
         with self._lock:
