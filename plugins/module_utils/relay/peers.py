@@ -58,9 +58,9 @@ class Peers:
         self._lacking: t.Set[t.Tuple[int, Digest]] = set()
         #: We were told that we are slow: the others come first.
         self.slow = False
-        #: The head of our chain is slow: we have taken its place, and ask the registry.
+        #: The head of our chain is slow or gone: we have taken its place, and ask the registry.
         self.leading = False
-        self._compared = False
+        self._led = self._compared = False
         self.bytes: t.Dict[str, int] = {}
         self.fallbacks: t.List[t.Dict[str, t.Any]] = []
 
@@ -107,10 +107,9 @@ class Peers:
     def lead(self, number: int, request: wire.Request) -> None:
         """Take the place of the head of our chain, and tell it so: it will have all from the end of the chain."""
         with self._lock:
-            before, self.leading = self.leading, True
-        if before:
-            return
-        self.avoid(number)
+            if self._led:
+                return
+            self._led = self.leading = True
 
         def tell() -> None:
             # It may be gone.

@@ -108,16 +108,17 @@ class NeighbourSource:
             while arrival.left:
                 number = self._choice(descriptor.digest)
                 self._from[descriptor.digest] = number
-                pieces = (
-                    self._from_registry(arrival, self._registry)
-                    if number is None
-                    else self._from_peer(arrival, number, before if before != number else -1)
-                )
+                pieces = self._pieces_of(arrival, number, before if before != number else -1)
                 # Whoever is left passes nothing on, so it can be the last one to get it.
                 before = -1 if number is None or self._peers.slow else number
-                for data, tag in pieces:
-                    yield data
-                    blob.advance(arrival.position, tag)
+                try:
+                    for data, tag in pieces:
+                        yield data
+                        blob.advance(arrival.position, tag)
+                except Unavailable:
+                    if number is not None or not self._peers.leading:
+                        raise
+                    self._peers.leading = False
         except FailedPrecondition:
             blob.forget()
             raise
@@ -125,6 +126,12 @@ class NeighbourSource:
             # Or it cannot be stored.
             blob.fail()
             raise
+
+    def _pieces_of(self, arrival: _Arrival, number: t.Optional[int], instead: int) -> t.Iterator[t.Tuple[bytes, bytes]]:
+        if number is not None:
+            return self._from_peer(arrival, number, instead)
+        # Whoever was not meant to ask the registry has others left: it does not wait for long.
+        return self._from_registry(arrival, self._hasty if self._hasty and self._peers.leading else self._registry)
 
     def _choice(self, digest: Digest) -> t.Optional[int]:
         return self._peers.choose(self._image.sources, self._image.last, digest)
@@ -167,6 +174,7 @@ class NeighbourSource:
             # Not every host reaches it.
             return
         if begun and arrival.position - offset > _FASTER * before * (time.monotonic() - begun):
+            self._peers.avoid(number)
             self._peers.lead(number, self._told(arrival, number))
 
     def _told(self, arrival: _Arrival, number: int) -> wire.Request:
