@@ -138,6 +138,9 @@ def _make_dir(path: str, mode: int) -> None:
     try:
         os.mkdir(path, mode)
     except FileNotFoundError:
+        # Below /proc nothing can be made, though its parent is there.
+        if os.path.isdir(os.path.dirname(path)):
+            raise
         _make_dir(os.path.dirname(path), mode)
         _make_dir(path, mode)
     except FileExistsError:
