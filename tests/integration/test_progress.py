@@ -83,8 +83,8 @@ def test_a_pull(site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
         both, one = LINE.format(f"{names[0]} and 1 more"), LINE.format(names[0])
         lines, result = watched([quick], go, both, defaults=site.defaults)
         assert [image["changed"] for image in result["images"]] == [True, True]
-        assert re.fullmatch(both, lines[0])
-        assert len(lines) < 5
+        assert any(re.fullmatch(both, line) for line in lines), lines
+        assert len(lines) < 6
         # Nothing to do, and what ends before.
         (shown, _result) = watched([{**quick, "no_log": True}, quick], go, one, defaults=site.defaults)
         assert shown == []
@@ -123,7 +123,7 @@ def test_a_pull_over_ssh_with_a_password(embedded_site: EmbeddedSite, layout: La
         pull = {**task("containerd_image", name=name, progress_after=1.0), "vars": fake_ssh(tmp_path)}
         lines, result = watched([pull], go, LINE.format(name), defaults=embedded_site.defaults)
     assert result["changed"]
-    assert re.fullmatch(LINE.format(name), lines[0])
+    assert any(re.fullmatch(LINE.format(name), line) for line in lines), lines
     log = (tmp_path / "ssh.log").read_text()
     assert "s3cret" not in log
     assert "-exec cat" in log
@@ -156,7 +156,7 @@ def test_a_load_in_a_container(
             [{**load, "vars": inside}], go, LINE.format(re.escape(url)), defaults=embedded_site.defaults, variables=variables
         )
     assert result["image_names"] == ["app:1"]
-    assert re.fullmatch(LINE.format(re.escape(url)), lines[0])
+    assert any(re.fullmatch(LINE.format(re.escape(url)), line) for line in lines), lines
 
 
 def test_an_archive_on_its_way_from_the_controller(embedded_site: EmbeddedSite, layout: Layout, tmp_path: pathlib.Path) -> None:
@@ -196,7 +196,7 @@ def test_the_guide_and_the_examples(embedded_site: EmbeddedSite, layout: Layout,
         wait["fleet.containerd.containerd_image_wait"]["delay"] = 0.3
         line = LINE.format(f"{server.address}/team/app:2.1 and 1 more")
         lines, last = watched([pull, wait], go, line, defaults=embedded_site.defaults)
-        assert re.fullmatch(line, lines[0]) or lines[0].endswith(": waiting")
+        assert any(re.fullmatch(line, one) for one in lines), lines
         assert len(lines) == len(set(lines))
         assert [one["changed"] for one in last["images"]] == [True, True]
         assert last["changed"]
