@@ -165,7 +165,7 @@ def test_a_slow_head_is_passed_by(fleet: Fleet) -> None:
         assert {one["why"] for one in results["h1"]["fallbacks"]} == {"it is slow"}
         late = relays.result(slow)
     complete(fleet, {"h0": late})
-    assert fleet.registry.sent() - before < 1.4 * fleet.size
+    assert fleet.registry.sent() - before < 1.5 * fleet.size
 
 
 def test_two_plays_at_once(fleet: Fleet) -> None:

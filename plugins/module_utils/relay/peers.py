@@ -121,8 +121,17 @@ class Peers:
     def avoid(self, number: int) -> None:
         """It is slow: it is asked when nobody else is left."""
         with self._lock:
+            known = number in self._avoided
             self._avoided.add(number)
-        self._tell(self.name(number), "it is slow")
+        if not known:
+            self._tell(self.name(number), "it is slow")
+
+    def better(self, number: int, sources: t.Sequence[int], digest: Digest) -> t.Optional[int]:
+        """Who is to be asked instead of a host that another blob has shown to be slow; None if nobody, or it is not."""
+        if number not in self._avoided:
+            return None
+        found = next(iter(self.able(sources, digest)), number)
+        return None if found in self._avoided else found
 
     def refuse(self, number: int, digest: Digest) -> None:
         """It sent something else for a blob."""

@@ -226,6 +226,9 @@ class NeighbourSource:
         since = 0.0
         try:
             while arrival.left:
+                better = self._peers.better(number, self._image.sources, digest)
+                if better is not None:
+                    return Change(better, True)
                 kind, data = wire.read_frame(stream.frames)
                 if kind == wire.PIECE:
                     tag, piece = data[: wire.TAG], data[wire.TAG :]
