@@ -8,7 +8,7 @@ from __future__ import annotations
 import pathlib
 
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
-from ansible_collections.fleet.containerd.tools.bench import act, images, networks, playbooks, rows
+from ansible_collections.fleet.containerd.tools.bench import act, chain, distribution, images, networks, playbooks, rows
 
 
 def test_a_container_is_made_and_started_as_in_the_benchmarks(registry: Registry, tmp_path: pathlib.Path) -> None:
@@ -33,3 +33,24 @@ def test_containers_are_attached_by_both_ways() -> None:
 
 def test_what_a_task_sends_is_counted() -> None:
     assert [row.ratio > 0 for row in playbooks.payload(1)] == [True, True]
+
+
+def test_a_distribution_is_measured_and_simulated() -> None:
+    measured = {}
+    for hosts in (2, 3):
+        seconds, found, copies = distribution._measure(distribution.Case(hosts), 600_000)
+        assert len(seconds) == hosts
+        assert 0.9 < copies < 1.2
+        measured[found] = seconds
+    foreseen = distribution.foreseen(measured)
+    assert [row.ratio > 0 for row in foreseen] == [True] * 6
+
+
+def test_a_simulated_chain_is_what_can_be_computed() -> None:
+    """With the same latency for all pieces: all pieces one after the other, and the last one through all hosts."""
+    fleet = chain.Fleet(20, 10_000_000, 100.0)
+    pieces = fleet.size // fleet.piece
+    seconds = chain.simulated(fleet, chain.Costs(0.5, 0.002))
+    assert abs(seconds - (0.5 + pieces * fleet.piece_seconds + 19 * fleet.piece_seconds + 20 * 0.002)) < 0.01
+    slower = chain.simulated(fleet, chain.Costs(0.5, 0.002, steady=False))
+    assert seconds < slower < 3 * seconds
