@@ -20,7 +20,7 @@ _SECONDS, _PIECES = 0.5, 4
 #: And that for so long: a busy processor makes anybody slow for a moment.
 _LASTING_SECONDS = 0.5
 #: A change of the host has to make it so much faster within so many seconds; else it is this host that is slow.
-_GAIN, _TRIAL_SECONDS = 1.3, 2.0
+_GAIN, _TRIAL_SECONDS = 1.3, 1.2
 
 
 class Change(t.NamedTuple):
@@ -43,21 +43,25 @@ class Pace:
         """A host begins to send."""
         self._present, self._since, self._doubt = number, self._clock(), 0.0
 
-    def change(self, own: Place, places: t.Sequence[Place], others: t.Sequence[int]) -> t.Optional[Change]:
-        """None to go on. own: where this host is. places: the present host, its source, the source of that. others: who can be asked,
-        in order.
+    def change(
+        self, own: Place, places: t.Sequence[Place], others: t.Sequence[int], seen: t.Sequence[Place] = ()
+    ) -> t.Optional[Change]:
+        """None to go on. own: where this host is. places: the present host, its source, the source of that, as the present host says.
+        others: who can be asked, in order. seen: what the first of those says itself, since a slow link tells it late.
         """
         if self._own or not places:
             return None
         if self._before:
             return self._judged(own)
         present, *before = places
+        newest = {one.host: one for one in seen[:1]}
+        before = [newest.get(one.host, one) for one in before]
         far = max(own.offset, present.offset) + max(self._least, int(present.rate * _SECONDS))
         faster = {one.host for one in before if one.offset > far and present.rate and present.rate < one.rate * _SLOW}
-        behind = present.offset - own.offset > max(self._least, own.rate * _SECONDS)
+        behind = any(self._is_behind(own, one) for one in (present, *seen[:1]))
         # Where the source of the present host is slow as well, the present host has to find that out.
         faster = faster if before and before[0].host in faster else set()
-        if not faster and not (behind and own.rate and own.rate < present.rate * _SLOW):
+        if not faster and not behind:
             self._doubt = 0.0
             return None
         self._doubt = self._doubt or self._clock()
@@ -69,6 +73,11 @@ class Pace:
                 self._before, self._tried = float(own.rate), -1 if faster else self._present
                 return Change(number, bool(faster))
         return None
+
+    def _is_behind(self, own: Place, other: Place) -> bool:
+        """Whether another host is far ahead of this one, and faster."""
+        far = other.offset - own.offset > max(self._least, own.rate * _SECONDS)
+        return far and 0 < own.rate < other.rate * _SLOW
 
     def _judged(self, own: Place) -> t.Optional[Change]:
         """Whether the last change has helped. If not, we are slow ourselves, and go back."""

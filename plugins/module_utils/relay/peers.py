@@ -10,7 +10,7 @@ import threading
 import time
 import typing as t
 
-from ..errors import Unavailable
+from ..errors import DataLoss, Unavailable
 from . import wire
 
 if t.TYPE_CHECKING:
@@ -153,6 +153,17 @@ class Peers:
     def _tell(self, name: str, why: str) -> None:
         with self._lock:
             self.fallbacks.append({"host": name, "why": why, "seconds": round(time.monotonic() - self._started, 2)})
+
+    def look(self, number: int, digest: Digest) -> t.List[wire.Place]:
+        """How far a host is with a blob, and those that it comes from. Empty where it does not say."""
+        with contextlib.suppress(Unavailable, DataLoss, OSError):
+            stream = self._try(number, wire.Request(str(digest), 0, self._part.me, wire.LOOK))
+            try:
+                kind, data = wire.read_frame(stream.frames)
+                return wire.places_of(data) if kind == wire.AHEAD else []
+            finally:
+                stream.close()
+        return []
 
     def listens(self, number: int) -> bool:
         """Whether a process of this play or another one is there."""

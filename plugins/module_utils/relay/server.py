@@ -101,6 +101,9 @@ class Server:
                 self._answer(connection, request, blob)
 
     def _answer(self, connection: socket.socket, request: wire.Request, blob: Blob) -> None:
+        if request.instead == wire.LOOK:
+            connection.sendall(_ANSWER + self._shelf.ahead(blob, self._me))
+            return
         key = id(connection)
         with self._lock:
             self._slow.discard(request.to)

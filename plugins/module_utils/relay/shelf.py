@@ -193,6 +193,10 @@ class Shelf:
             return self._content.open(blob.descriptor) if blob.valid == blob.descriptor.size else None
         return None
 
+    def ahead(self, blob: Blob, me: int) -> bytes:
+        """The frame that says how far a blob is here, and at those that it comes from."""
+        return wire.ahead([wire.Place(me, blob.valid, self.rate), *blob.places[:_PLACES]])
+
     def frames(self, blob: Blob, offset: int, stopped: t.Callable[[], str], me: int) -> t.Iterator[bytes]:
         """A blob from offset on, as frames, while it arrives. stopped: the reason for an end before that; empty for none."""
         reading = _Reading(self, blob, offset, blob.life)
@@ -209,7 +213,7 @@ class Shelf:
                 if time.monotonic() >= beat:
                     beat = time.monotonic() + wire.BEAT
                     self.look(blob)
-                    yield wire.ahead([wire.Place(me, blob.valid, self.rate), *blob.places[:_PLACES]])
+                    yield self.ahead(blob, me)
                 if not piece:
                     reading.wait(beat - time.monotonic())
         finally:

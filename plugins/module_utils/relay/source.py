@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import typing as t
 
@@ -28,6 +29,8 @@ if t.TYPE_CHECKING:
 _STEADY_SECONDS, _WORTH_SECONDS, _COMPARE_SECONDS, _FASTER = 2.0, 20.0, 0.5, 4.0
 #: How often a host that takes from the registry looks for another one.
 _LOOK_SECONDS = 1.0
+#: How often a host asks another one than that from which a blob comes how far that is.
+_ASK_SECONDS = 0.6
 
 
 class _Arrival:
@@ -55,6 +58,24 @@ class _Arrival:
             raise FailedPrecondition(f"what came is not {self.descriptor.digest}")
         self._hasher, self.position = hasher, end
         return made
+
+
+class _Look:
+    """A thread that asks a host how far it is with a blob, now and then, while that comes from somebody else. places: what it said."""
+
+    def __init__(self, peers: Peers, number: t.Optional[int], digest: Digest) -> None:
+        self._peers, self._number, self._digest = peers, number, digest
+        self._ended = threading.Event()
+        self.places: t.List[wire.Place] = []
+        if number is not None:
+            threading.Thread(target=self._run, name="look", daemon=True).start()
+
+    def _run(self) -> None:
+        while not self._ended.wait(_ASK_SECONDS):
+            self.places = self._peers.look(t.cast(int, self._number), self._digest)
+
+    def end(self) -> None:
+        self._ended.set()
 
 
 class NeighbourSource:
@@ -223,7 +244,8 @@ class NeighbourSource:
         """Returns who is to be asked instead; None for an end."""
         name, digest = self._peers.name(number), arrival.descriptor.digest
         pace.begin(number)
-        since = 0.0
+        since, others = 0.0, [one for one in self._peers.able(self._image.sources, digest) if one != number]
+        look = _Look(self._peers, others[0] if others else None, digest)
         try:
             while arrival.left:
                 better = self._peers.better(number, self._image.sources, digest)
@@ -240,7 +262,7 @@ class NeighbourSource:
                     arrival.blob.places = wire.places_of(data)
                     able = self._peers.able(self._image.sources, digest)
                     own = wire.Place(self._part.me, arrival.position, self._shelf.rate)
-                    change = pace.change(own, arrival.blob.places, able)
+                    change = pace.change(own, arrival.blob.places, able, look.places)
                     if self._peers.leading:
                         return None
                     if self._worth_comparing(arrival.blob.places, arrival, since):
@@ -261,6 +283,8 @@ class NeighbourSource:
             self._lost(arrival, number, str(error))
         except OSError:
             self._lost(arrival, number, f"it is silent for {wire.SILENCE:g} s")
+        finally:
+            look.end()
         return None
 
     def _lost(self, arrival: _Arrival, number: int, why: str) -> None:

@@ -21,6 +21,8 @@ BEAT, SILENCE, BEGIN = 0.2, 1.0, 1.5
 #: A process listens on one of so many ports, so that several plays at once find one each.
 PORTS = 4
 TAG = 32
+#: Instead of a host: whoever asks only wants to know how far the host is.
+LOOK = -2
 _HEAD = 5
 _REQUEST_LIMIT = 2048
 _FRAME_LIMIT = 1024 * 1024
@@ -33,7 +35,7 @@ _REQUEST = re.compile(
 class Request(t.NamedTuple):
     """to: the number of the host that asks. instead: whose successor it takes the place of, since that one is slow; -1 for nobody's.
 
-    Where that is the host that is asked, it is told so.
+    Where that is the host that is asked, it is told so. LOOK: only a frame AHEAD is wanted.
     """
 
     digest: str

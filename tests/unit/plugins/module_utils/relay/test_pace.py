@@ -22,11 +22,15 @@ class Blob:
         self.pace.begin(5)
 
     def at(
-        self, own: t.Tuple[int, int], *places: t.Tuple[int, int, int], others: t.Sequence[int] = (5, 4, 3)
+        self,
+        own: t.Tuple[int, int],
+        *places: t.Tuple[int, int, int],
+        others: t.Sequence[int] = (5, 4, 3),
+        seen: t.Sequence[t.Tuple[int, int, int]] = (),
     ) -> t.Optional[Change]:
         """own: offset and rate of host 6. A beat later."""
         self.now += 0.2
-        return self.pace.change(Place(6, *own), [Place(*one) for one in places], others)
+        return self.pace.change(Place(6, *own), [Place(*one) for one in places], others, [Place(*one) for one in seen])
 
     def lasts(
         self, own: t.Tuple[int, int], *places: t.Tuple[int, int, int], others: t.Sequence[int] = (5, 4, 3)
@@ -107,6 +111,22 @@ def test_a_host_that_is_slow_itself_tries_another_one_comes_back_and_stays() -> 
     blob.pace.begin(5)
     for number in range(20):
         assert blob.at((9000 + number * 1000, SLOW), (5, 200_000, FAST), (4, 300_000, FAST)) is None
+
+
+def test_what_a_slow_link_tells_late_is_seen_at_the_host_before_it() -> None:
+    """Host 5 has told nothing yet, or what was so long ago."""
+    for late in ((5, 2100, 0), (5, 2100, FAST)):
+        blob = Blob()
+        changes = [blob.at((2000, SLOW), late, (4, 3000, 0), seen=[(4, 50_000, FAST), (3, 51_000, FAST)]) for _each in range(4)]
+        assert changes == [None, None, None, Change(4, False)]
+        blob.pace.begin(4)
+        for number in range(7):
+            assert blob.at((2000 + number * 10_000, FAST), (4, 90_000, FAST)) is None
+        assert blob.pace.blame == 5
+    # Where it has told that it is slow, it is known.
+    blob = Blob()
+    changes = [blob.at((2000, SLOW), (5, 2100, SLOW), (4, 3000, 0), seen=[(4, 50_000, FAST)]) for _each in range(4)]
+    assert changes[-1] == Change(4, True)
 
 
 def test_after_a_change_that_helped_the_next_slow_host_is_noticed() -> None:
