@@ -52,8 +52,12 @@ def complete(fleet: Fleet, results: t.Mapping[str, t.Mapping[str, t.Any]]) -> No
             engine.close()
 
 
-def slowest(results: t.Mapping[str, t.Mapping[str, t.Any]]) -> float:
-    return max(one["seconds"] for one in results.values())
+def late(results: t.Mapping[str, t.Mapping[str, t.Any]], first: str = "h0") -> float:
+    """How many seconds the last host needed more than the first one of the chain, which fetches from the registry: programs that begin
+    together on a busy machine begin slowly, and that is the same for all.
+    """
+    assert results[first]["seconds"] < 4 * IDEAL, results[first]
+    return max(one["seconds"] for one in results.values()) - float(results[first]["seconds"])
 
 
 def test_nothing_breaks(fleet: Fleet) -> None:
@@ -62,7 +66,7 @@ def test_nothing_breaks(fleet: Fleet) -> None:
         results = relays.results()
     complete(fleet, results)
     assert fleet.registry.sent() - before < 1.1 * fleet.size
-    assert slowest(results) < 2 * IDEAL
+    assert late(results) < IDEAL / 2
     assert not any(one["fallbacks"] for one in results.values())
 
 
@@ -73,7 +77,7 @@ def test_a_host_that_vanishes_costs_the_others_a_second_and_no_copy(fleet: Fleet
         results = relays.results(gone)
     complete(fleet, results)
     assert fleet.registry.sent() - before < 1.1 * fleet.size
-    assert slowest(results) < 2 * IDEAL + 1.0
+    assert late(results) < IDEAL / 2 + 1.0
     assert {one["host"] for one in results["h3"]["fallbacks"]} == {"h2"}
     assert results["h4"]["fallbacks"] == []
 
@@ -84,14 +88,15 @@ def test_a_slow_host_is_passed_by(fleet: Fleet) -> None:
     with fleet.relaying() as relays:
         results = relays.results(slow)
         # Everybody who waits for it would need ten times as long.
-        assert slowest(results) < 3 * IDEAL
+        assert late(results) < 1.5 * IDEAL
         complete(fleet, results)
         assert {one["why"] for one in results["h3"]["fallbacks"]} == {"it is slow"}
         assert set(results["h3"]["bytes_from"]) == {"h1", "h2"}
         # It gets it too, from the last ones.
-        late = relays.result(slow)
-    complete(fleet, {"h2": late})
-    assert "registry" not in late["bytes_from"]
+        slow.shape(RATE)
+        last = relays.result(slow)
+    complete(fleet, {"h2": last})
+    assert "registry" not in last["bytes_from"]
 
 
 def test_the_registry_is_not_needed_after_the_first_copy(fleet: Fleet) -> None:
@@ -134,7 +139,7 @@ def test_a_port_that_is_dropped_costs_a_second(fleet: Fleet) -> None:
     complete(fleet, results)
     assert fleet.registry.sent() - before < 1.1 * fleet.size
     assert results["h2"]["bytes_from"] == {"h0": results["h2"]["bytes"]}
-    assert slowest(results) < 2 * IDEAL + 2.0
+    assert late(results) < IDEAL / 2 + 2.0
 
 
 @pytest.mark.parametrize("waiting", [True, False], ids=["it was waiting", "it has not asked yet"])
@@ -160,11 +165,13 @@ def test_a_slow_head_is_passed_by(fleet: Fleet) -> None:
     before = fleet.registry.sent()
     with fleet.relaying() as relays:
         results = relays.results(slow)
-        assert slowest(results) < 4 * IDEAL
+        # The second one is the head.
+        assert late(results, "h1") < IDEAL / 2
         complete(fleet, results)
-        assert {one["why"] for one in results["h1"]["fallbacks"]} == {"it is slow"}
-        late = relays.result(slow)
-    complete(fleet, {"h0": late})
+        assert "h0" in {one["host"] for one in results["h1"]["fallbacks"]}
+        slow.shape(RATE)
+        last = relays.result(slow)
+    complete(fleet, {"h0": last})
     assert fleet.registry.sent() - before < 1.5 * fleet.size
 
 
