@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import random
 import re
 import signal
@@ -18,6 +19,7 @@ from ansible_collections.fleet.containerd.tests.support.containerds import RELEA
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.fleet import Fleet, Host, a_fleet
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, tar_of
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 SIZE = 3_000_000
 
@@ -111,13 +113,20 @@ def test_a_pull_through_cache_that_is_there_is_used_in_waves(fleet: Fleet) -> No
     fleet.add_cache(fleet.hosts[2])
     before = fleet.registry.sent()
     done = fleet.play(method="mirror")
-    assert fleet.registry.sent() - before < 1.5 * fleet.size
+    # docker-registry 2.8 fetches a blob twice, for itself and for who asks first. All at once would take a copy for each host more.
+    assert fleet.registry.sent() - before < 2.2 * fleet.size
     assert all(image_on(fleet, host) for host in fleet.hosts)
     pulled = [one for one in done.of("Fetch the images by the mirrors of the host") if "images" in one]
     assert len(pulled) == 3
     for one in pulled:
         assert set(one["images"][0]["served_by"].values()) == {"plan", f"http://{fleet.hosts[2].address}:5000"}
     assert "changed=0" in fleet.play(method="mirror").output
+
+
+def is_waited_for(host: Host) -> bool:
+    """Whether step=wait has a connection to the program of the distribution (proc(5): /proc/net/unix)."""
+    lines = pathlib.Path(f"/proc/{host.pid}/net/unix").read_text().splitlines()
+    return any("@fleet-relay-" in line and line.split()[5] == "03" for line in lines)
 
 
 @pytest.mark.parametrize("fleet", [""], indirect=True, ids=["embedded"])
@@ -130,11 +139,11 @@ def test_a_host_that_fails_fails_alone_and_a_controller_that_is_killed_leaves_no
     fleet.hosts[1].data.unlink()
     fleet.hosts[1].shape("2mbit")
     with fleet.playing() as playing:
-        playing.wait_for("Begin")
+        until(lambda: all(map(is_waited_for, fleet.hosts)))
         os.killpg(playing.process.pid, signal.SIGKILL)
         playing.process.wait()
     # What it does now, it does to the end.
-    assert fleet.quiet(100)
+    assert fleet.quiet(40)
     assert image_on(fleet, fleet.hosts[1])
 
 
