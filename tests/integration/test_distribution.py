@@ -139,7 +139,7 @@ def test_a_host_that_fails_fails_alone_and_a_controller_that_is_killed_leaves_no
     fleet.hosts[1].data.unlink()
     fleet.hosts[1].shape("2mbit")
     with fleet.playing() as playing:
-        until(lambda: all(map(is_waited_for, fleet.hosts)))
+        until(lambda: all(map(is_waited_for, fleet.hosts)), 60)
         os.killpg(playing.process.pid, signal.SIGKILL)
         playing.process.wait()
     # What it does now, it does to the end.
