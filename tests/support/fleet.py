@@ -26,6 +26,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.network import ne
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.descriptor import Descriptor
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.registry.options import RegistryOptions
+from ansible_collections.fleet.containerd.plugins.module_utils.relay.part import control_address
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.image import relaying
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.image.distribute import describe
 from ansible_collections.fleet.containerd.plugins.plugin_utils.distribution.parts import Limits, make_parts
@@ -383,7 +384,7 @@ class Relays:
         with netns.entered(f"/proc/{host.pid}/ns/net"):
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             connection.settimeout(90)
-            connection.connect(relaying.control_address(part["id"], part["me"]))
+            connection.connect(control_address(part["id"], part["me"]))
             return connection
 
     def result(self, host: Host) -> t.Dict[str, t.Any]:

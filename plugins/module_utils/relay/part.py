@@ -84,3 +84,8 @@ def _image(data: t.Any) -> ImagePart:
         tuple(map(int, data["last"])),
         int(data["head"]),
     )
+
+
+def control_address(part_id: str, number: int) -> str:
+    """The socket on which the result can be asked for: an abstract one, so that nothing of it stays (unix(7))."""
+    return f"\0fleet-relay-{part_id}-{number}"

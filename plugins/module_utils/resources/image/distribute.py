@@ -14,30 +14,22 @@ import typing as t
 
 from ...errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable, printable
 from ...image.inspect import CONFIG_LIMIT, choose_manifest, inspect, is_stored, read_blob
-from ...image.progress import reported
-from ...image.pull import Progress
-from ...image.source import RegistrySource, document_reader
 from ...image.walk import blobs_of
 from ...kernel.converge import Facts
-from ...kernel.engines import EngineOptions
-from ...kernel.interrupt import check
-from ...libexec.closure import closure
-from ...libexec.install import put
 from ...oci.digest import Digest
 from ...oci.platform import Platform
 from ...oci.reference import Reference
-from ...relay.part import Part
+from ...relay.part import Part, control_address
 from ...relay.wire import PORTS
-from ...runtime.launch import start_serving
-from ..registry.client import registry_client
 from ..registry.options import registry_options
-from . import relaying
 from .values import progress_file
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
+    from ...image.pull import Progress
     from ...oci.descriptor import Descriptor
 
+# Each step imports what it needs: all hosts run all of them.
 _START_SECONDS = 30.0
 _LAST_PORT = 65536 - PORTS
 _CODE = "import sys;sys.path.insert(0,sys.argv[1]);from fleet.resources.image.relaying import main;main()"
@@ -151,6 +143,9 @@ def _free(engine: Engine) -> int:
 
 def _resolve(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any]:
     """Ask the registry, once for the whole play."""
+    from ...image.source import RegistrySource, document_reader
+    from ..registry.client import registry_client
+
     platforms = [Platform.parse(one) for one in params["platforms"] or [str(Platform.host())]]
     client = registry_client(registry_options(params))
     found = {}
@@ -201,6 +196,12 @@ def _foresee(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any
 
 
 def _start(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any]:
+    from ...kernel.engines import EngineOptions
+    from ...libexec.closure import closure
+    from ...libexec.install import put
+    from ...runtime.launch import start_serving
+    from . import relaying
+
     data, part = _part(params)
     options = EngineOptions.of(params)._replace(engine=engine.kind)
     alone = relaying.ALONE_SECONDS + relaying.ALONE_SECONDS_A_HOST * part.hosts
@@ -223,6 +224,8 @@ def _request(params: t.Mapping[str, t.Any], part: Part, engine: Engine) -> t.Dic
 
 def _pull(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any]:
     """Without other hosts, and without a process that stays: all from the registry, or its mirrors."""
+    from . import relaying
+
     _data, part = _part(params)
     fetching = relaying.Fetching(engine, part, _request(params, part, engine))
     with _reported(params, fetching.progress, lambda: fetching.fetched):
@@ -231,8 +234,11 @@ def _pull(params: t.Mapping[str, t.Any], engine: Engine) -> t.Dict[str, t.Any]:
 
 def _wait(params: t.Mapping[str, t.Any], _engine: Engine) -> t.Dict[str, t.Any]:
     """Its result. A process that cannot be asked was killed."""
+    from ...image.pull import Progress
+    from ...kernel.interrupt import check
+
     _data, part = _part(params)
-    address = relaying.control_address(part.id, part.me)
+    address = control_address(part.id, part.me)
     progress: t.Dict[str, t.Any] = {"progress": [], "fetched": 0}
     line = progress
 
@@ -259,7 +265,11 @@ def _reported(
     params: t.Mapping[str, t.Any], images: t.Callable[[], t.Iterable[Progress]], fetched: t.Callable[[], int]
 ) -> t.ContextManager[None]:
     path = params["progress_file"]
-    return reported(path, images, fetched) if path else contextlib.nullcontext()
+    if not path:
+        return contextlib.nullcontext()
+    from ...image.progress import reported
+
+    return reported(path, images, fetched)
 
 
 def _told(result: t.Dict[str, t.Any]) -> t.Dict[str, t.Any]:

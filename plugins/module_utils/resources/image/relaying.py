@@ -25,7 +25,7 @@ from ...image.pull import Job, Progress, Puller
 from ...kernel.engines import EngineOptions, open_engine
 from ...oci.platform import Platform
 from ...registry.options import RegistryOptions
-from ...relay.part import Part
+from ...relay.part import Part, control_address
 from ...relay.peers import REGISTRY, Peers
 from ...relay.server import Server, listen
 from ...relay.shelf import Shelf
@@ -46,11 +46,6 @@ _LOOK_SECONDS, _TELL_SECONDS = 0.2, 1.0
 _HASTY_SECONDS = 2.0
 #: How long an image waits that another task is writing (seconds between tries).
 _PAUSE = 1.0
-
-
-def control_address(part_id: str, number: int) -> str:
-    """The socket on which the result can be asked for: an abstract one, so that nothing of it stays (unix(7))."""
-    return f"\0fleet-relay-{part_id}-{number}"
 
 
 def main() -> None:
