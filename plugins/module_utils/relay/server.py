@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
 
 #: A request has to be there within so many seconds, and a frame has to be taken.
 _REQUEST_SECONDS, _SEND_SECONDS = 5.0, 30.0
-_MOST = 64
+_MOST, _REPLACED_SECONDS = 64, 1.0
 #: What may wait in the kernel and is not sent yet (tcp(7)): what we tell must not be old when it comes.
 _TCP_NOTSENT_LOWAT, _UNSENT = 25, 128 * 1024
 _ANSWER, _REFUSAL = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n"
@@ -60,6 +60,8 @@ class Server:
         self._streams: t.Dict[int, t.Tuple[int, Blob]] = {}
         #: Who is to ask others, by number.
         self._slow: t.Set[int] = set()
+        #: Whose place was taken before it has asked for anything, and until when its requests are answered so.
+        self._replaced: t.Dict[int, float] = {}
         self._last = time.monotonic()
         self.slow: t.Callable[[], bool] = lambda: False
         #: Called when somebody tells us that we are.
@@ -106,12 +108,14 @@ class Server:
             return
         key = id(connection)
         with self._lock:
-            self._slow.discard(request.to)
+            self._mark(request)
             self._streams[key] = (request.to, blob)
             if request.instead == self._me:
                 self.told()
             elif request.instead in [to for to, _blob in self._streams.values()]:
                 self._slow.add(request.instead)
+            elif request.instead >= 0:
+                self._replaced.setdefault(request.instead, 0.0)
 
         def stopped() -> str:
             if self.slow() and blob.valid < blob.descriptor.size:
@@ -126,6 +130,16 @@ class Server:
             with self._lock:
                 del self._streams[key]
                 self._last = time.monotonic()
+
+    def _mark(self, request: wire.Request) -> None:
+        """Who asks again is served, but for who was replaced before it came: all that it asks for at first is for others to send."""
+        now, until = time.monotonic(), self._replaced.get(request.to)
+        if until == 0.0:
+            until = self._replaced[request.to] = now + _REPLACED_SECONDS
+        if until and now < until:
+            self._slow.add(request.to)
+        else:
+            self._slow.discard(request.to)
 
     def close(self) -> None:
         # accept() would hold it open.

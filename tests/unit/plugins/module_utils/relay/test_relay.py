@@ -251,6 +251,18 @@ def test_a_slow_registry_is_tried_once_and_makes_nobody_slow(play: Play) -> None
     assert play.nodes[0].peers.bytes.keys() == {"registry"}
 
 
+def test_who_comes_when_its_place_is_taken_asks_others(play: Play) -> None:
+    """So the head serves one host, and not two at half of the rate each."""
+    play.add(), play.add(0, last=(2,)), play.add(0)
+    play.nodes[0].registry.rate = 900_000.0
+    taker = play.nodes[2].peers.open(0, wire.Request(str(play.layers[0].digest), 0, 2, 1))
+    play.pull()
+    taker.close()
+    complete(play)
+    assert play.nodes[1].peers.slow
+    assert play.nodes[1].peers.bytes.keys() == {"h2"}
+
+
 def test_who_was_gone_for_a_moment_is_asked_again_before_the_registry(play: Play) -> None:
     holder = play.add(serving=False)
     play.pull()
