@@ -25,6 +25,8 @@ _BLOCK = 1024 * 1024
 _LOOK_SECONDS = 0.005
 #: A rate is that of at least so many seconds.
 _WINDOW_SECONDS = 0.8
+#: Of a pause, so much counts: a slow host has pauses, and one that waits, too.
+_PAUSE_SECONDS = 0.4
 #: How many of those before it a host tells of.
 _PLACES = 4
 
@@ -37,30 +39,28 @@ class Content(t.Protocol):
 
 
 class Meter:
-    """How fast blobs come to this host, all together."""
+    """How fast blobs come to this host, all together, while they come: a host that waits for another one is not slow itself."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._since, self._bytes, self._rate = 0.0, 0, 0
-
-    def begin(self) -> None:
-        """A blob begins to come."""
-        with self._lock:
-            self._since = self._since or time.monotonic()
+        self._last, self._seconds, self._bytes, self._rate = 0.0, 0.0, 0, 0
 
     def add(self, size: int) -> None:
+        """Bytes have come."""
         with self._lock:
+            before, self._last = self._last, time.monotonic()
+            if not before:
+                return
+            self._seconds += min(_PAUSE_SECONDS, self._last - before)
             self._bytes += size
+            if self._seconds >= _WINDOW_SECONDS:
+                self._rate = int(self._bytes / self._seconds)
+                self._seconds, self._bytes = 0.0, 0
 
-    def rate(self, coming: bool) -> int:
-        """Bytes a second; 0 where nothing has ever come, or it is too early to tell. coming: else it is that of before."""
-        with self._lock:
-            seconds = time.monotonic() - self._since
-            if self._since and seconds >= _WINDOW_SECONDS:
-                if coming or not self._rate:
-                    self._rate = int(self._bytes / seconds)
-                self._since, self._bytes = time.monotonic(), 0
-            return self._rate
+    @property
+    def rate(self) -> int:
+        """Bytes a second; 0 where nothing has come, or it is too early to tell."""
+        return self._rate
 
 
 class Blob:
@@ -82,7 +82,6 @@ class Blob:
         """It arrives from offset on."""
         with self.changed:
             self.descriptor, self.valid, self.arriving, self.failed = descriptor, offset, True, False
-            self._meter.begin()
             self.changed.notify_all()
 
     def advance(self, end: int, tag: bytes) -> None:
@@ -91,11 +90,6 @@ class Blob:
             self._meter.add(end - self.valid)
             self.valid, self.tags[end] = end, tag
             self.changed.notify_all()
-
-    @property
-    def coming(self) -> bool:
-        """Whether more of it is to come."""
-        return self.arriving and not self.failed and self.valid < self.descriptor.size
 
     def forget(self) -> None:
         """What came was not the blob."""
@@ -140,7 +134,7 @@ class Shelf:
     @property
     def rate(self) -> int:
         """At which blobs come to this host (bytes a second)."""
-        return self._meter.rate(any(blob.coming for blob in self._blobs.values()))
+        return self._meter.rate
 
     @property
     def left(self) -> int:
