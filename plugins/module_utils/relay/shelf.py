@@ -39,16 +39,16 @@ class Content(t.Protocol):
 
 
 class Meter:
-    """How fast blobs come to this host, all together, while they come: a host that waits for another one is not slow itself."""
+    """How fast blobs come to this host, all together, while they come: a host that waits for another one is not slow itself. clock: seconds."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, clock: t.Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._lock = clock, threading.Lock()
         self._last, self._seconds, self._bytes, self._rate = 0.0, 0.0, 0, 0
 
     def add(self, size: int) -> None:
         """Bytes have come."""
         with self._lock:
-            before, self._last = self._last, time.monotonic()
+            before, self._last = self._last, self._clock()
             if not before:
                 return
             self._seconds += min(_PAUSE_SECONDS, self._last - before)

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import typing as t
 
+import pytest
+
 from ansible_collections.fleet.containerd.plugins.module_utils.relay.pace import Change, Pace
+from ansible_collections.fleet.containerd.plugins.module_utils.relay.shelf import Meter
 from ansible_collections.fleet.containerd.plugins.module_utils.relay.wire import Place
 
 FAST, SLOW = 50_000, 5_000
@@ -136,3 +139,21 @@ def test_after_a_change_that_helped_the_next_slow_host_is_noticed() -> None:
     for number in range(11):
         assert blob.at((2000 + number * 10_000, FAST), (4, 60_000, FAST), (3, 61_000, FAST)) is None
     assert blob.lasts((60_000, SLOW), (4, 60_000, SLOW), (3, 200_000, FAST), others=(4, 3, 5)) == Change(3, True)
+
+
+def test_the_rate_is_that_of_the_time_in_which_something_comes() -> None:
+    """A second without a word, since the host before is gone, makes nobody look slow; pauses of a slow host count."""
+    now = [1.0]
+    meter = Meter(lambda: now[0])
+
+    def comes(size: int, *pauses: float) -> int:
+        for pause in pauses:
+            now[0] += pause
+            meter.add(size)
+        return meter.rate
+
+    assert comes(1000, 0.1, 0.1) == 0
+    assert comes(1000, *[0.1] * 20) == pytest.approx(10_000, rel=0.01)
+    assert comes(1000, 5.0, *[0.1] * 10) > 5000
+    assert comes(1000, *[0.1] * 20) == pytest.approx(10_000, rel=0.01)
+    assert comes(250, *[0.25] * 10) == pytest.approx(1000, rel=0.01)
