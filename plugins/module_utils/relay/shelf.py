@@ -39,7 +39,7 @@ class Content(t.Protocol):
 
 
 class Meter:
-    """How fast blobs come to this host, all together, while they come: a host that waits for another one is not slow itself. clock: seconds."""
+    """How fast blobs come to this host, all together, while they come: who waits for another host is not slow. clock: seconds."""
 
     def __init__(self, clock: t.Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, threading.Lock()
