@@ -23,7 +23,6 @@ if t.TYPE_CHECKING:
     from .peers import Peers, Stream
     from .shelf import Blob, Shelf
 
-
 #: After so many seconds, a head that everybody would still wait for this long is worth a try of the registry, for so long. It has to be so
 #: much faster: the registry serves the head meanwhile, too.
 _STEADY_SECONDS, _WORTH_SECONDS, _COMPARE_SECONDS, _FASTER = 2.0, 20.0, 0.5, 4.0
@@ -88,6 +87,7 @@ class NeighbourSource:
     ) -> None:
         self._part, self._image, self._shelf, self._peers, self._registry = part, image, shelf, peers, registry
         self._hasty = hasty
+        self._registries = [one for one in (registry, hasty) if one]
         self.name: Reference = image.name
         self.labels: t.Mapping[str, str] = {source_label(image.name.domain): image.name.path}
         self._pinned = image.name._replace(tag="", digest=image.top.digest)
@@ -99,7 +99,7 @@ class NeighbourSource:
 
     @property
     def refused(self) -> t.Collection[t.Tuple[Digest, str]]:
-        return [*self._peers.bad, *self._registry.refused]
+        return [*self._peers.bad, *(found for one in self._registries for found in one.refused)]
 
     def document(self) -> Resolved:
         return Resolved(self._image.top, self._part.documents[self._image.top.digest])
@@ -110,7 +110,7 @@ class NeighbourSource:
             return True
         number = self._from.get(descriptor.digest)
         if number is None:
-            return self._registry.refuse(self._pinned, descriptor)
+            return any([one.refuse(self._pinned, descriptor) for one in self._registries])
         self._peers.refuse(number, descriptor.digest)
         return True
 
@@ -183,6 +183,7 @@ class NeighbourSource:
     def _compare(self, arrival: _Arrival, number: int) -> t.Iterator[t.Tuple[bytes, bytes]]:
         """What comes next, from the registry: if it comes so much faster, the head of our chain is slow."""
         assert self._hasty
+        self._from[arrival.descriptor.digest] = None
         before, begun, offset = self._shelf.rate, 0.0, 0
         try:
             for piece in self._from_registry(arrival, self._hasty):
