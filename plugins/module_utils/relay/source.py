@@ -110,7 +110,8 @@ class NeighbourSource:
             return True
         number = self._from.get(descriptor.digest)
         if number is None:
-            return any([one.refuse(self._pinned, descriptor) for one in self._registries])
+            answers = [one.refuse(self._pinned, descriptor) for one in self._registries]
+            return any(answers)
         self._peers.refuse(number, descriptor.digest)
         return True
 
