@@ -92,8 +92,16 @@ def _measure(case: Case, size: int, **how: t.Any) -> t.Tuple[t.List[float], chai
 
 
 def _ansible(hosts: int, runs: int) -> t.List[Row]:
-    """A play whose image is so small that it takes no time."""
+    """Plays whose image is so small that it takes no time. The first one writes our program on each host, and compiles it there."""
     with a_fleet(make(300_000), hosts, "1gbit") as fleet:
         trivial = statistics.median(timed(fleet.ping) for _run in range(runs))
-        ours = fleet.play().seconds
-    return [Row("P16", f"{hosts} hosts, forks 5: all of Ansible", "one trivial task", ours / trivial, 3.0, 1)]
+        first = fleet.play().seconds
+        for host in fleet.hosts:
+            with host.engine() as engine:
+                engine.images.delete(fleet.image)
+        again = fleet.play().seconds
+    label = f"{hosts} hosts, forks 5: all of Ansible"
+    return [
+        Row("P16", label, "one trivial task", again / trivial, 3.0, 1),
+        Row("P16", f"{label}, the first time", "one trivial task", first / trivial, 0, 1),
+    ]
