@@ -50,9 +50,9 @@ class Host(OwnHost):
 
 @pytest.fixture
 def host(tmp_path: pathlib.Path) -> t.Iterator[Host]:
+    own = "mount -t tmpfs none /var/cache; echo ready; exec sleep infinity"
     # starts: unshare (and sh, mount, sleep)
-    command = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /var/cache; echo ready; exec sleep infinity"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+    with subprocess.Popen(["unshare", "--mount", "sh", "-c", own], stdout=subprocess.PIPE) as holder:
         try:
             assert holder.stdout
             assert holder.stdout.readline() == b"ready\n"
@@ -110,7 +110,6 @@ def test_everything_is_sent_where_no_library_is_wanted(host: Host, tmp_path: pat
 
 
 def test_who_is_not_root_keeps_nothing(host: Host) -> None:
-    # starts: su (of the package login)
     nobody = {"become": True, "become_method": "ansible.builtin.su", "become_user": "nobody", "become_flags": "-s /bin/sh"}
     task = {**ansible.task("containerd_config", path="/nowhere/config.toml", oom_score=5), **nobody}
     assert ansible.play([task], check=True, under=host.under, interpreter="/usr/bin/python3").last.changed
