@@ -79,9 +79,9 @@ def _module(spec: t.Mapping[str, t.Any], secrets: t.Optional[Secrets] = None) ->
 def _respawn(error: BaseException) -> None:
     """If another interpreter of the host has the missing library, start again with that one; then this does not return."""
     if isinstance(error, MissingLibrary):
-        from ansible.module_utils.common import respawn
+        from .library import respawn
 
-        known: t.Any = respawn
+        known = respawn()
         interpreter = None if known.has_respawned() else known.probe_interpreters_for_module(_INTERPRETERS, error.library)
         if interpreter:
             known.respawn_module(interpreter)

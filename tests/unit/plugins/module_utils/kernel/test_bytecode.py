@@ -32,7 +32,7 @@ sys.path[:0] = [archive, support]
 name = "ansible_collections.fleet.containerd.plugins."
 import importlib
 bytecode = importlib.import_module(name + "module_utils.kernel.bytecode")
-bytecode._DIRECTORY = directory
+bytecode.DIRECTORY = directory
 bytecode.cache = bytecode.Cache()
 module = importlib.import_module(name + "modules.containerd_container_info")
 from ansible.module_utils import basic
@@ -114,7 +114,7 @@ def test_every_flipped_bit_is_noticed(target: Target) -> None:
 import sys
 sys.path.insert(0, sys.argv[1])
 import ansible_collections.fleet.containerd.plugins.module_utils.kernel.bytecode as bytecode
-bytecode._DIRECTORY, path, whole = sys.argv[2], sys.argv[3], open(sys.argv[3], "rb").read()
+bytecode.DIRECTORY, path, whole = sys.argv[2], sys.argv[3], open(sys.argv[3], "rb").read()
 print(len(bytecode.Cache()._code))
 for place in map(int, sys.argv[4:]):
     with open(path, "wb") as stream:
@@ -133,9 +133,9 @@ def _flipped(data: bytes, place: int) -> bytes:
 
 
 def test_each_module_loads_the_cache_before_all_else_of_ours() -> None:
-    """What comes before it is compiled by each task."""
+    """What comes before it is compiled by each task. containerd_library has all others from it."""
     firsts = {}
-    for path in sorted((ROOT / "plugins" / "modules").glob("*.py")):
+    for path in sorted({*(ROOT / "plugins" / "modules").glob("*.py")} - {ROOT / "plugins" / "modules" / "containerd_library.py"}):
         ours = [one.module for one in ast.parse(path.read_text()).body if isinstance(one, ast.ImportFrom) and one.level]
         if ours:
             firsts[path.name] = ours[0]
