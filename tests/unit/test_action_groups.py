@@ -1,7 +1,11 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The groups of module_defaults: every module of a group takes every option that the group is for, and no module is left out."""
+"""What meta/runtime.yml says of modules.
+
+The groups of module_defaults: every module of a group takes every option that the group is for, and no module is left out. Action
+plugins: every module is run by one that has it run out of the library.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ import pytest
 import yaml
 
 from ansible_collections.fleet.containerd.plugins.doc_fragments import attributes, engine, network, registry
+from ansible_collections.fleet.containerd.plugins.plugin_utils.library import WithLibrary
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 #: The groups, and the documentation fragments whose options they are for.
@@ -56,3 +61,14 @@ def test_a_module_says_of_which_groups_it_is(module: str) -> None:
 def test_the_directory_of_the_mirrors_has_one_name() -> None:
     for module in MODULES:
         assert {name for name in options(module) if name.endswith("config_dir")} <= {"registry_config_dir"}
+
+
+def test_every_module_runs_out_of_the_library() -> None:
+    """By an action plugin of its own, or that of containerd_library. containerd_image_wait runs no module of ours."""
+    routing = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["plugin_routing"]["action"]
+    assert {name for one in routing.values() for name in one.values()} == {"fleet.containerd.containerd_library"}
+    own = {path.stem for path in (ROOT / "plugins" / "action").glob("containerd_*.py")}
+    assert sorted(routing) == [module for module in MODULES if module not in own]
+    for name in own - {"containerd_image_wait"}:
+        plugin = importlib.import_module(f"ansible_collections.fleet.containerd.plugins.action.{name}")
+        assert issubclass(plugin.ActionModule, WithLibrary), name
