@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""containerd_library, and the action of all modules that have none of their own (meta/runtime.yml leads them here)."""
+"""containerd_library as a task of its own: have the library there."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ import typing as t
 
 from ansible.plugins.action import ActionBase
 
-from ..plugin_utils.library import ABSENT, LIBRARY, WithLibrary
+from ..plugin_utils.library import ABSENT, WithLibrary
 
 
 class ActionModule(WithLibrary):
-    """The default action of a module, which is run out of the library."""
+    """Its module, with the options that only the controller knows."""
 
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> t.Dict[str, t.Any]:
-        if self._task.action.rpartition(".")[2] != LIBRARY:
-            return dict(super().run(tmp, task_vars))
         result = dict(ActionBase.run(self, tmp, task_vars))
         if self._task.args:
             options = ", ".join(sorted(map(str, self._task.args)))

@@ -1,10 +1,9 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What meta/runtime.yml says of modules.
+"""What goes for all modules: groups of module_defaults, and action plugins.
 
-The groups of module_defaults: every module of a group takes every option that the group is for, and no module is left out. Action
-plugins: every module is run by one that has it run out of the library.
+Every module of a group takes every option that the group is for, and no module is left out.
 """
 
 from __future__ import annotations
@@ -63,12 +62,8 @@ def test_the_directory_of_the_mirrors_has_one_name() -> None:
         assert {name for name in options(module) if name.endswith("config_dir")} <= {"registry_config_dir"}
 
 
-def test_every_module_runs_out_of_the_library() -> None:
-    """By an action plugin of its own, or that of containerd_library. containerd_image_wait runs no module of ours."""
-    routing = yaml.safe_load((ROOT / "meta" / "runtime.yml").read_text())["plugin_routing"]["action"]
-    assert {name for one in routing.values() for name in one.values()} == {"fleet.containerd.containerd_library"}
-    own = {path.stem for path in (ROOT / "plugins" / "action").glob("containerd_*.py")}
-    assert sorted(routing) == [module for module in MODULES if module not in own]
-    for name in own - {"containerd_image_wait"}:
-        plugin = importlib.import_module(f"ansible_collections.fleet.containerd.plugins.action.{name}")
-        assert issubclass(plugin.ActionModule, WithLibrary), name
+@pytest.mark.parametrize("module", sorted({*MODULES} - {"containerd_image_wait"}))
+def test_every_module_runs_out_of_the_library(module: str) -> None:
+    """Its action plugin sees to it. (A redirect in meta/runtime.yml would let ansible-lint refuse the name of the module.)"""
+    plugin = importlib.import_module(f"ansible_collections.fleet.containerd.plugins.action.{module}")
+    assert issubclass(plugin.ActionModule, WithLibrary)
