@@ -4,8 +4,8 @@
 """A real Debian machine with systemd and control groups of version 2, under QEMU: emulated, or with KVM=1 on the processor.
 
 Usage, as root on amd64: python tools/vm.py boot|stop|ssh SUITE [COMMAND ...], where SUITE is bookworm or trixie. Everything is below
-.build/vm. The image is built once for each version of its recipe, in a minute or two, from the mirror of this machine's apt sources; it boots in as many. What the
-machine changes is lost when it stops. It listens on loopback only, and reaches nothing.
+.build/vm. The image is built in a minute or two, from the mirror of this machine's apt sources, and again when what is in it changes here.
+It boots in as many. What the machine changes is lost when it stops. It listens on loopback only, and reaches nothing.
 """
 
 from __future__ import annotations
