@@ -181,7 +181,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _TAKEN = {"all", "ungrouped", *LOCALHOST}
 _ENDINGS = ("containerd.yml", "containerd.yaml")
 _POD = "io.kubernetes.pod."
-_KIND = "io.cri-containerd.kind"
 _PODS = {"namespace": f"{_POD}namespace", "name": f"{_POD}name", "container": "io.kubernetes.container.name"}
 _EVERYWHERE = ("", "0.0.0.0", "::")  # read, not listened on
 _SHORT = 12
@@ -304,14 +303,11 @@ def _own_variables(facts: Facts) -> Facts:
     return {"containerd_name": _name_or_id(facts), "containerd_short_id": facts["Id"][:_SHORT], **pod}
 
 
-def _labels(facts: Facts) -> t.Mapping[str, str]:
-    return facts["Config"].get("Labels") or {}
-
-
 def _pod(facts: Facts) -> t.Dict[str, str]:
-    """Where in Kubernetes a container is."""
-    labels = _labels(facts)
-    return {key: labels[label] for key, label in _PODS.items()} if labels.keys() >= set(_PODS.values()) else {}
+    """Where in Kubernetes a container is. The sandbox of a pod has no name of a container."""
+    labels = facts["Config"].get("Labels") or {}
+    found = {key: labels[label] for key, label in _PODS.items() if label in labels}
+    return found if {"namespace", "name"} <= found.keys() else {}
 
 
 def _named(found: t.Sequence[Facts]) -> t.Iterator[t.Tuple[str, str, Facts]]:
@@ -319,10 +315,10 @@ def _named(found: t.Sequence[Facts]) -> t.Iterator[t.Tuple[str, str, Facts]]:
     names = collections.Counter(map(_name_or_id, found))
     used = {*_TAKEN, *(facts["Id"] for facts in found)}
     for facts in sorted(found, key=lambda one: str(one["Created"]), reverse=True):
-        if _labels(facts).get(_KIND) == "sandbox":
+        pod, own = _pod(facts), _name_or_id(facts)
+        if pod and "container" not in pod:
             continue
-        own = _name_or_id(facts)
-        name = ".".join(_pod(facts).values()) or own
+        name = ".".join(pod.values()) or own
         if not _NAME.fullmatch(name) or name in used:
             name = facts["Id"]
         used.add(name)

@@ -26,7 +26,6 @@ from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite
 
 PLUGIN = "fleet.containerd.containerd_containers"
 _POD = {"io.kubernetes.pod.namespace": "kube-system", "io.kubernetes.pod.name": "etcd-1.a"}
-_SANDBOX = {**_POD, "io.cri-containerd.kind": "sandbox"}
 _ETCD = {**_POD, "io.kubernetes.container.name": "etcd"}
 
 
@@ -147,7 +146,7 @@ def test_what_others_have_written_is_never_run(site: Site, tmp_path: pathlib.Pat
     evil = "{{ lookup('ansible.builtin.pipe', 'touch " + str(witness) + "') }}"
     label = {"evil": evil}
     named = [{NAME: evil}, {NAME: "a b\n"}, {NAME: "localhost"}, _ETCD]
-    made = foreign(site, label, *({**one, **label} for one in named), _SANDBOX)
+    made = foreign(site, label, *({**one, **label} for one in named), _POD)
     with made as (nameless, templated, spaced, here, _etcd, _sandbox):
         hosts = {nameless, templated, spaced, here, "kube-system.etcd-1.a.etcd"}
         options = {
@@ -179,16 +178,6 @@ def test_what_others_have_written_is_never_run(site: Site, tmp_path: pathlib.Pat
         assert [one["msg"] for one in results[1].value("results")] == [evil] * len(hosts)
         assert len(results) == len(used)
         assert not witness.exists()
-
-
-def test_each_container_is_a_host_of_its_own(embedded_site: EmbeddedSite, tmp_path: pathlib.Path) -> None:
-    """Whatever the labels of others say. What has a name of its own is reached by that, so that it may be made anew meanwhile."""
-    first = f"{1:064x}"
-    with foreign(embedded_site, {}, {NAME: first}, {NAME: "twice"}, {NAME: "twice"}, _POD, {NAME: "own"}) as ids:
-        hosts = Inventory(tmp_path, embedded_site.defaults).read().hosts
-    assert {name: one["ansible_host"] for name, one in hosts.items()} == {
-        **{one: one for one in (first, ids[1], ids[2], ids[4])}, "twice": ids[3], "own": "own"
-    }  # fmt: skip
 
 
 @pytest.mark.parametrize("networked_site", [""], indirect=True, ids=["embedded"])
