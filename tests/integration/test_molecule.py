@@ -21,7 +21,7 @@ from ansible_collections.fleet.containerd.tests.support.debian import debian_ima
 from ansible_collections.fleet.containerd.tests.support.guides import blocks_of
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.own_host import own_host
-from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site, finished, new_namespace
+from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, EmbeddedSite, Site, finished, new_namespace
 from ansible_collections.fleet.containerd.tools.machine import environment
 
 EXTENSIONS = HERE.parent.parent / "extensions"
@@ -52,11 +52,12 @@ def molecule(verb: str, directory: pathlib.Path, base: pathlib.Path, under: t.Se
     done = subprocess.run(
         [*under, "env", "-C", str(directory), "molecule", verb],
         check=False,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         env=environment(str(base / "home"), PYTHONPATH=str(COLLECTIONS), **variables),
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout
     return done.stdout
 
 
@@ -154,25 +155,21 @@ def test_a_login_to_a_small_platform(site: Site, busybox: str, tmp_path: pathlib
     platform = {"name": "small", "image": busybox, "hostname": "inside", "network_mode": "none", **site.defaults}
     scenario(tmp_path, {**yaml.safe_load(login), "platforms": [platform]}, {"converge.yml": _CONVERGE})
     molecule("converge", tmp_path, tmp_path)
-    assert "that is inside" in on_a_terminal(tmp_path, tmp_path, b"test -t 0 && echo that is $(cat /converged); exit\n")
+    assert "that is inside" in on_a_terminal(site, tmp_path, b"test -t 0 && echo that is $(cat /converged); exit\n")
     molecule("destroy", tmp_path, tmp_path)
     with site.engine() as engine:
         assert not engine.containers.list()
 
 
-def on_a_terminal(directory: pathlib.Path, base: pathlib.Path, typed: bytes) -> str:
+def on_a_terminal(site: Site, directory: pathlib.Path, typed: bytes) -> str:
     """What molecule login and what it starts write to a terminal on which this is typed."""
+    found = environment(str(directory / "home"))
+    if isinstance(site, DaemonSite):
+        found["PATH"] = f"{site.daemon.bin}:{found['PATH']}"
     ours, theirs = os.openpty()
-    # starts: molecule (and ctr, runc)
-    with subprocess.Popen(
-        ["molecule", "login"],
-        cwd=directory,
-        env=environment(str(base / "home"), PYTHONPATH=str(COLLECTIONS)),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    ):
+    ends: t.Dict[str, t.Any] = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    # starts: molecule, runc (and ctr that tools/containerds.py fetched)
+    with subprocess.Popen(["molecule", "login"], cwd=directory, env=found, start_new_session=True, **ends):
         os.close(theirs)
         os.write(ours, typed)
         said = b""
