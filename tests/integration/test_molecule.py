@@ -119,9 +119,9 @@ def test_what_molecule_login_runs(host):
     with open(os.environ["MOLECULE_INSTANCE_CONFIG"]) as file:
         (platform,) = yaml.safe_load(file)
     ours, theirs = os.openpty()
-    os.write(ours, b"test -t 0 && echo this is $BASH in $(hostname); exit\\n")
+    os.write(ours, b"test -t 0 && echo this is $BASH of $(id -un); exit\\n")
     done = subprocess.run(shlex.split(platform["login"]), stdin=theirs, stdout=subprocess.PIPE, text=True, timeout=60)
-    assert "this is /usr/bin/bash in debian" in done.stdout
+    assert "this is /usr/bin/bash of root" in done.stdout
 """
 
 
