@@ -132,7 +132,7 @@ def test_the_nine_lines_of_the_guide(place: EmbeddedSite, tmp_path: pathlib.Path
     assert sum(len(block.strip().splitlines()) for block in (config, *blocks_of(GUIDE), conftest)) == 9
     wanted = yaml.safe_load(config)
     more = {"networks": [{"name": "molecule-net"}], "tmpfs": ["/scratch"], "published_ports": ["8080:80"], "groups": ["some"]}
-    wanted["scenario"] = {"test_sequence": ["create", "converge", "idempotence", "verify", "destroy"]}
+    wanted["scenario"] = {"test_sequence": ["create", "converge", "verify", "destroy"]}
     wanted["platforms"][0].update(place.defaults, image=DEBIAN, **more)
     role = tmp_path / "role"
     files = {
