@@ -120,6 +120,7 @@ def test_what_molecule_login_runs(host):
         (platform,) = yaml.safe_load(file)
     ours, theirs = os.openpty()
     os.write(ours, b"test -t 0 && echo this is $BASH of $(id -un); exit\\n")
+    # starts: runc
     done = subprocess.run(shlex.split(platform["login"]), stdin=theirs, stdout=subprocess.PIPE, text=True, timeout=60)
     assert "this is /usr/bin/bash of root" in done.stdout
 """
