@@ -114,7 +114,7 @@ def test_what_writes_logs_is_in_no_login(host: Host, made: t.Dict[str, Facts]) -
     assert [one for one in groups if "user.slice" in one] == []
     for name, facts in made.items():
         of_its_own = [one for one in groups if f"/fleet-shim-{facts['Id']}-" in one or f"/fleet-log-{facts['Id']}-" in one]
-        assert len(of_its_own) == (0 if name in ("daemon", "daemon-eater") else 1), name
+        assert len(of_its_own) == (KINDS[name]["engine"] == "embedded" or name == "fifos"), name
 
 
 def test_the_end_of_a_login_ends_nothing(host: Host, made: t.Dict[str, Facts]) -> None:
