@@ -65,12 +65,10 @@ class Host:
 
     def inside(self, script: str) -> t.List[str]:
         """What a process of the container's root says."""
-        with self.site.engine() as engine:
-            (container,) = engine.containers.list({"nerdctl/name": "web"})
-            process = {**container.spec["process"], "args": ["sh", "-c", script], "user": {"uid": 0, "gid": 0}, "terminal": False}
-            status, output = engine.tasks.exec(container, process, 20.0)
-        assert status == 0, output
-        return t.cast(t.List[str], output.decode().splitlines())
+        given = {**self.site.defaults, "container": "web", "argv": ["sh", "-c", script], "user": "0:0"}
+        result = self.modules.run("containerd_container_exec", **given)
+        assert result["rc"] == 0, result
+        return t.cast(t.List[str], result["stdout"].splitlines())
 
 
 @pytest.fixture

@@ -49,12 +49,9 @@ def test_what_processes_print(host: Host) -> None:
     """Both streams, a pattern that comes later, the end, and the next start."""
     script = "echo one; sleep 0.2; echo two >&2; until test -e /go; do sleep 0.1; done; echo ready; sleep 1; echo last; exit 3"
     host.container(script)
-    with host.site.engine() as engine:
-        (container,) = engine.containers.list({"nerdctl/name": "web"})
-        process = {**container.spec["process"], "args": ["touch", "/go"], "terminal": False}
-        waited = host.logs(follow=True, pattern="t[w]o", timeout=20)
-        assert (waited["output"], waited["matched"], waited["running"]) == ("one\ntwo", True, True)
-        assert engine.tasks.exec(container, process, 10.0)[0] == 0
+    waited = host.logs(follow=True, pattern="t[w]o", timeout=20)
+    assert (waited["output"], waited["matched"], waited["running"]) == ("one\ntwo", True, True)
+    host.modules.run("containerd_container_exec", **host.site.defaults, container="web", argv=["touch", "/go"])
     began = time.monotonic()
     assert host.logs(follow=True, pattern="^ready$", tail="0", timeout=20)["matched"]
     ended = host.logs(follow=True, timeout=20)

@@ -16,11 +16,10 @@ import typing as t
 from ..errors import AlreadyExists, NotFound, from_os_error
 from ..hostfs import syscalls
 from ..hostfs.atomic import closing
-from ..hostfs.remove import remove_tree
 from . import rootfs
 
 if t.TYPE_CHECKING:
-    from ..engine.api import Engine, Snapshotter
+    from ..engine.api import Snapshotter
     from ..runtime_spec.user_namespace import Mapping
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -29,26 +28,22 @@ _CAPABILITY = "security.capability"
 _SECOND, _THIRD, _REVISION = 0x02000000, 0x03000000, 0xFF000000
 
 
-def mapped(engine: Engine, store: Snapshotter, parent: str, mapping: Mapping) -> str:
-    """The name of the snapshot, which is made if it is not there. Call it with a lease (engine.lease), which keeps it."""
+def mapped(store: Snapshotter, parent: str, mapping: Mapping) -> str:
+    """The name of the snapshot, which is made if it is not there. Call it with a lease (Engine.lease), which keeps it."""
     name = f"{parent} for the users {mapping.uid}:{mapping.gid}:{mapping.size}"
     try:
         return store.stat(name).name
     except NotFound:
         pass
-    # The directory of no container, which goes as that of a container does when this is killed.
     key = f"users-{os.urandom(8).hex()}"
     try:
         mounts = store.prepare(key, parent)
-        directory = engine.container_dir(key)
         try:
-            with rootfs.opened(mounts, directory) as root:
+            with rootfs.opened(mounts) as root:
                 map_owners(root, mapping)
                 syscalls.syncfs(root)
         except OSError as error:
             raise from_os_error(error, "giving the files of the image their owners for userns_mode") from error
-        finally:
-            remove_tree(directory)
         store.commit(name, key)
     except AlreadyExists:
         # Another process was faster.

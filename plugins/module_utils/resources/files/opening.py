@@ -13,7 +13,7 @@ from ...errors import FailedPrecondition, Unavailable, from_os_error, printable
 from ...hostfs.atomic import closing
 from ...hostfs.put import Attributes, make_directory
 from ...hostfs.view import Mounted, Spot, View
-from ...runtime.rootfs import apart
+from ...runtime.rootfs import opened
 from ..container.find import task_of
 from ..container.volumes import pending, prepare
 
@@ -41,7 +41,7 @@ def view_of(engine: Engine, container: Container, name: str, write: bool = False
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
     if write:
         prepare(engine, container, mounts)
-    with apart(mounts if write else list(map(_readonly, mounts))) as root, apart([_EMPTY]) as nothing:
+    with opened(mounts if write else list(map(_readonly, mounts))) as root, opened([_EMPTY]) as nothing:
         view = View(root, {}, bool((container.spec.get("root") or {}).get("readonly")))
         tree = _Tree(view, nothing, write, set() if write else pending(engine, container))
         with tree:
