@@ -157,7 +157,7 @@ def test_a_container_leads_nowhere(host: Host) -> None:
         assert said == f"container_path: /bad/{name} is a {kind}: only files, directories and links can be copied"
     out = host.directory / "out"
     taken = host.copy("/bad", path=str(out), direction="from", archive=True)
-    assert "are not copied: /bad/again, /bad/zero" in str(taken["warnings"])
+    assert taken["warnings"][0].endswith("): /bad/again, /bad/zero")
     assert not [one for one in out.iterdir() if not stat.S_ISREG(one.lstat().st_mode) and not one.is_symlink()]
     # A link that came out of the container is replaced here by the next copy.
     assert (out / "file").is_file()

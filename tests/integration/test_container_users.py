@@ -396,7 +396,8 @@ def test_files_are_copied(site: Networked) -> None:
         assert bool(result.get("failed")) is failing, result
         return result
 
-    pid = pid_of(site.web(userns_mode="auto", tmpfs=["/mem"], volumes=["data:/data"], user="7:8"))
+    command = ["sleep", "1000"]
+    pid = pid_of(site.web(userns_mode="auto", tmpfs=["/mem"], volumes=["data:/data"], user="7:8", command=command))
     paths = ("/own/new", "/mem/new", "/data/new")
     for path in paths:
         assert [copy(path)["changed"] for _time in range(2)] == [True, False]

@@ -66,9 +66,9 @@ def _enter(parent_fd: int, name: str) -> int:
 
 
 def mount_id(fd: int) -> str:
-    """The id of a descriptor's mount, for kernels without openat2 (before Linux 5.6)."""
+    """The id of a descriptor's mount, as mountinfo has it (openat2 can tell mounts apart only since Linux 5.6)."""
     with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as stream:
-        return next(line for line in stream if line.startswith("mnt_id:"))
+        return next(line for line in stream if line.startswith("mnt_id:")).split()[1]
 
 
 class _Level:
