@@ -21,7 +21,8 @@ def desired(params: t.Mapping[str, t.Any]) -> WantedCopy:
     part = into and params["source"] == "controller"
     if not into:
         _check_from(params)
-    if bool(params["container"]) == bool(params["volume"]):
+    volume = check_name(params["volume"], "volume") if params["volume"] else ""
+    if bool(params["container"]) == bool(volume):
         raise InvalidArgument("container: give either it or volume")
     if bool(path) == (content is not None):
         raise InvalidArgument("path: give either it or content")
@@ -32,7 +33,7 @@ def desired(params: t.Mapping[str, t.Any]) -> WantedCopy:
     want = WantedCopy(
         EngineOptions.of(params),
         params["container"] or "",
-        check_name(params["volume"], "volume") if params["volume"] else "",
+        volume,
         _inside(params["container_path"]),
         path,
         path,

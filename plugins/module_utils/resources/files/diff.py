@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 import typing as t
 
 from ...hostfs.put import Attributes
@@ -84,7 +85,8 @@ def _have(one: Difference, owner: t.Callable[[int, int], t.Tuple[int, int]]) -> 
     if not have:
         return {"state": "absent"}
     kind = kind_of(have.st_mode)
-    shown = _shown(kind, Attributes(have.st_uid, have.st_gid, stat.S_IMODE(have.st_mode)), owner)
+    mtime = have.st_mtime_ns if one.want.mtime is not None else None
+    shown = _shown(kind, Attributes(have.st_uid, have.st_gid, stat.S_IMODE(have.st_mode), mtime, one.extended), owner)
     return {**shown, **({"size": have.st_size} if kind == FILE and one.content else {})}
 
 
@@ -98,4 +100,9 @@ def _want(one: Difference, owner: t.Callable[[int, int], t.Tuple[int, int]]) -> 
 
 def _shown(kind: str, attributes: Attributes, owner: t.Callable[[int, int], t.Tuple[int, int]]) -> t.Dict[str, t.Any]:
     uid, gid = owner(attributes.uid, attributes.gid)
-    return {"state": kind, "owner": uid, "group": gid, "mode": f"{attributes.mode:04o}"}
+    found: t.Dict[str, t.Any] = {"state": kind, "owner": uid, "group": gid, "mode": f"{attributes.mode:04o}"}
+    if attributes.mtime is not None:
+        found["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(attributes.mtime // 10**9))
+    if attributes.extended:
+        found["attributes"] = sorted(attributes.extended)
+    return found

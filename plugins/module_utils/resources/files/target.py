@@ -126,11 +126,12 @@ class Target:
         self._check_kind(entry, spot)
         want = self._rules.attributes(entry, have)
         content = (entry.kind != DIRECTORY and (self._force is True or not self._same(source, entry, spot))) or not have
-        if not content and not (have and _differs(entry, want, have, spot.fd)):
+        extended = xattrs.read(spot.fd) if want.extended is not None and have and not stat.S_ISLNK(spot.kind) else None
+        if not content and not (have and (_differs(entry, want, have) or extended != want.extended)):
             return None
         if spot.readonly:
             raise PermissionDenied(f"{self.name(entry.path)}: it is read-only there")
-        return Difference(entry, want, have, content)
+        return Difference(entry, want, have, content, extended)
 
     def _check_kind(self, entry: Entry, spot: Spot) -> None:
         spot.check_data()
@@ -223,12 +224,11 @@ def _may_share(first: Spot, spot: Spot) -> bool:
     return first.mount == spot.mount and not first.mounted and not spot.mounted
 
 
-def _differs(entry: Entry, want: Attributes, have: os.stat_result, fd: int) -> bool:
+def _differs(entry: Entry, want: Attributes, have: os.stat_result) -> bool:
     if (want.uid, want.gid) != (have.st_uid, have.st_gid):
         return True
     if entry.kind == LINK:
         return False
     # Not every file system keeps parts of a second.
     other_time = want.mtime is not None and want.mtime // 10**9 != have.st_mtime_ns // 10**9
-    other = other_time or (want.extended is not None and want.extended != xattrs.read(fd))
-    return other or want.mode != stat.S_IMODE(have.st_mode)
+    return want.mode != stat.S_IMODE(have.st_mode) or other_time

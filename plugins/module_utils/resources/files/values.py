@@ -53,17 +53,19 @@ class Entry(t.NamedTuple):
 class Difference(t.NamedTuple):
     """An entry that is not there as it should be. want: its attributes there. have: what is there, by its stat result.
 
-    content: it is to be written, or only its attributes changed.
+    content: it is to be written, or only its attributes changed. extended: the extended attributes that are there, if they matter.
     """
 
     entry: Entry
     want: Attributes
     have: t.Any
     content: bool
+    extended: t.Optional[t.Mapping[str, bytes]] = None
 
 
 class WantedCopy(t.NamedTuple):
-    """container, volume: one of them has a name. into: into it, or out of it. path: of this host; empty with content. owner, group, mode: as they were given.
+    """container, volume: one of them has a name. into: into it, or out of it. path: of this host; empty with content. owner, group, mode:
+    as they were given.
 
     part: path is what the controller has sent of shown. force: True writes always, False only what is not there.
     """

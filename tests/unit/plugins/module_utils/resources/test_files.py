@@ -24,16 +24,28 @@ def copies(site: MemorySite, registry: FakeRegistry, layout: Layout, tmp_path: p
     return Copies(site, f"{registry.address}/copies:1", tmp_path / "host")
 
 
-@pytest.mark.parametrize("name", ["files", "sizes", "forced", "links", "trees", "out_of_it", "refusals"])
+@pytest.mark.parametrize("name", ["files", "sizes", "forced", "links", "trees", "out_of_it", "archives", "refusals"])
 def test_stories(copies: Copies, name: str) -> None:
     getattr(stories, name)(copies)
 
 
 @pytest.mark.parametrize("state", ["present", "stopped"])
-def test_volumes(site: MemorySite, registry: FakeRegistry, layout: Layout, tmp_path: pathlib.Path, state: str) -> None:
+def test_volumes_of_containers(
+    site: MemorySite, registry: FakeRegistry, layout: Layout, tmp_path: pathlib.Path, state: str
+) -> None:
     registry.push(layout.path, small_image(layout, stories.image_layers()), "copies", "1")
     copies = Copies(site, f"{registry.address}/copies:1", tmp_path / "host", state)
-    stories.volumes(copies, lambda name: pathlib.Path(site.memory.data_root) / "volumes" / site.namespace / name / "_data")
+    stories.volumes(copies, volumes_of(site))
+
+
+@pytest.mark.parametrize("name", ["in_volumes", "mounted_volumes"])
+def test_volumes(site: MemorySite, copies: Copies, name: str) -> None:
+    getattr(stories, name)(copies, volumes_of(site))
+
+
+def volumes_of(site: MemorySite) -> t.Callable[[str], pathlib.Path]:
+    """From a name to the directory."""
+    return lambda name: pathlib.Path(site.memory.data_root) / "volumes" / site.namespace / name / "_data"
 
 
 def test_what_has_no_files(copies: Copies) -> None:
@@ -42,6 +54,7 @@ def test_what_has_no_files(copies: Copies) -> None:
 
 WRONG: t.List[t.Tuple[str, t.Any]] = [
     ("container", "nobody"),
+    ("volume", "no name"),
     ("container_path", "etc/x"),
     ("container_path", "/etc/../x"),
     ("path", "relative"),
