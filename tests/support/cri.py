@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import pathlib
 import typing as t
 
 from ansible_collections.fleet.containerd.plugins.module_utils.rpc import protobuf
@@ -56,7 +57,7 @@ class Pod:
     """A pod in the network of the host. directory: of its logs."""
 
     def __init__(self, address: str, name: str, directory: str) -> None:
-        self._address = address
+        self._address, self._name = address, name
         namespaces = {"network": _HOST, "pid": 1, "ipc": 0}
         self._config = {
             "metadata": {"name": name, "uid": name, "namespace": "default", "attempt": 0},
@@ -81,9 +82,12 @@ class Pod:
         self._ask("ReopenContainerLog", id=container_id)
 
     def remove(self) -> None:
-        """With its containers."""
+        """With its containers, and the control groups, which are the kubelet's."""
         self._ask("StopPodSandbox", id=self._id)
         self._ask("RemovePodSandbox", id=self._id)
+        for depth in ("", "*/"):
+            for path in pathlib.Path("/sys/fs/cgroup").glob(f"{depth}{self._name}"):
+                path.rmdir()
 
 
 def _call(address: str, method: Method, message: t.Mapping[str, t.Any]) -> t.Any:

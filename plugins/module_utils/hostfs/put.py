@@ -121,7 +121,7 @@ def _new(spot: Spot, key: str) -> t.Iterator[t.Tuple[int, str]]:
     done = False
     try:
         yield directory, name
-        os.rename(name, spot.name, src_dir_fd=directory, dst_dir_fd=directory)
+        _made(directory, lambda: os.rename(name, spot.name, src_dir_fd=directory, dst_dir_fd=directory))
         done = True
     finally:
         if not done:
@@ -130,20 +130,15 @@ def _new(spot: Spot, key: str) -> t.Iterator[t.Tuple[int, str]]:
 
 
 def _made(directory: int, make: t.Callable[[], _T]) -> _T:
-    """Make something in a directory. Where the file system belongs to a container with users of its own, only those can: not even root."""
+    """Make or name something in a directory. Where the file system belongs to a container with users of its own, only those can: not even root."""
     try:
         return make()
     except OSError as error:
         if error.errno != errno.EOVERFLOW:
             raise
-    found, libc = os.fstat(directory), syscalls.libc()
-    libc.setfsgid(found.st_gid)
-    libc.setfsuid(found.st_uid)
-    try:
+    found = os.fstat(directory)
+    with syscalls.files_as(found.st_uid, found.st_gid):
         return make()
-    finally:
-        libc.setfsuid(0)
-        libc.setfsgid(0)
 
 
 def blocks_of(fd: int, offset: int, size: int) -> t.Iterator[bytes]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import functools
@@ -18,7 +19,7 @@ RESOLVE_NO_XDEV, RESOLVE_BENEATH, RESOLVE_IN_ROOT = 1, 8, 16
 _SYS_OPENAT2 = 437
 #: Each architecture has its own number of this old call. A 32-bit Python on a 64-bit kernel would make another call.
 _SYS_IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282} if sys.maxsize > 2**32 else {}
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_GET_SECUREBITS, _PR_SET_SECUREBITS, _NO_SETUID_FIXUP = 1, 27, 28, 1 << 2
 _CLONE_NEWNS = 0x00020000
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1
 
@@ -75,6 +76,21 @@ def end_with_parent(parent: int, number: int) -> None:
     _check(libc().prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(number), 0, 0, 0), "prctl")
     if os.getppid() != parent:
         os.kill(os.getpid(), number)
+
+
+@contextlib.contextmanager
+def files_as(uid: int, gid: int) -> t.Iterator[None]:
+    """What this thread makes in the context belongs to them. Its rights stay (securebits of capabilities(7)), if it may have it so."""
+    call = libc()
+    bits = call.prctl(_PR_GET_SECUREBITS, 0, 0, 0, 0)
+    call.prctl(_PR_SET_SECUREBITS, ctypes.c_ulong(bits | _NO_SETUID_FIXUP), 0, 0, 0)
+    old_gid, old_uid = call.setfsgid(gid), call.setfsuid(uid)
+    try:
+        yield
+    finally:
+        call.setfsuid(old_uid)
+        call.setfsgid(old_gid)
+        call.prctl(_PR_SET_SECUREBITS, ctypes.c_ulong(bits), 0, 0, 0)
 
 
 def set_io_priority(value: int) -> None:
