@@ -208,21 +208,19 @@ def test_links_that_change_while_files_are_copied(host: Host) -> None:
 def test_a_file_system_that_never_answers(host: Host) -> None:
     """One that a program of the container serves (FUSE): whoever asks it anything waits, and cannot even be killed."""
     serve = (
-        "mkdir -p /data/fuse /mem; echo file >/data/file; exec 3<>/dev/fuse; mount -t tmpfs mem /mem; echo in memory >/mem/file;"
-        "mount -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 none /data/fuse && touch /ready; exec sleep 1000"
+        "mkdir -p /own/fuse /mem; echo file >/own/file; exec 3<>/dev/fuse; mount -t tmpfs mem /mem; echo in memory >/mem/file;"
+        "mount -t fuse -o fd=3,rootmode=40000,user_id=0,group_id=0 none /own/fuse && touch /ready; exec sleep 1000"
     )
     host.container(user="root", command=["sh", "-c", serve], capabilities=["SYS_ADMIN"], devices=["/dev/fuse"])
     until(lambda: host.inside("test -e /ready && echo ready || true") == ["ready"])
     source, out = host.file("new", b"new\n"), host.directory / "out"
-    said = (
-        "/data/fuse is on a file system that the container itself has mounted (fuse), which may never answer: copy another path"
-    )
-    for path in ("/data/fuse/new", "/data/fuse"):
+    said = "/own/fuse is on a file system that the container itself has mounted (fuse), which may never answer: copy another path"
+    for path in ("/own/fuse/new", "/own/fuse"):
         assert host.copy(path, path=source, failing=True)["msg"] == said
         assert host.copy(path, path=str(out), direction="from", failing=True)["msg"] == said
-    taken = host.copy("/data", path=str(out), direction="from")
+    taken = host.copy("/own", path=str(out), direction="from")
     assert [one.name for one in out.iterdir()] == ["file"]
-    assert "own): /data/fuse" in str(taken["warnings"])
+    assert "own): /own/fuse" in str(taken["warnings"])
     # What it has in memory are files.
     host.copy("/mem/file", path=str(out / "memory"), direction="from")
     assert (out / "memory").read_text() == "in memory\n"

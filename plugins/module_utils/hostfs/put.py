@@ -130,7 +130,9 @@ def _new(spot: Spot, key: str) -> t.Iterator[t.Tuple[int, str]]:
 
 
 def _made(directory: int, make: t.Callable[[], _T]) -> _T:
-    """Make or name something in a directory. Where the file system belongs to a container with users of its own, only those can: not even root."""
+    """Make or name something in a directory. Where the file system belongs to a container with users of its own, only those can, and
+    not even root.
+    """
     try:
         return make()
     except OSError as error:

@@ -51,7 +51,11 @@ def _mounted_apart(mounts: t.Sequence[Mount]) -> t.Union[int, EngineError]:
         syscalls.unshare_mounts()
         for entry in mounts:
             host_mounts.mount(entry.type, entry.source, _PLACE, entry.options)
-        return os.open(_PLACE, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        root = os.open(_PLACE, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # The namespace of a thread may end a moment after the thread: by then, a start may have mounted the same files.
+        for _entry in mounts:
+            syscalls.umount(_PLACE, syscalls.MNT_DETACH)
+        return root
     except EngineError as error:
         return error
     except OSError as error:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import mounts
 from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry
 from ansible_collections.fleet.containerd.tests.support.images import Layout, small_image
 from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
@@ -46,6 +48,24 @@ def test_volumes(site: MemorySite, copies: Copies, name: str) -> None:
 def volumes_of(site: MemorySite) -> t.Callable[[str], pathlib.Path]:
     """From a name to the directory."""
     return lambda name: pathlib.Path(site.memory.data_root) / "volumes" / site.namespace / name / "_data"
+
+
+def test_attributes_that_cannot_be_kept(copies: Copies, tmp_path: pathlib.Path) -> None:
+    """Check mode knows it, too."""
+    source = copies.file("tree/file", b"file")
+    os.setxattr(source, "user.note", b"x")
+    copies.converge(copies.copy("/out/tree", path=str(source.parent), archive=True))
+    there = tmp_path / "there"
+    there.mkdir()
+    mounts.mount("ramfs", "ramfs", str(there))
+    try:
+        out = copies.copy("/out/tree", path=str(there / "tree"), direction="from", archive=True)
+        assert copies.refused(out) == (
+            f"{there}/tree/file: its file system cannot keep the attribute user.note of the source: give archive=false"
+        )
+        assert list(there.iterdir()) == []
+    finally:
+        mounts.unmount(str(there))
 
 
 def test_what_has_no_files(copies: Copies) -> None:
