@@ -5,14 +5,12 @@
 from __future__ import annotations
 
 import os
-import stat
 import typing as t
 
 from ..errors import InvalidArgument, from_os_error, printable
-from ..hostfs.inside import open_inside
+from ..hostfs.inside import open_file_inside
 
-#: How much of /etc/passwd and /etc/group is read.
-FILE_LIMIT = 4 * 1024 * 1024
+_FILE_LIMIT = 4 * 1024 * 1024
 _ID_LIMIT = 2**31
 
 
@@ -25,17 +23,20 @@ class User(t.NamedTuple):
     home: str = ""
 
 
-def read_inside(root_fd: int, path: str, limit: int = FILE_LIMIT) -> bytes:
-    """Read a regular file of a root file system, with links resolved inside it; empty without one. A fifo or device is not opened."""
+def read_inside(root_fd: int, path: str, limit: int = _FILE_LIMIT) -> bytes:
+    """Read a regular file of a root file system, with links resolved inside it; empty without one. It never blocks on a fifo."""
     try:
-        fd = open_inside(root_fd, path, os.O_PATH)
+        fd = open_file_inside(root_fd, path, os.O_RDONLY)
     except OSError:
         return b""
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return b""
-        with open(f"/proc/self/fd/{fd}", "rb") as stream:
-            return stream.read(limit)
+        data = b""
+        while len(data) < limit:
+            block = os.read(fd, limit - len(data))
+            if not block:
+                break
+            data += block
+        return data
     except OSError as error:
         raise from_os_error(error, f"reading {path} of the image") from error
     finally:

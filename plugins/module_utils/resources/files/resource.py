@@ -19,7 +19,7 @@ from ...hostfs.places import place
 from ...hostfs.view import View
 from ...kernel.converge import Facts, Plan, Step
 from ...runtime_spec.user_namespace import Mapping
-from ...runtime_spec.users import FILE_LIMIT, resolve_groups, resolve_user
+from ...runtime_spec.users import resolve_groups, resolve_user
 from ...volume.store import Store
 from ..container.find import wanted
 from ..container.jobs import container_lock
@@ -159,7 +159,7 @@ class _Copy:
         """Names are the container's; the default is the user that it runs as."""
 
         def read(_root: int, path: str) -> bytes:
-            return inside.read(path, FILE_LIMIT)
+            return inside.read(path)
 
         want, user = self._want, (container.spec.get("process") or {}).get("user") or {}
         owner = group = None
