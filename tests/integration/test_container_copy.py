@@ -334,6 +334,7 @@ def test_examples(site: Site, image: str, tmp_path: pathlib.Path) -> None:
         "containerd_container", name="web", image=image, command=["sleep", "1000"], volumes=["www:/www"], stop_signal="KILL"
     )
     played = site.play(
+        task("containerd_volume", name="settings"),
         {
             **web,
             "fleet.containerd.containerd_container": {**web["fleet.containerd.containerd_container"], "network_mode": "none"},

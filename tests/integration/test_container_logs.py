@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import secrets
 import time
@@ -50,15 +51,31 @@ def host(site: Site, modules: Modules, busybox: str) -> Host:
     return Host(site, modules, busybox)
 
 
+def at_its_end(pid: int) -> bool:
+    """Whether a process has a log open, and is at its end."""
+    for path in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if str(path.readlink()).endswith("-json.log"):
+                position = (path.parent.parent / "fdinfo" / path.name).read_text().split()[1]
+                return int(position) == path.stat().st_size > 0
+    return False
+
+
 def test_what_processes_print(host: Host) -> None:
     """Both streams, a pattern that comes later, the end, and the next start."""
-    script = "echo one; sleep 0.2; echo two >&2; until test -e /go; do sleep 0.1; done; echo ready; sleep 1; echo last; exit 3"
-    host.container(script)
+    script = "echo one; sleep 0.2; echo two >&2; until test -e /go; do sleep 0.1; done; echo ready; sleep 0.5; echo last; exit 3"
+    pid = host.container(script)["container"]["State"]["Pid"]
     waited = host.logs(follow=True, pattern="t[w]o", timeout=20)
     assert (waited["output"], waited["matched"], waited["running"]) == ("one\ntwo", True, True)
-    host.modules.run("containerd_container_exec", **host.site.defaults, container="web", argv=["touch", "/go"])
+
+    def go(module: int) -> None:
+        """When it has looked at all that is there."""
+        until(lambda: at_its_end(module))
+        pathlib.Path(f"/proc/{pid}/root/go").touch()
+
+    new = {**host.site.defaults, "container": "web", "follow": True, "pattern": "^ready$", "tail": "0", "timeout": 20}
+    assert host.modules.meanwhile(go, "containerd_container_logs", **new)["output"] == "ready"
     began = time.monotonic()
-    assert host.logs(follow=True, pattern="^ready$", tail="0", timeout=20)["matched"]
     ended = host.logs(follow=True, timeout=20)
     assert time.monotonic() - began < 10
     assert (ended["output"], ended["stderr"], ended["status"]) == ("one\ntwo\nready\nlast", "two", "stopped")
