@@ -27,7 +27,7 @@ def test_the_guide(embedded_site: EmbeddedSite, busybox: str, tmp_path: pathlib.
     site = embedded_site
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "index.html").write_text("<p>hello</p>")
-    replace = {"httpd -t": "true", "path: site\n": f"path: {tmp_path}/site\n", "/srv/spool": f"{tmp_path}/spool"}
+    replace = {"httpd -t": "test -d /srv", "path: site\n": f"path: {tmp_path}/site\n", "/srv/spool": f"{tmp_path}/spool"}
     command, files, logs, playbook, variables = blocks_of(GUIDE, replace)
     web = {"name": "web", "image": busybox, "command": ["sh", "-c", _SCRIPT], "volumes": _PYTHON}
     site.play(ansible.task("containerd_container", **web, network_mode="none", stop_signal="KILL"))
