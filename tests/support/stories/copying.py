@@ -107,6 +107,10 @@ def files(copies: Copies) -> None:
     changed = copies.converge(copies.copy("/etc/settings", path=str(source), owner="root", group="0", mode="u+x,o="))
     assert (changed.value("diff")["before"], changed.value("diff")["after"]) == ("one\n", "two\n")
     assert shown(copies.back("/etc/settings")) == "-rwxr----- 0:0"
+    source.write_bytes(b"a \x1b[31mred\x9b\xc2\x9b\r\n\tline\n")
+    red = copies.converge(copies.copy("/etc/red", path=str(source)))
+    assert red.value("diff")["after"] == "a \\x1b[31mred\\x9b\\x9b\r\n\tline\n"
+    source.write_bytes(b"two\n")
     only = copies.converge(copies.copy("/etc/settings", path=str(source), owner="33", group="www", mode=0o600))
     assert only.actions == [f"copy {source} to web:/etc/settings (owner, group or mode)"]
     states = [only.value("diff")[side]["web:/etc/settings"] for side in ("before", "after")]
@@ -144,6 +148,11 @@ def forced(copies: Copies) -> None:
     kept = copies.copy("/etc/old", path=source, force=False)
     assert not copies.site.play(kept).last.changed
     assert not copies.site.play(copies.copy("/data", path=source, force=False)).last.changed
+    # Another name of a file that is kept as it is, is a file of its own.
+    copies.file("tree/old", b"new")
+    os.link(copies.host / "tree/old", copies.host / "tree/other")
+    assert copies.converge(copies.copy("/etc", path=str(copies.host / "tree"), force=False, archive=True)).value("files") == 1
+    assert copies.back("/etc/other").read_bytes() == b"new"
     assert copies.back("/etc/old").read_bytes() == b"old\n"
     copies.converge(copies.copy("/etc/new", path=source, force=False))
     again = copies.copy("/etc/new", path=source, force=True)

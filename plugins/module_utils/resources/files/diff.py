@@ -16,6 +16,8 @@ from .values import FILE, Difference, Entry, kind_of
 
 #: Bytes of a file that a diff shows; Ansible's default of max_file_size_for_diff.
 LIMIT = 104448
+#: What a terminal may take for an order.
+_CONTROL = {one: f"\\x{one:02x}" for one in (*range(0x20), *range(0x7F, 0xA0)) if chr(one) not in "\n\t\r"}
 #: How many files of a directory a diff names.
 _MOST = 1000
 
@@ -54,7 +56,12 @@ def _file(source: t.Any, target: Target, one: Difference, owner: t.Callable[[int
     headers = {"before_header": _header(name, before), "after_header": _header(name, after)}
     if more:
         return Diff({name: before}, {name: after}, {**headers, **more})
-    return Diff(there.decode("utf-8", "backslashreplace"), here.decode("utf-8", "backslashreplace"), headers)
+    return Diff(_text(there), _text(here), headers)
+
+
+def _text(data: bytes) -> str:
+    """For a terminal, which is not to obey what a container has written."""
+    return data.decode("utf-8", "backslashreplace").translate(_CONTROL)
 
 
 def _header(name: str, state: t.Mapping[str, t.Any]) -> str:

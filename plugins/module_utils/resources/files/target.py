@@ -124,6 +124,9 @@ class Target:
         if have and self._force is False and entry.kind != DIRECTORY:
             return None
         self._check_kind(entry, spot)
+        if self._force is False and entry.same not in self._renewed:
+            # The first name may be of another file there.
+            entry = entry._replace(same="")
         want = self._rules.attributes(entry, have)
         content = (entry.kind != DIRECTORY and (self._force is True or not self._same(source, entry, spot))) or not have
         extended = xattrs.read(spot.fd) if want.extended is not None and have and not stat.S_ISLNK(spot.kind) else None

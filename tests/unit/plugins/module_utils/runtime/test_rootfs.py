@@ -56,6 +56,19 @@ def test_several_mounts(tmp_path: pathlib.Path) -> None:
         assert os.listdir(root) == ["below"]
 
 
+def test_very_many_layers(tmp_path: pathlib.Path) -> None:
+    """Their names do not fit into one page: a child process mounts them, in the namespace of the thread."""
+    (one,) = layers(tmp_path)
+    below = [tmp_path / ("long" * 50) / str(number) for number in range(30)]
+    for path in below:
+        path.mkdir(parents=True)
+    (below[-1] / "deep").touch()
+    lower = ":".join(map(str, below))
+    assert len(lower) > 4096
+    with opened([one._replace(options=(f"lowerdir={lower}", *one.options[1:]))]) as root:
+        assert os.listdir(root) == ["deep"]
+
+
 def test_what_cannot_be_mounted(tmp_path: pathlib.Path) -> None:
     before, files = mounted(), os.listdir("/proc/self/fd")
     with pytest.raises(EngineError, match="mounting overlay on /proc: "), opened([Mount("overlay", "overlay", ())]):
