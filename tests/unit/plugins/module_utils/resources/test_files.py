@@ -11,7 +11,10 @@ import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import Unavailable
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import mounts
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.files.opening import view_of
+from ansible_collections.fleet.containerd.tests.support.ansible import task
 from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry
 from ansible_collections.fleet.containerd.tests.support.images import Layout, small_image
 from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
@@ -66,6 +69,15 @@ def test_attributes_that_cannot_be_kept(copies: Copies, tmp_path: pathlib.Path) 
         assert list(there.iterdir()) == []
     finally:
         mounts.unmount(str(there))
+
+
+def test_started_while_files_are_copied(site: MemorySite, copies: Copies) -> None:
+    """Its own supervisor may do it, without a lock: what is written then may not be what the processes see."""
+    (container,) = site.memory.containers.list({"nerdctl/name": "web"})
+    start = task("containerd_container", name="web", state="started")
+    said = "^the container web was started while files were copied: run the task again$"
+    with pytest.raises(Unavailable, match=said), view_of(site.memory, container, "web", write=True):
+        site.play(start)
 
 
 def test_what_has_no_files(copies: Copies) -> None:
