@@ -148,6 +148,9 @@ def forced(copies: Copies) -> None:
     kept = copies.copy("/etc/old", path=source, force=False)
     assert not copies.site.play(kept).last.changed
     assert not copies.site.play(copies.copy("/data", path=source, force=False)).last.changed
+    tree = copies.copy("/data", path=str(copies.host), force=False, directory_mode="0700")
+    assert copies.converge(tree).value("files") == 1
+    assert shown(copies.back("/data")) == "drwxr-x--- 1000:2000"
     # Another name of a file that is kept as it is, is a file of its own.
     copies.file("tree/old", b"new")
     os.link(copies.host / "tree/old", copies.host / "tree/other")

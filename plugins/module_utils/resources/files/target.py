@@ -11,7 +11,7 @@ import os
 import stat
 import typing as t
 
-from ...errors import DataLoss, InvalidArgument, NotFound, PermissionDenied, from_os_error, printable
+from ...errors import DataLoss, EngineError, InvalidArgument, NotFound, PermissionDenied, from_os_error, printable
 from ...hostfs import xattrs
 from ...hostfs.put import Attributes, blocks_of, change, make_directory, put_file, put_link, put_name, sync_file_system
 from ...hostfs.view import Spot, View
@@ -121,7 +121,7 @@ class Target:
 
     def _compared(self, source: t.Any, entry: Entry, spot: Spot) -> t.Optional[Difference]:
         have = spot.found
-        if have and self._force is False and entry.kind != DIRECTORY:
+        if have and self._force is False and (entry.kind != DIRECTORY or stat.S_ISDIR(have.st_mode)):
             return None
         self._check_kind(entry, spot)
         if self._force is False and entry.same not in self._renewed:
@@ -184,7 +184,7 @@ class Target:
                 with self._errors(path), self.find(path) as spot:
                     self._check_kind(one.entry, spot)
                     self._put(source, one, spot, alone)
-            except (OSError, NotFound, InvalidArgument, DataLoss) as error:
+            except EngineError as error:
                 error.args = (f"{error}{f' ({number} of {len(differences)} were written before)' if number else ''}",)
                 raise
         if not alone:
