@@ -92,6 +92,8 @@ def test_what_processes_see(host: Host) -> None:
         done = [host.copy(path, path=source, _ansible_check_mode=check)["changed"] for check in (True, False, False)]
         assert done == [True, True, False]
         assert host.inside(look.format(path)) == ["new", "www 44 640"]
+    host.copy("/named", path=source, container=None, volume="data", owner="33", group="44", mode="0604")
+    assert host.inside(look.format("/data/named")) == ["new", "www 44 604"]
     inode = host.inside("stat -c %i /etc/hosts")
     host.copy("/etc/hosts", path=source, owner="root", group="root", mode="0644")
     assert host.inside("cat /etc/hosts; stat -c %i /etc/hosts") == ["new", *inode]
