@@ -82,9 +82,9 @@ def test_what_cannot_be_mounted(tmp_path: pathlib.Path) -> None:
 def test_killed(call: str, number: int) -> None:
     """Before each call that has to do with mounts."""
     before = mounted()
-    # starts: strace
     strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when={number}"]
     environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    # starts: strace
     done = subprocess.run(
         [*strace, sys.executable, "-P", "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False
     )
