@@ -74,7 +74,7 @@ options:
     default: 60.0
 notes:
   - A container with O(fleet.containerd.containerd_container#module:log_driver=none), or whose output goes to the journal or to another
-    service, has no log that could be read. The task fails and tells so.
+    service, has no log that could be read, nor has one of C(ctr). The task fails and tells so.
   - What is not UTF-8 is replaced.
 seealso:
   - module: fleet.containerd.containerd_container

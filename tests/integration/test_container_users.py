@@ -35,6 +35,7 @@ from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.namespaces import HOST
 from ansible_collections.fleet.containerd.tests.support.networked import Networked, networked, pid_of
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
+from ansible_collections.fleet.containerd.tests.support.stories.copying import ACL, CAPABLE
 from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 #: All versions of containerd do with a specification what the newest does.
@@ -390,13 +391,14 @@ def test_files_are_copied(site: Networked) -> None:
     source.write_text("new")
     source.chmod(0o640)
 
-    def copy(path: str, failing: bool = False, **options: t.Any) -> t.Dict[str, t.Any]:
+    def copy(container_path: str, failing: bool = False, **options: t.Any) -> t.Dict[str, t.Any]:
         given = {"path": str(source), **site.defaults, **options}
-        result = site.modules.result("containerd_container_copy", container="web", container_path=path, **given)
+        result = site.modules.result("containerd_container_copy", container="web", container_path=container_path, **given)
         assert bool(result.get("failed")) is failing, result
         return result
 
-    pid = pid_of(site.web(userns_mode="auto", tmpfs=["/mem"], volumes=["data:/data"], user="7:8"))
+    command = ["sleep", "1000"]
+    pid = pid_of(site.web(userns_mode="auto", tmpfs=["/mem"], volumes=["data:/data"], user="7:8", command=command))
     paths = ("/own/new", "/mem/new", "/data/new")
     for path in paths:
         assert [copy(path)["changed"] for _time in range(2)] == [True, False]
@@ -413,6 +415,23 @@ def test_files_are_copied(site: Networked) -> None:
     back = site.base / "back"
     copy("/own/file", path=str(back), direction="from", archive=True)
     assert (back.stat().st_uid, back.stat().st_gid) == (7, 8)
+    # Capabilities of a file are those of the namespace's root, and are this host's outside of it.
+    capable, out = tree / "capable", site.base / "out"
+    capable.write_text("a program")
+    os.chown(capable, 5, 6)
+    os.setxattr(capable, "security.capability", CAPABLE)
+    os.setxattr(capable, "system.posix_acl_access", ACL)
+    os.link(capable, tree / "same")
+    for path in ("/own/archive", "/mem/archive"):
+        done = [copy(path, path=str(tree), archive=True)["changed"] for _time in range(2)]
+        assert done == [True, False], path
+        assert inside(site, pid, f"stat -c '%u:%g %h' {path}/capable") == "5:6 2"
+        copy(path, path=str(out), direction="from", archive=True, force=True)
+        assert not copy(path, path=str(out), direction="from", archive=True)["changed"]
+        found = {name: os.getxattr(out / "capable", name) for name in ("security.capability", "system.posix_acl_access")}
+        assert found == {"security.capability": CAPABLE, "system.posix_acl_access": ACL}
+    there = os.getxattr(f"/proc/{pid}/root/own/archive/capable", "security.capability")
+    assert struct.unpack("<IIIIII", there)[-1] == FIRST
     site.container("web", state="stopped")
     copy("/own/stopped")
     copy("/data/stopped", archive=True)
