@@ -66,6 +66,7 @@ def test_what_ansible_core_asks_of_a_connection(site: Site, busybox: str, tmp_pa
     content = bytes(range(256)) * 20000
     (local / f"{UNICODE}.txt").write_text(UNICODE)
     (local / "binary").write_bytes(content)
+    # starts: sh (in the container)
     (local / "script.sh").write_text("#!/bin/sh\necho scripted\n")
     done = site.play(
         box(busybox),
@@ -189,6 +190,7 @@ def test_by_a_command_that_reaches_the_engine(site: Site, busybox: str, tmp_path
     way = way_to(site, "box")
     prefix = tmp_path / "reach"
     # It joins its words and has a shell take them apart, as ssh does.
+    # starts: sh, env
     prefix.write_text('#!/bin/sh\necho begun >>"$0.log"\nexec env -i PATH=/usr/bin:/bin HOME=/ sh -c "$*"\n')
     prefix.chmod(0o755)
     way.variables["ansible_containerd_command_prefix"] = str(prefix)

@@ -20,12 +20,6 @@ from .remove import mount_id
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 #: The kernel's limit (path_resolution(7)).
 _LINKS = 40
-#: File systems in which a file is not data but a word with the kernel (linux/magic.h): proc, sysfs, cgroup, cgroup2, debugfs, tracefs,
-#: securityfs, bpf, pstore, efivarfs, selinuxfs, smackfs, binfmt_misc, configfs, mqueue, devpts, nsfs, fusectl.
-_KERNEL = {
-    *(0x9FA0, 0x62656572, 0x27E0EB, 0x63677270, 0x64626720, 0x74726163, 0x73636673, 0xCAFE4A11, 0x6165676C, 0xDE5E81E4),
-    *(0xF97CFF8C, 0x43415D53, 0x42494E4D, 0x62656570, 0x19800202, 0x1CD1, 0x6E736673, 0x65735543),
-}
 
 
 class Mounted(t.NamedTuple):
@@ -86,7 +80,7 @@ class Spot(t.NamedTuple):
         if self.problem:
             raise FailedPrecondition(f"{printable(self.path, 200)} {self.problem}")
         fd = self.fd if self.fd >= 0 else self.directory.fd if self.directory else -1
-        if fd >= 0 and not stat.S_ISLNK(self.kind) and syscalls.file_system(fd) in _KERNEL:
+        if fd >= 0 and not stat.S_ISLNK(self.kind) and syscalls.is_of_kernel(fd):
             raise FailedPrecondition(
                 f"{printable(self.path, 200)} is in a file system of the kernel, which has no data to be copied"
             )

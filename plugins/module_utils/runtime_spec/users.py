@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import os
-import stat
 import typing as t
 
 from ..errors import InvalidArgument, from_os_error, printable
-from ..hostfs.inside import open_inside
+from ..hostfs.inside import open_file_inside
 
 _FILE_LIMIT = 4 * 1024 * 1024
 _ID_LIMIT = 2**31
@@ -27,12 +26,10 @@ class User(t.NamedTuple):
 def read_inside(root_fd: int, path: str, limit: int = _FILE_LIMIT) -> bytes:
     """Read a regular file of a root file system, with links resolved inside it; empty without one. It never blocks on a fifo."""
     try:
-        fd = open_inside(root_fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        fd = open_file_inside(root_fd, path, os.O_RDONLY)
     except OSError:
         return b""
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return b""
         data = b""
         while len(data) < limit:
             block = os.read(fd, limit - len(data))
