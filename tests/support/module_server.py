@@ -51,7 +51,7 @@ def load() -> t.Dict[str, t.Any]:
     for path in top.rglob("*/*.py"):
         importlib.import_module(".".join((rooms.__name__, *path.relative_to(top).with_suffix("").parts)))
     importlib.import_module("ansible_collections.fleet.containerd.tests.support.payloads").build_once()
-    sys.modules[f"{rooms.__name__}.resources.container.starting"].sources()
+    sys.modules[f"{rooms.__name__}.resources.container.starting"].boot_sources()
     if _GRACE in os.environ:
         rooms_of_jobs: t.Any = sys.modules[f"{rooms.__name__}.resources.container.jobs"]
         rooms_of_jobs._GRACE_SECONDS = float(os.environ[_GRACE])
@@ -98,6 +98,7 @@ def move(host: int, umask: int, requests: str, answers: str) -> None:
 def main() -> None:
     every = load()
     gc.freeze()
+    print("ready", flush=True)
     for line in iter(sys.stdin.readline, ""):
         request = json.loads(line)
         if "host" in request:
