@@ -141,7 +141,7 @@ def test_many_leave_nothing(site: Site, modules: Modules, busybox: str) -> None:
 def test_examples(embedded_site: EmbeddedSite, busybox: str) -> None:
     db = task("containerd_container", name="db", image=busybox, command=["sleep", "1000"], stop_signal="KILL")
     made, asked, script, restored, beside = embedded_site.play(
-        db, *examples_of("containerd_container_exec", {"pg_isready --quiet": "id -u"})
+        db, *examples_of("containerd_container_exec", {"pg_isready --quiet": "id -u", "nobody": "user"})
     ).results
     assert made.changed
     assert asked.value("rc") == 0
