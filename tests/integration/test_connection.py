@@ -109,7 +109,7 @@ def test_users_directories_and_files(site: Site, busybox: str, tmp_path: pathlib
     (tmp_path / "secret").write_text("of the host\n")
     prepare = (
         f"mkdir -p /root/only; chmod 700 /root; ln -s {tmp_path}/secret /tmp/link; mkfifo /tmp/fifo; "
-        f"ln -s {tmp_path} /tmp/out; mknod /tmp/device c 1 5; chmod 666 /tmp/fifo /tmp/device; : >/tmp/shrinks; head -c 99999 /dev/zero >/tmp/shrinks"
+        f"ln -s {tmp_path} /tmp/out; ln -s made /tmp/dangling; ln -s ../tmp/loop /tmp/loop; ln -s /proc/1/oom_score_adj /tmp/kernel; mknod /tmp/device c 1 5; chmod 666 /tmp/fifo /tmp/device; : >/tmp/shrinks; head -c 99999 /dev/zero >/tmp/shrinks"
     )
     done = site.play(
         box(busybox, env={"A": "own"}),
@@ -131,21 +131,36 @@ def test_users_directories_and_files(site: Site, busybox: str, tmp_path: pathlib
     assert found["owner"].value("stdout").splitlines() == ["65534 644", "content", "content"]
     assert found["link"].failed
     assert not (tmp_path / "a").exists()
+    refused = {
+        "/tmp/fifo": "is not a regular file",
+        "/tmp/device": "is not a regular file",
+        "/tmp": "is not a regular file",
+        "/tmp/kernel": "is not data, but an interface of the kernel",
+        "/tmp/loop": "Too many levels of symbolic links",
+        "/tmp/out/file": "there is no",
+        "/nowhere/file": "there is no",
+    }
     with session(site) as inside:
-        for path in ("/tmp/fifo", "/tmp/device", "/tmp"):
-            with pytest.raises(EngineError, match="is not a regular file|directory"):
+        for path, message in refused.items():
+            with pytest.raises(EngineError, match=f"{path} in the container box.*{message}|{message} {path}"):
                 inside.fetch(path, io.BytesIO())
-            with pytest.raises(EngineError):
-                inside.put(io.BytesIO(b"x"), path)
-        for path in ("/tmp/link", "/tmp/out/secret", "/nowhere/file"):
-            with pytest.raises(NotFound):
-                inside.fetch(path, io.BytesIO())
+            with pytest.raises(EngineError, match=f"{path} in the container box.*{message}|{message} {path}"):
+                inside.put(io.BytesIO(b"1"), path)
         with pytest.raises(NotFound):
-            inside.put(io.BytesIO(b"x"), "/tmp/out/new")
-    with session(site, "65534") as inside, pytest.raises(PermissionDenied):
-        inside.put(io.BytesIO(b"x"), "/root/only/file")
-    assert sorted(os.listdir(tmp_path / "data"))
-    assert not (tmp_path / "new").exists()
+            inside.fetch("/tmp/link", io.BytesIO())
+    with session(site, "65534") as inside:
+        with pytest.raises(PermissionDenied):
+            inside.put(io.BytesIO(b"x"), "/root/only/file")
+        # As programs do it: what the link names is made.
+        for text in (b"first", b"2nd"):
+            inside.put(io.BytesIO(text), "/tmp/dangling")
+        got = io.BytesIO()
+        inside.fetch("/tmp/made", got)
+        assert got.getvalue() == b"2nd"
+    root = pathlib.Path(f"/proc/{done.results[0].value('container')['State']['Pid']}/root")
+    assert (root / "tmp/dangling").is_symlink()
+    assert (root / "tmp/made").stat().st_uid == 65534
+    assert not (tmp_path / "out").exists()
 
 
 @contextlib.contextmanager

@@ -102,6 +102,10 @@ def test_a_terminal(box: Box) -> None:
     assert b"got typed\r\n" in found.stdout
     # Nobody types: it reads the end, and does not wait for ever.
     assert run(engine, made, "cat", terminal=True, stdin=b"").status == 0
+    # The end comes also when there was no room for it at first.
+    lines = b"0123456789\n" * 20000
+    counted = run(engine, made, "sh", "-c", "stty -echo; echo now; sleep 0.5; wc -c", terminal=True, stdin=lines)
+    assert counted.stdout.split()[-1] == b"%d" % len(lines)
 
 
 def test_what_is_in_the_background_stays(box: Box) -> None:
