@@ -126,7 +126,7 @@ def test_in_containers_of_other_tools(site: Site, modules: Modules, busybox: str
 
 
 def test_many_leave_nothing(site: Site, modules: Modules, busybox: str) -> None:
-    """500 of them are in the bench; what one of them left would be seen here as well."""
+    """What each of them left would be seen."""
     run = started(site, modules, busybox)
     (shim,) = site.shims()
     run(command="true")
