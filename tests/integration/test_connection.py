@@ -256,10 +256,12 @@ def test_many_leave_nothing(site: Site, modules: Modules, busybox: str) -> None:
     (shim,) = site.shims()
     with session(site) as inside:
         inside.put(io.BytesIO(b"x" * 100), "/tmp/file")
-        before = len(os.listdir(f"/proc/{shim}/fd")), len(os.listdir("/proc/self/fd"))
-        for _turn in range(30):
+        own, others = (len(os.listdir(f"/proc/{pid}/fd")) for pid in ("self", shim))
+        for _turn in range(10):
             inside.put(io.BytesIO(b"y" * 5_000_000), "/tmp/file")
             got = io.BytesIO()
             inside.fetch("/tmp/file", got)
             assert got.getbuffer().nbytes == 5_000_000
-        assert (len(os.listdir(f"/proc/{shim}/fd")), len(os.listdir("/proc/self/fd"))) == before
+        assert len(os.listdir("/proc/self/fd")) == own
+        # A shim closes some of the start only later.
+        assert len(os.listdir(f"/proc/{shim}/fd")) <= others
