@@ -118,7 +118,12 @@ class AfarSession:
         """Run a command. Returns its exit status."""
         wire = self._connected()
         self._send(frames.RUN, words)
-        return held(wire, _Heard(conversation, wire), _Sender)
+        try:
+            return held(wire, _Heard(conversation, wire), _Sender)
+        except BaseException:
+            # The end of what was said is still on its way, so this connection is of no more use.
+            self.close()
+            raise
 
     def put(self, source: t.BinaryIO, path: str) -> None:
         """Write a file of the container."""

@@ -85,6 +85,10 @@ class _Server:
             except EngineError as error:
                 details = [type(error).__name__, str(error)]
                 self._say(frames.FAILED, json.dumps(details).encode())
+                if kind == frames.RUN:
+                    # The client may be waiting for a word before it says the end of its input: it connects again.
+                    session.close()
+                    return
 
     def _wanted(self, kind: bytes) -> bytes:
         frame = self._reader.next()
@@ -98,10 +102,9 @@ class _Server:
 
     def _run(self, session: Session, words: t.List[str]) -> t.Optional[int]:
         relayed = _Relayed(self._reader, self._source, self._say)
-        try:
-            return session.run(words, relayed)
-        finally:
-            relayed.drain()
+        status = session.run(words, relayed)
+        relayed.drain()
+        return status
 
     def _put(self, session: Session, path: str) -> None:
         source = _Input(self._reader)
