@@ -54,7 +54,12 @@ try:
 except OSError:
     kept = False
 place = os.path.join(top, key)
-there = kept and os.path.isdir(place)
+try:
+    # Code that is used is not old.
+    os.utime(place)
+    there = kept
+except OSError:
+    there = False
 os.write(1, b"+" if there else b"-")
 if not there:
     import io, zipfile

@@ -24,7 +24,7 @@ from .session import Session
 if t.TYPE_CHECKING:
     from .talk import Talk
 
-#: How long the code of a release is kept after it came.
+#: How long the code of a release is kept after it was used.
 _OLD_SECONDS = 30 * 24 * 3600.0
 _STREAMS = {"stdout": frames.OUT, "stderr": frames.ERR}
 
@@ -48,11 +48,12 @@ def main(temporary: str, top: str, key: str) -> None:
 
 
 def _remove_old(top: str, key: str) -> None:
-    """Remove the code of other releases, unless somebody may still be using it."""
+    """Remove the code of releases that nobody uses any more."""
     before = time.time() - _OLD_SECONDS
     for entry in os.scandir(top):
-        if entry.name != key and entry.stat(follow_symlinks=False).st_mtime < before:
-            with contextlib.suppress(EngineError):
+        # Another session may remove the same.
+        with contextlib.suppress(EngineError, FileNotFoundError):
+            if entry.name != key and entry.stat(follow_symlinks=False).st_mtime < before:
                 remove_tree(entry.path)
 
 

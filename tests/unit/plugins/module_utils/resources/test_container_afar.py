@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import time
 import typing as t
 
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import InvalidArgument
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import serve
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.afar import reaching
 
 SSH_ARGS = "-o BatchMode=yes -o ControlPath=~/cp/%C"
@@ -50,3 +53,12 @@ def test_wrong_values(prefix: str, host: str, arguments: str, message: str) -> N
     with pytest.raises(InvalidArgument) as caught:
         reaching(prefix, host, arguments)
     assert str(caught.value) == message
+
+
+def test_code_of_old_releases_goes(tmp_path: pathlib.Path) -> None:
+    for name, days in (("ours", 40), ("old", 31), ("in use", 29)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "serve.py").touch()
+        os.utime(tmp_path / name, times=(time.time() - days * 24 * 3600,) * 2)
+    serve._remove_old(str(tmp_path), "ours")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in use", "ours"]
