@@ -25,6 +25,8 @@ import zlib
 
 _DIRECTORY = "/var/cache/fleet-containerd"
 _PACKAGE = __name__.rpartition(".module_utils.")[0] + ".module_utils."
+#: The zip file that this module comes from; empty outside of a task.
+ARCHIVE: str = getattr(globals().get("__loader__"), "archive", "")
 _END_OF_DIRECTORY, _ENTRY = b"PK\5\6", b"PK\1\2"
 #: Of a file: the checksum of all that follows, and the length of the index, which comes first in that.
 HEAD = struct.Struct("<II")
@@ -67,8 +69,7 @@ class Cache:
         # Of the file; code is read out of it only when it is imported.
         self._data = memoryview(b"")
         self._found: t.Dict[str, types.CodeType] = {}
-        archive = getattr(self._loader, "archive", "")
-        sums = checksums(archive, _PACKAGE.partition(".plugins.")[0].replace(".", "/")) if archive and os.geteuid() == 0 else []
+        sums = checksums(ARCHIVE, _PACKAGE.partition(".plugins.")[0].replace(".", "/")) if ARCHIVE and os.geteuid() == 0 else []
         if not sums:
             return
         key = hashlib.sha256(importlib.util.MAGIC_NUMBER + b"".join(sums)).hexdigest()

@@ -8,6 +8,7 @@ memory for long: health checks of a supervisor, which stays for months, go anoth
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -182,6 +183,9 @@ class _Keeper:
 
     def run(self, runtime: t.Sequence[str], process: t.Mapping[str, t.Any], stdio: t.Sequence[int]) -> None:
         leave(self._talk.fileno(), *stdio)
+        os.chdir("/")
+        # As the runtime is to begin; and nothing but the end of who started us ends us.
+        start_to_stay()
         for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
         libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
@@ -189,12 +193,16 @@ class _Keeper:
         os.set_inheritable(description, True)
         command = [*_command(runtime, self._log, description), "--pid-file", self._pid_file]
         masters = []
-        if process.get("terminal"):
-            from .console import receive
+        try:
+            if process.get("terminal"):
+                from .console import receive
 
-            masters = [receive(self._directory, lambda more: self._spawn([*command, *more, self._id], stdio))]
-        else:
-            self._spawn([*command, self._id], stdio)
+                masters = [receive(self._directory, lambda more: self._spawn([*command, *more, self._id], stdio))]
+            else:
+                self._spawn([*command, self._id], stdio)
+        except OSError as error:
+            self._say(f"failed {command[0]} cannot be run: {error.strerror}")
+            return
         for fd in (*stdio, description):
             os.close(fd)
         status, pid = self._wait(), _number(self._pid_file)
@@ -209,17 +217,12 @@ class _Keeper:
         remove_tree(self._directory)
 
     def _spawn(self, command: t.List[str], stdio: t.Sequence[int]) -> None:
-        self._runtime = os.fork()
-        if not self._runtime:
-            try:
-                _fresh()
-                copies = [os.dup(fd) for fd in stdio]
-                for number, fd in enumerate(copies):
-                    os.dup2(fd, number)
-                os.chdir("/")
-                os.execve(command[0], command, ENVIRONMENT)
-            finally:
-                os._exit(127)
+        # No copy may be where another one is to go.
+        copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in stdio]
+        actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(copies)]
+        self._runtime = os.posix_spawn(command[0], command, ENVIRONMENT, file_actions=actions, setsigdef=_IGNORED)
+        for fd in copies:
+            os.close(fd)
 
     def _wait(self) -> int:
         """The exit status of the runtime. A runtime that is killed on its way could leave the process that it was about to start."""
