@@ -8,7 +8,6 @@ memory for long: health checks of a supervisor, which stays for months, go anoth
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import select
@@ -183,11 +182,10 @@ class _Keeper:
 
     def run(self, runtime: t.Sequence[str], process: t.Mapping[str, t.Any], stdio: t.Sequence[int]) -> None:
         leave(self._talk.fileno(), *stdio)
-        os.chdir("/")
-        # As the runtime is to begin; and nothing but the end of who started us ends us.
+        # As the runtime is to begin, where no signal is ignored; and nothing but the end of who started us ends us.
         start_to_stay()
         for number in _IGNORED:
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, lambda _number, _frame: None)
         libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         description = _described(process)
         os.set_inheritable(description, True)
@@ -217,12 +215,10 @@ class _Keeper:
         remove_tree(self._directory)
 
     def _spawn(self, command: t.List[str], stdio: t.Sequence[int]) -> None:
-        # No copy may be where another one is to go.
-        copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 3) for fd in stdio]
-        actions = [(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(copies)]
-        self._runtime = os.posix_spawn(command[0], command, ENVIRONMENT, file_actions=actions, setsigdef=_IGNORED)
-        for fd in copies:
-            os.close(fd)
+        stdin, stdout, stderr = stdio
+        # With cwd it does not use posix_spawn: in what that starts, signals of glibc's own are ignored.
+        how: t.Dict[str, t.Any] = {"cwd": "/", "env": ENVIRONMENT, "close_fds": False}
+        self._runtime = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, **how).pid
 
     def _wait(self) -> int:
         """The exit status of the runtime. A runtime that is killed on its way could leave the process that it was about to start."""
