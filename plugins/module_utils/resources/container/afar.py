@@ -123,12 +123,15 @@ class AfarSession:
         """Run a command. Returns its exit status."""
         wire = self._connected()
         self._send(frames.RUN, words)
+        done = False
         try:
-            return held(wire, _Heard(conversation, wire), _Sender)
-        except BaseException:
-            # The end of what was said is still on its way, so this connection is of no more use.
-            self.close()
-            raise
+            status = held(wire, _Heard(conversation, wire), _Sender)
+            done = True
+        finally:
+            if not done:
+                # The end of what was said is still on its way, so this connection is of no more use.
+                self.close()
+        return status
 
     def put(self, source: t.BinaryIO, path: str) -> None:
         """Write a file of the container."""
