@@ -146,8 +146,9 @@ status:
   sample: running
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_container_logs import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run_query
 from ..module_utils.resources.logs.query import container_logs

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import json
 import os
 import pathlib
@@ -21,6 +22,10 @@ import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import PermissionDenied
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.engines import EngineOptions
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.entry import As
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.session import Session
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
 from ansible_collections.fleet.containerd.tests.support.images import (
     Entry,
@@ -438,3 +443,34 @@ def test_files_are_copied(site: Networked) -> None:
     pid = pid_of(site.container("web", state="started"))
     assert inside(site, pid, "stat -c '%u:%g %a' /own/stopped /data/stopped") == "7:8 640\n0:0 640"
     site.container("web", state="absent", keep_volumes=False)
+
+
+@two
+def test_files_of_a_connection(site: Networked) -> None:
+    """They are opened with the rights of the user in the container, where root is root over its own files only."""
+    here = site.base / "here"
+    here.mkdir()
+    (here / "secret").write_text("of the host")
+    (here / "secret").chmod(0o600)
+    pid = pid_of(site.web(userns_mode="auto", tmpfs=["/mem"], volumes=[f"{here}:/here"]))
+
+    def session(user: str) -> t.ContextManager[Session]:
+        return contextlib.closing(Session(EngineOptions.of(site.defaults), "web", As(user)))
+
+    for user in ("", "7:8"):
+        with session(user) as connection:
+            connection.put(io.BytesIO(b"text"), f"/mem/{user or 'root'}")
+            with pytest.raises(PermissionDenied):
+                connection.fetch("/here/secret", io.BytesIO())
+            with pytest.raises(PermissionDenied):
+                connection.put(io.BytesIO(b"changed"), "/here/secret")
+    assert inside(site, pid, "stat -c '%n %u:%g' /mem/*; cat /mem/*") == "/mem/7:8 7:8\n/mem/root 0:0\ntexttext"
+    assert (here / "secret").read_text() == "of the host"
+    found = io.BytesIO()
+    with session("0") as connection:
+        connection.fetch("/own/file", found)
+    assert found.getvalue() == b"text"
+    with session("9") as connection, pytest.raises(PermissionDenied):
+        connection.fetch("/own/file", found)
+    site.container("web", state="absent", keep_volumes=False)
+    assert left(site) == [[], [], []]

@@ -20,7 +20,7 @@ _SYS_OPENAT2 = 437
 #: Each architecture has its own number of this old call. A 32-bit Python on a 64-bit kernel would make another call.
 _SYS_IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282} if sys.maxsize > 2**32 else {}
 _PR_SET_PDEATHSIG = 1
-_CLONE_NEWNS = 0x00020000
+_CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1
 #: File systems in which a file is not data but a word with the kernel (linux/magic.h): proc, sysfs, cgroup, cgroup2, debugfs, tracefs,
 #: securityfs, bpf, pstore, efivarfs, selinuxfs, smackfs, binfmt_misc, configfs, mqueue, devpts, nsfs, fusectl.
@@ -65,6 +65,11 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
 def umount(target: str, flags: int = UMOUNT_NOFOLLOW) -> None:
     """umount2(2). OSError on failure."""
     _check(libc().umount2(os.fsencode(target), flags), target)
+
+
+def enter_users(namespace: int) -> None:
+    """setns(2): be in a namespace of users, for a process with one thread. OSError."""
+    _check(libc().setns(namespace, _CLONE_NEWUSER), "setns")
 
 
 def unshare_mounts() -> None:

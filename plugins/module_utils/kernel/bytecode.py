@@ -25,6 +25,8 @@ import zlib
 
 DIRECTORY = "/var/cache/fleet-containerd"
 _PACKAGE = __name__.rpartition(".module_utils.")[0] + "."
+#: The zip file that this module comes from; empty outside of a task.
+ARCHIVE: str = getattr(globals().get("__loader__"), "archive", "")
 _END_OF_DIRECTORY, _ENTRY = b"PK\5\6", b"PK\1\2"
 #: Of a file: the checksum of all that follows, and the length of the index, which comes first in that.
 HEAD = struct.Struct("<II")
@@ -64,8 +66,7 @@ class Cache:
     """
 
     def __init__(self, library: str = "") -> None:
-        loader: t.Any = globals().get("__loader__")
-        self._archive: str = library or getattr(loader, "archive", "")
+        self._archive = library or ARCHIVE
         self._path = ""
         self._code: Index = {}
         # Of the file; code is read out of it only when it is imported.
