@@ -120,9 +120,11 @@ def test_what_writes_logs_is_in_no_login(host: Host, made: t.Dict[str, Facts]) -
 def test_the_end_of_a_login_ends_nothing(host: Host, made: t.Dict[str, Facts]) -> None:
     ticking = {name: made[name] for name in TICKING}
     _grow(host, ticking)
+    ended = host.sh("loginctl show-user root -p Sessions --value").strip()
     host.machine.ssh("loginctl terminate-user root", check=False)
     host.close()
-    host.until("true")
+    # A command in a login that is about to end would fail.
+    host.until(f"for one in {ended}; do loginctl show-session $one >/dev/null 2>&1 && exit 1; done; true")
     _grow(host, ticking)
     found = _look(host, *TICKING)
     assert {name: (one["State"]["Status"], one["State"]["Pid"]) for name, one in found.items()} == {
