@@ -106,7 +106,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 output:
-  description: The lines of both streams, in the order in which they were printed.
+  description: The lines of both streams, in the order in which they arrived.
   returned: always
   type: str
   sample: "listening\nready to accept connections"
