@@ -61,7 +61,7 @@ def molecule(verb: str, directory: pathlib.Path, base: pathlib.Path, under: t.Se
     return done.stdout
 
 
-def tested(directory: pathlib.Path, base: pathlib.Path, **variables: str) -> str:
+def run_scenario(directory: pathlib.Path, base: pathlib.Path, **variables: str) -> str:
     """What molecule test prints, on a host of its own. It leaves no network there."""
     with own_host(base / "host") as host:
         said = molecule("test", directory, base, host.under, **variables)
@@ -86,7 +86,7 @@ def test_the_role_in_a_container(place: EmbeddedSite, busybox: str, tmp_path: pa
     engine = {f"MOLECULE_{name.upper()}": str(place.defaults[name]) for name in ("namespace", "data_root", "state_root")}
     # It reaches the test's registry by the host's network.
     more = {"MOLECULE_PLATFORM_IMAGE": DEBIAN, "MOLECULE_IMAGE": busybox, "MOLECULE_NETWORK_MODE": "host"}
-    assert "3 passed" in tested(EXTENSIONS, tmp_path, **engine, **more)
+    assert "3 passed" in run_scenario(EXTENSIONS, tmp_path, **engine, **more)
     assert not list(place.data.glob("containers/*/*/*"))
     assert not list(place.data.glob("volumes/*/*"))
 
@@ -146,7 +146,7 @@ def test_the_nine_lines_of_the_guide(place: EmbeddedSite, tmp_path: pathlib.Path
     variables = {
         f"ANSIBLE_CONTAINERD_{name.upper()}": str(place.defaults[name]) for name in ("engine", "data_root", "state_root")
     }
-    assert "2 passed" in tested(role, tmp_path, CONTAINERD_NAMESPACE=place.namespace, **variables)
+    assert "2 passed" in run_scenario(role, tmp_path, CONTAINERD_NAMESPACE=place.namespace, **variables)
     assert not list(place.data.glob("containers/*/*/*"))
 
 
