@@ -56,6 +56,7 @@ def box(busybox: str, **options: t.Any) -> Task:
     return task("containerd_container", name="box", image=busybox, **how)
 
 
+@pytest.mark.parametrize("backend", ["embedded", "containerd-2.1"], indirect=True)
 @pytest.mark.parametrize("pipelining", [True, False], ids=["pipelining", "files"])
 def test_what_ansible_core_asks_of_a_connection(site: Site, busybox: str, tmp_path: pathlib.Path, pipelining: bool) -> None:
     """Its test/integration/targets/connection, with more of what it does."""

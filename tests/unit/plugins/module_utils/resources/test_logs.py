@@ -123,7 +123,7 @@ def test_nobody_keeps_it(site: MemorySite, busybox: str) -> None:
     said = Logs(site, busybox, log_driver="none").read(failing=True).msg
     assert said == "container: web has log_driver none, and nobody keeps what it prints: give it log_driver json-file"
     other = site.play(task("containerd_container_logs", container="other"), failing=True).last.msg
-    assert other == "container: no container other in the namespace default of the engine memory"
+    assert other == "container: no container other in the namespace default of the engine embedded"
 
 
 def of_nerdctl(logs: Logs, state: pathlib.Path) -> None:
