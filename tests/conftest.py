@@ -21,6 +21,8 @@ from ansible_collections.fleet.containerd.tests.support.registry import Registry
 # What fails in a story is explained as what fails in a test.
 pytest.register_assert_rewrite("ansible_collections.fleet.containerd.tests.support.stories")
 
+_LONGEST = ("test_role.py", "test_molecule.py")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Programs for hosts are built once for all workers, which have the environment of this process."""
@@ -36,7 +38,7 @@ def pytest_collection_modifyitems(items: t.List[pytest.Item]) -> None:
 
     The longest tests come first, so that at the end no worker waits for another one.
     """
-    items.sort(key=lambda item: (item.path.name != "test_role.py", "integration" not in item.path.parts))
+    items.sort(key=lambda item: (item.path.name not in _LONGEST, "integration" not in item.path.parts))
     for item in items:
         if "engine_containerd" in item.path.parts or "containerd-" in getattr(getattr(item, "callspec", None), "id", ""):
             item.add_marker(pytest.mark.daemon)

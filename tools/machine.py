@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / ".build" / "link"))
 
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS  # noqa: E402  # needs the path above
-from ansible_collections.fleet.containerd.tests.support.machines import Machine, running_machines  # noqa: E402
+from ansible_collections.fleet.containerd.tests.support.machines import running_machines  # noqa: E402
 
 
 def environment(home: str, **variables: str) -> t.Dict[str, str]:
@@ -34,23 +34,22 @@ def environment(home: str, **variables: str) -> t.Dict[str, str]:
     }
 
 
-def run(machine: Machine, command: t.Sequence[str], **how: t.Any) -> subprocess.CompletedProcess[str]:
-    """Run command for this machine; how as in subprocess.run."""
-    variables = {
-        "ANSIBLE_CONNECTION_PLUGINS": str(ROOT / "tests" / "support" / "connection_plugins"),
-        "MOLECULE_CONNECTION": "enter",
-        "MOLECULE_HOST": str(machine.pid),
-    }
-    with tempfile.TemporaryDirectory(prefix="fleet-machine-") as home:
-        # starts: molecule (or what the user gives)
-        return subprocess.run(command, check=False, cwd=ROOT / "extensions", env=environment(home, **variables), text=True, **how)
-
-
 def main() -> int:
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    with running_machines() as machines, machines.running("systemd") as machine:
-        return run(machine, sys.argv[1:]).returncode
+    with (
+        running_machines() as machines,
+        machines.running("systemd") as machine,
+        tempfile.TemporaryDirectory(prefix="fleet-machine-") as home,
+    ):
+        found = environment(
+            home,
+            ANSIBLE_CONNECTION_PLUGINS=str(ROOT / "tests" / "support" / "connection_plugins"),
+            MOLECULE_CONNECTION="enter",
+            MOLECULE_HOST=str(machine.pid),
+        )
+        # starts: molecule (or what the user gives)
+        return subprocess.run(sys.argv[1:], check=False, cwd=ROOT / "extensions", env=found).returncode
 
 
 if __name__ == "__main__":

@@ -4,13 +4,14 @@
 """A real Debian machine with systemd and control groups of version 2, under QEMU: emulated, or with KVM=1 on the processor.
 
 Usage, as root on amd64: python tools/vm.py boot|stop|ssh SUITE [COMMAND ...], where SUITE is bookworm or trixie. Everything is below
-.build/vm. The image is built once, in a minute or two, from the mirror of this machine's apt sources; it boots in as many. What the
-machine changes is lost when it stops. It listens on loopback only, and reaches nothing.
+.build/vm. The image is built in a minute or two, from the mirror of this machine's apt sources, and again when what is in it changes here.
+It boots in as many. What the machine changes is lost when it stops. It listens on loopback only, and reaches nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -44,6 +45,8 @@ _OFF = (
     "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer "
     "getty@tty1.service serial-getty@ttyS0.service systemd-networkd-wait-online.service systemd-timesyncd.service"
 ).split()
+#: All that the image is made from. With another recipe it is made anew.
+_RECIPE = json.dumps([_PACKAGES, _FILES, _OFF])
 _SSH = (
     "-F none -q -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o ConnectTimeout=60 "
     "-o ServerAliveInterval=20 -o ServerAliveCountMax=15"
@@ -58,19 +61,23 @@ class Vm:
             raise SystemExit(f"{suite} is none of {', '.join(SUITES)}")
         self.suite, self.base = suite, WHERE / suite
         self.key, self.image, self.console = self.base / "key", self.base / "image", self.base / "console"
+        self.recipe = self.base / "recipe"
 
     # Building
 
     def build(self) -> None:
-        """Make the image, kernel and initial file system, once. The mounts for this end with the process."""
-        if self.image.exists():
+        """Make the image, kernel and initial file system, once for what is in them. The mounts for this end with the process."""
+        if self.image.exists() and self.recipe.exists() and self.recipe.read_text() == _RECIPE:
             return
         self.base.mkdir(parents=True, exist_ok=True)
-        self.key.unlink(missing_ok=True)
+        self.stop()
+        for old in (self.recipe, self.key):
+            old.unlink(missing_ok=True)
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)], check=True)
         command = ["unshare", "-m", "--propagation", "private", sys.executable, str(pathlib.Path(__file__)), "make", self.suite]
         # starts: unshare (and this program)
         subprocess.run(command, check=True)
+        self.recipe.write_text(_RECIPE)
 
     def make(self) -> None:
         """Do the work of build(), in its own mount namespace."""

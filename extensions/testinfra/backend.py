@@ -14,6 +14,7 @@ import typing as t
 
 import testinfra.backend
 import testinfra.host
+from ansible.module_utils.parsing.convert_bool import boolean
 from testinfra.backend.base import BaseBackend, CommandResult
 from testinfra.utils import ansible_runner
 
@@ -78,7 +79,7 @@ def _host_of(variables: t.Mapping[str, t.Any], name: str) -> t.Any:
     reached = found.get(f"{_PREFIX}container") or found.get("ansible_host") or name
     user = found.get(f"{_PREFIX}user") or found.get("ansible_user")
     engine = {option: found[_PREFIX + option] for option in _VARIABLES if found.get(_PREFIX + option)}
-    become = {"sudo": bool(found.get("ansible_become")), "sudo_user": found.get("ansible_become_user")}
+    become = {"sudo": boolean(found.get("ansible_become") or False), "sudo_user": found.get("ansible_become_user")}
     return testinfra.host.Host(ContainerdBackend(f"{user}@{reached}" if user else str(reached), engine=engine, **become))
 
 

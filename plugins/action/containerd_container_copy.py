@@ -17,7 +17,8 @@ from ansible import constants as C
 from ansible.errors import AnsibleError, AnsibleFileNotFound
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
-from ansible.plugins.action.normal import ActionModule as NormalAction
+
+from ..plugin_utils.library import WithLibrary
 
 if t.TYPE_CHECKING:
     from ..plugin_utils.files_part import Files, Text
@@ -26,7 +27,7 @@ _LOCAL_TMP: str = C.DEFAULT_LOCAL_TMP  # type: ignore[attr-defined]  # ansible-c
 _HIDDEN = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER"
 
 
-class ActionModule(NormalAction):
+class ActionModule(WithLibrary):
     """The default action of a module, except with source: controller or content."""
 
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> t.Dict[str, t.Any]:

@@ -15,10 +15,10 @@ import re
 import typing as t
 
 from ansible import constants as C
-from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible.utils.display import Display
 
 from ..plugin_utils.distribution.parts import Limits, forecast, images_of, make_parts, partakers, summary, undecided
+from ..plugin_utils.library import WithLibrary
 from ..plugin_utils.progress import shown
 
 display = Display()
@@ -27,7 +27,7 @@ _ID = re.compile(r"[0-9a-f]{12}\Z")
 Json = t.Dict[str, t.Any]
 
 
-class ActionModule(NormalAction):
+class ActionModule(WithLibrary):
     """The default action of a module for the steps of a host; the others are done here."""
 
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> t.Dict[str, t.Any]:

@@ -16,8 +16,8 @@ import typing as t
 from ansible import constants as C
 from ansible.errors import AnsibleFileNotFound
 from ansible.plugins.action import ActionBase
-from ansible.plugins.action.normal import ActionModule as NormalAction
 
+from ..plugin_utils.library import WithLibrary
 from ..plugin_utils.progress import Shown, shown
 
 if t.TYPE_CHECKING:
@@ -26,7 +26,7 @@ if t.TYPE_CHECKING:
 _LOCAL_TMP: str = C.DEFAULT_LOCAL_TMP  # type: ignore[attr-defined]  # ansible-core makes its constants at run time
 
 
-class ActionModule(NormalAction):
+class ActionModule(WithLibrary):
     """The default action of a module, except with source: controller."""
 
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> t.Dict[str, t.Any]:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible.plugins.action.normal import ActionModule as NormalAction
+
+from ..plugin_utils.library import WithLibrary
 
 
-class ActionModule(NormalAction):
+class ActionModule(WithLibrary):
     """The default action of a module, for which release files are read here."""
 
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> t.Dict[str, t.Any]:

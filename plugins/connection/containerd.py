@@ -14,6 +14,8 @@ author:
 description:
   - Runs commands in a container that runs, and transfers files. Neither a daemon of SSH nor a program of the image is needed for that,
     but what tasks themselves need in the container, usually a shell and Python.
+  - Files are transferred with the rights of the user in the container. They have to be regular files, and none of C(/proc), C(/sys) and the
+    like.
   - It works with both engines, and with containers of other tools, such as C(nerdctl), C(ctr) and the kubelet.
   - The engine is on the controller, which needs root for it. Where the controller is not root, or where another host has the container,
     a command reaches the engine, such as C(sudo) (O(command_prefix)) or C(ssh) (O(ssh_host)). That host needs Python 3.9 and keeps

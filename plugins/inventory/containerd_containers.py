@@ -17,6 +17,8 @@ description:
   - The name of the host is the name of the container. A container of the kubelet is called after its pod, C(NAMESPACE.POD.CONTAINER).
   - A container has its id as the name of the host if it has no name, if a newer container has the same, if the name means another host, such as
     C(localhost), or if it has other characters than letters, digits, C(_), C(-) and C(.).
+  - To Ansible, two hosts of the same name are one, also when they come from two sources of an inventory. If two engines have containers of the
+    same names, use an inventory for each.
   - Names, labels and whatever else describes a container are text, which Ansible never runs as a template. So whoever can make a container
     cannot run anything on the controller by that.
   - Reads a YAML file whose name ends with C(containerd.yml) or C(containerd.yaml).
@@ -153,6 +155,7 @@ cache_connection: /var/cache/ansible
 cache_timeout: 60
 """
 
+import collections
 import contextlib
 import re
 import typing as t
@@ -183,6 +186,8 @@ _EVERYWHERE = ("", "0.0.0.0", "::")  # read, not listened on
 _SHORT = 12
 
 Facts = t.Dict[str, t.Any]
+#: include or exclude, and when.
+Filter = t.Tuple[str, t.Union[str, bool]]
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -197,6 +202,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def parse(self, inventory: t.Any, loader: t.Any, path: str, cache: bool = True) -> None:
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
+        filters = [_filter(one) for one in self.get_option("filters")]
         key = self.get_cache_key(path)
         kept = self.get_option("cache")
         found = self._cache.get(key) if kept and cache else None
@@ -206,8 +212,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 for facts in found:
                     facts["Config"].pop("Env", None)
                 self._cache[key] = found
-        for name, facts in _named(found):
-            self._add(name, wrap_var(facts))
+        for name, reached, facts in _named(found):
+            self._add(name, wrap_var(reached), wrap_var(facts), filters)
 
     def _read(self) -> t.List[Facts]:
         """The facts of all containers."""
@@ -225,15 +231,15 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self.display.warning(warning)
         return containers
 
-    def _add(self, name: str, facts: Facts) -> None:
+    def _add(self, name: str, reached: str, facts: Facts, filters: t.Sequence[Filter]) -> None:
         """Make one container a host, with its variables and groups."""
         own = _own_variables(facts)
         known = {**{f"containerd_{key.lower()}": value for key, value in facts.items()}, **own}
-        reached = self._connection(name, facts)
-        if reached is None or not self._included(name, {**known, "inventory_hostname": name}):
+        connection = self._connection(reached, facts)
+        if connection is None or not self._included(name, {**known, "inventory_hostname": name}, filters):
             return
         self.inventory.add_host(name)
-        for variable, value in {**(known if self.get_option("verbose_output") else own), **reached}.items():
+        for variable, value in {**(known if self.get_option("verbose_output") else own), **connection}.items():
             self.inventory.set_variable(name, variable, value)
         if "containerd_pod_namespace" in own:
             group = self._sanitize_group_name(f"pod_namespace_{own['containerd_pod_namespace']}")
@@ -243,17 +249,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self._add_host_to_composed_groups(self.get_option("groups"), known, name, strict=strict)
         self._add_host_to_keyed_groups(self.get_option("keyed_groups"), known, name, strict=strict)
 
-    def _connection(self, name: str, facts: Facts) -> t.Optional[Facts]:
-        """The variables that tell how to reach a container. None if it cannot be reached."""
+    def _connection(self, reached: str, facts: Facts) -> t.Optional[Facts]:
+        """The variables that tell how to reach a container, which this name reaches. None if it cannot be reached."""
         if self.get_option("connection_type") == "containerd":
             given = {option: self.get_option(option) for option in _PASSED}
             given["ssh_args"] = self.get_option("ssh_args") if given["ssh_host"] else ""
             engine = {f"ansible_containerd_{option}": value for option, value in given.items() if value}
-            return {
-                "ansible_connection": "fleet.containerd.containerd",
-                "ansible_host": facts["Id"] if name == facts["Id"] else _name_or_id(facts),
-                **engine,
-            }
+            return {"ansible_connection": "fleet.containerd.containerd", "ansible_host": reached, **engine}
         ports = facts["NetworkSettings"].get("Ports") or {}
         published = ports.get(f"{self.get_option('private_ssh_port')}/tcp")
         if not published:
@@ -262,12 +264,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         host = self.get_option("default_ip") if address in _EVERYWHERE else address
         return {"ansible_connection": "ssh", "ansible_host": host, "ansible_port": int(published[0]["HostPort"])}
 
-    def _included(self, name: str, known: Facts) -> bool:
+    def _included(self, name: str, known: Facts, filters: t.Sequence[Filter]) -> bool:
         """Whether the filters include a container with these variables."""
-        for entry in self.get_option("filters"):
-            ((word, expression),) = entry.items() if len(entry) == 1 else (("", ""),)
-            if word not in ("include", "exclude") or not isinstance(expression, (bool, str)):
-                raise AnsibleParserError(f"filters: {entry} must be one of include and exclude, with an expression or a boolean")
+        for word, expression in filters:
             try:
                 found = expression if isinstance(expression, bool) else self._compose(expression, known)
                 true = boolean(found, strict=False) if isinstance(found, str) else bool(found)
@@ -276,12 +275,21 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                     raise AnsibleParserError(f"filters: {word}: {expression} fails for {name}: {error}") from error
                 true = False
             if true:
-                return bool(word == "include")
+                return word == "include"
         return True
 
 
 #: The options that the connection plugin has, too.
 _PASSED = ("engine", "address", "namespace", "data_root", "state_root", "ssh_host", "command_prefix")
+
+
+def _filter(given: t.Any) -> Filter:
+    """An entry of the option filters."""
+    if isinstance(given, dict) and len(given) == 1:
+        ((word, expression),) = given.items()
+        if word in ("include", "exclude") and isinstance(expression, (bool, str)):
+            return word, expression
+    raise AnsibleParserError(f"filters: {given} must be one of include and exclude, with an expression or a boolean")
 
 
 def _name_or_id(facts: Facts) -> str:
@@ -296,19 +304,22 @@ def _own_variables(facts: Facts) -> Facts:
 
 
 def _pod(facts: Facts) -> t.Dict[str, str]:
-    """Where in Kubernetes a container is. A sandbox has no container."""
+    """Where in Kubernetes a container is. The sandbox of a pod has no name of a container."""
     labels = facts["Config"].get("Labels") or {}
-    return {key: labels[label] for key, label in _PODS.items() if label in labels}
+    found = {key: labels[label] for key, label in _PODS.items() if label in labels}
+    return found if {"namespace", "name"} <= found.keys() else {}
 
 
-def _named(found: t.Sequence[Facts]) -> t.Iterator[t.Tuple[str, Facts]]:
-    """Containers with the names of their hosts. The newest one gets a name that several have."""
-    used: t.Set[str] = set()
+def _named(found: t.Sequence[Facts]) -> t.Iterator[t.Tuple[str, str, Facts]]:
+    """Containers, with the names of their hosts and what reaches them. The newest one gets a name that several have."""
+    names = collections.Counter(map(_name_or_id, found))
+    used = {*_TAKEN, *(facts["Id"] for facts in found)}
     for facts in sorted(found, key=lambda one: str(one["Created"]), reverse=True):
-        pod = _pod(facts)
+        pod, own = _pod(facts), _name_or_id(facts)
         if pod and "container" not in pod:
-            continue  # a sandbox
-        name = ".".join(pod.values()) or _name_or_id(facts)
-        name = name if _NAME.fullmatch(name) and name not in used | _TAKEN else str(facts["Id"])
+            continue
+        name = ".".join(pod.values()) or own
+        if not _NAME.fullmatch(name) or name in used:
+            name = facts["Id"]
         used.add(name)
-        yield name, facts
+        yield name, facts["Id"] if name == facts["Id"] or names[own] > 1 else own, facts

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: containerd_container_copy
-short_description: Copy files into containers and out of them
+short_description: Copy files into containers and volumes, and out of them
 version_added: 0.1.0
 author:
   - fleet.containerd contributors (@fleet-containerd)
@@ -18,8 +18,9 @@ description:
     are resolved inside the container, and lead nowhere else.
   - A file is written beside its place and then renamed, so nobody sees a part of it. A device, a fifo or a link in its place is replaced,
     and never written to. Only where a file is itself mounted (C(/etc/hosts), or a volume that is one file) the file is written as it is.
-  - A directory is copied with all that is in it. Other files in O(container_path) stay. Hard links become files of their own, and
-    extended attributes are not copied.
+  - A directory is copied with all that is in it. Other files in O(container_path) stay. See O(archive) for what is kept of a file besides
+    its content and mode.
+  - With O(volume) the same is done with a volume, whether a container uses it or not.
   - Files that are there already with the same size, content, owner, group and mode are not written. Sizes are compared first.
 attributes:
   diff_mode:
@@ -46,11 +47,17 @@ options:
   container:
     description:
       - The name or the id of the container.
+      - Either this or O(volume) is required.
     type: str
-    required: true
+  volume:
+    description:
+      - The name of a volume, in the place of a container. It must be there; M(fleet.containerd.containerd_volume) makes it.
+      - A volume that has files already gets no files of the image when a container uses it for the first time.
+    type: str
   container_path:
     description:
       - The absolute path in the container, of the copy itself. It is not a directory to put the copy in. Its directory must be there.
+      - With O(volume) V(/) is the directory of the volume.
     type: str
     required: true
   path:
@@ -92,7 +99,9 @@ options:
     description:
       - The owner of what is copied, as a name or a number. Names are those of the container's C(/etc/passwd). With O(direction=from) they are
         the target's.
-      - The default is the user that the container runs as. With O(direction=from) it is the user of the task.
+      - With O(volume) names are the target's, too, and numbers are those on the target.
+      - The default is the user that the container runs as, or who owns the directory of the volume. With O(direction=from) it is the user
+        of the task.
     type: str
     aliases: [owner_id]
   group:
@@ -114,7 +123,10 @@ options:
     type: raw
   archive:
     description:
-      - Keep owners and groups (as numbers), modes and times of files. Numbers are those in the container.
+      - Keep owners and groups (as numbers), modes, times of files, capabilities of files (C(security.capability)), access control lists
+        and attributes of users (C(user.*)), and names of files that are hard links to each other. Numbers are those in the container.
+      - Labels of SELinux and other extended attributes belong to the host, and are never copied. Times of directories are not kept.
+      - With O(source=controller), extended attributes and hard links are not kept.
     type: bool
     default: false
   follow:
@@ -173,6 +185,13 @@ EXAMPLES = r"""
     directory_mode: "0755"
     mode: u=rw,go=r
 
+- name: Put a file into a volume before any container uses it
+  fleet.containerd.containerd_container_copy:
+    volume: settings
+    content: "{{ {'debug': false} | to_json }}"
+    container_path: /app.json
+    owner: "1000"
+
 - name: Copy a directory out of a container, with owners and times
   fleet.containerd.containerd_container_copy:
     container: web
@@ -206,8 +225,9 @@ files:
   sample: 1
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_container_copy import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.files.resource import CopyResource

@@ -186,8 +186,9 @@ exec_id:
   sample: exec-6f1d2a9be0c3457f
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_container_exec import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run
 from ..module_utils.resources.container.exec import ContainerExecResource

@@ -74,7 +74,7 @@ options:
     default: 60.0
 notes:
   - A container with O(fleet.containerd.containerd_container#module:log_driver=none), or whose output goes to the journal or to another
-    service, has no log that could be read. The task fails and tells so.
+    service, has no log that could be read, nor has one of C(ctr). The task fails and tells so.
   - What is not UTF-8 is replaced.
 seealso:
   - module: fleet.containerd.containerd_container
@@ -106,7 +106,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 output:
-  description: The lines of both streams, in the order in which they were printed.
+  description: The lines of both streams, in the order in which they arrived.
   returned: always
   type: str
   sample: "listening\nready to accept connections"
@@ -146,8 +146,9 @@ status:
   sample: running
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_container_logs import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run_query
 from ..module_utils.resources.logs.query import container_logs

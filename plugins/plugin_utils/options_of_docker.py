@@ -12,14 +12,14 @@ import importlib
 import typing as t
 
 from ansible.plugins.action import ActionBase
-from ansible.plugins.action.normal import ActionModule as NormalAction
 
 from .from_docker.differences import refused, rules_of
+from .library import WithLibrary
 
 _SPECS = "ansible_collections.fleet.containerd.plugins.module_utils.argument_specs."
 
 
-class WithoutDocker(NormalAction):
+class WithoutDocker(WithLibrary):
     """The default action of a module. Options that only say what is so here anyway are left out."""
 
     def run(self, tmp: t.Any = None, task_vars: t.Any = None) -> t.Dict[str, t.Any]:

@@ -5,17 +5,23 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import pathlib
+import secrets
 import time
 import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.tests.support import cri
 from ansible_collections.fleet.containerd.tests.support.ansible import task
+from ansible_collections.fleet.containerd.tests.support.containerds import running_containerd
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
+from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
+from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, Site
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 Result = t.Dict[str, t.Any]
 TWO = pytest.mark.parametrize("backend", ["embedded", "containerd-2.1"], indirect=True)
@@ -45,29 +51,44 @@ def host(site: Site, modules: Modules, busybox: str) -> Host:
     return Host(site, modules, busybox)
 
 
+def at_its_end(pid: int) -> bool:
+    """Whether a process has a log open, and is at its end."""
+    for path in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if str(path.readlink()).endswith("-json.log"):
+                position = (path.parent.parent / "fdinfo" / path.name).read_text().split()[1]
+                return int(position) == path.stat().st_size > 0
+    return False
+
+
 def test_what_processes_print(host: Host) -> None:
     """Both streams, a pattern that comes later, the end, and the next start."""
-    script = "echo one; sleep 0.2; echo two >&2; until test -e /go; do sleep 0.1; done; echo ready; sleep 1; echo last; exit 3"
-    host.container(script)
-    with host.site.engine() as engine:
-        (container,) = engine.containers.list({"nerdctl/name": "web"})
-        process = {**container.spec["process"], "args": ["touch", "/go"], "terminal": False}
-        waited = host.logs(follow=True, pattern="t[w]o", timeout=20)
-        assert (waited["output"], waited["matched"], waited["running"]) == ("one\ntwo", True, True)
-        assert engine.tasks.exec(container, process, 10.0)[0] == 0
+    script = "echo one; sleep 0.2; echo two >&2; until test -e /go; do sleep 0.1; done; echo ready; sleep 0.5; echo last; exit 3"
+    pid = host.container(script)["container"]["State"]["Pid"]
+    waited = host.logs(follow=True, pattern="t[w]o", timeout=20)
+    # There is a pipe for each stream: which of two lines came first can only be told of the same one.
+    assert (waited["stdout"], waited["stderr"], waited["matched"], waited["running"]) == ("one", "two", True, True)
+
+    def go(module: int) -> None:
+        """When it has looked at all that is there."""
+        until(lambda: at_its_end(module))
+        pathlib.Path(f"/proc/{pid}/root/go").touch()
+
+    new = {**host.site.defaults, "container": "web", "follow": True, "pattern": "^ready$", "tail": "0", "timeout": 20}
+    assert host.modules.meanwhile(go, "containerd_container_logs", **new)["output"] == "ready"
     began = time.monotonic()
-    assert host.logs(follow=True, pattern="^ready$", tail="0", timeout=20)["matched"]
     ended = host.logs(follow=True, timeout=20)
     assert time.monotonic() - began < 10
-    assert (ended["output"], ended["stderr"], ended["status"]) == ("one\ntwo\nready\nlast", "two", "stopped")
-    assert ended["stdout"] == "one\nready\nlast"
+    assert (ended["stdout"], ended["stderr"], ended["status"]) == ("one\nready\nlast", "two", "stopped")
+    assert ended["output"].endswith("\nready\nlast")
     stamped = host.logs(timestamps=True, tail="1", streams=["stderr"])["output"]
     assert stamped.endswith("Z two")
     assert stamped.startswith(time.strftime("%Y-", time.gmtime()))
     failed = host.logs(failing=True, follow=True, pattern="never")["msg"]
     assert failed == "pattern: the container web does not run with the exit status 3, and has not printed 'never'"
     host.container(script)
-    assert host.logs(since="start", follow=True, timeout=20)["output"] == "one\ntwo\nready\nlast"
+    again = host.logs(since="start", follow=True, timeout=20)
+    assert (again["stdout"], again["stderr"]) == ("one\nready\nlast", "two")
     assert host.logs()["lines"] == 8
     host.absent()
 
@@ -93,41 +114,55 @@ def test_a_console(host: Host) -> None:
     host.absent()
 
 
-@pytest.mark.parametrize("backend", ["containerd-1.6", "containerd-1.7", "containerd-2.1"], indirect=True)
-def test_of_the_kubelet(host: Host, tmp_path: pathlib.Path) -> None:
-    """A record as the CRI plugin makes it, and a log in the kubelet's format."""
-    assert isinstance(host.site, DaemonSite)
-    container_id = host.container("exec sleep 1000")["container"]["Id"]
-    path = tmp_path / "0.log"
-    path.write_text(
-        "2026-11-28T09:00:00.1Z stdout P half \n2026-11-28T09:00:00.2Z stdout F line\n2026-11-28T09:00:01Z stderr F oops\n"
-    )
-    metadata = {"Version": "v1", "Metadata": {"ID": container_id, "Name": "web_pod_default", "LogPath": str(path)}}
-    extension = {
-        "type_url": "github.com/containerd/cri/pkg/store/container/Metadata",
-        "value": json.dumps(metadata).encode(),
-    }
-    with host.site.engine() as engine:
-        record = dict(engine.containers._get(container_id))
-        before = record["extensions"]
-        for extensions in ({"io.cri-containerd.container.metadata": extension}, before):
-            changed = {"container": {**record, "extensions": extensions}, "update_mask": {"paths": ["extensions"]}}
-            engine._rpc.call("containers.v1.Containers/Update", changed)
-            if extensions is not before:
-                found = host.logs(container=container_id[:12])
-                assert (found["output"], found["stderr"]) == ("half line\noops", "oops")
-                assert host.logs(since="2026-11-28T09:00:01Z")["output"] == "oops"
-    host.absent()
+@pytest.mark.parametrize("version", ["1.6", "1.7", "2.1"])
+def test_of_the_kubelet(version: str, registry: Registry, layout: Layout, modules: Modules, tmp_path: pathlib.Path) -> None:
+    """The log that the CRI plugin writes: long lines in pieces, both streams, and rotated as the kubelet does it."""
+    registry.push(layout.path, busybox_image(layout, Cmd=["sleep", "1000"]), "pause", "1")
+    image, logs = f"{registry.address}/pause:1", tmp_path / "logs"
+    logs.mkdir()
+    script = "head -c 20000 /dev/zero | tr '\\0' x; echo; echo oops >&2; until test -e /go; do sleep 0.1; done; echo more; exec sleep 1000"
+    with running_containerd(version, cri=True, pause=image) as daemon:
+        how = {"engine": "containerd", "address": daemon.address, "data_root": str(tmp_path / "data"), "namespace": "k8s.io"}
+        cri.pull(daemon.address, image)
+        pod = cri.Pod(daemon.address, f"pod-{secrets.token_hex(4)}", str(logs))
+        try:
+            made = pod.start("web", image, ["sh", "-c", script])
+            defaults = {**how, "container": made[:12]}
+            found = modules.run("containerd_container_logs", **defaults, follow=True, pattern="oops", timeout=20)
+            assert (found["stdout"], found["stderr"], found["lines"]) == ("x" * 20000, "oops", 2)
+            (logs / "web.log").rename(logs / "web.log.20261128-090000")
+            pod.reopen(made)
+            moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 1))
+            modules.run("containerd_container_exec", **defaults, argv=["sh", "-c", "sleep 1; touch /go"])
+            rest = modules.run("containerd_container_logs", **defaults, follow=True, pattern="^more$", since=moment, timeout=20)
+            assert rest["output"] == "more"
+            whole = modules.run("containerd_container_logs", **defaults, timestamps=True)["output"].split("\n")
+            words = [line.split(" ")[1][:4] for line in whole]
+            # The two streams have no common order.
+            assert (sorted(words[:2]), words[2:]) == (["oops", "xxxx"], ["more"])
+            copied = {**defaults, "container_path": "/etc/new", "content": "new\n"}
+            assert modules.run("containerd_container_copy", **copied)["changed"]
+            assert modules.run("containerd_container_exec", **defaults, argv=["cat", "/etc/new"])["stdout"] == "new"
+        finally:
+            pod.remove()
 
 
 @pytest.mark.parametrize("backend", ["containerd-2.1"], indirect=True)
 def test_made_by_ctr(site: Site, modules: Modules, busybox: str) -> None:
     assert isinstance(site, DaemonSite)
     modules.run("containerd_image", **site.defaults, name=busybox)
-    site.ctr("container", "create", busybox, "strange", "true")
-    said = modules.result("containerd_container_logs", **site.defaults, container="strange")
-    assert "was made neither by this collection nor by nerdctl or the kubelet" in said["msg"]
-    site.ctr("container", "rm", "strange")
+    log = site.data / "strange.log"
+    site.ctr("run", "-d", "--log-uri", f"file://{log}", busybox, "strange", "sh", "-c", "echo printed; exec sleep 1000")
+    try:
+        until(lambda: log.exists() and log.read_text() == "printed\n")
+        said = modules.result("containerd_container_logs", **site.defaults, container="strange")
+        assert said["msg"] == (
+            "container: strange was made neither by this collection nor by nerdctl or the kubelet, so its output is only where the tool "
+            "that made it has sent it: with ctr, in the file of --log-uri"
+        )
+    finally:
+        site.ctr("task", "rm", "-f", "strange")
+        site.ctr("container", "rm", "strange")
 
 
 def test_examples(site: Site, busybox: str) -> None:

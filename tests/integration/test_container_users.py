@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import io
 import json
 import os
 import pathlib
@@ -21,6 +22,10 @@ import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.engine import ContainerdEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import PermissionDenied
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.engines import EngineOptions
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.entry import As
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.session import Session
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
 from ansible_collections.fleet.containerd.tests.support.images import (
     Entry,
@@ -35,6 +40,7 @@ from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.namespaces import HOST
 from ansible_collections.fleet.containerd.tests.support.networked import Networked, networked, pid_of
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
+from ansible_collections.fleet.containerd.tests.support.stories.copying import ACL, CAPABLE
 from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 #: All versions of containerd do with a specification what the newest does.
@@ -390,13 +396,14 @@ def test_files_are_copied(site: Networked) -> None:
     source.write_text("new")
     source.chmod(0o640)
 
-    def copy(path: str, failing: bool = False, **options: t.Any) -> t.Dict[str, t.Any]:
+    def copy(container_path: str, failing: bool = False, **options: t.Any) -> t.Dict[str, t.Any]:
         given = {"path": str(source), **site.defaults, **options}
-        result = site.modules.result("containerd_container_copy", container="web", container_path=path, **given)
+        result = site.modules.result("containerd_container_copy", container="web", container_path=container_path, **given)
         assert bool(result.get("failed")) is failing, result
         return result
 
-    pid = pid_of(site.web(userns_mode="auto", tmpfs=["/mem"], volumes=["data:/data"], user="7:8"))
+    command = ["sleep", "1000"]
+    pid = pid_of(site.web(userns_mode="auto", tmpfs=["/mem"], volumes=["data:/data"], user="7:8", command=command))
     paths = ("/own/new", "/mem/new", "/data/new")
     for path in paths:
         assert [copy(path)["changed"] for _time in range(2)] == [True, False]
@@ -413,9 +420,57 @@ def test_files_are_copied(site: Networked) -> None:
     back = site.base / "back"
     copy("/own/file", path=str(back), direction="from", archive=True)
     assert (back.stat().st_uid, back.stat().st_gid) == (7, 8)
+    # Capabilities of a file are those of the namespace's root, and are this host's outside of it.
+    capable, out = tree / "capable", site.base / "out"
+    capable.write_text("a program")
+    os.chown(capable, 5, 6)
+    os.setxattr(capable, "security.capability", CAPABLE)
+    os.setxattr(capable, "system.posix_acl_access", ACL)
+    os.link(capable, tree / "same")
+    for path in ("/own/archive", "/mem/archive"):
+        done = [copy(path, path=str(tree), archive=True)["changed"] for _time in range(2)]
+        assert done == [True, False], path
+        assert inside(site, pid, f"stat -c '%u:%g %h' {path}/capable") == "5:6 2"
+        copy(path, path=str(out), direction="from", archive=True, force=True)
+        assert not copy(path, path=str(out), direction="from", archive=True)["changed"]
+        found = {name: os.getxattr(out / "capable", name) for name in ("security.capability", "system.posix_acl_access")}
+        assert found == {"security.capability": CAPABLE, "system.posix_acl_access": ACL}
+    there = os.getxattr(f"/proc/{pid}/root/own/archive/capable", "security.capability")
+    assert struct.unpack("<IIIIII", there)[-1] == FIRST
     site.container("web", state="stopped")
     copy("/own/stopped")
     copy("/data/stopped", archive=True)
     pid = pid_of(site.container("web", state="started"))
     assert inside(site, pid, "stat -c '%u:%g %a' /own/stopped /data/stopped") == "7:8 640\n0:0 640"
     site.container("web", state="absent", keep_volumes=False)
+
+
+@two
+def test_files_of_a_connection(site: Networked) -> None:
+    """They are opened with the rights of the user in the container, where root is root over its own files only."""
+    here = site.base / "here"
+    here.mkdir()
+    (here / "secret").write_text("of the host")
+    (here / "secret").chmod(0o600)
+    pid = pid_of(site.web(userns_mode="auto", tmpfs=["/mem"], volumes=[f"{here}:/here"]))
+
+    def session(user: str) -> t.ContextManager[Session]:
+        return contextlib.closing(Session(EngineOptions.of(site.defaults), "web", As(user)))
+
+    for user in ("", "7:8"):
+        with session(user) as connection:
+            connection.put(io.BytesIO(b"text"), f"/mem/{user or 'root'}")
+            with pytest.raises(PermissionDenied):
+                connection.fetch("/here/secret", io.BytesIO())
+            with pytest.raises(PermissionDenied):
+                connection.put(io.BytesIO(b"changed"), "/here/secret")
+    assert inside(site, pid, "stat -c '%n %u:%g' /mem/*; cat /mem/*") == "/mem/7:8 7:8\n/mem/root 0:0\ntexttext"
+    assert (here / "secret").read_text() == "of the host"
+    found = io.BytesIO()
+    with session("0") as connection:
+        connection.fetch("/own/file", found)
+    assert found.getvalue() == b"text"
+    with session("9") as connection, pytest.raises(PermissionDenied):
+        connection.fetch("/own/file", found)
+    site.container("web", state="absent", keep_volumes=False)
+    assert left(site) == [[], [], []]

@@ -124,9 +124,10 @@ def test_variables_filters_and_caches(
     strict = inventory.read(strict=True, filters=[fails])
     assert strict.hosts == {}
     assert "filters: exclude: containerd_nonsense.x fails for" in " ".join(strict.errors.split())
-    wrong = inventory.read(filters=[{"include": True, "exclude": True}])
-    assert wrong.hosts == {}
-    assert "must be one of include and exclude" in " ".join(wrong.errors.split())
+    for wrong in ({"include": True, "exclude": True}, "web"):
+        told = inventory.read(filters=[{"include": True}, wrong])
+        assert told.hosts == {}
+        assert "must be one of include and exclude" in " ".join(told.errors.split())
 
     cache = {"cache": True, "cache_plugin": "ansible.builtin.jsonfile", "cache_connection": str(tmp_path / "cache")}
     assert inventory.read(**cache, verbose_output=True).hosts["idle"]["containerd_state"]["Status"] == "created"
@@ -144,9 +145,8 @@ def test_what_others_have_written_is_never_run(site: Site, tmp_path: pathlib.Pat
     witness = tmp_path / "witness"
     evil = "{{ lookup('ansible.builtin.pipe', 'touch " + str(witness) + "') }}"
     label = {"evil": evil}
-    made = foreign(
-        site, label, {NAME: evil, **label}, {NAME: "a b\n", **label}, {NAME: "localhost", **label}, {**_ETCD, **label}, _POD
-    )
+    named = [{NAME: evil}, {NAME: "a b\n"}, {NAME: "localhost"}, _ETCD]
+    made = foreign(site, label, *({**one, **label} for one in named), _POD)
     with made as (nameless, templated, spaced, here, _etcd, _sandbox):
         hosts = {nameless, templated, spaced, here, "kube-system.etcd-1.a.etcd"}
         options = {

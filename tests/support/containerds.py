@@ -44,13 +44,20 @@ class Daemon:
     """One containerd. base holds config, root, state, socket and log; start() and kill() may be called repeatedly.
 
     cri: with the kubelet's interface. collects: False when garbage is to be collected on demand only, for tests whose
-    snapshots nothing refers to. certs: the certs.d of the kubelet's interface.
+    snapshots nothing refers to. certs: the certs.d of the kubelet's interface. pause: the image of its pods.
     """
 
     def __init__(
-        self, version: str, base: pathlib.Path, cri: bool = False, collects: bool = True, certs: t.Optional[pathlib.Path] = None
+        self,
+        version: str,
+        base: pathlib.Path,
+        cri: bool = False,
+        collects: bool = True,
+        certs: t.Optional[pathlib.Path] = None,
+        pause: str = "",
     ) -> None:
-        self.version, self.base, self.cri, self.collects, self.certs = version, base, cri, collects, certs
+        self.version, self.base, self.cri, self.collects = version, base, cri, collects
+        self.certs, self.pause = certs, pause
         self.bin = binaries(version)
         self.root, self.state, self.address = base / "root", base / "state", str(base / "containerd.sock")
         self.log = base / "log"
@@ -89,6 +96,8 @@ disabled_plugins = [{cri}{", ".join(json.dumps(name) for name in snapshotters)}]
             text += '[plugins."io.containerd.gc.v1.scheduler"]\n  mutation_threshold = 0\n  startup_delay = "1h"\n'
         if self.certs:
             text += f'[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "{self.certs}"\n'
+        if self.pause:
+            text += f'[plugins."io.containerd.grpc.v1.cri"]\n  sandbox_image = "{self.pause}"\n  restrict_oom_score_adj = true\n'
         path = self.base / "config.toml"
         path.write_text(text)
         return path
@@ -174,10 +183,11 @@ def running_containerd(
     base: t.Union[str, pathlib.Path] = "",
     collects: bool = True,
     certs: t.Optional[pathlib.Path] = None,
+    pause: str = "",
 ) -> t.Iterator[Daemon]:
     """A daemon for the length of the context, below a temporary directory (or base, which stays)."""
     directory = pathlib.Path(base or tempfile.mkdtemp(prefix=f"fleet-containerd-{version}-"))
-    daemon = Daemon(version, directory, cri, collects, certs)
+    daemon = Daemon(version, directory, cri, collects, certs, pause)
     try:
         yield daemon.start()
     finally:

@@ -28,9 +28,7 @@ _MASKED = (
 def debian_image(base: pathlib.Path, name: str) -> pathlib.Path:
     """An image layout with an image of this name, whose root file system is that of the machines."""
     layout = Layout(base)
-    units = "etc/systemd/system"
-    masks = tar_of([directory("etc"), directory("etc/systemd"), directory(units), *(_mask(units, one) for one in _MASKED)])
-    layers = [_copied(layout, archive()), layout.blob(masks, _LAYER)]
+    layers = [_copied(layout, archive()), layout.blob(masks(), _LAYER)]
     body = {
         "os": "linux",
         "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[os.uname().machine],
@@ -42,8 +40,11 @@ def debian_image(base: pathlib.Path, name: str) -> pathlib.Path:
     return layout.path
 
 
-def _mask(units: str, unit: str) -> t.Any:
-    return symlink(f"{units}/{unit}", "/dev/null")
+def masks() -> bytes:
+    """A layer for images with systemd."""
+    units = "etc/systemd/system"
+    above = [directory("etc"), directory("etc/systemd"), directory(units)]
+    return tar_of([*above, *(symlink(f"{units}/{unit}", "/dev/null") for unit in _MASKED)])
 
 
 def _copied(layout: Layout, tar: pathlib.Path) -> t.Dict[str, t.Any]:

@@ -376,4 +376,4 @@ def host_processes() -> t.Set[str]:
 
 def executions(site: Site) -> t.List[pathlib.Path]:
     """The directories that processes in the containers of a site have while they run."""
-    return [*site.state.glob("*/*/exec-*"), *pathlib.Path("/run/fleet-containerd/exec").glob(f"{site.namespace}/*")]
+    return [*site.state.glob("*/*/exec-*"), *pathlib.Path("/run/fleet-containerd/exec").glob(f"*/{site.namespace}/*")]

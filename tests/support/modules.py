@@ -180,8 +180,11 @@ class Modules:
 def _server(under: t.Sequence[str] = ()) -> subprocess.Popen[bytes]:
     environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     environment.update({name: value for name, value in os.environ.items() if name == DIRECTORY})
-    command = [*under, sys.executable, "-P", str(HERE / "module_server.py")]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment)
+    command = [*under, sys.executable, "-P", str(HERE / "module_server.py"), "ready"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0, env=environment)
+    assert process.stdout
+    assert process.stdout.readline() == b"ready\n", "the server of modules has ended: its standard error tells why"
+    return process
 
 
 @functools.cache

@@ -45,6 +45,7 @@ _KINDS = ("connection", "shell", "become", "inventory", "callback", "vars")
 
 
 _OURS = "fleet.containerd."
+_LIBRARY = _OURS + "containerd_library"
 #: Tasks, and modules, that run so.
 _TASKS = (_OURS, "ansible.builtin.shell", "ansible.builtin.command")
 _MODULES = (_OURS, "ansible.legacy.command")
@@ -90,6 +91,11 @@ class Modules:
         def configure_module(self: t.Any, module_name: str, module_args: t.Any, task_vars: t.Any) -> t.Any:
             if not (ours(self) and module_name.startswith(_MODULES)):
                 return configure(self, module_name=module_name, module_args=module_args, task_vars=task_vars)
+            if module_name == _LIBRARY and module_args.get("module"):
+                # It would run that module in the same process.
+                given = dict(module_args)
+                module_name = _OURS + given.pop("module")
+                module_args = {**given.pop("arguments"), **{key: given[key] for key in given if key.startswith("_")}}
             encoder = action.get_module_encoder("legacy", action.Direction.CONTROLLER_TO_MODULE)
             data = json.dumps({"name": module_name, "arguments": json.dumps({"ANSIBLE_MODULE_ARGS": module_args}, cls=encoder)})
             module = built(

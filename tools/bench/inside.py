@@ -32,7 +32,8 @@ def inside(runs: int) -> t.List[Row]:
         registry.push(layout.path, busybox_image(layout), "busybox", "1")
         (work / "trivial.py").write_text(TRIVIAL)
         here = "{trivial: , vars: {ansible_pipelining: true, ansible_python_interpreter: /usr/bin/python3}}"
-        plays = {"trivial": Play(work, "trivial", here, _TASKS)}
+        # What they are compared with has the same settings, and so the same part of Ansible's own.
+        plays = {"P14": Play(work, "trivial", "trivial:", _TASKS), "P15": Play(work, "local", here, _TASKS)}
         places = {"embedded": {"engine": "embedded", "data_root": f"{base}/ours", "state_root": f"{base}/state"}}
         for version, suite in DAEMONS.items():
             found = stack.enter_context(daemon(suite, base))
@@ -41,11 +42,14 @@ def inside(runs: int) -> t.List[Row]:
         for label, options in places.items():
             plays.update(_plays(work, label, f"{registry.address}/busybox:1", options, stack))
         medians = interleaved({name: play.cost for name, play in plays.items()}, runs)
-    trivial = medians.pop("trivial")
-    goals = {"P14": 1.25, "P15": 1.3}
-    return [
-        Row(name[:3], name[4:], "trivial module", seconds / trivial, goals[name[:3]], runs) for name, seconds in medians.items()
-    ]
+    goals = {"P14": ("trivial module", 1.25), "P15": ("trivial module, local", 1.3)}
+    against = {row: medians.pop(row) for row in goals}
+    result = []
+    for name, seconds in medians.items():
+        row, _space, what = name.partition(" ")
+        other, goal = goals[row]
+        result.append(Row(row, what, other, seconds / against[row], goal, runs))
+    return result
 
 
 def _plays(

@@ -11,7 +11,7 @@ SPEC = {
     'argument_spec': {
         **ENGINE,
         'archive': {'type': 'bool', 'default': False},
-        'container': {'type': 'str', 'required': True},
+        'container': {'type': 'str'},
         'container_path': {'type': 'str', 'required': True},
         'content': {'type': 'raw', 'no_log': True},
         'content_is_b64': {'type': 'bool', 'default': False},
@@ -26,5 +26,6 @@ SPEC = {
         'owner': {'type': 'str', 'aliases': ['owner_id']},
         'path': {'type': 'str'},
         'source': {'type': 'str', 'choices': ['target', 'controller'], 'default': 'target'},
+        'volume': {'type': 'str'},
     },
 }

@@ -24,6 +24,8 @@ _PROCESS = "types.containerd.io/opencontainers/runtime-spec/1/Process"
 _KILL, _RUNNING = 9, 2
 #: In the directory of a process: the container that it is in.
 _CONTAINER = "container"
+#: How the name of the directory begins: somebody waits for the process, or it goes on by itself.
+_AWAITED, _DETACHED = "fleet", "fleet.detached"
 _SECONDS = 60.0
 _TRIES, _PATIENCE = 10, 0.5
 _NAMES = ("stdin", "stdout", "stderr")
@@ -35,7 +37,7 @@ class DaemonExecution(Execution):
     def __init__(self, rpc: Channel, container_id: str, process: t.Mapping[str, t.Any], parent: str, stdin: bool) -> None:
         super().__init__(container_id, bool(process.get("terminal")))
         self._rpc, self._resources, self._stdin_kept = rpc, contextlib.ExitStack(), False
-        self._directory = _new(parent, container_id, Process.of(os.getpid()))
+        self._directory = _new(parent, container_id, _AWAITED)
         self._names = {"container_id": container_id, "exec_id": os.path.basename(self._directory)}
         done = False
         try:
@@ -104,7 +106,7 @@ class DaemonExecution(Execution):
 
 def spawn(rpc: Channel, container_id: str, process: t.Mapping[str, t.Any], parent: str) -> str:
     """Start a process that nobody waits for. The daemon's name for it."""
-    directory = _new(parent, container_id, Process(0, 0))
+    directory = _new(parent, container_id, _DETACHED)
     names, done = {"container_id": container_id, "exec_id": os.path.basename(directory)}, False
     try:
         rpc.call("tasks.v1.Tasks/Exec", {**names, "spec": _spec(process)})
@@ -124,18 +126,20 @@ def sweep(rpc: Channel, parent: str) -> None:
         return
     for name in names:
         directory = os.path.join(parent, name)
-        _fleet, pid, started, _random = name.split("-")
+        kind, pid, started, _random = name.split("-")
+        # One that is being started does not run yet.
         if Process(int(pid), int(started)).alive:
             continue
         container_id = (read_file(os.path.join(directory, _CONTAINER)) or b"").decode()
-        if int(pid) == 0 and _runs(rpc, container_id, name):
+        if kind == _DETACHED and _runs(rpc, container_id, name):
             continue
         forget(rpc, container_id, directory)
 
 
-def _new(parent: str, container_id: str, owner: Process) -> str:
-    """A directory for a process. owner: who waits for it."""
-    directory = os.path.join(parent, f"fleet-{owner.pid}-{owner.started}-{os.urandom(8).hex()}")
+def _new(parent: str, container_id: str, kind: str) -> str:
+    """A directory for a process, with a name that tells who starts it."""
+    owner = Process.of(os.getpid())
+    directory = os.path.join(parent, f"{kind}-{owner.pid}-{owner.started}-{os.urandom(8).hex()}")
     make_dir(directory)
     write_file(os.path.join(directory, _CONTAINER), container_id.encode(), durable=False)
     return directory

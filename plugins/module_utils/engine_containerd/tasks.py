@@ -73,7 +73,7 @@ class TaskProxy:
     ) -> None:
         self._rpc, self._place, self._data_root, self._tidy = rpc, place, data_root, tidy
         self._directory, self._spare = place.container_path, os.path.join(state_root, "exits")
-        self._executions = os.path.join(state_root, "exec", rpc.namespace)
+        self._executions = os.path.join(state_root, "exec", place.part)
         self._supervisors = Supervisors(rpc, place, data_root, state_root, self._files, self.find_runtime)
 
     def _call(self, method: str, container_id: str, timeout: t.Optional[float] = 60.0, **request: t.Any) -> Message:

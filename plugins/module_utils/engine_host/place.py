@@ -95,8 +95,10 @@ class Place:
             resolved = os.path.realpath(address)
             self._owner = f"containerd {resolved}"
             engine = f"containerd-{hashlib.sha256(os.fsencode(resolved)).hexdigest()[:12]}"
-        self._containers = os.path.join(data_root, "containers", engine, namespace)
-        self._locks = os.path.join(data_root, "locks", engine, namespace)
+        #: Where its files are below a directory that engines share.
+        self.part = os.path.join(engine, namespace)
+        self._containers = os.path.join(data_root, "containers", self.part)
+        self._locks = os.path.join(data_root, "locks", self.part)
         self._mend, self._tidy = mend, tidy
         self._held, self._tidied = 0, False
         #: Something could not be removed: the marks stay, and later runs try again.

@@ -33,6 +33,19 @@ def open_inside(root_fd: int, path: str, flags: int) -> int:
     return _Walk(root_fd).open(raw, flags)
 
 
+def open_file_inside(root_fd: int, path: str, flags: int) -> int:
+    """The same for what must be a regular file (else OSError, ENXIO). Nothing else is opened: with a device that alone may set something
+    going on this host.
+    """
+    found = open_inside(root_fd, path, os.O_PATH)
+    try:
+        if not stat.S_ISREG(os.fstat(found).st_mode):
+            raise OSError(errno.ENXIO, "it is not a regular file", path)
+        return os.open(f"/proc/self/fd/{found}", flags | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    finally:
+        os.close(found)
+
+
 class _Walk:
     """Open one name at a time and keep a descriptor of every directory on the way. No joined path is ever looked up."""
 

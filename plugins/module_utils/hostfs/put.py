@@ -11,7 +11,7 @@ import os
 import stat
 import typing as t
 
-from . import syscalls
+from . import syscalls, xattrs
 from .view import Spot, listed
 
 _BLOCK = 1024 * 1024
@@ -20,12 +20,13 @@ _T = t.TypeVar("_T")
 
 
 class Attributes(t.NamedTuple):
-    """Of the new file, as this host has them. mtime: in nanoseconds; None: now."""
+    """Of the new file, as this host has them. mtime: in nanoseconds; None: now. extended: the only ones (xattrs.py); None: as they are."""
 
     uid: int
     gid: int
     mode: int
     mtime: t.Optional[int] = None
+    extended: t.Optional[t.Mapping[str, bytes]] = None
 
 
 def put_file(spot: Spot, blocks: t.Iterable[bytes], attributes: Attributes, key: str, durable: bool) -> None:
@@ -46,6 +47,14 @@ def put_link(spot: Spot, target: str, attributes: Attributes, key: str) -> None:
     with _new(spot, key) as (directory, name):
         _made(directory, lambda: os.symlink(target, name, dir_fd=directory))
         os.chown(name, attributes.uid, attributes.gid, dir_fd=directory, follow_symlinks=False)
+
+
+def put_name(spot: Spot, file: Spot, key: str) -> None:
+    """One more name of a file in place of what is there. OSError unless both are on the same mount."""
+    with _new(spot, key) as (directory, name):
+        # Exactly the file that was looked at, whatever has its name by now.
+        place = f"/proc/self/fd/{file.fd}"
+        _made(directory, lambda: os.link(place, name, dst_dir_fd=directory, follow_symlinks=True))
 
 
 def make_directory(spot: Spot, attributes: Attributes) -> None:
@@ -75,6 +84,8 @@ def give(fd: int, attributes: Attributes) -> None:
     os.chown(path, attributes.uid, attributes.gid)
     # A change of the owner takes some bits away.
     os.chmod(path, attributes.mode)
+    if attributes.extended is not None:
+        xattrs.write(fd, attributes.extended)
     if attributes.mtime is not None:
         os.utime(path, ns=(attributes.mtime, attributes.mtime))
 
@@ -110,7 +121,7 @@ def _new(spot: Spot, key: str) -> t.Iterator[t.Tuple[int, str]]:
     done = False
     try:
         yield directory, name
-        os.rename(name, spot.name, src_dir_fd=directory, dst_dir_fd=directory)
+        _made(directory, lambda: os.rename(name, spot.name, src_dir_fd=directory, dst_dir_fd=directory))
         done = True
     finally:
         if not done:
@@ -119,20 +130,17 @@ def _new(spot: Spot, key: str) -> t.Iterator[t.Tuple[int, str]]:
 
 
 def _made(directory: int, make: t.Callable[[], _T]) -> _T:
-    """Make something in a directory. Where the file system belongs to a container with users of its own, only those can: not even root."""
+    """Make or name something in a directory. Where the file system belongs to a container with users of its own, only those can, and
+    not even root.
+    """
     try:
         return make()
     except OSError as error:
         if error.errno != errno.EOVERFLOW:
             raise
-    found, libc = os.fstat(directory), syscalls.libc()
-    libc.setfsgid(found.st_gid)
-    libc.setfsuid(found.st_uid)
-    try:
+    found = os.fstat(directory)
+    with syscalls.files_as(found.st_uid, found.st_gid):
         return make()
-    finally:
-        libc.setfsuid(0)
-        libc.setfsgid(0)
 
 
 def blocks_of(fd: int, offset: int, size: int) -> t.Iterator[bytes]:

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import functools
@@ -19,12 +20,19 @@ _SYS_OPENAT2 = 437
 #: Each architecture has its own number of this old call. A 32-bit Python on a 64-bit kernel would make another call.
 _SYS_IOPRIO_SET = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282} if sys.maxsize > 2**32 else {}
 _PR_SET_PDEATHSIG = 1
-_CLONE_NEWNS = 0x00020000
+_CLONE_NEWNS, _CLONE_NEWUSER = 0x00020000, 0x10000000
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1
+#: File systems in which a file is not data but a word with the kernel (linux/magic.h): proc, sysfs, cgroup, cgroup2, debugfs, tracefs,
+#: securityfs, bpf, pstore, efivarfs, selinuxfs, smackfs, binfmt_misc, configfs, mqueue, devpts, nsfs, fusectl.
+_KERNEL = {
+    *(0x9FA0, 0x62656572, 0x27E0EB, 0x63677270, 0x64626720, 0x74726163, 0x73636673, 0xCAFE4A11, 0x6165676C, 0xDE5E81E4),
+    *(0xF97CFF8C, 0x43415D53, 0x42494E4D, 0x62656570, 0x19800202, 0x1CD1, 0x6E736673, 0x65735543),
+}
 
 
 #: capabilities(7), for capable().
 CAP_SYS_PTRACE, CAP_SYS_RESOURCE = 19, 24
+_PR_GET_SECUREBITS, _PR_SET_SECUREBITS, _NO_SETUID_FIXUP = 27, 28, 1 << 2
 
 
 @functools.cache
@@ -59,6 +67,11 @@ def umount(target: str, flags: int = UMOUNT_NOFOLLOW) -> None:
     _check(libc().umount2(os.fsencode(target), flags), target)
 
 
+def enter_users(namespace: int) -> None:
+    """setns(2): be in a namespace of users, for a process with one thread. OSError."""
+    _check(libc().setns(namespace, _CLONE_NEWUSER), "setns")
+
+
 def unshare_mounts() -> None:
     """unshare(2): mounts of its own for this thread. Those of others still arrive; its own are seen by nobody else. OSError."""
     _check(libc().unshare(_CLONE_NEWNS), "unshare")
@@ -77,6 +90,21 @@ def end_with_parent(parent: int, number: int) -> None:
         os.kill(os.getpid(), number)
 
 
+@contextlib.contextmanager
+def files_as(uid: int, gid: int) -> t.Iterator[None]:
+    """What this thread makes in the context belongs to them. Its rights stay (securebits of capabilities(7)), if it may have it so."""
+    call = libc()
+    bits = call.prctl(_PR_GET_SECUREBITS, 0, 0, 0, 0)
+    call.prctl(_PR_SET_SECUREBITS, ctypes.c_ulong(bits | _NO_SETUID_FIXUP), 0, 0, 0)
+    old_gid, old_uid = call.setfsgid(gid), call.setfsuid(uid)
+    try:
+        yield
+    finally:
+        call.setfsuid(old_uid)
+        call.setfsgid(old_gid)
+        call.prctl(_PR_SET_SECUREBITS, ctypes.c_ulong(bits), 0, 0, 0)
+
+
 def set_io_priority(value: int) -> None:
     """ioprio_set(2) for this process; 0 is the default. OSError on failure."""
     number = _SYS_IOPRIO_SET.get(os.uname().machine)
@@ -92,11 +120,11 @@ def rename_new(old: str, new: str) -> None:
     _check(call(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), ctypes.c_uint(_RENAME_NOREPLACE)), new)
 
 
-def file_system(fd: int) -> int:
-    """fstatfs(2): the number of the kind of file system that fd is on (linux/magic.h). OSError on failure."""
+def is_of_kernel(fd: int) -> bool:
+    """fstatfs(2): whether fd is on a file system that is an interface of the kernel. OSError on failure."""
     found = ctypes.create_string_buffer(256)
     _check(libc().fstatfs(fd, found), "fstatfs")
-    return int.from_bytes(found.raw[:4], sys.byteorder)
+    return int.from_bytes(found.raw[:4], sys.byteorder) in _KERNEL
 
 
 class _OpenHow(ctypes.Structure):

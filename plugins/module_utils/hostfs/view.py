@@ -20,12 +20,8 @@ from .remove import mount_id
 _LOOK = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 #: The kernel's limit (path_resolution(7)).
 _LINKS = 40
-#: File systems in which a file is not data but a word with the kernel (linux/magic.h): proc, sysfs, cgroup, cgroup2, debugfs, tracefs,
-#: securityfs, bpf, pstore, efivarfs, selinuxfs, smackfs, binfmt_misc, configfs, mqueue, devpts, nsfs, fusectl.
-_KERNEL = {
-    *(0x9FA0, 0x62656572, 0x27E0EB, 0x63677270, 0x64626720, 0x74726163, 0x73636673, 0xCAFE4A11, 0x6165676C, 0xDE5E81E4),
-    *(0xF97CFF8C, 0x43415D53, 0x42494E4D, 0x62656570, 0x19800202, 0x1CD1, 0x6E736673, 0x65735543),
-}
+#: How much is read of a file at once.
+_READ = 4 * 1024 * 1024
 
 
 class Mounted(t.NamedTuple):
@@ -40,10 +36,13 @@ class Mounted(t.NamedTuple):
 
 
 class Node(t.NamedTuple):
-    """A directory. path: the real one in the view. readonly: nothing can be changed in it. problem: as of Mounted."""
+    """A directory. path: the real one in the view. mount: its mount's id. readonly: nothing can be changed in it. problem: as of
+    Mounted.
+    """
 
     fd: int
     path: str
+    mount: str
     readonly: bool
     problem: str = ""
 
@@ -51,7 +50,8 @@ class Node(t.NamedTuple):
 class Spot(t.NamedTuple):
     """A name in a directory, or a directory that has none here (the root). fd, found: of what is there; -1 and None without.
 
-    path: the real one in the view. mounted: something is mounted there, so it cannot be replaced. readonly: nothing there can be changed.
+    path: the real one in the view. mount: the id of its mount. mounted: something is mounted there, so it cannot be replaced. readonly:
+    nothing there can be changed.
     """
 
     directory: t.Optional[Node]
@@ -59,6 +59,7 @@ class Spot(t.NamedTuple):
     path: str
     fd: int
     found: t.Optional[os.stat_result]
+    mount: str
     mounted: bool
     readonly: bool
     problem: str = ""
@@ -71,7 +72,7 @@ class Spot(t.NamedTuple):
     @property
     def node(self) -> Node:
         """A directory that is there."""
-        return Node(self.fd, self.path, self.readonly, self.problem)
+        return Node(self.fd, self.path, self.mount, self.readonly, self.problem)
 
     def close(self) -> None:
         if self.fd >= 0:
@@ -86,7 +87,7 @@ class Spot(t.NamedTuple):
         if self.problem:
             raise FailedPrecondition(f"{printable(self.path, 200)} {self.problem}")
         fd = self.fd if self.fd >= 0 else self.directory.fd if self.directory else -1
-        if fd >= 0 and not stat.S_ISLNK(self.kind) and syscalls.file_system(fd) in _KERNEL:
+        if fd >= 0 and not stat.S_ISLNK(self.kind) and syscalls.is_of_kernel(fd):
             raise FailedPrecondition(
                 f"{printable(self.path, 200)} is in a file system of the kernel, which has no data to be copied"
             )
@@ -95,7 +96,8 @@ class Spot(t.NamedTuple):
 class View:
     """The files below root_fd. mounts: by their real paths in it. readonly: whether the root is; None: as it is mounted.
 
-    links: whether links are followed on the way.
+    links: whether links are followed on the way. refused: from the id of a mount below the root to why nothing of it may be looked at;
+    empty for others.
     """
 
     def __init__(
@@ -104,9 +106,17 @@ class View:
         mounts: t.Optional[t.Mapping[str, Mounted]] = None,
         readonly: t.Optional[bool] = None,
         links: bool = True,
+        refused: t.Callable[[str], str] = lambda _mount: "",
     ) -> None:
         self.root, self.mounts, self.links = root_fd, dict(mounts or {}), links
+        self._refused, self._mount = refused, mount_id(root_fd)
         self._readonly = _readonly(root_fd) if readonly is None else readonly
+
+    def _check_mount(self, mount: str, path: str) -> None:
+        """Before anything is asked of a file system."""
+        problem = self._refused(mount)
+        if problem:
+            raise FailedPrecondition(f"{printable(path, 200)} {problem}")
 
     @contextlib.contextmanager
     def find(self, path: str, follow: bool = False) -> t.Iterator[Spot]:
@@ -118,7 +128,7 @@ class View:
             walk.close()
 
     def top(self) -> Node:
-        return Node(os.dup(self.root), "/", self._readonly)
+        return Node(os.dup(self.root), "/", self._mount, self._readonly)
 
     def at(self, node: Node, name: str) -> Spot:
         """A name in a directory. The spot has to be closed."""
@@ -126,15 +136,32 @@ class View:
         mounted = self.mounts.get(path)
         if mounted:
             fd = os.dup(mounted.fd)
-            return Spot(node, name, path, fd, os.fstat(fd), True, mounted.readonly or _readonly(fd), mounted.problem)
+            readonly = mounted.readonly or _readonly(fd)
+            return Spot(node, name, path, fd, os.fstat(fd), mount_id(fd), True, readonly, mounted.problem)
         if node.problem:
             raise FailedPrecondition(f"{printable(path, 200)} {node.problem}")
         try:
             fd = os.open(name, _LOOK, dir_fd=node.fd)
         except FileNotFoundError:
-            return Spot(node, name, path, -1, None, False, node.readonly)
-        other = mount_id(fd) != mount_id(node.fd)
-        return Spot(node, name, path, fd, os.fstat(fd), other, _readonly(fd) if other else node.readonly)
+            return Spot(node, name, path, -1, None, node.mount, False, node.readonly)
+        try:
+            mount = mount_id(fd)
+            if mount != node.mount:
+                self._check_mount(mount, path)
+                return Spot(node, name, path, fd, os.fstat(fd), mount, True, _readonly(fd))
+            return Spot(node, name, path, fd, os.fstat(fd), mount, False, node.readonly)
+        except (OSError, FailedPrecondition):
+            os.close(fd)
+            raise
+
+    def read(self, path: str, limit: int = _READ) -> bytes:
+        """The beginning of a regular file; empty without one."""
+        with contextlib.suppress(OSError, FailedPrecondition), self.find(path, follow=True) as spot:
+            spot.check_data()
+            if stat.S_ISREG(spot.kind):
+                with open(spot.open(os.O_RDONLY), "rb") as stream:
+                    return stream.read(limit)
+        return b""
 
     def names(self, node: Node) -> t.List[str]:
         """Those in a directory, sorted, without what cannot be seen."""
@@ -185,7 +212,7 @@ class _Walk:
             else:
                 self._enter(spot)
         node = self._way.pop()
-        self._spot = Spot(None, "", node.path, node.fd, os.fstat(node.fd), True, node.readonly, node.problem)
+        self._spot = Spot(None, "", node.path, node.fd, os.fstat(node.fd), node.mount, True, node.readonly, node.problem)
         return self._spot
 
     def _followed(self, spot: Spot) -> t.List[str]:

@@ -23,8 +23,10 @@ import types
 import typing as t
 import zlib
 
-_DIRECTORY = "/var/cache/fleet-containerd"
-_PACKAGE = __name__.rpartition(".module_utils.")[0] + ".module_utils."
+DIRECTORY = "/var/cache/fleet-containerd"
+_PACKAGE = __name__.rpartition(".module_utils.")[0] + "."
+#: The zip file that this module comes from; empty outside of a task.
+ARCHIVE: str = getattr(globals().get("__loader__"), "archive", "")
 _END_OF_DIRECTORY, _ENTRY = b"PK\5\6", b"PK\1\2"
 #: Of a file: the checksum of all that follows, and the length of the index, which comes first in that.
 HEAD = struct.Struct("<II")
@@ -58,22 +60,29 @@ def checksums(archive: str, folder: str) -> t.List[bytes]:
 
 
 class Cache:
-    """A finder for sys.meta_path, and a loader. It does nothing unless this module itself comes from a zip file."""
+    """A finder for sys.meta_path, and a loader. It does nothing unless this module itself comes from a zip file.
 
-    def __init__(self) -> None:
-        self._loader: t.Any = globals().get("__loader__")
+    library: all code of the collection comes from this zip file in DIRECTORY, whose name is unique to its content.
+    """
+
+    def __init__(self, library: str = "") -> None:
+        self._archive = library or ARCHIVE
         self._path = ""
         self._code: Index = {}
         # Of the file; code is read out of it only when it is imported.
         self._data = memoryview(b"")
         self._found: t.Dict[str, types.CodeType] = {}
-        archive = getattr(self._loader, "archive", "")
-        sums = checksums(archive, _PACKAGE.partition(".plugins.")[0].replace(".", "/")) if archive and os.geteuid() == 0 else []
-        if not sums:
+        if not self._archive or os.geteuid() != 0:
             return
-        key = hashlib.sha256(importlib.util.MAGIC_NUMBER + b"".join(sums)).hexdigest()
-        self._path = os.path.join(_DIRECTORY, key)
-        self._load()
+        sums = [library.encode()] if library else checksums(self._archive, _PACKAGE.partition(".plugins.")[0].replace(".", "/"))
+        if sums:
+            self._path = os.path.join(DIRECTORY, hashlib.sha256(importlib.util.MAGIC_NUMBER + b"".join(sums)).hexdigest())
+            self._load()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no code is kept."""
+        return not self._code
 
     def _load(self) -> None:
         try:
@@ -117,7 +126,7 @@ class Cache:
         spec = importlib.machinery.ModuleSpec(name, t.cast(t.Any, self), is_package=package)
         if package:
             # Code that is not kept yet comes from the zip file.
-            spec.submodule_search_locations = [os.path.join(self._loader.archive, *name.split("."))]
+            spec.submodule_search_locations = [os.path.join(self._archive, *name.split("."))]
         return spec
 
     def create_module(self, spec: t.Any) -> None:
@@ -137,7 +146,7 @@ class Cache:
         """Sources for libexec/install.py."""
         import zipimport
 
-        place = os.path.join(self._loader.archive, *name.split(".")[:-1])
+        place = os.path.join(self._archive, *name.split(".")[:-1])
         return zipimport.zipimporter(place).get_source(name)
 
     def save(self) -> None:

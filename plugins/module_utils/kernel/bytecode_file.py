@@ -26,10 +26,15 @@ def write(path: str, kept: t.Mapping[str, t.Tuple[bool, bytes]], names: t.Iterab
         loader: t.Any = getattr(module, "__loader__", None)
         with contextlib.suppress(ImportError, AttributeError):
             code[name] = (hasattr(module, "__path__"), marshal.dumps(loader.get_code(name)))
+    keep(path, _file(code))
+
+
+def keep(path: str, data: bytes) -> None:
+    """Write a file into the directory of what targets keep, and remove the oldest ones there. Without room or rights there is none."""
     with contextlib.suppress(EngineError, OSError):
         directory = os.path.dirname(path)
         make_dir(directory)
-        write_file(path, _file(code))
+        write_file(path, data)
         found = sorted(os.listdir(directory), key=lambda one: os.lstat(os.path.join(directory, one)).st_mtime)
         for name in found[:-_MOST_FILES]:
             os.unlink(os.path.join(directory, name))

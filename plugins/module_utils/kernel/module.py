@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import os
@@ -15,7 +16,7 @@ import typing as t
 from ansible.module_utils.basic import AnsibleModule, env_fallback
 
 from ..errors import EngineError, MissingLibrary, from_os_error, printable
-from .bytecode import Cache
+from .bytecode import ARCHIVE, Cache
 from .converge import Facts, Resource, converge
 from .interrupt import Interrupted, interruptible
 
@@ -29,6 +30,8 @@ _INTERPRETERS = ("/usr/bin/python3", "/usr/libexec/platform-python", "/usr/bin/p
 _PASSWORD = r"(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s:]*:([^/?#\s]+)@|[^/?#@\s:]+:([^/?#@\s]+)@[^/?#@\s:]+:[0-9]+/?\Z)"
 #: The pauses between the tries to write the result.
 _PAUSES = (0.01, 0.1, 0.0)
+#: Has the exit status when the module has ended.
+_status: t.List[int] = []
 
 
 def _passwords(params: t.Mapping[str, t.Any]) -> t.Iterator[str]:
@@ -73,15 +76,18 @@ class _Module(AnsibleModule):
 def _module(spec: t.Mapping[str, t.Any], secrets: t.Optional[Secrets] = None) -> AnsibleModule:
     # Do not use the caller's umask: only the owner may change our files, and we must be able to read them again.
     os.umask(0o022)
+    if ARCHIVE:
+        # Before others, so that it runs after them.
+        atexit.register(_leave)
     return _Module(spec, secrets)
 
 
 def _respawn(error: BaseException) -> None:
     """If another interpreter of the host has the missing library, start again with that one; then this does not return."""
     if isinstance(error, MissingLibrary):
-        from ansible.module_utils.common import respawn
+        from .library import respawn
 
-        known: t.Any = respawn
+        known = respawn()
         interpreter = None if known.has_respawned() else known.probe_interpreters_for_module(_INTERPRETERS, error.library)
         if interpreter:
             known.respawn_module(interpreter)
@@ -113,11 +119,21 @@ def _told(function: t.Callable[..., None]) -> t.Callable[..., None]:
             function(*arguments, **more)
         except OSError as error:
             _cannot_tell(error)
-        except SystemExit:
+        except SystemExit as ended:
             _flush()
+            _status.append(ended.code if isinstance(ended.code, int) else 1)
             raise
 
     return run_and_tell
+
+
+def _leave() -> None:
+    """The last that a task does: Python would free everything it has imported, object by object, for a tenth of the time of a task."""
+    if _status:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+        os._exit(_status[0])
 
 
 def _flush() -> None:

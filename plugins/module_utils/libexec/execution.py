@@ -8,7 +8,6 @@ memory for long: health checks of a supervisor, which stays for months, go anoth
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import select
@@ -63,11 +62,16 @@ class Execution:
         end_session(self.pid, self._container_id)
 
     def close_stdin(self) -> None:
-        """It reads the end of its input, once it has read all. Whoever sits at a terminal types that."""
+        """It reads the end of its input, once it has read all. Whoever sits at a terminal types that: BlockingIOError without room."""
         if self.stdin >= 0:
             if self._terminal:
-                with contextlib.suppress(OSError):
+                try:
                     os.write(self.stdin, _EOT)
+                except BlockingIOError:
+                    raise
+                except OSError:
+                    # Nobody reads it any more.
+                    pass
             os.close(self.stdin)
             self.stdin = -1
 
@@ -115,9 +119,10 @@ class RuntimeExecution(Execution):
         super().__init__(container_id, bool(process.get("terminal")))
         self._keeper, (self._directory, _name) = 0, _new(parent)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours, stdio = streams(stdin, self._terminal)
-        self.stdin, self.stdout, self.stderr = ours
+        stdio: t.List[int] = []
         try:
+            ours, stdio = streams(stdin, self._terminal)
+            self.stdin, self.stdout, self.stderr = ours
             belong(f"/proc/{init}/root", *(fd for fd, own in zip(stdio, ours) if own >= 0))
             self._keeper = os.fork()
             if not self._keeper:
@@ -141,7 +146,7 @@ class RuntimeExecution(Execution):
         poller.register(self._socket, select.POLLIN)
         if not poller.poll(_START_SECONDS * 1000):
             raise Unavailable(f"the runtime has not started the process within {_START_SECONDS:g} s")
-        answer, fds, _flags, _address = socket.recv_fds(self._socket, _LIMIT, 1)
+        answer, fds, _flags, _address = socket.recv_fds(self._socket, _LIMIT, 1, socket.MSG_CMSG_CLOEXEC)
         if fds:
             self.stdout, self.stdin = fds[0], os.dup(fds[0])
             os.set_blocking(self.stdout, False)
@@ -153,7 +158,9 @@ class RuntimeExecution(Execution):
     def status(self) -> int:
         if self._status < 0:
             answer = self._socket.recv(_LIMIT)
-            # A keeper that was killed says nothing.
+            if not answer:
+                # The keeper was killed.
+                self.kill()
             self._status = int(answer or b"255")
         return self._status
 
@@ -175,18 +182,25 @@ class _Keeper:
 
     def run(self, runtime: t.Sequence[str], process: t.Mapping[str, t.Any], stdio: t.Sequence[int]) -> None:
         leave(self._talk.fileno(), *stdio)
+        # As the runtime is to begin, where no signal is ignored; and nothing but the end of who started us ends us.
+        start_to_stay()
         for number in _IGNORED:
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, lambda _number, _frame: None)
         libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         description = _described(process)
+        os.set_inheritable(description, True)
         command = [*_command(runtime, self._log, description), "--pid-file", self._pid_file]
         masters = []
-        if process.get("terminal"):
-            from .console import receive
+        try:
+            if process.get("terminal"):
+                from .console import receive
 
-            masters = [receive(self._directory, lambda more: self._spawn([*command, *more, self._id], stdio))]
-        else:
-            self._spawn([*command, self._id], stdio)
+                masters = [receive(self._directory, lambda more: self._spawn([*command, *more, self._id], stdio))]
+            else:
+                self._spawn([*command, self._id], stdio)
+        except OSError as error:
+            self._say(f"failed {command[0]} cannot be run: {error.strerror}")
+            return
         for fd in (*stdio, description):
             os.close(fd)
         status, pid = self._wait(), _number(self._pid_file)
@@ -201,17 +215,10 @@ class _Keeper:
         remove_tree(self._directory)
 
     def _spawn(self, command: t.List[str], stdio: t.Sequence[int]) -> None:
-        self._runtime = os.fork()
-        if not self._runtime:
-            try:
-                _fresh()
-                copies = [os.dup(fd) for fd in stdio]
-                for number, fd in enumerate(copies):
-                    os.dup2(fd, number)
-                os.chdir("/")
-                os.execve(command[0], command, ENVIRONMENT)
-            finally:
-                os._exit(127)
+        stdin, stdout, stderr = stdio
+        # With cwd it does not use posix_spawn: in what that starts, signals of glibc's own are ignored.
+        how: t.Dict[str, t.Any] = {"cwd": "/", "env": ENVIRONMENT, "close_fds": False}
+        self._runtime = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, **how).pid
 
     def _wait(self) -> int:
         """The exit status of the runtime. A runtime that is killed on its way could leave the process that it was about to start."""
@@ -234,6 +241,10 @@ class _Keeper:
         poller.register(self._talk, select.POLLIN)
         if ended not in [fd for fd, _event in poller.poll()]:
             end_session(pid, self._id)
+            poller.unregister(self._talk)
+            if not poller.poll(_RUNTIME_SECONDS * 1000):
+                # It is frozen, or waits for a disk, and ends when it can.
+                return
         status = os.waitpid(pid, 0)[1]
         self._say(str(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)))
 
@@ -282,7 +293,6 @@ def _described(process: t.Mapping[str, t.Any]) -> int:
     """An open file with a process. Never one on a disk: variables of its environment may be secret."""
     fd = os.memfd_create("process")
     os.write(fd, json.dumps(process).encode())
-    os.set_inheritable(fd, True)
     return fd
 
 

@@ -58,14 +58,9 @@ def put(pid: int, bundle: str, directory: str) -> None:
 
 def _make(place: int, name: str) -> int:
     """Open a new file. Where the container has users of its own, only those can make one in its tmpfs: not even root of the host."""
-    found, libc = os.fstat(place), syscalls.libc()
-    libc.setfsgid(found.st_gid)
-    libc.setfsuid(found.st_uid)
-    try:
+    found = os.fstat(place)
+    with syscalls.files_as(found.st_uid, found.st_gid):
         return os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=place)
-    finally:
-        libc.setfsuid(0)
-        libc.setfsgid(0)
 
 
 def _is_tmpfs(fd: int, pid: int) -> bool:

@@ -10,45 +10,37 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import struct
 import typing as t
 
 from ..errors import AlreadyExists, NotFound, from_os_error
 from ..hostfs import syscalls
 from ..hostfs.atomic import closing
-from ..hostfs.remove import remove_tree
+from ..hostfs.xattrs import CAPABILITY, for_root, root_of
 from . import rootfs
 
 if t.TYPE_CHECKING:
-    from ..engine.api import Engine, Snapshotter
+    from ..engine.api import Snapshotter
     from ..runtime_spec.user_namespace import Mapping
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_CAPABILITY = "security.capability"
-#: Revisions of capabilities of files (capabilities(7)); the third one names who is root in the namespace where they are in effect.
-_SECOND, _THIRD, _REVISION = 0x02000000, 0x03000000, 0xFF000000
 
 
-def mapped(engine: Engine, store: Snapshotter, parent: str, mapping: Mapping) -> str:
-    """The name of the snapshot, which is made if it is not there. Call it with a lease (engine.lease), which keeps it."""
+def mapped(store: Snapshotter, parent: str, mapping: Mapping) -> str:
+    """The name of the snapshot, which is made if it is not there. Call it with a lease (Engine.lease), which keeps it."""
     name = f"{parent} for the users {mapping.uid}:{mapping.gid}:{mapping.size}"
     try:
         return store.stat(name).name
     except NotFound:
         pass
-    # The directory of no container, which goes as that of a container does when this is killed.
     key = f"users-{os.urandom(8).hex()}"
     try:
         mounts = store.prepare(key, parent)
-        directory = engine.container_dir(key)
         try:
-            with rootfs.opened(mounts, directory) as root:
+            with rootfs.opened(mounts) as root:
                 map_owners(root, mapping)
                 syscalls.syncfs(root)
         except OSError as error:
             raise from_os_error(error, "giving the files of the image their owners for userns_mode") from error
-        finally:
-            remove_tree(directory)
         store.commit(name, key)
     except AlreadyExists:
         # Another process was faster.
@@ -94,20 +86,12 @@ def _map(name: str, fd: int, path: str, mapping: Mapping) -> bool:
         os.chmod(name, stat.S_IMODE(found.st_mode), dir_fd=fd)
     if capability:
         with closing(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=fd)) as file:
-            os.setxattr(file, _CAPABILITY, for_root(capability, mapping.uid))
+            os.setxattr(file, CAPABILITY, capability if root_of(capability) else for_root(capability, mapping.uid))
     return stat.S_ISDIR(found.st_mode)
 
 
 def _capability(name: str, fd: int) -> bytes:
     try:
-        return os.getxattr(f"/proc/self/fd/{fd}/{name}", _CAPABILITY, follow_symlinks=False)
+        return os.getxattr(f"/proc/self/fd/{fd}/{name}", CAPABILITY, follow_symlinks=False)
     except OSError:
         return b""
-
-
-def for_root(capability: bytes, root: int) -> bytes:
-    """Capabilities of a file (struct vfs_cap_data) for a namespace whose root is this user of the host."""
-    magic = struct.unpack_from("<I", capability)[0] if len(capability) == 20 else 0
-    if magic & _REVISION != _SECOND:
-        return capability
-    return struct.pack("<I", magic & ~_REVISION | _THIRD) + capability[4:] + struct.pack("<I", root)

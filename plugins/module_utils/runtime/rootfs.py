@@ -4,61 +4,62 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-import tempfile
+import threading
 import typing as t
 
 from ..engine.models import Mount
-from ..errors import FailedPrecondition, InvalidArgument, from_os_error
+from ..errors import EngineError, FailedPrecondition, InvalidArgument, from_os_error
 from ..hostfs import mounts as host_mounts
 from ..hostfs import syscalls
-from ..hostfs.atomic import closing, make_dir
 from ..hostfs.inside import open_inside
 from ..runtime_spec.volumes import Volume
 
 _SPECIAL = ("dev", "proc", "sys")
+#: Where a thread mounts what only it sees: a directory of every host.
+_PLACE = "/proc"
 
 
-def opened(mounts: t.Sequence[Mount], directory: str) -> t.ContextManager[int]:
-    """A descriptor of the root directory of a mounted snapshot.
+@contextlib.contextmanager
+def opened(mounts: t.Sequence[Mount]) -> t.Iterator[int]:
+    """A descriptor of the root directory of a mounted snapshot. EngineError.
 
-    The mount is detached at once: it lives as long as the descriptor, and nothing remains when we are killed.
+    It needs no directory, nobody else ever sees the mount, and it lives as long as the descriptor, however we end: a thread mounts it in
+    a mount namespace that only this thread has.
     """
-    make_dir(directory)
-    point = os.path.join(directory, f".look-{os.urandom(8).hex()}")
+    found: t.List[t.Union[int, EngineError]] = []
+    thread = threading.Thread(target=lambda: found.append(_mounted_apart(mounts)))
+    thread.start()
     try:
-        os.mkdir(point, 0o700)
-        try:
-            with host_mounts.mounted(mounts, point):
-                return closing(os.open(point, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-        finally:
-            os.rmdir(point)
-    except OSError as error:
-        raise from_os_error(error, f"looking into the root file system at {point}") from error
+        thread.join()
+        root = found[0]
+        if isinstance(root, EngineError):
+            raise root
+        yield root
+    finally:
+        # An interruption may have come before the thread had done it.
+        thread.join()
+        for one in found:
+            if isinstance(one, int):
+                os.close(one)
 
 
-def apart(mounts: t.Sequence[Mount]) -> t.ContextManager[int]:
-    """The same without a directory for it, and without a moment at which anybody could see the mount, however we end: a thread mounts it
-    where only that thread sees it.
-    """
-    import concurrent.futures
-
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        return closing(pool.submit(_mounted_apart, mounts).result())
-
-
-def _mounted_apart(mounts: t.Sequence[Mount]) -> int:
-    place = "/"
+def _mounted_apart(mounts: t.Sequence[Mount]) -> t.Union[int, EngineError]:
     try:
         syscalls.unshare_mounts()
-        # Any directory of this host does. What is mounted is found by its descriptor.
-        place = tempfile.gettempdir()
         for entry in mounts:
-            host_mounts.mount(entry.type, entry.source, place, entry.options)
-        return os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            host_mounts.mount(entry.type, entry.source, _PLACE, entry.options)
+        root = os.open(_PLACE, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        # The namespace of a thread may end a moment after the thread: by then, a start may have mounted the same files.
+        for _entry in mounts:
+            syscalls.umount(_PLACE, syscalls.MNT_DETACH)
+        return root
+    except EngineError as error:
+        return error
     except OSError as error:
-        raise from_os_error(error, f"mounting the root file system on {place}, where only this task sees it") from error
+        return from_os_error(error, "looking into the root file system")
 
 
 def check_rootfs(root_fd: int) -> None:

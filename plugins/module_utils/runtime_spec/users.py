@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import os
-import stat
 import typing as t
 
 from ..errors import InvalidArgument, from_os_error, printable
-from ..hostfs.inside import open_inside
+from ..hostfs.inside import open_file_inside
 
 _FILE_LIMIT = 4 * 1024 * 1024
 _ID_LIMIT = 2**31
@@ -27,12 +26,10 @@ class User(t.NamedTuple):
 def read_inside(root_fd: int, path: str, limit: int = _FILE_LIMIT) -> bytes:
     """Read a regular file of a root file system, with links resolved inside it; empty without one. It never blocks on a fifo."""
     try:
-        fd = open_inside(root_fd, path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        fd = open_file_inside(root_fd, path, os.O_RDONLY)
     except OSError:
         return b""
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return b""
         data = b""
         while len(data) < limit:
             block = os.read(fd, limit - len(data))
@@ -67,12 +64,16 @@ def _number(text: str, what: str, option: str) -> t.Optional[int]:
     return int(text)
 
 
-def resolve_user(root_fd: int, text: str, option: str = "user") -> User:
+#: How a file of a root file system is read, by its path.
+Read = t.Callable[[int, str], bytes]
+
+
+def resolve_user(root_fd: int, text: str, option: str = "user", read: Read = read_inside) -> User:
     """user[:group] in the root file system at root_fd. InvalidArgument names option and value."""
     if not text:
         text = "0"
     name, _colon, group = text.partition(":")
-    passwd = list(_lines(read_inside(root_fd, "etc/passwd"), 4))
+    passwd = list(_lines(read(root_fd, "etc/passwd"), 4))
     uid, gid, home = _number(name, "user id", option), 0, ""
     for entry in passwd:
         if (entry[0] == name if uid is None else _id(entry[2]) == uid) and _id(entry[2]) >= 0:
@@ -80,7 +81,7 @@ def resolve_user(root_fd: int, text: str, option: str = "user") -> User:
             break
     if uid is None:
         raise InvalidArgument(f"{option}: the image has no user {printable(name, 80)!r} in its /etc/passwd")
-    groups = list(_lines(read_inside(root_fd, "etc/group"), 3))
+    groups = list(_lines(read(root_fd, "etc/group"), 3))
     if group:
         number = _number(group, "group id", option)
         for entry in groups:
@@ -93,7 +94,7 @@ def resolve_user(root_fd: int, text: str, option: str = "user") -> User:
     return User(uid, gid, tuple(sorted(members | {gid})), home)
 
 
-def resolve_groups(root_fd: int, texts: t.Iterable[str], option: str = "groups") -> t.List[int]:
+def resolve_groups(root_fd: int, texts: t.Iterable[str], option: str = "groups", read: Read = read_inside) -> t.List[int]:
     """The ids of groups, by name or number, in the root file system at root_fd. InvalidArgument names option and value."""
     by_name: t.Optional[t.Dict[str, int]] = None
     found = []
@@ -101,7 +102,7 @@ def resolve_groups(root_fd: int, texts: t.Iterable[str], option: str = "groups")
         number = _number(text, "group id", option)
         if number is None:
             if by_name is None:
-                lines = list(_lines(read_inside(root_fd, "etc/group"), 3))
+                lines = list(_lines(read(root_fd, "etc/group"), 3))
                 by_name = {entry[0]: _id(entry[2]) for entry in reversed(lines)}
             number = by_name.get(text, -1)
         if number < 0:

@@ -13,6 +13,7 @@ import os
 import socket
 import typing as t
 
+from ..engine.models import Mount
 from ..errors import EngineError, InvalidArgument, NotFound, printable
 from ..hostfs.atomic import make_dir
 from ..hostfs.mounts import mount, mount_points, unmount
@@ -77,17 +78,26 @@ class Driver(t.NamedTuple):
         if self.kind and local and not os.path.exists(self.device):
             raise NotFound(f"the device {self.device} of the volume {name} is not there on the target: create it first")
 
+    def waits(self, data: str) -> bool:
+        """Whether it has to be mounted, and is not."""
+        if not self.mounted:
+            return False
+        point = os.readlink(data)
+        return point not in mount_points(point)
+
+    def to_mount(self) -> Mount:
+        """NotFound for the address of a server."""
+        return Mount(self.kind, self.device, tuple(map(_resolved, self.options)))
+
     def ready(self, name: str, data: str) -> None:
         """Mount it, if it has to be, and is not."""
         self.check(name)
-        if not self.mounted:
+        if not self.waits(data):
             return
-        point = os.readlink(data)
-        if point in mount_points(point):
-            return
+        point, one = os.readlink(data), self.to_mount()
         make_dir(point)
         try:
-            mount(self.kind, self.device, point, map(_resolved, self.options))
+            mount(one.type, one.source, point, one.options)
         except EngineError as error:
             raise type(error)(f"the volume {name}: {error}") from error
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 import os
 import pathlib
 import stat
+import struct
 import typing as t
 
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult, task
 from ansible_collections.fleet.containerd.tests.support.images import Entry, directory, symlink, tar_of
 from ansible_collections.fleet.containerd.tests.support.stories.sites import AnySite
 
+_NONE = 2**32 - 1
 #: What an image of these stories has.
 FILES = [
     directory("etc"),
@@ -105,6 +107,10 @@ def files(copies: Copies) -> None:
     changed = copies.converge(copies.copy("/etc/settings", path=str(source), owner="root", group="0", mode="u+x,o="))
     assert (changed.value("diff")["before"], changed.value("diff")["after"]) == ("one\n", "two\n")
     assert shown(copies.back("/etc/settings")) == "-rwxr----- 0:0"
+    source.write_bytes(b"a \x1b[31mred\x9b\xc2\x9b\r\n\tline\n")
+    red = copies.converge(copies.copy("/etc/red", path=str(source)))
+    assert red.value("diff")["after"] == "a \\x1b[31mred\\x9b\\x9b\r\n\tline\n"
+    source.write_bytes(b"two\n")
     only = copies.converge(copies.copy("/etc/settings", path=str(source), owner="33", group="www", mode=0o600))
     assert only.actions == [f"copy {source} to web:/etc/settings (owner, group or mode)"]
     states = [only.value("diff")[side]["web:/etc/settings"] for side in ("before", "after")]
@@ -142,6 +148,14 @@ def forced(copies: Copies) -> None:
     kept = copies.copy("/etc/old", path=source, force=False)
     assert not copies.site.play(kept).last.changed
     assert not copies.site.play(copies.copy("/data", path=source, force=False)).last.changed
+    tree = copies.copy("/data", path=str(copies.host), force=False, directory_mode="0700")
+    assert copies.converge(tree).value("files") == 1
+    assert shown(copies.back("/data")) == "drwxr-x--- 1000:2000"
+    # Another name of a file that is kept as it is, is a file of its own.
+    copies.file("tree/old", b"new")
+    os.link(copies.host / "tree/old", copies.host / "tree/other")
+    assert copies.converge(copies.copy("/etc", path=str(copies.host / "tree"), force=False, archive=True)).value("files") == 1
+    assert copies.back("/etc/other").read_bytes() == b"new"
     assert copies.back("/etc/old").read_bytes() == b"old\n"
     copies.converge(copies.copy("/etc/new", path=source, force=False))
     again = copies.copy("/etc/new", path=source, force=True)
@@ -194,7 +208,9 @@ def trees(copies: Copies) -> None:
     made = copies.converge(into)
     assert made.actions == [f"copy {top} to web:/out/tree (7 files and directories)"]
     assert made.value("files") == 7
-    assert made.value("warnings") == [f"these are no files, directories or links, and are not copied: {top}/fifo"]
+    (said,) = made.value("warnings")
+    assert said.startswith("these are not copied (they are no files, directories or links, or on a file system of the kernel")
+    assert said.endswith(f"): {top}/fifo")
     assert sorted(made.value("diff")["after"])[:2] == ["web:/out/tree", "web:/out/tree/a"]
     back = copies.host / "copy"
     out = copies.copy("/out/tree", path=str(back), direction="from", archive=True)
@@ -245,6 +261,129 @@ def out_of_it(copies: Copies) -> None:
     followed = copies.site.play(copies.copy("/data/up", path=str(link), direction="from", follow=True)).last
     # It took the place of the link, and did not go through it.
     assert (followed.value("container_path"), link.is_symlink(), link.read_bytes()) == ("/etc/old", False, b"old\n")
+
+
+#: Of CAP_NET_RAW (capabilities(7)), and an access control list (linux/posix_acl_xattr.h) with rights of the user and the group 7.
+CAPABLE = struct.pack("<IIIII", 0x02000001, 1 << 13, 0, 0, 0)
+ACL = struct.pack("<I" + 6 * "HHI", 2, 1, 6, _NONE, 2, 4, 7, 4, 4, _NONE, 8, 6, 7, 16, 6, _NONE, 32, 0, _NONE)
+
+
+def kept(path: pathlib.Path) -> t.Dict[str, bytes]:
+    """The extended attributes of a file."""
+    return {name: os.getxattr(path, name) for name in os.listxattr(path) if not name.startswith("trusted.")}
+
+
+def archives(copies: Copies) -> None:
+    """Owners, times, extended attributes and hard links, into a container and out of it; what is changed there is put right."""
+    top, back = copies.host / "tree", copies.host / "back"
+    for name in ("a", "ping", "listed", "sub/z"):
+        copies.file(f"tree/{name}", name.encode(), 0o4711)
+        os.chown(top / name, 5, 6)
+        os.utime(top / name, (1, 1_600_000_000))
+    (top / "a").chmod(0o4711)
+    os.link(top / "a", top / "b")
+    os.link(top / "a", top / "sub/c")
+    os.setxattr(top / "ping", "security.capability", CAPABLE)
+    os.setxattr(top / "listed", "system.posix_acl_access", ACL)
+    for path in (top, top / "sub", top / "a"):
+        os.setxattr(path, "user.note", b"from \0 here")
+    os.setxattr(top / "a", "trusted.overlay.opaque", b"y")
+    into = copies.copy("/out/tree", path=str(top), archive=True)
+    assert copies.converge(into).value("files") == 8
+    out = copies.copy("/out/tree", path=str(back), direction="from", archive=True)
+
+    def same() -> None:
+        assert [copies.site.play(out, check=check).last.changed for check in (True, False, False)] == [True, True, False]
+        for path in (top, *top.rglob("*")):
+            there = back / path.relative_to(top)
+            assert shown(there) == shown(path), path
+            expected = {name: value for name, value in kept(path).items() if not name.startswith("trusted.")}
+            assert kept(there) == expected, path
+            assert path.is_dir() or int(there.stat().st_mtime) == int(path.stat().st_mtime)
+        assert [(back / name).stat().st_ino for name in ("b", "sub/c")] == [(back / "a").stat().st_ino] * 2
+        assert (back / "a").stat().st_nlink == 3
+
+    same()
+    # One of the names is another file; attributes that nobody has asked for.
+    (back / "b").unlink()
+    (back / "b").write_bytes(b"a")
+    os.setxattr(back / "listed", "user.other", b"x")
+    os.removexattr(back / "ping", "security.capability")
+    same()
+    # The first name is written: the others have to follow.
+    copies.file("tree/a", b"A", 0o4711)
+    os.utime(top / "a", (1, 1_600_000_000))
+    assert copies.converge(into).value("files") == 3
+    same()
+    assert (back / "sub/c").read_bytes() == b"A"
+    os.removexattr(top / "sub", "user.note")
+    only = copies.converge(into)
+    assert only.actions == [f"copy {top} to web:/out/tree (owner, group, mode, time or extended attributes)"]
+    assert [
+        one["web:/out/tree/sub"].get("attributes") for one in (only.value("diff")["before"], only.value("diff")["after"])
+    ] == [
+        ["user.note"],
+        None,
+    ]
+    # Without archive, nothing of it.
+    plain = copies.copy("/out/plain", path=str(top))
+    copies.converge(plain)
+    there = copies.back("/out/plain")
+    assert kept(there / "ping") == kept(there / "a") == {}
+    assert (there / "a").stat().st_ino != (there / "b").stat().st_ino
+
+
+def in_volumes(copies: Copies, volume: t.Callable[[str], pathlib.Path]) -> None:
+    """A volume is the place, before any container has it and after."""
+    data = volume("settings")
+    copies.site.play(task("containerd_volume", name="settings", owner=8, group=9, mode="0750", data_root=str(data.parents[3])))
+    source = copies.file("new", b"new\n")
+    copies.file("tree/sub/file", b"file\n")
+
+    def copy(container_path: str, **options: t.Any) -> Task:
+        return task("containerd_container_copy", volume="settings", container_path=container_path, **options)
+
+    made = copies.converge(copy("/app.conf", path=str(source), mode="0600"))
+    assert made.actions == [f"copy {source} to volume settings:/app.conf"]
+    copies.converge(copy("/", path=str(copies.host / "tree"), owner="daemon"))
+    assert (shown(data / "app.conf"), shown(data / "sub/file")) == ("-rw------- 8:9", "-rw-r--r-- 1:9")
+    assert shown(data) == "drwxr-x--- 1:9"
+    copies.make("user", volumes=["settings:/settings"])
+    assert copies.back("/settings/app.conf", "user").read_bytes() == b"new\n"
+    copies.converge(copy("/app.conf", content="other\n"))
+    assert copies.back("/settings/app.conf", "user").read_bytes() == b"other\n"
+    # Names are not those that somebody has put there, and a link leads nowhere else.
+    (data / "etc").mkdir()
+    (data / "etc/passwd").write_text("mallory:x:0:0::/:\n")
+    (data / "out").symlink_to("../../../..")
+    assert copies.refused(copy("/x", path=str(source), owner="mallory")) == (
+        "owner: 'mallory' is not known on the target: give a number"
+    )
+    copies.converge(copy("/out/x", path=str(source)))
+    assert (data / "x").read_bytes() == b"new\n"
+    there = copies.host / "out"
+    copies.site.play(copy("/sub", path=str(there), direction="from"))
+    assert shown(there / "file") == "-rw-r--r-- 0:0"
+    absent = task("containerd_container_copy", volume="none", container_path="/x", path=str(source))
+    assert copies.refused(absent) == f"volume: there is no volume none in the namespace {copies.site.namespace}: make it first"
+    for names in ({}, {"container": "web", "volume": "settings"}):
+        both = task("containerd_container_copy", container_path="/x", path=str(source), **names)
+        assert copies.refused(both) == "container: give either it or volume"
+
+
+def mounted_volumes(copies: Copies, volume: t.Callable[[str], pathlib.Path]) -> None:
+    """One whose file system is not mounted yet: a look does not mount it, a copy does."""
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}
+    roots = {"data_root": str(volume("quick").parents[3]), "state_root": str(copies.host / "state")}
+    copies.site.play(task("containerd_volume", name="quick", driver_options=options, **roots))
+    place = pathlib.Path(os.readlink(volume("quick")))
+    one = task("containerd_container_copy", volume="quick", container_path="/new", path=str(copies.file("new", b"new\n")))
+    assert copies.site.play(one, check=True).last.changed
+    assert not place.exists()
+    copies.converge(one)
+    assert (place / "new").read_bytes() == b"new\n"
+    copies.site.play(task("containerd_volume", name="quick", state="absent", **roots))
+    assert not place.exists()
 
 
 def refusals(copies: Copies) -> None:

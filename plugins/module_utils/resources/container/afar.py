@@ -31,7 +31,7 @@ if t.TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _READY = b"fleet.containerd is ready\n"
-_KEY = 64
+_END_SECONDS = 20.0
 #: The other end of _start(). The directory with our code is written to by nobody but who runs this.
 _BOOT = """
 import os, shutil, struct, sys, tempfile
@@ -54,7 +54,12 @@ try:
 except OSError:
     kept = False
 place = os.path.join(top, key)
-there = kept and os.path.isdir(place)
+try:
+    # Code that is used is not old.
+    os.utime(place)
+    there = kept
+except OSError:
+    there = False
 os.write(1, b"+" if there else b"-")
 if not there:
     import io, zipfile
@@ -62,6 +67,10 @@ if not there:
     made = tempfile.mkdtemp(dir=top if kept else None)
     zipfile.ZipFile(io.BytesIO(data)).extractall(made)
     if kept:
+        for directory, _names, files in os.walk(made):
+            for name in files:
+                with open(os.path.join(directory, name)) as stream:
+                    os.fsync(stream.fileno())
         try:
             os.rename(made, place)
         except OSError:
@@ -82,16 +91,23 @@ exit 127
 
 def reaching(prefix: str, host: str, ssh_args: str) -> t.List[str]:
     """The command of an AfarSession from the options of plugins; empty where they name no other host. InvalidArgument."""
-    words = shlex.split(prefix)
+    words = _split(prefix, "command_prefix")
     if not host:
         return words
     if host.startswith("-"):
         raise InvalidArgument(f"ssh_host: {printable(host, 100)!r} is not a host")
     home = os.path.expanduser("~")
-    arguments = [os.path.expanduser(word.replace("=~/", f"={home}/")) for word in shlex.split(ssh_args)]
+    arguments = [os.path.expanduser(word.replace("=~/", f"={home}/")) for word in _split(ssh_args, "ssh_args")]
     os.makedirs(os.path.join(home, ".ansible", "cp"), 0o700, exist_ok=True)
     # What follows the host is for the shell there.
     return ["ssh", "-T", *arguments, host, *map(shlex.quote, words)]
+
+
+def _split(text: str, option: str) -> t.List[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise InvalidArgument(f"{option}: cannot split {printable(text, 200)!r}: {error}") from error
 
 
 class AfarSession:
@@ -107,7 +123,15 @@ class AfarSession:
         """Run a command. Returns its exit status."""
         wire = self._connected()
         self._send(frames.RUN, words)
-        return held(wire, _Heard(conversation, wire), _Sender)
+        done = False
+        try:
+            status = held(wire, _Heard(conversation, wire), _Sender)
+            done = True
+        finally:
+            if not done:
+                # The end of what was said is still on its way, so this connection is of no more use.
+                self.close()
+        return status
 
     def put(self, source: t.BinaryIO, path: str) -> None:
         """Write a file of the container."""
@@ -143,11 +167,15 @@ class AfarSession:
         if wire:
             wire.close()
         if process:
-            # It ends with its input.
+            # It ends with its input, unless the network has gone.
             for stream in (process.stdin, process.stdout):
                 if stream:
                     stream.close()
-            process.wait()
+            try:
+                process.wait(_END_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
     def _send(self, kind: bytes, document: t.Any) -> None:
         with self._explained():

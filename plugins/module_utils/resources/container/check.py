@@ -80,14 +80,12 @@ class Outlook:
 
     def _opened(self, stack: contextlib.ExitStack, snapshotter: str, view: ImageView) -> int:
         """The files of the image if it is unpacked; -1 if they cannot be read."""
-        import tempfile
-
         from ...runtime.rootfs import opened
 
         store = self._host.engine.snapshotter(snapshotter)
         try:
             target = stack.enter_context(store.look(view.chain_id))
-            return stack.enter_context(opened(target.mounts(), tempfile.gettempdir()))
+            return stack.enter_context(opened(target.mounts()))
         except (NotFound, Unimplemented, PermissionDenied):
             return -1
 

@@ -9,7 +9,7 @@ import os
 import typing as t
 
 from ...engine.models import PAUSED, RUNNING, Container
-from ...errors import EngineError, FailedPrecondition, from_os_error, printable
+from ...errors import FailedPrecondition, InvalidArgument, Unavailable, from_os_error, printable
 from ...hostfs.atomic import closing
 from ...kernel.engines import EngineOptions
 from .find import task_of, wanted
@@ -17,7 +17,7 @@ from .find import task_of, wanted
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
 
-_ROOT = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Inside(t.NamedTuple):
@@ -28,12 +28,30 @@ class Inside(t.NamedTuple):
     name: str
     pid: int
 
-    def root(self) -> t.ContextManager[int]:
+    @contextlib.contextmanager
+    def process(self) -> t.Iterator[int]:
+        """The directory of its first process in /proc. The descriptor is never that of another process, which gets the number later."""
+        with closing(self._opened(f"/proc/{self.pid}")) as process:
+            state = task_of(self.engine, self.container)
+            if state is None or state.pid != self.pid or state.status not in (RUNNING, PAUSED):
+                raise Unavailable(f"the container {printable(self.name, 100)} has just ended: run the task again")
+            yield process
+
+    @contextlib.contextmanager
+    def root(self) -> t.Iterator[int]:
         """Its root directory, with all that is mounted in it. Nothing on the way to a file may be followed blindly (hostfs/inside.py)."""
+        with self.process() as process, self.root_of(process) as root:
+            yield root
+
+    def root_of(self, process: int) -> t.ContextManager[int]:
+        """The same, where its first process is known already."""
+        return closing(self._opened("root", process))
+
+    def _opened(self, path: str, beside: t.Optional[int] = None) -> int:
         try:
-            return closing(os.open(f"/proc/{self.pid}/root", _ROOT))
+            return os.open(path, _DIRECTORY, dir_fd=beside)
         except OSError as error:
-            raise from_os_error(error, f"looking into the container {self.name}") from error
+            raise from_os_error(error, f"looking into the container {printable(self.name, 100)}") from error
 
 
 class As(t.NamedTuple):
@@ -61,7 +79,12 @@ def enter(engine: Engine, options: EngineOptions, name: str, option: str = "cont
 
 
 def process_of(inside: Inside, words: t.Sequence[str], how: As) -> t.Dict[str, t.Any]:
-    """A process, as in the runtime spec: with the user, variables, directory, limits and profiles of the container's own one."""
+    """A process, as in the runtime spec: with the user, variables, directory, limits and profiles of the container's own one.
+
+    InvalidArgument for what cannot be in it.
+    """
+    for text in (*words, how.chdir, *how.env, *how.env.values()):
+        _check_text(text)
     own = inside.container.spec.get("process") or {}
     process = {**own, "args": list(words), "terminal": how.terminal}
     process.pop("consoleSize", None)
@@ -73,6 +96,14 @@ def process_of(inside: Inside, words: t.Sequence[str], how: As) -> t.Dict[str, t
     if how.chdir:
         process["cwd"] = how.chdir
     return process
+
+
+def _check_text(text: str) -> None:
+    # A runtime would put something else in the place of bytes that are no UTF-8.
+    if "\0" in text or text != text.encode("utf-8", "replace").decode():
+        raise InvalidArgument(
+            f"{printable(text, 200)!r} cannot be in a command: it has a NUL character, or bytes that are no UTF-8"
+        )
 
 
 def _become(inside: Inside, process: t.Dict[str, t.Any], how: As) -> None:
@@ -104,13 +135,3 @@ def _with(
     for one in (env, more):
         found.update(one if isinstance(one, t.Mapping) else (item.partition("=")[::2] for item in one or ()))
     return [f"{name}={value}" for name, value in found.items()]
-
-
-@contextlib.contextmanager
-def explained(inside: Inside) -> t.Iterator[None]:
-    """An error in this context names the container."""
-    try:
-        yield
-    except EngineError as error:
-        error.args = (f"in the container {printable(inside.name, 100)}: {error}",)
-        raise

@@ -24,7 +24,7 @@ from .session import Session
 if t.TYPE_CHECKING:
     from .talk import Talk
 
-#: How long the code of a release is kept after it came.
+#: How long the code of a release is kept after it was used.
 _OLD_SECONDS = 30 * 24 * 3600.0
 _STREAMS = {"stdout": frames.OUT, "stderr": frames.ERR}
 
@@ -48,11 +48,12 @@ def main(temporary: str, top: str, key: str) -> None:
 
 
 def _remove_old(top: str, key: str) -> None:
-    """Remove the code of other releases, unless somebody may still be using it."""
+    """Remove the code of releases that nobody uses any more."""
     before = time.time() - _OLD_SECONDS
     for entry in os.scandir(top):
-        if entry.name != key and entry.stat(follow_symlinks=False).st_mtime < before:
-            with contextlib.suppress(EngineError):
+        # Another session may remove the same.
+        with contextlib.suppress(EngineError, FileNotFoundError):
+            if entry.name != key and entry.stat(follow_symlinks=False).st_mtime < before:
                 remove_tree(entry.path)
 
 
@@ -85,6 +86,10 @@ class _Server:
             except EngineError as error:
                 details = [type(error).__name__, str(error)]
                 self._say(frames.FAILED, json.dumps(details).encode())
+                if kind == frames.RUN:
+                    # The client may be waiting for a word before it says the end of its input: it connects again.
+                    session.close()
+                    return
 
     def _wanted(self, kind: bytes) -> bytes:
         frame = self._reader.next()
@@ -98,10 +103,9 @@ class _Server:
 
     def _run(self, session: Session, words: t.List[str]) -> t.Optional[int]:
         relayed = _Relayed(self._reader, self._source, self._say)
-        try:
-            return session.run(words, relayed)
-        finally:
-            relayed.drain()
+        status = session.run(words, relayed)
+        relayed.drain()
+        return status
 
     def _put(self, session: Session, path: str) -> None:
         source = _Input(self._reader)

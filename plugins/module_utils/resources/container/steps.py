@@ -71,7 +71,7 @@ def create(
             directory = engine.container_dir(container_id)
             if mapping:
                 user_ranges.keep(mapping, directory)
-            with rootfs.opened(mounts, directory) as root:
+            with rootfs.opened(mounts) as root:
                 context = networks.context_of(engine, container_id, values, directory, want.name, want.places)
                 context = context._replace(image=want.image.label, image_volumes=config.volumes, root=root, mapping=mapping)
                 draft = drafted(engine.namespace, context, _labels(engine, want, values, old is not None, previous or {}))
@@ -114,7 +114,7 @@ def _with_users(engine: Engine, store: Snapshotter, values: Values, parent: str)
         from ...runtime.mapped import mapped
 
         with engine.lease():
-            yield mapping, mapped(engine, store, parent, mapping)
+            yield mapping, mapped(store, parent, mapping)
 
 
 def _settle(draft: Draft, directory: str, data_root: str) -> None:

@@ -10,8 +10,8 @@ import time
 import typing as t
 
 _CHUNK = 64 * 1024
-#: How long something in the background may keep the output of a process that has ended (seconds).
-_PATIENCE = 0.5
+#: How long something in the background may keep the output of a process that has ended (seconds): in silence, and at all.
+_PATIENCE, _MOST = 0.5, 5.0
 
 
 class Way(t.Protocol):
@@ -25,7 +25,9 @@ class Way(t.Protocol):
     def stderr(self) -> int: ...
     @property
     def ended(self) -> int: ...
-    def close_stdin(self) -> None: ...
+    def close_stdin(self) -> None:
+        """BlockingIOError when there is no room for what says the end."""
+
     def status(self) -> int: ...
 
 
@@ -95,10 +97,12 @@ class Talk:
         """Until it has ended. Its exit status; None if it has not ended in time (seconds)."""
         execution, left = self._execution, None
         deadline = None if timeout is None else time.monotonic() + timeout
-        ended = False
+        ended, latest = False, 0.0
         while (self._outputs or not ended) and not self._stopped:
             if ended:
-                left = _PATIENCE
+                left = min(_PATIENCE, latest - time.monotonic())
+                if left <= 0:
+                    break
             elif deadline is not None:
                 left = max(0.0, deadline - time.monotonic())
             events = [fd for fd, _event in self._poller.poll(None if left is None else left * 1000)]
@@ -107,7 +111,7 @@ class Talk:
                     break
                 return None
             if execution.ended in events:
-                ended = True
+                ended, latest = True, time.monotonic() + _MOST
                 self._poller.unregister(execution.ended)
             if self._waits and execution.stdin in events:
                 self._write()
@@ -137,15 +141,18 @@ class Talk:
         try:
             while self._pending and execution.stdin >= 0:
                 self._pending = self._pending[os.write(execution.stdin, self._pending[:_CHUNK]) :]
+            self._close_stdin()
         except BlockingIOError:
             self._wait_for_room(True)
-            return
         except OSError:
             # It reads no more.
             self._pending, self._finishing = memoryview(b""), True
+            self._close_stdin()
+
+    def _close_stdin(self) -> None:
         self._wait_for_room(False)
         if self._finishing:
-            execution.close_stdin()
+            self._execution.close_stdin()
 
     def _wait_for_room(self, wanted: bool) -> None:
         if wanted != self._waits:

@@ -251,7 +251,7 @@ def prepare(engine: Engine, container: Container, mounts: t.Sequence[Mount]) -> 
     from ...runtime import rootfs
 
     directory = engine.container_dir(container.id)
-    with locked(directory, f"the volumes of {container.id[:12]}"), rootfs.opened(mounts, directory) as root:
+    with locked(directory, f"the volumes of {container.id[:12]}"), rootfs.opened(mounts) as root:
         for mount in missing:
             if os.path.isdir(mount["source"]):
                 # A container that has it from this one was faster.

@@ -11,6 +11,7 @@ from ...errors import InvalidArgument, printable
 from ...kernel.engines import EngineOptions
 from ...oci.file_content import content_of
 from ...oci.modes import Change, parse_mode
+from ...oci.volume_name import check_name
 from .values import WantedCopy
 
 
@@ -20,6 +21,9 @@ def desired(params: t.Mapping[str, t.Any]) -> WantedCopy:
     part = into and params["source"] == "controller"
     if not into:
         _check_from(params)
+    volume = check_name(params["volume"], "volume") if params["volume"] else ""
+    if bool(params["container"]) == bool(volume):
+        raise InvalidArgument("container: give either it or volume")
     if bool(path) == (content is not None):
         raise InvalidArgument("path: give either it or content")
     if path and not os.path.isabs(path):
@@ -28,7 +32,8 @@ def desired(params: t.Mapping[str, t.Any]) -> WantedCopy:
         raise InvalidArgument("content_is_b64: true needs content")
     want = WantedCopy(
         EngineOptions.of(params),
-        params["container"],
+        params["container"] or "",
+        volume,
         _inside(params["container_path"]),
         path,
         path,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 import typing as t
 
 from ...hostfs.put import Attributes
@@ -15,6 +16,8 @@ from .values import FILE, Difference, Entry, kind_of
 
 #: Bytes of a file that a diff shows; Ansible's default of max_file_size_for_diff.
 LIMIT = 104448
+#: What a terminal may take for an order.
+_CONTROL = {one: f"\\x{one:02x}" for one in (*range(0x20), *range(0x7F, 0xA0)) if chr(one) not in "\n\t\r"}
 #: How many files of a directory a diff names.
 _MOST = 1000
 
@@ -53,7 +56,12 @@ def _file(source: t.Any, target: Target, one: Difference, owner: t.Callable[[int
     headers = {"before_header": _header(name, before), "after_header": _header(name, after)}
     if more:
         return Diff({name: before}, {name: after}, {**headers, **more})
-    return Diff(there.decode("utf-8", "backslashreplace"), here.decode("utf-8", "backslashreplace"), headers)
+    return Diff(_text(there), _text(here), headers)
+
+
+def _text(data: bytes) -> str:
+    """For a terminal, which is not to obey what a container has written."""
+    return data.decode("utf-8", "backslashreplace").translate(_CONTROL)
 
 
 def _header(name: str, state: t.Mapping[str, t.Any]) -> str:
@@ -84,7 +92,8 @@ def _have(one: Difference, owner: t.Callable[[int, int], t.Tuple[int, int]]) -> 
     if not have:
         return {"state": "absent"}
     kind = kind_of(have.st_mode)
-    shown = _shown(kind, Attributes(have.st_uid, have.st_gid, stat.S_IMODE(have.st_mode)), owner)
+    mtime = have.st_mtime_ns if one.want.mtime is not None else None
+    shown = _shown(kind, Attributes(have.st_uid, have.st_gid, stat.S_IMODE(have.st_mode), mtime, one.extended), owner)
     return {**shown, **({"size": have.st_size} if kind == FILE and one.content else {})}
 
 
@@ -98,4 +107,9 @@ def _want(one: Difference, owner: t.Callable[[int, int], t.Tuple[int, int]]) -> 
 
 def _shown(kind: str, attributes: Attributes, owner: t.Callable[[int, int], t.Tuple[int, int]]) -> t.Dict[str, t.Any]:
     uid, gid = owner(attributes.uid, attributes.gid)
-    return {"state": kind, "owner": uid, "group": gid, "mode": f"{attributes.mode:04o}"}
+    found: t.Dict[str, t.Any] = {"state": kind, "owner": uid, "group": gid, "mode": f"{attributes.mode:04o}"}
+    if attributes.mtime is not None:
+        found["time"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(attributes.mtime // 10**9))
+    if attributes.extended:
+        found["attributes"] = sorted(attributes.extended)
+    return found

@@ -13,23 +13,28 @@ from ...errors import FailedPrecondition, Unavailable, from_os_error, printable
 from ...hostfs.atomic import closing
 from ...hostfs.put import Attributes, make_directory
 from ...hostfs.view import Mounted, Spot, View
-from ...runtime.rootfs import apart
+from ...runtime.rootfs import opened
+from ...volume.store import check
 from ..container.find import task_of
 from ..container.volumes import pending, prepare
 
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
     from ...engine.models import Container
+    from ...volume.store import Volume
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_PATH = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 #: A directory without files.
 _EMPTY = Mount("tmpfs", "tmpfs", ("size=4k",))
+#: Beginnings of the names of file systems where a program, or another host, answers: perhaps never.
+_ANSWERED = ("fuse", "overlay", "nfs", "cifs", "smb", "9p", "ceph", "afs")
 _ABSENT = "is on a {}, which has no files while the container does not run: start the container first"
 
 
 @contextlib.contextmanager
 def view_of(engine: Engine, container: Container, name: str, write: bool = False) -> t.Iterator[View]:
-    """For reading, nothing on this host is changed, however short. Unavailable if it begins to run or ends meanwhile."""
+    """For reading, nothing on this host is changed, however short. Unavailable if it begins to run or ends while it is written to."""
     task = task_of(engine, container)
     if _runs(task):
         assert task
@@ -41,13 +46,34 @@ def view_of(engine: Engine, container: Container, name: str, write: bool = False
     mounts = engine.snapshotter(container.snapshotter).mounts(container.snapshot_key)
     if write:
         prepare(engine, container, mounts)
-    with apart(mounts if write else list(map(_readonly, mounts))) as root, apart([_EMPTY]) as nothing:
+    with opened(mounts if write else list(map(_readonly, mounts))) as root, opened([_EMPTY]) as nothing:
         view = View(root, {}, bool((container.spec.get("root") or {}).get("readonly")))
         tree = _Tree(view, nothing, write, set() if write else pending(engine, container))
         with tree:
             for mount in container.spec.get("mounts") or ():
                 tree.add(mount)
             yield view
+            if write and _runs(task_of(engine, container)):
+                raise Unavailable(f"the container {name} was started while files were copied: run the task again")
+
+
+@contextlib.contextmanager
+def view_of_volume(volume: Volume, write: bool = False) -> t.Iterator[View]:
+    """For reading, one that is not mounted yet is not mounted for anybody else. DataLoss, NotFound."""
+    driver = check(volume).driver
+    if write:
+        driver.ready(volume.name, volume.data)
+    with contextlib.ExitStack() as stack:
+        try:
+            if driver.waits(volume.data):
+                mount = driver.to_mount()
+                root = stack.enter_context(opened([mount._replace(options=("ro", *mount.options))]))
+                view = View(root, readonly=False)
+            else:
+                view = View(stack.enter_context(closing(os.open(volume.data, _DIRECTORY))))
+        except OSError as error:
+            raise from_os_error(error, f"looking into the volume {volume.name}") from error
+        yield view
 
 
 def _runs(task: t.Optional[TaskState]) -> bool:
@@ -64,20 +90,51 @@ def _running(engine: Engine, container: Container, task: TaskState, name: str) -
     the opening.
     """
     ended = Unavailable(f"the container {name} has just ended: run the task again")
-    try:
-        with closing(os.open(f"/proc/{task.pid}", _DIRECTORY)) as process:
-            if not _same(task, task_of(engine, container)):
-                raise ended
+    with contextlib.ExitStack() as stack:
+        try:
+            process = stack.enter_context(closing(os.open(f"/proc/{task.pid}", _DIRECTORY)))
             # A process without mounts of its own is none of a container.
-            if os.path.samestat(os.stat("ns/mnt", dir_fd=process), os.stat("/proc/self/ns/mnt")):
+            own = os.path.samestat(os.stat("ns/mnt", dir_fd=process), os.stat("/proc/self/ns/mnt"))
+            if own or not _same(task, task_of(engine, container)):
                 raise ended
-            root = os.open("root", _DIRECTORY, dir_fd=process)
-    except (FileNotFoundError, ProcessLookupError) as error:
-        raise ended from error
-    except OSError as error:
-        raise from_os_error(error, f"looking into the container {name}") from error
-    with closing(root):
-        yield View(root)
+            root = stack.enter_context(closing(os.open("root", _PATH, dir_fd=process)))
+            view = View(root, refused=_Mounts(process).problem)
+        except (FileNotFoundError, ProcessLookupError) as error:
+            raise ended from error
+        except OSError as error:
+            raise from_os_error(error, f"looking into the container {name}") from error
+        yield view
+
+
+class _Mounts:
+    """The mounts of a process with mounts of its own. process: a descriptor of its directory in /proc."""
+
+    def __init__(self, process: int) -> None:
+        self._process = process
+        self._kinds: t.Dict[str, t.Tuple[str, str]] = {}
+
+    def problem(self, mount: str) -> str:
+        """Why nothing may be asked of a file system: the container itself has mounted it, and may let us wait for its answer for ever, so
+        that nobody can even kill us. Those that this host has mounted are the operator's.
+        """
+        with contextlib.suppress(OSError):
+            if mount not in self._kinds:
+                self._kinds = {one: (device, kind) for one, device, kind in _mounts("mountinfo", self._process)}
+        device, kind = self._kinds.get(mount, ("", ""))
+        if not device:
+            return "was mounted or unmounted meanwhile: run the task again"
+        if not kind.startswith(_ANSWERED) or device in {one for _mount, one, _kind in _mounts("/proc/self/mountinfo")}:
+            return ""
+        return f"is on a file system that the container itself has mounted ({kind}), which may never answer: copy another path"
+
+
+def _mounts(path: str, directory: t.Optional[int] = None) -> t.Iterator[t.Tuple[str, str, str]]:
+    """Id, device and kind of each mount in a file of proc(5)."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    with open(fd, encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            fields = line.split(" ")
+            yield fields[0], fields[2], fields[fields.index("-") + 1]
 
 
 def _readonly(mount: Mount) -> Mount:

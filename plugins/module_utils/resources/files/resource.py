@@ -12,19 +12,21 @@ import stat
 import typing as t
 
 from ...engine.labels import NAME
-from ...errors import EngineError, printable
+from ...errors import EngineError, NotFound, printable
+from ...hostfs.lock import locked
 from ...hostfs.places import DIRECTORY as _DIRECTORY
 from ...hostfs.places import place
 from ...hostfs.view import View
 from ...kernel.converge import Facts, Plan, Step
 from ...runtime_spec.user_namespace import Mapping
 from ...runtime_spec.users import resolve_groups, resolve_user
+from ...volume.store import Store
 from ..container.find import wanted
 from ..container.jobs import container_lock
 from ..volume.desired import id_of
 from .desired import check_archive, desired
 from .diff import diff_of
-from .opening import view_of
+from .opening import view_of, view_of_volume
 from .part import Part
 from .source import Text, Tree
 from .target import Rules, Target
@@ -36,6 +38,8 @@ if t.TYPE_CHECKING:
 
 #: Bits of a mode that give rights of their owner: what a container says of its files means nothing on this host.
 _RIGHTS = stat.S_ISUID | stat.S_ISGID | stat.S_ISVTX
+#: The owner and the group that the task gives, else None, and the default for both, as this host has them.
+_Owners = t.Tuple[t.Optional[int], t.Optional[int], t.Tuple[int, int]]
 #: Who is not in a container.
 _NOBODY = 65534
 _SKIPPED = 10
@@ -46,20 +50,28 @@ class CopyResource:
         return desired(params)
 
     def observe(self, want: WantedCopy, engine: Engine) -> FoundCopy:
-        return FoundCopy(wanted(engine, want.engine, want.container))
+        if want.container:
+            return FoundCopy(wanted(engine, want.engine, want.container))
+        found = Store(engine.data_root, engine.namespace).get(want.volume)
+        if found is None:
+            raise NotFound(f"volume: there is no volume {want.volume} in the namespace {engine.namespace}: make it first")
+        return FoundCopy(volume=found)
 
     def lock(self, want: WantedCopy, engine: Engine) -> t.ContextManager[t.Any]:
-        found = wanted(engine, want.engine, want.container)
-        return container_lock(engine, found.labels.get(NAME) or found.id)
+        found = self.observe(want, engine)
+        if found.container:
+            return container_lock(engine, found.container.labels.get(NAME) or found.container.id)
+        assert found.volume
+        return locked(os.path.dirname(found.volume.data), f"the volume {want.volume}")
 
     def plan(self, want: WantedCopy, have: FoundCopy, engine: Engine) -> Plan:
-        with _Copy(engine, have.container, want) as copy:
+        with _Copy(engine, have, want) as copy:
             found = list(copy.target.differences(copy.source))
             diff = diff_of(copy.source, copy.target, found, copy.shown)
             path, skipped = copy.target.path, copy.source.skipped
             shown = copy.source.shown if isinstance(copy.source, Part) else want.path
         want = want._replace(shown=shown)
-        steps = [Step(_title(want, found), lambda: _write(engine, have.container, want, found))] if found else []
+        steps = [Step(_title(want, found), lambda: _write(engine, have, want, found))] if found else []
         there = path if want.into else copy.read
         result = {"container_path": there, "files": len(found)}
         if not want.into:
@@ -75,7 +87,8 @@ class CopyResource:
 
 
 def _title(want: WantedCopy, found: t.Sequence[Difference]) -> str:
-    what = "" if any(one.content for one in found) else " (owner, group or mode)"
+    only = "owner, group, mode, time or extended attributes" if want.archive else "owner, group or mode"
+    what = "" if any(one.content for one in found) else f" ({only})"
     return want.title + (f" ({len(found)} files and directories)" if len(found) > 1 else what)
 
 
@@ -84,11 +97,12 @@ def _warnings(want: WantedCopy, skipped: t.Sequence[str]) -> t.List[str]:
         return []
     names = ", ".join(printable(one, 100) for one in skipped[:_SKIPPED])
     more = f" and {len(skipped) - _SKIPPED} others" if len(skipped) > _SKIPPED else ""
-    return [f"these are no files, directories or links, and are not copied: {names}{more}"]
+    why = "they are no files, directories or links, or on a file system of the kernel or of the container's own"
+    return [f"these are not copied ({why}): {names}{more}"]
 
 
-def _write(engine: Engine, container: Container, want: WantedCopy, found: t.Sequence[Difference]) -> None:
-    with _Copy(engine, container, want, write=True) as copy:
+def _write(engine: Engine, have: FoundCopy, want: WantedCopy, found: t.Sequence[Difference]) -> None:
+    with _Copy(engine, have, want, write=True) as copy:
         if isinstance(copy.source, Part):
             copy.source.check_sent(one.entry for one in found if one.content)
         copy.target.write(copy.source, found)
@@ -100,18 +114,20 @@ class _Copy:
     read: the path in the container, directory: the one on this host, when it is copied out of the container.
     """
 
-    def __init__(self, engine: Engine, container: Container, want: WantedCopy, write: bool = False) -> None:
-        self._engine, self._container, self._want, self._write = engine, container, want, write
-        self._mapping = Mapping.of(container.spec)
+    def __init__(self, engine: Engine, have: FoundCopy, want: WantedCopy, write: bool = False) -> None:
+        self._engine, self._have, self._want, self._write = engine, have, want, write
+        self._mapping = Mapping.of(have.container.spec) if have.container else None
         self._open = contextlib.ExitStack()
         self.read = self.directory = ""
 
     def __enter__(self) -> _Copy:
         with self._open:
-            want = self._want
-            inside = self._open.enter_context(
-                view_of(self._engine, self._container, want.container, write=self._write and want.into)
-            )
+            want, have, write = self._want, self._have, self._write and self._want.into
+            if have.container:
+                inside = self._open.enter_context(view_of(self._engine, have.container, want.container, write))
+            else:
+                assert have.volume
+                inside = self._open.enter_context(view_of_volume(have.volume, write))
             if want.into:
                 self._into(inside)
             else:
@@ -123,10 +139,7 @@ class _Copy:
         self._open.__exit__(*exc)
 
     def _into(self, inside: View) -> None:
-        want, user = self._want, (self._container.spec.get("process") or {}).get("user") or {}
-        owner = None if want.owner is None else self._host(resolve_user(inside.root, want.owner, "owner").uid, 0, "owner")[0]
-        group = None if want.group is None else self._host(0, resolve_groups(inside.root, [want.group], "group")[0], "group")[1]
-        default = self._host(int(user.get("uid", 0)), int(user.get("gid", 0)), "the user of the container")
+        want = self._want
         self.source: t.Any = None
         if want.part:
             self.source = Part(want.path)
@@ -138,28 +151,49 @@ class _Copy:
         else:
             self.source = self._tree("/", want.path, want.local_follow, "path")
         self.shown = self._inside
-        rules = Rules(want, owner, group, default, lambda uid, gid: self._host(uid, gid, "an owner in the source"))
-        name = f"{want.container}:{want.container_path}"
-        self.target = Target(inside, want.container_path, rules, name, self._container.id)
+        owners = self._owners_in(inside, self._have.container) if self._have.container else self._owners_on(inside.root)
+        rules = Rules(want, *owners, lambda uid, gid: self._host(uid, gid, "an owner in the source"))
+        self.target = Target(inside, want.container_path, rules, want.there, self._have.key)
+
+    def _owners_in(self, inside: View, container: Container) -> _Owners:
+        """Names are the container's; the default is the user that it runs as."""
+
+        def read(_root: int, path: str) -> bytes:
+            return inside.read(path)
+
+        want, user = self._want, (container.spec.get("process") or {}).get("user") or {}
+        owner = group = None
+        if want.owner is not None:
+            owner = self._host(resolve_user(-1, want.owner, "owner", read).uid, 0, "owner")[0]
+        if want.group is not None:
+            group = self._host(0, resolve_groups(-1, [want.group], "group", read)[0], "group")[1]
+        return owner, group, self._host(int(user.get("uid", 0)), int(user.get("gid", 0)), "the user of the container")
+
+    def _owners_on(self, top: t.Optional[int]) -> _Owners:
+        """Names are this host's; the default is who owns the directory of a volume, else this task's user."""
+        owner = id_of("owner", self._want.owner, lambda text: pwd.getpwnam(text).pw_uid)
+        group = id_of("group", self._want.group, lambda text: grp.getgrnam(text).gr_gid)
+        if top is None:
+            return owner, group, (os.geteuid(), os.getegid())
+        found = os.fstat(top)
+        return owner, group, (found.st_uid, found.st_gid)
 
     def _from(self, inside: View) -> None:
         want = self._want
-        self.source = Tree(inside, want.container_path, want.follow, "container_path")
+        self.source = Tree(inside, want.container_path, want.follow, "container_path", want.archive)
         with contextlib.suppress(OSError, EngineError), inside.find(want.container_path, want.follow) as spot:
             self.read = spot.path
         # A link here may be one that the container had: it is never followed.
         there = self._open.enter_context(place(want.path))
         self.directory = there.directory
-        owner = id_of("owner", want.owner, lambda text: pwd.getpwnam(text).pw_uid)
-        group = id_of("group", want.group, lambda text: grp.getgrnam(text).gr_gid)
-        rules = Rules(want, owner, group, (os.geteuid(), os.getegid()), self._inside, _RIGHTS)
+        rules = Rules(want, *self._owners_on(None), self._inside, _RIGHTS)
         self.shown = lambda uid, gid: (uid, gid)
-        self.target = Target(View(there.fd, links=False), there.name, rules, want.path, self._container.id)
+        self.target = Target(View(there.fd, links=False), there.name, rules, want.path, self._have.key)
 
     def _tree(self, root: str, path: str, follow: bool, option: str) -> Tree:
         fd = os.open(root, _DIRECTORY)
         self._open.callback(os.close, fd)
-        return Tree(View(fd), path, follow, option)
+        return Tree(View(fd), path, follow, option, self._want.archive)
 
     def _host(self, uid: int, gid: int, what: str) -> t.Tuple[int, int]:
         """The owner on this host of one in the container."""

@@ -11,6 +11,7 @@ import time
 import typing as t
 
 from ...errors import FailedPrecondition, InvalidArgument, NotFound, from_os_error, printable
+from ...hostfs import xattrs
 from ...hostfs.put import blocks_of
 from ...hostfs.view import Spot, View
 from .values import DIRECTORY, FILE, LINK, Entry, kind_of
@@ -24,12 +25,14 @@ Content = t.Tuple[int, int]
 class Tree:
     """A path of a view, and all that is below it. option: of the path, for messages. follow: links are what they lead to.
 
-    skipped: the paths of what cannot be copied (devices, fifos, sockets).
+    archive: with extended attributes and hard links. skipped: the paths of what cannot be copied (devices, fifos, sockets).
     """
 
-    def __init__(self, view: View, path: str, follow: bool, option: str) -> None:
-        self._view, self._path, self._follow, self._option = view, path, follow, option
+    def __init__(self, view: View, path: str, follow: bool, option: str, archive: bool) -> None:
+        self._view, self._path, self._follow, self._option, self._archive = view, path, follow, option, archive
         self.skipped: t.List[str] = []
+        #: The first path of a file with several names.
+        self._first: t.Dict[t.Tuple[int, int], str] = {}
 
     def entries(self) -> t.Iterator[Entry]:
         """A directory comes before what is in it. InvalidArgument, NotFound."""
@@ -56,16 +59,16 @@ class Tree:
         for name in self._view.names(spot.node):
             path = f"{entry.path}/{name}" if entry.path else name
             with contextlib.ExitStack() as stack:
-                below = self._view.at(spot.node, name)
-                stack.callback(below.close)
-                if self._follow and stat.S_ISLNK(below.kind):
-                    # One that leads nowhere stays a link.
-                    with contextlib.suppress(OSError):
-                        led = stack.enter_context(self._view.find(below.path, follow=True))
-                        below = led if led.found else below
-                found = None
-                # What a process of the container removes meanwhile was never there.
+                below, found = spot, None
+                # What cannot be seen. What a process of the container removes meanwhile was never there.
                 with contextlib.suppress(FailedPrecondition):
+                    below = self._view.at(spot.node, name)
+                    stack.callback(below.close)
+                    if self._follow and stat.S_ISLNK(below.kind):
+                        # One that leads nowhere stays a link.
+                        with contextlib.suppress(OSError):
+                            led = stack.enter_context(self._view.find(below.path, follow=True))
+                            below = led if led.found else below
                     found = self._entry(path, below) if below.found else None
                 if found:
                     yield from self._below(found, below, [*above, identity])
@@ -75,7 +78,17 @@ class Tree:
     def _entry(self, path: str, spot: Spot) -> t.Optional[Entry]:
         spot.check_data()
         entry = Entry.of(path, spot.found, os.readlink("", dir_fd=spot.fd) if stat.S_ISLNK(spot.kind) else "")
-        return entry if entry.kind in (FILE, DIRECTORY, LINK) else None
+        if entry.kind not in (FILE, DIRECTORY, LINK):
+            return None
+        return self._whole(entry, spot) if self._archive and entry.kind != LINK else entry
+
+    def _whole(self, entry: Entry, spot: Spot) -> Entry:
+        assert spot.found
+        entry = entry._replace(extended=xattrs.read(spot.fd))
+        if entry.kind != FILE or spot.found.st_nlink == 1:
+            return entry
+        first = self._first.setdefault((spot.found.st_dev, spot.found.st_ino), entry.path)
+        return entry if first == entry.path else entry._replace(same=first)
 
     def _where(self, path: str) -> str:
         return f"{self._path.rstrip('/')}/{path}" if path else self._path

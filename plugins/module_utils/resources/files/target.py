@@ -11,9 +11,11 @@ import os
 import stat
 import typing as t
 
-from ...errors import DataLoss, InvalidArgument, NotFound, PermissionDenied, from_os_error, printable
-from ...hostfs.put import Attributes, blocks_of, change, make_directory, put_file, put_link, sync_file_system
+from ...errors import DataLoss, EngineError, InvalidArgument, NotFound, PermissionDenied, from_os_error, printable
+from ...hostfs import xattrs
+from ...hostfs.put import Attributes, blocks_of, change, make_directory, put_file, put_link, put_name, sync_file_system
 from ...hostfs.view import Spot, View
+from ...hostfs.xattrs import translated
 from ...kernel.interrupt import check
 from .source import bytes_of
 from .values import DIRECTORY, FILE, LINK, Difference, Entry, WantedCopy, kind_of
@@ -36,6 +38,7 @@ class Rules(t.NamedTuple):
         """have: what is there, by its stat result. A directory that is there keeps what nobody has given."""
         want, directory = self.want, entry.kind == DIRECTORY
         uid, gid = self.translate(entry.uid, entry.gid) if want.archive else self.default
+        extended = translated(entry.extended, self.translate) if want.archive and entry.kind != LINK and not want.part else None
         mode = entry.mode & ~(0 if want.archive else self.strip)
         asked = want.directory_mode if directory else want.mode
         there = kind_of(have.st_mode) if have else ""
@@ -48,6 +51,7 @@ class Rules(t.NamedTuple):
             gid if self.group is None else self.group,
             asked(mode, directory) if asked else mode,
             entry.mtime if want.archive and not directory else None,
+            extended,
         )
 
 
@@ -60,6 +64,10 @@ class Target:
         with self._errors(""), view.find(path, self._follow) as spot:
             #: The real path.
             self.path = spot.path
+        #: The paths of files that are written.
+        self._renewed: t.Set[str] = set()
+        #: Kinds of extended attributes that its file system is known to keep.
+        self._keeps: t.Set[str] = set()
 
     def find(self, path: str) -> t.ContextManager[Spot]:
         return self._view.find(f"{self.path.rstrip('/')}/{path}" if path else self.path, self._follow)
@@ -96,20 +104,37 @@ class Target:
                 found = there
             if entry.kind == DIRECTORY and not found.have:
                 made.add(entry.path)
+            if entry.kind == FILE and found.content:
+                self._renewed.add(entry.path)
+            self._check_kept(found)
             yield found
+
+    def _check_kept(self, found: Difference) -> None:
+        """Whether its extended attributes can be kept where the copy goes."""
+        wanted = {name.partition(".")[0]: name for name in found.want.extended or {}}
+        new = wanted.keys() - self._keeps
+        if new:
+            with self._errors(found.entry.path), self.find("") as spot:
+                there = spot.fd if spot.fd >= 0 else spot.directory.fd if spot.directory else -1
+                xattrs.check(there, [wanted[one] for one in new])
+            self._keeps |= new
 
     def _compared(self, source: t.Any, entry: Entry, spot: Spot) -> t.Optional[Difference]:
         have = spot.found
-        if have and self._force is False and entry.kind != DIRECTORY:
+        if have and self._force is False and (entry.kind != DIRECTORY or stat.S_ISDIR(have.st_mode)):
             return None
         self._check_kind(entry, spot)
+        if self._force is False and entry.same not in self._renewed:
+            # The first name may be of another file there.
+            entry = entry._replace(same="")
         want = self._rules.attributes(entry, have)
         content = (entry.kind != DIRECTORY and (self._force is True or not self._same(source, entry, spot))) or not have
-        if not content and not (have and _differs(entry, want, have)):
+        extended = xattrs.read(spot.fd) if want.extended is not None and have and not stat.S_ISLNK(spot.kind) else None
+        if not content and not (have and (_differs(entry, want, have) or extended != want.extended)):
             return None
         if spot.readonly:
             raise PermissionDenied(f"{self.name(entry.path)}: it is read-only there")
-        return Difference(entry, want, have, content)
+        return Difference(entry, want, have, content, extended)
 
     def _check_kind(self, entry: Entry, spot: Spot) -> None:
         spot.check_data()
@@ -127,6 +152,12 @@ class Target:
             return False
         if entry.kind == LINK:
             return os.readlink("", dir_fd=spot.fd) == entry.link
+        if entry.same:
+            if entry.same in self._renewed:
+                return False
+            with self.find(entry.same) as first:
+                if first.found and _may_share(first, spot):
+                    return os.path.samestat(first.found, spot.found)
         if spot.found.st_size != entry.size:
             return False
         fd = spot.open(os.O_RDONLY)
@@ -153,7 +184,7 @@ class Target:
                 with self._errors(path), self.find(path) as spot:
                     self._check_kind(one.entry, spot)
                     self._put(source, one, spot, alone)
-            except (OSError, NotFound, InvalidArgument, DataLoss) as error:
+            except EngineError as error:
                 error.args = (f"{error}{f' ({number} of {len(differences)} were written before)' if number else ''}",)
                 raise
         if not alone:
@@ -163,6 +194,11 @@ class Target:
 
     def _put(self, source: t.Any, one: Difference, spot: Spot, durable: bool) -> None:
         entry, want = one.entry, one.want
+        if entry.same and one.content:
+            with self.find(entry.same) as first:
+                if stat.S_ISREG(first.kind) and _may_share(first, spot):
+                    put_name(spot, first, self._key)
+                    return
         if entry.kind == FILE and one.content:
             put_file(spot, _complete(source, entry, self.name(entry.path)), want, self._key, durable)
         elif entry.kind == LINK and one.content:
@@ -184,6 +220,11 @@ def _complete(source: t.Any, entry: Entry, name: str) -> t.Iterator[bytes]:
         yield block
     if size != entry.size or (entry.digest and digest.hexdigest() != entry.digest):
         raise DataLoss(f"{name}: the file to be copied has changed while it was read: run the task again")
+
+
+def _may_share(first: Spot, spot: Spot) -> bool:
+    """Whether two places can be names of one file."""
+    return first.mount == spot.mount and not first.mounted and not spot.mounted
 
 
 def _differs(entry: Entry, want: Attributes, have: os.stat_result) -> bool:

@@ -11,6 +11,7 @@ from ...engine.models import Container
 from ...hostfs.put import Attributes
 from ...kernel.engines import EngineOptions
 from ...oci.modes import Change
+from ...volume.store import Volume
 
 FILE, DIRECTORY, LINK = "file", "directory", "link"
 _KINDS = {stat.S_IFREG: FILE, stat.S_IFDIR: DIRECTORY, stat.S_IFLNK: LINK}
@@ -25,7 +26,8 @@ def kind_of(mode: int) -> str:
 class Entry(t.NamedTuple):
     """A file, directory or link of what is to be copied. path: below the top, which has an empty one. uid, gid: as its own side has them.
 
-    mtime: in nanoseconds. link: where it leads. digest: SHA-256 of a file that is elsewhere.
+    mtime: in nanoseconds. link: where it leads. digest: SHA-256 of a file that is elsewhere. same: the path of an earlier entry, of which
+    it is another name (a hard link). extended: its extended attributes.
     """
 
     path: str
@@ -37,6 +39,8 @@ class Entry(t.NamedTuple):
     size: int = 0
     link: str = ""
     digest: str = ""
+    same: str = ""
+    extended: t.Mapping[str, bytes] = {}
 
     @classmethod
     def of(cls, path: str, found: t.Any, link: str = "") -> Entry:
@@ -49,23 +53,26 @@ class Entry(t.NamedTuple):
 class Difference(t.NamedTuple):
     """An entry that is not there as it should be. want: its attributes there. have: what is there, by its stat result.
 
-    content: it is to be written, or only its attributes changed.
+    content: it is to be written, or only its attributes changed. extended: the extended attributes that are there, if they matter.
     """
 
     entry: Entry
     want: Attributes
     have: t.Any
     content: bool
+    extended: t.Optional[t.Mapping[str, bytes]] = None
 
 
 class WantedCopy(t.NamedTuple):
-    """into: into the container, or out of it. path: of this host; empty with content. owner, group, mode: as they were given.
+    """container, volume: one of them has a name. into: into it, or out of it. path: of this host; empty with content. owner, group, mode:
+    as they were given.
 
     part: path is what the controller has sent of shown. force: True writes always, False only what is not there.
     """
 
     engine: EngineOptions
     container: str
+    volume: str
     container_path: str
     path: str
     shown: str
@@ -84,13 +91,23 @@ class WantedCopy(t.NamedTuple):
     @property
     def title(self) -> str:
         """For users."""
-        there = f"{self.container}:{self.container_path}"
         if self.into:
-            return f"copy {self.shown} to {there}" if self.shown else f"write {there}"
-        return f"copy {there} to {self.path}"
+            return f"copy {self.shown} to {self.there}" if self.shown else f"write {self.there}"
+        return f"copy {self.there} to {self.path}"
+
+    @property
+    def there(self) -> str:
+        """The path in the container or volume, for users."""
+        return f"{self.container or f'volume {self.volume}'}:{self.container_path}"
 
 
 class FoundCopy(t.NamedTuple):
-    """The container."""
+    """The container, or the volume."""
 
-    container: Container
+    container: t.Optional[Container] = None
+    volume: t.Optional[Volume] = None
+
+    @property
+    def key(self) -> str:
+        """What nothing else has."""
+        return self.container.id if self.container else self.volume.data if self.volume else ""

@@ -98,8 +98,8 @@ def log_of(engine: Engine, container: Container, task: t.Optional[TaskState], na
     if state:
         return _of_nerdctl(state, container.id, name)
     raise Unimplemented(
-        f"container: {name} was made neither by this collection nor by nerdctl or the kubelet: its output is only where the tool that "
-        "made it sent it"
+        f"container: {name} was made neither by this collection nor by nerdctl or the kubelet, so its output is only where the tool that "
+        "made it has sent it: with ctr, in the file of --log-uri"
     )
 
 

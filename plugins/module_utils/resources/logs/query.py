@@ -23,6 +23,8 @@ if t.TYPE_CHECKING:
 
 #: Characters that a task returns at most. A short line counts more, as it takes more memory than it has characters.
 _LIMIT, _SHORT = 16 * 1024 * 1024, 64
+#: Nanoseconds by which a line may be older than the one before it: there is a writer for each stream.
+_DISORDER = 10**9
 #: Seconds between two looks at the log, and at the container; and how long the last output may take to arrive.
 _LOOK, _STATE, _LATE = 0.1, 0.5, 2.0
 
@@ -109,7 +111,7 @@ def _present(tail: Tail, want: Wanted) -> t.Tuple[t.List[Record], bool]:
     ends = size = 0
     truncated = False
     for record in tail.before() if want.tail != 0 else ():
-        if want.since is not None and record.nanoseconds < want.since:
+        if want.since is not None and 0 < record.nanoseconds < want.since - _DISORDER:
             break
         if not want.takes(record):
             continue

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import typing as t
 
 import pytest
@@ -21,32 +20,10 @@ class Connection(containerd.Connection):
 
     def __init__(self, **options: t.Any) -> None:
         super().__init__(PlayContext())
-        self._given = {"ssh_args": "-o BatchMode=yes -o ControlPath=~/cp/%C", "command_prefix": None, "ssh_host": None, **options}
+        self._given = options
 
     def get_option(self, option: str, hostvars: t.Any = None) -> t.Any:
         return self._given[option]
-
-
-HOME = os.path.expanduser("~")
-SSH = ["ssh", "-T", "-o", "BatchMode=yes", "-o", f"ControlPath={HOME}/cp/%C"]
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({}, []),
-        ({"command_prefix": "sudo -n"}, ["sudo", "-n"]),
-        ({"ssh_host": "root@node1"}, [*SSH, "root@node1"]),
-        ({"ssh_host": "node1", "command_prefix": "sudo -u 'a b'"}, [*SSH, "node1", "sudo", "-u", "'a b'"]),
-    ],
-)
-def test_what_reaches_the_engine(options: t.Dict[str, str], words: t.List[str]) -> None:
-    assert Connection(**options)._prefix() == words
-
-
-def test_a_host_is_no_option() -> None:
-    with pytest.raises(AnsibleConnectionFailure, match="ansible_containerd_ssh_host: '-oProxyCommand=x' is not a host"):
-        Connection(ssh_host="-oProxyCommand=x")._prefix()
 
 
 def test_variables_have_to_be_strings() -> None:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import errno
 import os
 import pathlib
+import select
 
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import syscalls
-from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.inside import open_inside
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.inside import open_file_inside, open_inside
 
 
 @pytest.fixture
@@ -85,3 +86,22 @@ def test_links_stay_inside(
     before = len(os.listdir("/proc/self/fd"))
     assert outcome(root, path, flags) == found
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_nothing_but_regular_files_is_opened(root: pathlib.Path) -> None:
+    """Not even for a moment: whoever has the other end of a FIFO would notice, and a device may begin to do something."""
+    os.mkfifo(root / "fifo")
+    os.mknod(root / "device", 0o20666, os.makedev(1, 3))
+    top, reader = os.open(root, os.O_PATH), os.open(root / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        for path in ("fifo", "device", "etc", "dir"):
+            for flags in (os.O_RDONLY, os.O_WRONLY):
+                with pytest.raises(OSError, match="it is not a regular file"):
+                    open_file_inside(top, path, flags)
+        poller = select.poll()
+        poller.register(reader, select.POLLIN)
+        assert not poller.poll(0)
+        os.close(open_file_inside(top, "relative", os.O_RDONLY))
+    finally:
+        os.close(top)
+        os.close(reader)

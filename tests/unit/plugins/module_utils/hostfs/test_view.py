@@ -132,6 +132,32 @@ def test_a_mount_of_the_kernel(root: pathlib.Path) -> None:
     assert (root / "other").read_text() == "new"
 
 
+def test_a_mount_that_is_refused(root: pathlib.Path) -> None:
+    """Nothing is asked of its file system; what is beside it can be seen."""
+    mounts.mount_tmpfs(str(root / "dir/sub"), [])
+    try:
+        fd, seen = opened(root), t.cast(t.List[str], [])
+        refused = View(fd, refused=lambda mount: seen.append(mount) or "may never answer")  # type: ignore[func-returns-value]  # None
+        for path in ("/dir/sub", "/dir/sub/x", "/rel"):
+            with pytest.raises(FailedPrecondition, match="^/dir/sub may never answer"):
+                found(refused, path)
+        assert found(refused, "/dir/file") == ("/dir/file", "-")
+        (line,) = [one for one in pathlib.Path("/proc/self/mountinfo").read_text().splitlines() if f" {root}/dir/sub " in one]
+        assert set(seen) == {line.split()[0]}
+        os.close(fd)
+    finally:
+        mounts.unmount(str(root / "dir/sub"))
+
+
+def test_read(root: pathlib.Path) -> None:
+    os.mkfifo(root / "fifo")
+    fd = opened(root)
+    view = View(fd)
+    assert (view.read("/abs", 100), view.read("/abs", 2)) == (b"file", b"fi")
+    assert [view.read(path, 100) for path in ("/none", "/dir", "/fifo", "/loop", "/out")] == [b""] * 5
+    os.close(fd)
+
+
 def test_files_of_the_kernel_are_no_data() -> None:
     fd = opened(pathlib.Path("/"))
     for path in ("/proc/self/environ", "/proc", "/sys/kernel"):

@@ -114,7 +114,8 @@ def reachable(site: World, one: str, other: str, results: t.Sequence[Result]) ->
                 tries[f"{name} to port of {address}"] = Try(tcp, where, address, 8080)
                 tries[f"{name} to udp port of {address}"] = Try(udp, where, address, 8053)
         tries.update({f"container to {address}": Try(far, other, address, 99) for address in (OUTSIDE, OUTSIDE6)})
-        found = all_seen(tries, 0.7)
+        # A lost packet is sent again after a second, a question for a neighbour, too.
+        found = all_seen(tries, 1.5)
     return {key: _named(value, addresses, others) for key, value in found.items()}
 
 

@@ -5,8 +5,14 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import InvalidArgument, Unavailable
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.engines import EngineOptions
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.entry import As, enter, process_of
 from ansible_collections.fleet.containerd.tests.support.ansible import Task, TaskResult, task
 from ansible_collections.fleet.containerd.tests.support.memory_site import MemorySite
 
@@ -71,3 +77,19 @@ def test_a_container_that_does_not_run(site: MemorySite, busybox: str) -> None:
     assert run(site, command="true", failing=True).msg == "container: web is paused: resume it first"
     site.play(task("containerd_container", name="web", state="stopped"))
     assert run(site, command="true", failing=True).msg == "container: web is stopped: start it first"
+
+
+def test_what_cannot_be_in_a_command(site: MemorySite, busybox: str) -> None:
+    """A runtime would run something else than was asked for."""
+    site.play(web(busybox))
+    inside = enter(site.memory, EngineOptions(), "web")
+    for words, how in ((["a\udcff"], As()), (["a\0"], As()), (["a"], As(chdir="/\udcff")), (["a"], As(env={"A": "\udcff"}))):
+        with pytest.raises(InvalidArgument, match="cannot be in a command"):
+            process_of(inside, words, how)
+
+
+def test_a_process_number_that_is_used_again(site: MemorySite, busybox: str) -> None:
+    site.play(web(busybox))
+    inside = enter(site.memory, EngineOptions(), "web")._replace(pid=os.getpid())
+    with pytest.raises(Unavailable, match="the container web has just ended: run the task again"), inside.root():
+        pass

@@ -90,6 +90,13 @@ def test_too_much(logs: Logs, monkeypatch: pytest.MonkeyPatch) -> None:
     assert logs.read(tail="2").value("lines") == 2
 
 
+def test_lines_that_are_not_in_order(logs: Logs) -> None:
+    """Each stream has a writer; and a time may be damaged."""
+    logs.write(("05", "stdout", "a\n"), ("04.9", "stderr", "earlier\n"), ("..", "stdout", "never\n"), ("05.1", "stdout", "b\n"))
+    assert logs.read(since="2026-11-28T09:00:05Z").value("output") == "a\nb"
+    assert logs.read().value("output") == "a\nearlier\nnever\nb"
+
+
 def test_since_the_start(logs: Logs) -> None:
     logs.write(("00", "stdout", "old\n"))
     logs.site.memory.tasks.say(logs.id, "no time\n")
@@ -116,7 +123,7 @@ def test_nobody_keeps_it(site: MemorySite, busybox: str) -> None:
     said = Logs(site, busybox, log_driver="none").read(failing=True).msg
     assert said == "container: web has log_driver none, and nobody keeps what it prints: give it log_driver json-file"
     other = site.play(task("containerd_container_logs", container="other"), failing=True).last.msg
-    assert other == "container: no container other in the namespace default of the engine memory"
+    assert other == "container: no container other in the namespace default of the engine embedded"
 
 
 def of_nerdctl(logs: Logs, state: pathlib.Path) -> None:

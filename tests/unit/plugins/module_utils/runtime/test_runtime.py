@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import threading
 import typing as t
 
 import pytest
@@ -34,7 +35,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.limi
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.mounts import bind_files, bind_volumes
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.network import share_host_network
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.process import add_env, env_of, run_as
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.users import User, resolve_user
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.users import User, resolve_groups, resolve_user
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime_spec.volumes import Volume, parse_volume
 
 
@@ -149,16 +150,25 @@ def test_bad_user(root: int, text: str) -> None:
 
 
 def test_passwd_that_leads_out_of_the_image_or_blocks_is_not_read(tmp_path: pathlib.Path) -> None:
+    """What is no file is not even opened: a device may act then, and a fifo's writer would be told."""
     (tmp_path / "secret").write_text("web:x:0:0::/:\n")
     image = tmp_path / "image"
     (image / "etc").mkdir(parents=True)
     (image / "etc/passwd").symlink_to(tmp_path / "secret")
     os.mkfifo(image / "etc/group")
     fd = os.open(image, os.O_RDONLY | os.O_DIRECTORY)
+    writer = threading.Thread(target=lambda: os.close(os.open(image / "etc/group", os.O_WRONLY)))
+    writer.start()
     try:
         with pytest.raises(InvalidArgument, match="the image has no user 'web'"):
             resolve_user(fd, "web")
+        with pytest.raises(InvalidArgument, match="the image has no group 'web'"):
+            resolve_groups(fd, ["web"])
+        writer.join(0.1)
+        assert writer.is_alive()
     finally:
+        os.close(os.open(image / "etc/group", os.O_RDONLY))
+        writer.join()
         os.close(fd)
 
 
