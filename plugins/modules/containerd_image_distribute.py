@@ -20,7 +20,7 @@ attributes:
     support: none
 extends_documentation_fragment:
   - fleet.containerd.attributes
-  - fleet.containerd.attributes.both
+  - fleet.containerd.attributes.image
   - fleet.containerd.engine
   - fleet.containerd.registry
   - fleet.containerd.registry.credentials
