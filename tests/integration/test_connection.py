@@ -110,7 +110,9 @@ def test_users_directories_and_files(site: Site, busybox: str, tmp_path: pathlib
     (tmp_path / "secret").write_text("of the host\n")
     prepare = (
         f"mkdir -p /root/only; chmod 700 /root; ln -s {tmp_path}/secret /tmp/link; mkfifo /tmp/fifo; "
-        f"ln -s {tmp_path} /tmp/out; ln -s made /tmp/dangling; ln -s ../tmp/loop /tmp/loop; ln -s /proc/1/oom_score_adj /tmp/kernel; mknod /tmp/device c 1 5; chmod 666 /tmp/fifo /tmp/device; : >/tmp/shrinks; head -c 99999 /dev/zero >/tmp/shrinks"
+        f"ln -s {tmp_path} /tmp/out; ln -s made /tmp/dangling; ln -s ../tmp/loop /tmp/loop; "
+        f"ln -s /proc/1/oom_score_adj /tmp/kernel; mknod /tmp/device c 1 5; chmod 666 /tmp/fifo /tmp/device; "
+        " head -c 99999 /dev/zero >/tmp/shrinks"
     )
     done = site.play(
         box(busybox, env={"A": "own"}),

@@ -100,7 +100,8 @@ def kill(found: TaskState) -> None:
 
 def test_policies(site: Site, busybox: str) -> None:
     """Each container as its policy says, and an explicit stop wins, also over a start that is pending."""
-    fails = "echo run; sleep 0.3; exit 3"
+    # Longer than a start is proved on a busy machine.
+    fails = "echo run; sleep 1; exit 3"
     once, twice, _ended, always, slow = site.play(
         container("once", busybox, fails),
         container("twice", busybox, fails, restart_policy="on-failure", restart_retries=2),
@@ -251,6 +252,13 @@ def write(found: TaskState, path: str, text: str = "") -> None:
     pathlib.Path(f"/proc/{found.pid}/root{path}").write_text(text)
 
 
+def told_health(site: Site, found: TaskState) -> pathlib.Path:
+    """The file in which a supervisor tells what the checks of a container have found."""
+    there = [*site.state.rglob("health.json"), *pathlib.Path("/run/fleet-containerd/health").glob("*.json")]
+    (path,) = (path for path in there if found.container_id in str(path) and not path.name.startswith("."))
+    return path
+
+
 def test_health(site: Site, busybox: str) -> None:
     """Starting, healthy, unhealthy and healthy again, as docker tells it; and what a check sees of the container."""
     options: t.Dict[str, t.Any] = {"user": "user", "env": {"A": "b c"}, "working_dir": "/var", "stop_timeout": 1}
@@ -269,6 +277,9 @@ def test_health(site: Site, busybox: str) -> None:
     assert bad["FailingStreak"] >= 2
     assert {(one["ExitCode"], one["Output"]) for one in bad["Log"]} == {(1, "seen\n")}
     web = state(site, "web")
+    # What a runc leaves that is killed while it says which process it has started.
+    told = told_health(site, web)
+    told.with_name(f".{told.name}.pid").touch()
     write(web, "/tmp/ok")
     good = healthy(site, "web", "healthy")
     assert (good["FailingStreak"], good["Log"][-1]["ExitCode"], len(good["Log"]) <= 5) == (0, 0, True)
@@ -590,7 +601,7 @@ def test_many_restarts_leave_nothing_in_the_shim(embedded_site: EmbeddedSite, bu
     before = now()
     until(site, "web", lambda one: one.restarts >= (150 if FULL else 30), 120)
     after = now()
-    assert after[:2] == before[:2]
+    assert all(now <= then for now, then in zip(after[:2], before[:2])), (before, after)
     assert after[2] - before[2] < 200, (before, after)
 
 

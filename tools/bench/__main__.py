@@ -52,10 +52,14 @@ def main() -> int:
     runs = int(os.environ.get("RUNS", "5"))
     found: t.List[rows.Row] = []
     for group in dict.fromkeys(GROUPS[name] for name in wanted):
-        found += [row for row in group(runs) if row.row in wanted]
-    for row in found:
-        verdict = "" if not row.goal else "met" if row.ratio <= row.goal else "MISSED"
-        print(f"{row.row:4} {row.what:52} {row.against:28} {row.ratio:8.2f}  goal {row.goal or '-':<5} {verdict}")
+        for row in group(runs):
+            if row.row in wanted:
+                found.append(row)
+                verdict = "" if not row.goal else "met" if row.ratio <= row.goal else "MISSED"
+                print(
+                    f"{row.row:4} {row.what:52} {row.against:28} {row.ratio:8.2f}  goal {row.goal or '-':<5} {verdict}",
+                    flush=True,
+                )
     figures = json.dumps({"machine": machine(), "rows": [row._asdict() for row in found]}, indent=1) + "\n"
     target = ROOT / "build" / "bench.json"
     target.parent.mkdir(exist_ok=True)

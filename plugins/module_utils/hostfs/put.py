@@ -59,8 +59,7 @@ def put_name(spot: Spot, file: Spot, key: str) -> None:
 
 def make_directory(spot: Spot, attributes: Attributes) -> None:
     """A directory where nothing is."""
-    assert spot.directory
-    directory = spot.directory.fd
+    directory = t.cast(t.Any, spot.directory).fd
     _made(directory, lambda: os.mkdir(spot.name, 0o700, dir_fd=directory))
     fd = os.open(spot.name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
     try:
@@ -72,8 +71,8 @@ def make_directory(spot: Spot, attributes: Attributes) -> None:
 def change(spot: Spot, attributes: Attributes) -> None:
     """Other attributes for what is there."""
     if stat.S_ISLNK(spot.kind):
-        assert spot.directory
-        os.chown(spot.name, attributes.uid, attributes.gid, dir_fd=spot.directory.fd, follow_symlinks=False)
+        directory = t.cast(t.Any, spot.directory).fd
+        os.chown(spot.name, attributes.uid, attributes.gid, dir_fd=directory, follow_symlinks=False)
     else:
         give(spot.fd, attributes)
 
@@ -113,8 +112,7 @@ def _write(fd: int, blocks: t.Iterable[bytes], attributes: Attributes, durable: 
 @contextlib.contextmanager
 def _new(spot: Spot, key: str) -> t.Iterator[t.Tuple[int, str]]:
     """A directory, and a name in it for what takes the place of a spot at the end of the context."""
-    assert spot.directory
-    directory = spot.directory.fd
+    directory = t.cast(t.Any, spot.directory).fd
     name = f".fleet-{hashlib.sha256(os.fsencode(f'{key} {spot.name}')).hexdigest()[:16]}"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(name, dir_fd=directory)

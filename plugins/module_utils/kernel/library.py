@@ -34,13 +34,15 @@ def run(spec: t.Mapping[str, t.Any]) -> None:
     if not re.fullmatch(r"containerd_[a-z_]+", module):
         raise ValueError(f"module: {module!r:.80} is none of this collection")
     path, missing = _find(digest, file)
+    if not missing:
+        bytecode.cache = bytecode.Cache(path)
+        if bytecode.cache.is_empty and not _has(path, digest):
+            # A disk has damaged it. Whether one has is not asked where some of it is compiled already.
+            os.unlink(path)
+            missing = ABSENT
     if missing:
-        _say(missing)
-    bytecode.cache = bytecode.Cache(path)
-    if bytecode.cache.is_empty and not _has(path, digest):
-        # A disk has damaged it. Whether one has is not asked where some of it is compiled already.
-        os.unlink(path)
-        _say(ABSENT)
+        sys.stdout.write(json.dumps({"changed": False, "missing_library": missing}))
+        raise SystemExit(0)
     global _sent
     _sent = basic._ANSIBLE_ARGS
     sent["_ansible_module_name"] = f"fleet.containerd.{module}"
@@ -53,11 +55,6 @@ def _only_keep(task: t.Any) -> None:
     digest, file = task.params["digest"], task.params["file"]
     before, after = _find(digest)[1], _find(digest, file)[1]
     task.exit_json(changed=before != after, missing_library=after)
-
-
-def _say(missing: str) -> t.NoReturn:
-    sys.stdout.write(json.dumps({"changed": False, "missing_library": missing}))
-    sys.exit(0)
 
 
 def respawn() -> t.Any:

@@ -183,3 +183,13 @@ def belong(rootfs: str, *fds: int) -> None:
     except OSError:
         # They can still be written to.
         return
+
+
+def remove_pid_file(path: str) -> None:
+    """Also what a runc that was killed has left of it: runc writes .NAME first, and refuses to work where that is there already."""
+    directory, slash, name = path.rpartition("/")
+    for one in (path, f"{directory}{slash}.{name}"):
+        try:
+            os.unlink(one)
+        except FileNotFoundError:
+            continue

@@ -14,7 +14,7 @@ from _signal import SIG_DFL, SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGTERM, SIGXFSZ,
 from select import POLLIN, poll
 
 from ..runtime.json_log import escape, timestamp
-from .ends import control_file, watch
+from .ends import control_file, remove_pid_file, watch
 from .state import replace
 
 TYPE_CHECKING = False
@@ -171,10 +171,7 @@ class Check:
     def run(self) -> bytes:
         """The exit status, a space, and the output."""
         pid_file = self._command[-2]
-        try:
-            os.unlink(pid_file)
-        except FileNotFoundError:
-            pass
+        remove_pid_file(pid_file)
         reader, writer = os.pipe()
         os.set_blocking(reader, False)
         pid = self._spawn(writer)

@@ -13,7 +13,7 @@ from _signal import SIG_DFL, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGXFSZ, signal
 from select import POLLERR, POLLHUP, POLLIN, poll
 
 from ..runtime.json_log import Log
-from .ends import Memory, belong, control_file, ticks, watch
+from .ends import Memory, belong, control_file, remove_pid_file, ticks, watch
 from .keep import Keeper
 
 _CHUNK = 64 * 1024
@@ -86,7 +86,8 @@ class Life:
             pass
         finally:
             os.close(null)
-        for name in ("init.pid", "runtime.log", "console.sock"):
+        remove_pid_file(f"{self._bundle}/init.pid")
+        for name in ("runtime.log", "console.sock"):
             try:
                 os.unlink(f"{self._bundle}/{name}")
             except FileNotFoundError:

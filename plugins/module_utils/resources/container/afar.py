@@ -227,9 +227,7 @@ class AfarSession:
         except OSError as error:
             raise Unavailable(f"{printable(shlex.join(self._command), 200)} cannot be run: {error.strerror}") from error
         self._process = process
-        assert process.stdin
-        assert process.stdout
-        stdin, stdout = process.stdin.fileno(), process.stdout.fileno()
+        stdin, stdout = _pipes(process)
         with self._explained():
             # The shell may read ahead, so it gets no more than its script before that has begun.
             frames.write(stdin, _SCRIPT.format(boot=shlex.quote(_BOOT)).encode())
@@ -256,10 +254,8 @@ class _Wire:
     stderr = -1
 
     def __init__(self, process: subprocess.Popen[bytes], broken: t.Callable[[], EngineError]) -> None:
-        assert process.stdin
-        assert process.stdout
         self._process, self._broken = process, broken
-        self.stdin, self.stdout = process.stdin.fileno(), process.stdout.fileno()
+        self.stdin, self.stdout = _pipes(process)
         self.ended, self.reader = watch(process.pid), frames.Reader(self.stdout)
         for fd in (self.stdin, self.stdout):
             os.set_blocking(fd, False)
@@ -334,6 +330,11 @@ def _version() -> str:
                 found = os.stat(path)
                 digest.update(f"{path[len(top) :]} {found.st_size} {found.st_mtime_ns}\n".encode())
     return digest.hexdigest()
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> t.Tuple[int, int]:
+    """Our ends of its input and output."""
+    return t.cast(t.Any, process.stdin).fileno(), t.cast(t.Any, process.stdout).fileno()
 
 
 def _archive() -> bytes:

@@ -25,6 +25,7 @@ class Way(t.Protocol):
     def stderr(self) -> int: ...
     @property
     def ended(self) -> int: ...
+
     def close_stdin(self) -> None:
         """BlockingIOError when there is no room for what says the end."""
 

@@ -36,8 +36,7 @@ _ABSENT = "is on a {}, which has no files while the container does not run: star
 def view_of(engine: Engine, container: Container, name: str, write: bool = False) -> t.Iterator[View]:
     """For reading, nothing on this host is changed, however short. Unavailable if it begins to run or ends while it is written to."""
     task = task_of(engine, container)
-    if _runs(task):
-        assert task
+    if task and _runs(task):
         with _running(engine, container, task, name) as view:
             yield view
             if write and not _same(task, task_of(engine, container)):

@@ -29,9 +29,7 @@ class Part:
         try:
             # The fields of a tar are read; what is in it is not unpacked.
             with tarfile.open(path, "r:") as archive:
-                listing = archive.extractfile(LIST)
-                assert listing
-                found = json.loads(listing.read())
+                found = json.loads(t.cast(t.Any, archive.extractfile(LIST)).read())
                 self._places = {one.name[len(CONTENT) :]: one.offset_data for one in archive if one.name.startswith(CONTENT)}
             self.shown, self.skipped = str(found["shown"]), [str(one) for one in found["skipped"]]
             self._entries = [Entry(*one) for one in found["entries"]]

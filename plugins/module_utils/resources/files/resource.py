@@ -61,8 +61,7 @@ class CopyResource:
         found = self.observe(want, engine)
         if found.container:
             return container_lock(engine, found.container.labels.get(NAME) or found.container.id)
-        assert found.volume
-        return locked(os.path.dirname(found.volume.data), f"the volume {want.volume}")
+        return locked(os.path.dirname(t.cast(t.Any, found.volume).data), f"the volume {want.volume}")
 
     def plan(self, want: WantedCopy, have: FoundCopy, engine: Engine) -> Plan:
         with _Copy(engine, have, want) as copy:
@@ -126,8 +125,7 @@ class _Copy:
             if have.container:
                 inside = self._open.enter_context(view_of(self._engine, have.container, want.container, write))
             else:
-                assert have.volume
-                inside = self._open.enter_context(view_of_volume(have.volume, write))
+                inside = self._open.enter_context(view_of_volume(t.cast(t.Any, have.volume), write))
             if want.into:
                 self._into(inside)
             else:

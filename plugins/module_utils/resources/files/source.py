@@ -51,8 +51,8 @@ class Tree:
         yield entry
         if entry.kind != DIRECTORY:
             return
-        assert spot.found
-        identity = (spot.found.st_dev, spot.found.st_ino)
+        there = t.cast(os.stat_result, spot.found)
+        identity = (there.st_dev, there.st_ino)
         if identity in above or len(above) > _DEPTH:
             why = "contains itself by a link" if identity in above else f"is more than {_DEPTH} directories deep"
             raise InvalidArgument(f"{self._option}: {printable(self._where(entry.path), 200)} {why}")
@@ -83,11 +83,11 @@ class Tree:
         return self._whole(entry, spot) if self._archive and entry.kind != LINK else entry
 
     def _whole(self, entry: Entry, spot: Spot) -> Entry:
-        assert spot.found
+        there = t.cast(os.stat_result, spot.found)
         entry = entry._replace(extended=xattrs.read(spot.fd))
-        if entry.kind != FILE or spot.found.st_nlink == 1:
+        if entry.kind != FILE or there.st_nlink == 1:
             return entry
-        first = self._first.setdefault((spot.found.st_dev, spot.found.st_ino), entry.path)
+        first = self._first.setdefault((there.st_dev, there.st_ino), entry.path)
         return entry if first == entry.path else entry._replace(same=first)
 
     def _where(self, path: str) -> str:
