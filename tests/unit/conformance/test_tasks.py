@@ -42,9 +42,6 @@ from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 from .box import Box
 
-if t.TYPE_CHECKING:
-    pass
-
 REAL = ("embedded-overlayfs", "containerd-1.6", "containerd-1.7", "containerd-2.1")
 pytestmark = pytest.mark.parametrize("harness", REAL, indirect=True)
 
