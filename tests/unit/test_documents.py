@@ -57,7 +57,8 @@ def test_comments_name_no_document_that_is_not_there() -> None:
 
 
 def test_the_chart_is_drawn_from_its_figures() -> None:
-    assert chart.CHART.read_text() == chart.draw(json.loads(chart.DATA.read_text())["rows"])
+    for data, draw in ((chart.DATA, chart.draw), (chart.FLEETS, chart.draw_fleets)):
+        assert data.with_suffix(".svg").read_text() == draw(json.loads(data.read_text())["rows"])
 
 
 def _bars(text: str) -> t.List[t.Tuple[float, str]]:

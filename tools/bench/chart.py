@@ -1,7 +1,7 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The chart of the README, docs/img/bench.svg, drawn from docs/img/bench.json.
+"""The charts of the README, docs/img/bench.svg and distribution.svg, drawn from the figures beside them.
 
 Usage: PYTHONPATH=.build/link .venv/bin/python -m ansible_collections.fleet.containerd.tools.bench.chart
 """
@@ -15,10 +15,13 @@ import pathlib
 import typing as t
 
 IMAGES = pathlib.Path(__file__).resolve().parent.parent.parent / "docs" / "img"
-DATA, CHART = IMAGES / "bench.json", IMAGES / "bench.svg"
+DATA, FLEETS = IMAGES / "bench.json", IMAGES / "distribution.json"
+#: What the rows of distributions have in common: what a time is compared with, and the end of a name whose row has the other figure.
+IDEAL, COPIES = "size / bandwidth", ": copies from the registry"
 #: Colours and words of the legend: whether the goal was met.
 COLORS = {"met": "#1a7f4b", "missed": "#d9730d", "none": "#8a94a0"}
 LEGEND = {"met": "goal met", "missed": "goal missed", "none": "no goal set"}
+_FLEETS_TITLE = "Time until the last host has an image, as a multiple of its size over the bandwidth of one link"
 _LINE, _TOP, _BAR, _AXIS = 20, 70, 13, 420
 #: The most pixels that a character takes. Labels are not cut: the picture is as wide as they need.
 _CHARACTER = 6.6
@@ -33,7 +36,7 @@ def outcome(row: Row) -> str:
 
 def draw(rows: t.Sequence[Row]) -> str:
     """The ratios as SVG bars, all on one scale: 1 means the same as the other tool, and shorter is better."""
-    shown = [row for row in rows if row["row"] != "P8"]
+    shown = [row for row in rows if row["row"] not in ("P8", "P16")]
     what = max(len(f"{row['row']} {row['what']}") for row in shown) * _CHARACTER
     left = round(10 + what + max(len(str(row["against"])) for row in shown) * _CHARACTER + 24)
     # Round up to half a unit, the next line of the grid, so that the longest bar fits.
@@ -87,8 +90,32 @@ def _row(row: Row, top: int, left: int, what: float, scale: float) -> t.List[str
     return parts
 
 
+def draw_fleets(rows: t.Sequence[Row]) -> str:
+    """How long an image takes to all hosts of a fleet, as SVG bars; beside each, how often it has left the registry."""
+    copies = {row["what"][: -len(COPIES)]: row["ratio"] for row in rows if row["what"].endswith(COPIES)}
+    shown = [row for row in rows if row["against"] == IDEAL and row["what"] in copies]
+    left = round(30 + max(len(row["what"]) for row in shown) * _CHARACTER)
+    scale = _AXIS / max(row["ratio"] for row in shown)
+    height = _TOP - 24 + _LINE * len(shown) + 14
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{left + _AXIS + 190}" height="{height}" font-family="sans-serif" font-size="12">',
+        '<rect width="100%" height="100%" fill="white"/>',
+        f'<text x="10" y="20" font-size="14">{_FLEETS_TITLE}</text>',
+    ]
+    for number, row in enumerate(shown):
+        label = f"{row['ratio']:.2f}; {copies[row['what']]:.2f} copies leave the registry"
+        top, width = _TOP - 24 + number * _LINE, row["ratio"] * scale
+        parts += [
+            f'<text x="10" y="{top + _BAR - 2}">{html.escape(row["what"])}</text>',
+            f'<rect x="{left}" y="{top}" width="{width:.1f}" height="{_BAR}" fill="{COLORS[outcome(row)]}"/>',
+            f'<text x="{left + width + 6:.1f}" y="{top + _BAR - 2}">{label}</text>',
+        ]
+    return "\n".join([*parts, "</svg>\n"])
+
+
 def main() -> None:
-    CHART.write_text(draw(json.loads(DATA.read_text())["rows"]))
+    for data, picture in ((DATA, draw), (FLEETS, draw_fleets)):
+        data.with_suffix(".svg").write_text(picture(json.loads(data.read_text())["rows"]))
 
 
 if __name__ == "__main__":
