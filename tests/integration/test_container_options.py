@@ -89,7 +89,7 @@ LINES: t.Dict[str, Line] = {
     ),
     "systemd": Line("always", "true", "false", "grep -c ' /run ' /proc/self/mountinfo", ("1", "0", "0")),
     "tty": Line(True, False, None, "test -t 1 && echo terminal", ("terminal\r", "", "")),
-    "interactive": Line(True, False, None, "readlink /proc/self/fd/0", ("^(?!/dev/null).*", "/dev/null", "/dev/null")),
+    "interactive": Line(True, False, None, "stat -Lc %t:%T /proc/self/fd/0", ("0:0", "1:3", "1:3")),
     "stop_signal": Line("USR1", 2, None, f"{FACT}Config.StopSignal", ("SIGUSR1", "SIGINT", "SIGTERM")),
     "stop_timeout": Line(3, 4, None, f"{FACT}Config.StopTimeout", (3, 4, 10)),
     "ulimits": Line(["nofile:100:200"], ["nofile:300"], [], "ulimit -Sn; ulimit -Hn", ("100\n200", "300\n300", "^(?!100|300).*")),

@@ -270,6 +270,8 @@ def test_crun(site: Networked, image: str) -> None:
     options.update(userns_mode="remap", secrets=[{"name": "key", "content": "hush"}], networks=[{"name": "bridge"}])
     done = site.container("job", **options)
     assert done["container"]["Output"] == f"         0 {SHARED:10}      65536\ntextx\n4\n65534\n"
+    # crun gives standard streams to the user of the container: never those of the host.
+    assert os.stat("/dev/null").st_uid == 0
 
 
 @pytest.mark.parametrize("site", [""], indirect=True, ids=["embedded"])

@@ -348,28 +348,40 @@ class Relays:
         }
         for host in more.pop("holders", ()):
             looks[host.name]["images"] = {fleet.image: fleet.described}
-        self.parts = make_parts(looks, {fleet.image: fleet.described}, Limits(timeout=60.0, **more))
+        self.parts = make_parts(looks, {fleet.image: fleet.described}, Limits(**{"timeout": 60.0, **more}))
         self.began = time.monotonic()
-        self.processes = {host.name: self._start(host, alone) for host in hosts}
+        self.processes = {host.name: self._start(host) for host in hosts}
+        # Hosts have processors of their own; here a few load the programs of all of them, before the first one begins.
+        for process in self.processes.values():
+            assert process.stdout
+            assert process.stdout.readline() == b"loaded\n"
+        for host in hosts:
+            self._tell(host, alone)
 
-    def _start(self, host: Host, alone: float) -> subprocess.Popen[bytes]:
+    def _start(self, host: Host) -> subprocess.Popen[bytes]:
+        path = f"import sys;sys.path.insert(0,{str(ansible.COLLECTIONS)!r})"
+        rooms = relaying.__name__.partition(".resources")[0]
+        loading = f"import {rooms}.engine_embedded.engine,{rooms}.engine_containerd.engine;from {relaying.__name__} import main"
+        # The last argument is for those who look for it.
+        return subprocess.Popen(
+            ["nsenter", "-t", str(host.pid), "-n", sys.executable, "-I", "-c"]
+            + [f"{path};{loading};print('loaded',flush=True);main()", str(host.data)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+
+    def _tell(self, host: Host, alone: float) -> None:
+        """What it is to do."""
+        process = self.processes[host.name]
+        assert process.stdin
         options = EngineOptions.of({**host.variables, "snapshotter": "native"})
         registry = RegistryOptions(plain_http=True, registry_config_dir=str(self.fleet.base), retries=0, progress_timeout=5.0)
         request = {
             "engine": options._asdict(), "registry": registry._asdict(), "todo": [self.fleet.image], "max_parallel": 2, "alone": alone,
             "part": self.parts[host.name],
         }  # fmt: skip
-        code = f"import sys;sys.path.insert(0,{str(ansible.COLLECTIONS)!r});from {relaying.__name__} import main;main()"
-        # The last argument is for those who look for it.
-        process = subprocess.Popen(
-            ["nsenter", "-t", str(host.pid), "-n", sys.executable, "-I", "-c", code, str(host.data)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert process.stdin
         with process.stdin:
             process.stdin.write(json.dumps(request).encode())
-        return process
 
     def ready(self) -> None:
         """All listen; the time counts from here."""

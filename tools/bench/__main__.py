@@ -18,7 +18,7 @@ import typing as t
 from . import chart, distribution, images, inside, networks, playbooks, rows
 from .corpus import ROOT
 
-GROUPS: t.Dict[str, t.Callable[[int], t.List[rows.Row]]] = {
+GROUPS: t.Dict[str, t.Callable[[int], t.Iterable[rows.Row]]] = {
     "P1": rows.pulls,
     "P2": rows.daemon_pulls,
     "P3": images.updates,

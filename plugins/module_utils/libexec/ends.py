@@ -185,6 +185,24 @@ def belong(rootfs: str, *fds: int) -> None:
         return
 
 
+def null() -> int:
+    """An open device like /dev/null, for a runtime's streams: crun 1.8 and runc 1.1.1 to 1.1.4 give theirs to the user of the container,
+    who could then take /dev/null away from the host. It is /dev/null itself where no device can be made.
+    """
+    path = f"/dev/.fleet-null-{os.urandom(8).hex()}"
+    try:
+        os.mknod(path, 0o20666, os.makedev(1, 3))
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        finally:
+            os.unlink(path)
+        # mknod took the umask into account.
+        os.fchmod(fd, 0o666)
+    except OSError:
+        return os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    return fd
+
+
 def remove_pid_file(path: str) -> None:
     """Also what a runc that was killed has left of it: runc writes .NAME first, and refuses to work where that is there already."""
     directory, slash, name = path.rpartition("/")

@@ -22,7 +22,7 @@ from ..hostfs.remove import remove_tree
 from ..hostfs.syscalls import libc
 from ..runtime.detached import ENVIRONMENT, start_to_stay
 from ..runtime.runc import failure, last_message
-from .ends import belong, send, ticks, watch
+from .ends import belong, null, send, ticks, watch
 from .health import end_session
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -98,7 +98,7 @@ def streams(stdin: bool, terminal: bool) -> t.Tuple[t.List[int], t.List[int]]:
     piped = () if terminal else (0, 1, 2) if stdin else (1, 2)
     for number in range(3):
         if number not in piped:
-            theirs[number] = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            theirs[number] = null()
             continue
         reader, writer = os.pipe()
         ours[number], theirs[number] = (reader, writer) if number else (writer, reader)
@@ -259,14 +259,14 @@ class _Keeper:
 def spawn(runtime: t.Sequence[str], container_id: str, process: t.Mapping[str, t.Any], parent: str) -> str:
     """Start a process that nobody waits for. A name for it."""
     directory, name = _new(parent)
-    log, description, null = os.path.join(directory, "log"), _described(process), subprocess.DEVNULL
+    log, description, nothing = os.path.join(directory, "log"), _described(process), null()
     try:
         command = [*_command(runtime, log, description), container_id]
         status = subprocess.call(
             command,
-            stdin=null,
-            stdout=null,
-            stderr=null,
+            stdin=nothing,
+            stdout=nothing,
+            stderr=nothing,
             cwd="/",
             env=ENVIRONMENT,
             pass_fds=[description],
@@ -276,7 +276,8 @@ def spawn(runtime: t.Sequence[str], container_id: str, process: t.Mapping[str, t
         if status:
             raise failure("run a process in", last_message(log) or "it has failed silently")
     finally:
-        os.close(description)
+        for fd in (description, nothing):
+            os.close(fd)
         remove_tree(directory)
     return name
 

@@ -14,7 +14,7 @@ from _signal import SIG_DFL, SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGTERM, SIGXFSZ,
 from select import POLLIN, poll
 
 from ..runtime.json_log import escape, timestamp
-from .ends import control_file, remove_pid_file, watch
+from .ends import control_file, null, remove_pid_file, watch
 from .state import replace
 
 TYPE_CHECKING = False
@@ -196,7 +196,7 @@ class Check:
             try:
                 for number in (SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGXFSZ):
                     signal(number, SIG_DFL)
-                for number, fd in enumerate((os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC), output, output)):
+                for number, fd in enumerate((null(), output, output)):
                     os.dup2(fd, number)
                 os.execve(self._command[0], self._command, {b"PATH": os.environ.get(b"PATH", b"")})
             finally:

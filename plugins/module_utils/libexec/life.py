@@ -13,7 +13,7 @@ from _signal import SIG_DFL, SIGHUP, SIGINT, SIGPIPE, SIGTERM, SIGXFSZ, signal
 from select import POLLERR, POLLHUP, POLLIN, poll
 
 from ..runtime.json_log import Log
-from .ends import Memory, belong, control_file, remove_pid_file, ticks, watch
+from .ends import Memory, belong, control_file, null, remove_pid_file, ticks, watch
 from .keep import Keeper
 
 _CHUNK = 64 * 1024
@@ -45,20 +45,22 @@ class Life:
 
     def begin(self, container_id: str) -> bool:
         """Let the runtime make and start the container; False when it fails (its log file in the bundle tells why)."""
-        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-        theirs = [null]
+        nothing = null()
+        theirs = [nothing]
         try:
             if self._io == "terminal":
                 from .console import receive
 
                 command = self._command
-                master = receive(self._bundle, lambda more: self._spawn([*command, *more, container_id], null, null, null))
+                master = receive(
+                    self._bundle, lambda more: self._spawn([*command, *more, container_id], nothing, nothing, nothing)
+                )
                 self._streams = {master: "stdout"} if master >= 0 else {}
             else:
                 outputs = [os.pipe(), os.pipe()]
                 self._streams = {outputs[0][0]: "stdout", outputs[1][0]: "stderr"}
                 theirs += [outputs[0][1], outputs[1][1]]
-                source = null
+                source = nothing
                 if self._io == "stdin":
                     source, self._kept = os.pipe()
                     theirs.append(source)
@@ -76,16 +78,16 @@ class Life:
 
     def clear(self, container_id: str) -> None:
         """Remove what the runtime keeps of a container that has ended; its hooks give back its networks."""
-        null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        nothing = null()
         try:
-            pid = self._spawn([*self._runtime, "delete", "--force", container_id], null, null, null)
+            pid = self._spawn([*self._runtime, "delete", "--force", container_id], nothing, nothing, nothing)
             while os.waitpid(-1, 0)[0] != pid:
                 continue
         except OSError:
             # The next start tells what is wrong.
             pass
         finally:
-            os.close(null)
+            os.close(nothing)
         remove_pid_file(f"{self._bundle}/init.pid")
         for name in ("runtime.log", "console.sock"):
             try:

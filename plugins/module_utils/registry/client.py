@@ -8,6 +8,7 @@ Mirrors of hosts.toml are asked as containerd does it: hosts that may resolve fo
 from __future__ import annotations
 
 import threading
+import time
 import typing as t
 
 from ..errors import (
@@ -32,8 +33,8 @@ from .transport import Transport
 
 __all__ = ["RegistryClient", "RegistryOptions"]
 
-#: So much may be lost when a transfer breaks off.
-_BLOCK = 128 * 1024
+#: So much may be lost when a transfer breaks off. On a slow link less: as much as comes in so many seconds, for who passes it on.
+_BLOCK, _LEAST_BLOCK, _BLOCK_SECONDS = 128 * 1024, 8 * 1024, 0.02
 _PROGRESS = 1024 * 1024
 
 
@@ -192,11 +193,14 @@ def _stream(transport: Transport, reference: Reference, descriptor: Descriptor, 
     path = f"{reference.path}/{kind}/{descriptor.digest}"
     with _from(transport, reference, path, descriptor, offset) as response:
         skip = 0 if response.status_code == 206 else offset
-        left = descriptor.size - offset
+        left, length = descriptor.size - offset, _LEAST_BLOCK
         while True:
-            block = read_block(response, min(_BLOCK, left + skip + 1), printable(path, 200))
+            began = time.monotonic()
+            block = read_block(response, min(length, left + skip + 1), printable(path, 200))
             if not block:
                 return
+            quick = time.monotonic() - began < _BLOCK_SECONDS
+            length = min(2 * length, _BLOCK) if quick else max(length // 2, _LEAST_BLOCK)
             if skip:
                 dropped = min(skip, len(block))
                 block, skip = block[dropped:], skip - dropped

@@ -13,6 +13,7 @@ import typing as t
 
 import pytest
 
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import FailedPrecondition, InvalidArgument, NotFound
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.talk import Talk
 from ansible_collections.fleet.containerd.tests.support.waiting import until
@@ -83,8 +84,12 @@ sed -n 's/^Sig[BI]..:.//p' /proc/self/status
 def test_nothing_depends_on_who_runs_it(box: Box) -> None:
     made, engine = box.run("sleep", "1000"), box.engine
     with as_a_poor_service():
-        said = run(engine, made, "sh", "-c", _LOOK).stdout.decode().split()
-    assert said == ["1024", "0022", "nice", "0", "0" * 16, "0" * 16]
+        files, *said, ignored = run(engine, made, "sh", "-c", _LOOK).stdout.decode().split()
+    assert said == ["0022", "nice", "0", "0" * 16]
+    # 32 and 33 are the C library's: it does not let Python change them, and make, for one, has its children ignore the first.
+    assert int(ignored, 16) & ~(0b11 << 31) == 0
+    # The runc that a daemon starts has the daemon's, raises it, as all that is written in Go, and gives it back at any time (1.1.5).
+    assert files == "1024" or not isinstance(engine, EmbeddedEngine)
 
 
 def test_a_bad_command_is_named(box: Box) -> None:

@@ -199,8 +199,9 @@ class AfarSession:
     def _explained(self) -> t.Iterator[None]:
         try:
             yield
-        except BrokenPipeError as error:
-            raise self._broken() from error
+        except BrokenPipeError:
+            # Its text would follow: ansible-core shows causes, too.
+            raise self._broken() from None
 
     def _broken(self) -> EngineError:
         """The other end is gone."""

@@ -31,6 +31,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.runtime.logs impo
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd
 from ansible_collections.fleet.containerd.tests.support.leftovers import unmount_below
 from ansible_collections.fleet.containerd.tests.support.loopfs import fill, loop_filesystem
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 from .conftest import Live
 
@@ -158,6 +159,7 @@ def test_the_end_of_an_earlier_run_is_not_taken_for_that_of_the_last(
     container_steps.start(live.engine, container)
     ended = live.engine.tasks.wait(container.id, 20)
     path = pathlib.Path(live.engine.container_dir(container.id)) / "state.json"
+    until(lambda: "exited_at" in json.loads(path.read_text()))
     last = json.loads(path.read_text())
     path.write_text(json.dumps({**last, "exit_status": 9, "exited_at": last["exited_at"] - 1}))
     state = live.engine.tasks.state(container.id)

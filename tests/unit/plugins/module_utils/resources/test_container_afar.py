@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import os
 import pathlib
+import subprocess
 import time
 import typing as t
 
 import pytest
 
-from ansible_collections.fleet.containerd.plugins.module_utils.errors import InvalidArgument
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import serve
-from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.afar import reaching
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import InvalidArgument, Unavailable
+from ansible_collections.fleet.containerd.plugins.module_utils.kernel.engines import EngineOptions
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container import afar, serve
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.afar import AfarSession, reaching
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.entry import As
 
+_PIPES = afar._pipes
 SSH_ARGS = "-o BatchMode=yes -o ControlPath=~/cp/%C"
 
 
@@ -53,6 +57,21 @@ def test_wrong_values(prefix: str, host: str, arguments: str, message: str) -> N
     with pytest.raises(InvalidArgument) as caught:
         reaching(prefix, host, arguments)
     assert str(caught.value) == message
+
+
+def test_a_way_that_ends_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says is told, and nothing of ours behind it: ansible-core shows causes, too."""
+
+    def pipes(process: subprocess.Popen[bytes]) -> t.Tuple[int, int]:
+        process.wait()
+        return _PIPES(process)
+
+    monkeypatch.setattr(afar, "_pipes", pipes)
+    session = AfarSession(["sh", "-c", "echo no way there >&2; exit 3", "sh"], EngineOptions(), "web", As())
+    with pytest.raises(Unavailable, match="no way there$") as caught:
+        session.look()
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
 
 
 def test_code_of_old_releases_goes(tmp_path: pathlib.Path) -> None:
