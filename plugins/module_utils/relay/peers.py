@@ -24,6 +24,10 @@ _GONE_SECONDS, _GONE_FACTOR, _GONE_MOST = 3.0, 3.0, 60.0
 #: How long to wait for a host where no process listens yet, from our own start; and after that, how often it is tried.
 _START_SECONDS, _AGAIN_SECONDS = 10.0, 1.0
 _PAUSE = 0.05
+#: How often a slow host is told so, until it answers.
+_TELLS = 3
+#: Whoever sends more lines before a blob is no host of ours.
+_LINES = 8
 REGISTRY = "registry"
 
 
@@ -112,9 +116,16 @@ class Peers:
             self._led = self.leading = True
 
         def tell() -> None:
-            # It may be gone.
-            with contextlib.suppress(Unavailable):
-                self._try(number, request).close()
+            for _each in range(_TELLS):
+                try:
+                    return self._try(number, request).close()
+                except Refused:
+                    # It is gone.
+                    return None
+                except Unavailable:
+                    # What is slow answers late.
+                    continue
+            return None
 
         threading.Thread(target=tell, daemon=True).start()
 
@@ -208,9 +219,7 @@ class Peers:
             frames = t.cast(t.BinaryIO, connection.makefile("rb", buffering=256 * 1024))
             stream = Stream(connection, frames)
             answer = frames.readline(64)
-            if answer.startswith(b"HTTP/1.1 200 "):
-                while frames.readline(256).strip():
-                    pass
+            if answer.startswith(b"HTTP/1.1 200 ") and any(not frames.readline(256).strip() for _each in range(_LINES)):
                 return stream
             stream.close()
             return None

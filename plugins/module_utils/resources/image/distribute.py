@@ -19,7 +19,7 @@ from ...kernel.converge import Facts
 from ...oci.digest import Digest
 from ...oci.platform import Platform
 from ...oci.reference import Reference
-from ...relay.part import Part, control_address
+from ...relay.part import Part, control_address, is_ours
 from ...relay.wire import PORTS
 from ..registry.options import registry_options
 from .values import progress_file
@@ -250,6 +250,8 @@ def _wait(params: t.Mapping[str, t.Any], _engine: Engine) -> t.Dict[str, t.Any]:
             connection = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             connection.settimeout(part.timeout + _START_SECONDS)
             connection.connect(address)
+            if not is_ours(connection):
+                raise OSError("another user's process answers in its place")
             stream = stack.enter_context(connection.makefile("rb"))
             stack.enter_context(_reported(params, images, lambda: int(progress["fetched"])))
             while "progress" in line:

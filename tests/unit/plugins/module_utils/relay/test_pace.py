@@ -132,6 +132,23 @@ def test_what_a_slow_link_tells_late_is_seen_at_the_host_before_it() -> None:
     assert changes[-1] == Change(4, True)
 
 
+def test_a_host_that_gets_nothing_any_more_hangs_though_its_rate_was_good() -> None:
+    blob = Blob()
+    for number in range(1, 10):
+        assert blob.at((number * 10_000, FAST), (5, number * 10_000 + 100, FAST), (4, number * 10_000 + 2000, FAST)) is None
+    stays, seconds = (5, 90_100, FAST), 0.0
+    while not (change := blob.at((90_000, FAST), stays, (4, 200_000, FAST))):
+        seconds += 0.2
+    assert change == Change(4, True)
+    assert 5.0 < seconds < 7.0
+
+
+def test_a_host_that_waits_for_its_own_source_does_not_hang() -> None:
+    blob = Blob()
+    for _each in range(100):
+        assert blob.at((90_000, FAST), (5, 90_100, FAST), (4, 92_000, FAST), (3, 200_000, FAST)) is None
+
+
 def test_after_a_change_that_helped_the_next_slow_host_is_noticed() -> None:
     blob = Blob()
     assert blob.lasts((2000, SLOW), (5, 2500, SLOW), (4, 20_000, FAST)) == Change(4, True)

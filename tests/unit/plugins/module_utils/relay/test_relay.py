@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import pathlib
 import random
 import socket
@@ -18,10 +19,11 @@ import pytest
 from ansible_collections.fleet.containerd.plugins.action.containerd_image_distribute import certificate
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import ResourceExhausted, Unavailable
 from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import ingest_ref
-from ansible_collections.fleet.containerd.plugins.module_utils.relay import wire
+from ansible_collections.fleet.containerd.plugins.module_utils.relay import pace, server, wire
 from ansible_collections.fleet.containerd.plugins.module_utils.relay.server import listen
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, tar_of
 from ansible_collections.fleet.containerd.tests.support.relays import SECRET, Play, a_play
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 SIZE = 300_000
 
@@ -233,6 +235,57 @@ def test_a_slow_head_is_noticed_and_gets_it_from_the_others(play: Play) -> None:
     assert set(play.nodes[0].peers.bytes) > {"registry"}
 
 
+def test_who_is_told_that_it_is_slow_takes_no_more_from_the_registry(play: Play) -> None:
+    holder, slow = play.add(), play.add(last=(0,))
+    play.pull(holder)
+    slow.registry.rate = 100_000.0
+    thread = threading.Thread(target=slow.pull, daemon=True)
+    thread.start()
+    until(lambda: slow.peers.bytes.get("registry", 0) > 20_000)
+    before = slow.peers.bytes["registry"]
+    slow.peers.be_slow()
+    thread.join(30)
+    complete(play, 1)
+    # For each of three blobs a block that is on its way, and one more.
+    assert slow.peers.bytes["registry"] - before < 10 * 4096
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["the head", "another one"])
+def test_a_host_whose_disk_hangs_is_passed_by(play: Play, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """It goes on to tell how far it is."""
+    monkeypatch.setattr(pace, "_HANGING_SECONDS", 1.0)
+    play.add(last=(3, 2)), play.add(0, last=(3, 2)), play.add(1, 0), play.add(2, 1, 0)
+    play.nodes[0].registry.rate = 900_000.0
+    hanging, go = play.nodes[number], threading.Event()
+    content, honest = hanging.engine.content, type(hanging.engine.content).writer
+
+    def writer(ref: str, expected: t.Any = None) -> t.Any:
+        ingest = honest(content, ref, expected)
+        write = ingest.write
+
+        def until_it_hangs(data: bytes) -> None:
+            if ingest.offset > 100_000:
+                go.wait(30)
+            write(data)
+
+        monkeypatch.setattr(ingest, "write", until_it_hangs)
+        return ingest
+
+    monkeypatch.setattr(content, "writer", writer)
+    thread = threading.Thread(target=hanging.pull, daemon=True)
+    thread.start()
+    began = time.monotonic()
+    try:
+        play.pull(*(node for node in play.nodes if node is not hanging))
+        assert time.monotonic() - began < 15.0
+    finally:
+        go.set()
+    thread.join(30)
+    complete(play)
+    assert {one["why"] for one in play.nodes[number + 1].peers.fallbacks} == {"it is slow"}
+    assert copies(play) < 1.1
+
+
 def test_a_slow_registry_is_tried_once_and_makes_nobody_slow(play: Play) -> None:
     play.add(last=(1,)), play.add(0)
     for node in play.nodes:
@@ -317,6 +370,40 @@ def test_strangers_get_nothing(play: Play, text: bytes) -> None:
         stranger.shutdown(socket.SHUT_WR)
         answer = stranger.recv(10000)
     assert answer in (b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n", b"")
+
+
+def test_a_stranger_who_says_it_slowly_holds_nobody_up(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_REQUEST_SECONDS", 0.5)
+    play.add()
+    began = time.monotonic()
+    with socket.create_connection(("127.77.0.1", play.port), timeout=0.1) as stranger, contextlib.suppress(ConnectionError):
+        while time.monotonic() - began < 10:
+            stranger.sendall(b"G")
+            with contextlib.suppress(TimeoutError, socket.timeout):
+                if not stranger.recv(100):
+                    break
+    assert time.monotonic() - began < 5
+
+
+def test_who_goes_before_it_is_answered_ends_nothing(play: Play) -> None:
+    """accept(2): ECONNABORTED, and EMFILE."""
+
+    class Troubled(socket.socket):
+        troubles: t.ClassVar[t.List[int]] = [errno.ECONNABORTED, errno.EMFILE]
+
+        def accept(self) -> t.Tuple[socket.socket, t.Any]:
+            if self.troubles:
+                raise OSError(self.troubles.pop(), "trouble")
+            return super().accept()
+
+    holder = play.add(serving=False)
+    play.pull()
+    peer = holder.part.peers[0]
+    holder.server = server.Server(Troubled(fileno=listen(peer.address, peer.port).detach()), holder.shelf, 0, SECRET, None)
+    holder.server.start()
+    late = play.add(0)
+    play.pull(late)
+    assert late.peers.bytes.keys() == {"h0"}
 
 
 def test_the_secret_does_not_cross_the_network() -> None:
