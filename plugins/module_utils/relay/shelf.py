@@ -179,7 +179,8 @@ class Shelf:
         with contextlib.suppress(EngineError):
             if blob.there:
                 return self._content.open(blob.descriptor)
-        with contextlib.suppress(OSError):
+        # A daemon that does not answer, where its files are, may do so later.
+        with contextlib.suppress(OSError, EngineError):
             if blob.arriving:
                 return open(self._content.ingest_file(ingest_ref(blob.descriptor)), "rb", buffering=0)
         # It may have been completed just now.
