@@ -205,6 +205,28 @@ def test_what_was_thrown_away_since_the_disk_is_full_is_not_waited_for(play: Pla
     assert copies(play) == 1.0
 
 
+def test_a_daemon_that_is_silent_for_a_moment_when_asked_for_its_files_costs_nothing(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play.add(), play.add(0)
+    play.nodes[0].registry.rate = 900_000.0
+    content, asked = play.nodes[0].engine.content, [0]
+    honest = content.ingest_file
+
+    def ingest_file(ref: str) -> str:
+        asked[0] += 1
+        if asked[0] < 6:
+            raise Unavailable("the daemon does not answer")
+        return honest(ref)
+
+    monkeypatch.setattr(content, "ingest_file", ingest_file)
+    play.pull()
+    complete(play)
+    assert asked[0] >= 6
+    assert play.nodes[1].peers.bytes.keys() == {"h0"}
+    assert play.nodes[1].peers.fallbacks == []
+
+
 def test_a_slow_host_passes_on_only_what_is_complete(play: Play) -> None:
     play.add(), play.add(0), play.add(1, 0)
     play.nodes[0].registry.rate = 900_000.0
@@ -282,7 +304,8 @@ def test_a_host_whose_disk_hangs_is_passed_by(play: Play, monkeypatch: pytest.Mo
         go.set()
     thread.join(30)
     complete(play)
-    assert {one["why"] for one in play.nodes[number + 1].peers.fallbacks} == {"it is slow"}
+    assert {one["host"] for one in play.nodes[number + 1].peers.fallbacks} == {f"h{number}"}
+    assert play.nodes[number + 1].peers.fallbacks[0]["why"] == "it is slow"
     assert copies(play) < 1.1
 
 
