@@ -241,6 +241,7 @@ class NeighbourSource:
                 return
             if change.slow:
                 self._peers.avoid(number)
+                self._shelf.begin_rate()
             number, instead = change.number, number if change.slow else -1
 
     def _pieces(
@@ -287,7 +288,7 @@ class NeighbourSource:
         except Unavailable as error:
             self._lost(arrival, number, str(error))
         except OSError:
-            self._lost(arrival, number, f"it is silent for {wire.SILENCE:g} s")
+            self._lost(arrival, number, f"it is silent for {self._peers.patience(number):g} s")
         finally:
             look.end()
         return None

@@ -50,9 +50,7 @@ def distribute(params: t.Mapping[str, t.Any], engine: Engine) -> Facts:
     _check(params)
     progress_file(params)
     result = steps[params["step"]](params, engine)
-    if result.get("failed"):
-        return Facts(result, failure=str(result["msg"]))
-    return Facts(result)
+    return Facts(result, failure=str(result.pop("msg")) if result.pop("failed", False) else "")
 
 
 def _check(params: t.Mapping[str, t.Any]) -> None:

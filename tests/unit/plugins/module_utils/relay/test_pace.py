@@ -174,3 +174,7 @@ def test_the_rate_is_that_of_the_time_in_which_something_comes() -> None:
     assert comes(1000, 5.0, *[0.1] * 10) > 5000
     assert comes(1000, *[0.1] * 20) == pytest.approx(10_000, rel=0.01)
     assert comes(250, *[0.25] * 10) == pytest.approx(1000, rel=0.01)
+    # From another host: neither the rate of the one before counts, nor the time until it begins.
+    meter.begin()
+    assert comes(1000, 3.0, *[0.1] * 5) == 0
+    assert comes(1000, *[0.1] * 5) == pytest.approx(10_000, rel=0.01)

@@ -121,6 +121,19 @@ def test_a_process_that_is_gone_is_told(site: MemorySite, busybox: str) -> None:
     assert failed["msg"].startswith("the process of the distribution has ended before it was done: ")
 
 
+def test_a_pull_that_fails_says_why(site: MemorySite, registry: FakeRegistry, layout: Layout) -> None:
+    top = small_image(layout)
+    registry.push(layout.path, top, "lost", "1")
+    part = planned(site, f"{registry.address}/lost:1")
+    layer = json.loads(layout.read(top))["layers"][0]["digest"]
+    registry.faults.append((layer, lambda at: at.send_error(404)))
+    failed = step(site, "pull", part=json.dumps(part), retries=0)
+    assert failed["failed"]
+    assert failed["error"] == "NotFound"
+    assert layer in failed["msg"]
+    assert failed["images"] == []
+
+
 def test_another_user_who_answers_in_the_place_of_the_process_is_not_believed(site: MemorySite, busybox: str) -> None:
     part = planned(site, busybox)
     code = (
