@@ -92,13 +92,15 @@ class Peers:
         return next(iter(self.able([*last, *sources] if self.slow else sources, digest)), None)
 
     def left(self, number: int, why: str, seconds: float = 0.0) -> None:
-        """It is not asked for so long; by default longer each time."""
+        """It is not asked for so long; by default longer each time. All blobs that came from it notice the same, which counts once."""
         with self._lock:
-            if not seconds:
+            now = time.monotonic()
+            if seconds:
+                self._until[number] = now + seconds
+            elif self._until.get(number, 0.0) <= now:
                 times = self._gone.get(number, 0)
                 self._gone[number] = times + 1
-                seconds = min(_GONE_MOST, _GONE_SECONDS * _GONE_FACTOR**times)
-            self._until[number] = time.monotonic() + seconds
+                self._until[number] = now + min(_GONE_MOST, _GONE_SECONDS * _GONE_FACTOR**times)
         self._tell(self.name(number), why)
 
     def patience(self, number: int) -> float:

@@ -353,6 +353,17 @@ def test_who_was_gone_for_a_moment_is_asked_again_before_the_registry(play: Play
     assert late.peers.bytes["h0"] > 2 * SIZE
 
 
+def test_who_was_silent_and_is_there_again_may_be_silent_for_longer(play: Play) -> None:
+    """As links with long queues are; but what all blobs of a host notice at once counts once."""
+    peers, found = play.add().peers, []
+    for _each in range(5):
+        found.append(peers.patience(3))
+        for _blob in range(3):
+            peers.left(3, "it is silent")
+        peers._until.clear()
+    assert found == [1.0, 2.0, 4.0, 8.0, 8.0]
+
+
 def test_another_play_on_the_same_port_is_passed_by(play: Play, tmp_path: pathlib.Path) -> None:
     with a_play(tmp_path / "other", play.layout, play.top) as other:
         stranger = other.add()
