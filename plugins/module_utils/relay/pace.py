@@ -19,7 +19,8 @@ _SLOW = 0.25
 _SECONDS, _PIECES = 0.5, 4
 #: And that for so long: a busy processor makes anybody slow for a moment.
 _LASTING_SECONDS = 0.5
-#: A host that gets nothing for so long, while its source has more, hangs (a disk does not answer); it tells how far it is all the same.
+#: A host that gets nothing for so long, while its source has more, hangs: its disk does not answer, or another program has the blob in its
+#: hands. It tells how far it is all the same.
 _HANGING_SECONDS = 5.0
 #: A change of the host has to make it so much faster within so many seconds; else it is this host that is slow.
 _GAIN, _TRIAL_SECONDS = 1.3, 1.2
@@ -64,10 +65,11 @@ class Pace:
         before = [newest.get(one.host, one) for one in before]
         far = max(own.offset, present.offset) + max(self._least, int(present.rate * _SECONDS))
         faster = {one.host for one in before if one.offset > far and present.rate and present.rate < one.rate * _SLOW}
-        faster |= self._ahead_of_one_that_hangs(present, before)
         behind = any(self._is_behind(own, one) for one in (present, *seen[:1]))
         # Where the source of the present host is slow as well, the present host has to find that out.
-        faster = faster if before and before[0].host in faster else set()
+        faster = (
+            faster if before and before[0].host in faster else self._ahead_of_one_that_hangs(present, (*before[:1], *seen[:1]))
+        )
         if not faster and not behind:
             self._doubt = 0.0
             return None
@@ -81,9 +83,9 @@ class Pace:
                 return Change(number, bool(faster))
         return None
 
-    def _ahead_of_one_that_hangs(self, present: Place, before: t.Sequence[Place]) -> t.Set[int]:
+    def _ahead_of_one_that_hangs(self, present: Place, others: t.Sequence[Place]) -> t.Set[int]:
         """Who has more than the present host, which gets nothing any more. A rate says nothing of that: it is that of the time before."""
-        return {one.host for one in before if self.hangs and one.offset > present.offset + self._least}
+        return {one.host for one in others if self.hangs and one.offset > present.offset + self._least}
 
     @property
     def hangs(self) -> bool:

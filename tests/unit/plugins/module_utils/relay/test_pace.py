@@ -143,6 +143,15 @@ def test_a_host_that_gets_nothing_any_more_hangs_though_its_rate_was_good() -> N
     assert 5.0 < seconds < 7.0
 
 
+def test_a_host_that_never_begins_hangs_when_the_one_before_it_has_more() -> None:
+    """Another program may have the blob in its hands there; then it names no source."""
+    for before, expected in (((4, 90_000, FAST), Change(4, True)), ((4, 0, 0), None)):
+        blob = Blob()
+        assert [one for _each in range(40) if (one := blob.at((0, 0), (5, 0, 0), seen=[before]))][:1] == [expected] * bool(
+            expected
+        )
+
+
 def test_a_host_that_waits_for_its_own_source_does_not_hang() -> None:
     blob = Blob()
     for _each in range(100):
