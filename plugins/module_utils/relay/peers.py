@@ -129,15 +129,10 @@ class Peers:
 
         def tell() -> None:
             for _each in range(_TELLS):
-                try:
-                    return self._try(number, request).close()
-                except Refused:
-                    # It is gone.
-                    return None
-                except Unavailable:
-                    # What is slow answers late.
-                    continue
-            return None
+                # It may be gone; and what is slow answers late.
+                with contextlib.suppress(Unavailable):
+                    self._try(number, request).close()
+                    return
 
         threading.Thread(target=tell, daemon=True).start()
 

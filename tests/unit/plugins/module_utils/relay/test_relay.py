@@ -20,6 +20,7 @@ from ansible_collections.fleet.containerd.plugins.action.containerd_image_distri
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import ResourceExhausted, Unavailable
 from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import ingest_ref
 from ansible_collections.fleet.containerd.plugins.module_utils.relay import pace, server, wire
+from ansible_collections.fleet.containerd.plugins.module_utils.relay.peers import Refused
 from ansible_collections.fleet.containerd.plugins.module_utils.relay.server import listen
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, tar_of
 from ansible_collections.fleet.containerd.tests.support.relays import SECRET, Play, a_play
@@ -417,6 +418,24 @@ def test_a_stranger_who_says_it_slowly_holds_nobody_up(play: Play, monkeypatch: 
                 if not stranger.recv(100):
                     break
     assert time.monotonic() - began < 5
+
+
+def test_a_stranger_who_answers_with_lines_for_ever_is_not_listened_to(play: Play) -> None:
+    def answer() -> None:
+        connection, _address = listener.accept()
+        with connection:
+            connection.recv(10_000)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n" + b"X-More: lines\r\n" * 100)
+            ended.wait(20)
+
+    ended, asking = threading.Event(), play.add(serving=False)
+    with socket.create_server(("127.77.0.2", play.port)) as listener:
+        threading.Thread(target=answer, daemon=True).start()
+        began = time.monotonic()
+        with pytest.raises(Refused, match="nobody listens there"):
+            asking.peers._try(1, wire.Request(str(play.layers[0].digest), 0, 0))
+        assert time.monotonic() - began < 1.0
+        ended.set()
 
 
 def test_who_goes_before_it_is_answered_ends_nothing(play: Play) -> None:
