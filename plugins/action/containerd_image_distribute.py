@@ -82,7 +82,10 @@ class ActionModule(WithLibrary):
         _valid, options = self.validate_argument_spec(_spec())
         if options["heads"] < 1:
             raise InvalidArgument(f"heads: {options['heads']} is not a positive number")
+        _check_rate(options["rate"])
         looks = self._results(variables, options["results"])
+        if not looks:
+            raise InvalidArgument("results: no host of the play has looked for the images: use the role image_distribute")
         names = list(next(iter(looks.values()))["images"])
         asked = undecided(looks, names, options["pull"])
         resolved: Json = {}
@@ -155,8 +158,8 @@ class ActionModule(WithLibrary):
     # The results
 
     def _report(self, variables: t.Any) -> Json:
-        name, rate = self._task.args.get("results", ""), self._task.args.get("rate")
-        rate = float(rate) if rate else None
+        _valid, options = self.validate_argument_spec(_spec())
+        name, rate = options["results"], _check_rate(options["rate"])
         plan = self._read()
         failed = {host: {"failed": True, "msg": why} for host, why in plan["failed"].items()}
         gone = {"failed": True, "msg": "it failed at its start, see above"}
@@ -176,6 +179,14 @@ class ActionModule(WithLibrary):
         for line in lines:
             display.display(line)
         return result
+
+
+def _check_rate(rate: t.Optional[float]) -> t.Optional[float]:
+    from ..module_utils.errors import InvalidArgument
+
+    if rate is not None and not 0 < rate < float("inf"):
+        raise InvalidArgument(f"rate: {rate:g} is not a positive number")
+    return rate
 
 
 def _spec() -> Json:

@@ -34,6 +34,7 @@ extends_documentation_fragment:
   - fleet.containerd.registry
   - fleet.containerd.registry.credentials
   - fleet.containerd.release
+  - fleet.containerd.progress
 options:
   name:
     description:

@@ -167,8 +167,9 @@ over_ideal:
   type: float
 """
 
+from ..module_utils.kernel.bytecode import cache  # isort: split
+
 from ..module_utils.argument_specs.containerd_image_distribute import SPEC
-from ..module_utils.kernel.bytecode import cache
 from ..module_utils.kernel.engines import opened
 from ..module_utils.kernel.module import run_query
 from ..module_utils.resources.image.distribute import distribute

@@ -91,6 +91,20 @@ def test_a_pull(site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
     assert not any(DIRECTORY.glob("*"))
 
 
+@pytest.mark.parametrize("backend", ["embedded", "containerd-1.7"], indirect=True)
+def test_the_pull_of_a_container(site: Site, layout: Layout, tmp_path: pathlib.Path) -> None:
+    with fake_registry() as server:
+        go = tmp_path / "go"
+        publish(server, layout, "team/app", go)
+        name = f"{server.address}/team/app:2.1"
+        made = task("containerd_container", name="web", image=name, state="present", network_mode="none", progress_after=0.7)
+        lines, result = watched([made, made], go, LINE.format(name), defaults=site.defaults)
+        assert any(re.fullmatch(LINE.format(name), line) for line in lines), lines
+        # Nothing to do.
+        assert not result["changed"]
+    assert not any(DIRECTORY.glob("*"))
+
+
 def fake_ssh(directory: pathlib.Path) -> t.Dict[str, t.Any]:
     """Variables for Ansible's own connection ssh, with a program that runs here what it would run there, and a sudo that asks."""
     ssh, sudo = directory / "ssh", directory / "sudo"

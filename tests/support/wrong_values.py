@@ -57,6 +57,8 @@ WRONG: t.List[t.Tuple[str, str, t.Any, t.Dict[str, t.Any]]] = [
     ("container", "state", "running", {}),
     ("container", "image", "registry.invalid/UPPER", {}),
     ("container", "release", "release.json", {"image": IMAGE}),
+    ("container", "progress_file", "progress", {"image": IMAGE}),
+    ("container", "progress_after", -1, {"image": IMAGE}),
     ("container", "ready", {"for": -1}, {"image": IMAGE}),
     ("container", "ready", {"for": 61}, {"image": IMAGE}),
     ("container", "ready", {"for": 1, "timeout": 0}, {"image": IMAGE}),

@@ -9,6 +9,7 @@ from .engine import ENGINE
 from .network import NETWORK
 from .registry import CREDENTIALS, REGISTRY
 from .release import RELEASE
+from .progress import PROGRESS
 
 SPEC = {
     'argument_spec': {
@@ -17,6 +18,7 @@ SPEC = {
         **REGISTRY,
         **CREDENTIALS,
         **RELEASE,
+        **PROGRESS,
         'adopt': {'type': 'bool', 'default': False},
         'annotations': {'type': 'dict', 'aliases': ['annotation']},
         'auto_remove': {'type': 'bool', 'aliases': ['rm', 'remove']},

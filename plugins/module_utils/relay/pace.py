@@ -19,6 +19,9 @@ _SLOW = 0.25
 _SECONDS, _PIECES = 0.5, 4
 #: And that for so long: a busy processor makes anybody slow for a moment.
 _LASTING_SECONDS = 0.5
+#: A host that gets nothing for so long, while its source has more, hangs: its disk does not answer, or another program has the blob in its
+#: hands. It tells how far it is all the same.
+_HANGING_SECONDS = 5.0
 #: A change of the host has to make it so much faster within so many seconds; else it is this host that is slow.
 _GAIN, _TRIAL_SECONDS = 1.3, 1.2
 
@@ -37,11 +40,13 @@ class Pace:
         self._least, self._clock = _PIECES * piece, clock
         self._since, self._doubt, self._before, self._own = clock(), 0.0, 0.0, False
         self._present = self._tried = -1
+        self._offset, self._moved = -1, clock()
         self.blame: t.Optional[int] = None
 
     def begin(self, number: int) -> None:
         """A host begins to send."""
         self._present, self._since, self._doubt = number, self._clock(), 0.0
+        self._offset, self._moved = -1, self._clock()
 
     def change(
         self, own: Place, places: t.Sequence[Place], others: t.Sequence[int], seen: t.Sequence[Place] = ()
@@ -49,6 +54,8 @@ class Pace:
         """None to go on. own: where this host is. places: the present host, its source, the source of that, as the present host says.
         others: who can be asked, in order. seen: what the first of those says itself, since a slow link tells it late.
         """
+        if places and places[0].offset != self._offset:
+            self._offset, self._moved = places[0].offset, self._clock()
         if self._own or not places:
             return None
         if self._before:
@@ -60,7 +67,9 @@ class Pace:
         faster = {one.host for one in before if one.offset > far and present.rate and present.rate < one.rate * _SLOW}
         behind = any(self._is_behind(own, one) for one in (present, *seen[:1]))
         # Where the source of the present host is slow as well, the present host has to find that out.
-        faster = faster if before and before[0].host in faster else set()
+        faster = (
+            faster if before and before[0].host in faster else self._ahead_of_one_that_hangs(present, (*before[:1], *seen[:1]))
+        )
         if not faster and not behind:
             self._doubt = 0.0
             return None
@@ -73,6 +82,15 @@ class Pace:
                 self._before, self._tried = float(own.rate), -1 if faster else self._present
                 return Change(number, bool(faster))
         return None
+
+    def _ahead_of_one_that_hangs(self, present: Place, others: t.Sequence[Place]) -> t.Set[int]:
+        """Who has more than the present host, which gets nothing any more. A rate says nothing of that: it is that of the time before."""
+        return {one.host for one in others if self.hangs and one.offset > present.offset + self._least}
+
+    @property
+    def hangs(self) -> bool:
+        """Whether the present host has got nothing for a long time."""
+        return self._clock() - self._moved > _HANGING_SECONDS
 
     def _is_behind(self, own: Place, other: Place) -> bool:
         """Whether another host is far ahead of this one, and faster."""

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import struct
 import typing as t
 
 from ..oci.descriptor import Descriptor
@@ -84,6 +87,12 @@ def _image(data: t.Any) -> ImagePart:
         tuple(map(int, data["last"])),
         int(data["head"]),
     )
+
+
+def is_ours(connection: socket.socket) -> bool:
+    """Whether a process of our own user is at the other end of a socket of this host (unix(7)): anybody may use an abstract name."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    return bool(struct.unpack("3i", credentials)[1] == os.geteuid())
 
 
 def control_address(part_id: str, number: int) -> str:

@@ -23,7 +23,13 @@ if t.TYPE_CHECKING:
 _GONE_SECONDS, _GONE_FACTOR, _GONE_MOST = 3.0, 3.0, 60.0
 #: How long to wait for a host where no process listens yet, from our own start; and after that, how often it is tried.
 _START_SECONDS, _AGAIN_SECONDS = 10.0, 1.0
+#: It may be silent for twice as long with each time, but not more often than this.
+_PATIENT_TIMES = 3
 _PAUSE = 0.05
+#: How often a slow host is told so, until it answers.
+_TELLS = 3
+#: Whoever sends more lines before a blob is no host of ours.
+_LINES = 8
 REGISTRY = "registry"
 
 
@@ -52,7 +58,7 @@ class Peers:
         self._lock = threading.Lock()
         self._ports: t.Dict[int, int] = {}
         self._until: t.Dict[int, float] = {}
-        self._gone: t.Dict[int, float] = {}
+        self._gone: t.Dict[int, int] = {}
         self._avoided: t.Set[int] = set()
         self._bad: t.Set[t.Tuple[int, Digest]] = set()
         self._lacking: t.Set[t.Tuple[int, Digest]] = set()
@@ -86,13 +92,23 @@ class Peers:
         return next(iter(self.able([*last, *sources] if self.slow else sources, digest)), None)
 
     def left(self, number: int, why: str, seconds: float = 0.0) -> None:
-        """It is not asked for so long; by default longer each time."""
+        """It is not asked for so long; by default longer each time. All blobs that came from it notice the same, which counts once."""
         with self._lock:
-            if not seconds:
-                seconds = min(_GONE_MOST, self._gone.get(number, _GONE_SECONDS / _GONE_FACTOR) * _GONE_FACTOR)
-                self._gone[number] = seconds
-            self._until[number] = time.monotonic() + seconds
+            now = time.monotonic()
+            if seconds:
+                self._until[number] = now + seconds
+            elif self._until.get(number, 0.0) <= now:
+                times = self._gone.get(number, 0)
+                self._gone[number] = times + 1
+                self._until[number] = now + min(_GONE_MOST, _GONE_SECONDS * _GONE_FACTOR**times)
         self._tell(self.name(number), why)
+
+    def patience(self, number: int) -> float:
+        """How long a host that sends may be silent (seconds). Longer when it was gone, and is there again: so it was its link that is slow,
+        and has long queues.
+        """
+        with self._lock:
+            return float(wire.SILENCE * 2 ** min(self._gone.get(number, 0), _PATIENT_TIMES))
 
     def be_slow(self) -> None:
         """We were told so."""
@@ -112,9 +128,11 @@ class Peers:
             self._led = self.leading = True
 
         def tell() -> None:
-            # It may be gone.
-            with contextlib.suppress(Unavailable):
-                self._try(number, request).close()
+            for _each in range(_TELLS):
+                # It may be gone; and what is slow answers late.
+                with contextlib.suppress(Unavailable):
+                    self._try(number, request).close()
+                    return
 
         threading.Thread(target=tell, daemon=True).start()
 
@@ -189,28 +207,26 @@ class Peers:
         peer = self._part.peers[number]
         known = self._ports.get(number)
         for port in [known] if known else range(peer.port, peer.port + wire.PORTS):
-            stream = self._connect(peer.address, port, request)
+            stream = self._connect(peer.address, port, request, self.patience(number))
             if stream:
                 self._ports[number] = port
                 return stream
         self._ports.pop(number, None)
         raise Refused("nobody listens there")
 
-    def _connect(self, address: str, port: int, request: wire.Request) -> t.Optional[Stream]:
-        """None where nobody of this play listens. Unavailable."""
+    def _connect(self, address: str, port: int, request: wire.Request, patience: float) -> t.Optional[Stream]:
+        """None where nobody of this play listens. Unavailable. patience: seconds that a frame may take."""
         connection: t.Optional[socket.socket] = None
         try:
             connection = socket.create_connection((address, port), timeout=wire.BEGIN)
-            connection.settimeout(wire.SILENCE)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection = self._tls.wrap_socket(connection) if self._tls else connection
             connection.sendall(request.text(self._part.secret))
             frames = t.cast(t.BinaryIO, connection.makefile("rb", buffering=256 * 1024))
             stream = Stream(connection, frames)
             answer = frames.readline(64)
-            if answer.startswith(b"HTTP/1.1 200 "):
-                while frames.readline(256).strip():
-                    pass
+            if answer.startswith(b"HTTP/1.1 200 ") and any(not frames.readline(256).strip() for _each in range(_LINES)):
+                connection.settimeout(patience)
                 return stream
             stream.close()
             return None

@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
 
 #: A request has to be there within so many seconds, and a frame has to be taken.
 _REQUEST_SECONDS, _SEND_SECONDS = 5.0, 30.0
-_MOST, _REPLACED_SECONDS = 64, 1.0
+_MOST, _REPLACED_SECONDS, _AGAIN_SECONDS = 64, 1.0, 0.05
 #: What may wait in the kernel and is not sent yet (tcp(7)): what we tell must not be old when it comes.
 _TCP_NOTSENT_LOWAT, _UNSENT = 25, 128 * 1024
 _ANSWER, _REFUSAL = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n"
@@ -63,6 +63,7 @@ class Server:
         #: Whose place was taken before it has asked for anything, and until when its requests are answered so.
         self._replaced: t.Dict[int, float] = {}
         self._last = time.monotonic()
+        self._closed = False
         self.slow: t.Callable[[], bool] = lambda: False
         #: Called when somebody tells us that we are.
         self.told: t.Callable[[], None] = lambda: None
@@ -80,7 +81,11 @@ class Server:
             try:
                 connection, _peer = self._listener.accept()
             except OSError:
-                return
+                if self._closed:
+                    return
+                # Whoever came is gone again, or there are too many files: the next one is served.
+                time.sleep(_AGAIN_SECONDS)
+                continue
             if threading.active_count() > _MOST:
                 connection.close()
                 continue
@@ -93,8 +98,7 @@ class Server:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             plain.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, _UNSENT)
             with self._tls.wrap_socket(plain, server_side=True) if self._tls else plain as connection:
-                with connection.makefile("rb", buffering=4096) as stream:
-                    request = wire.Request.read(t.cast(t.BinaryIO, stream), self._secret)
+                request = wire.Request.read(connection, self._secret, _REQUEST_SECONDS)
                 blob = self._shelf.find(request.digest) if request else None
                 if request is None or blob is None or request.offset > blob.descriptor.size:
                     connection.sendall(_REFUSAL)
@@ -142,6 +146,7 @@ class Server:
             self._slow.discard(request.to)
 
     def close(self) -> None:
+        self._closed = True
         # accept() would hold it open.
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)

@@ -57,6 +57,11 @@ class Meter:
                 self._rate = int(self._bytes / self._seconds)
                 self._seconds, self._bytes = 0.0, 0
 
+    def begin(self) -> None:
+        """It comes from another host now: what was before says nothing of that."""
+        with self._lock:
+            self._last, self._seconds, self._bytes, self._rate = 0.0, 0.0, 0, 0
+
     @property
     def rate(self) -> int:
         """Bytes a second; 0 where nothing has come, or it is too early to tell."""
@@ -136,6 +141,10 @@ class Shelf:
         """At which blobs come to this host (bytes a second)."""
         return self._meter.rate
 
+    def begin_rate(self) -> None:
+        """We have left a slow host: those behind us must not take its rate for ours."""
+        self._meter.begin()
+
     @property
     def left(self) -> int:
         """How many bytes are still to come."""
@@ -179,7 +188,8 @@ class Shelf:
         with contextlib.suppress(EngineError):
             if blob.there:
                 return self._content.open(blob.descriptor)
-        with contextlib.suppress(OSError):
+        # A daemon that does not answer, where its files are, may do so later.
+        with contextlib.suppress(OSError, EngineError):
             if blob.arriving:
                 return open(self._content.ingest_file(ingest_ref(blob.descriptor)), "rb", buffering=0)
         # It may have been completed just now.

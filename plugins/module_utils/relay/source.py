@@ -175,17 +175,18 @@ class NeighbourSource:
                 data = bytes(held[:length])
                 del held[:length]
                 yield data, arrival.take(data, None)
-            if time.monotonic() > look:
+            # Whoever is told that it is slow takes no more of the registry's link.
+            if self._peers.slow or time.monotonic() > look:
                 look = time.monotonic() + _LOOK_SECONDS
                 if self._choice(descriptor.digest) is not None:
                     return
         self.served[descriptor.digest] = registry.served.get(descriptor.digest, REGISTRY)
 
-    def _compare(self, arrival: _Arrival, number: int) -> t.Iterator[t.Tuple[bytes, bytes]]:
-        """What comes next, from the registry: if it comes so much faster, the head of our chain is slow."""
+    def _compare(self, arrival: _Arrival, number: int, before: int) -> t.Iterator[t.Tuple[bytes, bytes]]:
+        """What comes next, from the registry: if it comes so much faster than before (bytes a second), the head of our chain is slow."""
         assert self._hasty
         self._from[arrival.descriptor.digest] = None
-        before, begun, offset = self._shelf.rate, 0.0, 0
+        begun, offset = 0.0, 0
         try:
             for piece in self._from_registry(arrival, self._hasty):
                 yield piece
@@ -204,13 +205,14 @@ class NeighbourSource:
         """A request that tells a host that somebody has taken its place."""
         return wire.Request(str(arrival.descriptor.digest), 0, self._part.me, number)
 
-    def _worth_comparing(self, places: t.Sequence[wire.Place], arrival: _Arrival, since: float) -> bool:
+    def _worth_comparing(self, arrival: _Arrival, since: float, hangs: bool) -> bool:
         """Whether we are right behind a head that is fetching, and slowly enough to have a look at the registry. since: it sends."""
         if not self._hasty or not since or time.monotonic() - since < _STEADY_SECONDS:
             return False
+        places = arrival.blob.places
         behind = len(places) == 1 and places[0].host == self._image.head and places[0].offset < arrival.descriptor.size
         rate = self._shelf.rate
-        return bool(behind and rate and self._shelf.left > rate * _WORTH_SECONDS and self._peers.compare())
+        return bool(behind and (hangs or 0 < rate * _WORTH_SECONDS < self._shelf.left) and self._peers.compare())
 
     # Other hosts
 
@@ -234,10 +236,12 @@ class NeighbourSource:
             if change is None:
                 return
             if change.number < 0:
-                yield from self._compare(arrival, number)
+                # What a host gets that hangs is nothing, whatever it was before.
+                yield from self._compare(arrival, number, 0 if pace.hangs else self._shelf.rate)
                 return
             if change.slow:
                 self._peers.avoid(number)
+                self._shelf.begin_rate()
             number, instead = change.number, number if change.slow else -1
 
     def _pieces(
@@ -267,7 +271,7 @@ class NeighbourSource:
                     change = pace.change(own, arrival.blob.places, able, look.places)
                     if self._peers.leading:
                         return None
-                    if self._worth_comparing(arrival.blob.places, arrival, since):
+                    if self._worth_comparing(arrival, since, pace.hangs):
                         return Change(-1, False)
                     if pace.blame is not None:
                         self._peers.avoid(pace.blame)
@@ -284,7 +288,7 @@ class NeighbourSource:
         except Unavailable as error:
             self._lost(arrival, number, str(error))
         except OSError:
-            self._lost(arrival, number, f"it is silent for {wire.SILENCE:g} s")
+            self._lost(arrival, number, f"it is silent for {self._peers.patience(number):g} s")
         finally:
             look.end()
         return None

@@ -7,9 +7,13 @@ from __future__ import annotations
 import hmac
 import json
 import re
+import time
 import typing as t
 
 from ..errors import DataLoss, Unavailable
+
+if t.TYPE_CHECKING:
+    import socket
 
 #: Kinds of frames: a piece with its tag, how far hosts are, and the end with its reason.
 PIECE, AHEAD, END = b"P", b"A", b"E"
@@ -24,6 +28,8 @@ TAG = 32
 #: Instead of a host: whoever asks only wants to know how far the host is.
 LOOK = -2
 _HEAD = 5
+#: A socket without a limit would wait for ever.
+_LEAST_SECONDS = 0.001
 _REQUEST_LIMIT = 2048
 _FRAME_LIMIT = 1024 * 1024
 _REQUEST = re.compile(
@@ -51,13 +57,17 @@ class Request(t.NamedTuple):
         return b"GET %s HTTP/1.1\r\nAuthorization: Fleet %s\r\n\r\n" % (self._path, _proof(secret, self._path))
 
     @classmethod
-    def read(cls, stream: t.BinaryIO, secret: bytes) -> t.Optional[Request]:
-        """The request that begins a connection; None if it is no such, or the secret is another one."""
-        text = b""
+    def read(cls, connection: socket.socket, secret: bytes, seconds: float) -> t.Optional[Request]:
+        """The request that begins a connection; None if it is no such, or the secret is another one.
+
+        None or OSError if it is not there within so many seconds: a stranger who sends a byte now and then holds no thread.
+        """
+        text, end = b"", time.monotonic() + seconds
         while not text.endswith(b"\r\n\r\n"):
-            line = stream.readline(_REQUEST_LIMIT)
-            text += line
-            if not line or len(text) > _REQUEST_LIMIT:
+            connection.settimeout(max(_LEAST_SECONDS, end - time.monotonic()))
+            data = connection.recv(_REQUEST_LIMIT)
+            text += data
+            if not data or len(text) > _REQUEST_LIMIT or time.monotonic() > end:
                 return None
         found = _REQUEST.fullmatch(text)
         if not found or not hmac.compare_digest(found["proof"], _proof(secret, found[1])):

@@ -11,6 +11,7 @@ import typing as t
 from .plan import Host, Sources, in_order, piece_of, sources_of
 
 Json = t.Dict[str, t.Any]
+_WIDEST = 200
 
 
 def undecided(looks: t.Mapping[str, Json], names: t.Sequence[str], pull: str) -> t.List[str]:
@@ -175,6 +176,9 @@ def _mega(size: int) -> str:
 
 
 def aligned(rows: t.Sequence[t.Sequence[str]]) -> t.List[str]:
-    """Columns, each as wide as its widest word."""
+    """Columns, each as wide as its widest word. A host may say anything."""
+    from ...module_utils.errors import printable
+
+    rows = [[printable(word, _WIDEST) for word in row] for row in rows]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return ["  ".join(word.ljust(width) for word, width in zip(row, widths)).rstrip() for row in rows]

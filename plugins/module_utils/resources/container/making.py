@@ -28,9 +28,10 @@ class Making:
         self._planner, self._engine, self._want, self._have = planner, planner.engine, planner.want, planner.have
 
     def _pull(self) -> t.List[Step]:
-        if self._want.image is None:
-            raise InvalidArgument(f"image: needed to create the container {self._want.name}")
-        return pull_steps(self._want.image, self._have.image, self._engine, self._planner.warnings)
+        want = self._want
+        if want.image is None:
+            raise InvalidArgument(f"image: needed to create the container {want.name}")
+        return pull_steps(want.image, self._have.image, self._engine, self._planner.warnings, want.progress_file)
 
     def _create_volumes(self) -> t.List[Step]:
         engine, names = self._engine, named_volumes(self._want.given)

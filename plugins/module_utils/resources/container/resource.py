@@ -18,6 +18,7 @@ from ...kernel.field import ignored
 from ...network.places import Places
 from ..image.find import find_image
 from ..image.pull import ASSUMED, wanted_image
+from ..image.values import progress_file
 from .differences import check_labels, with_digest
 from .find import elsewhere_or_warning, find_container, heir, is_staged, leftovers, mark_of, named, task_of
 from .options.life import STOP, kill_of, stop_of
@@ -40,14 +41,18 @@ class ContainerResource:
 
     def desired(self, params: t.Mapping[str, t.Any], engine: Engine) -> WantedContainer:
         name, state, options = check_name(params["name"]), params["state"], EngineOptions.of(params)
-        keeps = params["keep_volumes"] and not params["cleanup"]
+        keeps, progress = params["keep_volumes"] and not params["cleanup"], progress_file(params)
         if state == "absent":
             stop = stop_of(parse_given(params, STOP), kill_of(params))
             return WantedContainer(name, state, options, stop, keeps, removal=_removal(params))
         if state == "previous":
-            return _previous(
-                params, engine, WantedContainer(name, state, options, keep_volumes=keeps, ready=_ready(params), **_kept(params))
-            )
+            common: t.Dict[str, t.Any] = {
+                "keep_volumes": keeps,
+                "progress_file": progress,
+                "ready": _ready(params),
+                **_kept(params),
+            }
+            return _previous(params, engine, WantedContainer(name, state, options, **common))
         if params["cleanup"] and params["detach"]:
             raise InvalidArgument("cleanup: needs detach=false")
         check_wait(params)
@@ -72,6 +77,7 @@ class ContainerResource:
             healthy=healthy,
             cleanup=params["cleanup"] or (goes_by_itself(given) and not params["detach"]),
             removal=_removal(params),
+            progress_file=progress,
             **_kept(params),
             **{
                 name: params[name] for name in ("detach", "wait_timeout", "output_logs", "recreate", "restart", "adopt", "paused")

@@ -32,6 +32,7 @@ class WantedContainer(t.NamedTuple):
     None as it is. removal: seconds within which a removed container has to be gone; None: whatever the engine says counts.
     strict_labels: labels of the image that are not given are an error, if labels are compared strictly.
     compare_with_own: when they are compared, values are added to those of the container's own image.
+    progress_file: where a pull tells how far it is; empty for nowhere.
     """
 
     name: str
@@ -61,6 +62,7 @@ class WantedContainer(t.NamedTuple):
     removal: t.Optional[float] = None
     keep_new: bool = False
     keep_old: int = 0
+    progress_file: str = ""
 
     @property
     def job(self) -> bool:

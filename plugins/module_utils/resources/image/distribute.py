@@ -19,7 +19,7 @@ from ...kernel.converge import Facts
 from ...oci.digest import Digest
 from ...oci.platform import Platform
 from ...oci.reference import Reference
-from ...relay.part import Part, control_address
+from ...relay.part import Part, control_address, is_ours
 from ...relay.wire import PORTS
 from ..registry.options import registry_options
 from .values import progress_file
@@ -50,9 +50,7 @@ def distribute(params: t.Mapping[str, t.Any], engine: Engine) -> Facts:
     _check(params)
     progress_file(params)
     result = steps[params["step"]](params, engine)
-    if result.get("failed"):
-        return Facts(result, failure=str(result["msg"]))
-    return Facts(result)
+    return Facts(result, failure=str(result.pop("msg")) if result.pop("failed", False) else "")
 
 
 def _check(params: t.Mapping[str, t.Any]) -> None:
@@ -250,6 +248,8 @@ def _wait(params: t.Mapping[str, t.Any], _engine: Engine) -> t.Dict[str, t.Any]:
             connection = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             connection.settimeout(part.timeout + _START_SECONDS)
             connection.connect(address)
+            if not is_ours(connection):
+                raise OSError("another user's process answers in its place")
             stream = stack.enter_context(connection.makefile("rb"))
             stack.enter_context(_reported(params, images, lambda: int(progress["fetched"])))
             while "progress" in line:

@@ -119,10 +119,16 @@ def pin_labels(want: WantedImage) -> t.Tuple[t.Tuple[str, str], ...]:
     return () if want.pinned is None else ((PINNED, PINNED_VALUE if want.pinned else ""),)
 
 
-def pull_steps(want: WantedImage, have: t.Optional[FoundImage], engine: Engine, warnings: t.List[str]) -> t.List[Step]:
+def pull_steps(
+    want: WantedImage, have: t.Optional[FoundImage], engine: Engine, warnings: t.List[str], progress_file: str
+) -> t.List[Step]:
     """The step that makes the image present, if one is needed. Warnings about the pull are added to warnings."""
     reason = has_to_be_pulled(want, have)
-    return [Step(pull_title(want, have, reason), lambda: _pull(want, engine, warnings))] if reason else []
+
+    def pull() -> None:
+        warnings.extend(refusals(_pull(want, engine, progress_file)))
+
+    return [Step(pull_title(want, have, reason), pull)] if reason else []
 
 
 def warnings_of(want: WantedImage, have: t.Optional[FoundImage]) -> t.List[str]:
@@ -141,13 +147,14 @@ def refusals(result: PullResult) -> t.List[str]:
     ]
 
 
-def _pull(want: WantedImage, engine: Engine, warnings: t.List[str]) -> None:
+def _pull(want: WantedImage, engine: Engine, progress_file: str) -> PullResult:
+    from ...image.progress import watched
     from ...image.pull import Puller
 
     client = want.registry()
     job = pull_job(want, client)
     try:
-        with Puller(engine, [job], want.snapshotter) as puller:
-            warnings.extend(refusals(puller.pull(job)))
+        with Puller(engine, [job], want.snapshotter) as puller, watched(puller, progress_file):
+            return puller.pull(job)
     finally:
         client.close()

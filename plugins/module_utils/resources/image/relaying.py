@@ -13,7 +13,6 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 import threading
 import time
@@ -25,7 +24,7 @@ from ...image.pull import Job, Progress, Puller
 from ...kernel.engines import EngineOptions, open_engine
 from ...oci.platform import Platform
 from ...registry.options import RegistryOptions
-from ...relay.part import Part, control_address
+from ...relay.part import Part, control_address, is_ours
 from ...relay.peers import REGISTRY, Peers
 from ...relay.server import Server, listen
 from ...relay.shelf import Shelf
@@ -42,6 +41,8 @@ if t.TYPE_CHECKING:
 _ANSWERED_SECONDS = 5.0
 ALONE_SECONDS, ALONE_SECONDS_A_HOST = 60.0, 0.5
 _LOOK_SECONDS, _TELL_SECONDS = 0.2, 1.0
+#: How often it asks whether the end of its chain is there still: all hosts of the play ask the same few ones.
+_NEEDED_SECONDS, _NEEDED_SECONDS_A_HOST = 0.5, 0.01
 #: How long a registry has to answer that is only tried.
 _HASTY_SECONDS = 2.0
 #: How long an image waits that another task is writing (seconds between tries).
@@ -152,6 +153,7 @@ class Relay:
         #: Who asked for the result went before it was there.
         self._deserted = False
         self._result: t.Dict[str, t.Any] = {}
+        self._asked = 0.0
 
     def run(self) -> None:
         """Until nobody needs us any more."""
@@ -177,6 +179,9 @@ class Relay:
 
     def _needed(self) -> bool:
         """Whether somebody at the end of a chain is there still: who loses its source comes to us."""
+        if time.monotonic() - self._asked < _NEEDED_SECONDS + _NEEDED_SECONDS_A_HOST * self._part.hosts:
+            return True
+        self._asked = time.monotonic()
         return any(self._fetching.peers.listens(one) for one in {number for image in self._part.images for number in image.last})
 
     def _pull(self) -> None:
@@ -204,8 +209,7 @@ class Relay:
     def _tell(self, connection: socket.socket) -> None:
         """A line with the progress every second, and the result as the last one. Only root is told."""
         with contextlib.suppress(OSError), connection:
-            credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-            if struct.unpack("3i", credentials)[1] != os.geteuid():
+            if not is_ours(connection):
                 return
             told = time.monotonic()
             while self._done is None:

@@ -116,7 +116,7 @@ def test_a_target_that_asks_for_ever_gets_an_end(tmp_path: pathlib.Path, monkeyp
         _shell=types.SimpleNamespace(tmpdir=str(tmp_path), join_path=lambda *parts: "/".join(parts))
     )
     monkeypatch.setattr(plugin, "_execute_module", execute)
-    monkeypatch.setattr(plugin, "_send", lambda sender, asked, remote: sender.write(str(tmp_path / "part"), asked))
+    monkeypatch.setattr(plugin, "_send", lambda sender, asked, remote, _watch: sender.write(str(tmp_path / "part"), asked))
     with open_archive(str(path)) as archive:
-        assert plugin._load(Sender(archive), str(path), {})["msg"] == "more"
+        assert plugin._load(Sender(archive), str(path), {}, None)["msg"] == "more"
     assert len(turns) == 1

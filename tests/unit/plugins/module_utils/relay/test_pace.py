@@ -132,6 +132,32 @@ def test_what_a_slow_link_tells_late_is_seen_at_the_host_before_it() -> None:
     assert changes[-1] == Change(4, True)
 
 
+def test_a_host_that_gets_nothing_any_more_hangs_though_its_rate_was_good() -> None:
+    blob = Blob()
+    for number in range(1, 10):
+        assert blob.at((number * 10_000, FAST), (5, number * 10_000 + 100, FAST), (4, number * 10_000 + 2000, FAST)) is None
+    stays, seconds = (5, 90_100, FAST), 0.0
+    while not (change := blob.at((90_000, FAST), stays, (4, 200_000, FAST))):
+        seconds += 0.2
+    assert change == Change(4, True)
+    assert 5.0 < seconds < 7.0
+
+
+def test_a_host_that_never_begins_hangs_when_the_one_before_it_has_more() -> None:
+    """Another program may have the blob in its hands there; then it names no source."""
+    for before, expected in (((4, 90_000, FAST), Change(4, True)), ((4, 0, 0), None)):
+        blob = Blob()
+        assert [one for _each in range(40) if (one := blob.at((0, 0), (5, 0, 0), seen=[before]))][:1] == [expected] * bool(
+            expected
+        )
+
+
+def test_a_host_that_waits_for_its_own_source_does_not_hang() -> None:
+    blob = Blob()
+    for _each in range(100):
+        assert blob.at((90_000, FAST), (5, 90_100, FAST), (4, 92_000, FAST), (3, 200_000, FAST)) is None
+
+
 def test_after_a_change_that_helped_the_next_slow_host_is_noticed() -> None:
     blob = Blob()
     assert blob.lasts((2000, SLOW), (5, 2500, SLOW), (4, 20_000, FAST)) == Change(4, True)
@@ -157,3 +183,7 @@ def test_the_rate_is_that_of_the_time_in_which_something_comes() -> None:
     assert comes(1000, 5.0, *[0.1] * 10) > 5000
     assert comes(1000, *[0.1] * 20) == pytest.approx(10_000, rel=0.01)
     assert comes(250, *[0.25] * 10) == pytest.approx(1000, rel=0.01)
+    # From another host: neither the rate of the one before counts, nor the time until it begins.
+    meter.begin()
+    assert comes(1000, 3.0, *[0.1] * 5) == 0
+    assert comes(1000, *[0.1] * 5) == pytest.approx(10_000, rel=0.01)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import pathlib
 import random
 import socket
@@ -18,10 +19,12 @@ import pytest
 from ansible_collections.fleet.containerd.plugins.action.containerd_image_distribute import certificate
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import ResourceExhausted, Unavailable
 from ansible_collections.fleet.containerd.plugins.module_utils.image.walk import ingest_ref
-from ansible_collections.fleet.containerd.plugins.module_utils.relay import wire
+from ansible_collections.fleet.containerd.plugins.module_utils.relay import pace, server, wire
+from ansible_collections.fleet.containerd.plugins.module_utils.relay.peers import Refused
 from ansible_collections.fleet.containerd.plugins.module_utils.relay.server import listen
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, tar_of
 from ansible_collections.fleet.containerd.tests.support.relays import SECRET, Play, a_play
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 SIZE = 300_000
 
@@ -203,6 +206,28 @@ def test_what_was_thrown_away_since_the_disk_is_full_is_not_waited_for(play: Pla
     assert copies(play) == 1.0
 
 
+def test_a_daemon_that_is_silent_for_a_moment_when_asked_for_its_files_costs_nothing(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play.add(), play.add(0)
+    play.nodes[0].registry.rate = 900_000.0
+    content, asked = play.nodes[0].engine.content, [0]
+    honest = content.ingest_file
+
+    def ingest_file(ref: str) -> str:
+        asked[0] += 1
+        if asked[0] < 6:
+            raise Unavailable("the daemon does not answer")
+        return honest(ref)
+
+    monkeypatch.setattr(content, "ingest_file", ingest_file)
+    play.pull()
+    complete(play)
+    assert asked[0] >= 6
+    assert play.nodes[1].peers.bytes.keys() == {"h0"}
+    assert play.nodes[1].peers.fallbacks == []
+
+
 def test_a_slow_host_passes_on_only_what_is_complete(play: Play) -> None:
     play.add(), play.add(0), play.add(1, 0)
     play.nodes[0].registry.rate = 900_000.0
@@ -231,6 +256,58 @@ def test_a_slow_head_is_noticed_and_gets_it_from_the_others(play: Play) -> None:
     assert {one["host"] for one in play.nodes[1].peers.fallbacks} == {"h0"}
     assert play.nodes[2].peers.bytes.keys() == {"h1"}
     assert set(play.nodes[0].peers.bytes) > {"registry"}
+
+
+def test_who_is_told_that_it_is_slow_takes_no_more_from_the_registry(play: Play) -> None:
+    holder, slow = play.add(), play.add(last=(0,))
+    play.pull(holder)
+    slow.registry.rate = 100_000.0
+    thread = threading.Thread(target=slow.pull, daemon=True)
+    thread.start()
+    until(lambda: slow.peers.bytes.get("registry", 0) > 20_000)
+    before = slow.peers.bytes["registry"]
+    slow.peers.be_slow()
+    thread.join(30)
+    complete(play, 1)
+    # For each of three blobs a block that is on its way, and one more.
+    assert slow.peers.bytes["registry"] - before < 10 * 4096
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["the head", "another one"])
+def test_a_host_whose_disk_hangs_is_passed_by(play: Play, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """It goes on to tell how far it is."""
+    monkeypatch.setattr(pace, "_HANGING_SECONDS", 1.0)
+    play.add(last=(3, 2)), play.add(0, last=(3, 2)), play.add(1, 0), play.add(2, 1, 0)
+    play.nodes[0].registry.rate = 900_000.0
+    hanging, go = play.nodes[number], threading.Event()
+    content, honest = hanging.engine.content, type(hanging.engine.content).writer
+
+    def writer(ref: str, expected: t.Any = None) -> t.Any:
+        ingest = honest(content, ref, expected)
+        write = ingest.write
+
+        def until_it_hangs(data: bytes) -> None:
+            if ingest.offset > 100_000:
+                go.wait(30)
+            write(data)
+
+        monkeypatch.setattr(ingest, "write", until_it_hangs)
+        return ingest
+
+    monkeypatch.setattr(content, "writer", writer)
+    thread = threading.Thread(target=hanging.pull, daemon=True)
+    thread.start()
+    began = time.monotonic()
+    try:
+        play.pull(*(node for node in play.nodes if node is not hanging))
+        assert time.monotonic() - began < 15.0
+    finally:
+        go.set()
+    thread.join(30)
+    complete(play)
+    assert {one["host"] for one in play.nodes[number + 1].peers.fallbacks} == {f"h{number}"}
+    assert play.nodes[number + 1].peers.fallbacks[0]["why"] == "it is slow"
+    assert copies(play) < 1.1
 
 
 def test_a_slow_registry_is_tried_once_and_makes_nobody_slow(play: Play) -> None:
@@ -277,6 +354,17 @@ def test_who_was_gone_for_a_moment_is_asked_again_before_the_registry(play: Play
     assert late.peers.bytes["h0"] > 2 * SIZE
 
 
+def test_who_was_silent_and_is_there_again_may_be_silent_for_longer(play: Play) -> None:
+    """As links with long queues are; but what all blobs of a host notice at once counts once."""
+    peers, found = play.add().peers, []
+    for _each in range(5):
+        found.append(peers.patience(3))
+        for _blob in range(3):
+            peers.left(3, "it is silent")
+        peers._until.clear()
+    assert found == [1.0, 2.0, 4.0, 8.0, 8.0]
+
+
 def test_another_play_on_the_same_port_is_passed_by(play: Play, tmp_path: pathlib.Path) -> None:
     with a_play(tmp_path / "other", play.layout, play.top) as other:
         stranger = other.add()
@@ -317,6 +405,58 @@ def test_strangers_get_nothing(play: Play, text: bytes) -> None:
         stranger.shutdown(socket.SHUT_WR)
         answer = stranger.recv(10000)
     assert answer in (b"HTTP/1.1 403 Forbidden\r\nConnection: close\r\n\r\n", b"")
+
+
+def test_a_stranger_who_says_it_slowly_holds_nobody_up(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_REQUEST_SECONDS", 0.5)
+    play.add()
+    began = time.monotonic()
+    with socket.create_connection(("127.77.0.1", play.port), timeout=0.1) as stranger, contextlib.suppress(ConnectionError):
+        while time.monotonic() - began < 10:
+            stranger.sendall(b"G")
+            with contextlib.suppress(TimeoutError, socket.timeout):
+                if not stranger.recv(100):
+                    break
+    assert time.monotonic() - began < 5
+
+
+def test_a_stranger_who_answers_with_lines_for_ever_is_not_listened_to(play: Play) -> None:
+    def answer() -> None:
+        connection, _address = listener.accept()
+        with connection:
+            connection.recv(10_000)
+            connection.sendall(b"HTTP/1.1 200 OK\r\n" + b"X-More: lines\r\n" * 100)
+            ended.wait(20)
+
+    ended, asking = threading.Event(), play.add(serving=False)
+    with socket.create_server(("127.77.0.2", play.port)) as listener:
+        threading.Thread(target=answer, daemon=True).start()
+        began = time.monotonic()
+        with pytest.raises(Refused, match="nobody listens there"):
+            asking.peers._try(1, wire.Request(str(play.layers[0].digest), 0, 0))
+        assert time.monotonic() - began < 1.0
+        ended.set()
+
+
+def test_who_goes_before_it_is_answered_ends_nothing(play: Play) -> None:
+    """accept(2): ECONNABORTED, and EMFILE."""
+
+    class Troubled(socket.socket):
+        troubles: t.ClassVar[t.List[int]] = [errno.ECONNABORTED, errno.EMFILE]
+
+        def accept(self) -> t.Tuple[socket.socket, t.Any]:
+            if self.troubles:
+                raise OSError(self.troubles.pop(), "trouble")
+            return super().accept()
+
+    holder = play.add(serving=False)
+    play.pull()
+    peer = holder.part.peers[0]
+    holder.server = server.Server(Troubled(fileno=listen(peer.address, peer.port).detach()), holder.shelf, 0, SECRET, None)
+    holder.server.start()
+    late = play.add(0)
+    play.pull(late)
+    assert late.peers.bytes.keys() == {"h0"}
 
 
 def test_the_secret_does_not_cross_the_network() -> None:

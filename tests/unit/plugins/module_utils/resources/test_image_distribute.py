@@ -10,9 +10,12 @@ import json
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import typing as t
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_embedded.engine import EmbeddedEngine
+from ansible_collections.fleet.containerd.plugins.module_utils.relay.part import control_address
 from ansible_collections.fleet.containerd.plugins.plugin_utils.distribution.parts import (
     Limits,
     images_of,
@@ -116,6 +119,36 @@ def test_a_process_that_is_gone_is_told(site: MemorySite, busybox: str) -> None:
     failed = step(site, "wait", part=json.dumps(planned(site, busybox)))
     assert failed["failed"]
     assert failed["msg"].startswith("the process of the distribution has ended before it was done: ")
+
+
+def test_a_pull_that_fails_says_why(site: MemorySite, registry: FakeRegistry, layout: Layout) -> None:
+    top = small_image(layout)
+    registry.push(layout.path, top, "lost", "1")
+    part = planned(site, f"{registry.address}/lost:1")
+    layer = json.loads(layout.read(top))["layers"][0]["digest"]
+    registry.faults.append((layer, lambda at: at.send_error(404)))
+    failed = step(site, "pull", part=json.dumps(part), retries=0)
+    assert failed["failed"]
+    assert failed["error"] == "NotFound"
+    assert layer in failed["msg"]
+    assert failed["images"] == []
+
+
+def test_another_user_who_answers_in_the_place_of_the_process_is_not_believed(site: MemorySite, busybox: str) -> None:
+    part = planned(site, busybox)
+    code = (
+        "import os,socket,sys;os.setuid(65534);s=socket.socket(socket.AF_UNIX);s.bind('\\0'+sys.argv[1]);s.listen();print(flush=True);"
+        'c,_=s.accept();c.sendall(b\'{"images":[],"msg":"all is well"}\\n\')'
+    )
+    address = control_address(part["id"], part["me"])[1:]
+    with subprocess.Popen([sys.executable, "-I", "-c", code, address], stdout=subprocess.PIPE) as stranger:
+        assert stranger.stdout
+        stranger.stdout.readline()
+        failed = step(site, "wait", part=json.dumps(part))
+        stranger.kill()
+    assert failed["failed"]
+    assert "another user's process answers in its place" in failed["msg"]
+    assert "all is well" not in str(failed)
 
 
 def test_processes_fetch_from_each_other_and_end(site: MemorySite, busybox: str, tmp_path: pathlib.Path) -> None:
