@@ -24,8 +24,8 @@ if t.TYPE_CHECKING:
     from .shelf import Blob, Shelf
 
 #: After so many seconds, a head that everybody would still wait for this long is worth a try of the registry, for so long. It has to be so
-#: much faster: the registry serves the head meanwhile, too.
-_STEADY_SECONDS, _WORTH_SECONDS, _COMPARE_SECONDS, _FASTER = 2.0, 20.0, 0.5, 4.0
+#: much faster: the registry serves the head meanwhile, too, so a try that does not look good ends sooner.
+_STEADY_SECONDS, _WORTH_SECONDS, _COMPARE_SECONDS, _FASTER, _SOONER_SECONDS = 2.0, 20.0, 0.5, 4.0, 0.1
 #: How often a host that takes from the registry looks for another one.
 _LOOK_SECONDS = 1.0
 #: How often a host asks another one than that from which a blob comes how far that is.
@@ -186,18 +186,20 @@ class NeighbourSource:
         """What comes next, from the registry: if it comes so much faster than before (bytes a second), the head of our chain is slow."""
         assert self._hasty
         self._from[arrival.descriptor.digest] = None
-        begun, offset = 0.0, 0
+        begun, offset, faster = 0.0, 0, False
         try:
             for piece in self._from_registry(arrival, self._hasty):
                 yield piece
                 # The first one has taken a connection, and perhaps a login.
                 begun, offset = (begun, offset) if begun else (time.monotonic(), arrival.position)
-                if time.monotonic() - begun > _COMPARE_SECONDS:
+                seconds = time.monotonic() - begun
+                faster = arrival.position - offset > _FASTER * before * seconds
+                if seconds > (_COMPARE_SECONDS if faster else _SOONER_SECONDS):
                     break
         except Unavailable:
             # Not every host reaches it.
             return
-        if begun and arrival.position - offset > _FASTER * before * (time.monotonic() - begun):
+        if faster:
             self._peers.avoid(number)
             self._peers.lead(number, self._told(arrival, number))
 
