@@ -18,10 +18,12 @@ import yaml
 from ansible_collections.fleet.containerd.tests.support import ansible
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
 from ansible_collections.fleet.containerd.tests.support.fleet import REGISTRY, Fleet, a_fleet
-from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image, small_image
+from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, directory, small_image, tar_of
 from ansible_collections.fleet.containerd.tests.support.leftovers import processes_with
+from ansible_collections.fleet.containerd.tests.support.machines import running_machines
 from ansible_collections.fleet.containerd.tests.support.mirrors import directories, places
 from ansible_collections.fleet.containerd.tests.support.registry import Registry, free_port, make_ca, running_registry
+from ansible_collections.fleet.containerd.tests.support.site import Site
 from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 _ROLE = "fleet.containerd.registry_mirror"
@@ -228,3 +230,96 @@ def test_wrong_values_and_a_cache_that_cannot_start_are_clear_errors(tmp_path: p
         for (_values, message), text in zip(wrong, told):
             assert message in text
         assert not (base / "certs.d").exists(), "hosts were told of a cache that is not there"
+
+
+def image_of_a_registry(layout: Layout) -> t.Mapping[str, t.Any]:
+    """As that of docker.io/library/registry: its entry point takes serve and a path."""
+    names = ("lib64/ld-linux-x86-64.so.2", "lib/x86_64-linux-gnu/libc.so.6", "usr/bin/docker-registry")
+    files = [Entry(name, pathlib.Path(f"/{name}").read_bytes(), mode=0o755) for name in names]
+    config = {"Entrypoint": ["/usr/bin/docker-registry"], "Cmd": ["serve", "/etc/docker/registry/config.yml"]}
+    parents = sorted({str(parent) for name in names for parent in pathlib.Path(name).parents} - {"."})
+    return layout.image([tar_of([*map(directory, parents), *files])], config, level=1)
+
+
+@pytest.mark.parametrize("backend", ["embedded", "containerd-2.1"], indirect=True)
+def test_the_cache_is_a_container(site: Site, tmp_path: pathlib.Path) -> None:
+    password = "word-of-the-upstream"
+    with directories() as base, running_registry(username="fleet", password=password) as upstream:
+        image = image_in(upstream, tmp_path)
+        (base / "own").mkdir()
+        with running_registry(storage=base / "own") as registry:
+            container = image_in(registry, tmp_path, image_of_a_registry)
+            role, port = alone(base, upstream, image=container)
+            foreseen = site.play(role, check=True)
+            first = site.play(role, pulled(base, image))
+        names = [one.name.rpartition(" : ")[2] for one in first.results if one.changed]
+        assert names[:-1] == ["Have a directory for its data", "Run the container", "Say where images of the registry come from"]
+        assert [one.name.rpartition(" : ")[2] for one in foreseen.results if one.changed] == names[:-1]
+        assert set(first.last.value("pulled")["served_by"].values()) == {f"http://127.0.0.1:{port}"}
+        assert password not in first.output + str(first.results)
+
+        other, _port = alone(base, upstream, image=container, settings={"log": {"level": "info"}}, remove_data=True)
+        gone: t.Dict[str, t.Any] = {**other, "vars": {**other["vars"], "registry_mirror_state": "absent"}}
+        rest = site.play(role, other, gone)
+        assert [one.name.rpartition(" : ")[2] for one in rest.results if one.changed] == [
+            "Run the container",
+            "Say where images of the registry come from",
+            "Remove the container",
+            "Remove its files",
+        ]
+        assert list(base.rglob("storage/*")) == []
+        site.remove_images()
+
+
+@pytest.mark.timeout(600)
+def test_the_cache_is_a_service_of_systemd(tmp_path: pathlib.Path) -> None:
+    """On a bare Debian: it is what nobody else is, survives its end, and takes a new configuration after an interrupted play."""
+    with running_registry() as upstream, running_machines() as machines, machines.running("systemd") as machine:
+        image_in(upstream, tmp_path)
+        name = upstream.address.replace(":", "_")
+        unit = f"registry-mirror@{name}"
+        one = {"registry": upstream.address, "server": upstream.url(""), "port": 5000}
+
+        def play(check: bool = False, **more: t.Any) -> t.List[str]:
+            variables = {"host": "localhost", "registries": [one], **more}
+            task = {
+                "ansible.builtin.include_role": {"name": _ROLE},
+                "vars": {f"registry_mirror_{name}": value for name, value in variables.items()},
+            }
+            done = machine.play([task], check=check, diff=True)
+            return [one.name.rpartition(" : ")[2] for one in done.results if one.changed and "results" not in one.result]
+
+        def shown(*properties: str) -> t.Set[str]:
+            return set(machine.run("systemctl", "show", unit, "-p", ",".join(properties)).stdout.split())
+
+        assert {"Have the unit", "Configure it", "Say where images of the registry come from"} <= set(play(check=True))
+        assert not machine.exists("/etc/registry-mirror")
+        first = play()
+        assert {"Keep the package's own service from starting", "Install packages with apt", "Run the service"} <= set(first)
+        assert shown("ActiveState", "UnitFileState", "User") == {
+            "ActiveState=active",
+            "UnitFileState=enabled",
+            "User=docker-registry",
+        }
+        assert machine.run("systemctl", "is-enabled", "docker-registry", check=False).stdout == "masked\n"
+        fetch = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:5000/v2/team/app/manifests/1').status)"
+        assert machine.run("python3", "-c", fetch).stdout == "200\n"
+        assert play() == []
+
+        machine.run("systemctl", "kill", "-s", "KILL", unit)
+        until(lambda: {"ActiveState=active", "SubState=running"} == shown("ActiveState", "SubState"), 20)
+        # A play that ends before it restarts the cache; the next one makes good for it.
+        config = machine.root / "etc" / "registry-mirror" / f"{name}.yml"
+        assert "level: warn" in config.read_text()
+        config.write_text(config.read_text().replace("level: warn", "level: error"))
+        settings = {"log": {"level": "error"}}
+        assert play(check=True, settings=settings) == ["Run the service"]
+        assert play(settings=settings) == ["Run the service"]
+        assert play(settings=settings) == []
+
+        gone = play(state="absent", remove_data=True)
+        assert "Stop the service, and disable it" in gone
+        assert machine.run("systemctl", "is-active", unit, check=False).stdout == "inactive\n"
+        left = machine.run("find", "/etc", "/run", "/var/lib", "/var/log", "-name", "*registry-mirror*").stdout
+        assert left.split() == ["/var/lib/registry-mirror"]
+        assert play(state="absent", remove_data=True) == []
