@@ -125,7 +125,7 @@ def test_a_fleet_pulls_through_the_cache(fleet: Fleet) -> None:
         done = fleet.run([gone])
         assert changed(foreseen.results) == changed(done.results)
         assert changed(fleet.run([gone]).results) == {}
-        assert [path for path in base.rglob("*") if path.name != "storage"] == []
+        assert list(base.iterdir()) == []
 
 
 _REPORT = "{{ ansible_failed_result.msg | default('') }}"
@@ -266,8 +266,9 @@ def test_the_cache_is_a_container(site: Site, tmp_path: pathlib.Path) -> None:
             "Say where images of the registry come from",
             "Remove the container",
             "Remove its files",
+            "Remove what all caches share",
         ]
-        assert list(base.rglob("storage/*")) == []
+        assert not (base / "storage").exists()
         site.remove_images()
 
 
@@ -321,5 +322,5 @@ def test_the_cache_is_a_service_of_systemd(tmp_path: pathlib.Path) -> None:
         assert "Stop the service, and disable it" in gone
         assert machine.run("systemctl", "is-active", unit, check=False).stdout == "inactive\n"
         left = machine.run("find", "/etc", "/run", "/var/lib", "/var/log", "-name", "*registry-mirror*").stdout
-        assert left.split() == ["/var/lib/registry-mirror"]
+        assert left == ""
         assert play(state="absent", remove_data=True) == []
