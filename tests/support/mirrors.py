@@ -32,4 +32,9 @@ def places(base: pathlib.Path) -> t.Dict[str, t.Any]:
     """Variables of the role, so that the machine has nothing of it."""
     names = {"config_dir": "config", "run_dir": "run", "log_dir": ".", "storage": "storage"}
     found: t.Dict[str, t.Any] = {f"registry_mirror_{name}": str(base / path) for name, path in names.items()}
-    return {**found, "registry_mirror_packages": [], "registry_mirror_start_without_init": True}
+    return {
+        **found,
+        "registry_mirror_packages": [],
+        "registry_mirror_python_packages": [],
+        "registry_mirror_start_without_init": True,
+    }
