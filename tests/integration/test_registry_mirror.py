@@ -5,18 +5,22 @@
 
 from __future__ import annotations
 
+import base64
 import collections
+import contextlib
+import json
 import os
 import pathlib
 import re
 import signal
+import ssl
 import typing as t
 
 import pytest
-import yaml
 
 from ansible_collections.fleet.containerd.tests.support import ansible
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
+from ansible_collections.fleet.containerd.tests.support.fake_registry import FakeRegistry, Handler, fake_registry
 from ansible_collections.fleet.containerd.tests.support.fleet import REGISTRY, Fleet, a_fleet
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, busybox_image, directory, small_image, tar_of
 from ansible_collections.fleet.containerd.tests.support.leftovers import processes_with
@@ -126,15 +130,36 @@ def test_a_fleet_pulls_through_the_cache(fleet: Fleet) -> None:
         assert list(base.iterdir()) == []
 
 
+_PASSWORD = "word-of-the-upstream"
 _REPORT = "{{ ansible_failed_result.msg | default('') }}"
 
 
-def alone(base: pathlib.Path, upstream: Registry, **more: t.Any) -> t.Tuple[ansible.Task, int]:
+@contextlib.contextmanager
+def asking_for_tokens(scratch: pathlib.Path, tls: t.Optional[ssl.SSLContext] = None) -> t.Iterator[t.Tuple[FakeRegistry, str]]:
+    """A registry that gives tokens to its user, as the large ones do (docker-registry 2.8 knows no other way), and an image in it."""
+    layout = Layout(scratch / "upstream")
+    known = "Basic " + base64.b64encode(f"fleet:{_PASSWORD}".encode()).decode()
+
+    def guard(at: Handler) -> bool:
+        authorization = at.headers.get("Authorization")
+        if at.path.startswith("/token"):
+            at.answer(200 if authorization == known else 401, b'{"token":"good"}')
+            return False
+        if authorization != "Bearer good":
+            realm = f"{'https' if tls else 'http'}://{upstream.address}/token"
+            at.answer(401, headers={"WWW-Authenticate": f'Bearer realm="{realm}",service="x",scope="repository:team/app:pull"'})
+        return authorization == "Bearer good"
+
+    with fake_registry(tls) as upstream:
+        upstream.push(layout.path, small_image(layout), "team/app", "1")
+        upstream.guard = guard
+        yield upstream, f"{upstream.address}/team/app:1"
+
+
+def alone(base: pathlib.Path, address: str, scheme: str = "http", **more: t.Any) -> t.Tuple[ansible.Task, int]:
     """The role on this machine, which is the host of the cache and the one that pulls. The port is the cache's."""
     port = free_port()
-    one = {"registry": upstream.address, "server": upstream.url(""), "port": port}
-    if upstream.username:
-        one.update(username=upstream.username, password=upstream.password)
+    one = {"registry": address, "server": f"{scheme}://{address}", "port": port, "username": "fleet", "password": _PASSWORD}
     variables = {
         **places(base),
         "registry_mirror_host": "localhost",
@@ -145,6 +170,11 @@ def alone(base: pathlib.Path, upstream: Registry, **more: t.Any) -> t.Tuple[ansi
         **{f"registry_mirror_{name}": value for name, value in more.items()},
     }
     return {"name": "The role", "ansible.builtin.include_role": {"name": _ROLE}, "vars": variables}, port
+
+
+def changes(play: ansible.Play) -> t.List[str]:
+    """The tasks that have changed something, in order; without loops."""
+    return [one.name.rpartition(" : ")[2] for one in play.results if one.changed and "results" not in one.result]
 
 
 def pulled(base: pathlib.Path, name: str, **more: t.Any) -> ansible.Task:
@@ -161,53 +191,44 @@ def pulled(base: pathlib.Path, name: str, **more: t.Any) -> ansible.Task:
     )
 
 
-def image_in(registry: Registry, base: pathlib.Path, make: t.Callable[[Layout], t.Mapping[str, t.Any]] = small_image) -> str:
-    layout = Layout(base / "layout")
-    registry.push(layout.path, make(layout), "team/app", "1")
-    return f"{registry.address}/team/app:1"
-
-
 def test_credentials_stay_on_the_host_of_the_cache_and_tls_is_used_both_ways(tmp_path: pathlib.Path) -> None:
-    password = "word-of-the-upstream"
-    with directories() as base, running_registry(True, "fleet", password) as upstream:
-        image = image_in(upstream, tmp_path)
+    theirs = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    with directories() as base, contextlib.ExitStack() as stack:
+        their_ca, *pair = make_ca(base)
+        theirs.load_cert_chain(*pair)
+        upstream, image = stack.enter_context(asking_for_tokens(tmp_path, theirs))
         ca, certificate, key = make_ca(tmp_path)
         os.chmod(key, 0o600)
         (base / "certs.d").mkdir()
-        tls = {"tls_certificate": certificate, "tls_key": key, "ca": pathlib.Path(ca).read_text()}
-        environment = {"SSL_CERT_FILE": str(base / "upstream.pem")}
-        (base / "upstream.pem").write_bytes(pathlib.Path(upstream.ca).read_bytes())
-        role, port = alone(base, upstream, environment=environment, **tls)
+        more: t.Dict[str, t.Any] = {"tls_certificate": certificate, "tls_key": key, "ca": pathlib.Path(ca).read_text()}
+        more["environment"] = {"SSL_CERT_FILE": their_ca}
+        role, port = alone(base, upstream.address, "https", **more)
         first = ansible.play([role, pulled(base, image)], diff=True, packed=True)
         assert set(first.last.value("pulled")["served_by"].values()) == {f"https://127.0.0.1:{port}"}
         ((pid, arguments),) = processes_with(base / "run").items()
         process = pathlib.Path(f"/proc/{pid}")
-        assert re.search(r"^Uid:\t(?!0\t)", (process / "status").read_text(), re.MULTILINE), "it runs as root"
-        # The data are those of the upstream; nobody but root and the cache reads the password, wherever it is.
+        assert not re.search(r"^Uid:\t0\t", (process / "status").read_text(), re.MULTILINE), "it runs as root"
         for text in (first.output, str(first.results), " ".join(arguments), (process / "environ").read_text()):
-            assert password not in text
-        having = [path for path in base.rglob("*") if path.is_file() and password.encode() in path.read_bytes()]
+            assert _PASSWORD not in text
+        # Nobody but root, and the cache, can read it, wherever it is.
+        having = [path for path in base.rglob("*") if path.is_file() and _PASSWORD.encode() in path.read_bytes()]
         assert sorted(path.stat().st_mode & 0o777 for path in having) == [0o400, 0o600]
-        name = upstream.address.replace(":", "_")
-        assert yaml.safe_load((base / "config" / f"{name}.yml").read_text())["proxy"]["password"] == password
 
-        # A new certificate under the old name.
-        make_ca(tmp_path)
-        again = ansible.play([role], packed=True)
-        assert [one.name.rpartition(" : ")[2] for one in again.results if one.changed] == ["Run the process"]
-        assert pathlib.Path(f"/proc/{pid}").exists() is False
-        without, _port = alone(base, upstream, environment=environment, state="absent", remove_data=True, **tls)
-        gone = ansible.play([without], diff=True, packed=True)
-        assert password not in gone.output
+        make_ca(tmp_path)  # a new certificate under the old name
+        again = ansible.play([role], diff=True)
+        assert changes(again) == ["Run the process"]
+        assert not process.exists()
+        gone: t.Dict[str, t.Any] = {**role, "vars": {**role["vars"], "registry_mirror_state": "absent"}}
+        assert _PASSWORD not in ansible.play([gone], diff=True).output
         assert not processes_with(base / "run")
         assert not (base / "config").exists()
 
 
-def test_wrong_values_and_a_cache_that_cannot_start_are_clear_errors(tmp_path: pathlib.Path) -> None:
-    nowhere = Registry(f"127.0.0.1:{free_port()}", "http", "", "", "", tmp_path, tmp_path)
+def test_wrong_values_and_a_cache_that_cannot_start_are_clear_errors() -> None:
+    nowhere = f"127.0.0.1:{free_port()}"
     port = {"registry": "docker.io", "port": 5000}
     wrong: t.List[t.Tuple[t.Dict[str, t.Any], str]] = [
-        ({"host": "nobody"}, 'registry_mirror_host: "nobody" is not in the inventory'),
+        ({"host": "nobody"}, "registry_mirror_host: nobody is not in the inventory"),
         ({"registries": [port, port]}, "registry_mirror_registries: a registry is there twice: docker.io, docker.io"),
         ({"registries": [port, {**port, "registry": "ghcr.io"}]}, "each registry needs a port of its own: 5000, 5000"),
         ({"registries": [{**port, "port": 70000}]}, "a port is a number from 1 to 65535: 70000"),
@@ -240,32 +261,26 @@ def image_of_a_registry(layout: Layout) -> t.Mapping[str, t.Any]:
 
 
 @pytest.mark.parametrize("backend", ["embedded", "containerd-2.1"], indirect=True)
-def test_the_cache_is_a_container(site: Site, tmp_path: pathlib.Path) -> None:
-    password = "word-of-the-upstream"
-    with directories() as base, running_registry(username="fleet", password=password) as upstream:
-        image = image_in(upstream, tmp_path)
-        (base / "own").mkdir()
-        with running_registry(storage=base / "own") as registry:
-            container = image_in(registry, tmp_path, image_of_a_registry)
-            role, port = alone(base, upstream, image=container)
-            foreseen = site.play(role, check=True)
-            first = site.play(role, pulled(base, image))
-        names = [one.name.rpartition(" : ")[2] for one in first.results if one.changed]
-        assert names[:-1] == ["Have a directory for its data", "Run the container", "Say where images of the registry come from"]
-        assert [one.name.rpartition(" : ")[2] for one in foreseen.results if one.changed] == names[:-1]
+def test_the_cache_is_a_container(site: Site, tmp_path: pathlib.Path, registry: Registry, layout: Layout) -> None:
+    registry.push(layout.path, image_of_a_registry(layout), "mirror/registry", "2")
+    with directories() as base, asking_for_tokens(tmp_path) as (upstream, image):
+        (base / "certs.d").mkdir()
+        (base / "certs.d" / "other").mkdir()
+        role, port = alone(base, upstream.address, image=f"{registry.address}/mirror/registry:2", remove_data=True)
+        foreseen = site.play(role, check=True)
+        first = site.play(role, pulled(base, image))
+        wanted = ["Have a directory for its data", "Run the container", "Say where images of the registry come from"]
+        assert changes(foreseen) == wanted
+        assert changes(first)[:-1] == wanted
         assert set(first.last.value("pulled")["served_by"].values()) == {f"http://127.0.0.1:{port}"}
-        assert password not in first.output + str(first.results)
+        assert _PASSWORD not in first.output + str(first.results)
 
-        other, _port = alone(base, upstream, image=container, settings={"log": {"level": "info"}}, remove_data=True)
-        gone: t.Dict[str, t.Any] = {**other, "vars": {**other["vars"], "registry_mirror_state": "absent"}}
+        other, gone = (
+            {**role, "vars": {**role["vars"], **more}}
+            for more in ({"registry_mirror_settings": {"log": {"level": "info"}}}, {"registry_mirror_state": "absent"})
+        )
         rest = site.play(role, other, gone)
-        assert [one.name.rpartition(" : ")[2] for one in rest.results if one.changed] == [
-            "Run the container",
-            "Say where images of the registry come from",
-            "Remove the container",
-            "Remove its files",
-            "Remove what all caches share",
-        ]
+        assert changes(rest) == ["Run the container", "Say where images of the registry come from", "Remove the container"]
         assert not (base / "storage").exists()
         site.remove_images()
 
@@ -274,7 +289,8 @@ def test_the_cache_is_a_container(site: Site, tmp_path: pathlib.Path) -> None:
 def test_the_cache_is_a_service_of_systemd(tmp_path: pathlib.Path) -> None:
     """On a bare Debian: it is what nobody else is, survives its end, and takes a new configuration after an interrupted play."""
     with running_registry() as upstream, running_machines() as machines, machines.running("systemd") as machine:
-        image_in(upstream, tmp_path)
+        layout = Layout(tmp_path)
+        upstream.push(layout.path, small_image(layout), "team/app", "1")
         name = upstream.address.replace(":", "_")
         unit = f"registry-mirror@{name}"
         one = {"registry": upstream.address, "server": upstream.url(""), "port": 5000}
@@ -286,7 +302,7 @@ def test_the_cache_is_a_service_of_systemd(tmp_path: pathlib.Path) -> None:
                 "vars": {f"registry_mirror_{name}": value for name, value in variables.items()},
             }
             done = machine.play([task], check=check, diff=True)
-            return [one.name.rpartition(" : ")[2] for one in done.results if one.changed and "results" not in one.result]
+            return changes(done)
 
         def shown(*properties: str) -> t.Set[str]:
             return set(machine.run("systemctl", "show", unit, "-p", ",".join(properties)).stdout.split())
@@ -301,8 +317,10 @@ def test_the_cache_is_a_service_of_systemd(tmp_path: pathlib.Path) -> None:
             "User=docker-registry",
         }
         assert machine.run("systemctl", "is-enabled", "docker-registry", check=False).stdout == "masked\n"
-        fetch = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:5000/v2/team/app/manifests/1').status)"
-        assert machine.run("python3", "-c", fetch).stdout == "200\n"
+        fetch = (
+            "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:5000/v2/team/app/tags/list').read().decode())"
+        )
+        assert json.loads(machine.run("python3", "-c", fetch).stdout) == {"name": "team/app", "tags": ["1"]}
         assert play() == []
 
         before = shown("MainPID")

@@ -4,7 +4,7 @@
 #
 # VERB UNIT PROGRAM USER DIRECTORY LOG [SOURCE NAME]...
 # check: status 0 if it runs with what the sources have; DIRECTORY has copies of them under their names.
-# look, stop, start: without a unit, what an init system would do. They print something if it runs.
+# look: prints something if it runs. stop, start: without a unit, what an init system would do.
 set -eu
 verb=$1 unit=$2 program=$3 user=$4 directory=$5 log=$6
 shift 6
