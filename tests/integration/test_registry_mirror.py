@@ -17,6 +17,7 @@ import ssl
 import typing as t
 
 import pytest
+import toml
 
 from ansible_collections.fleet.containerd.tests.support import ansible
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES
@@ -203,6 +204,8 @@ def test_credentials_stay_on_the_host_of_the_cache_and_tls_is_used_both_ways(tmp
         more: t.Dict[str, t.Any] = {"tls_certificate": certificate, "tls_key": key, "ca": pathlib.Path(ca).read_text()}
         more["environment"] = {"SSL_CERT_FILE": their_ca}
         role, port = alone(base, upstream.address, "https", **more)
+        (one,) = role["vars"]["registry_mirror_registries"]
+        one["mirrors"] = [{"host": f"https://{upstream.address}", "ca": [their_ca]}]
         first = ansible.play([role, pulled(base, image)], diff=True, packed=True)
         assert set(first.last.value("pulled")["served_by"].values()) == {f"https://127.0.0.1:{port}"}
         ((pid, arguments),) = processes_with(base / "run").items()
@@ -218,10 +221,13 @@ def test_credentials_stay_on_the_host_of_the_cache_and_tls_is_used_both_ways(tmp
         again = ansible.play([role], diff=True)
         assert changes(again) == ["Run the process"]
         assert list(processes_with(base / "run")) not in ([], [pid])
-        gone: t.Dict[str, t.Any] = {**role, "vars": {**role["vars"], "registry_mirror_state": "absent"}}
-        assert _PASSWORD not in ansible.play([gone], diff=True).output
+        one["state"] = "absent"
+        assert _PASSWORD not in ansible.play([role], diff=True).output
         assert not processes_with(base / "run")
         assert not (base / "config").exists()
+        (left,) = base.glob("certs.d/*/hosts.toml")
+        hosts = toml.loads(left.read_text())["host"]
+        assert hosts == {f"https://{upstream.address}": {"ca": [their_ca]}}
 
 
 def test_wrong_values_and_a_cache_that_cannot_start_are_clear_errors() -> None:

@@ -34,6 +34,7 @@ fi
 
 if test "$verb" = start; then
   install -d -m 0755 "$(dirname "$directory")"
+  rm -rf "$directory"
   install -d -m 0700 -o "$user" "$directory"
   while test $# -gt 0; do
     install -m 0400 -o "$user" "$1" "$directory/$2"
