@@ -271,19 +271,20 @@ def test_the_cache_is_a_container(site: Site, tmp_path: pathlib.Path, registry: 
     registry.push(layout.path, image_of_a_registry(layout), "mirror/registry", "2")
     with directories() as base, asking_for_tokens(tmp_path) as (upstream, image):
         (base / "certs.d").mkdir()
-        (base / "certs.d" / "other").mkdir()
-        role, port = alone(base, upstream.address, image=f"{registry.address}/mirror/registry:2", remove_data=True)
+        ca, certificate, key = make_ca(base)
+        more = {"tls_certificate": certificate, "tls_key": key, "ca": pathlib.Path(ca).read_text(), "remove_data": True}
+        role, port = alone(base, upstream.address, image=f"{registry.address}/mirror/registry:2", **more)
         foreseen = site.play(role, check=True)
         first = site.play(role, pulled(base, image))
         wanted = ["Have a directory for its data", "Run the container", "Say where images of the registry come from"]
         assert changes(foreseen) == wanted
         assert changes(first)[:-1] == wanted
-        assert set(first.last.value("pulled")["served_by"].values()) == {f"http://127.0.0.1:{port}"}
+        assert set(first.last.value("pulled")["served_by"].values()) == {f"https://127.0.0.1:{port}"}
         assert _PASSWORD not in first.output + str(first.results)
 
         other, gone = (
-            {**role, "vars": {**role["vars"], **more}}
-            for more in ({"registry_mirror_settings": {"log": {"level": "info"}}}, {"registry_mirror_state": "absent"})
+            {**role, "vars": {**role["vars"], **other}}
+            for other in ({"registry_mirror_settings": {"log": {"level": "info"}}}, {"registry_mirror_state": "absent"})
         )
         rest = site.play(role, other, gone)
         assert changes(rest) == ["Run the container", "Say where images of the registry come from", "Remove the container"]
