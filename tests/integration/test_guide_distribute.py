@@ -15,6 +15,7 @@ import yaml
 from ansible_collections.fleet.containerd.tests.support.fleet import REGISTRY, Fleet, a_fleet, running_registry
 from ansible_collections.fleet.containerd.tests.support.guides import blocks_of
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
+from ansible_collections.fleet.containerd.tests.support.mirrors import directories, places
 
 GUIDE = "guide_distribute"
 
@@ -42,6 +43,7 @@ def plays(tmp_path: pathlib.Path) -> t.List[t.List[t.Dict[str, t.Any]]]:
         "hosts: site": "hosts: h1",
         "hosts: nodes": "hosts: h1",
         "hosts: workers": "hosts: all",
+        "builder01": "h0",
         "become: true": "become: false",
     }
     return [yaml.safe_load(block) for block in blocks_of(GUIDE, replace)]
@@ -56,7 +58,7 @@ def images_of(fleet: Fleet, number: int, namespace: str = "default") -> t.Dict[s
 
 
 def test_the_guide(fleet: Fleet, tmp_path: pathlib.Path) -> None:
-    lock, distribute, nodes, site, mixed, prune = plays(tmp_path)
+    lock, distribute, nodes, site, mixed, cache, prune = plays(tmp_path)
     fleet.run(lock)
     release = json.loads((tmp_path / "release.json").read_text())["images"]
     wanted = {name: one["digest"] for name, one in release.items()}
@@ -91,7 +93,13 @@ def test_the_guide(fleet: Fleet, tmp_path: pathlib.Path) -> None:
 
     others = [f"{REGISTRY}:5000/team/other:{number}" for number in (1, 2, 3)]
     fleet.serve()
-    fleet.run([{"hosts": "h0", "tasks": [{"fleet.containerd.containerd_image": {"name": others}}]}])
+    with directories() as base:
+        variables = cache[0]["roles"][0]["vars"]
+        variables.update(places(base), registry_mirror_address="127.0.0.1", registry_mirror_registry_config_dir=str(fleet.base))
+        variables["registry_mirror_registries"][0]["server"] = f"http://{REGISTRY}:5000"
+        pull = {"hosts": "h0", "tasks": [{"name": "Pull", "fleet.containerd.containerd_image": {"name": others}}]}
+        (pulled,) = fleet.run([*cache, pull], "-e", "ci_password=word").of("Pull")
+        assert {host for one in pulled["images"] for host in one["pulled"]["served_by"].values()} == {"http://127.0.0.1:5001"}
     with fleet.hosts[0].engine() as engine:
         engine.images.put(engine.images.get(others[0])._replace(name=f"{REGISTRY}:5000/base/os:1"))
     told, pruned = fleet.run(prune, "--check"), fleet.run(prune)

@@ -231,9 +231,14 @@ class Fleet:
 
     @property
     def defaults(self) -> t.Dict[str, t.Any]:
-        """Options of all tasks."""
+        """Options of engines."""
         found = {name: f"{{{{ {name} | default(omit) }}}}" for name in ("engine", "address", "data_root", "state_root")}
-        return {**found, "snapshotter": "native", "plain_http": True, "registry_config_dir": str(self.base), "retries": 0}
+        return {**found, "snapshotter": "native"}
+
+    @property
+    def registry_defaults(self) -> t.Dict[str, t.Any]:
+        """Options of registries."""
+        return {"plain_http": True, "registry_config_dir": str(self.base), "retries": 0}
 
     def write(self, base: pathlib.Path, plays: t.Sequence[t.Mapping[str, t.Any]]) -> t.List[str]:
         """Inventory and playbook below base; the arguments of ansible-playbook."""
@@ -247,7 +252,7 @@ class Fleet:
         (base / "inventory.json").write_text(json.dumps(inventory))
         written = []
         for play in plays:
-            defaults = {"group/fleet.containerd.registry": {"plain_http": True}, **play.get("module_defaults", {})}
+            defaults = {"group/fleet.containerd.registry": self.registry_defaults, **play.get("module_defaults", {})}
             defaults[_GROUP] = {**self.defaults, **defaults.get(_GROUP, {})}
             written.append({"gather_facts": False, **play, "module_defaults": defaults})
         (base / "play.json").write_text(json.dumps(written))
