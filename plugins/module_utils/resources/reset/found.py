@@ -197,6 +197,6 @@ def users_of(want: WantedReset, network: str, namespace: str) -> t.Sequence[str]
 
 
 def _paths(want: WantedReset, shared: bool) -> t.List[str]:
-    found = [one for path in (*_CACHES, *want.paths) for one in roots.there(path)]
-    found += [one for root in (want.state_root, want.data_root) for one in roots.root_there(root, shared)]
+    found = [one for path in _CACHES for one in roots.there(path)]
+    found += [one for path in (*want.paths, want.state_root, want.data_root) for one in roots.root_there(path, shared)]
     return list(dict.fromkeys(found))

@@ -90,8 +90,8 @@ def names(directory: str) -> t.List[str]:
 
 
 def _stays(root: str) -> bool:
-    """Whether a root is a mount point or a link, which somebody else has made: then what is in it goes."""
-    return os.path.islink(root) or os.path.realpath(root) in mount_points(root)
+    """Whether a root is a mount point, or a link to a directory, which somebody else has made: then what is in it goes."""
+    return os.path.isdir(root) and (os.path.islink(root) or os.path.realpath(root) in mount_points(root))
 
 
 def _kept(root: str, shared: bool) -> t.Set[str]:

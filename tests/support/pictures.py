@@ -1,0 +1,87 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A picture of a host: what containers could leave on it, a line each, so that two pictures can be compared."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import subprocess
+import typing as t
+
+from .leftovers import mounts_below, processes_with
+
+#: By kind: what there is of it.
+Picture = t.Dict[str, t.List[str]]
+
+_CGROUPS = pathlib.Path("/sys/fs/cgroup")
+#: What rules are asked for, in the network namespace of the host.
+_RULES = (
+    ["nft", "list", "ruleset"],
+    *([f"{command}-legacy", "-t", table, "-S"] for command in ("iptables", "ip6tables") for table in ("raw", "nat", "filter")),
+)
+
+
+def picture(under: t.Sequence[str], pid: int, places: t.Sequence[str], marks: t.Sequence[str]) -> Picture:
+    """The host of a process. under: the beginning of a command that runs there. places: directories whose files count, as that host names
+    them. marks: words by which processes and cgroups of this host are told from those of others on the machine.
+    """
+
+    def run(*command: str) -> t.List[str]:
+        # starts: nsenter, ip, nft, iptables
+        done = subprocess.run([*under, *command], check=False, capture_output=True, text=True)
+        return done.stdout.splitlines()
+
+    root = pathlib.Path(f"/proc/{pid}/root")
+    return {
+        "mounts": [point for place in places for point in mounts_below(place, pid)],
+        "links": [line.split()[1] for line in run("ip", "-o", "link")],
+        "addresses": [" ".join(line.split()[1:4]) for line in run("ip", "-o", "address")],
+        "routes": [line.strip() for version in "46" for line in run("ip", f"-{version}", "route", "show", "table", "all")],
+        "rules": [line for command in _RULES for line in run(*command)],
+        "namespaces of networks": run("ip", "netns"),
+        "control groups": sorted(_groups(marks)),
+        "processes": sorted(" ".join(words) for place in {*places, *marks} for words in _processes(place, pid).values()),
+        "files": sorted(one for place in places for one in _files(root, place)),
+        "sockets": sorted(
+            line.split()[-1] for line in run("cat", "/proc/net/unix") if any(one in line for one in (*places, *marks))
+        ),
+    }
+
+
+def _groups(marks: t.Sequence[str]) -> t.Iterator[str]:
+    for base, directories, _files_of_it in os.walk(_CGROUPS):
+        yield from (os.path.join(base, one) for one in directories if any(mark in one for mark in marks))
+
+
+def _processes(place: str, pid: int) -> t.Dict[int, t.List[str]]:
+    return {number: words for number, words in processes_with(place).items() if number != pid}
+
+
+def _files(root: pathlib.Path, place: str) -> t.Iterator[str]:
+    """With their kinds. What is in a file is looked at elsewhere."""
+    top = root / place.lstrip("/")
+    if not os.path.lexists(top):
+        return
+    for base, directories, files in os.walk(top):
+        with contextlib.suppress(ValueError):
+            inside = "/" + os.path.relpath(base, root)
+            yield f"{inside}/"
+            yield from (os.path.join(inside, one) for one in files)
+            yield from (os.path.join(inside, one) for one in directories if os.path.islink(os.path.join(base, one)))
+
+
+def differences(before: Picture, after: Picture) -> t.List[str]:
+    """What differs, a line each: what has gone and what has come."""
+    found = []
+    for kind in before:
+        gone, come = list(before[kind]), []
+        for one in after[kind]:
+            if one in gone:
+                gone.remove(one)
+            else:
+                come.append(one)
+        found += [f"{kind}: gone: {one}" for one in gone] + [f"{kind}: come: {one}" for one in come]
+    return found
