@@ -8,20 +8,28 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import time
 import typing as t
 
 import pytest
+import yaml
 
-from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.usage import disk_usage
+from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.starting import unit_of
 from ansible_collections.fleet.containerd.tests.support import ansible
+from ansible_collections.fleet.containerd.tests.support.guides import blocks_of
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.networked import Networked
 from ansible_collections.fleet.containerd.tests.support.pictures import Picture, differences, picture
 
 Result = t.Dict[str, t.Any]
+#: What needs only one kind of engine, or one of each.
+EMBEDDED, DAEMON, TWO = (
+    pytest.mark.parametrize(
+        "networked_site", versions, indirect=True, ids=[f"containerd-{one}" if one else "embedded" for one in versions]
+    )
+    for versions in ([""], ["1.7"], ["", "2.1"])
+)
 #: Directories of the host that are its own, so that nobody else changes them meanwhile.
 _PLACES = ("/etc/cni", "/var/lib/cni", "/run/netns", "/run/fleet-containerd", "/var/cache")
 #: What a daemon makes once below its directories, and keeps: empty directories, and its own files.
@@ -32,7 +40,7 @@ class Host:
     """A host with containers of every kind."""
 
     def __init__(self, site: Networked, modules: Modules, image: str) -> None:
-        self.site, self._outside, self._image = site, modules, image
+        self.site, self._outside, self.image = site, modules, image
         site.run("mount", "-t", "tmpfs", "none", "/var/cache")
         self.namespaces = [site.namespace] if site.daemon else []
         self.before = self.look()
@@ -62,16 +70,20 @@ class Host:
             found.append(f"{namespace} is there")
         return found
 
-    def module(self, name: str, failing: bool = False, check: bool = False, **options: t.Any) -> Result:
+    def module(self, kind: str, /, failing: bool = False, check: bool = False, **options: t.Any) -> Result:
         given = {**self.site.defaults, **options, **({"_ansible_check_mode": True} if check else {})}
-        result = self.site.modules.result(name, **given)
+        result = self.site.modules.result(kind, **given)
         assert bool(result.get("failed")) is failing, result
         return result
+
+    def outside(self, kind: str, /, **options: t.Any) -> None:
+        """A module where registries on loopback are reached."""
+        self._outside.run(kind, **{**self.site.defaults, **options})
 
     def fill(self) -> t.Dict[str, Result]:
         """Containers that run, are stopped, paused, restarted and watched; networks with published ports; volumes; secrets."""
         site = self.site
-        site.fetch(self._image, self._outside)
+        site.fetch(self.image, self._outside)
         self.module("containerd_network", name="net", ipam_config=[{"subnet": "10.9.0.0/24"}])
         self.module("containerd_volume", name="plain")
         self.module("containerd_volume", name="memory", driver_options={"type": "tmpfs", "device": "tmpfs"})
@@ -90,9 +102,16 @@ class Host:
         }
         site.web("job", command=["sh", "-c", "echo done"], detach=False)
         site.web("failing", command=["sh", "-c", "sleep 0.3; exit 1"], restart_policy="always", restart_delay="1s")
-        site.container("joined", image=self._image, command=["sleep", "1000"], stop_signal="KILL", network_mode="container:web")
+        site.container("joined", image=self.image, command=["sleep", "1000"], stop_signal="KILL", network_mode="container:web")
         assert site.page("http://127.0.0.1:8080/") == "hello from web"
         return made
+
+    def small(self) -> None:
+        """One container with a network and a volume."""
+        self.site.fetch(self.image, self._outside)
+        self.module("containerd_network", name="net", ipam_config=[{"subnet": "10.9.0.0/24"}])
+        self.module("containerd_volume", name="plain")
+        self.site.web("web", networks=[{"name": "net"}], published_ports=["8080:80"], volumes=["plain:/plain"])
 
     def play(self, check: bool = False, failing: bool = False, **variables: t.Any) -> ansible.Play:
         """The role, as users have it."""
@@ -161,7 +180,143 @@ def test_a_host_as_it_was(host: Host) -> None:
     assert again.last.value("msg") == ["localhost  clean"]
 
 
+@EMBEDDED
 def test_the_playbook_of_the_guide(host: Host, tmp_path: pathlib.Path) -> None:
-    if host.site.daemon:
-        pytest.skip("it names no namespace of the daemon")
-    host.site.web(networks=[{"name": "bridge"}])
+    host.small()
+    play = yaml.safe_load(blocks_of("guide_distribute", {"hosts: builders": "hosts: localhost"})[-1])[0]
+    play.update(become=False, module_defaults={"group/fleet.containerd.containerd": host.site.defaults})
+    playbook = tmp_path / "play.json"
+    playbook.write_text(json.dumps([play]))
+    assert "set reset_confirm" in ansible.play(playbook, failing=True, under=host.site.under).last.msg
+    done = ansible.play(playbook, under=host.site.under, variables={"reset_confirm": "localhost"})
+    assert "localhost  remove container" in done.last.value("msg")[0]
+    host.assert_clean()
+
+
+@TWO
+def test_killed_again_and_again(host: Host) -> None:
+    """Each run goes on where the one before was killed, wherever that was; the last one leaves nothing."""
+    host.fill()
+    options = {**host.site.defaults, "namespaces": host.namespaces}
+    for tenths in (1, 2, 3, 4, 6):
+        host.site.modules.kill_after(tenths / 10, "containerd_reset", **options)
+    host.reset()
+    host.assert_clean()
+    assert not host.reset()["changed"]
+
+
+@EMBEDDED
+def test_nothing_of_others_goes(host: Host, tmp_path: pathlib.Path) -> None:
+    """Mounts in the roots, files that nobody here knows, a wrong directory: an error that names them, before anything is removed."""
+    site = host.site
+    host.small()
+    volume = site.data / "volumes" / site.namespace / "plain" / "_data"
+    (volume / "disk").mkdir()
+    before = host.look()
+    for point in (volume / "disk", site.data / "content" / "disk", site.state / "volumes" / "disk"):
+        made = [one for one in (point, point.parent) if not one.exists()]
+        point.mkdir(parents=True, exist_ok=True)
+        site.run("mount", "-t", "tmpfs", "none", str(point))
+        site.run("touch", str(point / "precious"))
+        for check in (True, False):
+            assert str(point) in host.reset(failing=True, check=check)["msg"]
+        assert site.run("ls", str(point)) == "precious"
+        site.run("umount", str(point))
+        for one in made:
+            one.rmdir()
+    (site.data / "family photos").mkdir()
+    assert "family photos" in host.reset(failing=True)["msg"]
+    (site.data / "family photos").rmdir()
+    assert not differences(before[0], host.look()[0])
+    assert site.facts("web")["State"]["Running"]
+    keep = tmp_path / "keep"
+    keep.mkdir()
+    (keep / "file").touch()
+    assert "is a directory of the system" in host.reset(failing=True, paths=["/var/lib"])["msg"]
+    host.reset(paths=[str(keep)])
+    assert not keep.exists()
+    host.assert_clean()
+
+
+@EMBEDDED
+def test_a_root_that_is_a_disk_of_its_own(host: Host) -> None:
+    """It stays, and so does its lost+found. The unit of the boot, and what killed removals left, go."""
+    site = host.site
+    site.data.mkdir()
+    site.run("mount", "--bind", str(site.data), str(site.data))
+    site.run("mount", "-t", "tmpfs", "none", "/etc/systemd/system")
+    (site.data / "lost+found").mkdir()
+    host.before = host.look()
+    host.small()
+    unit, half = site.path(unit_of(str(site.data))), site.state.with_name(f".rm-{site.state.name}-0123abcd")
+    unit.write_text("[Unit]\n")
+    (unit.parent / "multi-user.target.wants").mkdir()
+    (unit.parent / "multi-user.target.wants" / unit.name).symlink_to(unit)
+    (half / "runc").mkdir(parents=True)
+    done = host.reset()
+    assert done["actions"][0] == f"remove {unit_of(str(site.data))}"
+    assert not unit.exists()
+    assert not os.listdir(unit.parent / "multi-user.target.wants")
+    assert not half.exists()
+    host.assert_clean()
+    assert not host.reset()["changed"]
+    site.run("umount", "/etc/systemd/system")
+    site.run("umount", str(site.data))
+
+
+@EMBEDDED
+def test_containers_whose_records_are_lost(host: Host) -> None:
+    host.small()
+    for file in host.site.data.glob("metadata.db*"):
+        file.unlink()
+    assert len(host.reset()["containers"]) == 1
+    host.assert_clean()
+
+
+@EMBEDDED
+def test_the_containers_of_another_root_stay(host: Host, tmp_path: pathlib.Path) -> None:
+    """With the network in which they are, and its rules."""
+    site = host.site
+    host.small()
+    other = {
+        "data_root": str(tmp_path / "other"),
+        "state_root": str(tmp_path / "other-state"),
+        "namespace": f"{site.namespace}-b",
+    }
+    host.outside("containerd_image", **other, name=host.image)
+    options = {**site.page_options("other"), "networks": [{"name": "net"}], "published_ports": ["8081:80"]}
+    host.module("containerd_container", **other, **options, name="other")
+    done = host.reset()
+    assert done["networks"] == []
+    assert ["the network net stays" in one for one in done["warnings"]] == [True]
+    assert site.page("http://127.0.0.1:8081/") == "hello from other"
+    assert not host.reset()["changed"]
+    host.module("containerd_reset", **other)
+    for root in ("data", "state"):
+        assert not (site.base / root).exists()
+    host.assert_clean()
+
+
+@DAEMON
+def test_only_what_is_named_goes(host: Host) -> None:
+    """Containers of ours whose namespace is not named, and a daemon that has more than what is named."""
+    site, ctr = host.site, t.cast(t.Any, host.site.daemon).ctr
+    host.small()
+    theirs = f"{site.namespace}-b"
+    host.outside("containerd_image", namespace=theirs, name=host.image)
+    ctr("run", "--detach", "--null-io", host.image, "theirs", "sleep", "1000", namespace=theirs)
+    before = host.look()
+    refused = host.module("containerd_reset", failing=True)["msg"]
+    assert f"containers in {site.namespace} of the containerd" in refused
+    refused = host.reset(failing=True, daemon_goes=True)["msg"]
+    assert theirs in refused
+    assert before == host.look()
+    host.reset()
+    records = host.records()
+    assert {one.split()[0] for one in records} == {theirs}
+    assert ctr("tasks", "list", "-q", namespace=theirs).stdout.split() == ["theirs"]
+    host.namespaces = [site.namespace, theirs]
+    told = host.reset(check=True, daemon_goes=True)
+    assert told["containers"] == [f"{theirs}/theirs"]
+    host.reset(daemon_goes=True)
+    host.assert_clean()
