@@ -48,7 +48,7 @@ class Host:
     def look(self) -> t.Tuple[Picture, t.List[str]]:
         site = self.site
         daemon = [str(site.daemon.base)] if site.daemon else []
-        found = picture(site.under, site.under.pid, [*_PLACES, str(site.data), str(site.state), *daemon], [site.namespace])
+        found = picture(site.under, site.under.pid, _PLACES, [str(site.data), str(site.state), *daemon], [site.namespace])
         if site.daemon:
             below = f"{site.daemon.base}/"
             files = [one for one in found["files"] if not (one.startswith(below) and any(name in one for name in _OF_DAEMON))]

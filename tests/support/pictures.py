@@ -24,10 +24,14 @@ _RULES = (
 )
 
 
-def picture(under: t.Sequence[str], pid: int, places: t.Sequence[str], marks: t.Sequence[str]) -> Picture:
-    """The host of a process. under: the beginning of a command that runs there. places: directories whose files count, as that host names
-    them. marks: words by which processes and cgroups of this host are told from those of others on the machine.
+def picture(
+    under: t.Sequence[str], pid: int, places: t.Sequence[str], roots: t.Sequence[str] = (), marks: t.Sequence[str] = ()
+) -> Picture:
+    """The host of a process. under: the beginning of a command that runs there. places: directories whose files and mounts count, as that
+    host names them. What only this host has on the machine: roots, more such directories, which processes and sockets name; marks, words in
+    the names of control groups.
     """
+    places = [*places, *roots]
 
     def run(*command: str) -> t.List[str]:
         # starts: nsenter, ip, nft, iptables
@@ -43,7 +47,7 @@ def picture(under: t.Sequence[str], pid: int, places: t.Sequence[str], marks: t.
         "rules": [line for command in _RULES for line in run(*command)],
         "namespaces of networks": run("ip", "netns"),
         "control groups": sorted(_groups(marks)),
-        "processes": sorted(" ".join(words) for place in {*places, *marks} for words in _processes(place, pid).values()),
+        "processes": sorted(" ".join(words) for root in roots for words in processes_with(root).values()),
         "files": sorted(one for place in places for one in _files(root, place)),
         "sockets": sorted(
             line.split()[-1] for line in run("cat", "/proc/net/unix") if any(one in line for one in (*places, *marks))
@@ -54,10 +58,6 @@ def picture(under: t.Sequence[str], pid: int, places: t.Sequence[str], marks: t.
 def _groups(marks: t.Sequence[str]) -> t.Iterator[str]:
     for base, directories, _files_of_it in os.walk(_CGROUPS):
         yield from (os.path.join(base, one) for one in directories if any(mark in one for mark in marks))
-
-
-def _processes(place: str, pid: int) -> t.Dict[int, t.List[str]]:
-    return {number: words for number, words in processes_with(place).items() if number != pid}
 
 
 def _files(root: pathlib.Path, place: str) -> t.Iterator[str]:

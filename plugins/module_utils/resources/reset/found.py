@@ -155,7 +155,10 @@ def _spaces(want: WantedReset) -> t.Iterator[DoomedSpace]:
         with opened(space) as engine:
             holdings = engine.holdings()
             images = tuple(name for kind, name in holdings.roots if kind == IMAGE)
-            yield DoomedSpace(space, images, sum(engine.disk_usage(holdings.edges).values()))
+            root = engine.about().root
+            # Where the daemon's files go as a whole, they are counted there.
+            whole = any(f"{root}/".startswith(f"{path}/") for path in want.paths)
+            yield DoomedSpace(space, images, 0 if whole else sum(engine.disk_usage(holdings.edges).values()))
 
 
 def _images(want: WantedReset) -> t.Iterator[str]:

@@ -149,9 +149,9 @@ class _Work:
 
     def _path(self, path: str) -> None:
         want = self._want
+        roots.check_mounts(want, ours=False)
         if path in (want.data_root, want.state_root):
             self._ended()
-            roots.check_mounts(want, ours=False)
         if path == want.data_root:
             tidy(want.places)
         roots.remove_root(path, self._shared)

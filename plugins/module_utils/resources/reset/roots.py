@@ -55,7 +55,8 @@ def _is_mount_of_ours(want: WantedReset, root: str, point: str) -> bool:
         return parts[0] == "containers" and len(parts) > 4 and parts[4] != VOLUMES
     if root == os.path.realpath(want.state_root):
         return (parts[0] == "volumes" and len(parts) == 3) or (len(parts) > 2 and bool(re.match(_ID, parts[1])))
-    return False
+    # The daemon's own, of the containers that go before.
+    return want.daemon_goes and any(part.startswith("io.containerd.") for part in parts[:-1])
 
 
 def _is_data(_root: str, name: str) -> bool:
