@@ -31,7 +31,7 @@ EMBEDDED, DAEMON, TWO = (
     for versions in ([""], ["1.7"], ["", "2.1"])
 )
 #: Directories of the host that are its own, so that nobody else changes them meanwhile.
-_PLACES = ("/etc/cni", "/var/lib/cni", "/run/netns", "/run/fleet-containerd", "/var/cache")
+_PLACES = ("/etc/cni", "/var/lib/cni", "/run/netns", "/run/fleet-containerd", "/var/cache", "/var/tmp")
 #: What a daemon makes once below its directories, and keeps: empty directories, and its own files.
 _OF_DAEMON = ("io.containerd.", "containerd.sock", "log", "tmpmounts")
 
@@ -41,7 +41,8 @@ class Host:
 
     def __init__(self, site: Networked, modules: Modules, image: str) -> None:
         self.site, self._outside, self.image = site, modules, image
-        site.run("mount", "-t", "tmpfs", "none", "/var/cache")
+        for place in ("/var/cache", "/var/tmp"):
+            site.run("mount", "-t", "tmpfs", "none", place)
         self.namespaces = [site.namespace] if site.daemon else []
         self.before = self.look()
 
@@ -255,6 +256,7 @@ def test_a_root_that_is_a_disk_of_its_own(host: Host) -> None:
     (unit.parent / "multi-user.target.wants").mkdir()
     (unit.parent / "multi-user.target.wants" / unit.name).symlink_to(unit)
     (half / "runc").mkdir(parents=True)
+    site.path("/var/tmp/.fleet-verify-0123abcd").mkdir()
     done = host.reset()
     assert done["actions"][0] == f"remove {unit_of(str(site.data))}"
     assert not unit.exists()

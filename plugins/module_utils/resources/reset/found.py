@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import typing as t
 
 from ...engine.holdings import IMAGE
 from ...errors import FailedPrecondition
+from ...hostfs.lock import abandoned
 from ...hostfs.usage import disk_usage
 from ...kernel.bytecode import DIRECTORY
 from ...kernel.engines import EngineOptions, choose, open_engine, used_engines
@@ -26,6 +28,8 @@ if t.TYPE_CHECKING:
 
 #: What tasks keep on a host: the code of the collection, and that of connections into containers.
 _CACHES = (DIRECTORY, f"{DIRECTORY}-sessions")
+#: What killed tasks have left that were reading layers (layers/outline.py).
+_SCRATCH = "/var/tmp/.fleet-verify-*"
 
 
 def look(want: WantedReset) -> FoundReset:
@@ -200,6 +204,6 @@ def users_of(want: WantedReset, network: str, namespace: str) -> t.Sequence[str]
 
 
 def _paths(want: WantedReset, shared: bool) -> t.List[str]:
-    found = [one for path in _CACHES for one in roots.there(path)]
+    found = [one for path in _CACHES for one in roots.there(path)] + list(filter(abandoned, sorted(glob.glob(_SCRATCH))))
     found += [one for path in (*want.paths, want.state_root, want.data_root) for one in roots.root_there(path, shared)]
     return list(dict.fromkeys(found))

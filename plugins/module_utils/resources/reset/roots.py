@@ -18,6 +18,8 @@ from .values import WantedReset
 _DATABASE = "metadata.db"
 _DATA = ("containers", "content", "libexec", "locks", "snapshots", "volumes")
 _STATE = ("config.lock", "exec", "exits", "health", "networks", "rules.json", "rules.lock", "runc", "volumes")
+#: What tasks make beside these for a moment, and leave when they are killed.
+_MADE = r"\.fleet-verify-|tmp[a-z0-9_]{8}\Z"
 #: Of a file system that is mounted there.
 _OF_MOUNT = "lost+found"
 _ID = r"[0-9a-f]{64}\Z"
@@ -60,7 +62,7 @@ def _is_mount_of_ours(want: WantedReset, root: str, point: str) -> bool:
 
 
 def _is_data(_root: str, name: str) -> bool:
-    return name in (*_DATA, _OF_MOUNT) or name.startswith((_DATABASE, DOOMED))
+    return name in (*_DATA, _OF_MOUNT) or name.startswith((_DATABASE, DOOMED)) or bool(re.match(_MADE, name))
 
 
 def _is_state(root: str, name: str) -> bool:
