@@ -88,7 +88,7 @@ class Host:
         self.module("containerd_network", name="net", ipam_config=[{"subnet": "10.9.0.0/24"}])
         self.module("containerd_volume", name="plain")
         self.module("containerd_volume", name="memory", driver_options={"type": "tmpfs", "device": "tmpfs"})
-        check = {"test": ["CMD", "true"], "interval": "1s"}
+        check = {"test": ["CMD", "true"], "interval": "30s"}
         made = {
             "web": site.web(
                 "web",
@@ -104,7 +104,7 @@ class Host:
             "paused": site.web("paused", networks=[{"name": "net"}], paused=True),
         }
         site.web("job", command=["sh", "-c", "echo done"], detach=False)
-        site.web("failing", command=["sh", "-c", "sleep 0.3; exit 1"], restart_policy="always", restart_delay="1s")
+        site.web("failing", command=["sh", "-c", "sleep 0.3; exit 1"], restart_policy="always", restart_delay="60s")
         site.container("joined", image=self.image, command=["sleep", "1000"], stop_signal="KILL", network_mode="container:web")
         assert site.page("http://127.0.0.1:8080/") == "hello from web"
         return made
@@ -322,5 +322,5 @@ def test_only_what_is_named_goes(host: Host) -> None:
     host.namespaces = [site.namespace, theirs]
     told = host.reset(check=True, daemon_goes=True)
     assert told["containers"] == [f"{theirs}/theirs"]
-    host.reset(daemon_goes=True)
+    host.reset(daemon_goes=True, stop_timeout=0)
     host.assert_clean()
