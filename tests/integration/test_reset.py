@@ -269,10 +269,10 @@ def test_a_root_that_is_a_disk_of_its_own(host: Host) -> None:
 
 
 @EMBEDDED
-def test_containers_whose_records_are_lost(host: Host) -> None:
+@pytest.mark.parametrize("damage", [pathlib.Path.unlink, lambda path: path.write_bytes(b"x" * 9000)], ids=["missing", "damaged"])
+def test_containers_whose_records_are_lost(host: Host, damage: t.Callable[[pathlib.Path], t.Any]) -> None:
     host.small()
-    for file in host.site.data.glob("metadata.db*"):
-        file.unlink()
+    damage(host.site.data / "metadata.db")
     assert len(host.reset()["containers"]) == 1
     host.assert_clean()
 

@@ -10,7 +10,7 @@ import os
 import typing as t
 
 from ...engine.holdings import IMAGE
-from ...errors import FailedPrecondition
+from ...errors import DataLoss, FailedPrecondition
 from ...hostfs.lock import abandoned
 from ...hostfs.usage import disk_usage
 from ...kernel.bytecode import DIRECTORY
@@ -67,10 +67,18 @@ def containers(want: WantedReset) -> t.List[DoomedContainer]:
     found: t.List[DoomedContainer] = []
     for space in [*embedded(want), *_daemon(want)]:
         with opened(space) as engine:
-            records = sorted(engine.containers.list(), key=lambda one: one.created_at, reverse=True)
+            records = sorted(_listed(engine.containers), key=lambda one: one.created_at, reverse=True)
             found += [DoomedContainer(space, one.id, one) for one in records]
             found += [DoomedContainer(space, one) for one in _lost(want, engine, {one.id for one in records})]
     return found
+
+
+def _listed(store: t.Any) -> t.List[t.Any]:
+    """All records. A damaged database goes like an intact one: what runs is found by its bundles."""
+    try:
+        return list(store.list())
+    except DataLoss:
+        return []
 
 
 def _lost(want: WantedReset, engine: Engine, known: t.Collection[str]) -> t.Iterator[str]:
@@ -92,7 +100,7 @@ def embedded(want: WantedReset) -> t.List[EngineOptions]:
     """All namespaces of the embedded engine."""
     found = roots.namespaces(want)
     if os.path.exists(os.path.join(want.data_root, "metadata.db")):
-        with opened(want.space("embedded", "default")) as engine:
+        with opened(want.space("embedded", "default")) as engine, contextlib.suppress(DataLoss):
             found.update(engine.namespaces())
     return [want.space("embedded", one) for one in sorted(found)]
 
@@ -169,7 +177,7 @@ def _images(want: WantedReset) -> t.Iterator[str]:
     """Those of the embedded engine, which go with its files."""
     for space in embedded(want):
         with opened(space) as engine:
-            yield from (f"{space.namespace}/{one.name}" for one in engine.images.list())
+            yield from (f"{space.namespace}/{one.name}" for one in _listed(engine.images))
 
 
 def _volumes(want: WantedReset) -> t.Iterator[t.Tuple[str, Volume]]:

@@ -17,6 +17,7 @@ from ...network.conflist import ConfDir
 from ...network.iptables import STATE
 from ...network.places import CONF_DIR, Places
 from ...network.rules import LOCK
+from ...network.strangers import sweep
 
 _CONF_LOCK = ".nerdctl.lock"
 #: That of containerd_config.
@@ -26,6 +27,9 @@ _CGROUPS = "/sys/fs/cgroup"
 
 def tidy(places: Places) -> None:
     """Nothing that somebody uses goes. What cannot be removed stays, and is no error: it is empty."""
+    with contextlib.suppress(EngineError):
+        # Containers without records have no module that detaches them.
+        sweep(places, rules_of_host())
     for group in [*glob.glob(f"{_CGROUPS}/fleet-shims"), *glob.glob(f"{_CGROUPS}/*/fleet-shims")]:
         _rmdir(group)
     _names(places.names_dir)
