@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
 import subprocess
@@ -25,7 +24,7 @@ def picture(
     under: t.Sequence[str], pid: int, places: t.Sequence[str], roots: t.Sequence[str] = (), marks: t.Sequence[str] = ()
 ) -> Picture:
     """The host of a process. under: the beginning of a command that runs there. places: directories whose files and mounts count, as that
-    host names them. What only this host has on the machine: roots, more such directories, which processes and sockets name; marks, words in
+    host names them. What only this host has on the machine: roots, more such directories, which processes name; marks, words in
     the names of control groups.
     """
     places = [*places, *roots]
@@ -46,9 +45,8 @@ def picture(
         "control groups": sorted(_groups(marks)),
         "processes": sorted(" ".join(words) for root in roots for words in processes_with(root).values()),
         "files": sorted(one for place in places for one in _files(root, place)),
-        "sockets": sorted(
-            line.split()[-1] for line in run("cat", "/proc/net/unix") if any(one in line for one in (*places, *marks))
-        ),
+        # Those with a name have eight words, and are those of this network.
+        "sockets": sorted(line.split()[7] for line in run("cat", "/proc/net/unix")[1:] if len(line.split()) > 7),
     }
 
 
@@ -58,16 +56,15 @@ def _groups(marks: t.Sequence[str]) -> t.Iterator[str]:
 
 
 def _files(root: pathlib.Path, place: str) -> t.Iterator[str]:
-    """With their kinds. What is in a file is looked at elsewhere."""
+    """Directories have a slash at their end. What is in a file is not looked at."""
     top = root / place.lstrip("/")
     if not os.path.lexists(top):
         return
     for base, directories, files in os.walk(top):
-        with contextlib.suppress(ValueError):
-            inside = "/" + os.path.relpath(base, root)
-            yield f"{inside}/"
-            yield from (os.path.join(inside, one) for one in files)
-            yield from (os.path.join(inside, one) for one in directories if os.path.islink(os.path.join(base, one)))
+        inside = "/" + os.path.relpath(base, root)
+        yield f"{inside}/"
+        yield from (os.path.join(inside, one) for one in files)
+        yield from (os.path.join(inside, one) for one in directories if os.path.islink(os.path.join(base, one)))
 
 
 def differences(before: Picture, after: Picture) -> t.List[str]:
