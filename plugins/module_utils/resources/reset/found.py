@@ -16,6 +16,7 @@ from ...hostfs.usage import disk_usage
 from ...kernel.bytecode import DIRECTORY
 from ...kernel.engines import EngineOptions, choose, open_engine, used_engines
 from ...network.conflist import ConfDir
+from ...network.rules import LOCK
 from ...network.strangers import left
 from ...runtime.processes import Process, arguments_of, with_argument
 from ...volume.store import Store, Volume
@@ -26,8 +27,8 @@ from .values import DoomedContainer, DoomedSpace, FoundReset, WantedReset
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
 
-#: What tasks keep on a host: the code of the collection, and that of connections into containers.
-_CACHES = (DIRECTORY, f"{DIRECTORY}-sessions")
+#: What tasks keep on a host: the code of the collection, and that of connections into containers; the lock of containerd_config.
+_CACHES = (DIRECTORY, f"{DIRECTORY}-sessions", os.path.join(os.path.dirname(LOCK), "config.lock"))
 #: What killed tasks have left that were reading layers (layers/outline.py).
 _SCRATCH = "/var/tmp/.fleet-verify-*"
 

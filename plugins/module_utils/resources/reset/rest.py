@@ -20,8 +20,6 @@ from ...network.rules import LOCK
 from ...network.strangers import sweep
 
 _CONF_LOCK = ".nerdctl.lock"
-#: That of containerd_config.
-_CONFIG_LOCK = "config.lock"
 _CGROUPS = "/sys/fs/cgroup"
 
 
@@ -59,7 +57,7 @@ def _rules() -> None:
     """With the last rule, the lock on them."""
     with contextlib.suppress(EngineError, OSError):
         if os.path.lexists(LOCK) and not rules_of_host().elements():
-            for path in (STATE, LOCK, os.path.join(os.path.dirname(LOCK), _CONFIG_LOCK)):
+            for path in (STATE, LOCK):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
     _rmdir(os.path.dirname(LOCK))

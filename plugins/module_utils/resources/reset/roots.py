@@ -22,15 +22,18 @@ _STATE = ("config.lock", "exec", "exits", "health", "networks", "rules.json", "r
 _MADE = r"\.fleet-verify-|tmp[a-z0-9_]{8}\Z"
 #: Of a file system that is mounted there.
 _OF_MOUNT = "lost+found"
-_ID = r"[0-9a-f]{64}\Z"
+_ID, _NAMESPACE = r"[0-9a-f]{64}\Z", r"[A-Za-z0-9]+([._-][A-Za-z0-9]+)*\Z"
 #: Where all engines of a host have their rules and the names of their networks, and what of it they share.
 _RUN, _SHARED = os.path.dirname(LOCK), {"networks", "rules.json", "rules.lock"}
 
 
 def check(want: WantedReset) -> None:
     """FailedPrecondition where there is something that a reset must not remove: it names that."""
-    for option, root, is_ours in (("data_root", want.data_root, _is_data), ("state_root", want.state_root, _is_state)):
+    both = [("data_root", want.data_root, _is_data), ("state_root", want.state_root, _is_state)]
+    for option, root, is_ours in both:
         others = [name for name in names(root) if not is_ours(root, name)]
+        # One may be below the other.
+        others = [one for one in others if not any(f"{other}/".startswith(f"{root}/{one}/") for _option, other, _is in both)]
         if others:
             raise FailedPrecondition(
                 f"{option}: {root} has something that this collection has not made ({', '.join(others[:5])}): is it the right "
@@ -43,7 +46,7 @@ def check_mounts(want: WantedReset, ours: bool = True) -> None:
     """FailedPrecondition where something is mounted below what goes. ours: what containers and volumes have mounted does not count."""
     for root in (want.data_root, want.state_root, *want.paths):
         points = [one for one in mount_points(os.path.realpath(root)) if one != os.path.realpath(root)]
-        foreign = [one for one in points if not (ours and _is_mount_of_ours(want, os.path.realpath(root), one))]
+        foreign = [one for one in points if not (ours and _is_mount_of_ours(want, one))]
         if foreign:
             raise FailedPrecondition(
                 f"something is mounted below {root} that no container or volume of this collection has mounted: {', '.join(foreign)}. "
@@ -51,14 +54,20 @@ def check_mounts(want: WantedReset, ours: bool = True) -> None:
             )
 
 
-def _is_mount_of_ours(want: WantedReset, root: str, point: str) -> bool:
-    parts = os.path.relpath(point, root).split(os.sep)
-    if root == os.path.realpath(want.data_root):
-        return parts[0] == "containers" and len(parts) > 4 and parts[4] != VOLUMES
-    if root == os.path.realpath(want.state_root):
-        return (parts[0] == "volumes" and len(parts) == 3) or (len(parts) > 2 and bool(re.match(_ID, parts[1])))
+def _is_mount_of_ours(want: WantedReset, point: str) -> bool:
+    data, state = _parts(want.data_root, point), _parts(want.state_root, point)
+    if data[:1] == ["containers"]:
+        return len(data) > 4 and data[4] != VOLUMES
+    if state:
+        return (state[0] == "volumes" and len(state) == 3) or (len(state) > 2 and bool(re.match(_ID, state[1])))
     # The daemon's own, of the containers that go before.
-    return want.daemon_goes and any(part.startswith("io.containerd.") for part in parts[:-1])
+    return want.daemon_goes and any(one.startswith("io.containerd.") for one in os.path.dirname(point).split(os.sep))
+
+
+def _parts(root: str, point: str) -> t.List[str]:
+    """The path of a mount point below a root; empty for one elsewhere."""
+    real = os.path.realpath(root) + os.sep
+    return point[len(real) :].split(os.sep) if point.startswith(real) else []
 
 
 def _is_data(_root: str, name: str) -> bool:
@@ -71,15 +80,16 @@ def _is_state(root: str, name: str) -> bool:
 
 
 def is_of_bundles(path: str) -> bool:
-    """Whether it is a directory with nothing but bundles of containers."""
-    return os.path.isdir(path) and all(re.match(_ID, one) or one.startswith(DOOMED) for one in names(path))
+    """Whether it is a directory of a namespace, with nothing but bundles of containers."""
+    bundles = all(re.match(_ID, one) or one.startswith(DOOMED) for one in names(path))
+    return bundles and os.path.isdir(path) and bool(re.match(_NAMESPACE, os.path.basename(path)))
 
 
 def namespaces(want: WantedReset) -> t.Set[str]:
     """Those of the embedded engine, as far as directories show them."""
-    found = {name for name in names(want.state_root) if name not in _STATE and not name.startswith(".")}
+    found = {name for name in names(want.state_root) if name not in _STATE and is_of_bundles(os.path.join(want.state_root, name))}
     below = os.path.join(want.data_root, "containers", "embedded")
-    return {name for name in found | set(names(below)) if not name.startswith(".") and name != _OF_MOUNT}
+    return found | {name for name in names(below) if re.match(_NAMESPACE, name)}
 
 
 def names(directory: str) -> t.List[str]:

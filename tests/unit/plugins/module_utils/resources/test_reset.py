@@ -48,17 +48,20 @@ def test_no_namespace_is_named_by_itself() -> None:
 
 
 def test_files_that_nobody_here_knows(tmp_path: pathlib.Path) -> None:
-    for name in ("content", "volumes", "state/runc", "state/default", f"state/ci/{'a' * 64}"):
-        (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "metadata.db-journal").touch()
-    want = wanted(data_root=str(tmp_path), state_root=str(tmp_path / "state"))
-    with pytest.raises(FailedPrecondition, match=r"data_root: .* \(state\)"):
-        roots.check(want)
-    (tmp_path / "state").rename(tmp_path / ".rm-state")
+    data, state = tmp_path / "data", tmp_path / "state"
+    for path in (data / "content", data / ".rm-x", state / "runc", state / "default", state / "ci" / ("a" * 64)):
+        path.mkdir(parents=True)
+    (data / "metadata.db-journal").touch()
+    want = wanted(data_root=str(data), state_root=str(state))
     roots.check(want)
-    (tmp_path / "state" / "home" / "me").mkdir(parents=True)
-    with pytest.raises(FailedPrecondition, match=r"state_root: .* \(home\)"):
-        roots.check(wanted(state_root=str(tmp_path / "state"), data_root=str(tmp_path / "none")))
+    (data / "photos").mkdir()
+    with pytest.raises(FailedPrecondition, match=r"data_root: .* \(photos\)"):
+        roots.check(want)
+    (data / "photos").rmdir()
+    (state / "home" / "me").mkdir(parents=True)
+    (state / "no namespace").mkdir()
+    with pytest.raises(FailedPrecondition, match=r"state_root: .* \(home, no namespace\)"):
+        roots.check(want)
 
 
 def test_a_link_stays_and_what_is_behind_it_goes(tmp_path: pathlib.Path) -> None:
@@ -81,3 +84,11 @@ def test_what_a_killed_removal_has_left(tmp_path: pathlib.Path) -> None:
     for path in found:
         roots.remove_root(path, shared=False)
     assert sorted(one.name for one in tmp_path.iterdir()) == [".rm-data-x", ".rm-data2-0123abcd"]
+
+
+def test_a_root_below_the_other_one(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "run" / "state" / "runc").mkdir(parents=True)
+    (tmp_path / "content").mkdir()
+    roots.check(wanted(data_root=str(tmp_path), state_root=str(tmp_path / "run" / "state")))
+    with pytest.raises(FailedPrecondition, match=r"data_root: .* \(run\)"):
+        roots.check(wanted(data_root=str(tmp_path), state_root=str(tmp_path / "running")))
