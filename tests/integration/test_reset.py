@@ -17,6 +17,7 @@ import yaml
 
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.starting import unit_of
 from ansible_collections.fleet.containerd.tests.support import ansible
+from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.guides import blocks_of
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.networked import Networked
@@ -40,7 +41,7 @@ class Host:
     """A host with containers of every kind."""
 
     def __init__(self, site: Networked, modules: Modules, image: str) -> None:
-        self.site, self._outside, self.image = site, modules, image
+        self.site, self.outside_modules, self.image = site, modules, image
         for place in ("/var/cache", "/var/tmp"):
             site.run("mount", "-t", "tmpfs", "none", place)
         self.namespaces = [site.namespace] if site.daemon else []
@@ -79,12 +80,12 @@ class Host:
 
     def outside(self, kind: str, /, **options: t.Any) -> None:
         """A module where registries on loopback are reached."""
-        self._outside.run(kind, **{**self.site.defaults, **options})
+        self.outside_modules.run(kind, **{**self.site.defaults, **options})
 
     def fill(self) -> t.Dict[str, Result]:
         """Containers that run, are stopped, paused, restarted and watched; networks with published ports; volumes; secrets."""
         site = self.site
-        site.fetch(self.image, self._outside)
+        site.fetch(self.image, self.outside_modules)
         self.module("containerd_network", name="net", ipam_config=[{"subnet": "10.9.0.0/24"}])
         self.module("containerd_volume", name="plain")
         self.module("containerd_volume", name="memory", driver_options={"type": "tmpfs", "device": "tmpfs"})
@@ -111,7 +112,7 @@ class Host:
 
     def small(self) -> None:
         """One container with a network and a volume."""
-        self.site.fetch(self.image, self._outside)
+        self.site.fetch(self.image, self.outside_modules)
         self.module("containerd_network", name="net", ipam_config=[{"subnet": "10.9.0.0/24"}])
         self.module("containerd_volume", name="plain")
         self.site.web("web", networks=[{"name": "net"}], published_ports=["8080:80"], volumes=["plain:/plain"])
@@ -323,4 +324,18 @@ def test_only_what_is_named_goes(host: Host) -> None:
     told = host.reset(check=True, daemon_goes=True)
     assert told["containers"] == [f"{theirs}/theirs"]
     host.reset(daemon_goes=True, stop_timeout=0)
+    host.assert_clean()
+
+
+@DAEMON
+def test_the_examples(host: Host) -> None:
+    """An image in the daemon, which goes only where its namespace is named, and a volume."""
+    site = host.site
+    site.fetch(host.image, host.outside_modules)
+    host.module("containerd_volume", name="plain")
+    tasks = examples_of("containerd_reset", {"- ci": f"- {site.namespace}"})
+    told, done = ansible.play(tasks, defaults=site.defaults, under=site.under).results
+    assert (told.value("images"), done.value("images")) == ([], [f"{site.namespace}/{host.image}"])
+    assert told.value("volumes") == done.value("volumes") == [f"{site.namespace}/plain"]
+    assert done.value("space_reclaimed") > told.value("space_reclaimed") > 0
     host.assert_clean()
