@@ -256,12 +256,14 @@ def test_a_host_is_clean_again(machines: Machines, mirror: Registry, busybox: st
         enter = ["nsenter", "-t", str(machine.pid), "-a", "-r", "-w"]
         before = picture(enter, machine.pid, places)
         Site(machine, playbook).play()
-        kinds = {"files", "links"} & {one.partition(":")[0] for one in differences(before, picture(enter, machine.pid, places))}
-        assert kinds == {"files", "links"}
+        how = {"image": busybox, "command": ["sleep", "3600"], "stop_signal": "KILL", "networks": [{"name": "bridge"}]}
+        machine.play([ansible.task("containerd_container", name="service", **how)])
+        kinds = {one.partition(":")[0] for one in differences(before, picture(enter, machine.pid, places))}
+        assert {"files", "links", "rules", "namespaces of networks"} <= kinds
         role = {"name": "reset", "ansible.builtin.include_role": {"name": "fleet.containerd.reset"}}
         role["vars"] = {"reset_confirm": "localhost", "reset_containerd": True}
         refused = machine.play([role], failing=True)
-        assert "containers or images in default, too" in refused.last.msg
+        assert "has made containers in default of the containerd" in refused.last.msg
         role["vars"] = {**role["vars"], "reset_namespaces": ["default"]}
         told = machine.play([role], check=True)
         assert "Remove the packages with apt" in _changed(told)
