@@ -253,7 +253,7 @@ def test_a_host_is_clean_again(machines: Machines, mirror: Registry, busybox: st
     places += ["/var/lib/fleet-containerd", "/var/cache/fleet-containerd", "/run"]
     playbook = _playbook(tmp_path, 2, {_IMAGE: busybox, "hosts: builders": "hosts: workers"})
     with machines.running("none") as machine:
-        enter = ["nsenter", "-t", str(machine.pid), "-a", "-r", "-w"]
+        enter = ["nsenter", "-t", str(machine.pid), "-n"]
         before = picture(enter, machine.pid, places)
         Site(machine, playbook).play()
         how = {"image": busybox, "command": ["sleep", "3600"], "stop_signal": "KILL", "networks": [{"name": "bridge"}]}

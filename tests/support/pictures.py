@@ -23,7 +23,7 @@ _RULES = (["nft", "list", "ruleset"], ["cat", "/proc/net/ip_tables_names", "/pro
 def picture(
     under: t.Sequence[str], pid: int, places: t.Sequence[str], roots: t.Sequence[str] = (), marks: t.Sequence[str] = ()
 ) -> Picture:
-    """The host of a process. under: the beginning of a command that runs there. places: directories whose files and mounts count, as that
+    """The host of a process. under: the beginning of a command that runs in its network. places: directories whose files and mounts count, as that
     host names them. What only this host has on the machine: roots, more such directories, which processes name; marks, words in
     the names of control groups.
     """
@@ -41,7 +41,7 @@ def picture(
         "addresses": [" ".join(line.split()[1:4]) for line in run("ip", "-o", "address")],
         "routes": [line.strip() for version in "46" for line in run("ip", f"-{version}", "route", "show", "table", "all")],
         "rules": [line for command in _RULES for line in run(*command)],
-        "namespaces of networks": run("ip", "netns"),
+        "namespaces of networks": sorted(one.name for one in (root / "run/netns").glob("*")),
         "control groups": sorted(_groups(marks)),
         "processes": sorted(" ".join(words) for root in roots for words in processes_with(root).values()),
         "files": sorted(one for place in places for one in _files(root, place)),
