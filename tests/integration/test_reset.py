@@ -323,8 +323,15 @@ def test_only_what_is_named_goes(host: Host) -> None:
     host.namespaces = [site.namespace, theirs]
     told = host.reset(check=True, daemon_goes=True)
     assert told["containers"] == [f"{theirs}/theirs"]
+    daemon = t.cast(t.Any, site.daemon)
+    daemon.kill()
+    assert "its containers do: start it first" in host.reset(failing=True, daemon_goes=True)["msg"]
+    daemon.start()
     host.reset(daemon_goes=True, stop_timeout=0)
     host.assert_clean()
+    daemon.kill()
+    assert not host.reset(daemon_goes=True)["changed"]
+    daemon.start()
 
 
 @DAEMON

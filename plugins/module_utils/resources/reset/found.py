@@ -10,7 +10,7 @@ import os
 import typing as t
 
 from ...engine.holdings import IMAGE
-from ...errors import DataLoss, FailedPrecondition
+from ...errors import DataLoss, FailedPrecondition, Unavailable
 from ...hostfs.lock import abandoned
 from ...hostfs.usage import disk_usage
 from ...kernel.bytecode import DIRECTORY
@@ -115,8 +115,15 @@ def _daemon(want: WantedReset) -> t.List[EngineOptions]:
     if not os.path.exists(address):
         _check_stopped(want, address)
         return []
-    with opened(want.space("containerd", "default")) as engine:
-        names = engine.namespaces()
+    try:
+        with opened(want.space("containerd", "default")) as engine:
+            names = engine.namespaces()
+    except Unavailable:
+        # A daemon that was killed leaves its socket.
+        if not want.daemon_goes:
+            raise
+        _check_stopped(want, address)
+        return []
     if want.daemon_goes:
         _check_others(want, [one for one in names if one not in want.namespaces])
     return [want.space("containerd", one) for one in want.namespaces if one in names]
@@ -137,9 +144,9 @@ def _check_ours(want: WantedReset) -> None:
 
 
 def _check_stopped(want: WantedReset, address: str) -> None:
-    """Where there is no socket: the daemon has been removed, or an interrupted reset has stopped it."""
+    """Where nobody answers: the daemon has been removed, or an interrupted reset has stopped it."""
     if any(with_argument(address)):
-        raise FailedPrecondition(f"containerd does not run (there is no {address}), but its containers do: start it first")
+        raise FailedPrecondition(f"containerd does not run (nobody answers at {address}), but its containers do: start it first")
     if not want.daemon_goes:
         choose(want.options._replace(engine="auto"))
 
