@@ -22,6 +22,7 @@ from ansible_collections.fleet.containerd.tests.support import ansible
 from ansible_collections.fleet.containerd.tests.support.guides import blocks_of
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
 from ansible_collections.fleet.containerd.tests.support.machines import Machine, Machines, running_machines
+from ansible_collections.fleet.containerd.tests.support.pictures import differences, picture
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
 from ansible_collections.fleet.containerd.tools.containerds import fetch
 
@@ -237,6 +238,42 @@ def test_a_host_without_an_init_system(machines: Machines, mirror: Registry, bus
         assert _changed(site.play(containerd_settings=debug)) == changed
         assert _daemon(machine) != before
         assert _tasks(machine) == [running], "the container did not survive the restart of the daemon"
+
+
+def test_a_host_is_clean_again(machines: Machines, mirror: Registry, busybox: str, tmp_path: pathlib.Path) -> None:
+    """The role reset with the daemon, its packages and their files; without systemd, where the role has started it."""
+    places = [
+        "/etc/cni",
+        "/etc/containerd",
+        "/etc/systemd/system/containerd.service.d",
+        "/opt",
+        "/var/lib/cni",
+        "/var/lib/containerd",
+    ]
+    places += ["/var/lib/fleet-containerd", "/var/cache/fleet-containerd", "/run"]
+    playbook = _playbook(tmp_path, 2, {_IMAGE: busybox, "hosts: builders": "hosts: workers"})
+    with machines.running("none") as machine:
+        enter = ["nsenter", "-t", str(machine.pid), "-n"]
+        before = picture(enter, machine.pid, places)
+        Site(machine, playbook).play()
+        how = {"image": busybox, "command": ["sleep", "3600"], "stop_signal": "KILL", "networks": [{"name": "bridge"}]}
+        machine.play([ansible.task("containerd_container", name="service", **how)])
+        kinds = {one.partition(":")[0] for one in differences(before, picture(enter, machine.pid, places))}
+        assert {"files", "links", "rules", "namespaces of networks"} <= kinds
+        role = {"name": "reset", "ansible.builtin.include_role": {"name": "fleet.containerd.reset"}}
+        role["vars"] = {"reset_confirm": "localhost", "reset_containerd": True}
+        refused = machine.play([role], failing=True)
+        assert "has made containers in default of the containerd" in refused.last.msg
+        role["vars"] = {**role["vars"], "reset_namespaces": ["default"]}
+        told = machine.play([role], check=True)
+        assert "Remove the packages with apt" in _changed(told)
+        assert machine.exists("/usr/bin/containerd")
+        machine.play([role])
+        assert differences(before, picture(enter, machine.pid, places)) == []
+        known = machine.run("dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n").stdout
+        assert not {"containerd", "runc", "containernetworking-plugins"} & {line.split()[0] for line in known.splitlines()}
+        assert not machine.exists("/usr/bin/containerd")
+        assert _changed(machine.play([role])) == set()
 
 
 def test_the_first_playbook_of_the_readme(machines: Machines, registry: Registry, layout: Layout, tmp_path: pathlib.Path) -> None:

@@ -326,6 +326,10 @@ class MemoryEngine:
     def namespaces(self) -> t.List[str]:
         return sorted(name for name, one in self.world.spaces.items() if one.content or one.images or one.containers)
 
+    def drop_namespace(self) -> None:
+        if self.namespace in self.namespaces():
+            raise FailedPrecondition(f"the namespace {self.namespace} is not empty")
+
     def holdings(self) -> Holdings:
         space, store = self._space, snapshots(self._snapshotter.name)
         edges: t.Dict[Node, t.List[Node]] = {

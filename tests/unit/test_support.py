@@ -10,12 +10,16 @@ import pathlib
 import subprocess
 import sys
 import time
+import typing as t
 
 import pytest
 
 from ansible_collections.fleet.containerd.tests.support.containerds import running_containerd
 from ansible_collections.fleet.containerd.tests.support.memory_store import World
 from ansible_collections.fleet.containerd.tests.support.modules import running_modules
+from ansible_collections.fleet.containerd.tests.support.namespaces import world
+from ansible_collections.fleet.containerd.tests.support.own_host import host_in
+from ansible_collections.fleet.containerd.tests.support.pictures import differences, picture
 from ansible_collections.fleet.containerd.tools import vm
 
 
@@ -68,3 +72,45 @@ def test_a_machine_has_stopped_when_it_was_told_to(tmp_path: pathlib.Path, monke
         assert machine.running()
         machine.stop()
         assert not machine.running()
+
+
+def test_pictures_tell_what_has_come_and_gone(tmp_path: pathlib.Path) -> None:
+    with world(tmp_path / "namespaces") as made, host_in(made.host) as host:
+        mark, root = f"test-{os.urandom(4).hex()}", tmp_path / "root"
+        (root / "old").mkdir(parents=True)
+        change = f"""
+            rmdir {root}/old; mkdir {root}/new; touch {root}/new/file; mount -t tmpfs none {root}/new
+            ip link add one type bridge; nft add table inet two; ip netns add three
+        """
+
+        def look() -> t.Dict[str, t.List[str]]:
+            return picture(host.under, host.pid, ["/run/netns"], [str(root)], [mark])
+
+        before = look()
+        assert differences(before, look()) == []
+        top = pathlib.Path("/sys/fs/cgroup")
+        group = next(iter(sorted(top.glob("*/cgroup.procs"))), top / "cgroup.procs").parent / mark
+        # starts: nsenter, sh, rmdir, mkdir, touch, mount, ip, nft, python3
+        subprocess.run([*host.under, "sh", "-ec", change], check=True)
+        serve = "import socket, sys; one = socket.socket(socket.AF_UNIX); one.bind(sys.argv[1]); print(flush=True); input()"
+        with subprocess.Popen(
+            [*host.under, sys.executable, "-c", serve, f"{root}/socket"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            assert process.stdout
+            process.stdout.readline()
+            group.mkdir()
+            found = differences(before, look())
+            group.rmdir()
+            process.kill()
+        (root / "socket").unlink()
+        assert f"control groups: come: {group}" in found
+        assert f"files: gone: {root}/old/" in found
+        assert {
+            f"files: come: {root}/new/",
+            f"mounts: come: {root}/new",
+            "links: come: one:",
+            "rules: come: table inet two {",
+        } <= set(found)
+        assert f"sockets: come: {root}/socket" in found
+        for kind in ("namespaces of networks: come: three", f"processes: come: {sys.executable} -c "):
+            assert any(line.startswith(kind) for line in found), found

@@ -350,6 +350,10 @@ class Engine(t.Protocol):
     def namespaces(self) -> t.List[str]:
         """Those that have anything, and with containerd all that were made; sorted. Only reads."""
 
+    def drop_namespace(self) -> None:
+        """Forget an empty namespace, with all of its leases, whoever has them. FailedPrecondition when it has anything else; no error
+        when it is not there."""
+
     def holdings(self) -> Holdings:
         """What there is, and what keeps it, leases of killed runs apart. Only reads."""
 

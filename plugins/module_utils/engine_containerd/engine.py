@@ -170,6 +170,10 @@ class ContainerdEngine:
 
         return namespaces(self._rpc)
 
+    def drop_namespace(self) -> None:
+        with contextlib.suppress(NotFound):
+            self._rpc.call("namespaces.v1.Namespaces/Delete", {"name": self.namespace})
+
     def holdings(self) -> Holdings:
         from .holdings import holdings
 

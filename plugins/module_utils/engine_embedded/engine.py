@@ -197,6 +197,13 @@ class EmbeddedEngine:
         rows += self._database.query("SELECT namespace FROM snapshots UNION SELECT namespace FROM containers")
         return sorted({row[0] for row in rows})
 
+    def drop_namespace(self) -> None:
+        from ..errors import FailedPrecondition
+
+        self._end_all_leases()
+        if self.namespace in self.namespaces():
+            raise FailedPrecondition(f"the namespace {self.namespace} is not empty")
+
     def holdings(self) -> Holdings:
         from ..engine.holdings import LEASE
         from .gc import holdings

@@ -149,6 +149,10 @@ class Cache:
         place = os.path.join(self._archive, *name.split(".")[:-1])
         return zipimport.zipimporter(place).get_source(name)
 
+    def stop(self) -> None:
+        """Keep nothing from here on. What was kept is still used."""
+        self._path = ""
+
     def save(self) -> None:
         """Keep the additional code that this run has imported. Call it at the end of a task that may change the target."""
         if not self._path:

@@ -16,7 +16,7 @@ from ..hostfs.atomic import read_file, write_file
 from .rules import LOCK, Change, FilterError, Rules, run
 from .ruleset import Element, Json
 
-_STATE = "/run/fleet-containerd/rules.json"
+STATE = "/run/fleet-containerd/rules.json"
 _COMMANDS = {4: "iptables", 6: "ip6tables"}
 #: By table: our chains, and the chains of the kernel that lead there. On top, as docker's and those of the CNI plugins.
 _CHAINS: t.Dict[str, t.Dict[str, t.Tuple[str, ...]]] = {
@@ -77,7 +77,7 @@ def _accepts(bridge: str) -> t.List[t.List[str]]:
 class Iptables(Rules):
     """tables: which commands. state: the file that the elements are in."""
 
-    def __init__(self, tables: t.Optional[Tables] = None, lock: str = LOCK, state: str = _STATE) -> None:
+    def __init__(self, tables: t.Optional[Tables] = None, lock: str = LOCK, state: str = STATE) -> None:
         super().__init__(lock)
         self._tables, self._path = tables or Tables(), state
 

@@ -78,6 +78,7 @@ containerd.services.leases.v1.ListResourcesRequest id:1:s
 containerd.services.leases.v1.ListResourcesResponse resources:1:*m=containerd.services.leases.v1.Resource
 containerd.services.leases.v1.ListResponse leases:1:*m=containerd.services.leases.v1.Lease
 containerd.services.leases.v1.Resource id:1:s type:2:s
+containerd.services.namespaces.v1.DeleteNamespaceRequest name:1:s
 containerd.services.namespaces.v1.ListNamespacesRequest filter:1:s
 containerd.services.namespaces.v1.ListNamespacesResponse namespaces:1:*m=containerd.services.namespaces.v1.Namespace
 containerd.services.namespaces.v1.Namespace name:1:s labels:2:%s
@@ -175,6 +176,8 @@ containerd.services.leases.v1.Leases/Delete containerd.services.leases.v1.Delete
 containerd.services.leases.v1.Leases/List containerd.services.leases.v1.ListRequest containerd.services.leases.v1.ListResponse u
 containerd.services.leases.v1.Leases/ListResources containerd.services.leases.v1.ListResourcesRequest
   containerd.services.leases.v1.ListResourcesResponse u
+containerd.services.namespaces.v1.Namespaces/Delete containerd.services.namespaces.v1.DeleteNamespaceRequest
+  google.protobuf.Empty u
 containerd.services.namespaces.v1.Namespaces/List containerd.services.namespaces.v1.ListNamespacesRequest
   containerd.services.namespaces.v1.ListNamespacesResponse u
 containerd.services.snapshots.v1.Snapshots/Commit containerd.services.snapshots.v1.CommitSnapshotRequest google.protobuf.Empty u

@@ -47,6 +47,17 @@ def test_kind_and_namespace(harness: Harness) -> None:
     assert engine.namespace == "some.name"
 
 
+def test_an_empty_namespace_is_forgotten(harness: Harness) -> None:
+    engine = harness.open("dropped")
+    blob = store(engine, b"not empty")
+    with pytest.raises(FailedPrecondition):
+        engine.drop_namespace()
+    engine.content.delete(blob.digest)
+    for _again in (1, 2):
+        engine.drop_namespace()
+        assert "dropped" not in engine.namespaces()
+
+
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_layer_becomes_a_snapshot(harness: Harness, engine: Engine, compressed: bool) -> None:
     layer = layer_of(engine, tar_of(BOTTOM), compressed)

@@ -7,6 +7,7 @@ The file has boot.py and all that it imports: ansible-core has sent that, as boo
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -15,7 +16,7 @@ import subprocess
 import typing as t
 
 from ...errors import FailedPrecondition
-from ...hostfs.atomic import read_file, write_file
+from ...hostfs.atomic import read_file, remove_file, write_file
 from ...libexec.closure import closure
 from ...libexec.install import link, put
 from ...libexec.starter import LINK, command
@@ -67,17 +68,34 @@ def _write(path: str, text: str, mode: int) -> bool:
     return True
 
 
-def _enable(data_root: str, script: str) -> None:
+def unit_of(data_root: str) -> str:
+    """The path of the unit, which may be missing."""
     digest = hashlib.sha256(data_root.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    name = "fleet-containers.service" if data_root == _DATA_ROOT else f"fleet-containers-{digest}.service"
-    if not _write(os.path.join(_UNITS, name), _UNIT.format(data_root=_escaped(data_root), script=_escaped(script)), 0o644):
+    return os.path.join(_UNITS, "fleet-containers.service" if data_root == _DATA_ROOT else f"fleet-containers-{digest}.service")
+
+
+def uninstall(data_root: str) -> None:
+    """Remove the unit. The containers that it has started run on."""
+    unit = unit_of(data_root)
+    # Before the unit itself: it tells that something is left.
+    remove_file(os.path.join(_UNITS, "multi-user.target.wants", os.path.basename(unit)))
+    remove_file(unit)
+    if systemd_runs():
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(["systemctl", "daemon-reload"], capture_output=True, timeout=_SECONDS, check=False)
+
+
+def _enable(data_root: str, script: str) -> None:
+    unit = unit_of(data_root)
+    name = os.path.basename(unit)
+    if not _write(unit, _UNIT.format(data_root=_escaped(data_root), script=_escaped(script)), 0o644):
         return
     try:
         done = subprocess.run(["systemctl", "enable", name], capture_output=True, timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise FailedPrecondition(f"the unit {name}, which starts containers after a boot, cannot be enabled: {error}") from error
     if done.returncode:
-        os.unlink(os.path.join(_UNITS, name))
+        os.unlink(unit)
         reason = done.stderr.decode("utf-8", "replace").strip()
         raise FailedPrecondition(f"the unit {name}, which starts containers after a boot, cannot be enabled: {reason}")
 

@@ -312,7 +312,12 @@ def _signal(engine: Engine, container_id: str, number: int) -> None:
     """Send a signal. A paused container gets it first and is resumed then, so it does nothing else before."""
     engine.tasks.signal(container_id, number)
     if engine.tasks.state(container_id).status == PAUSED:
-        engine.tasks.resume(container_id)
+        try:
+            engine.tasks.resume(container_id)
+        except EngineError:
+            # runc thaws it for SIGKILL: it may have ended since we looked.
+            if engine.tasks.state(container_id).status != STOPPED:
+                raise
 
 
 def start_again(engine: Engine, container: Container, how: Stop) -> None:
