@@ -44,7 +44,7 @@ def complete(fleet: Fleet, results: t.Mapping[str, t.Mapping[str, t.Any]]) -> No
     """All have the image, as its digests say."""
     for host in fleet.hosts:
         if host.name in results:
-            assert not results[host.name].get("failed"), results[host.name]
+            assert not results[host.name].get("failed"), results[host.name]["msg"]
             engine = EmbeddedEngine("default", str(host.data), str(host.base / "run"))
             assert engine.images.get(fleet.image).target.digest == fleet.described["digest"]
             for info in engine.content.walk():
