@@ -44,7 +44,7 @@ def complete(fleet: Fleet, results: t.Mapping[str, t.Mapping[str, t.Any]]) -> No
     """All have the image, as its digests say."""
     for host in fleet.hosts:
         if host.name in results:
-            assert not results[host.name].get("failed"), results[host.name]
+            assert not results[host.name].get("failed"), results[host.name]["msg"]
             engine = EmbeddedEngine("default", str(host.data), str(host.base / "run"))
             assert engine.images.get(fleet.image).target.digest == fleet.described["digest"]
             for info in engine.content.walk():
@@ -162,7 +162,6 @@ def test_a_slow_head_is_passed_by(fleet: Fleet) -> None:
     """It would take half a minute for all; it is compared with the registry."""
     slow = fleet.hosts[0]
     slow.shape("1600kbit")
-    before = fleet.registry.sent()
     with fleet.relaying() as relays:
         results = relays.results(slow)
         # The second one is the head.
@@ -172,7 +171,8 @@ def test_a_slow_head_is_passed_by(fleet: Fleet) -> None:
         slow.shape(RATE)
         last = relays.result(slow)
     complete(fleet, {"h0": last})
-    assert fleet.registry.sent() - before < 1.5 * fleet.size
+    # What hosts took: on the wire there is also what a slow link loses, and what is on its way when a connection is closed.
+    assert sum(one["bytes_from_registry"] for one in [last, *results.values()]) < 1.3 * fleet.size
 
 
 def test_two_plays_at_once(fleet: Fleet) -> None:

@@ -136,13 +136,17 @@ def make_dir(path: str, mode: int = 0o700) -> None:
 def _make_dir(path: str, mode: int) -> None:
     # os.makedirs ignores the mode for the parents.
     try:
-        os.mkdir(path, mode)
+        _mkdir(path, mode)
     except FileNotFoundError:
-        # Below /proc nothing can be made, though its parent is there.
-        if os.path.isdir(os.path.dirname(path)):
-            raise
-        _make_dir(os.path.dirname(path), mode)
-        _make_dir(path, mode)
+        if not os.path.isdir(os.path.dirname(path)):
+            _make_dir(os.path.dirname(path), mode)
+        # Once more, also where another thread has just made the parent; but not for ever: below /proc nothing can be made.
+        _mkdir(path, mode)
+
+
+def _mkdir(path: str, mode: int) -> None:
+    try:
+        os.mkdir(path, mode)
     except FileExistsError:
         if not os.path.isdir(path):
             raise

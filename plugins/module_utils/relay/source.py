@@ -138,7 +138,8 @@ class NeighbourSource:
                         yield data
                         blob.advance(arrival.position, tag)
                 except Unavailable:
-                    if number is not None or not self._peers.leading:
+                    # Whoever has others to ask goes on with them.
+                    if number is not None or not (self._peers.leading or self._choice(descriptor.digest) is not None):
                         raise
                     self._peers.leading = False
         except FailedPrecondition:

@@ -13,7 +13,7 @@ import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Mount
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
-from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import syscalls
+from ansible_collections.fleet.containerd.plugins.module_utils.hostfs import atomic, syscalls
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.copy_tree import copy_tree
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.mounts import mount_points, mounted
 from ansible_collections.fleet.containerd.plugins.module_utils.hostfs.remove import (
@@ -128,3 +128,18 @@ def test_more_layers_than_the_kernel_takes_are_a_clear_error(tmp_path: pathlib.P
 def test_a_tree_that_cannot_be_read_is_not_copied_in_part(tmp_path: pathlib.Path) -> None:
     with pytest.raises(FileNotFoundError):
         copy_tree(str(tmp_path / "gone"), str(tmp_path / "copy"))
+
+
+def test_a_directory_whose_parent_another_thread_makes_meanwhile(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, mkdir = tmp_path / "content" / "ingest", os.mkdir
+
+    def late(name: str, mode: int = 0o777) -> None:
+        try:
+            mkdir(name, mode)
+        except FileNotFoundError:
+            mkdir(os.path.dirname(name), mode)
+            raise
+
+    monkeypatch.setattr(os, "mkdir", late)
+    atomic.make_dir(str(path))
+    assert path.is_dir()

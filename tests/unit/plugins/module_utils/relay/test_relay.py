@@ -273,6 +273,21 @@ def test_who_is_told_that_it_is_slow_takes_no_more_from_the_registry(play: Play)
     assert slow.peers.bytes["registry"] - before < 10 * 4096
 
 
+def test_a_registry_that_fails_who_is_told_that_it_is_slow_fails_nothing(play: Play) -> None:
+    """Its link may be too slow for both streams; the others have what it needs."""
+    holder, slow = play.add(), play.add(last=(0,))
+    play.pull(holder)
+    slow.registry.rate = 100_000.0
+    thread = threading.Thread(target=slow.pull, daemon=True)
+    thread.start()
+    until(lambda: slow.peers.bytes.get("registry", 0) > 20_000)
+    slow.registry.gone = True
+    slow.peers.be_slow()
+    thread.join(30)
+    complete(play, 1)
+    assert slow.peers.bytes["h0"] > 2 * SIZE
+
+
 @pytest.mark.parametrize("number", [0, 1], ids=["the head", "another one"])
 def test_a_host_whose_disk_hangs_is_passed_by(play: Play, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """It goes on to tell how far it is."""
