@@ -222,6 +222,7 @@ def users_of(want: WantedReset, network: str, namespace: str) -> t.Sequence[str]
 
 
 def _paths(want: WantedReset, shared: bool) -> t.List[str]:
-    found = [one for path in _CACHES for one in roots.there(path)] + list(filter(abandoned, sorted(glob.glob(_SCRATCH))))
-    found += [one for path in (*want.paths, want.state_root, want.data_root) for one in roots.root_there(path, shared)]
+    found = list(filter(abandoned, sorted(glob.glob(_SCRATCH))))
+    every = (*_CACHES, *want.paths, want.state_root, want.data_root)
+    found += [one for path in every for one in roots.root_there(path, shared)]
     return list(dict.fromkeys(found))
