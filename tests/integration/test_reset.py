@@ -42,7 +42,8 @@ class Host:
 
     def __init__(self, site: Networked, modules: Modules, image: str) -> None:
         self.site, self.outside_modules, self.image = site, modules, image
-        for place in ("/var/cache", "/var/tmp"):
+        for place in ("/var/cache", "/var/tmp", "/run/fleet-containerd-progress"):
+            site.run("mkdir", "-p", place)
             site.run("mount", "-t", "tmpfs", "none", place)
         self.namespaces = [site.namespace] if site.daemon else []
         self.before = self.look()

@@ -11,6 +11,7 @@ import http.server
 import os
 import pathlib
 import shutil
+import subprocess
 import tarfile
 import threading
 import typing as t
@@ -24,6 +25,7 @@ from ansible_collections.fleet.containerd.tests.support.images import Layout, bu
 from ansible_collections.fleet.containerd.tests.support.machines import Machine, Machines, running_machines
 from ansible_collections.fleet.containerd.tests.support.pictures import differences, picture
 from ansible_collections.fleet.containerd.tests.support.registry import Registry
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 from ansible_collections.fleet.containerd.tools.containerds import fetch
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
@@ -254,6 +256,9 @@ def test_a_host_is_clean_again(machines: Machines, mirror: Registry, busybox: st
     playbook = _playbook(tmp_path, 2, {_IMAGE: busybox, "hosts: builders": "hosts: workers"})
     with machines.running("none") as machine:
         enter = ["nsenter", "-t", str(machine.pid), "-n"]
+        # The kernel adds routes when it has made sure that nobody else has the address.
+        # starts: nsenter, ip
+        until(lambda: not subprocess.run([*enter, "ip", "address", "show", "tentative"], check=True, capture_output=True).stdout)
         before = picture(enter, machine.pid, places)
         Site(machine, playbook).play()
         how = {"image": busybox, "command": ["sleep", "3600"], "stop_signal": "KILL", "networks": [{"name": "bridge"}]}

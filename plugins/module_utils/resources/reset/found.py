@@ -27,8 +27,10 @@ from .values import DoomedContainer, DoomedSpace, FoundReset, WantedReset
 if t.TYPE_CHECKING:
     from ...engine.api import Engine
 
-#: What tasks keep on a host: the code of the collection, and that of connections into containers; the lock of containerd_config.
-_CACHES = (DIRECTORY, f"{DIRECTORY}-sessions", os.path.join(os.path.dirname(LOCK), "config.lock"))
+_RUN = os.path.dirname(LOCK)
+#: What tasks keep on a host: the code of the collection, and that of connections into containers; where they tell how far they are
+#: (plugin_utils/progress.py); the lock of containerd_config.
+_CACHES = (DIRECTORY, f"{DIRECTORY}-sessions", f"{_RUN}-progress", f"{_RUN}/config.lock")
 #: What killed tasks have left that were reading layers (layers/outline.py).
 _SCRATCH = "/var/tmp/.fleet-verify-*"
 
@@ -220,6 +222,7 @@ def users_of(want: WantedReset, network: str, namespace: str) -> t.Sequence[str]
 
 
 def _paths(want: WantedReset, shared: bool) -> t.List[str]:
-    found = [one for path in _CACHES for one in roots.there(path)] + list(filter(abandoned, sorted(glob.glob(_SCRATCH))))
-    found += [one for path in (*want.paths, want.state_root, want.data_root) for one in roots.root_there(path, shared)]
+    found = list(filter(abandoned, sorted(glob.glob(_SCRATCH))))
+    every = (*_CACHES, *want.paths, want.state_root, want.data_root)
+    found += [one for path in every for one in roots.root_there(path, shared)]
     return list(dict.fromkeys(found))

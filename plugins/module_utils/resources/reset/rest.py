@@ -69,7 +69,8 @@ def _pins(directory: str) -> None:
         if not os.listdir(directory):
             with locked(directory, f"the namespaces in {directory}", wait=1):
                 if os.stat(directory).st_dev == os.stat(os.path.dirname(directory)).st_dev:
-                    unmount(directory)
+                    # The lock itself uses it.
+                    unmount(directory, lazy=True)
             _rmdir(directory)
 
 
