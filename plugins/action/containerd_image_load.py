@@ -18,7 +18,7 @@ from ansible.errors import AnsibleFileNotFound
 from ansible.plugins.action import ActionBase
 
 from ..plugin_utils.library import WithLibrary
-from ..plugin_utils.progress import Shown, shown
+from ..plugin_utils.progress import Sending, Shown, shown
 
 if t.TYPE_CHECKING:
     from ..module_utils.archive.parts import Sender
@@ -99,7 +99,7 @@ class ActionModule(WithLibrary):
         os.close(fd)
         try:
             length = sender.write(local, asked)
-            watch.sending = (str(self._task.args["path"]), remote, length)
+            watch.sending = Sending(str(self._task.args["path"]), remote, length)
             self._transfer_file(local, remote)
         finally:
             watch.sending = None

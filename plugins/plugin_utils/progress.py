@@ -59,12 +59,20 @@ def _seconds(action: ActionBase) -> float:
         return 0.0
 
 
+class Sending(t.NamedTuple):
+    """What is on its way to a host. path: there. length: in bytes."""
+
+    words: str
+    path: str
+    length: int
+
+
 class Shown:
-    """The lines of one task on one host. path: of the file. sending: what is on its way from here: words, path there, bytes."""
+    """The lines of one task on one host. path: of the file. sending: what is on its way from here."""
 
     def __init__(self, action: ActionBase, host: str, path: str) -> None:
         self._action, self._host, self.path = action, host, path
-        self.sending: t.Optional[t.Tuple[str, str, int]] = None
+        self.sending: t.Optional[Sending] = None
         self.ended = threading.Event()
 
     def run(self, after: float) -> None:
@@ -82,12 +90,13 @@ class Shown:
             pause = min(2 * pause, max(after, _RARELY))
 
     def _line(self, apart: ActionBase) -> str:
-        if not self.sending:
+        sending = self.sending  # the task goes on meanwhile
+        if not sending:
             return told(_output(apart, _READ.format(shlex.quote(self.path))))
-        what, remote, length = self.sending
-        there = _output(apart, f"wc -c < {shlex.quote(remote)}").strip()
+        there = _output(apart, f"wc -c < {shlex.quote(sending.path)}").strip()
         done = int(there) if there.isdigit() else 0
-        return f"{what}: {sized(done)} of {sized(length)} ({100 * done // max(1, length)} %) are sent"
+        share = 100 * done // max(1, sending.length)
+        return f"{sending.words}: {sized(done)} of {sized(sending.length)} ({share} %) are sent"
 
 
 def _apart(action: ActionBase) -> ActionBase:

@@ -48,6 +48,11 @@ def fleet() -> t.Iterator[Fleet]:
         yield made
 
 
+def only(processes: t.Mapping[int, t.Any]) -> int:
+    assert len(processes) == 1
+    return next(iter(processes))
+
+
 def changed(results: t.Sequence[t.Mapping[str, t.Any]]) -> t.Dict[str, int]:
     """How many hosts, or registries, each task has changed."""
     names = [
@@ -106,7 +111,7 @@ def test_a_fleet_pulls_through_the_cache(fleet: Fleet) -> None:
         assert served_by(rest) == {cache}
         assert fetched(fleet) == before, "the registry has sent something again"
 
-        (pid,) = processes_with(base / "run")
+        pid = only(processes_with(base / "run"))
         os.kill(pid, signal.SIGKILL)
         plays = [pull("h0,h3", "absent"), pull("h0,h3"), role(), role(state="absent")]
         without = fleet.run(plays)
@@ -208,10 +213,11 @@ def test_credentials_stay_on_the_host_of_the_cache_and_tls_is_used_both_ways(tmp
         one["mirrors"] = [{"host": f"https://{upstream.address}", "ca": [their_ca]}]
         first = ansible.play([role, pulled(base, image)], diff=True, packed=True)
         assert set(first.last.value("pulled")["served_by"].values()) == {f"https://127.0.0.1:{port}"}
-        ((pid, arguments),) = processes_with(base / "run").items()
+        running = processes_with(base / "run")
+        pid = only(running)
         process = pathlib.Path(f"/proc/{pid}")
         assert not re.search(r"^Uid:\t0\t", (process / "status").read_text(), re.MULTILINE), "it runs as root"
-        for text in (first.output, str(first.results), " ".join(arguments), (process / "environ").read_text()):
+        for text in (first.output, str(first.results), " ".join(running[pid]), (process / "environ").read_text()):
             assert _PASSWORD not in text
         # Nobody but root, and the cache, can read it, wherever it is.
         having = [path for path in base.rglob("*") if path.is_file() and _PASSWORD.encode() in path.read_bytes()]

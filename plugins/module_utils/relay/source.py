@@ -185,7 +185,8 @@ class NeighbourSource:
 
     def _compare(self, arrival: _Arrival, number: int, before: int) -> t.Iterator[t.Tuple[bytes, bytes]]:
         """What comes next, from the registry: if it comes so much faster than before (bytes a second), the head of our chain is slow."""
-        assert self._hasty
+        if not self._hasty:
+            raise AssertionError("there is no registry to compare with")
         self._from[arrival.descriptor.digest] = None
         begun, offset, faster = 0.0, 0, False
         try:
