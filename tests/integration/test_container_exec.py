@@ -99,15 +99,17 @@ def running(run: t.Callable[..., Result]) -> t.List[str]:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_task_leaves_no_process(site: Site, modules: Modules, busybox: str, number: int) -> None:
     run = started(site, modules, busybox)
+    # Tests of other engines run at the same time.
+    sleep = f"sleep {10_000_000 + os.getpid()}"
 
     def kill(pid: int) -> None:
-        until(lambda: "sleep 1003" in host_processes())
+        until(lambda: sleep in host_processes())
         os.kill(pid, number)
 
     modules.meanwhile(
-        kill, "containerd_container_exec", container="web", argv=["sh", "-c", "trap '' TERM HUP; sleep 1003"], **site.defaults
+        kill, "containerd_container_exec", container="web", argv=["sh", "-c", f"trap '' TERM HUP; {sleep}"], **site.defaults
     )
-    until(lambda: "sleep 1003" not in host_processes())
+    until(lambda: sleep not in host_processes())
     assert running(run) == ["sleep 1000"]
     assert not executions(site)
 

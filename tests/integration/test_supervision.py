@@ -600,7 +600,10 @@ def test_many_restarts_leave_nothing_in_the_shim(embedded_site: EmbeddedSite, bu
 
     before = now()
     until(site, "web", lambda one: one.restarts >= (150 if FULL else 30), 120)
-    after = now()
+    after, deadline = now(), time.monotonic() + 20
+    while any(now > then for now, then in zip(after[:2], before[:2])) and time.monotonic() < deadline:
+        # On a busy machine that moment is rare.
+        after = now()
     assert all(now <= then for now, then in zip(after[:2], before[:2])), (before, after)
     assert after[2] - before[2] < 200, (before, after)
 

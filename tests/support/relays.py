@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import threading
 import time
@@ -92,8 +93,12 @@ class Node:
         self.engine.close()
 
 
+#: Workers of pytest-xdist run at the same time, and all have the same ports.
+NET = f"127.77.{os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:]}"
+
+
 class Play:
-    """The hosts are at 127.77.0.1 and so on. piece: bytes."""
+    """The hosts are at NET.1 and so on. piece: bytes."""
 
     def __init__(
         self, base: pathlib.Path, layout: Layout, top: t.Mapping[str, t.Any], piece: int = 4096, port: int = 17746
@@ -113,7 +118,7 @@ class Play:
         self.layers = [layer for _descriptor, manifest in tree.manifests for layer in manifest.layers]
 
     def part(self, number: int, sources: t.Sequence[int], last: t.Sequence[int] = ()) -> Part:
-        peers = {one: Peer(f"h{one}", f"127.77.0.{one + 1}", self.port) for one in range(40)}
+        peers = {one: Peer(f"h{one}", f"{NET}.{one + 1}", self.port) for one in range(40)}
         image = ImagePart(NAME, Descriptor.from_json(dict(self.top), "top"), tuple(sources), tuple(last), 0)
         return Part(
             "play", number, 40, SECRET, self.piece, 60.0, peers, (image,), self.blobs, self.documents, self.certificate, self.key

@@ -315,8 +315,8 @@ def _signal(engine: Engine, container_id: str, number: int) -> None:
         try:
             engine.tasks.resume(container_id)
         except EngineError:
-            # runc thaws it for SIGKILL: it may have ended since we looked.
-            if engine.tasks.state(container_id).status != STOPPED:
+            # runc thaws it for SIGKILL, so it may be running, or have ended, since we looked.
+            if engine.tasks.state(container_id).status == PAUSED:
                 raise
 
 

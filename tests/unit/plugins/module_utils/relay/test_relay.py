@@ -23,7 +23,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.relay import pace
 from ansible_collections.fleet.containerd.plugins.module_utils.relay.peers import Refused
 from ansible_collections.fleet.containerd.plugins.module_utils.relay.server import listen
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, tar_of
-from ansible_collections.fleet.containerd.tests.support.relays import SECRET, Play, a_play
+from ansible_collections.fleet.containerd.tests.support.relays import NET, SECRET, Play, a_play
 from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 SIZE = 300_000
@@ -393,9 +393,9 @@ def test_another_play_on_the_same_port_is_passed_by(play: Play, tmp_path: pathli
 
 
 def test_all_ports_taken_is_a_clear_error(play: Play) -> None:
-    held = [listen("127.77.0.1", play.port) for _each in range(wire.PORTS)]
-    with pytest.raises(Unavailable, match=f"port: 127.77.0.1 has no free port from {play.port} to {play.port + 3}"):
-        listen("127.77.0.1", play.port)
+    held = [listen(f"{NET}.1", play.port) for _each in range(wire.PORTS)]
+    with pytest.raises(Unavailable, match=f"port: {NET}.1 has no free port from {play.port} to {play.port + 3}"):
+        listen(f"{NET}.1", play.port)
     for one in held:
         one.close()
 
@@ -415,7 +415,7 @@ def test_strangers_get_nothing(play: Play, text: bytes) -> None:
     play.pull()
     answer = b""
     # It may be ended before all is said.
-    with contextlib.suppress(OSError), socket.create_connection(("127.77.0.1", play.port), timeout=10) as stranger:
+    with contextlib.suppress(OSError), socket.create_connection((f"{NET}.1", play.port), timeout=10) as stranger:
         stranger.sendall(text)
         stranger.shutdown(socket.SHUT_WR)
         answer = stranger.recv(10000)
@@ -426,7 +426,7 @@ def test_a_stranger_who_says_it_slowly_holds_nobody_up(play: Play, monkeypatch: 
     monkeypatch.setattr(server, "_REQUEST_SECONDS", 0.5)
     play.add()
     began = time.monotonic()
-    with socket.create_connection(("127.77.0.1", play.port), timeout=0.1) as stranger, contextlib.suppress(ConnectionError):
+    with socket.create_connection((f"{NET}.1", play.port), timeout=0.1) as stranger, contextlib.suppress(ConnectionError):
         while time.monotonic() - began < 10:
             stranger.sendall(b"G")
             with contextlib.suppress(TimeoutError, socket.timeout):
@@ -444,7 +444,7 @@ def test_a_stranger_who_answers_with_lines_for_ever_is_not_listened_to(play: Pla
             ended.wait(20)
 
     ended, asking = threading.Event(), play.add(serving=False)
-    with socket.create_server(("127.77.0.2", play.port)) as listener:
+    with socket.create_server((f"{NET}.2", play.port)) as listener:
         threading.Thread(target=answer, daemon=True).start()
         began = time.monotonic()
         with pytest.raises(Refused, match="nobody listens there"):
@@ -488,7 +488,7 @@ def test_with_tls_only_hosts_with_the_certificate_of_the_play_get_an_answer(play
     play.pull()
     complete(play)
     assert copies(play) == 1.0
-    address, request = ("127.77.0.1", play.port), wire.Request(str(play.layers[0].digest), 0, 1).text(SECRET)
+    address, request = (f"{NET}.1", play.port), wire.Request(str(play.layers[0].digest), 0, 1).text(SECRET)
     with contextlib.suppress(ConnectionResetError), socket.create_connection(address, timeout=10) as plain:
         plain.sendall(request)
         assert b"200" not in plain.recv(1000)
