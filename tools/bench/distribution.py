@@ -65,13 +65,13 @@ def distribution(runs: int) -> t.Iterator[Row]:
     size = int(float(os.environ.get("MB", "50")) * 1e6)
     measured: t.Dict[chain.Fleet, t.List[float]] = {}
     for case in cases():
-        seconds, found, copies = _measure(case, size)
+        patience = 10.0 * case.hosts
+        seconds, found, copies = _measure(case, size, timeout=patience, alone=patience)
         yield from _rows(case.label, max(seconds) / found.ideal, copies, 1.10, 1.01)
         if case.version:
             continue
         measured[found] = seconds
         # The registry's link is what all of them wait for: a smaller image shows the same.
-        patience = 10.0 * case.hosts
         seconds, found, copies = _measure(case, size // 20, heads=case.hosts, timeout=patience, alone=patience)
         yield from _rows(f"{case.label}, each by itself", max(seconds) / found.ideal, copies, 0, 0)
     yield from foreseen(measured)
