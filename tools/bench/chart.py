@@ -21,7 +21,7 @@ IDEAL, COPIES = "size / bandwidth", ": copies from the registry"
 #: Colours and words of the legend: whether the goal was met.
 COLORS = {"met": "#1a7f4b", "missed": "#d9730d", "none": "#8a94a0"}
 LEGEND = {"met": "goal met", "missed": "goal missed", "none": "no goal set"}
-_FLEETS_TITLE = "Until the last host has an image of 50 MB: the time, as a multiple of its size over the bandwidth of one link"
+_FLEETS_TITLE = "Time until the last host has an image (50 MB; each by itself: 2.5 MB), in sizes over the bandwidth of one link"
 _LINE, _TOP, _BAR, _AXIS = 20, 70, 13, 420
 #: The most pixels that a character takes. Labels are not cut: the picture is as wide as they need.
 _CHARACTER = 6.6

@@ -38,7 +38,7 @@ class Case(t.NamedTuple):
 
     @property
     def label(self) -> str:
-        return f"{self.hosts} hosts, {self.megabits:g} Mbit/s, {self.version or 'embedded'}"
+        return f"{self.hosts} hosts, {self.megabits:g} Mbit/s, {f'containerd {self.version}' if self.version else 'embedded'}"
 
 
 def cases() -> t.List[Case]:
