@@ -193,6 +193,28 @@ def test_whoever_has_it_is_asked_and_the_registry_is_not(fleet: Fleet) -> None:
     assert results["h4"]["bytes"] == 0
 
 
+def test_flipped_bytes_cost_one_blob_once(fleet: Fleet) -> None:
+    """A host has the image, and its disk has changed a byte of a layer."""
+    holder = fleet.hosts[4]
+    with fleet.relaying(holder) as alone:
+        alone.result(holder)
+    layer = max((one for one in (holder.data / "content").rglob("*") if one.is_file()), key=lambda one: one.stat().st_size)
+    with layer.open("r+b") as stream:
+        stream.seek(SIZE // 4)
+        byte = stream.read(1)
+        stream.seek(SIZE // 4)
+        stream.write(bytes([byte[0] ^ 1]))
+    before = fleet.registry.sent()
+    with fleet.relaying(holders=[holder]) as relays:
+        results = relays.results()
+    others = {name: one for name, one in results.items() if name != holder.name}
+    complete(fleet, others)
+    # The holder mends its layer, which is the half of all, and one other host has what is missing from the registry.
+    assert fleet.registry.sent() - before < 1.1 * fleet.size
+    assert [name for name, one in others.items() if one["bytes_from_registry"]] == ["h0"]
+    assert others["h0"]["bytes_from_registry"] < 0.55 * fleet.size
+
+
 def test_killed_processes_are_gone_and_the_next_play_goes_on(fleet: Fleet, tmp_path: pathlib.Path) -> None:
     with fleet.relaying() as relays:
         time.sleep(IDEAL / 2)
