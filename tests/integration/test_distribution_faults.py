@@ -209,9 +209,10 @@ def test_flipped_bytes_cost_one_blob_once(fleet: Fleet) -> None:
         results = relays.results()
     others = {name: one for name, one in results.items() if name != holder.name}
     complete(fleet, others)
-    # The holder mends its layer, which is the half of all, and one other host has what is missing from the registry.
+    # The holder mends its layer, which is the half of all; at most one other host does not wait for that, and asks the registry, too.
     assert fleet.registry.sent() - before < 1.1 * fleet.size
-    assert [name for name, one in others.items() if one["bytes_from_registry"]] == ["h0"]
+    assert results[holder.name]["bytes_from_registry"] > 0.45 * fleet.size
+    assert {name for name, one in others.items() if one["bytes_from_registry"]} <= {"h0"}
     assert others["h0"]["bytes_from_registry"] < 0.55 * fleet.size
 
 
