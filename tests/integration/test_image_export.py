@@ -10,7 +10,7 @@ import subprocess
 import typing as t
 
 from ansible_collections.fleet.containerd.tests.support.ansible import task
-from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon
+from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, later
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, EmbeddedSite, Site
 from ansible_collections.fleet.containerd.tests.support.stories.image_export import every_format, export, platforms, pull, sha256
@@ -60,7 +60,7 @@ def test_ctr_reads_what_we_write(
             listed = daemon.ctr("images", "ls", namespace=namespace).stdout
             assert busybox in listed
             assert digest in listed
-            done = daemon.ctr("run", "--rm", busybox, "one", "/bin/echo", "it runs", namespace=namespace)
+            done = daemon.ctr("run", "--rm", busybox, "one", *later("it runs"), namespace=namespace)
             assert done.stdout == "it runs\n"
             daemon.ctr("images", "rm", "--sync", busybox, namespace=namespace)
 

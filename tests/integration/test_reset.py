@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -16,6 +17,7 @@ import pytest
 import yaml
 
 from ansible_collections.fleet.containerd.plugins.module_utils.resources.container.starting import unit_of
+from ansible_collections.fleet.containerd.plugins.module_utils.rpc.channel import Channel
 from ansible_collections.fleet.containerd.tests.support import ansible
 from ansible_collections.fleet.containerd.tests.support.examples import examples_of
 from ansible_collections.fleet.containerd.tests.support.guides import blocks_of
@@ -300,6 +302,21 @@ def test_the_containers_of_another_root_stay(host: Host, tmp_path: pathlib.Path)
     host.module("containerd_reset", **other)
     for root in ("data", "state"):
         assert not (site.base / root).exists()
+    host.assert_clean()
+
+
+@DAEMON
+def test_a_layer_that_counts_a_child_that_was_collected(host: Host) -> None:
+    """The daemon does not remove it on demand: where its collector was faster than the removal of a container, the count stays."""
+    host.small()
+    daemon = t.cast(t.Any, host.site.daemon)
+    with contextlib.closing(Channel(daemon.address, host.site.namespace)) as rpc:
+        (listed,) = rpc.stream("snapshots.v1.Snapshots/List", {"snapshotter": "overlayfs"})
+        (layer,) = [one["parent"] for one in listed["info"] if one["parent"]]
+        rpc.call("snapshots.v1.Snapshots/Prepare", {"snapshotter": "overlayfs", "key": "garbage", "parent": layer})
+        rpc.call("leases.v1.Leases/Create", {"id": "collect"})
+        rpc.call("leases.v1.Leases/Delete", {"id": "collect", "sync": True})
+    host.reset()
     host.assert_clean()
 
 

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import signal
 import socket
@@ -38,6 +39,11 @@ def binaries(version: str) -> pathlib.Path:
     if not (directory / "containerd").exists():
         subprocess.run([sys.executable, str(ROOT / "tools" / "containerds.py"), RELEASES[version]], check=True)
     return directory
+
+
+def later(text: str) -> t.List[str]:
+    """A command that says something when ctr surely listens: what a process says that ends before, ctr may throw away."""
+    return ["/bin/sh", "-c", f"sleep 1; echo {shlex.quote(text)}"]
 
 
 class Daemon:

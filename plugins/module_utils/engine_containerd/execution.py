@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
+import select
+import time
 import typing as t
 
-from ..errors import EngineError, NotFound, Unavailable
+from ..errors import EngineError, NotFound, Unavailable, from_os_error
 from ..hostfs.atomic import make_dir, read_file, write_file
 from ..hostfs.guard import guarded
 from ..hostfs.remove import remove_tree
@@ -27,6 +30,7 @@ _CONTAINER = "container"
 #: How the name of the directory begins: somebody waits for the process, or it goes on by itself.
 _AWAITED, _DETACHED = "fleet", "fleet.detached"
 _SECONDS = 60.0
+_READER_MILLISECONDS = 1
 _TRIES, _PATIENCE = 10, 0.5
 _NAMES = ("stdin", "stdout", "stderr")
 
@@ -56,9 +60,8 @@ class DaemonExecution(Execution):
                 continue
             uris[name] = os.path.join(self._directory, name)
             os.mkfifo(uris[name], 0o600)
-            # The shim opens the other end of what we write to later; that we may read it does no harm.
-            mode = os.O_RDWR if name == "stdin" else os.O_RDONLY
-            setattr(self, name, os.open(uris[name], mode | os.O_NONBLOCK | os.O_CLOEXEC))
+            if name != "stdin":
+                setattr(self, name, os.open(uris[name], os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
         return uris
 
     def _start(self, process: t.Mapping[str, t.Any], uris: t.Mapping[str, str]) -> None:
@@ -72,6 +75,8 @@ class DaemonExecution(Execution):
             # It has ended.
             self.ended, writer = os.pipe()
             os.close(writer)
+        if "stdin" in uris:
+            self.stdin = open_writer(uris["stdin"], self.ended)
 
     def close_stdin(self) -> None:
         super().close_stdin()
@@ -83,7 +88,11 @@ class DaemonExecution(Execution):
 
     def status(self) -> int:
         if self._status < 0:
-            self._status = self._rpc.call("tasks.v1.Tasks/Wait", self._names, None)["exit_status"]
+            poller = select.poll()
+            poller.register(self.ended, select.POLLIN)
+            poller.poll()
+            # A shim that has missed the end of it would not tell the status, ever.
+            self._status = self._rpc.call("tasks.v1.Tasks/Wait", self._names, _SECONDS)["exit_status"]
         return self._status
 
     def close(self) -> None:
@@ -102,6 +111,28 @@ class DaemonExecution(Execution):
     def _last_will(self) -> None:
         """In the guard, after we were killed."""
         forget(Channel(self._rpc.address, self._rpc.namespace), self._container_id, self._directory)
+
+
+def open_writer(path: str, ended: int) -> int:
+    """Our end of a FIFO that a shim reads; -1 if the process has ended (ended is readable) and nobody reads. Unavailable.
+
+    A shim opens it some time after it has told that the process runs. What was written and closed before that would be lost, and the
+    process would wait for its input for ever.
+    """
+    poller, deadline = select.poll(), time.monotonic() + _SECONDS
+    poller.register(ended, select.POLLIN)
+    while True:
+        over = bool(poller.poll(0))
+        try:
+            return os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise from_os_error(error, f"opening {path}") from error
+        if over:
+            return -1
+        if time.monotonic() > deadline:
+            raise Unavailable(f"the shim has not opened the input of the process within {_SECONDS:g} s")
+        poller.poll(_READER_MILLISECONDS)
 
 
 def spawn(rpc: Channel, container_id: str, process: t.Mapping[str, t.Any], parent: str) -> str:

@@ -187,6 +187,7 @@ def _remove_snapshots(engine: Engine, name: str) -> None:
         parents = {one.parent for one in known.values()}
         leaves = [key for key in known if key not in parents]
         for key in leaves:
-            with contextlib.suppress(NotFound):
+            # A collector that takes a child before its container's removal does, leaves it counted: it takes the parent, too.
+            with contextlib.suppress(NotFound, FailedPrecondition):
                 store.remove(key)
             del known[key]

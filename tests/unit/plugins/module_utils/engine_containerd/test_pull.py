@@ -24,7 +24,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.image.inspect imp
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import Digest
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.rpc.channel import Channel
-from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, running_containerd
+from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, later, running_containerd
 
 from .conftest import Live
 
@@ -61,7 +61,7 @@ def test_ctr_finds_it_complete_and_runs_it(live: Live, busybox: str) -> None:
     assert "complete" in line
     assert line[-1] == "true"
     assert inspect(live.engine, done.image, Platform.host()).missing == ()
-    ran = live.daemon.ctr("run", "--rm", "--net-host", busybox, "test", "/bin/echo", "hello")
+    ran = live.daemon.ctr("run", "--rm", "--net-host", busybox, f"test-{secrets.token_hex(4)}", *later("hello"))
     assert ran.stdout == "hello\n"
     again = live.pull(busybox)
     assert (again.fetched, again.reused) == (again.fetched, len(done.view.layers))

@@ -1,0 +1,48 @@
+# Copyright (c) 2026, fleet.containerd contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The input of a process, whose other end a shim opens when it comes to it. Real ones are late only on a busy machine."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import pathlib
+import time
+
+import pytest
+
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd import execution
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.execution import open_writer
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import Unavailable
+
+
+@pytest.fixture
+def fifo(tmp_path: pathlib.Path) -> pathlib.Path:
+    os.mkfifo(tmp_path / "stdin")
+    return tmp_path / "stdin"
+
+
+def test_a_shim_that_opens_it_late(fifo: pathlib.Path) -> None:
+    """It gets all, and then the end."""
+    ended, _living = os.pipe()
+
+    def late() -> bytes:
+        time.sleep(0.5)
+        return fifo.read_bytes()
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        got = pool.submit(late)
+        writer = open_writer(str(fifo), ended)
+        os.write(writer, b"for it")
+        os.close(writer)
+        assert got.result(20) == b"for it"
+
+
+def test_nobody_opens_it(fifo: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended, living = os.pipe()
+    monkeypatch.setattr(execution, "_SECONDS", 0.2)
+    with pytest.raises(Unavailable, match="has not opened the input"):
+        open_writer(str(fifo), ended)
+    os.close(living)
+    assert open_writer(str(fifo), ended) == -1
