@@ -89,7 +89,7 @@ def test_what_a_container_sees(site: Site, busybox: str, tmp_path: pathlib.Path)
             image=busybox,
             volumes=[f"{shared}:/rw", f"{shared}:/ro:ro"],
         ),
-        "host": job("host", "cat /etc/hosts | head -1; ip -o link | wc -l", image=busybox, network_mode="host"),
+        "host": job("host", "cat /etc/hosts | head -1; readlink /proc/self/ns/net", image=busybox, network_mode="host"),
         "tty": job("tty", "tty; test -t 0 && test -t 1 && echo terminal; echo $TERM", image=busybox, tty=True),
         "masked": job("masked", "cat /proc/keys | wc -c; echo 1 2>/dev/null > /proc/sys/kernel/hostname || echo refused", image=busybox),
     }  # fmt: skip
@@ -106,7 +106,7 @@ def test_what_a_container_sees(site: Site, busybox: str, tmp_path: pathlib.Path)
     assert output["volumes"] == ["hello from the host", "read-only"]
     assert (tmp_path / "shared" / "new").read_text() == "from container\n"
     assert output["host"][0] == pathlib.Path("/etc/hosts").read_text().splitlines()[0]
-    assert int(output["host"][1]) == len(os.listdir("/sys/class/net"))
+    assert output["host"][1] == os.readlink("/proc/self/ns/net")
     assert output["tty"][0].startswith("/dev/")
     assert output["tty"][1:] == ["terminal", "xterm"]
     assert output["masked"] == ["0", "refused"]
