@@ -24,14 +24,14 @@ from ..runtime.processes import Process
 from ..runtime.runc import failure
 
 _PROCESS = "types.containerd.io/opencontainers/runtime-spec/1/Process"
-_KILL, _RUNNING = 9, 2
+_KILL, _CREATED, _RUNNING = 9, 1, 2
 #: In the directory of a process: the container that it is in.
 _CONTAINER = "container"
 #: How the name of the directory begins: somebody waits for the process, or it goes on by itself.
 _AWAITED, _DETACHED = "fleet", "fleet.detached"
 _SECONDS = 60.0
 _READER_MILLISECONDS = 1
-_TRIES, _PATIENCE = 10, 0.5
+_TRIES, _PATIENCE, _PAUSE = 10, 0.5, 0.05
 _NAMES = ("stdin", "stdout", "stderr")
 
 
@@ -97,7 +97,10 @@ class DaemonExecution(Execution):
 
     def close(self) -> None:
         with self._resources:
-            if self.pid and self._status < 0:
+            if not self.pid:
+                # We were ended before the answer to its start: it may run.
+                _end(self._rpc, self._names)
+            elif self._status < 0:
                 self.kill()
                 with contextlib.suppress(EngineError):
                     self._rpc.call("tasks.v1.Tasks/Wait", self._names)
@@ -202,15 +205,25 @@ def _runs(rpc: Channel, container_id: str, exec_id: str) -> bool:
 def forget(rpc: Channel, container_id: str, directory: str) -> None:
     """End a process that nobody waits for any more, and remove what the daemon and we know of it."""
     names = {"container_id": container_id, "exec_id": os.path.basename(directory)}
-    with contextlib.suppress(EngineError):
-        pid = rpc.call("tasks.v1.Tasks/Get", names)["process"]["pid"]
-        with contextlib.suppress(EngineError):
-            rpc.call("tasks.v1.Tasks/Kill", {**names, "signal": _KILL})
-        end_session(pid, container_id)
-        with contextlib.suppress(EngineError):
-            rpc.call("tasks.v1.Tasks/Wait", names)
+    _end(rpc, names)
     _delete(rpc, names)
     remove_tree(directory)
+
+
+def _end(rpc: Channel, names: t.Mapping[str, t.Any]) -> None:
+    """End a process by what the daemon knows of it. A shim may be starting it still, for somebody who does not wait any more."""
+    with contextlib.suppress(EngineError):
+        for _try in range(_TRIES):
+            process = rpc.call("tasks.v1.Tasks/Get", names)["process"]
+            if process["pid"] or process["status"] != _CREATED:
+                break
+            time.sleep(_PAUSE)
+        if process["pid"]:
+            with contextlib.suppress(EngineError):
+                rpc.call("tasks.v1.Tasks/Kill", {**names, "signal": _KILL})
+            end_session(process["pid"], names["container_id"])
+            with contextlib.suppress(EngineError):
+                rpc.call("tasks.v1.Tasks/Wait", names)
 
 
 def _delete(rpc: Channel, names: t.Mapping[str, t.Any]) -> None:

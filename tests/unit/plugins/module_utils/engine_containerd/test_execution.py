@@ -8,13 +8,19 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import pathlib
+import threading
 import time
+import typing as t
 
 import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd import execution
-from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.execution import open_writer
+from ansible_collections.fleet.containerd.plugins.module_utils.engine_containerd.execution import DaemonExecution, open_writer
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import Unavailable
+from ansible_collections.fleet.containerd.plugins.module_utils.rpc.channel import Channel
+from ansible_collections.fleet.containerd.tests.support.inside import host_processes
+
+from .conftest import Live
 
 
 @pytest.fixture
@@ -46,3 +52,30 @@ def test_nobody_opens_it(fifo: pathlib.Path, monkeypatch: pytest.MonkeyPatch) ->
         open_writer(str(fifo), ended)
     os.close(living)
     assert open_writer(str(fifo), ended) == -1
+
+
+class Interrupted(Channel):
+    """Whoever asks for a start is ended before the answer to it."""
+
+    def call(
+        self, method: str, request: t.Optional[t.Mapping[str, t.Any]] = None, timeout: t.Optional[float] = 60.0
+    ) -> t.Dict[str, t.Any]:
+        if not method.endswith("Tasks/Start"):
+            return super().call(method, request, timeout)
+        other = Channel(self.address, self.namespace)
+        threading.Thread(target=other.call, args=(method, request), daemon=True).start()
+        raise KeyboardInterrupt
+
+
+def test_a_process_whose_start_nobody_waits_for_is_ended(live: Live, busybox: str, tmp_path: pathlib.Path) -> None:
+    container = live.make(live.pull(busybox), "sleep", "1000")
+    live.run(container)
+    word = f"sleep {20_000_000 + os.getpid()}"
+    process = {**container.spec["process"], "args": ["sh", "-c", f"trap '' TERM HUP; {word}; true"], "terminal": False}
+    rpc = Interrupted(live.daemon.address, "default")
+    with pytest.raises(KeyboardInterrupt):
+        DaemonExecution(rpc, container.id, process, str(tmp_path), stdin=True)
+    assert not list(tmp_path.glob("fleet-*"))
+    time.sleep(0.5)
+    assert word not in host_processes()
+    live.remove(container)
