@@ -1,7 +1,8 @@
 # Copyright (c) 2026, fleet.containerd contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The input of a process, whose other end a shim opens when it comes to it. Real ones are late only on a busy machine."""
+"""Processes in containers by a daemon: their input, whose other end a shim opens when it comes to it (real ones are late only on a busy
+machine), and their end when nobody waits for the answer to their start."""
 
 from __future__ import annotations
 
