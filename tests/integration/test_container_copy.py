@@ -254,6 +254,8 @@ def test_a_hundred_copies_leave_nothing(host: Host) -> None:
     for state in ("started", "stopped"):
         host.container(volumes=["data:/data"])
         host.container(state=state, **({"volumes": ["data:/data"]} if state == "started" else {}))
+        if state == "stopped":
+            host.site.wait_for_ends()
         before, seen = traces(), looks()
         for number in range(50):
             host.copy(f"/data/file{number % 3}", path=host.file("new", b"%d" % number))

@@ -21,6 +21,7 @@ from ansible_collections.fleet.containerd.tests.support.ansible import Task, Tas
 from ansible_collections.fleet.containerd.tests.support.guides import blocks_of
 from ansible_collections.fleet.containerd.tests.support.namespaces import HOST, listening
 from ansible_collections.fleet.containerd.tests.support.networked import Networked
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 STATIC = {"name": "front", "ipv4_address": "10.9.1.7", "aliases": ["www"], "mac_address": "02:42:0a:09:01:07"}
 
@@ -43,7 +44,8 @@ class Host:
         return self.site.modules.run("containerd_network", **{**self.site.defaults, "name": name, **options})
 
     def state(self) -> t.List[t.Any]:
-        """What check mode must not touch."""
+        """What check mode must not touch. The hook of a container that has just ended may hold a lock for a moment."""
+        until(lambda: "/.locks/" not in str(self.site.left(patience=0)))
         links = json.loads(self.site.run("ip", "-j", "addr"))
         addresses = [(one["ifname"], [each["local"] for each in one["addr_info"] if each["scope"] == "global"]) for one in links]
         return [self.site.left(patience=0), self.site.ruleset(), addresses, sorted(map(str, self.site.data.rglob("*")))]

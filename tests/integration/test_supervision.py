@@ -549,12 +549,19 @@ def test_a_daemon_that_goes_and_comes_back(site: Site, busybox: str) -> None:
 
 
 def holds(site: Site) -> t.Dict[str, t.Any]:
-    """How much of what could leak there is now, and of our own process."""
+    """How much of what could leak there is after a stop, and of our own process."""
+    site.wait_for_ends()
     mounts = pathlib.Path("/proc/self/mountinfo").read_text().count(str(site.data.parent))
     # What a check has found is there when one has been done before the stop.
     files = {str(path) for root in (site.data, site.state) for path in root.glob("**/*") if path.name != "health.json"}
     mine = len(os.listdir("/proc/self/fd"))
-    return {"processes": len(site.shims()), "mounts": mounts, "cgroups": len(site.cgroups()), "files": files, "fds": mine}
+    return {
+        "processes": list(site.shims().values()),
+        "mounts": mounts,
+        "cgroups": len(site.cgroups()),
+        "files": files,
+        "fds": mine,
+    }
 
 
 def test_many_starts_and_stops_leave_nothing(site: Site, busybox: str) -> None:

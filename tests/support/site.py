@@ -156,6 +156,14 @@ class Site:
         """Processes that hold containers of this namespace: pid and arguments."""
         raise NotImplementedError
 
+    def wait_for_ends(self) -> None:
+        """Once no container runs: their shims tell that they have ended, give back what they had, and end a moment later."""
+        until(lambda: len(self.shims()) == self.lasting_shims())
+
+    def lasting_shims(self) -> int:
+        """How many shims there are of containers that have ended."""
+        return 0
+
     def leftovers(self) -> t.List[str]:
         """What is on the host that should not be when there is no container, a line each."""
         found = [f"process {pid}: {' '.join(arguments)}" for pid, arguments in self.shims().items()]
@@ -310,6 +318,9 @@ class DaemonSite(Site):
     def shims(self) -> t.Dict[int, t.List[str]]:
         running = processes_with(self.daemon.base)
         return {pid: argv for pid, argv in running.items() if self.namespace in argv} | processes_with(self.data)
+
+    def lasting_shims(self) -> int:
+        return len(self.records()["tasks"])
 
     def leftovers(self) -> t.List[str]:
         records = self.records()
