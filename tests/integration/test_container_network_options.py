@@ -196,8 +196,7 @@ def test_the_network_of_another_container(host: Host) -> None:
     host.site.container("web", restart=True)
     assert host.site.container("pod", state="started")["actions"] == restarted
     # One that has ended by itself.
-    os.kill(int(host.site.facts("web")["State"]["Pid"]), signal.SIGKILL)
-    time.sleep(0.5)
+    host.site.end("web")
     warned = host.site.container("web", state="started")
     assert "the container pod uses namespaces of web (network), and is to be started again" in warnings(warned)
     assert host.site.container("pod", state="started")["actions"] == restarted
@@ -408,8 +407,7 @@ def test_facts(host: Host) -> None:
     assert stopped["container"]["HostConfig"]["PortBindings"] == config["PortBindings"]
     # One that has ended by itself has none, either.
     host.site.container("web", state="started")
-    os.kill(host.site.facts("web")["State"]["Pid"], signal.SIGKILL)
-    time.sleep(0.5)
+    host.site.end("web")
     dead = host.site.facts("web")
     assert (dead["State"]["Status"], dead["NetworkSettings"]["Networks"]["front"]["IPAddress"]) == ("exited", "")
     host.site.container("web", state="absent")
@@ -481,8 +479,7 @@ def test_names_of_members(host: Host) -> None:
     b = host.site.container("b", state="started")
     assert known(a) == known(b) == {"a", "one", "b", "c"}
     # Killed: whoever runs it next, or removes it, tells the others.
-    os.kill(int(b["container"]["State"]["Pid"]), signal.SIGKILL)
-    time.sleep(0.5)
+    host.site.end("b")
     b = host.site.container("b", state="started")
     assert known(a) == known(b) == {"a", "one", "b", "c"}
     os.kill(int(b["container"]["State"]["Pid"]), signal.SIGKILL)
@@ -546,8 +543,7 @@ def test_after_a_reboot_the_order_does_not_matter(host: Host) -> None:
     host.web(**web)
     host.web("pod", **pod)
     for name in ("web", "pod"):
-        os.kill(int(host.site.facts(name)["State"]["Pid"]), signal.SIGKILL)
-    time.sleep(0.5)
+        host.site.end(name)
     for one in host.site.path("/run/netns").iterdir():
         host.site.run("umount", f"/run/netns/{one.name}")
         one.unlink()

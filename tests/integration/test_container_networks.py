@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import time
 import typing as t
 
 import pytest
@@ -106,8 +103,7 @@ def test_a_new_container_takes_the_address_and_the_port_of_the_old_one(site: Net
     web(**options, command=["false"], failing=True)
     assert site.page(f"http://{HOST}:8080/", outside=True) == "hello from web"
     # One that ended by itself is in nobody's way.
-    os.kill(pid_of(site.container("web")), signal.SIGKILL)
-    time.sleep(0.5)
+    site.end("web")
     assert address(web(**options, env={"A": "2"}), "front") == "10.9.1.7"
     site.container("web", state="absent")
     assert site.left() == [[], [], []]

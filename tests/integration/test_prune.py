@@ -105,6 +105,7 @@ def test_what_is_told_is_what_is_freed(site: Site, registry: Registry, layout: L
 def test_what_a_killed_run_left(site: Site, tmp_path: pathlib.Path) -> None:
     """A blob under a lease, a directory of a container that never came to be, a lock and a part of a transfer."""
     data = os.urandom(100_000)
+    reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         try:
@@ -116,10 +117,20 @@ def test_what_a_killed_run_left(site: Site, tmp_path: pathlib.Path) -> None:
                 pathlib.Path(engine.container_dir("e" * 64), "log").write_bytes(data)
                 with engine.content.writer("part", blob._replace(digest=Digest.of(b"x"))) as ingest:
                     ingest.write(data[:50_000])
-                    os.kill(os.getpid(), signal.SIGKILL)
+                    os.write(writer, b".")
+                    signal.pause()
         finally:
             os._exit(1)
+    os.close(writer)
+    assert os.read(reader, 1)
+    os.close(reader)
+    if isinstance(site, DaemonSite):
+        (open_yet,) = until(lambda: [one for one in site.records()["ingests"] if one["offset"] == 50_000])
+    os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
+    if isinstance(site, DaemonSite):
+        # The daemon closes it when it notices that nobody writes to it any more, and notes the time.
+        until(lambda: site.records()["ingests"] != [open_yet])
     one = task("containerd_prune", cni_conf_dir=str(tmp_path), leftovers=True, leftovers_age="0s")
     (told,) = site.predict(one).results
     assert told.value("content") == [str(Digest.of(data)), "part"]

@@ -324,8 +324,7 @@ def test_a_check_that_hangs_is_ended_with_all_that_it_has_started(site: Site, bu
     assert "/not/there" in missing["Output"]
     # At any moment at most those of one check live, and none when there are no more checks.
     site.play(*(container(name, busybox, healthcheck={"test": ["NONE"]}, stop_timeout=1) for name in checks))
-    time.sleep(0.3)
-    assert left_over(site) == []
+    waiting.until(lambda: left_over(site) == [])
 
 
 def left_over(site: Site) -> t.List[str]:

@@ -27,6 +27,7 @@ from ansible_collections.fleet.containerd.tests.support.modules import Modules, 
 from ansible_collections.fleet.containerd.tests.support.namespaces import World, world
 from ansible_collections.fleet.containerd.tests.support.own_host import OwnHost, host_in
 from ansible_collections.fleet.containerd.tests.support.site import new_namespace
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 #: What a container with a page does.
 WEB = ["sh", "-c", "mkdir -p /www && echo hello from $HOSTNAME >/www/index.html && exec httpd -f -p 80 -h /www"]
@@ -80,6 +81,11 @@ class Networked:
     def facts(self, name: str) -> t.Dict[str, t.Any]:
         found = self.modules.run("containerd_container_info", **{**self.defaults, "name": [name]})
         return t.cast(t.Dict[str, t.Any], found["container"])
+
+    def end(self, name: str) -> None:
+        """Its first process is killed. Until the engine knows."""
+        os.kill(int(self.facts(name)["State"]["Pid"]), signal.SIGKILL)
+        until(lambda: not self.facts(name)["State"]["Running"])
 
     def network(self, name: str, *subnets: str) -> None:
         """Write a network down."""
