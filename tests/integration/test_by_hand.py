@@ -11,6 +11,7 @@ import subprocess
 from ansible_collections.fleet.containerd.tests.support.ansible import task
 from ansible_collections.fleet.containerd.tests.support.guides import blocks_of
 from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, Site
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 _SCRIPT = "echo hello; echo oops >&2; exec sleep 1000"
 
@@ -18,7 +19,11 @@ _SCRIPT = "echo hello; echo oops >&2; exec sleep 1000"
 def test_the_guide(site: Site, busybox: str) -> None:
     """All blocks of an engine's section, one after another in one shell."""
     web = task("containerd_container", name="web", image=busybox, command=["sh", "-c", _SCRIPT], hostname="by-hand")
-    facts = site.play(web).last.value("container")
+    made = site.play(web).last
+    facts = made.value("container")
+    log = site.container_directory(made.result) / f"{facts['Id']}-json.log"
+    # What it says comes there by way of another process.
+    until(lambda: log.exists() and log.read_text().count("\n") == 2)
     replace = {"/var/lib/fleet-containerd": str(site.data), "/run/fleet-containerd": str(site.state)}
     blocks = blocks_of("guide_by_hand", replace, "sh")
     embedded = [block for block in blocks if "ctr " not in block and "/containerd-*/" not in block]
@@ -26,6 +31,8 @@ def test_the_guide(site: Site, busybox: str) -> None:
     names = [("/default", f"/{site.namespace}"), ("default", site.namespace)]
     if isinstance(site, DaemonSite):
         names.append(("ctr ", f"{site.daemon.bin}/ctr --address {site.daemon.address} "))
+        # Of what ends at once, ctr may throw away what it says.
+        names.append(('"$id" hostname', '"$id" sh -c "sleep 1; hostname"'))
     for old, new in names:
         lines = lines.replace(old, new)
     # starts: sh, runc, python3, tail (and ctr that tools/containerds.py fetched)
@@ -38,5 +45,7 @@ def test_the_guide(site: Site, busybox: str) -> None:
     assert "by-hand" in printed
     assert any(str(facts["State"]["Pid"]) in line.split() for line in printed)
     assert (("hello" in printed) and ("oops" in printed)) is not isinstance(site, DaemonSite)
-    # It was killed; the next play starts it again.
+    # It was killed, and that is known a moment later; the next play starts it again.
+    with site.engine() as engine:
+        until(lambda: engine.tasks.state(facts["Id"]).status != "running")
     assert site.play(web).last.actions == ["start container web"]

@@ -86,7 +86,8 @@ def test_what_processes_print(host: Host) -> None:
     assert stamped.startswith(time.strftime("%Y-", time.gmtime()))
     failed = host.logs(failing=True, follow=True, pattern="never")["msg"]
     assert failed == "pattern: the container web does not run with the exit status 3, and has not printed 'never'"
-    host.container(script)
+    # It fails so soon now that a task on a busy machine could see it.
+    host.container(script, ready={"for": 0})
     again = host.logs(since="start", follow=True, timeout=20)
     assert (again["stdout"], again["stderr"]) == ("one\nready\nlast", "two")
     assert host.logs()["lines"] == 8
@@ -120,7 +121,16 @@ def test_of_the_kubelet(version: str, registry: Registry, layout: Layout, module
     registry.push(layout.path, busybox_image(layout, Cmd=["sleep", "1000"]), "pause", "1")
     image, logs = f"{registry.address}/pause:1", tmp_path / "logs"
     logs.mkdir()
-    script = "head -c 20000 /dev/zero | tr '\\0' x; echo; echo oops >&2; until test -e /go; do sleep 0.1; done; echo more; exec sleep 1000"
+    waits = "until test -e {}; do sleep 0.1; done"
+    script = "; ".join(
+        (
+            "head -c 20000 /dev/zero | tr '\\0' x; echo",
+            waits.format("/seen"),
+            "echo oops >&2",
+            waits.format("/go"),
+            "echo more; exec sleep 1000",
+        )
+    )
     with running_containerd(version, cri=True, pause=image) as daemon:
         how = {"engine": "containerd", "address": daemon.address, "data_root": str(tmp_path / "data"), "namespace": "k8s.io"}
         cri.pull(daemon.address, image)
@@ -128,6 +138,9 @@ def test_of_the_kubelet(version: str, registry: Registry, layout: Layout, module
         try:
             made = pod.start("web", image, ["sh", "-c", script])
             defaults = {**how, "container": made[:12]}
+            # The two streams have no common order.
+            modules.run("containerd_container_logs", **defaults, follow=True, pattern="^x+$", timeout=20)
+            modules.run("containerd_container_exec", **defaults, argv=["touch", "/seen"])
             found = modules.run("containerd_container_logs", **defaults, follow=True, pattern="oops", timeout=20)
             assert (found["stdout"], found["stderr"], found["lines"]) == ("x" * 20000, "oops", 2)
             (logs / "web.log").rename(logs / "web.log.20261128-090000")

@@ -62,7 +62,7 @@ def test_names_and_changes_of_what_runs(site: Networked, web: Web) -> None:
     assert made["container"]["HostConfig"]["NetworkMode"] == "front"
     assert address(other, "back") == "10.9.2.9"
     for name in ("web", "www"):
-        assert site.inside(pid_of(other), "wget", "-qO-", f"http://{name}/") == "hello from web"
+        assert site.page_inside(pid_of(other), f"http://{name}/") == "hello from web"
     assert site.page(f"http://[{HOST6}]:8080/", outside=True) == "hello from web"
     # Networks and ports change while it runs.
     changed = web(networks=[{"name": "back", "aliases": ["api"]}], published_ports=["8081:80"])
@@ -100,7 +100,7 @@ def test_a_new_container_takes_the_address_and_the_port_of_the_old_one(site: Net
     assert new["container"]["NetworkSettings"]["Networks"]["front"]["MacAddress"] == "02:42:0a:09:01:07"
     assert site.page(f"http://{HOST}:8080/", outside=True) == "hello from web"
     # A new one that fails leaves the old one as it was.
-    web(**options, command=["false"], failing=True)
+    web(**options, command=["false"], ready={"tcp": "80"}, failing=True)
     assert site.page(f"http://{HOST}:8080/", outside=True) == "hello from web"
     # One that ended by itself is in nobody's way.
     site.end("web")
@@ -128,7 +128,7 @@ def test_what_is_taken_or_missing(site: Networked, web: Web) -> None:
 def test_the_network_of_another(site: Networked, web: Web, busybox: str) -> None:
     made = web(published_ports=["8080:80"])
     pod = site.container("pod", image=busybox, command=["sleep", "1000"], network_mode="container:web", stop_signal="KILL")
-    assert site.inside(pid_of(pod), "wget", "-qO-", "http://127.0.0.1/") == "hello from web"
+    assert site.page_inside(pid_of(pod), "http://127.0.0.1/") == "hello from web"
     path = made["container"]["NetworkSettings"]["SandboxKey"]
     third = site.container("third", image=busybox, command=["sleep", "1000"], network_mode=f"ns:{path}", stop_signal="KILL")
     assert site.inside(pid_of(third), "wget", "-qO-", "http://127.0.0.1/") == "hello from web"

@@ -91,8 +91,9 @@ def test_a_page_is_there_all_the_time(networked_site: Networked) -> None:
     first = site.web("web", **{**slow("one"), **net}, ready=ready)
     assert site.page(f"http://{address(first, 'back')}/") == "one"
     with Client(site, pid_of(client)) as asking:
+        until(lambda: len(asking.pages) > 1)
         second = site.web("web", **{**slow("two", 1), **net}, ready=ready)
-        time.sleep(0.3)
+        until(lambda: asking.pages[-1] == "two")
     assert second["actions"][1:-1] == [
         "start container web beside the old one",
         "wait until container web is ready",
@@ -233,7 +234,7 @@ def test_staged_and_previous(site: Site, modules: Modules, registry: Registry, l
     assert (back["container"]["Image"], back["container"]["Config"]["Labels"]["release"]) == (first["Image"], "1")
     assert "A=1" not in back["container"]["Config"]["Env"]
     assert not modules.run(KIND, **options, state="previous")["changed"]
-    assert len(site.shims()) == 1
+    until(lambda: len(site.shims()) == 1)
     with site.engine() as engine:
         assert len(engine.containers.list()) == 1
 
@@ -365,7 +366,7 @@ def test_what_a_recreation_leaves(site: Site, modules: Modules, busybox: str, tm
 def test_one_that_goes_by_itself(site: Site, modules: Modules, busybox: str) -> None:
     """Whoever watches it removes it when it ends, also one that is stopped, and a job when its task is killed."""
     options = {**site.defaults, "image": busybox, "auto_remove": True, "stop_signal": "KILL"}
-    ends = modules.run(KIND, **options, name="ends", command=["sh", "-c", "sleep 0.5; exit 3"])
+    ends = modules.run(KIND, **options, name="ends", command=["sh", "-c", "sleep 2; exit 3"])
     assert ends["container"]["HostConfig"]["AutoRemove"] is True
     modules.run(KIND, **options, name="stays", command=["sleep", "1000"])
     modules.run(KIND, **options, name="console", command=["sleep", "1"], tty=True)
@@ -413,7 +414,7 @@ def test_what_died_is_started_again(site: Site, modules: Modules, busybox: str) 
         assert modules.run(KIND, **options)["actions"] == ["start container web"]
         half_made(site, mended["container"]["Id"])
     assert modules.run(KIND, **site.defaults, name="web", state="absent", stop_signal="KILL")["changed"]
-    assert site.leftovers() == []
+    until(lambda: site.leftovers() == [])
 
 
 @pytest.mark.timeout(3000 if FULL else 300)

@@ -19,6 +19,7 @@ from ansible_collections.fleet.containerd.tests.support.ansible import task
 from ansible_collections.fleet.containerd.tests.support.inside import CASES, Ground, matches
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.site import DaemonSite, Site
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 #: All versions of containerd do with a specification what the newest does.
 TWO = ("embedded", "containerd-2.1")
@@ -142,6 +143,7 @@ def test_where_a_secret_is(site: Site, busybox: str) -> None:
     root = pathlib.Path(f"/proc/{container['State']['Pid']}/root")
     assert (root / "run/secrets/key").read_text() == word
     assert ((root / "run/secrets/key").stat().st_uid, (root / "run/secrets").stat().st_mode & 0o777) == (1000, 0o755)
+    until(lambda: (root / "tmp/k").read_text() == word)
     (root / "tmp/k").unlink()
     kept = site.container_directory(made.result) / "secrets" / "0"
     directories = [site.data, site.state, *([site.daemon.base] if isinstance(site, DaemonSite) else [])]

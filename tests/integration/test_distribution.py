@@ -102,7 +102,7 @@ def test_every_host_by_itself(fleet: Fleet) -> None:
 def test_lines_tell_how_far_each_host_is(fleet: Fleet) -> None:
     for host in fleet.hosts:
         # So slow that all still come when the tasks have begun that wait, on a busy machine, too.
-        host.shape("3mbit")
+        host.shape("2mbit")
     done = fleet.play(progress_after=0.5)
     line = rf"^\[(h\d)\] {fleet.image}: \d+\.\d [KM]iB of 2\.9 MiB \(\d+ %\), \d+\.\d KiB/s, \d+ s left$"
     assert set(re.findall(line, done.output, re.MULTILINE)) == {"h0", "h1", "h2"}, done.output

@@ -48,9 +48,9 @@ class Host:
         assert (again["changed"], again["actions"]) == (False, [])
         return real
 
-    def page(self, container: Result, host: str) -> str:
-        """What one container gets from another."""
-        return self.site.inside(pid_of(container), "timeout", "2", "busybox", "wget", "-qO-", f"http://{host}/")
+    def page(self, container: Result, host: str, there: bool = True) -> str:
+        """What one container gets from another. there: so it is to be, and it may take a moment."""
+        return self.site.page_inside(pid_of(container), f"http://{host}/", **({} if there else {"patience": 0.0}))
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_containers_are_connected_while_they_run(host: Host) -> None:
     assert done["actions"] == ["connect container web to network back"]
     (address,) = addresses(done).values()
     # Networks do not reach each other, but for whoever is in both.
-    assert host.page(other, address) == ""
+    assert host.page(other, address, there=False) == ""
     more = host.converge("back", connected=["other"], appends=True)
     assert host.page(other, address) == "hello from web"
     assert host.page(web, addresses(more)["other"]) == "hello from other"
@@ -120,7 +120,7 @@ def test_containers_are_connected_while_they_run(host: Host) -> None:
     assert sorted(own[0]["container"]["NetworkSettings"]["Networks"]) == ["back", "front"]
     less = host.converge("back", connected=["other"])
     assert less["actions"] == ["disconnect container web from network back"]
-    assert host.page(other, address) == ""
+    assert host.page(other, address, there=False) == ""
     assert host.page(other, "web") == "hello from web"
 
 
@@ -139,7 +139,7 @@ def test_what_the_containers_own_task_says(host: Host) -> None:
         there = result["container"]["NetworkSettings"]["Networks"]
         assert sorted(there) == sorted(networks)
         assert "front" not in networks or there["front"]["IPAddress"] == "10.9.5.70"
-        assert ("hello from web" if "back" in networks else "") == host.page(other, "web")
+        assert ("hello from web" if "back" in networks else "") == host.page(other, "web", there="back" in networks)
         return result
 
     assert not looks(host.web("web", **asked), "front", "back")["changed"]
@@ -273,10 +273,7 @@ def test_a_task_that_is_killed_at_any_call(host: Host) -> None:
                 continue
             found = whole(host)
             wrong += [f"{where}: left {one}" for one in found - wanted] + [f"{where}: no {one}" for one in wanted - found]
-            if (
-                host.page(other, "web") != "hello from web"
-                or host.site.page(f"http://{HOST}:8080/", outside=True, patience=2) == ""
-            ):
+            if host.page(other, "web") != "hello from web" or host.site.page(f"http://{HOST}:8080/", outside=True) == "":
                 wrong.append(f"{where}: web cannot be reached")
     assert not wrong, "\n".join(wrong)
     for name in ("web", "other"):

@@ -14,6 +14,7 @@ import pathlib
 import re
 import signal
 import ssl
+import time
 import typing as t
 
 import pytest
@@ -27,7 +28,7 @@ from ansible_collections.fleet.containerd.tests.support.images import Entry, Lay
 from ansible_collections.fleet.containerd.tests.support.leftovers import processes_with
 from ansible_collections.fleet.containerd.tests.support.machines import running_machines
 from ansible_collections.fleet.containerd.tests.support.mirrors import directories, places
-from ansible_collections.fleet.containerd.tests.support.registry import Registry, free_port, make_ca, running_registry
+from ansible_collections.fleet.containerd.tests.support.registry import Registry, make_ca, own_port, running_registry
 from ansible_collections.fleet.containerd.tests.support.site import Site
 from ansible_collections.fleet.containerd.tests.support.waiting import until
 
@@ -68,6 +69,14 @@ def fetched(fleet: Fleet) -> t.List[str]:
     return re.findall(r'"GET /v2/team/app/blobs/(sha256:\w+) HTTP', (fleet.base / "registry.log").read_text())
 
 
+def settled(fleet: Fleet) -> t.List[str]:
+    """What has left it, when nothing is added any more; empty while there is."""
+    before = fetched(fleet)
+    time.sleep(0.5)
+    return before if fetched(fleet) == before else []
+
+
+@pytest.mark.timeout(900)
 def test_a_fleet_pulls_through_the_cache(fleet: Fleet) -> None:
     with directories() as base:
         cache = f"http://{fleet.hosts[0].address}:5001"
@@ -104,7 +113,8 @@ def test_a_fleet_pulls_through_the_cache(fleet: Fleet) -> None:
         # docker-registry 2.8 fetches a blob twice for the first who asks, for itself and for him.
         assert set(collections.Counter(fetched(fleet)).values()) <= {1, 2}
         until(lambda: len(list(base.glob(f"storage/{_NAME}/docker/registry/v2/blobs/sha256/*/*/data"))) >= 3, 10)
-        before = fetched(fleet)
+        # It writes of an answer a moment after it has sent it.
+        before = until(lambda: settled(fleet), 20)
         assert before
         rest = fleet.run([pull("all")])
         assert changed(rest.results) == {"Pull": 3}
@@ -162,9 +172,8 @@ def asking_for_tokens(scratch: pathlib.Path, tls: t.Optional[ssl.SSLContext] = N
         yield upstream, f"{upstream.address}/team/app:1"
 
 
-def alone(base: pathlib.Path, address: str, scheme: str = "http", **more: t.Any) -> t.Tuple[ansible.Task, int]:
+def alone(base: pathlib.Path, port: int, address: str, scheme: str = "http", **more: t.Any) -> ansible.Task:
     """The role on this machine, which is the host of the cache and the one that pulls. The port is the cache's."""
-    port = free_port()
     one = {"registry": address, "server": f"{scheme}://{address}", "port": port, "username": "fleet", "password": _PASSWORD}
     variables = {
         **places(base),
@@ -175,7 +184,7 @@ def alone(base: pathlib.Path, address: str, scheme: str = "http", **more: t.Any)
         "registry_mirror_registry_config_dir": str(base / "certs.d"),
         **{f"registry_mirror_{name}": value for name, value in more.items()},
     }
-    return {"name": "The role", "ansible.builtin.include_role": {"name": _ROLE}, "vars": variables}, port
+    return {"name": "The role", "ansible.builtin.include_role": {"name": _ROLE}, "vars": variables}
 
 
 def changes(play: ansible.Play) -> t.List[str]:
@@ -208,7 +217,8 @@ def test_credentials_stay_on_the_host_of_the_cache_and_tls_is_used_both_ways(tmp
         (base / "certs.d").mkdir()
         more: t.Dict[str, t.Any] = {"tls_certificate": certificate, "tls_key": key, "ca": pathlib.Path(ca).read_text()}
         more["environment"] = {"SSL_CERT_FILE": their_ca}
-        role, port = alone(base, upstream.address, "https", **more)
+        port = stack.enter_context(own_port())
+        role = alone(base, port, upstream.address, "https", **more)
         (one,) = role["vars"]["registry_mirror_registries"]
         one["mirrors"] = [{"host": f"https://{upstream.address}", "ca": [their_ca]}]
         first = ansible.play([role, pulled(base, image)], diff=True, packed=True)
@@ -237,7 +247,6 @@ def test_credentials_stay_on_the_host_of_the_cache_and_tls_is_used_both_ways(tmp
 
 
 def test_wrong_values_and_a_cache_that_cannot_start_are_clear_errors() -> None:
-    nowhere = f"127.0.0.1:{free_port()}"
     port = {"registry": "docker.io", "port": 5000}
     wrong: t.List[t.Tuple[t.Dict[str, t.Any], str]] = [
         ({"host": "nobody"}, "registry_mirror_host: nobody is not in the inventory"),
@@ -250,10 +259,10 @@ def test_wrong_values_and_a_cache_that_cannot_start_are_clear_errors() -> None:
         ({"ttl": "720h"}, "which always removes blobs after seven days"),
         ({"wait": 1}, "connect: connection refused"),
     ]
-    with directories() as base:
+    with directories() as base, own_port() as nowhere, own_port() as own:
         tasks: t.List[ansible.Task] = []
         for values, _message in wrong:
-            role, _port = alone(base, nowhere, **values)
+            role = alone(base, own, f"127.0.0.1:{nowhere}", **values)
             tasks.append({"block": [role], "rescue": [{"name": "Report", "ansible.builtin.debug": {"msg": _REPORT}}]})
         done = ansible.play(tasks)
         told = [one.msg for one in done.results if one.name == "Report"]
@@ -272,14 +281,15 @@ def image_of_a_registry(layout: Layout) -> t.Mapping[str, t.Any]:
     return layout.image([tar_of([*map(directory, parents), *files])], config, level=1)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("backend", ["embedded", "containerd-2.1"], indirect=True)
 def test_the_cache_is_a_container(site: Site, tmp_path: pathlib.Path, registry: Registry, layout: Layout) -> None:
     registry.push(layout.path, image_of_a_registry(layout), "mirror/registry", "2")
-    with directories() as base, asking_for_tokens(tmp_path) as (upstream, image):
+    with directories() as base, asking_for_tokens(tmp_path) as (upstream, image), own_port() as port:
         (base / "certs.d").mkdir()
         ca, certificate, key = make_ca(base)
         more = {"tls_certificate": certificate, "tls_key": key, "ca": pathlib.Path(ca).read_text(), "remove_data": True}
-        role, port = alone(base, upstream.address, image=f"{registry.address}/mirror/registry:2", **more)
+        role = alone(base, port, upstream.address, image=f"{registry.address}/mirror/registry:2", **more)
         foreseen = site.play(role, check=True)
         first = site.play(role, pulled(base, image))
         wanted = ["Have a directory for its data", "Run the container", "Say where images of the registry come from"]

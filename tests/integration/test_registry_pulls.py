@@ -21,7 +21,7 @@ from ansible_collections.fleet.containerd.tests.support.containerds import RELEA
 from ansible_collections.fleet.containerd.tests.support.fake_registry import fake_registry
 from ansible_collections.fleet.containerd.tests.support.images import Entry, Layout, tar_of
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
-from ansible_collections.fleet.containerd.tests.support.registry import Registry, free_port
+from ansible_collections.fleet.containerd.tests.support.registry import Registry, own_port
 from ansible_collections.fleet.containerd.tests.support.site import EmbeddedSite, Site
 
 #: A registry that is not there: all comes from its mirrors.
@@ -31,9 +31,9 @@ NAME = "registry.invalid:5443/busybox:1"
 class Mirror:
     """A certs.d in which a dead mirror comes first, then one with TLS, a private authority and basic authentication."""
 
-    def __init__(self, base: pathlib.Path, registry: Registry) -> None:
+    def __init__(self, base: pathlib.Path, registry: Registry, dead: int) -> None:
         self.registry, self.certs, self.config = registry, base / "certs.d", base / "config.json"
-        self.dead = f"http://127.0.0.1:{free_port()}"
+        self.dead = f"http://127.0.0.1:{dead}"
         self.url = f"https://{registry.address}"
 
     def mirrors(self) -> Task:
@@ -65,8 +65,9 @@ class Mirror:
 
 
 @pytest.fixture
-def mirror(tmp_path: pathlib.Path, locked_registry: Registry) -> Mirror:
-    return Mirror(tmp_path, locked_registry)
+def mirror(tmp_path: pathlib.Path, locked_registry: Registry) -> t.Iterator[Mirror]:
+    with own_port() as dead:
+        yield Mirror(tmp_path, locked_registry, dead)
 
 
 def test_our_own_pulls(site: Site, mirror: Mirror) -> None:

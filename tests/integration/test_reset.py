@@ -24,6 +24,7 @@ from ansible_collections.fleet.containerd.tests.support.guides import blocks_of
 from ansible_collections.fleet.containerd.tests.support.modules import Modules
 from ansible_collections.fleet.containerd.tests.support.networked import Networked
 from ansible_collections.fleet.containerd.tests.support.pictures import Picture, differences, picture
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 Result = t.Dict[str, t.Any]
 #: What needs only one kind of engine, or one of each.
@@ -60,6 +61,16 @@ class Host:
             found["files"] = [*files, *map(str, site.daemon.base.glob("**/rootfs/*"))]
         return found, self.records()
 
+    def at_rest(self) -> t.Tuple[Picture, t.List[str]]:
+        """The same as soon as nothing changes: what has ended gives back what it had, and a daemon collects garbage, in the background."""
+        before = self.look()
+        while True:
+            time.sleep(0.5)
+            now = self.look()
+            if now == before:
+                return now
+            before = now
+
     def records(self) -> t.List[str]:
         """What the daemon has, in any namespace."""
         if not self.site.daemon:
@@ -92,7 +103,9 @@ class Host:
         self.module("containerd_network", name="net", ipam_config=[{"subnet": "10.9.0.0/24"}])
         self.module("containerd_volume", name="plain")
         self.module("containerd_volume", name="memory", driver_options={"type": "tmpfs", "device": "tmpfs"})
-        check = {"test": ["CMD", "true"], "interval": "30s"}
+        # Nothing is checked, and nothing is started again, while the host is looked at.
+        check = {"test": ["CMD", "true"], "interval": "1h"}
+        late = {"restart_delay": "1h", "restart_max_delay": "1h"}
         made = {
             "web": site.web(
                 "web",
@@ -108,9 +121,10 @@ class Host:
             "paused": site.web("paused", networks=[{"name": "net"}], paused=True),
         }
         site.web("job", command=["sh", "-c", "echo done"], detach=False)
-        site.web("failing", command=["sh", "-c", "sleep 0.3; exit 1"], restart_policy="always", restart_delay="60s")
+        site.web("failing", command=["sh", "-c", "sleep 2; exit 1"], restart_policy="always", **late)
         site.container("joined", image=self.image, command=["sleep", "1000"], stop_signal="KILL", network_mode="container:web")
         assert site.page("http://127.0.0.1:8080/") == "hello from web"
+        until(lambda: site.facts("failing")["State"]["Restarting"])
         return made
 
     def small(self) -> None:
@@ -130,7 +144,7 @@ class Host:
 
     def assert_clean(self) -> None:
         """As before it was used; what a daemon removes in the background may take a moment."""
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + 30
         while True:
             (picture_now, records), (picture_before, records_before) = self.look(), self.before
             found = differences(picture_before, picture_now)
@@ -148,7 +162,9 @@ def host(networked_site: Networked, modules: Modules, busybox: str) -> Host:
         # The fixture has fetched an image already.
         defaults = networked_site.defaults
         modules.run("containerd_image", **{**defaults, "name": busybox, "state": "absent"})
-        networked_site.daemon.ctr("namespaces", "remove", networked_site.namespace, check=False)
+        remove = ("namespaces", "remove", networked_site.namespace)
+        # Not before all that was in it has been collected.
+        until(lambda: not t.cast(t.Any, networked_site.daemon).ctr(*remove, check=False).returncode)
     else:
         modules.run("containerd_image", **{**networked_site.defaults, "name": busybox, "state": "absent"})
     for root in (networked_site.data, networked_site.state):
@@ -159,7 +175,7 @@ def host(networked_site: Networked, modules: Modules, busybox: str) -> Host:
 def test_a_host_as_it_was(host: Host) -> None:
     """Without a confirmation nothing goes; check mode tells what would; the second run changes nothing."""
     host.fill()
-    filled = host.look()
+    filled = host.at_rest()
     assert differences(host.before[0], filled[0]), "nothing was made"
     named = {"reset_namespaces": host.namespaces}
     refused = host.play(failing=True, **named).last
@@ -219,7 +235,7 @@ def test_nothing_of_others_goes(host: Host, tmp_path: pathlib.Path) -> None:
     host.small()
     volume = site.data / "volumes" / site.namespace / "plain" / "_data"
     (volume / "disk").mkdir()
-    before = host.look()
+    before = host.at_rest()
     for point in (volume / "disk", site.data / "content" / "disk", site.state / "volumes" / "disk"):
         made = [one for one in (point, point.parent) if not one.exists()]
         point.mkdir(parents=True, exist_ok=True)
@@ -328,7 +344,7 @@ def test_only_what_is_named_goes(host: Host) -> None:
     theirs = f"{site.namespace}-b"
     host.outside("containerd_image", namespace=theirs, name=host.image)
     ctr("run", "--detach", "--null-io", host.image, "theirs", "sleep", "1000", namespace=theirs)
-    before = host.look()
+    before = host.at_rest()
     refused = host.module("containerd_reset", failing=True)["msg"]
     assert f"containers in {site.namespace} of the containerd" in refused
     refused = host.reset(failing=True, daemon_goes=True)["msg"]

@@ -297,7 +297,8 @@ def test_the_first_playbook_of_the_readme(machines: Machines, registry: Registry
         assert first.last.actions[-2:] == ["create container web", "start container web"]
         (machine.root / "srv" / "www" / "index.html").write_text("hello from the readme")
         fetch = "import urllib.request; print(urllib.request.urlopen('http://127.0.0.1/').read().decode())"
-        assert machine.run("python3", "-c", fetch).stdout == "hello from the readme\n"
+        # It listens a moment after its start.
+        assert until(lambda: machine.run("python3", "-c", fetch, check=False).stdout) == "hello from the readme\n"
         assert _changed(site.play()) == set()
         site.machine.play([ansible.task("containerd_container", name="web", state="absent", engine="embedded", force_kill=True)])
 

@@ -38,6 +38,8 @@ from ansible_collections.fleet.containerd.tests.support.site import CGROUPS, Dae
 
 #: It ends by SIGTERM at once.
 WAITS = ["sh", "-c", "trap 'exit 0' TERM; echo up; while true; do sleep 0.05; done"]
+#: For what ends, or is ended, soon: on a busy machine that could be before a task has looked at its start.
+UNWATCHED: t.Dict[str, t.Any] = {"ready": {"for": 0}}
 Looks = t.Callable[[TaskState], t.Any]
 
 
@@ -100,14 +102,13 @@ def kill(found: TaskState) -> None:
 
 def test_policies(site: Site, busybox: str) -> None:
     """Each container as its policy says, and an explicit stop wins, also over a start that is pending."""
-    # Longer than a start is proved on a busy machine.
     fails = "echo run; sleep 1; exit 3"
     once, twice, _ended, always, slow = site.play(
-        container("once", busybox, fails),
-        container("twice", busybox, fails, restart_policy="on-failure", restart_retries=2),
+        container("once", busybox, fails, **UNWATCHED),
+        container("twice", busybox, fails, restart_policy="on-failure", restart_retries=2, **UNWATCHED),
         container("ended", busybox, "sleep 0.3", restart_policy="on-failure"),
-        container("always", busybox, "echo run; sleep 0.4", restart_policy="always"),
-        container("slow", busybox, fails, restart_policy="always", restart_delay="60s"),
+        container("always", busybox, "echo run; sleep 0.4", restart_policy="always", **UNWATCHED),
+        container("slow", busybox, fails, restart_policy="always", restart_delay="60s", **UNWATCHED),
     ).results
     assert twice.value("container")["HostConfig"]["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 2}
     waits = until(site, "slow", lambda one: one.status == RESTARTING)
@@ -136,15 +137,15 @@ def test_policies(site: Site, busybox: str) -> None:
 
 
 def test_the_delay_doubles_up_to_its_limit(site: Site, busybox: str) -> None:
-    """By our own supervisors; the times are those of docker, ten times as fast."""
-    options = {"restart_policy": "always", "restart_delay": "200ms", "restart_max_delay": "800ms"}
+    """By our own supervisors. The times are so long that what a busy machine needs for a start hides neither the doubling nor the limit."""
+    options = {"restart_policy": "always", "restart_delay": "500ms", "restart_max_delay": "2s", **UNWATCHED}
     made = site.play(container("web", busybox, "echo run; sleep 0.25; exit 1", **options)).last
     until(site, "web", lambda one: one.restarts >= 5 and len(lines(made)) >= 6)
     times = [seconds_of(one["time"]) for one in lines(made)][:6]
     gaps = [after - before - 0.25 for before, after in zip(times, times[1:])]
-    # A start takes a part of a second, more on a busy machine.
-    for gap, wanted in zip(gaps, (0.2, 0.4, 0.8, 0.8, 0.8)):
-        assert wanted - 0.05 <= gap <= wanted + 2.5, gaps
+    # A start takes a part of a second, seconds on a busy machine. A line may get its time as late as at the end of the run.
+    for gap, wanted in zip(gaps, (0.5, 1.0, 2.0, 2.0, 2.0)):
+        assert wanted - 0.25 <= gap <= wanted + 5.5, gaps
     assert gaps[2] > gaps[0]
 
 
@@ -160,13 +161,16 @@ def test_a_terminal_and_a_standard_input_come_back(site: Site, busybox: str, opt
 
 def test_a_policy_changes_while_the_container_runs(site: Site, busybox: str) -> None:
     options: t.Dict[str, t.Any] = {"restart_delay": "100ms", "stop_timeout": 1}
-    site.play(container("web", busybox, **options))
+    made = site.play(container("web", busybox, **options)).last
+    # Nothing else may change files meanwhile: not what it prints at its start, and not the program that has started it.
+    waiting.until(lambda: len(lines(made)) == 1)
     (changed,) = site.converge(container("web", busybox, restart_policy="always", **options))
     assert changed.actions == ["update restart_policy of container web"]
-    before = state(site, "web")
+    before, shims = state(site, "web"), len(site.shims())
     assert before.status == RUNNING
     kill(before)
-    after = until(site, "web", lambda one: one.status == RUNNING and one.pid != before.pid)
+    after = until(site, "web", lambda one: one.status == RUNNING and one.pid != before.pid and len(lines(made)) == 2)
+    waiting.until(lambda: len(site.shims()) == shims)
     (changed,) = site.converge(container("web", busybox, restart_policy="no", **options))
     assert state(site, "web").pid == after.pid
     kill(after)
@@ -202,7 +206,7 @@ def test_an_end_wins_over_a_start_that_waits_for_it(site: Site, busybox: str, ho
 
 def test_limits_change_while_it_waits_for_its_next_start(site: Site, busybox: str) -> None:
     """The shim starts it from the bundle, the others from the record."""
-    site.play(container("web", busybox, restart_policy="always", restart_delay="1500ms", memory="64m", stop_signal="KILL"))
+    site.play(container("web", busybox, restart_policy="always", restart_delay="4s", memory="64m", stop_signal="KILL"))
     before = state(site, "web")
     kill(before)
     until(site, "web", lambda one: one.status == RESTARTING)
@@ -263,18 +267,20 @@ def test_health(site: Site, busybox: str) -> None:
     """Starting, healthy, unhealthy and healthy again, as docker tells it; and what a check sees of the container."""
     options: t.Dict[str, t.Any] = {"user": "user", "env": {"A": "b c"}, "working_dir": "/var", "stop_timeout": 1}
     sees = {"test": ["CMD", "sh", "-c", "id -u; pwd; echo $A; cat /proc/self/oom_score_adj"], "interval": "150ms"}
+    # So many that it is still starting when the task tells of it.
+    looks = {**LOOKS, "retries": 8}
     (made, _sees) = site.play(
-        container("web", busybox, healthcheck=LOOKS, stop_timeout=1), container("sees", busybox, healthcheck=sees, **options)
+        container("web", busybox, healthcheck=looks, stop_timeout=1), container("sees", busybox, healthcheck=sees, **options)
     ).results
     assert made.value("container")["State"]["Health"]["Status"] == "starting"
     assert made.value("container")["Config"]["Healthcheck"] == {
         "Test": ["CMD-SHELL", LOOKS["test"]],
         "Interval": 150 * 10**6,
         "Timeout": 20 * 10**9,
-        "Retries": 2,
+        "Retries": 8,
     }
     bad = healthy(site, "web", "unhealthy")
-    assert bad["FailingStreak"] >= 2
+    assert bad["FailingStreak"] >= 8
     assert {(one["ExitCode"], one["Output"]) for one in bad["Log"]} == {(1, "seen\n")}
     web = state(site, "web")
     # What a runc leaves that is killed while it says which process it has started.
@@ -344,8 +350,9 @@ def left_over(site: Site) -> t.List[str]:
 @pytest.mark.parametrize("how", ["kill", "restart", "stop"])
 def test_what_follows_when_it_turns_unhealthy(site: Site, busybox: str, how: str) -> None:
     policy = "always" if how == "kill" else "no"
-    check = {**LOOKS, "on_failure": how}
-    made = site.play(container("web", busybox, healthcheck=check, restart_policy=policy, stop_timeout=1)).last
+    # It ends at once when it is asked to, but what is at once on a busy machine?
+    options: t.Dict[str, t.Any] = {"healthcheck": {**LOOKS, "on_failure": how}, "stop_timeout": 20, **UNWATCHED}
+    made = site.play(container("web", busybox, restart_policy=policy, **options)).last
     first = made.value("container")["State"]["Pid"]
     if how == "stop":
         found = until(site, "web", lambda one: one.status == STOPPED)
@@ -353,12 +360,19 @@ def test_what_follows_when_it_turns_unhealthy(site: Site, busybox: str, how: str
         time.sleep(0.5)
         assert state(site, "web").status == STOPPED
         # It was asked for: only a task starts it again.
-        again = site.play(container("web", busybox, healthcheck=check, stop_timeout=1)).last
+        again = site.play(container("web", busybox, **options)).last
         assert again.actions == ["start container web"]
         return
-    found = until(site, "web", lambda one: one.status == RUNNING and one.pid != first)
+
+    def written(one: TaskState) -> bool:
+        """It may be ended again before that."""
+        with contextlib.suppress(OSError):
+            write(one, "/tmp/ok")
+            return True
+        return False
+
+    found = until(site, "web", lambda one: one.status == RUNNING and one.pid != first and written(one))
     assert found.restarts >= 1
-    write(found, "/tmp/ok")
     healthy(site, "web", "healthy")
     assert len(lines(made)) >= 2
 
@@ -424,11 +438,10 @@ def power_off(site: Site) -> None:
         for pid in processes_with(site.daemon.base):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-    for group in CGROUPS.glob(f"*/{site.namespace}/*/cgroup.procs"):
-        for line in group.read_text().split():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(line), signal.SIGKILL)
+    killed_in_groups(site)
     time.sleep(0.5)
+    # What was just being started, or forked, comes into its group after that.
+    waiting.until(lambda: not killed_in_groups(site))
     unmount_below(site.data)
     places = [site.state, site.daemon.state] if isinstance(site, DaemonSite) else [site.state]
     for place in places:
@@ -443,6 +456,15 @@ def power_off(site: Site) -> None:
         path.write_text(path.read_text().replace(boot_id(), "0123-another-boot"))
     if isinstance(site, DaemonSite):
         site.daemon.start()
+
+
+def killed_in_groups(site: Site) -> t.List[int]:
+    """The processes in the control groups of its containers, which are killed."""
+    found = [int(line) for group in CGROUPS.glob(f"*/{site.namespace}/*/cgroup.procs") for line in group.read_text().split()]
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    return found
 
 
 def ipc_of(site: Site, name: str) -> str:
@@ -482,7 +504,7 @@ def test_a_reboot(site: Site, busybox: str) -> None:
         task("containerd_volume", name="memory", driver_options=memory, state_root=str(site.state)),
         container("mounted", busybox, "mkdir /m/x; sleep 1000", restart_policy="always", volumes=["memory:/m"], stop_timeout=0),
         container("goes", busybox, auto_remove=True, stop_timeout=0),
-        container("pending", busybox, "sleep 0.3; exit 1", restart_policy="on-failure", restart_delay="60s"),
+        container("pending", busybox, "sleep 0.3; exit 1", restart_policy="on-failure", restart_delay="60s", **UNWATCHED),
         container("by-monitor", state="stopped"),
         container("stopped", state="stopped"),
         container("replaced", busybox, restart_policy="on-failure"),
@@ -504,7 +526,7 @@ def test_a_reboot(site: Site, busybox: str) -> None:
     with site.engine() as engine:
         assert find_container(engine, "swapped").id == new
     healthy(site, "checked", "healthy")
-    assert len(lines(always)) == 2
+    waiting.until(lambda: len(lines(always)) == 2)
     until(site, "pending", lambda one: one.started_at > went)
     assert [state(site, name).status for name in ("stopped", "by-monitor", "ended", "plain")] == [STOPPED] * 4
     assert ipc_of(site, "user") == ipc_of(site, "delayed")
@@ -551,8 +573,9 @@ def holds(site: Site) -> t.Dict[str, t.Any]:
     """How much of what could leak there is after a stop, and of our own process."""
     site.wait_for_ends()
     mounts = pathlib.Path("/proc/self/mountinfo").read_text().count(str(site.data.parent))
-    # What a check has found is there when one has been done before the stop.
-    files = {str(path) for root in (site.data, site.state) for path in root.glob("**/*") if path.name != "health.json"}
+    # What a check has found, and its process, is there when one has been done, or begun, before the stop.
+    health = ("health.json", "health.json.pid")
+    files = {str(path) for root in (site.data, site.state) for path in root.glob("**/*") if not path.name.endswith(health)}
     mine = len(os.listdir("/proc/self/fd"))
     return {
         "processes": list(site.shims().values()),
@@ -590,8 +613,8 @@ def test_many_restarts_leave_nothing_in_the_shim(embedded_site: EmbeddedSite, bu
     with site.engine() as engine:
         (found,) = engine.containers.list()
         steps.start(engine, found)
-    until(site, "web", lambda one: one.restarts >= 5)
-    (shim,) = (pid for pid, argv in site.shims().items() if "shim" in argv)
+    # Not by its arguments: a child has the same ones until it is a runtime.
+    shim = supervisor_of(site, until(site, "web", lambda one: one.restarts >= 5))
 
     def now() -> t.Tuple[int, int, int]:
         """At the moment between two runs, when there is least. Memory: also what it shares with a child until that is a program."""
@@ -632,6 +655,8 @@ def test_a_supervisor_that_is_killed_comes_back_with_the_next_task(site: Site, b
     site.play(asked)
     before = state(site, "web")
     os.kill(supervisor_of(site, before), signal.SIGKILL)
+    # With it goes the check that it may have begun, which writes files.
+    site.wait_for_ends()
     time.sleep(0.3)
     alone = state(site, "web")
     assert (alone.status, alone.pid) == (RUNNING, before.pid)

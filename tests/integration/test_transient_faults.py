@@ -176,13 +176,16 @@ def half_a_manifest(at: Handler) -> None:
 def late(ground: Ground) -> None:
     """The registry is not up yet: its port is closed for a while."""
     honest(ground)
+    # Its thread still waits at it: closed alone, it would listen for a moment more.
+    ground.registry.socket.shutdown(socket.SHUT_RDWR)
     ground.registry.socket.close()
+    # At once, so that nobody else is given the port: until it listens, it is closed.
+    again = socket.socket()
+    again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    again.bind(ground.registry.server_address)
 
     def come_back() -> None:
         time.sleep(0.3)
-        again = socket.socket()
-        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        again.bind(ground.registry.server_address)
         again.listen()
         while True:
             try:

@@ -168,7 +168,7 @@ def test_what_processes_see(host: Host) -> None:
     )
     said = host.job(
         "reader",
-        f"until test -e /data/line; do sleep 0.05; done; {look}; cat /data/line /out/writer",
+        f"until test -s /data/line; do sleep 0.05; done; {look}; cat /data/line /out/writer",
         volumes=["data:/data", "out:/out"],
     )
     first = ["/data 1000 2000 750", "/data/seed 1000 1000 640", "from the image"]
@@ -180,6 +180,7 @@ def test_what_processes_see(host: Host) -> None:
         "writer", command=["sh", "-c", "cat /data/line > /out/anew; sleep 1000"], volumes=["data:/data", "out:/out"]
     )
     assert anew["recreated_because"] == ["command"]
+    until((host.data("out") / "anew").read_text)
     host.container("writer", state="absent")
     assert host.job("last", "cat /data/line; cat /out/anew", volumes=["data:/data:ro", "out:/out"]) == ["from the writer"] * 2
     for name in ("data", "out"):
@@ -217,6 +218,7 @@ def test_a_tool_of_others_has_it_mounted(host: Host) -> None:
     try:
         assert other.stdout
         assert other.stdout.readline() == b"ready\n"
+        until(lambda: pathlib.Path(f"/proc/{other.pid}/comm").read_text() == "sleep\n")
         said = host.volume("data", state="absent", failing=True)["msg"]
         assert said == f"name: the volume data is mounted by what runs: sleep (process {other.pid}): stop it first"
     finally:
@@ -235,7 +237,7 @@ def test_file_systems_that_are_mounted(host: Host, tmp_path: pathlib.Path) -> No
     point = pathlib.Path(os.readlink(host.data("memory")))
     given: Result = {"volumes": ["memory:/m", "pages:/p"]}
     host.container("one", command=["sh", "-c", "echo shared > /m/x; sleep 1000"], **given)
-    look = "until test -e /m/x; do sleep 0.05; done; cat /m/x; stat -f -c %T /m; df -k /m | awk 'END {print $2}'; echo hello > /p/page"
+    look = "until test -s /m/x; do sleep 0.05; done; cat /m/x; stat -f -c %T /m; df -k /m | awk 'END {print $2}'; echo hello > /p/page"
     assert host.job("two", look, **given) == ["shared", "tmpfs", "1024"]
     assert (tmp_path / "pages" / "page").read_text() == "hello\n"
     assert mount_points(str(point)) == [str(point)]

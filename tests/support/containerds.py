@@ -22,7 +22,9 @@ import tempfile
 import time
 import typing as t
 
+from .cri import answers
 from .leftovers import processes_with, unmount_below
+from .waiting import until
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 #: Version by Debian release.
@@ -125,6 +127,8 @@ disabled_plugins = [{cri}{", ".join(json.dumps(name) for name in snapshotters)}]
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"containerd {self.version} does not start: {self.log.read_text()[-3000:]}")
             time.sleep(0.05)
+        if self.cri:
+            until(lambda: answers(self.address))
         return self
 
     def _listens(self) -> bool:

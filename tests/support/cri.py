@@ -9,6 +9,7 @@ import contextlib
 import pathlib
 import typing as t
 
+from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
 from ansible_collections.fleet.containerd.plugins.module_utils.rpc import protobuf
 from ansible_collections.fleet.containerd.plugins.module_utils.rpc.channel import Channel, Method, Stream
 
@@ -41,6 +42,14 @@ _PULL = Method("/runtime.v1.ImageService/PullImage", "runtime.v1.PullImageReques
 def pull(address: str, image: str) -> str:
     """Pull without any credentials, as the kubelet does without pull secrets; the image's id. EngineError where that fails."""
     return str(_call(address, _PULL, {"image": {"image": image}})["image_ref"])
+
+
+def answers(address: str) -> bool:
+    """It does a moment after the daemon."""
+    with contextlib.suppress(EngineError):
+        pinned(address)
+        return True
+    return False
 
 
 def pinned(address: str) -> t.Dict[str, bool]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import http.server
 import itertools
@@ -14,10 +15,13 @@ import pathlib
 import socket
 import ssl
 import struct
+import termios
 import threading
 import time
 import typing as t
 import urllib.parse
+
+from .waiting import until
 
 Answer = t.Callable[["Handler"], t.Optional[bool]]
 
@@ -53,12 +57,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         self.server.seen.append((self.command, self.path, dict(self.headers)))
-        for number, (wanted, fault) in enumerate(self.server.faults):
-            if wanted in self.path:
-                del self.server.faults[number]
-                if fault(self) is not False:
-                    return
-                break
+        fault = self.server.take_fault(self.path)
+        if fault and fault(self) is not False:
+            return
         guard = self.server.guard
         if guard and not guard(self):
             return
@@ -161,6 +162,16 @@ class FakeRegistry(http.server.ThreadingHTTPServer):
         self.ranges = True
         self.uploads: t.Dict[str, bytearray] = {}
         self.numbers = itertools.count(1)
+        self._lock = threading.Lock()
+
+    def take_fault(self, path: str) -> t.Optional[Answer]:
+        """The first one for a path. Requests come at the same time, and each fault is used once."""
+        with self._lock:
+            for number, (wanted, fault) in enumerate(self.faults):
+                if wanted in path:
+                    del self.faults[number]
+                    return fault
+        return None
 
     def handle_error(self, request: t.Any, client_address: t.Any) -> None:
         """A client that goes away is no news."""
@@ -229,7 +240,8 @@ def reset_after(count: int, data: bytes) -> Answer:
         at.send_header("Content-Length", str(len(data)))
         at.end_headers()
         at.wfile.write(data[:count])
-        time.sleep(0.05)
+        # What has not been taken yet would be lost.
+        until(lambda: fcntl.ioctl(at.connection, termios.TIOCOUTQ, bytes(4)) == bytes(4))
         at.reset()
 
     return answer

@@ -437,7 +437,8 @@ class Playing:
             self.results = self.so_far()
 
     def so_far(self) -> t.List[t.Dict[str, t.Any]]:
-        return [json.loads(line) for line in self._results.read_text().splitlines()]
+        # The last line may not be there as a whole yet.
+        return [json.loads(line) for line in self._results.read_text().rpartition("\n")[0].splitlines()]
 
     def of(self, task: str) -> t.List[t.Dict[str, t.Any]]:
         """The results of a task, in the order in which hosts ended."""

@@ -36,7 +36,8 @@ def processes_with(path: t.Union[str, pathlib.Path]) -> t.Dict[int, t.List[str]]
     found = {}
     for entry in pathlib.Path("/proc").iterdir():
         try:
-            arguments = entry.joinpath("cmdline").read_text().split("\0") if entry.name.isdigit() else []
+            # Those of other tests may be no UTF-8.
+            arguments = entry.joinpath("cmdline").read_text(errors="replace").split("\0") if entry.name.isdigit() else []
         except OSError:
             continue
         if int(entry.name if arguments else 0) != os.getpid() and any(f"{one}/".startswith(f"{path}/") for one in arguments):

@@ -139,7 +139,7 @@ def journal() -> t.Iterator[t.Tuple[str, Receiver]]:
 
 @contextlib.contextmanager
 def server_at(
-    scheme: str, place: pathlib.Path, tls: t.Tuple[str, str] = ("", ""), port: int = 0
+    scheme: str, place: pathlib.Path, tls: t.Tuple[str, str] = ("", ""), port: int = 0, host: str = "127.0.0.1"
 ) -> t.Iterator[t.Tuple[str, Receiver]]:
     """A syslog server: its address as in log_options, and what comes there. place: a directory for a socket. tls: certificate and key."""
     datagrams = scheme in ("udp", "unixgram")
@@ -150,8 +150,8 @@ def server_at(
     else:
         server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if datagrams else socket.SOCK_STREAM)
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.bind(("127.0.0.1", port))
-        address = f"{scheme}://127.0.0.1:{server.getsockname()[1]}"
+        server.bind((host, port))
+        address = f"{scheme}://{host}:{server.getsockname()[1]}"
     context = None
     if tls[0]:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

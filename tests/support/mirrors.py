@@ -25,7 +25,8 @@ def directories() -> t.Iterator[pathlib.Path]:
             yield base
         finally:
             for pid in processes_with(base):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 def places(base: pathlib.Path) -> t.Dict[str, t.Any]:

@@ -100,14 +100,13 @@ class Networked:
             # starts: nsenter, curl, nft, ip
             return subprocess.run([*enter, *command], check=False, capture_output=True, text=True).stdout.strip()
 
-    def page(self, url: str, outside: bool = False, patience: float = 5.0) -> str:
+    def page(self, url: str, outside: bool = False, patience: float = 20.0) -> str:
         """A page, as soon as it can be fetched; empty when it cannot."""
-        deadline = time.monotonic() + patience
-        while True:
-            found = self.run("curl", "-sg", "-m", "1", url, outside=outside)
-            if found or time.monotonic() > deadline:
-                return found
-            time.sleep(0.05)
+        return _patiently(lambda: self.run("curl", "-sg", "-m", "1", url, outside=outside), patience)
+
+    def page_inside(self, pid: int, url: str, patience: float = 20.0) -> str:
+        """The same from a container, which has busybox."""
+        return _patiently(lambda: self.inside(pid, "timeout", "2", "busybox", "wget", "-qO-", url), patience)
 
     def inside(self, pid: int, *command: str) -> str:
         """What an applet of busybox prints in a container."""
@@ -125,13 +124,21 @@ class Networked:
         def is_theirs(process: pathlib.Path, pinned: bool) -> bool:
             if pinned:
                 return (process / "ns/net").stat().st_ino in pins
-            return any(one in (process / "cmdline").read_text() for one in places)
+            return any(one in (process / "cmdline").read_text(errors="replace") for one in places)
 
-        for pinned in (False, True):
+        def kill(pinned: bool) -> bool:
+            """Whether there was any."""
+            found = False
             for process in pathlib.Path("/proc").glob("[0-9]*"):
                 with contextlib.suppress(OSError):
                     if process.name != str(os.getpid()) and is_theirs(process, pinned):
+                        found = True
                         os.kill(int(process.name), signal.SIGKILL)
+            return found
+
+        for pinned in (False, True):
+            # One that is still dying is in its network and its group.
+            until(lambda pinned=pinned: not kill(pinned))  # type: ignore[misc]  # mypy infers no type of a default
 
     def start(self) -> None:
         """Start the daemon, if there is one."""
@@ -166,10 +173,17 @@ class Networked:
         """Elements of rules: a line each."""
         return sorted(line.strip() for line in self.run("nft", "list", "ruleset").splitlines() if "comment" in line)
 
-    def left(self, patience: float = 3.0) -> t.List[t.Any]:
+    def left(self, patience: float = 20.0) -> t.List[t.Any]:
         """What containers leave: pins, addresses, results, links, rules of ports, members; locks, once a hook that runs has ended."""
         deadline = time.monotonic() + patience
         while any(found := self._left()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return found
+
+    def settled(self, patience: float = 20.0) -> t.List[t.Any]:
+        """The same where containers run: as soon as no lock is held, as the hook of one that has just ended does for a moment."""
+        deadline = time.monotonic() + patience
+        while "/.locks/" in str(found := self._left()) and time.monotonic() < deadline:
             time.sleep(0.05)
         return found
 
@@ -184,6 +198,16 @@ class Networked:
         ]
         links = [line.split()[1] for line in self.run("ip", "-o", "link").splitlines() if "veth" in line.split()[1]]
         return [files, links, [line for line in self.ruleset() if self.namespace in line]]
+
+
+def _patiently(look: t.Callable[[], str], patience: float) -> str:
+    """What is found, as soon as anything is; empty when nothing is in time."""
+    deadline = time.monotonic() + patience
+    while True:
+        found = look()
+        if found or time.monotonic() > deadline:
+            return found
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager

@@ -82,6 +82,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+@contextlib.contextmanager
+def own_port() -> t.Iterator[int]:
+    """A port on loopback that the system gives to nobody else meanwhile. Connections are refused until something listens there, which a
+    server can that sets SO_REUSEADDR, as docker-registry does.
+    """
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield int(holder.getsockname()[1])
+
+
 def make_ca(directory: pathlib.Path, names: str = "IP:127.0.0.1,DNS:localhost") -> t.Tuple[str, str, str]:
     """A private certificate authority, and a certificate of it for some names: (ca, certificate, key) files."""
     ca, key, request, certificate = (str(directory / name) for name in ("ca.pem", "key.pem", "request.pem", "cert.pem"))
@@ -104,8 +115,9 @@ def running_registry(
     """Start docker-registry on a free loopback port; stop and remove it at the end (a storage of one's own stays)."""
     base = pathlib.Path(tempfile.mkdtemp(prefix="fleet-registry-"))
     process: t.Optional[subprocess.Popen[bytes]] = None
+    held = contextlib.ExitStack()
     try:
-        address = f"127.0.0.1:{free_port()}"
+        address = f"127.0.0.1:{held.enter_context(own_port())}"
         where = pathlib.Path(storage) if storage else base / "storage"
         where.mkdir(exist_ok=True)
         http: t.Dict[str, t.Any] = {"addr": address, "secret": "only for tests"}
@@ -134,6 +146,7 @@ def running_registry(
         if process:
             process.terminate()
             process.wait(10)
+        held.close()
         shutil.rmtree(base)
 
 

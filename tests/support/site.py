@@ -181,9 +181,13 @@ class Site:
         found += [f"snapshot {info.name}" for info in snapshots if info.kind != "committed" and info.name not in kept]
         directories = self.data.glob(f"containers/*/{self.namespace}/*")
         found += [f"directory {path}" for path in directories if path.name not in ids]
-        found += [f"{len(self.shims())} shims for {len(ids)} containers"] * (len(self.shims()) > len(ids))
         found += [f"mount {point}" for point in mounts_below(self.data) if not ids & set(point.split("/"))]
-        return found + [f"cgroup {path}" for path in self.cgroups() if path.name not in ids]
+        found += [f"cgroup {path}" for path in self.cgroups() if path.name not in ids]
+        # A shim ends a moment after its container has been removed.
+        with contextlib.suppress(AssertionError):
+            until(lambda: len(self.shims()) <= len(ids), 10.0)
+        shims = len(self.shims())
+        return found + [f"{shims} shims for {len(ids)} containers"] * (shims > len(ids))
 
     def remove_containers(self) -> None:
         """As state=absent does, without the second that a playbook takes."""
@@ -205,7 +209,7 @@ class Site:
         self.remove_containers()
         # A program that has just started one of them again (boot.py) ends by itself.
         with contextlib.suppress(AssertionError):
-            until(lambda: not self.leftovers(), 3.0)
+            until(lambda: not self.leftovers(), 10.0)
         left = self.leftovers()
         assert not left, left
 

@@ -5,16 +5,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import typing as t
 
 
-def until(check: t.Callable[[], t.Any], seconds: float = 10.0) -> t.Any:
-    """Wait until something is true; it is given back."""
+def until(check: t.Callable[[], t.Any], seconds: float = 30.0) -> t.Any:
+    """Wait until something is true; it is given back. Files that are looked at may go meanwhile, or not be there yet."""
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = check()
-        if found:
-            return found
+    while True:
+        # The last look begins when the time is over, however long this process had to wait for a processor.
+        over = time.monotonic() >= deadline
+        with contextlib.suppress(FileNotFoundError):
+            found = check()
+            if found:
+                return found
+        if over:
+            raise AssertionError("it did not come true in time")
         time.sleep(0.05)
-    raise AssertionError("it did not come true in time")

@@ -24,7 +24,9 @@ from ..runtime.processes import Process
 from ..runtime.runc import failure
 
 _PROCESS = "types.containerd.io/opencontainers/runtime-spec/1/Process"
-_KILL, _CREATED, _RUNNING = 9, 1, 2
+_KILL = 9
+#: What the daemon says of a process; unknown also when its shim is slow to answer.
+_UNKNOWN, _CREATED, _RUNNING = 0, 1, 2
 #: In the directory of a process: the container that it is in.
 _CONTAINER = "container"
 #: How the name of the directory begins: somebody waits for the process, or it goes on by itself.
@@ -215,7 +217,7 @@ def _end(rpc: Channel, names: t.Mapping[str, t.Any]) -> None:
     with contextlib.suppress(EngineError):
         for _try in range(_TRIES):
             process = rpc.call("tasks.v1.Tasks/Get", names)["process"]
-            if process["pid"] or process["status"] != _CREATED:
+            if process["pid"] or process["status"] not in (_UNKNOWN, _CREATED):
                 break
             time.sleep(_PAUSE)
         if process["pid"]:

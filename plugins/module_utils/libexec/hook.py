@@ -17,6 +17,8 @@ from ..network.connected import Connected, held
 
 #: A little less than a runtime gives it.
 _LOCK_SECONDS = 100.0
+#: How long whoever has just ended may take to give back what another one wants.
+_GONE_SECONDS = 10.0
 
 
 def main(arguments: list[str]) -> None:
@@ -57,11 +59,10 @@ def _up(connected: Connected, state: bytes) -> list[str]:
     try:
         return connection.up(namespace)
     except (AlreadyExists, ResourceExhausted):
-        # Somebody who is gone may have it.
+        # Somebody who is gone may have it, be about to give it back, or have done so meanwhile.
         from ..network.strangers import sweep
 
-        if not sweep(connected.places):
-            raise
+        sweep(connected.places, wait=_GONE_SECONDS)
         return connection.up(namespace)
 
 

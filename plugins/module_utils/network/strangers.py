@@ -25,14 +25,14 @@ from .rules import Rules
 _Inode = t.Tuple[int, int]
 
 
-def sweep(places: Places, rules: t.Optional[Rules] = None) -> t.List[str]:
+def sweep(places: Places, rules: t.Optional[Rules] = None, wait: float = 0) -> t.List[str]:
     """Detach whose namespace no process is in any more, and give back addresses and ports. The ids of the containers.
 
-    One that another process works on just now is left to that one.
+    One that another process works on for longer than that (seconds) is left to that one.
     """
     found: t.List[str] = []
     for container_id in left(places):
-        with contextlib.suppress(Unavailable), alone(container_id, places, 0):
+        with contextlib.suppress(Unavailable), alone(container_id, places, wait):
             # It may have been started since.
             if not in_use(_pin(container_id, places)):
                 endpoints = tuple(_attachments(places).get(container_id, ()))

@@ -33,6 +33,7 @@ ENGINES = ("memory", "embedded-overlayfs", "embedded-native", "containerd-1.6", 
 WAIT = 0.3
 #: A daemon's commit may take most of a second where the disk is slow.
 DAEMON_WAIT = 2.0
+PATIENCE = 60.0
 LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 Opener = t.Callable[[str], "Engine"]
@@ -41,13 +42,19 @@ Opener = t.Callable[[str], "Engine"]
 class Harness:
     """Engines over one store. open() gives another one, as another process of ours would see it."""
 
-    def __init__(self, opener: Opener, directory: pathlib.Path) -> None:
+    def __init__(self, opener: Opener, directory: pathlib.Path, monkeypatch: pytest.MonkeyPatch, world: World) -> None:
         self._opener, self._directory, self._opened = opener, directory, contextlib.ExitStack()
+        self._monkeypatch, self._world = monkeypatch, world
 
     def open(self, namespace: str = "default") -> Engine:
         engine = self._opener(namespace)
         self._opened.callback(engine.close)
         return engine
+
+    def be_patient(self) -> None:
+        """Who waits for a lock gets it, however busy its holder is."""
+        self._monkeypatch.setattr(lock, "DEFAULT_WAIT", PATIENCE)
+        self._world.wait = PATIENCE
 
     def close(self) -> None:
         self._opened.close()
@@ -112,7 +119,7 @@ def harness(request: pytest.FixtureRequest, tmp_path: pathlib.Path, monkeypatch:
             return MemoryEngine(namespace, world)
         return EmbeddedEngine(namespace, data, state, variant)
 
-    found = Harness(opener, tmp_path)
+    found = Harness(opener, tmp_path, monkeypatch, world)
     try:
         yield found
     finally:

@@ -238,6 +238,7 @@ def test_who_waits_for_the_same_blob_gets_it_from_the_other(harness: Harness, en
     """No second transfer."""
     what = descriptor(b"shared")
     outcome = []
+    harness.be_patient()
 
     def second() -> None:
         try:

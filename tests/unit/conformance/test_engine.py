@@ -232,6 +232,7 @@ def test_a_lock_is_held_by_one(harness: Harness, engine: Engine) -> None:
 
 def test_who_waits_for_a_lock_gets_it(harness: Harness, engine: Engine) -> None:
     order = []
+    harness.be_patient()
 
     def second() -> None:
         with harness.open().lock("name"):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pathlib
 import signal
@@ -125,9 +126,16 @@ def test_what_is_in_the_background_stays(box: Box) -> None:
 
 def test_what_takes_too_long_ends_with_its_children(box: Box) -> None:
     made, engine = box.run("sleep", "1000"), box.engine
-    found = run(engine, made, "sh", "-c", "trap '' TERM; echo begun; sleep 1002; echo late", seconds=0.5)
-    assert found == (None, b"begun\n", b"")
-    assert [one for one in processes(engine, made) if one.startswith("sleep")] == ["sleep 1000"]
+    said: t.List[t.Tuple[str, bytes]] = []
+    process = process_in(made, ["sh", "-c", "trap '' TERM; echo begun; sleep 1002; echo late"])
+    with engine.tasks.exec(made, process) as execution:
+        talk = Talk(execution, lambda name, data: said.append((name, data)))
+        while not said:
+            assert talk.run(0.1) is None
+        assert talk.run(0.5) is None
+    assert said == [("stdout", b"begun\n")]
+    # Who has been killed may be seen for a moment.
+    until(lambda: [one for one in processes(engine, made) if one.startswith("sleep")] == ["sleep 1000"])
 
 
 def test_signals(box: Box) -> None:
@@ -167,7 +175,7 @@ def test_it_ends_with_whoever_waits_for_it(box: Box) -> None:
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     until(lambda: leftovers(box) == before)
-    assert [one for one in processes(engine, made) if one.startswith("sleep")] == ["sleep 1000"]
+    until(lambda: [one for one in processes(engine, made) if one.startswith("sleep")] == ["sleep 1000"])
 
 
 def leftovers(box: Box) -> t.List[str]:
@@ -179,6 +187,8 @@ def leftovers(box: Box) -> t.List[str]:
 def test_nothing_is_left(box: Box) -> None:
     made, engine = box.run("sleep", "1000"), box.engine
     run(engine, made, "true")
+    # What earlier tests have open goes now.
+    gc.collect()
     before = (leftovers(box), len(os.listdir("/proc/self/fd")))
     for turn in range(20):
         run(engine, made, "sh", "-c", f"exit {turn}", stdin=b"x")

@@ -202,7 +202,8 @@ def test_what_writes_the_log_outlives_signals_to_end(box: Box) -> None:
         os.kill(writer, number)
     pathlib.Path(f"/proc/{box.engine.tasks.state(made.id).pid}/fd/0").write_text("go\n")
     assert box.engine.tasks.wait(made.id, 10).exit_status == 0
-    assert box.output(made) == "after\n"
+    # A daemon's shim carries it to the log writer, which does not keep the end of the container back for that.
+    assert until(lambda: box.output(made)) == "after\n"
 
 
 @pytest.mark.parametrize("command", ["nope", "/nope", "/etc/passwd"])
@@ -269,7 +270,8 @@ _MEMORY = "dd if=/dev/zero of=/dev/shm/x bs=1M count=40; dd if=/dev/zero of=/cac
 
 def test_no_process_is_killed_for_a_new_limit(box: Box) -> None:
     made = box.run("sh", "-c", _MEMORY)
-    until(lambda: "done" in box.output(made))
+    # All of it goes to the disk, which may be busy.
+    until(lambda: "done" in box.output(made), 120)
     pid = box.engine.tasks.state(made.id).pid
     with pytest.raises(FailedPrecondition, match="^memory: the container uses [0-9]+m now, so it cannot be limited to 20m"):
         box.engine.tasks.update(made, {"memory": {"limit": 20 << 20, "swap": 20 << 20}})

@@ -435,11 +435,11 @@ def read_reference(data: bytes) -> None:
 
 def read_challenge(data: bytes) -> None:
     text = data.decode("latin-1")
-    started = time.monotonic()
+    started = time.process_time()
     for one in parse_challenges(text):
         assert one.scheme == one.scheme.lower()
         assert all(name == name.lower() for name in one.parameters)
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 def read_header(data: bytes) -> None:

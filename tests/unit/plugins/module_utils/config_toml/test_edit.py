@@ -304,7 +304,7 @@ def test_any_sequence_of_changes(name: str, data: st.DataObject) -> None:
     assert ("\r\n" in after) == ("\r\n" in text) or not after
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(VALUES)
 @example("\x7f\x00\x1f\u2028")
 @example(1e16)

@@ -25,6 +25,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.oci.digest import
 from ansible_collections.fleet.containerd.plugins.module_utils.oci.platform import Platform
 from ansible_collections.fleet.containerd.plugins.module_utils.rpc.channel import Channel
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, Daemon, later, running_containerd
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 from .conftest import Live
 
@@ -123,15 +124,17 @@ def test_what_ctr_pulls_is_there_for_us(live: Live, busybox: str) -> None:
 
 def test_a_container_of_ctr(live: Live, busybox: str) -> None:
     live.pull(busybox)
-    live.daemon.ctr("run", "-d", busybox, "theirs", "/bin/sleep", "1000")
-    container = live.engine.containers.get("theirs")
+    # The daemons of other workers have their containers at the same place of runc.
+    theirs = f"theirs-{secrets.token_hex(4)}"
+    live.daemon.ctr("run", "-d", busybox, theirs, "/bin/sleep", "1000")
+    container = live.engine.containers.get(theirs)
     assert container.spec["process"]["args"] == ["/bin/sleep", "1000"]
     assert (container.image, container.extensions) == (busybox, {})
-    state = live.engine.tasks.state("theirs")
+    state = live.engine.tasks.state(theirs)
     assert state.status == "running"
-    live.engine.tasks.signal("theirs", 9)
-    assert live.engine.tasks.wait("theirs", 20).exit_status == 137
-    live.engine.tasks.delete("theirs")
+    live.engine.tasks.signal(theirs, 9)
+    assert live.engine.tasks.wait(theirs, 20).exit_status == 137
+    live.engine.tasks.delete(theirs)
 
 
 def test_another_snapshotter(live: Live, busybox: str, hand_made: str) -> None:
@@ -199,6 +202,8 @@ def test_the_kubelet_sees_it(version: str, busybox: str, tmp_path: pathlib.Path)
             listed = channel.unary_unary("/runtime.v1.ImageService/ListImages")(b"", timeout=20)
         assert busybox.encode() in listed
         live.engine.images.put(Image(f"{repository}:other", done.image.target))
+        # Until it is taken over, too, a record of that may come after the removal.
+        until(lambda: f"{repository}:other" in managed(live.engine))
         live.engine.images.delete(busybox)
         assert {image.name for image in live.engine.images.list()} >= {f"{repository}:other", config}
         live.engine.images.delete(f"{repository}:other")

@@ -29,6 +29,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.errors import (
     Unavailable,
 )
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.logs import read
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.processes import arguments_of
 from ansible_collections.fleet.containerd.tests.support.containerds import RELEASES, running_containerd
 from ansible_collections.fleet.containerd.tests.support.waiting import until
 
@@ -61,7 +62,8 @@ def test_output_goes_to_a_json_file(live: Live, busybox: str) -> None:
 def test_a_shim_that_is_slow_to_answer_does_not_make_a_container_stopped(live: Live, busybox: str) -> None:
     container = live.make(live.pull(busybox), "sleep", "1000")
     live.run(container)
-    (shim,) = live.daemon.shims()
+    # That of an earlier test may not have ended yet.
+    (shim,) = [pid for pid in live.daemon.shims() if container.id in arguments_of(pid)]
     os.kill(shim, signal.SIGSTOP)
     waker = threading.Timer(3.0, os.kill, (shim, signal.SIGCONT))
     waker.start()
@@ -78,6 +80,8 @@ def test_a_terminal(live: Live, busybox: str) -> None:
     live.run(container, tty=True)
     state = ended(live, container.id)
     assert state.exit_status == 0
+    # The shim may carry it later than the end of the container is told.
+    until(lambda: read(state.log_path).endswith(b"err\r\n"))
     assert [(one["stream"], one["log"]) for one in entries(state.log_path)] == [
         ("stdout", "/dev/pts/0\r\n"),
         ("stdout", "err\r\n"),
@@ -172,7 +176,8 @@ def test_forced_removal(live: Live, busybox: str, paused: bool) -> None:
     if paused:
         live.engine.tasks.pause(container.id)
     assert live.engine.tasks.delete(container.id, force=True).exit_status == 137
-    assert live.daemon.shims() == []
+    # A daemon may answer before the shim has ended.
+    until(lambda: live.daemon.shims() == [])
 
 
 def test_a_command_that_is_not_there(live: Live, busybox: str) -> None:

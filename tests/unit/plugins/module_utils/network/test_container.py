@@ -13,7 +13,10 @@ import pathlib
 import random
 import subprocess
 import sys
+import threading
+import time
 import typing as t
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -313,6 +316,25 @@ class Hook:
         there = [one for directory in (places.pin_dir, places.names_dir) for one in pathlib.Path(directory).rglob("*")]
         written = pathlib.Path(self._here.host.data_dir).rglob(".*")
         return [str(one) for one in (*there, *written) if "default-" in one.name or one.name == ".new"]
+
+
+def test_what_is_being_given_back_is_waited_for(here: Site, tmp_path: pathlib.Path) -> None:
+    """By whoever wants the same port: the hook of the one that has it is at work still."""
+    gone, namespace = here.container("g", Endpoint("front"), ports=(WEB,)), here.world.namespace("w")
+    here.connection(gone).up(here.world.namespace("g"))
+    held = threading.Event()
+
+    def end() -> None:
+        with alone(gone.container_id, gone.places):
+            held.set()
+            time.sleep(1)
+            here.connection(gone).down()
+
+    with used(namespace) as pid, ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(end)
+        assert held.wait(10)
+        assert Hook(here, tmp_path, pid).wrong(namespace) == []
+        ended.result(10)
 
 
 @pytest.mark.timeout(1800 if FULL else 120)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import os
 import pathlib
@@ -28,6 +29,7 @@ from ansible_collections.fleet.containerd.plugins.module_utils.network.ports imp
 from ansible_collections.fleet.containerd.plugins.module_utils.network.rules import owner_name
 from ansible_collections.fleet.containerd.plugins.module_utils.network.ruleset import Bridge, port_elements, skeleton
 from ansible_collections.fleet.containerd.tests.support.namespaces import World
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 address = ipaddress.ip_address
 BRIDGE = Bridge(
@@ -140,14 +142,14 @@ _ZONES = (
     " chain zones { }; }\n"
 )
 #: Does what firewalld would do, by the only one who may.
-# starts: sh, dirname, sleep
+# starts: sh, dirname, cat
 _CLIENT = """#!/bin/sh
 echo "$@" >> "$(dirname "$0")/asked"
 case "$*" in
 *--add*) echo 'add rule inet firewalld zones iifname "br-a" accept' > "$(dirname "$0")/owner" ;;
 *) echo 'flush chain inet firewalld zones' > "$(dirname "$0")/owner" ;;
 esac
-sleep 0.3
+cat "$(dirname "$0")/done"
 """
 
 
@@ -155,16 +157,23 @@ def test_firewalld_that_owns_its_table_is_asked(site: World, tmp_path: pathlib.P
     client, asked = tmp_path / "firewall-cmd", tmp_path / "asked"
     client.write_text(_CLIENT)
     client.chmod(0o755)
-    os.mkfifo(tmp_path / "owner")
+    for name in ("owner", "done"):
+        os.mkfifo(tmp_path / name)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with subprocess.Popen(["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as owner:
         assert owner.stdin is not None
 
+        def obeyed(accepts: bool) -> bool:
+            return ('iifname "br-a" accept' in listed()) is accepts
+
         def obey() -> None:
-            for _number in range(2):
+            for accepts in (True, False):
                 with (tmp_path / "owner").open() as stream:
                     owner.stdin.write(stream.read())  # type: ignore[union-attr]
                     owner.stdin.flush()  # type: ignore[union-attr]
+                # Its client ends when it has done so.
+                until(functools.partial(obeyed, accepts), 30)
+                (tmp_path / "done").write_text("")
 
         owner.stdin.write(_ZONES)
         owner.stdin.flush()

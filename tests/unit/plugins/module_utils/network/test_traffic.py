@@ -35,6 +35,7 @@ from ansible_collections.fleet.containerd.tests.support.namespaces import (
     listening,
     seen,
 )
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
 address = ipaddress.ip_address
 #: Who filters: the tests that these are asked of pass with each.
@@ -95,6 +96,16 @@ def ruleset() -> t.Any:
     return found
 
 
+def links(site: World) -> t.Any:
+    """All links of the host, once the kernel tells of each that it works: it does so a moment after that is up."""
+
+    def settled() -> t.Any:
+        found = ip(site.host, "link", "show")
+        return found if all(one["operstate"] in ("UP", "UNKNOWN") for one in found) else None
+
+    return until(settled)
+
+
 def _without_handles(found: t.Any) -> t.Any:
     if isinstance(found, dict):
         counters = ("packets", "bytes", "handle")
@@ -133,7 +144,7 @@ def test_a_client_that_goes_on_sending_reaches_the_next_container(site: World, h
         client = socket.socket(socket.AF_INET6 if ":" in peer[0] else socket.AF_INET, socket.SOCK_DGRAM)
         client.bind((peer[0], 5353))
         client.connect((peer[1], 8053))
-        client.settimeout(2)
+        client.settimeout(5)
     with client:
         for name in ("first", "second"):
             container = net.run(name, port)
@@ -195,7 +206,7 @@ def test_ports_of_one_address_of_the_host(site: World, host: Host) -> None:
 def test_a_port_that_is_taken_is_refused_and_nothing_stays(site: World, host: Host) -> None:
     net = Net(site, host, 1)
     net.run("web", Published(None, 8080, 80), Published(address("127.0.0.1"), 8081, 80))
-    before = ruleset(), ip(site.host, "link", "show")
+    before = ruleset(), links(site)
     for wanted in (Published(None, 8080, 1), Published(address(HOST), 8080, 1), Published(None, 8081, 1)):
         with pytest.raises(
             AlreadyExists, match=rf"the host's port {wanted.host_port}/tcp is taken: the container web-1 has published it"
@@ -203,7 +214,7 @@ def test_a_port_that_is_taken_is_refused_and_nothing_stays(site: World, host: Ho
             net.run("second", Published(None, 9999, 1), wanted)
     with pytest.raises(InvalidArgument, match="the host's port 9999/tcp is published twice"):
         net.run("third", Published(None, 9999, 1), Published(None, 9999, 2))
-    assert (ruleset(), ip(site.host, "link", "show")) == before
+    assert (ruleset(), links(site)) == before
     assert [one.container_id for one in Reservations("net1", host.data_dir).list().values()] == ["web-1", "web-1"]
     net.run("fourth", Published(None, 8080, 1, "udp"), Published(address("127.0.0.2"), 8081, 1))
 
@@ -376,13 +387,13 @@ def _cable(site: World, stranger: str) -> None:
 def test_a_hundred_times_leave_nothing(site: World, host: Host) -> None:
     net = Net(site, host, 1)
     net.run("keeps")
-    before = ruleset(), ip(site.host, "link", "show"), Reservations("net1", host.data_dir).list()
+    before = ruleset(), links(site), Reservations("net1", host.data_dir).list()
     namespace = site.namespace("comes")
     for number in range(100):
         one = Attachment(f"c{number}", namespace, ports=(Published(None, 8080, 80),))
         net.chain.attach(one)
         assert net.chain.detach(one) == []
-    assert (ruleset(), ip(site.host, "link", "show"), Reservations("net1", host.data_dir).list()) == before
+    assert (ruleset(), links(site), Reservations("net1", host.data_dir).list()) == before
     assert [one["ifname"] for one in ip(namespace, "link", "show")] == ["lo"]
 
 

@@ -60,7 +60,7 @@ def test_a_registry_that_wants_to_be_left_alone_for_long(registry: FakeRegistry,
     started = time.monotonic()
     with pytest.raises(Unavailable, match=f"HTTP 429.*: it asks to wait for {words}: run the task again after that"):
         client().document(name(registry)) if what != PATH else fetched(registry)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30
     assert len(registry.seen) == 1
 
 
@@ -75,14 +75,14 @@ def test_a_stall_is_noticed_by_default_within_a_minute_and_ends_within_minutes()
 def test_a_registry_that_stalls_is_tried_again_for_one_request_only(registry: FakeRegistry) -> None:
     """So that many blobs, or many images, do not hold a task for the tries of each."""
     stalled = client(retries=2, progress_timeout=1)
-    registry.faults += [("/manifests/", stall_after(10, MANIFEST, 3))] * 3 + [(PATH, stall_after(0, BLOB, 3))]
+    registry.faults += [("/manifests/", stall_after(10, MANIFEST, 20))] * 3 + [(PATH, stall_after(0, BLOB, 20))]
     with pytest.raises(Unavailable, match="timed out.*tried 3 times"):
         stalled.document(name(registry))
     with pytest.raises(Unavailable, match="timed out"):
         list(stalled.fetch(name(registry), LAYER))
     assert len(registry.seen) == 4
     assert stalled.document(name(registry)).body == MANIFEST
-    registry.faults += [(PATH, stall_after(0, BLOB, 3))] * 2
+    registry.faults += [(PATH, stall_after(0, BLOB, 20))] * 2
     assert b"".join(stalled.fetch(name(registry), LAYER)) == BLOB
 
 

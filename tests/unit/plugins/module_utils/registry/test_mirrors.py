@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import pathlib
@@ -39,7 +40,7 @@ from ansible_collections.fleet.containerd.tests.support.fake_registry import (
     status,
 )
 from ansible_collections.fleet.containerd.tests.support.images import Layout, busybox_image
-from ansible_collections.fleet.containerd.tests.support.registry import free_port, make_ca, running_registry
+from ansible_collections.fleet.containerd.tests.support.registry import make_ca, own_port, running_registry
 
 BLOB = os.urandom(300_000)
 LAYER = Descriptor(OCI_LAYER, Digest.of(BLOB), len(BLOB))
@@ -91,6 +92,13 @@ def place(tmp_path: pathlib.Path) -> t.Iterator[Place]:
         yield Place(tmp_path, mirror, upstream)
 
 
+@pytest.fixture
+def dead() -> t.Iterator[t.Callable[[], str]]:
+    """Gives addresses where nobody listens, and where nobody else can until the test is over."""
+    with contextlib.ExitStack() as stack:
+        yield lambda: f"127.0.0.1:{stack.enter_context(own_port())}"
+
+
 def asked(registry: FakeRegistry) -> t.List[t.Tuple[str, str]]:
     return [(method, path) for method, path, _headers in registry.seen]
 
@@ -116,7 +124,7 @@ def test_a_mirror_serves_all_and_learns_which_registry_is_meant(place: Place) ->
 
 
 def test_a_mirror_that_stalls_costs_its_time_once(place: Place) -> None:
-    place.mirror.faults.append(("/manifests/", stall_after(0, MANIFEST, 3)))
+    place.mirror.faults.append(("/manifests/", stall_after(0, MANIFEST, 20)))
     client = place.client(progress_timeout=1)
     assert client.document(NAME).body == MANIFEST
     assert b"".join(client.fetch(NAME, LAYER)) == BLOB
@@ -143,13 +151,13 @@ def test_a_mirror_that_lacks_a_blob(place: Place) -> None:
     assert place.pull() == ("mirror", "upstream")
 
 
-def test_a_dead_mirror_is_asked_once(place: Place) -> None:
-    place.configure(place.table(f"http://127.0.0.1:{free_port()}"), place.table(place.mirror))
+def test_a_dead_mirror_is_asked_once(place: Place, dead: t.Callable[[], str]) -> None:
+    place.configure(place.table(f"http://{dead()}"), place.table(place.mirror))
     assert place.pull() == ("mirror", "mirror")
     client = place.client()
     client.document(NAME)
-    dead, alive, _server = client.endpoints("reg.test").transports
-    assert "cannot be reached" in str(dead.trouble[""])
+    refusing, alive, _server = client.endpoints("reg.test").transports
+    assert "cannot be reached" in str(refusing.trouble[""])
     assert alive.trouble == {}
     assert client.endpoints("reg.test").round("", "pull")[0][0] is alive
 
@@ -157,8 +165,8 @@ def test_a_dead_mirror_is_asked_once(place: Place) -> None:
 def test_a_mirror_that_does_not_answer_has_its_own_time_limit(place: Place) -> None:
     place.configure(place.table("http://10.255.255.1", 'dial_timeout = "300ms"'), place.table(place.mirror))
     started = time.monotonic()
-    assert place.pull() == ("mirror", "mirror")
-    assert time.monotonic() - started < 5
+    assert place.pull(progress_timeout=30.0) == ("mirror", "mirror")
+    assert time.monotonic() - started < 20
 
 
 def test_other_content_from_a_mirror(place: Place) -> None:
@@ -194,9 +202,9 @@ def test_whoever_sent_something_else_is_not_asked_for_it_again(place: Place) -> 
     assert len(b"".join(client.fetch(NAME, LAYER))) == len(BLOB)
 
 
-def test_whoever_sent_something_else_and_nobody_else_is_there(place: Place) -> None:
+def test_whoever_sent_something_else_and_nobody_else_is_there(place: Place, dead: t.Callable[[], str]) -> None:
     place.mirror.contents[PATH] = (bytes(len(BLOB)), "application/octet-stream")
-    (place.directory / "hosts.toml").write_text(f'server = "http://127.0.0.1:{free_port()}"\n' + place.table(place.mirror))
+    (place.directory / "hosts.toml").write_text(f'server = "http://{dead()}"\n' + place.table(place.mirror))
     client = place.client(retries=1)
     for again in (True, False, False):
         assert b"".join(client.fetch(NAME, LAYER)) == bytes(len(BLOB))
@@ -216,9 +224,9 @@ def test_all_hosts_are_asked_again_while_that_may_help(place: Place) -> None:
     assert [len(asked(one)) for one in (place.mirror, place.upstream)] == [4, 2]
 
 
-def test_the_error_lists_each_host_and_why(place: Place) -> None:
-    dead = f"127.0.0.1:{free_port()}"
-    place.configure(place.table(f"http://{dead}"), place.table(place.mirror))
+def test_the_error_lists_each_host_and_why(place: Place, dead: t.Callable[[], str]) -> None:
+    nobody = dead()
+    place.configure(place.table(f"http://{nobody}"), place.table(place.mirror))
     place.mirror.guard = guard("Basic eA==")
     del place.upstream.contents["/v2/app/manifests/1"]
     for ask in (place.client().resolve, place.client().document):
@@ -227,7 +235,7 @@ def test_the_error_lists_each_host_and_why(place: Place) -> None:
         assert str(caught.value).startswith(
             "reg.test/app:1 is not in the registry: none of the 3 hosts for reg.test can be used: "
         )
-        urls = [f"http://{dead}", f"http://{place.mirror.address}", f"http://{place.upstream.address}"]
+        urls = [f"http://{nobody}", f"http://{place.mirror.address}", f"http://{place.upstream.address}"]
         reasons = [
             "Connection refused",
             "needs credentials: give it an entry in auth_file, or a header in hosts.toml",
@@ -240,10 +248,10 @@ def test_the_error_lists_each_host_and_why(place: Place) -> None:
             assert f"{one['url']}: {one['reason']}" in str(caught.value)
 
 
-def test_hosts_that_are_all_dead(place: Place) -> None:
-    place.configure(place.table(f"http://127.0.0.1:{free_port()}"))
+def test_hosts_that_are_all_dead(place: Place, dead: t.Callable[[], str]) -> None:
+    place.configure(place.table(f"http://{dead()}"))
     text = (place.directory / "hosts.toml").read_text()
-    (place.directory / "hosts.toml").write_text(text.replace(place.upstream.address, f"127.0.0.1:{free_port()}"))
+    (place.directory / "hosts.toml").write_text(text.replace(place.upstream.address, dead()))
     with pytest.raises(Unavailable, match="none of the 2 hosts for reg.test can be used: .*refused.*refused"):
         place.client(retries=1).document(NAME)
 

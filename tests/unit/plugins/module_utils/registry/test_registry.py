@@ -142,7 +142,7 @@ def test_retry_after_is_kept(registry: FakeRegistry, form: str) -> None:
     registry.faults.append(("/", status(429, Retry_After=value)))
     started = time.monotonic()
     client().document(name(registry))
-    assert 0.8 < time.monotonic() - started < 4
+    assert 0.8 < time.monotonic() - started < 20
 
 
 def test_a_broken_transfer_goes_on_where_it_stopped(registry: FakeRegistry) -> None:
@@ -177,10 +177,10 @@ def test_more_than_was_announced_is_refused_at_once(registry: FakeRegistry) -> N
 
 
 def test_a_stall_is_noticed(registry: FakeRegistry) -> None:
-    registry.faults.append((PATH, stall_after(1000, BLOB, 5)))
+    registry.faults.append((PATH, stall_after(1000, BLOB, 20)))
     started = time.monotonic()
-    assert fetched(registry, client(progress_timeout=0.4)) == BLOB
-    assert time.monotonic() - started < 3
+    assert fetched(registry, client(progress_timeout=1)) == BLOB
+    assert time.monotonic() - started < 15
 
 
 def basic(at: Handler) -> bool:

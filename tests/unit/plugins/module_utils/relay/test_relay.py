@@ -65,14 +65,24 @@ def test_one_copy_leaves_the_registry_and_each_host_fetches_from_the_one_before_
     assert [node.pulled.served_by[layer] for node in play.nodes[1:]] == [f"h{number}" for number in range(5)]
 
 
-def test_what_still_arrives_is_passed_on(play: Play) -> None:
-    first, _second = play.add(), play.add(0)
-    first.registry.rate = 600_000.0
-    began = time.monotonic()
+def test_what_still_arrives_is_passed_on(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = play.add(), play.add(0)
+    honest, early = first.registry.fetch, []
+
+    def fetch(reference: t.Any, descriptor: t.Any, offset: int = 0) -> t.Iterator[bytes]:
+        """The second half of a layer comes when the other host has something of the first half."""
+        blob = second.shelf.find(descriptor.digest)
+        for count, data in enumerate(honest(reference, descriptor, offset)):
+            if blob and count == SIZE // 2 // 4096:
+                until(lambda: blob.valid, 30)
+                early.append(descriptor.digest)
+            yield data
+
+    monkeypatch.setattr(first.registry, "fetch", fetch)
     play.pull()
-    # One after the other would take twice as long.
-    assert time.monotonic() - began < 1.6 * 3 * SIZE / first.registry.rate
     complete(play)
+    assert sorted(early) == sorted(layer.digest for layer in play.layers)
+    assert second.peers.bytes.keys() == {"h0"}
 
 
 def test_a_host_that_has_it_asks_nobody_and_the_registry_is_not_needed(play: Play) -> None:
@@ -164,7 +174,8 @@ def test_a_host_that_is_gone_costs_a_second_and_no_copy(play: Play, monkeypatch:
     monkeypatch.setattr(shelf, "frames", frames)
     began = time.monotonic()
     play.pull(play.nodes[0], *play.nodes[2:])
-    assert time.monotonic() - began < 1.0 + wire.SILENCE + 5.0
+    # Whoever waits for it waits for half a minute.
+    assert time.monotonic() - began < 1.0 + wire.SILENCE + 20.0
     complete(play, 0, 2, 3)
     assert copies(play) == 1.0
     assert {one["host"] for one in play.nodes[2].peers.fallbacks} == {"h1"}
@@ -249,7 +260,7 @@ def test_a_slow_head_is_noticed_and_gets_it_from_the_others(play: Play) -> None:
     play.nodes[0].registry.rate = 10_000.0
     began = time.monotonic()
     play.pull()
-    assert time.monotonic() - began < 10.0
+    assert time.monotonic() - began < 20.0
     complete(play)
     assert copies(play) < 1.4
     assert play.nodes[1].peers.fallbacks[0]["why"] == "it is slow"
@@ -315,7 +326,7 @@ def test_a_host_whose_disk_hangs_is_passed_by(play: Play, monkeypatch: pytest.Mo
     began = time.monotonic()
     try:
         play.pull(*(node for node in play.nodes if node is not hanging))
-        assert time.monotonic() - began < 15.0
+        assert time.monotonic() - began < 25.0
     finally:
         go.set()
     thread.join(30)
@@ -332,7 +343,9 @@ def test_a_slow_registry_is_tried_once_and_makes_nobody_slow(play: Play) -> None
     threads = [threading.Thread(target=node.pull, daemon=True) for node in play.nodes]
     for thread in threads:
         thread.start()
-    time.sleep(4)
+    # It is tried after two seconds, and has been found to be slow with the second block.
+    until(lambda: play.nodes[1].peers.bytes.get("registry", 0) >= 2 * 4096, 20)
+    time.sleep(1)
     for node in play.nodes:
         node.registry.rate = 0.0
     for thread in threads:
@@ -343,8 +356,10 @@ def test_a_slow_registry_is_tried_once_and_makes_nobody_slow(play: Play) -> None
     assert play.nodes[0].peers.bytes.keys() == {"registry"}
 
 
-def test_who_comes_when_its_place_is_taken_asks_others(play: Play) -> None:
+def test_who_comes_when_its_place_is_taken_asks_others(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     """So the head serves one host, and not two at half of the rate each."""
+    # All that it asks for at first is asked for by then.
+    monkeypatch.setattr(server, "_REPLACED_SECONDS", 10.0)
     play.add(), play.add(0, last=(2,)), play.add(0)
     play.nodes[0].registry.rate = 900_000.0
     taker = play.nodes[2].peers.open(0, wire.Request(str(play.layers[0].digest), 0, 2, 1))
@@ -435,7 +450,7 @@ def test_a_stranger_who_says_it_slowly_holds_nobody_up(play: Play, monkeypatch: 
     assert time.monotonic() - began < 5
 
 
-def test_a_stranger_who_answers_with_lines_for_ever_is_not_listened_to(play: Play) -> None:
+def test_a_stranger_who_answers_with_lines_for_ever_is_not_listened_to(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
     def answer() -> None:
         connection, _address = listener.accept()
         with connection:
@@ -443,13 +458,15 @@ def test_a_stranger_who_answers_with_lines_for_ever_is_not_listened_to(play: Pla
             connection.sendall(b"HTTP/1.1 200 OK\r\n" + b"X-More: lines\r\n" * 100)
             ended.wait(20)
 
+    # So long it would wait for the next line.
+    monkeypatch.setattr(wire, "BEGIN", 15.0)
     ended, asking = threading.Event(), play.add(serving=False)
     with socket.create_server((f"{NET}.2", play.port)) as listener:
         threading.Thread(target=answer, daemon=True).start()
         began = time.monotonic()
         with pytest.raises(Refused, match="nobody listens there"):
             asking.peers._try(1, wire.Request(str(play.layers[0].digest), 0, 0))
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 10.0
         ended.set()
 
 

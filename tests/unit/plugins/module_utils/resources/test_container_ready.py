@@ -56,7 +56,7 @@ def test_one_that_runs_is_waited_for_without_a_change(site: MemorySite, busybox:
     site.play(container("web", image=busybox, **CHECK, **RUNS))
     for check in (True, False):
         health[:] = ["starting", "starting", "healthy"]
-        same = site.play(container("web", **wanted), check=check).last
+        same = site.play(container("web", **{**wanted, "healthy_wait_timeout": 30}), check=check).last
         assert not same.changed
         assert health == ["healthy"]
         health[:] = ["starting"]

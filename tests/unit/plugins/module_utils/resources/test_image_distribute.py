@@ -175,7 +175,8 @@ def test_processes_fetch_from_each_other_and_end(site: MemorySite, busybox: str,
             assert secret not in " ".join(arguments)
             assert secret.encode() not in pathlib.Path(f"/proc/{pid}/environ").read_bytes()
         assert not any(secret.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-        until(lambda: not processes_with(program), 15)
+        # After some seconds; after a minute if they had not been asked how it went.
+        until(lambda: not processes_with(program), 40)
     finally:
         for pid in processes_with(program):
             os.kill(pid, signal.SIGKILL)

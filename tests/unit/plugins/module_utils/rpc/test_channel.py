@@ -140,19 +140,21 @@ def test_what_shims_say(text: str, kind: type, shown: str) -> None:
 
 def test_deadlines(service: t.Tuple[Service, rpc.Channel]) -> None:
     handler, channel = service
-    remaining = []
+    remaining, over = [], threading.Event()
 
     def slow(_request: bytes, context: t.Any) -> bytes:
         remaining.append(context.time_remaining())
-        time.sleep(1)
+        over.wait(60)
         return b""
 
     handler.unary = slow
     started = time.monotonic()
-    with pytest.raises(errors.Unavailable, match=r"within 0.2 s"):
-        channel.call(GET, {"name": "x"}, 0.2)
-    assert time.monotonic() - started < 0.8
-    assert 0.2 < remaining[0] < 1.3
+    # Long enough for the server to begin with it on a busy machine.
+    with pytest.raises(errors.Unavailable, match=r"within 1 s"):
+        channel.call(GET, {"name": "x"}, 1.0)
+    assert time.monotonic() - started < 30
+    assert 1.0 < remaining[0] < 2.1
+    over.set()
     handler.unary = lambda request, context: answer(name="fine")
     assert channel.call(GET, {"name": "x"})["image"]["name"] == "fine"
 
@@ -179,7 +181,7 @@ def test_a_stream_that_is_left(service: t.Tuple[Service, rpc.Channel]) -> None:
     stream = channel.stream(READ, {"digest": "d"})
     next(stream)
     t.cast(t.Generator[t.Any, None, None], stream).close()
-    assert ended.wait(5)
+    assert ended.wait(30)
     handler.unary = lambda request, context: answer(name="fine")
     assert channel.call(GET, {"name": "x"})["image"]["name"] == "fine"
 
@@ -268,7 +270,8 @@ def test_a_socket_that_is_not_ours_to_use(tmp_path: pathlib.Path) -> None:
         child = os.fork()
         if child == 0:
             for parent in tmp_path.parents:
-                if str(parent) != "/":
+                # Not /tmp, which is one of them, and everybody's.
+                if not parent.stat().st_mode & 0o001:
                     os.chmod(parent, 0o755)
             os.setuid(65534)
             try:
@@ -329,7 +332,7 @@ def test_a_peer_that_says_nothing(tmp_path: pathlib.Path) -> None:
         started = time.monotonic()
         with pytest.raises(errors.Unavailable, match=r"within 0.3 s"):
             rpc.Channel(str(tmp_path / "socket"), "default").call(LIST, timeout=0.3)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 30
 
 
 @pytest.mark.daemon

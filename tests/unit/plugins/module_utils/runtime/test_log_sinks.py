@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pathlib
 import re
+import select
 import socket
 import time
 import typing as t
@@ -22,7 +23,10 @@ from ansible_collections.fleet.containerd.plugins.module_utils.runtime.log_sinks
 from ansible_collections.fleet.containerd.plugins.module_utils.runtime.logs import read
 from ansible_collections.fleet.containerd.tests.support.log_receivers import Streams, journal, server_at
 from ansible_collections.fleet.containerd.tests.support.registry import make_ca
+from ansible_collections.fleet.containerd.tests.support.waiting import until
 
+#: An address of this worker's own, where nobody takes a port while its server is away.
+OWN = f"127.79.{os.environ.get('PYTEST_XDIST_WORKER', 'gw0')[2:]}.1"
 HOST = re.escape(os.uname().nodename)
 STAMP = "[A-Z][a-z]{2} [ 1-3][0-9] [0-9:]{8}"
 TIME = "[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}"
@@ -58,8 +62,10 @@ def test_a_line_for_syslog(tmp_path: pathlib.Path, scheme: str, layout: str) -> 
 
 
 @pytest.mark.parametrize(("layout", "framed"), [("rfc5424", True), ("rfc3164", False)])
-def test_syslog_over_tls(tmp_path: pathlib.Path, layout: str, framed: bool) -> None:
+def test_syslog_over_tls(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, layout: str, framed: bool) -> None:
     """RFC 5425 tells the length of each message."""
+    # A server in Python, on a busy machine.
+    monkeypatch.setattr(log_sinks, "_PATIENCE", 20.0)
     ca, certificate, key = make_ca(tmp_path)
     with server_at("tcp+tls", tmp_path, (certificate, key)) as (address, receiver):
         assert not syslog(address, layout).send("stderr", b"x", False), "nobody vouches for this server"
@@ -74,21 +80,28 @@ def test_syslog_over_tls(tmp_path: pathlib.Path, layout: str, framed: bool) -> N
     assert re.fullmatch(HEADS[layout].encode() + b"two", second)
 
 
+def told_of_its_end(sink: Syslog) -> bool:
+    """The server has closed the connection, and the kernel has told our end of it."""
+    return bool(select.select([sink._socket], [], [], 0)[0])
+
+
 def test_a_server_that_comes_back(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lines meanwhile are dropped, at once; after a while a new connection gets the next one."""
-    monkeypatch.setattr(log_sinks, "_REST", 0.3)
-    with server_at("tcp", tmp_path) as (address, receiver):
+    monkeypatch.setattr(log_sinks, "_REST", 2.0)
+    with server_at("tcp", tmp_path, host=OWN) as (address, receiver):
         assert isinstance(receiver, Streams)
         sink = syslog(address)
         assert sink.send("stdout", b"one", False)
         receiver.messages(1)
         receiver.hang_up()
+        until(lambda: told_of_its_end(sink))
         assert sink.send("stdout", b"two", False), "it is there, so a new connection is made at once"
         assert [one[-3:] for one in receiver.messages(2)] == [b"one", b"two"]
+    until(lambda: told_of_its_end(sink))
     assert not sink.send("stdout", b"lost", False)
-    with server_at("tcp", tmp_path, port=int(address.rpartition(":")[2])) as (_address, receiver):
+    with server_at("tcp", tmp_path, port=int(address.rpartition(":")[2]), host=OWN) as (_address, receiver):
         assert not sink.send("stdout", b"lost", False), "nothing is tried for a while"
-        time.sleep(0.3)
+        time.sleep(2.0)
         assert sink.send("stdout", b"three", False)
         assert [one[-5:] for one in receiver.messages(1)] == [b"three"]
 

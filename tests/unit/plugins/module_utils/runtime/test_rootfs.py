@@ -15,7 +15,7 @@ import pytest
 
 from ansible_collections.fleet.containerd.plugins.module_utils.engine.models import Mount
 from ansible_collections.fleet.containerd.plugins.module_utils.errors import EngineError
-from ansible_collections.fleet.containerd.plugins.module_utils.runtime.rootfs import opened
+from ansible_collections.fleet.containerd.plugins.module_utils.runtime.rootfs import _PLACE, opened
 from ansible_collections.fleet.containerd.tests.support.ansible import COLLECTIONS
 
 PROGRAM = """
@@ -26,8 +26,10 @@ with opened([Mount("tmpfs", "fleet-killed", ())]):
 """
 
 
-def mounted() -> str:
-    return pathlib.Path("/proc/self/mountinfo").read_text()
+def mounted(ours: t.Union[str, pathlib.Path]) -> t.List[str]:
+    """The mounts of ours, and those at the place where everything is mounted and above it: elsewhere other tests mount meanwhile."""
+    lines = pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+    return [line for line in lines if str(ours) in line or line.split()[4] in ("/", _PLACE)]
 
 
 def layers(base: pathlib.Path) -> t.List[Mount]:
@@ -39,15 +41,15 @@ def layers(base: pathlib.Path) -> t.List[Mount]:
 
 def test_nobody_else_sees_the_mount(tmp_path: pathlib.Path) -> None:
     """It is written to through the descriptor, and is gone with it: the same files can be mounted again at once."""
-    mounts, before, files = layers(tmp_path), mounted(), os.listdir("/proc/self/fd")
+    mounts, before, files = layers(tmp_path), mounted(tmp_path), os.listdir("/proc/self/fd")
     for number in range(20):
         with opened(mounts) as root:
             assert sorted(os.listdir(root)) == (["below"] if not number else ["above", "below"])
             with open(os.open("above", os.O_WRONLY | os.O_CREAT, 0o644, dir_fd=root), "w") as stream:
                 stream.write(str(number))
-            assert mounted() == before
+            assert mounted(tmp_path) == before
         assert (tmp_path / "upper/above").read_text() == str(number)
-    assert (mounted(), os.listdir("/proc/self/fd")) == (before, files)
+    assert (mounted(tmp_path), os.listdir("/proc/self/fd")) == (before, files)
 
 
 def test_several_mounts(tmp_path: pathlib.Path) -> None:
@@ -70,18 +72,18 @@ def test_very_many_layers(tmp_path: pathlib.Path) -> None:
 
 
 def test_what_cannot_be_mounted(tmp_path: pathlib.Path) -> None:
-    before, files = mounted(), os.listdir("/proc/self/fd")
+    before, files = mounted(tmp_path), os.listdir("/proc/self/fd")
     with pytest.raises(EngineError, match="mounting overlay on /proc: "), opened([Mount("overlay", "overlay", ())]):
         pass
     with pytest.raises(RuntimeError), opened(layers(tmp_path)):
         raise RuntimeError
-    assert (mounted(), os.listdir("/proc/self/fd")) == (before, files)
+    assert (mounted(tmp_path), os.listdir("/proc/self/fd")) == (before, files)
 
 
 @pytest.mark.parametrize(("call", "number"), [("unshare", 1), ("mount", 1), ("mount", 2), ("umount2", 1)])
 def test_killed(call: str, number: int) -> None:
     """Before each call that has to do with mounts."""
-    before = mounted()
+    before = mounted("fleet-killed")
     strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when={number}"]
     environment = {"PYTHONPATH": str(COLLECTIONS), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     # starts: strace
@@ -89,4 +91,4 @@ def test_killed(call: str, number: int) -> None:
         [*strace, sys.executable, "-P", "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (-9, ""), done.stderr
-    assert mounted() == before
+    assert mounted("fleet-killed") == before
