@@ -76,12 +76,6 @@ class Registry(t.NamedTuple):
             self.open(location, "PUT", stream, headers).close()
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @contextlib.contextmanager
 def own_port() -> t.Iterator[int]:
     """A port on loopback that the system gives to nobody else meanwhile. Connections are refused until something listens there, which a

@@ -68,12 +68,29 @@ class Interrupted(Channel):
         raise KeyboardInterrupt
 
 
-def test_a_process_whose_start_nobody_waits_for_is_ended(live: Live, busybox: str, tmp_path: pathlib.Path) -> None:
+class Busy(Interrupted):
+    """And the shim has no time at first to tell the daemon what the process does."""
+
+    told = False
+
+    def call(
+        self, method: str, request: t.Optional[t.Mapping[str, t.Any]] = None, timeout: t.Optional[float] = 60.0
+    ) -> t.Dict[str, t.Any]:
+        if method.endswith("Tasks/Get") and not self.told:
+            self.told = True
+            return {"process": {"pid": 0, "status": 0}}
+        return super().call(method, request, timeout)
+
+
+@pytest.mark.parametrize("how", [Interrupted, Busy])
+def test_a_process_whose_start_nobody_waits_for_is_ended(
+    live: Live, busybox: str, tmp_path: pathlib.Path, how: t.Type[Interrupted]
+) -> None:
     container = live.make(live.pull(busybox), "sleep", "1000")
     live.run(container)
     word = f"sleep {20_000_000 + os.getpid()}"
     process = {**container.spec["process"], "args": ["sh", "-c", f"trap '' TERM HUP; {word}; true"], "terminal": False}
-    rpc = Interrupted(live.daemon.address, "default")
+    rpc = how(live.daemon.address, "default")
     with pytest.raises(KeyboardInterrupt):
         DaemonExecution(rpc, container.id, process, str(tmp_path), stdin=True)
     assert not list(tmp_path.glob("fleet-*"))
